@@ -1,0 +1,114 @@
+# The workshop. `make` alone lists what there is. Works with GNU make from 3.81 on, so with the one of macOS.
+
+PYTHON ?= python3
+VENV ?= .venv
+# The official SDK's environments, for the interoperability tests, lie beside the main one.
+SDKS ?= $(VENV)-sdk
+SDK_NEW := 0.1.211
+SDK_OLD := 0.1.145
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+UV_VERSION := 0.13.9
+
+# Arguments for pytest, for a part of the tests; coverage is measured and asked for only on the whole.
+PYTEST_ARGS ?=
+
+# The checkout may lie under a path with spaces; the files in it have none in their names.
+SOURCES := $(shell find encord_async examples -type f ! -name '*.py[co]' ! -name '.*' 2>/dev/null) pyproject.toml README.md LICENSE
+CHECKED := encord_async tests $(if $(wildcard benchmarks/*.py),benchmarks) $(if $(wildcard examples/*.py),examples)
+BENCHES := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
+
+.PHONY: help venv sdks demo test lint format bench bench-crash lock clean FORCE
+.DEFAULT_GOAL := help
+# A target whose recipe failed half-way is not taken for done.
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo "  variables: PYTHON (now $(PYTHON)), VENV (now $(VENV))"
+
+demo: $(VENV)/installed ## provision examples/ on the embedded emulator and print what it did
+	@$(BIN)/encord-async demo
+
+test: lint $(VENV)/installed $(SDKS)/$(SDK_NEW)/installed $(SDKS)/$(SDK_OLD)/installed ## run every check and every test
+	ENCORD_SDK_NEW_PYTHON=$(SDKS)/$(SDK_NEW)/bin/python ENCORD_SDK_OLD_PYTHON=$(SDKS)/$(SDK_OLD)/bin/python \
+	$(BIN)/pytest $(or $(PYTEST_ARGS),--cov)
+
+lint: $(VENV)/installed ## run every check that is not a test: ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CHECKED)
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/locked ## put the code in order
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed ## run every benchmark in turn
+	@if [ -z "$(BENCHES)" ]; then echo "no benchmarks yet"; fi
+	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python "$$bench"; done
+
+bench-crash: $(VENV)/installed ## kill runs at random and count what was made twice
+	$(BIN)/python benchmarks/crash.py
+
+venv: $(VENV)/installed ## make the environment and install the package's wheel in it
+
+sdks: $(SDKS)/$(SDK_NEW)/installed $(SDKS)/$(SDK_OLD)/installed ## make the official SDK's environments
+
+clean: ## remove environments, caches and build products
+	rm -rf $(VENV) $(SDKS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov build dist
+	find encord_async tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# --- the environment -----------------------------------------------------------------------------------------------
+
+# Names the interpreter. Looked at each time, written only when it differs: another PYTHON makes a new environment.
+$(VENV)/interpreter: FORCE
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("encord-async needs Python 3.11 or newer, and \"$(PYTHON)\" is %d.%d: say make PYTHON=python3.11" % sys.version_info[:2])'
+	@found=$$($(PYTHON) -c 'import sys; print("%d.%d %s" % (sys.version_info[:2] + (sys.base_prefix,)))') && \
+	if [ "$$(cat $@ 2>/dev/null)" != "$$found" ]; then \
+	    echo "making $(VENV) with Python $$found" && \
+	    { $(PYTHON) -m venv --clear $(VENV) || { echo "no venv module? On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }; } && \
+	    echo "$$found" > $@; \
+	fi
+
+$(VENV)/locked: requirements.lock $(VENV)/interpreter
+	$(PIP) install --require-hashes -r requirements.lock
+	@touch $@
+
+# A removed file leaves no newer one behind; a changed list of files does.
+$(VENV)/sources: FORCE $(VENV)/interpreter
+	@echo '$(sort $(SOURCES))' | tr ' ' '\n' > $@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(VENV)/installed: $(SOURCES) $(VENV)/sources $(VENV)/locked
+	rm -rf $(VENV)/wheel
+	$(PIP) wheel --no-build-isolation --no-deps --no-index --wheel-dir $(VENV)/wheel .
+	$(PIP) install --force-reinstall --no-deps --no-index $(VENV)/wheel/*.whl
+	$(BIN)/python -m pip --disable-pip-version-check check
+	@touch $@
+
+$(SDKS)/%/interpreter: $(VENV)/interpreter
+	$(PYTHON) -m venv --clear $(SDKS)/$*
+	@cp $< $@
+
+$(SDKS)/%/installed: tests/interop/requirements-encord-%.lock $(SDKS)/%/interpreter
+	$(SDKS)/$*/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
+
+.SECONDARY:
+
+# --- the locks -----------------------------------------------------------------------------------------------------
+
+COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
+
+$(VENV)-lock/installed: Makefile
+	$(PYTHON) -m venv --clear $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install uv==$(UV_VERSION)
+	@touch $@
+
+lock: $(VENV)-lock/installed ## write the lock files anew; LOCK_ARGS=--upgrade takes newer releases
+	$(COMPILE) --all-extras --group dev pyproject.toml -o requirements.lock
+	for version in $(SDK_NEW) $(SDK_OLD); do \
+	    echo "encord==$$version" | $(COMPILE) - -o tests/interop/requirements-encord-$$version.lock || exit 1; \
+	done

@@ -1,0 +1,87 @@
+"""What every test shares: a clean environment, tools that may be missing, and the rule that CI skips nothing."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Generator, Iterator
+
+import pytest
+from blockbuster import blockbuster_ctx
+from hypothesis import settings
+
+REQUIRE_ALL_TOOLS = "ENCORD_ASYNC_REQUIRE_ALL_TOOLS"
+# Debian keeps servers where an ordinary user's PATH does not look.
+TOOL_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+# A loaded machine is slow now and then; slowness is what the time-out is for. What CI adds (no chance) is kept.
+settings.register_profile("house", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+settings.load_profile("house")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test marked for another platform."""
+    marker = item.get_closest_marker("platform")
+    if marker is not None and marker.args != (sys.platform,):
+        pytest.skip(f"runs on {marker.args[0]} only")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where every tool has to be there, a test that skips for want of one fails."""
+    report = yield
+    if _is_forbidden_skip(report) and item.get_closest_marker("platform") is None:
+        report.outcome = "failed"
+        report.longrepr = f"{REQUIRE_ALL_TOOLS} is set, but the test was skipped: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a whole file that skips itself."""
+    report = yield
+    if _is_forbidden_skip(report):
+        report.outcome = "failed"
+        report.longrepr = f"{REQUIRE_ALL_TOOLS} is set, but the file was skipped: {report.longrepr}"
+    return report
+
+
+def _is_forbidden_skip(report: pytest.TestReport | pytest.CollectReport) -> bool:
+    # An expected failure is reported as skipped, with the attribute wasxfail.
+    return bool(os.environ.get(REQUIRE_ALL_TOOLS)) and report.skipped and not hasattr(report, "wasxfail")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_user() -> Iterator[None]:
+    """Keep the ENCORD_* settings of whoever runs the tests out of them, and colours and widths too."""
+    kept = {REQUIRE_ALL_TOOLS, "ENCORD_SDK_NEW_PYTHON", "ENCORD_SDK_OLD_PYTHON"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("ENCORD_") and name not in kept:
+                patch.delenv(name)
+        for name in ("FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def require_tool() -> Callable[[str], str]:
+    """Give the path of a program; skip the test if it is not installed (on CI that is a failure)."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name, path=TOOL_PATH)
+        if path is None:
+            pytest.skip(f"needs the program {name}, which is not installed")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def nothing_blocks() -> Iterator[None]:
+    """Fail the test if our code makes a blocking call inside the event loop. Ask for it by ``usefixtures``."""
+    with blockbuster_ctx(scanned_modules=["encord_async"]):
+        yield
