@@ -1,0 +1,161 @@
+"""What the service answers, as frozen models: strict in what is used here, tolerant of the rest.
+
+Members that are not named here are ignored; roles and scopes that are not known are kept as the number or
+text that came. Nothing here sends or decides.
+
+Source: SDK 0.1.90 to 0.1.211 ``orm/*.py`` and docstrings, per model below.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_core import from_json
+
+from encord_async.protocol.catalogue import (
+    APIKeyScope,
+    DatasetUserRole,
+    ProjectUserRole,
+    StorageLocation,
+)
+
+__all__ = [
+    "Dataset",
+    "DatasetUser",
+    "NewDataset",
+    "OwnedDataset",
+    "OwnedProject",
+    "Project",
+    "ProjectAPIKey",
+    "ProjectDataset",
+    "ProjectUser",
+]
+
+
+def _utc(moment: datetime) -> datetime:
+    """The service writes ``YYYY-MM-DD HH:MM:SS`` without a zone; the SDK takes it for UTC."""
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:  # an offset can lead out of the years 1 to 9999
+        raise ValueError(str(error)) from None
+
+
+def listed(value: object) -> object:
+    """Decode *value* if it is JSON text: the service has sent lists so (SDK 0.1.145 takes both forms)."""
+    if isinstance(value, str):
+        try:
+            return from_json(value, allow_inf_nan=False)
+        except (TypeError, ValueError):  # the first for half a surrogate pair
+            return value
+    return value
+
+
+Hash: TypeAlias = Annotated[str, Field(min_length=1)]
+Moment: TypeAlias = Annotated[datetime, AfterValidator(_utc)]
+Scopes: TypeAlias = Annotated[
+    tuple[Annotated[APIKeyScope | str, Field(union_mode="left_to_right")], ...], BeforeValidator(listed)
+]
+Role: TypeAlias = Annotated[ProjectUserRole | int, Field(union_mode="left_to_right")]
+DatasetRole: TypeAlias = Annotated[DatasetUserRole | int, Field(union_mode="left_to_right")]
+Storage: TypeAlias = Annotated[StorageLocation | int, Field(union_mode="left_to_right")]
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ProjectAPIKey(_Reply):
+    """An API key of a project. Source: SDK ``orm/project_api_key.py``."""
+
+    api_key: SecretStr
+    title: str
+    scopes: Scopes
+
+
+class ProjectUser(_Reply):
+    """A member of a project with the role actually held. Source: SDK ``utilities/project_user.py``."""
+
+    user_email: str
+    user_role: Role
+    project_hash: Hash
+
+
+class DatasetUser(_Reply):
+    """A member of a dataset with the role actually held. Source: SDK 0.1.60 ``dataset.py``."""
+
+    user_email: str
+    user_role: DatasetRole
+    dataset_hash: Hash
+
+
+class ProjectDataset(_Reply):
+    """A dataset as a project lists it."""
+
+    dataset_hash: Hash
+    title: str = ""
+    description: str | None = None
+    dataset_type: str | None = None
+
+
+class Project(_Reply):
+    """A project. Source: SDK 0.1.211 ``orm/project.py``.
+
+    *label_rows* is empty unless the labels' metadata was asked for.
+    """
+
+    project_hash: Hash
+    title: str
+    description: str | None = ""
+    created_at: Moment | None = None
+    last_edited_at: Moment | None = None
+    ontology_hash: str | None = None
+    editor_ontology: dict[str, Any] | str | None = None
+    datasets: tuple[ProjectDataset, ...] = ()
+    label_rows: tuple[dict[str, Any], ...] | None = None
+    source_projects: tuple[str, ...] | None = None
+    workflow_manager_uuid: str | None = None
+
+
+class ListedProject(_Reply):
+    """A project as listings show it."""
+
+    project_hash: Hash
+    title: str
+    description: str | None = ""
+    created_at: Moment | None = None
+    last_edited_at: Moment | None = None
+
+
+class OwnedProject(_Reply):
+    """A project of the account with the caller's own role in it."""
+
+    user_role: Role
+    project: ListedProject
+
+
+class Dataset(_Reply):
+    """A dataset as listings show it."""
+
+    dataset_hash: Hash
+    title: str
+    description: str | None = ""
+    type: Storage | None = None
+    created_at: Moment | None = None
+    last_edited_at: Moment | None = None
+
+
+class OwnedDataset(_Reply):
+    """A dataset of the account with the caller's own role in it."""
+
+    user_role: DatasetRole
+    dataset: Dataset
+
+
+class NewDataset(_Reply):
+    """What creating a dataset answers. Source: SDK 0.1.98 ``orm/dataset.py``."""
+
+    dataset_hash: Hash
+    title: str
+    type: Storage
+    user_hash: str | None = None
+    backing_folder_uuid: str | None = None

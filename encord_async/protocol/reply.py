@@ -1,0 +1,212 @@
+"""Judges a reply: its status, headers and body become a value or one error of the tree.
+
+Pure: the time is an argument, needed only for a ``Retry-After`` that is a date. Whatever bytes arrive, the
+outcome is a value or an `EncordError`, never another exception.
+
+The rule (source: SDK 0.1.211 ``http/querier.py``, ``http/error_utils.py``): the integer ``status`` in the body
+decides, whatever the HTTP status; a failure carries its code in a list of exactly one text; only a body
+that is no envelope is judged by its HTTP status.
+"""
+
+import email.utils
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from http import HTTPStatus
+from typing import Final
+
+from pydantic_core import from_json
+
+from encord_async import errors
+from encord_async.protocol.catalogue import CODES, ENVELOPE_SUCCESS, CodeFact, CodeMeaning, Header
+
+__all__ = ["RawReply", "judge", "retry_after_s"]
+
+_SHOWN_CHARACTERS: Final = 300
+_RETRY_AFTER_MAX_S: Final = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class RawReply:
+    """A reply as it came: HTTP status, headers (names in any case), body after content decoding."""
+
+    http_status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Context:
+    operation: str
+    trace_id: str | None
+    http_status: int
+    retry_after_s: float | None
+    secrets: tuple[str, ...]
+
+    def shown(self, text: str) -> str:
+        """*text* fit for a message: one line, bounded, without the caller's secrets."""
+        for secret in self.secrets:
+            text = text.replace(secret, "[secret]")
+        line = " ".join("".join(char if char.isprintable() else " " for char in text[:2000]).split())
+        return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def judge(
+    reply: RawReply,
+    *,
+    operation: str,
+    trace_id: str | None = None,
+    now_s: float,
+    secrets: tuple[str, ...] = (),
+) -> object:
+    """Return the ``response`` member of a successful reply.
+
+    Args:
+        reply: What came.
+        operation: Name of the call, for the error.
+        trace_id: Trace id of the request, for the error.
+        now_s: Wall-clock time in seconds since 1970.
+        secrets: Texts that an error must not repeat even if the service does.
+
+    Raises:
+        RefusedError: The service will not do it; `ThrottledError` and others by meaning.
+        ServiceFaultError: The service broke down and may have acted.
+        UnreadableReplyError: No envelope, and nothing in the HTTP status to go by.
+    """
+    try:
+        document: object = from_json(reply.body, allow_inf_nan=False) if reply.body else None
+    except ValueError:
+        document = None
+    body_status = document.get("status") if isinstance(document, dict) else None
+    is_envelope = isinstance(body_status, int) and not isinstance(body_status, bool)
+    if is_envelope and body_status == ENVELOPE_SUCCESS and isinstance(document, dict):
+        return document.get("response")
+    context = _Context(
+        operation=operation,
+        trace_id=trace_id,
+        http_status=reply.http_status,
+        retry_after_s=retry_after_s(reply.headers, now_s=now_s),
+        secrets=secrets,
+    )
+    if is_envelope and isinstance(document, dict):
+        raise _envelope_error(document, context)
+    raise _plain_error(document, reply, context)
+
+
+def retry_after_s(headers: Mapping[str, str], *, now_s: float) -> float | None:
+    """The wait in seconds that ``Retry-After`` asks for, from whole or decimal seconds or an HTTP date.
+
+    None without the header or if it is not understood. Never negative, at most a day.
+    """
+    wanted = Header.RETRY_AFTER.lower()
+    text = next((value.strip() for name, value in headers.items() if name.lower() == wanted), "")
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
+        seconds = float(text)
+    else:
+        try:
+            moment = email.utils.parsedate_to_datetime(text)
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now_s
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
+    return min(max(seconds, 0.0), _RETRY_AFTER_MAX_S) if math.isfinite(seconds) else None
+
+
+def _envelope_error(document: Mapping[str, object], context: _Context) -> errors.EncordError:
+    status = document["status"]
+    response = document.get("response")
+    payload = document.get("payload")
+    said = context.shown(payload) if isinstance(payload, str) else ""
+    if isinstance(response, list) and len(response) == 1 and isinstance(response[0], str):
+        code = context.shown(response[0])
+        fact = CODES.get(code)
+        if fact is None and isinstance(status, int) and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            fact = CodeFact(CodeMeaning.UNCLEAR, "", "the service broke down")
+        return _coded_error(fact or CodeFact(CodeMeaning.REFUSED, "", "the service refused"), code, said, context)
+    if context.http_status >= HTTPStatus.BAD_REQUEST:
+        return _by_number(context.http_status, said, context)
+    if isinstance(status, int) and HTTPStatus.BAD_REQUEST <= status < 600:
+        return _by_number(status, said, context)
+    return _unreadable("its envelope holds neither success nor an error code", context)
+
+
+_CLASSES: Final[dict[CodeMeaning, type[errors.EncordError]]] = {
+    CodeMeaning.UNAUTHENTICATED: errors.AuthenticationError,
+    CodeMeaning.FORBIDDEN: errors.ForbiddenError,
+    CodeMeaning.NOT_FOUND: errors.NotFoundError,
+    CodeMeaning.EXISTS: errors.ExistsError,
+    CodeMeaning.INVALID: errors.InvalidArgumentsError,
+    CodeMeaning.THROTTLED: errors.ThrottledError,
+    CodeMeaning.REFUSED: errors.RefusedError,
+    CodeMeaning.UNCLEAR: errors.ServiceFaultError,
+}
+
+_BY_NUMBER: Final[dict[int, tuple[type[errors.EncordError], str]]] = {
+    400: (errors.InvalidArgumentsError, "the service does not accept the request"),
+    401: (errors.AuthenticationError, "the credential is not accepted"),
+    403: (errors.ForbiddenError, "access is refused"),
+    404: (errors.NotFoundError, "nothing answers there; check the domain"),
+    405: (errors.InvalidArgumentsError, "the method is not offered"),
+    408: (errors.ServiceFaultError, "the service gave up waiting for the request"),
+    413: (errors.PayloadTooLargeError, "the request is larger than the service takes; use smaller lists"),
+    422: (errors.InvalidArgumentsError, "the service does not accept the request"),
+    429: (errors.ThrottledError, "too many requests"),
+}
+
+
+def _coded_error(fact: CodeFact, code: str, said: str, context: _Context) -> errors.EncordError:
+    message = f"{fact.text}: {said}" if said else fact.text
+    return _build(_CLASSES[fact.meaning], message, code, context)
+
+
+def _plain_error(document: object, reply: RawReply, context: _Context) -> errors.EncordError:
+    """A body that is no envelope: a proxy's page, a framework's ``detail``, or nothing."""
+    status = reply.http_status
+    if status >= HTTPStatus.BAD_REQUEST:
+        return _by_number(status, context.shown(_detail(document)), context)
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        return _build(
+            errors.RefusedError,
+            "the service redirects, and redirects are not followed; check the domain",
+            None,
+            context,
+        )
+    return _unreadable("it is empty" if not reply.body else "it is not an envelope", context)
+
+
+def _by_number(status: int, said: str, context: _Context) -> errors.EncordError:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind: type[errors.EncordError] = errors.ServiceFaultError
+        text = "the service, or a proxy before it, broke down"
+    else:
+        kind, text = _BY_NUMBER.get(status, (errors.RefusedError, "the service refused"))
+    return _build(kind, f"{text}: {said}" if said else text, None, context)
+
+
+def _detail(document: object) -> str:
+    """The text of ``message`` or ``detail``, as frameworks and the REST API send it."""
+    if not isinstance(document, dict):
+        return ""
+    found = document.get("message") or document.get("detail") or ""
+    return found if isinstance(found, str) else ""
+
+
+def _unreadable(why: str, context: _Context) -> errors.EncordError:
+    return _build(
+        errors.UnreadableReplyError,
+        f"the reply cannot be understood: {why}; the request may have taken effect",
+        None,
+        context,
+    )
+
+
+def _build(kind: type[errors.EncordError], message: str, code: str | None, context: _Context) -> errors.EncordError:
+    return kind(
+        message,
+        code=code,
+        http_status=context.http_status,
+        retry_after_s=context.retry_after_s,
+        trace_id=context.trace_id,
+        operation=context.operation,
+    )
