@@ -1,0 +1,366 @@
+"""The front door: `EncordSession`, with a method for each call of the service and one for whole manifests.
+
+Only names and defaults live here; the work is done in ``session/`` and ``provision/``.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from pydantic import SecretStr
+
+from encord_async.errors import KeyFormatError, UsageError
+from encord_async.protocol import models
+from encord_async.protocol import operations as ops
+from encord_async.protocol.catalogue import (
+    APIKeyScope,
+    CopyOption,
+    DatasetUserRole,
+    ProjectUserRole,
+    StorageLocation,
+)
+from encord_async.protocol.signing import APIKey, BearerToken, SSHKey
+from encord_async.provision.existing import Existing
+from encord_async.provision.run import FailureLimit, Options, Run
+from encord_async.provision.sources import Manifest
+from encord_async.session.session import Session
+from encord_async.session.settings import Settings
+
+if TYPE_CHECKING:
+    from encord_async.provision.journal import Journal
+
+__all__ = ["EncordSession", "ProjectHandle"]
+
+T = TypeVar("T")
+
+ENV_KEY_FILE: Final = "ENCORD_SSH_KEY_FILE"
+ENV_KEY: Final = "ENCORD_SSH_KEY"
+ENV_PASSPHRASE: Final = "ENCORD_SSH_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable, no passphrase
+ENV_DOMAIN: Final = "ENCORD_DOMAIN"
+ENV_CA_BUNDLE: Final = "REQUESTS_CA_BUNDLE"
+
+
+class EncordSession(Session):
+    """A session with the Encord API; use it as ``async with`` and share it between tasks.
+
+    >>> async def main() -> str:
+    ...     async with EncordSession.from_ssh_key("~/.ssh/encord") as session:
+    ...         return await session.create_project("Cats")
+    """
+
+    @classmethod
+    def from_ssh_key(
+        cls,
+        key: str | Path | SSHKey,
+        *,
+        passphrase: str | None = None,
+        settings: Settings | None = None,
+        domain: str | None = None,
+        concurrency: int | None = None,
+    ) -> Self:
+        """A session that signs with an OpenSSH Ed25519 private key.
+
+        Args:
+            key: Path of the key file, or the text of the key.
+            passphrase: For a key that has one.
+            settings: All settings; the two arguments below override their fields.
+            domain: See `Settings.domain`.
+            concurrency: See `Settings.concurrency`.
+
+        Raises:
+            KeyFormatError: The key cannot be used.
+            SettingsError: A setting cannot work.
+        """
+        if not isinstance(key, SSHKey):
+            text = str(key)
+            load = SSHKey.from_text if _is_key_text(text) else SSHKey.from_path
+            key = load(text, passphrase=passphrase)
+        return cls(key, _with(settings, domain, concurrency))
+
+    @classmethod
+    def from_bearer_token(
+        cls,
+        token: str,
+        *,
+        settings: Settings | None = None,
+        domain: str | None = None,
+        concurrency: int | None = None,
+    ) -> Self:
+        """A session that authenticates with a bearer token. Arguments and errors as `from_ssh_key`."""
+        return cls(BearerToken(token), _with(settings, domain, concurrency))
+
+    @classmethod
+    def from_env(
+        cls,
+        *,
+        settings: Settings | None = None,
+        domain: str | None = None,
+        concurrency: int | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> Self:
+        """A session from the variables that users of Encord's SDK have set.
+
+        ``ENCORD_SSH_KEY_FILE`` is looked at first, then ``ENCORD_SSH_KEY``; ``ENCORD_DOMAIN`` applies unless
+        *domain* is given. Ours are ``ENCORD_SSH_KEY_PASSPHRASE`` and, as the SDK since 0.1.211,
+        ``REQUESTS_CA_BUNDLE``.
+
+        Raises:
+            KeyFormatError: Neither variable is set, or the key cannot be used.
+            SettingsError: A setting cannot work.
+        """
+        env = os.environ if environ is None else environ
+        key = key_from_env(env)
+        settings = settings or Settings()
+        if settings.ca_bundle is None and env.get(ENV_CA_BUNDLE):
+            settings = replace(settings, ca_bundle=Path(env[ENV_CA_BUNDLE]))
+        return cls(key, _with(settings, domain or env.get(ENV_DOMAIN) or None, concurrency))
+
+    def project(self, project_hash: str, *, api_key: str | SecretStr | None = None) -> "ProjectHandle":
+        """A handle on one project; sends nothing.
+
+        Calls of the handle are signed with the session's key, or authenticated with *api_key* if given.
+        """
+        secret = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
+        return ProjectHandle(self, project_hash, APIKey(secret) if secret is not None else None)
+
+    def provision(
+        self,
+        manifest: Manifest,
+        *,
+        journal: str | Path | None = "beside",
+        existing: Existing | str = Existing.ADOPT,
+        max_batch: int = 1000,
+        settle_s: float = 60.0,
+        stamp: bool = False,
+        fail_fast: bool = False,
+        max_failures: int | str | None = None,
+        skip_invalid: bool = False,
+    ) -> Run:
+        """Provision every entry of *manifest*, in parallel, each exactly once.
+
+        >>> async def main(session: EncordSession) -> None:
+        ...     async with session.provision("programme.jsonl", journal="run.db") as run:
+        ...         async for outcome in run:
+        ...             print(outcome.place, outcome.status)
+        ...     print(run.summary.as_json())
+
+        Args:
+            manifest: Path of a manifest, ``-`` for JSON lines on standard input, or any iterable or async iterable
+                of entries or dicts. It is read only as capacity frees.
+            journal: Path of the journal that makes the run safe to kill and to run again. By default it lies beside
+                the manifest's file, named after it with ``.journal`` added; entries that come from no file need it
+                given. None does without: what is in doubt when the process dies stays so.
+            existing: What to do about things that are there already: ``adopt``, ``create`` or ``fail``.
+            max_batch: Most users or datasets in one request.
+            settle_s: How long something that happened may take to be seen in listings, in seconds: that long a create
+                in doubt is looked for.
+            stamp: Put a short mark of the entry into the descriptions of what is made, so that look-ups are exact
+                even if others make things of the same title.
+            fail_fast: Stop at the first entry that fails.
+            max_failures: Stop when more than this many have failed, or this share of them, as ``"5%"``.
+            skip_invalid: Provision the good entries of a manifest that has bad ones.
+
+        Raises:
+            UsageError: An argument cannot work. Entering the run raises `ManifestError` for a bad file; the end of
+                the iteration raises what stopped the run early.
+        """
+        try:
+            wanted = Existing(existing)
+        except ValueError:
+            raise UsageError(f"existing is {existing!r}; use adopt, create or fail") from None
+        options = Options(
+            existing=wanted,
+            max_batch=max_batch,
+            settle_s=settle_s,
+            stamp=stamp,
+            fail_fast=fail_fast,
+            max_failures=None if max_failures is None else FailureLimit.parse(max_failures),
+            skip_invalid=skip_invalid,
+        )
+        return Run(self, manifest, options, journal=self._journal(manifest, journal))
+
+    def _journal(self, manifest: Manifest, journal: str | Path | None) -> "Journal | None":
+        if journal is None:
+            return None
+        if journal == "beside":
+            if not isinstance(manifest, str | Path) or str(manifest) == "-":
+                raise UsageError(
+                    "entries that come from no file have no place beside it for a journal; "
+                    "give journal=PATH to be able to run again after a kill, or journal=None to do without"
+                )
+            journal = f"{manifest}.journal"
+        # Imported on first need: SQLAlchemy is an extra, and takes longer to import than all the rest.
+        from encord_async.provision.journal import Identity, Journal
+
+        return Journal(journal, Identity(self.settings.domain, self.identity))
+
+    async def create_project(
+        self,
+        title: str,
+        *,
+        dataset_hashes: Iterable[str] = (),
+        description: str = "",
+        ontology_hash: str | None = None,
+        workflow_template_id: str | None = None,
+    ) -> str:
+        """Create a project and return its hash. It cannot be deleted over the API. Raises as `execute`."""
+        return await self.execute(
+            ops.CreateProject(
+                title=title,
+                description=description,
+                dataset_hashes=_all_of(dataset_hashes, "dataset_hashes"),
+                ontology_hash=ontology_hash,
+                workflow_template_id=workflow_template_id,
+            )
+        )
+
+    async def copy_project(
+        self,
+        project_hash: str,
+        *,
+        title: str | None = None,
+        description: str | None = None,
+        options: Iterable[CopyOption] = (),
+    ) -> str:
+        """Copy a project with what *options* name and return the hash of the copy. Raises as `execute`."""
+        return await self.execute(
+            ops.CopyProject(
+                project_hash=project_hash, title=title, description=description, options=_all_of(options, "options")
+            )
+        )
+
+    async def create_project_api_key(self, project_hash: str, title: str, scopes: Iterable[APIKeyScope]) -> SecretStr:
+        """Create an API key of a project and return it. Raises as `execute`."""
+        return await self.execute(
+            ops.CreateProjectAPIKey(project_hash=project_hash, title=title, scopes=_all_of(scopes, "scopes"))
+        )
+
+    async def list_project_api_keys(self, project_hash: str) -> tuple[models.ProjectAPIKey, ...]:
+        """All API keys of a project, the keys themselves as `SecretStr`. Raises as `execute`."""
+        return await self.execute(ops.ListProjectAPIKeys(project_hash=project_hash))
+
+    async def get_or_create_project_api_key(self, project_hash: str) -> SecretStr:
+        """The project's key with all scopes, made if it is not there. Raises as `execute`."""
+        return await self.execute(ops.GetOrCreateProjectAPIKey(project_hash=project_hash))
+
+    async def create_dataset(
+        self,
+        title: str,
+        *,
+        description: str = "",
+        storage: StorageLocation = StorageLocation.CORD_STORAGE,
+        create_backing_folder: bool = True,
+    ) -> models.NewDataset:
+        """Create a dataset. Raises as `execute`."""
+        return await self.execute(
+            ops.CreateDataset(
+                title=title,
+                description=description,
+                storage=storage,
+                create_backing_folder=create_backing_folder,
+            )
+        )
+
+    async def add_dataset_users(
+        self, dataset_hash: str, emails: Iterable[str], role: DatasetUserRole = DatasetUserRole.USER
+    ) -> tuple[models.DatasetUser, ...]:
+        """Add users to a dataset; the result shows the role each holds. Raises as `execute`."""
+        return await self.execute(
+            ops.AddDatasetUsers(dataset_hash=dataset_hash, emails=_all_of(emails, "emails"), role=role)
+        )
+
+    async def list_projects(self, filter: ops.ListingFilter | None = None) -> tuple[models.OwnedProject, ...]:  # noqa: A002 - the API's own word
+        """The caller's projects. Raises as `execute`."""
+        return await self.execute(ops.ListProjects(filter=filter or ops.ListingFilter()))
+
+    async def list_datasets(self, filter: ops.ListingFilter | None = None) -> tuple[models.OwnedDataset, ...]:  # noqa: A002 - the API's own word
+        """The caller's datasets. Raises as `execute`."""
+        return await self.execute(ops.ListDatasets(filter=filter or ops.ListingFilter()))
+
+
+class ProjectHandle:
+    """One project of a session; made by `EncordSession.project`."""
+
+    __slots__ = ("_api_key", "_session", "project_hash")
+
+    def __init__(self, session: Session, project_hash: str, api_key: APIKey | None) -> None:
+        self._session = session
+        self._api_key = api_key
+        self.project_hash = project_hash
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.project_hash}>"
+
+    async def add_datasets(self, dataset_hashes: Iterable[str]) -> None:
+        """Attach datasets; the caller must be admin of each. Raises as `Session.execute`."""
+        operation = ops.AddDatasets(
+            project_hash=self.project_hash, dataset_hashes=_all_of(dataset_hashes, "dataset_hashes")
+        )
+        await self._session.execute(operation, api_key=self._api_key)
+
+    async def remove_datasets(self, dataset_hashes: Iterable[str]) -> None:
+        """Detach datasets. Raises as `Session.execute`."""
+        operation = ops.RemoveDatasets(
+            project_hash=self.project_hash, dataset_hashes=_all_of(dataset_hashes, "dataset_hashes")
+        )
+        await self._session.execute(operation, api_key=self._api_key)
+
+    async def add_users(self, emails: Iterable[str], role: ProjectUserRole) -> tuple[models.ProjectUser, ...]:
+        """Add users in one role. A member already there keeps the old role, and the result shows it.
+
+        Raises as `Session.execute`.
+        """
+        operation = ops.AddProjectUsers(project_hash=self.project_hash, emails=_all_of(emails, "emails"), role=role)
+        return await self._session.execute(operation, api_key=self._api_key)
+
+    async def get(self, *, include_labels_metadata: bool = False) -> models.Project:
+        """Read the project. Raises as `Session.execute`."""
+        operation = ops.GetProject(project_hash=self.project_hash, include_labels_metadata=include_labels_metadata)
+        return await self._session.execute(operation, api_key=self._api_key)
+
+    async def get_ontology(self) -> Mapping[str, Any]:
+        """Read the ontology of the project's editor. Raises as `Session.execute`."""
+        return await self._session.execute(ops.GetOntology(project_hash=self.project_hash), api_key=self._api_key)
+
+
+def key_from_env(env: Mapping[str, str]) -> SSHKey:
+    """The SSH key that *env* names.
+
+    Raises:
+        KeyFormatError: Neither variable is set, one is empty, or the key cannot be used.
+    """
+    for name, load in ((ENV_KEY_FILE, SSHKey.from_path), (ENV_KEY, SSHKey.from_text)):
+        if name not in env:
+            continue
+        if not env[name].strip():
+            raise KeyFormatError(f"{name} is set but empty; unset it or give a key")
+        if name == ENV_KEY_FILE and _is_key_text(env[name]):
+            raise KeyFormatError(f"{name} holds the text of a key, not a path; set {ENV_KEY} to it instead")
+        try:
+            return load(env[name], passphrase=env.get(ENV_PASSPHRASE) or None)
+        except KeyFormatError as error:
+            raise KeyFormatError(f"{name}: {error.message}") from None
+    raise KeyFormatError(f"no key: set {ENV_KEY_FILE} to the path of an OpenSSH private key, or {ENV_KEY} to its text")
+
+
+def _is_key_text(text: str) -> bool:
+    """Whether *text* is meant to be a key and not the path of one."""
+    return not text.strip() or any(mark in text for mark in ("-----", "\n", "\\n"))
+
+
+def _all_of(values: Iterable[T], name: str) -> tuple[T, ...]:
+    """*values* as operations hold them; Python would take a single text for a list of its letters."""
+    if isinstance(values, str):
+        raise UsageError(f"{name} is one text; give a list of texts")
+    return tuple(values)
+
+
+def _with(settings: Settings | None, domain: str | None, concurrency: int | None) -> Settings:
+    settings = settings or Settings()
+    return replace(
+        settings,
+        domain=settings.domain if domain is None else domain,
+        concurrency=settings.concurrency if concurrency is None else concurrency,
+    )

@@ -1,0 +1,187 @@
+"""Decides whether a failed attempt is made again, and drives the tries that follow the first.
+
+`next_step` is the table at the heart of this library, as a pure function; `deliver_again` lets tenacity drive
+the loop. Exactly this layer retries, no other. A create whose outcome is unknown is never sent again here:
+whoever asked for it must look first whether it is there.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias, TypeVar
+
+import tenacity
+
+from encord_async.errors import (
+    EncordError,
+    NotAppliedError,
+    NotSentError,
+    RefusedError,
+    ThrottledError,
+    UncertainError,
+)
+from encord_async.protocol.catalogue import Effect
+from encord_async.session.clock import Clock
+from encord_async.session.settings import RetryPolicy
+
+__all__ = ["Again", "GiveUp", "History", "deliver_again", "next_step"]
+
+T = TypeVar("T")
+
+_THROTTLED_MAX_WAIT_S: Final = 8.0
+"""Longest own wait after a throttled attempt without a hint: throttling is common, and passes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What an operation has met so far, the failure that is being judged included."""
+
+    faults: int = 0
+    throttles: int = 0
+
+    def with_failure(self, error: EncordError) -> "History":
+        """This history and one more failed attempt."""
+        if isinstance(error, ThrottledError):
+            return replace(self, throttles=self.throttles + 1)
+        return replace(self, faults=self.faults + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Send the same bytes once more after *wait_s* seconds."""
+
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Let the caller have the error."""
+
+
+Step: TypeAlias = Again | GiveUp
+
+
+def next_step(
+    error: EncordError,
+    effect: Effect,
+    history: History,
+    policy: RetryPolicy,
+    *,
+    chance: float,
+    remaining_s: float | None = None,
+) -> Step:
+    """What follows a failed attempt.
+
+    =====================  =====  =====  ==================
+    what happened          read   set    create
+    =====================  =====  =====  ==================
+    not sent               again  again  again
+    throttled              again  again  again, when told
+    outcome unknown        again  again  give up: look first
+    refused                give up in every column
+    =====================  =====  =====  ==================
+
+    Args:
+        error: Why the attempt failed.
+        effect: What doing the operation twice would do.
+        history: All failures of this operation, *error* included.
+        policy: Bounds for faults; throttling is not bounded by it.
+        chance: A number from 0 to 1 drawn evenly, for the jitter.
+        remaining_s: Seconds to the operation's deadline.
+    """
+    if isinstance(error, ThrottledError):
+        wait_s = _full_jitter(history.throttles, policy.backoff_base_s, _THROTTLED_MAX_WAIT_S, chance)
+        # "After 0 seconds" is no hint: throttling is not bounded by the policy, and this would be a busy loop.
+        if error.retry_after_s:
+            # Spread over a tenth more, so that all who were told the same do not come back at once.
+            wait_s = error.retry_after_s * (1 + chance / 10)
+    elif _may_be_repeated(error, effect) and history.faults < policy.max_attempts:
+        wait_s = _full_jitter(history.faults, policy.backoff_base_s, policy.backoff_max_s, chance)
+        wait_s = max(wait_s, error.retry_after_s or 0.0)
+    else:
+        return GiveUp()
+    if remaining_s is not None and wait_s >= remaining_s:
+        return GiveUp()
+    return Again(wait_s)
+
+
+def _may_be_repeated(error: EncordError, effect: Effect) -> bool:
+    if isinstance(error, NotSentError):
+        return True
+    return isinstance(error, UncertainError) and effect is not Effect.CREATE
+
+
+def _full_jitter(failures: int, base_s: float, max_s: float, chance: float) -> float:
+    ceiling_s = min(max_s, base_s * 2.0 ** min(failures - 1, 60))
+    return float(ceiling_s * chance)
+
+
+async def deliver_again(
+    attempt: Callable[[], Awaitable[T]],
+    first_failure: EncordError,
+    *,
+    effect: Effect,
+    policy: RetryPolicy,
+    clock: Clock,
+    chance: Callable[[], float],
+    deadline_s: float | None = None,
+    on_retry: Callable[[EncordError, float], None],
+) -> T:
+    """Make the tries that follow a failed first one; the happy path never comes here.
+
+    Args:
+        attempt: Sends the request once.
+        first_failure: What the first try ended in.
+        effect: What doing the operation twice would do.
+        policy: Bounds for faults.
+        clock: Where waits come from.
+        chance: Draws a number from 0 to 1.
+        deadline_s: The operation's deadline on the clock's monotonic scale.
+        on_retry: Told each failure that is followed by another try, and the wait in seconds before it.
+
+    Raises:
+        UncertainError: An earlier try may have taken effect, and no later one had the service's answer.
+        EncordError: Otherwise the last failure, as it came.
+    """
+    doubts: list[UncertainError] = []
+    history = History()
+    step: Step = GiveUp()
+    pending: EncordError | None = first_failure
+
+    def judge(error: BaseException) -> bool:
+        nonlocal history, step
+        if not isinstance(error, EncordError):
+            return False
+        history = history.with_failure(error)
+        if isinstance(error, UncertainError):
+            doubts.append(error)
+        remaining_s = None if deadline_s is None else deadline_s - clock.monotonic_s()
+        step = next_step(error, effect, history, policy, chance=chance(), remaining_s=remaining_s)
+        if isinstance(step, Again):
+            on_retry(error, step.wait_s)
+        return isinstance(step, Again)
+
+    async def one_try() -> T:
+        nonlocal pending
+        if pending is not None:
+            failure, pending = pending, None
+            raise failure
+        return await attempt()
+
+    retrying = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(judge),
+        wait=lambda _: step.wait_s if isinstance(step, Again) else 0.0,
+        sleep=clock.sleep,
+        reraise=True,
+    )
+    try:
+        return await retrying(one_try)
+    except NotAppliedError as last:
+        # Of this try it is true that the service did not act. Of the operation it need not be.
+        if not doubts or _is_answer(last):
+            raise
+        raise doubts[-1] from last
+
+
+def _is_answer(error: NotAppliedError) -> bool:
+    """Whether the service judged the request itself, and not only its own load."""
+    return isinstance(error, RefusedError) and not isinstance(error, ThrottledError)

@@ -1,0 +1,111 @@
+"""Settings of a session as frozen values, checked when they are made. Reads no environment and no file."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from encord_async.errors import SettingsError
+from encord_async.protocol.catalogue import DEFAULT_DOMAIN
+
+__all__ = ["RetryPolicy", "Settings", "Timeouts", "checked_domain", "is_loopback"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait, in seconds; None waits for ever.
+
+    The official SDK waits 180 s for a connection and 180 s for each read.
+    """
+
+    connect_s: float | None = 30.0
+    """For a connection, name look-up and TLS included. Running out of it means: not sent."""
+    attempt_s: float | None = 180.0
+    """For one sending of a request, connection included."""
+    operation_s: float | None = None
+    """For an operation with all its attempts and waits."""
+
+    def __post_init__(self) -> None:
+        for name in ("connect_s", "attempt_s", "operation_s"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise SettingsError(f"{name} is {value}; give a number above 0, or None for no limit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How faults are retried. Being throttled is no fault and does not count here.
+
+    The wait before try *n* + 1 is drawn evenly from 0 to ``min(backoff_max_s, backoff_base_s * 2 ** (n - 1))``.
+    """
+
+    max_attempts: int = 6
+    """How often a request that meets faults is sent in all."""
+    backoff_base_s: float = 0.5
+    backoff_max_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise SettingsError(f"max_attempts is {self.max_attempts}; give 1 for no retries, or more")
+        if not 0 <= self.backoff_base_s <= self.backoff_max_s:
+            raise SettingsError("backoff_base_s must lie between 0 and backoff_max_s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything about a session but its credential."""
+
+    domain: str = DEFAULT_DOMAIN
+    """``https://`` and host; another region or a private installation has its own."""
+    concurrency: int = 32
+    """Most requests in flight at once."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    ca_bundle: Path | None = None
+    """PEM file of the certificate authorities to trust; None trusts those of the system."""
+    max_reply_bytes: int = 64 * 1024 * 1024
+    """Longest reply accepted, after decompression."""
+    user_agent_suffix: str = ""
+    """Product tokens to append to the ``User-Agent`` header, for example ``my-tool/1.2``."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "domain", checked_domain(self.domain))
+        if self.concurrency < 1:
+            raise SettingsError(f"concurrency is {self.concurrency}; give 1 or more")
+        if self.max_reply_bytes < 1:
+            raise SettingsError(f"max_reply_bytes is {self.max_reply_bytes}; give 1 or more")
+        if not self.user_agent_suffix.isascii() or not self.user_agent_suffix.isprintable():
+            raise SettingsError("user_agent_suffix must be printable ASCII, for example my-tool/1.2")
+
+
+def checked_domain(domain: str) -> str:
+    """*domain* without trailing slashes.
+
+    Raises:
+        SettingsError: No http(s) URL, one with credentials, path or query, or plain http to another machine.
+    """
+    text = domain.strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise SettingsError(f"the domain {domain!r} is not a URL; give for example {DEFAULT_DOMAIN}") from None
+    if parts.scheme not in {"https", "http"} or not host:
+        raise SettingsError(f"the domain {domain!r} is not an http(s) URL; give for example {DEFAULT_DOMAIN}")
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError("the domain holds a user name or password; the key authenticates, leave them out")
+    if parts.path or parts.query or parts.fragment:
+        raise SettingsError(f"the domain {domain!r} has a path; give scheme and host only, as {DEFAULT_DOMAIN}")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise SettingsError(f"{domain!r} is plain http, which anybody on the way can read; use https://{host}")
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host* names this machine and nothing else."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

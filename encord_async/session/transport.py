@@ -1,0 +1,177 @@
+"""The only door to the network: posts bytes, returns the reply as it came, or says what is known of the loss.
+
+Three ends: a `RawReply`; `NotSentError`, when no byte of the request left; `NoReplyError` or
+`UnreadableReplyError`, when it may have. It never judges a status, never retries (aiohttp re-sends only idempotent
+HTTP methods by itself, and everything here is a POST), never follows a redirect and keeps no cookie.
+"""
+
+import ssl
+import urllib.request
+from collections.abc import Mapping
+from typing import Final, Protocol, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from encord_async.errors import EncordError, NoReplyError, NotSentError, SettingsError, UnreadableReplyError
+from encord_async.protocol.catalogue import Endpoint
+from encord_async.protocol.reply import RawReply
+from encord_async.session.settings import Settings, is_loopback
+
+__all__ = ["AiohttpTransport", "Transport"]
+
+_KEEP_ALIVE_S: Final = 15.0
+"""Idle connections are closed by us before common proxies do it, so that a POST rarely meets a dead one."""
+
+_NOT_SENT: Final = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+)
+
+
+class Transport(Protocol):
+    """What a session needs of the network."""
+
+    async def post(
+        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+    ) -> RawReply:
+        """Send one request and return the reply.
+
+        Raises:
+            SettingsError: The service shows a certificate that is not trusted; nothing was sent.
+            NotSentError: No byte of the request left.
+            NoReplyError: It may have arrived; no reply came within *timeout_s*, or the connection was lost.
+            UnreadableReplyError: A reply came that is cut short or too large.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections; requests under way end with `NoReplyError`."""
+        ...
+
+
+class AiohttpTransport:
+    """`Transport` over one aiohttp connection pool; must be made inside a running event loop."""
+
+    def __init__(self, settings: Settings, *, headers: Mapping[str, str]) -> None:
+        self._urls = {endpoint: URL(settings.domain + endpoint.value) for endpoint in Endpoint}
+        self._max_reply_bytes = settings.max_reply_bytes
+        self._timeouts = settings.timeouts
+        self._timeout = aiohttp.ClientTimeout(total=settings.timeouts.attempt_s, connect=settings.timeouts.connect_s)
+        tls, proxy = _tls(settings), _proxy(settings.domain)
+        self._client = aiohttp.ClientSession(
+            # The session's own semaphore bounds what is in flight; a second bound here would make a wait for
+            # a slot look like a wait for the network.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ssl=tls),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+            timeout=self._timeout,
+            proxy=proxy,
+            # With trust_env aiohttp would put a password from ~/.netrc in the place of our signature, and
+            # read the environment anew for each request.
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """See `Transport`."""
+        await self._client.close()
+
+    async def post(
+        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+    ) -> RawReply:
+        """See `Transport`."""
+        timeout = self._timeout
+        if timeout_s != timeout.total:
+            timeout = aiohttp.ClientTimeout(total=timeout_s, connect=self._timeouts.connect_s)
+        try:
+            async with self._client.post(
+                self._urls[endpoint], data=body, headers=headers, allow_redirects=False, timeout=timeout
+            ) as response:
+                return RawReply(response.status, response.headers, await self._read(response))
+        except aiohttp.ClientHttpProxyError as error:
+            failure: EncordError = NotSentError(f"no connection: the proxy answers HTTP {error.status}")
+        except aiohttp.ClientResponseError:
+            failure = UnreadableReplyError("the reply is not HTTP as it should be; the request may have taken effect")
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise SettingsError(
+                f"the service's certificate is not trusted: {_reason(error)}; check the domain or give a ca_bundle"
+            ) from error
+        except _NOT_SENT as error:
+            raise NotSentError(f"no connection: {_reason(error)}") from error
+        except TimeoutError as error:
+            raise NoReplyError("no reply in time; the request may have taken effect") from error
+        except aiohttp.ClientPayloadError as error:
+            raise UnreadableReplyError("the reply is cut short; the request may have taken effect") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise NoReplyError(
+                f"the connection was lost: {_reason(error)}; the request may have taken effect"
+            ) from error
+        except RuntimeError as error:
+            if not self._client.closed:
+                raise
+            raise NotSentError("the session is closed") from error
+        # The two errors without a raise of their own hold our headers, the credential among them, and quote the reply.
+        # Raised here, ours does not have them as its cause or context.
+        raise failure
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        chunks: list[bytes] = []
+        room = self._max_reply_bytes
+        while chunk := await response.content.readany():
+            room -= len(chunk)
+            if room < 0:
+                response.close()
+                raise UnreadableReplyError(
+                    f"the reply is larger than {self._max_reply_bytes} bytes; the request may have taken effect"
+                )
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=settings.ca_bundle)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"cannot read certificates from {settings.ca_bundle}: {_reason(error)}; give a PEM file"
+        ) from None
+
+
+def _proxy(domain: str) -> str | None:
+    """The proxy that the environment names for *domain*; never one for this machine itself.
+
+    Raises:
+        SettingsError: It is no http(s) URL. The message does not repeat it: it may hold a password.
+    """
+    parts = urlsplit(domain)
+    host = parts.hostname or ""
+    if is_loopback(host) or urllib.request.proxy_bypass(host):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy:
+        return None
+    # As curl and the official SDK take it.
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        url = URL(proxy)
+    except ValueError:
+        url = URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise SettingsError(
+            f"the proxy that the environment names for {parts.scheme} is not an http(s) URL; "
+            f"correct or unset {parts.scheme.upper()}_PROXY and ALL_PROXY"
+        )
+    return proxy
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
