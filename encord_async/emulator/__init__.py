@@ -1,0 +1,71 @@
+"""A local Encord: the envelope API over HTTP, as strict as what is known of the real one, with faults on demand.
+
+It is built from the facts in :mod:`encord_async.protocol.catalogue` and from nothing else of this package, so it never
+forgives the client its own mistakes. It never listens anywhere but on this machine.
+
+    async with Emulator(EmulatorSettings()) as emulator:
+        ...  # a client for emulator.url, with emulator.private_key
+
+Where it is known or suspected to differ from the real service (nothing below is documented by the vendor):
+
+============================  ============================================================================
+question                      what the emulator does
+============================  ============================================================================
+HTTP status of a refusal      200, or 400 with ``failure_http_status``; ``status`` in the body is always 400
+unknown key, wrong signature  SSH_KEY_NOT_FOUND_ERROR only if the signature is right, else AUTHENTICATION_ERROR
+resource out of reach         AUTHORISATION_ERROR if it exists, RESOURCE_NOT_FOUND_ERROR if it does not
+project API keys              attach, detach, add users and read whatever their scopes; label rows need
+                              ``label.read``; datasets have to be those of the key's maker
+rate limit                    none, or one token bucket for everybody, before the signature is looked at
+size of a body                10 MiB, then HTTP 413
+lists as JSON text            taken, as on the vendor's page; refused with ``strict``
+``uid`` null for add users    taken; refused with ``strict``
+attaching twice               true, and nothing changes; detaching what is not attached likewise
+one unknown dataset           RESOURCE_NOT_FOUND_ERROR, and none of the list is attached or created
+titles                        need not be unique; must not be empty
+unknown e-mail addresses      become users without a key
+``_like`` filters             case counts, there is no escape character
+read after write              at once, unless the fault ``stale_read`` says otherwise; that fault delays what is
+                              new, not what was removed
+order of listings             by creation
+team managers                 read the project; only Admins change it
+copy of a project             datasets and collaborators; labels and models are accepted and passed over
+label rows, data rows         always empty
+bearer tokens                 only those of a seed (``bearer_token``); they do not expire
+``/v2/public``                not there
+connections                   kept open for 75 s; HTTP/1.1 only
+============================  ============================================================================
+"""
+
+from encord_async.emulator.faults import Fault, FaultRule, FaultRuleError, read_fault_rules
+from encord_async.emulator.seed import (
+    Seed,
+    SeedDataset,
+    SeedError,
+    SeedOntology,
+    SeedProject,
+    SeedUser,
+    default_seed,
+    read_seed,
+)
+from encord_async.emulator.server import Emulator, EmulatorSettings, SettingsError
+from encord_async.emulator.store import StateError
+
+__all__ = [
+    "Emulator",
+    "EmulatorSettings",
+    "Fault",
+    "FaultRule",
+    "FaultRuleError",
+    "Seed",
+    "SeedDataset",
+    "SeedError",
+    "SeedOntology",
+    "SeedProject",
+    "SeedUser",
+    "SettingsError",
+    "StateError",
+    "default_seed",
+    "read_fault_rules",
+    "read_seed",
+]

@@ -1,0 +1,247 @@
+"""Members of an envelope's payload, read into values.
+
+Pure. It never supplies a meaning that the protocol does not name: what cannot be read is refused.
+The tolerant form takes what the vendor's page shows (lists as JSON text, numbers as digit text, members left out);
+the strict one only what the official SDK sends.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import product
+from typing import Final
+
+from encord_async.emulator.envelope import Refused, load
+
+__all__ = ["Filter", "Members", "read_filter", "to_us"]
+
+_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_DIGITS: Final = re.compile(r"[0-9]{1,9}")
+_FILTERS: Final = frozenset(
+    f"{field}_{test}"
+    for field, test in (
+        *product(("title", "desc"), ("eq", "like")),
+        *product(("created", "edited"), ("before", "after")),
+    )
+)
+
+_SDK_MEMBERS: Final[Mapping[str, tuple[str, ...] | None]] = {
+    "project.POST": (
+        "title",
+        "description",
+        "dataset_hashes",
+        "workflow_type",
+        "source_projects",
+        "ontology_hash",
+        "workflow_template_id",
+    ),
+    "projectapikey.POST": ("title", "scopes"),
+    "projectapikey.GET": None,
+    "projectapikey.PUT": (),
+    "projectwithuserrole.GET": ("filter",),
+    "datasetwithuserrole.GET": ("filter", "enable_storage_api"),
+    "ontologywithuserrole.GET": ("filter",),
+    "dataset.POST": ("title", "type", "create_backing_folder", "description"),
+    "datasetapikey.POST": ("dataset_hash", "title", "scopes"),
+    "datasetapikey.GET": ("dataset_hash",),
+    "datasetapikey.PUT": ("dataset_hash",),
+    "ontology.POST": ("title", "description", "editor"),
+    "ontology.GET": None,
+    "projectdataset.POST": ("dataset_hashes",),
+    "projectdataset.DELETE": None,
+    "projectusers.POST": ("user_emails", "user_role"),
+    "projectcopy.POST": ("copy_project_options", "copy_labels_options", "project_copy_metadata"),
+    "apikeymeta.GET": None,
+    "datasetusers.POST": ("user_emails", "user_role"),
+}
+"""Members of SDK payloads in the SDK's order; None is a payload of null. Source: SDK captures, all releases."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which entries a listing is to show. Times are microseconds since 1970, UTC; *before* and *after* exclude."""
+
+    title_eq: str | None = None
+    title_like: str | None = None
+    desc_eq: str | None = None
+    desc_like: str | None = None
+    created_before: int | None = None
+    created_after: int | None = None
+    edited_before: int | None = None
+    edited_after: int | None = None
+
+
+class Members:
+    """The payload of one call, read member by member."""
+
+    __slots__ = ("_strict", "_values")
+
+    def __init__(self, name: str, payload: object, *, strict: bool) -> None:
+        """Take the *payload* of the call *name*.
+
+        Raises:
+            Refused: INVALID_ARGUMENTS_ERROR if it is neither null nor an object, or not as the SDK sends it (strict).
+        """
+        if payload is not None and not isinstance(payload, dict):
+            raise Refused("INVALID_ARGUMENTS_ERROR", "payload has to be an object or null")
+        if strict:
+            _check_members(name, payload)
+        self._strict = strict
+        self._values: Mapping[str, object] = payload or {}
+
+    def has(self, key: str) -> bool:
+        """Say whether the member was given at all, null included."""
+        return key in self._values
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a string; *default* stands in for a missing or null member, except in the strict form."""
+        value = self._values.get(key)
+        if value is None and default is not None and not self._strict:
+            return default
+        if not isinstance(value, str):
+            raise _bad(key, "a string")
+        return value
+
+    def name(self, key: str) -> str:
+        """Return a string that is more than white space."""
+        value = self.text(key)
+        if not value.strip():
+            raise _bad(key, "a string that is not empty")
+        return value
+
+    def optional_text(self, key: str) -> str | None:
+        """Return a string, or None for a missing, null or empty member."""
+        value = self._values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise _bad(key, "a string")
+        return value or None
+
+    def flag(self, key: str) -> bool:
+        """Return a boolean, false if the member is missing or null."""
+        value = self._values.get(key)
+        if value is None:
+            return False
+        if not isinstance(value, bool):
+            raise _bad(key, "a boolean")
+        return value
+
+    def number(self, key: str) -> int:
+        """Return an integer; the tolerant form takes digits in a string."""
+        value = self._values.get(key)
+        if isinstance(value, str) and not self._strict and _DIGITS.fullmatch(value):
+            return int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise _bad(key, "an integer")
+        return value
+
+    def mapping(self, key: str) -> Mapping[str, object]:
+        """Return an object, empty if the member is missing or null."""
+        value = self._values.get(key)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise _bad(key, "an object")
+        return value
+
+    def texts(self, key: str, *, required: bool = True) -> list[str]:
+        """Return a list of strings without repetition; the tolerant form takes it as JSON text, too."""
+        value = self._values.get(key)
+        if value is None and not required:
+            return []
+        return read_texts(key, value, strict=self._strict)
+
+    def emails(self, key: str) -> list[str]:
+        """Return a list of at least one e-mail address."""
+        emails = self.texts(key)
+        if not emails:
+            raise _bad(key, "a list of at least one e-mail address")
+        for position, email in enumerate(emails):
+            if not _EMAIL.fullmatch(email):
+                raise Refused("INVALID_ARGUMENTS_ERROR", f"{key}[{position}] is not an e-mail address")
+        return emails
+
+    def members(self, key: str, known: Sequence[str], *, required: bool = True) -> list[str]:
+        """Return a list of strings out of *known*."""
+        chosen = self.texts(key, required=required)
+        for position, item in enumerate(chosen):
+            if item not in known:
+                raise Refused("INVALID_ARGUMENTS_ERROR", f"{key}[{position}] is not one of {', '.join(known)}")
+        return chosen
+
+
+def read_texts(key: str, value: object, *, strict: bool) -> list[str]:
+    """Return *value*, the member *key*, as a list of strings without repetition, in the order given.
+
+    Raises:
+        Refused: INVALID_ARGUMENTS_ERROR.
+    """
+    if isinstance(value, str) and not strict:
+        value = load(value.encode())
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _bad(key, "a list of strings" if strict else "a list of strings, or one as JSON text")
+    return list(dict.fromkeys(value))
+
+
+def read_filter(raw: Mapping[str, object]) -> Filter:
+    """Return the filter of a listing; null means no restriction.
+
+    Raises:
+        Refused: INVALID_DATE_FORMAT_ERROR for a date that is not ISO 8601, else INVALID_ARGUMENTS_ERROR.
+    """
+    if not _FILTERS.issuperset(raw):
+        raise Refused("INVALID_ARGUMENTS_ERROR", "filter has an unknown member")
+    return Filter(
+        title_eq=_filter_text(raw, "title_eq"),
+        title_like=_filter_text(raw, "title_like"),
+        desc_eq=_filter_text(raw, "desc_eq"),
+        desc_like=_filter_text(raw, "desc_like"),
+        created_before=_filter_date(raw, "created_before"),
+        created_after=_filter_date(raw, "created_after"),
+        edited_before=_filter_date(raw, "edited_before"),
+        edited_after=_filter_date(raw, "edited_after"),
+    )
+
+
+def to_us(moment: datetime) -> int:
+    """Return *moment* in microseconds since 1970; one without a zone is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    since = aware - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _filter_text(raw: Mapping[str, object], key: str) -> str | None:
+    value = raw.get(key)
+    if value is not None and not isinstance(value, str):
+        raise _bad(f"filter.{key}", "a string")
+    return value
+
+
+def _filter_date(raw: Mapping[str, object], key: str) -> int | None:
+    value = raw.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise Refused("INVALID_DATE_FORMAT_ERROR")
+    try:
+        return to_us(datetime.fromisoformat(value))
+    except (ValueError, OverflowError):
+        raise Refused("INVALID_DATE_FORMAT_ERROR") from None
+
+
+def _bad(key: str, wanted: str) -> Refused:
+    return Refused("INVALID_ARGUMENTS_ERROR", f"{key} has to be {wanted}")
+
+
+def _check_members(name: str, payload: object) -> None:
+    if name not in _SDK_MEMBERS:
+        return
+    order = _SDK_MEMBERS[name]
+    if order is None:
+        if payload is not None:
+            raise Refused("INVALID_ARGUMENTS_ERROR", "strict: payload has to be null")
+        return
+    if not isinstance(payload, dict) or list(payload) != [key for key in order if key in payload]:
+        raise Refused("INVALID_ARGUMENTS_ERROR", f"strict: payload has {', '.join(order) or 'no member'}, in order")

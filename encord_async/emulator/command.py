@@ -1,0 +1,133 @@
+"""``python -m encord_async.emulator``: the emulator as a process of its own.
+
+Standard output carries exactly one line, the JSON object with the URL; everything said to a person goes to standard
+error. It never listens anywhere but on this machine.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from encord_async.emulator.faults import FaultRule, FaultRuleError, read_fault_rules
+from encord_async.emulator.seed import SeedError, read_seed, read_yaml
+from encord_async.emulator.server import Emulator, EmulatorSettings, SettingsError
+from encord_async.emulator.store import StateError
+
+__all__ = ["run", "serve"]
+
+_USAGE = 2
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Read the command line, serve until SIGTERM or SIGINT, and return the exit code (2: bad usage)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        settings = _settings(arguments)
+    except (SeedError, SettingsError) as error:
+        _say(str(error))
+        return _USAGE
+    return asyncio.run(serve(settings, write_key=arguments.write_key))
+
+
+async def serve(settings: EmulatorSettings, *, write_key: Path | None = None) -> int:
+    """Run an emulator until SIGTERM or SIGINT; return 0, or 2 if it cannot start.
+
+    The default user's private key is written to *write_key* (mode 0600) before the line with the URL is printed.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with Emulator(settings) as emulator:
+            if emulator.found_state and settings.seed is not None:
+                _say(f"{settings.state} already holds data: the seed is not applied again")
+            elif emulator.found_state:
+                _say(f"{settings.state} already holds data: it goes on from there")
+            if write_key is not None:
+                _write_key(write_key, emulator.private_key)
+            sys.stdout.write(json.dumps({"url": emulator.url, "pid": os.getpid()}) + "\n")
+            sys.stdout.flush()
+            await stop.wait()
+    except (StateError, OSError) as error:
+        _say(str(error))
+        return _USAGE
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="encord-async emulator",
+        description="A local Encord API, for tests and benchmarks. Prints one JSON line once it accepts connections.",
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
+    add("--port", type=int, default=0, help="port; 0 takes a free one (default: %(default)s)")
+    add("--seed", type=Path, help="YAML file with users, datasets, ontologies and projects")
+    add("--state", type=Path, help="file that keeps everything, through kill -9 too (default: memory)")
+    add("--write-key", type=Path, help="where the new user's private key goes; without --seed only")
+    add("--latency", default="0", help="seconds a request takes: 0.05, or 0.02-0.08 for a random time")
+    add("--rate-limit", type=float, help="requests per second before HTTP 429")
+    add("--burst", type=int, help="requests at once before HTTP 429 (default: one second's worth)")
+    add("--faults", type=Path, help="YAML or JSON file with a list of fault rules")
+    add("--strict", action="store_true", help="accept only what the official SDK would send, byte for byte")
+    add("--failure-status", type=int, choices=(200, 400), default=200, help="HTTP status of a refusal")
+    return parser
+
+
+def _settings(arguments: argparse.Namespace) -> EmulatorSettings:
+    if arguments.seed is not None and arguments.write_key is not None:
+        raise SettingsError("--write-key: the seed's users bring their own keys; leave out one of the two")
+    return EmulatorSettings(
+        host=arguments.host,
+        port=arguments.port,
+        state=arguments.state,
+        seed=None if arguments.seed is None else read_seed(arguments.seed),
+        latency_s=_latency(arguments.latency),
+        rate_limit_per_s=arguments.rate_limit,
+        burst=arguments.burst,
+        faults=() if arguments.faults is None else _rules(arguments.faults),
+        strict=arguments.strict,
+        failure_http_status=arguments.failure_status,
+    )
+
+
+def _latency(text: str) -> tuple[float, float]:
+    low, _, high = text.partition("-")
+    try:
+        return float(low), float(high or low)
+    except ValueError:
+        raise SettingsError(f"--latency {text}: has to be seconds, such as 0.05 or 0.02-0.08") from None
+
+
+def _rules(path: Path) -> tuple[FaultRule, ...]:
+    try:
+        return read_fault_rules(read_yaml(path))
+    except FaultRuleError as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def _write_key(path: Path, private_key: str | None) -> None:
+    if private_key is None:
+        _say(f"{path}: not written, the users of this state brought their own keys")
+        return
+    if path.exists():
+        if path.read_text(encoding="utf-8", errors="replace") == private_key:
+            return
+        _say(f"{path}: was there already and is overwritten with the new key")
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, 0o600)
+        file.write(private_key)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"encord-async emulator: {text}\n")

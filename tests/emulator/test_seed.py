@@ -1,0 +1,99 @@
+"""Seed files."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from encord_async.emulator import Emulator, EmulatorSettings, SeedError, default_seed, read_seed
+from tests.emulator.conftest import ANN
+
+GOOD = f"""
+users:
+  - {{email: ann@example.com, public_key: {ANN.public_line}}}
+  - {{email: bob@example.com}}
+datasets:
+  - {{hash: d1, title: Cats, admins: [ann@example.com]}}
+ontologies:
+  - hash: o1
+    title: Animals
+    admins: [Ann@example.com]
+    editor_ontology: {{objects: [], classifications: []}}
+projects:
+  - {{hash: p1, title: Pets, description: all, admins: [ann@example.com, bob@example.com], datasets: [d1]}}
+"""
+
+
+def _written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "seed.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+async def test_a_seed_file_is_what_the_emulator_starts_with(tmp_path: Path) -> None:
+    """Users, datasets, ontologies and projects of the file are there."""
+    async with Emulator(EmulatorSettings(seed=read_seed(_written(tmp_path, GOOD)))) as emulator:
+        state = emulator.state()
+        assert emulator.private_key is None
+        assert emulator.user_email == "ann@example.com"
+    assert [dataset["dataset_hash"] for dataset in state["datasets"]] == ["d1"]
+    assert state["projects"] == [
+        {
+            "project_hash": "p1",
+            "title": "Pets",
+            "description": "all",
+            "datasets": ["d1"],
+            "users": [{"email": "ann@example.com", "role": 0}, {"email": "bob@example.com", "role": 0}],
+            "api_keys": [],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1", "seed.yaml: has to be an object"),
+        ("users: []", "seed.yaml: users: has to name at least one user"),
+        ("users: ann", "seed.yaml: users: has to be a list"),
+        ("people: []", "seed.yaml: people: is not known here"),
+        ("users: [{}]", "users[0].email: is missing"),
+        ("users: [ann]", "users[0]: has to be an object"),
+        ("users: [{email: a@b.c, public_key: nonsense}]", "users[0].public_key: not an OpenSSH public-key line"),
+        ("users: [{email: a@b.c, key: x}]", "users[0].key: is not known here"),
+        (GOOD.replace("title: Cats", "title: 7"), "datasets[0].title: has to be a string"),
+        (GOOD.replace("admins: [ann@example.com]}", "admins: [eve@example.com]}"), "datasets[0].admins[0]: 'eve@"),
+        (GOOD.replace("datasets: [d1]", "datasets: [d9]"), "projects[0].datasets[0]: 'd9' is none of datasets"),
+        (GOOD.replace("{objects: [], classifications: []}", "none"), "ontologies[0].editor_ontology: has to be"),
+        (GOOD + "  - {hash: p1, title: Again}", "projects[1].hash: 'p1' is there twice"),
+        (GOOD + "    ontology_hash: o9\n", "seed.yaml: not YAML"),
+        (GOOD + "  - {hash: p2, title: T, ontology_hash: o9}", "projects[1].ontology_hash: 'o9' is none of"),
+        ("users: [", "seed.yaml: not YAML"),
+    ],
+)
+def test_a_mistake_in_a_seed_is_named_with_file_and_field(tmp_path: Path, text: str, message: str) -> None:
+    """The message leads to the very field of the file."""
+    with pytest.raises(SeedError) as caught:
+        read_seed(_written(tmp_path, text))
+    assert message in str(caught.value)
+    assert "seed.yaml" in str(caught.value)
+
+
+def test_a_seed_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """A wrong path says which."""
+    with pytest.raises(SeedError, match=r"nowhere\.yaml: cannot be read"):
+        read_seed(tmp_path / "nowhere.yaml")
+
+
+def test_without_pyyaml_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bare installation has no YAML and says which extra brings it."""
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(SeedError, match=r"pip install 'encord-async\[cli\]'"):
+        read_seed(_written(tmp_path, GOOD))
+
+
+def test_without_a_seed_there_is_one_user_with_a_hundred_datasets() -> None:
+    """The hashes are the same each time, the key is not."""
+    (first, first_key), (second, second_key) = default_seed(), default_seed()
+    assert first.datasets == second.datasets
+    assert len({dataset.hash for dataset in first.datasets}) == 100
+    assert first_key.public_hex != second_key.public_hex
