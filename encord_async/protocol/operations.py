@@ -80,7 +80,7 @@ class Operation(ABC, Generic[T_co]):
 
         Raises:
             ReplyShapeError: The service succeeded but its answer is not understood.
-            RefusedError: The service answered ``false``.
+            RefusedError: The service answered ``false`` to a call whose answer is yes or no.
         """
 
 
@@ -161,6 +161,13 @@ def _one_of(kind: type[E], value: object, what: str) -> E:
         raise UsageError(f"{value!r} is no {what}; use one of {known}") from None
 
 
+def _some(values: Iterable[str], what: str) -> tuple[str, ...]:
+    found = _texts(values, what)
+    if not found:
+        raise UsageError(f"{what} is empty; there would be nothing to do")
+    return found
+
+
 def _set(instance: object, name: str, value: object) -> None:
     """Normalise a field of a frozen dataclass while it is being made."""
     object.__setattr__(instance, name, value)
@@ -239,6 +246,9 @@ class ListProjectAPIKeys(Operation[tuple[models.ProjectAPIKey, ...]]):
 
     project_hash: str
 
+    def __post_init__(self) -> None:
+        _text(self.project_hash, "project_hash")
+
     def uid(self) -> JSON:
         return self.project_hash
 
@@ -253,6 +263,9 @@ class GetOrCreateProjectAPIKey(Operation[SecretStr]):
     query: ClassVar[Query] = _user("projectapikey", "PUT")
 
     project_hash: str
+
+    def __post_init__(self) -> None:
+        _text(self.project_hash, "project_hash")
 
     def uid(self) -> JSON:
         return self.project_hash
@@ -274,7 +287,8 @@ class AddDatasets(Operation[None]):
     dataset_hashes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _set(self, "dataset_hashes", _texts(self.dataset_hashes, "dataset_hashes"))
+        _text(self.project_hash, "project_hash")
+        _set(self, "dataset_hashes", _some(self.dataset_hashes, "dataset_hashes"))
 
     def payload(self) -> JSON:
         return {"dataset_hashes": self.dataset_hashes}
@@ -296,7 +310,8 @@ class RemoveDatasets(Operation[None]):
     dataset_hashes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _set(self, "dataset_hashes", _texts(self.dataset_hashes, "dataset_hashes"))
+        _text(self.project_hash, "project_hash")
+        _set(self, "dataset_hashes", _some(self.dataset_hashes, "dataset_hashes"))
 
     def uid(self) -> JSON:
         return self.dataset_hashes
@@ -323,7 +338,8 @@ class AddProjectUsers(Operation[tuple[models.ProjectUser, ...]]):
     role: ProjectUserRole
 
     def __post_init__(self) -> None:
-        _set(self, "emails", _texts(self.emails, "emails"))
+        _text(self.project_hash, "project_hash")
+        _set(self, "emails", _some(self.emails, "emails"))
         _set(self, "role", _one_of(ProjectUserRole, self.role, "role of a project"))
 
     def uid(self) -> JSON:
@@ -348,6 +364,9 @@ class GetProject(Operation[models.Project]):
     project_hash: str
     include_labels_metadata: bool = False
 
+    def __post_init__(self) -> None:
+        _text(self.project_hash, "project_hash")
+
     def payload(self) -> JSON:
         return {"include_labels_metadata": self.include_labels_metadata}
 
@@ -365,6 +384,9 @@ class GetOntology(Operation[Mapping[str, Any]]):
     query: ClassVar[Query] = _resource("project", "GET")
 
     project_hash: str
+
+    def __post_init__(self) -> None:
+        _text(self.project_hash, "project_hash")
 
     def payload(self) -> JSON:
         return {"include_labels_metadata": False}
@@ -394,6 +416,7 @@ class CopyProject(Operation[str]):
     options: tuple[CopyOption, ...] = ()
 
     def __post_init__(self) -> None:
+        _text(self.project_hash, "project_hash")
         wanted = {_one_of(CopyOption, option, "option of a copy") for option in self.options}
         _set(self, "options", tuple(option for option in CopyOption if option in wanted))
 
@@ -464,7 +487,8 @@ class AddDatasetUsers(Operation[tuple[models.DatasetUser, ...]]):
     role: DatasetUserRole = DatasetUserRole.USER
 
     def __post_init__(self) -> None:
-        _set(self, "emails", _texts(self.emails, "emails"))
+        _text(self.dataset_hash, "dataset_hash")
+        _set(self, "emails", _some(self.emails, "emails"))
         _set(self, "role", _one_of(DatasetUserRole, self.role, "role of a dataset"))
 
     def uid(self) -> JSON:

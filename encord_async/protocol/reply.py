@@ -123,6 +123,8 @@ def _envelope_error(document: Mapping[str, object], context: _Context) -> errors
         fact = CODES.get(code)
         if fact is None and isinstance(status, int) and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             fact = CodeFact(CodeMeaning.UNCLEAR, "", "the service broke down")
+        if context.http_status in _BEFORE_THE_HANDLER and (fact is None or fact.meaning is CodeMeaning.UNCLEAR):
+            return _by_number(context.http_status, said, context)
         return _coded_error(fact or CodeFact(CodeMeaning.REFUSED, "", "the service refused"), code, said, context)
     if context.http_status >= HTTPStatus.BAD_REQUEST:
         return _by_number(context.http_status, said, context)
@@ -130,6 +132,9 @@ def _envelope_error(document: Mapping[str, object], context: _Context) -> errors
         return _by_number(status, said, context)
     return _unreadable("its envelope holds neither success nor an error code", context)
 
+
+_BEFORE_THE_HANDLER: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
+"""HTTP statuses that the SDK (0.1.211) heeds even with an envelope: the call was turned away before it was handled."""
 
 _CLASSES: Final[dict[CodeMeaning, type[errors.EncordError]]] = {
     CodeMeaning.UNAUTHENTICATED: errors.AuthenticationError,

@@ -88,7 +88,7 @@ class SSHKey(_Opaque):
         key: object = None
         problem = ""
         try:
-            key = load_ssh_private_key(pem, passphrase.encode("utf-8", "surrogatepass") if passphrase else None)
+            key = load_ssh_private_key(pem, passphrase.encode() if passphrase else None)
         except TypeError:
             if passphrase:
                 return cls.from_text(text)

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import stat
 from pathlib import Path
 
 import aiohttp
@@ -80,6 +81,10 @@ def test_an_emulator_that_is_not_running_says_so() -> None:
         Emulator().state()
 
 
+def _modes(folder: Path) -> set[int]:
+    return {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+
+
 async def test_state_outlives_the_emulator(tmp_path: Path, http: aiohttp.ClientSession) -> None:
     """A second emulator on the file has the projects, the log and the same key of the first."""
     settings = EmulatorSettings(state=tmp_path / "state.db")
@@ -87,7 +92,7 @@ async def test_state_outlives_the_emulator(tmp_path: Path, http: aiohttp.ClientS
         key = first.private_key
         assert key is not None
         assert not first.found_state
-        assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+        assert _modes(tmp_path) == {0o600}
         hash_ = await Api(http, first.url, Signer.loaded(key)).create("Kept")
         log = first.log()
     async with Emulator(settings) as second:

@@ -243,6 +243,7 @@ class TestBytes:
 
 TEXTS = st.text(min_size=1, max_size=20).filter(lambda text: bool(text.strip()))
 HASHES = st.lists(TEXTS, max_size=3)
+SOME_HASHES = st.lists(TEXTS, min_size=1, max_size=3)
 # One zone only: moments that are equal in two zones are written in two ways, as the SDK writes them.
 MOMENTS = st.none() | st.datetimes(timezones=st.just(UTC))
 OPTIONAL = st.none() | st.text(max_size=10)
@@ -272,9 +273,9 @@ ARGUMENTS: dict[type[Operation[Any]], dict[str, st.SearchStrategy[Any]]] = {
     },
     ListProjectAPIKeys: {"project_hash": TEXTS},
     GetOrCreateProjectAPIKey: {"project_hash": TEXTS},
-    AddDatasets: {"project_hash": TEXTS, "dataset_hashes": HASHES},
-    RemoveDatasets: {"project_hash": TEXTS, "dataset_hashes": HASHES},
-    AddProjectUsers: {"project_hash": TEXTS, "emails": HASHES, "role": st.sampled_from([*ProjectUserRole, 3])},
+    AddDatasets: {"project_hash": TEXTS, "dataset_hashes": SOME_HASHES},
+    RemoveDatasets: {"project_hash": TEXTS, "dataset_hashes": SOME_HASHES},
+    AddProjectUsers: {"project_hash": TEXTS, "emails": SOME_HASHES, "role": st.sampled_from([*ProjectUserRole, 3])},
     GetProject: {"project_hash": TEXTS, "include_labels_metadata": st.booleans()},
     GetOntology: {"project_hash": TEXTS},
     CopyProject: {
@@ -289,11 +290,32 @@ ARGUMENTS: dict[type[Operation[Any]], dict[str, st.SearchStrategy[Any]]] = {
         "storage": st.sampled_from([*StorageLocation, 2]),
         "create_backing_folder": st.booleans(),
     },
-    AddDatasetUsers: {"dataset_hash": TEXTS, "emails": HASHES, "role": st.sampled_from(DatasetUserRole)},
+    AddDatasetUsers: {"dataset_hash": TEXTS, "emails": SOME_HASHES, "role": st.sampled_from(DatasetUserRole)},
     ListProjects: {"filter": FILTERS},
     ListDatasets: {"filter": FILTERS},
 }
 KINDS = pytest.mark.parametrize("kind", ARGUMENTS, ids=lambda kind: kind.__name__)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: AddDatasets(project_hash=PROJECT, dataset_hashes=()),
+        lambda: RemoveDatasets(project_hash=PROJECT, dataset_hashes=()),
+        lambda: AddProjectUsers(project_hash=PROJECT, emails=(), role=ProjectUserRole.ANNOTATOR),
+        lambda: AddDatasetUsers(dataset_hash=DATASET_1, emails=()),
+        lambda: GetProject(project_hash=" "),
+        lambda: GetOntology(project_hash=""),
+        lambda: ListProjectAPIKeys(project_hash=""),
+        lambda: GetOrCreateProjectAPIKey(project_hash=""),
+        lambda: CopyProject(project_hash=""),
+        lambda: AddDatasetUsers(dataset_hash="", emails=("a@example.com",)),
+    ],
+)
+def test_nothing_to_do_is_refused(make: Callable[[], Operation[Any]]) -> None:
+    """A call about no resource, or with an empty list, is refused before anything is sent."""
+    with pytest.raises(UsageError, match="is empty"):
+        make()
 
 
 def test_every_operation_is_tested_here() -> None:

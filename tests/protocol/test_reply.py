@@ -610,3 +610,13 @@ def test_nothing_but_200_is_success(status: int, response: Any, http_status: int
     body = json.dumps({"status": status, "response": response}, allow_nan=True).encode()
     if status != 200:
         assert _error(body, http_status).applied != "applied"
+
+
+@pytest.mark.parametrize("status", [429, 413])
+@pytest.mark.parametrize("code", ["UNKNOWN_ERROR", "NEVER_HEARD_OF"])
+def test_turned_away_before_it_was_handled(status: int, code: str) -> None:
+    """HTTP 429 and 413 mean what they say even with an envelope, unless its code is a definite one."""
+    body = json.dumps({"status": 400, "response": [code], "payload": None}).encode()
+    wanted = errors.ThrottledError if status == 429 else errors.PayloadTooLargeError
+    with pytest.raises(wanted):
+        judge(RawReply(status, {}, body), operation="project.POST", now_s=0.0)
