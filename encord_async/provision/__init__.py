@@ -1,0 +1,1 @@
+"""Many operations: the manifest, the plan, the run and what became of each entry."""

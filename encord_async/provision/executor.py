@@ -1,0 +1,534 @@
+"""Brings one piece of work to its end over a session: looks, writes down, sends, settles, says how each step ended.
+
+It decides nothing about the order of work. The rule it keeps: before the first byte of anything that creates is
+sent, the intent is in the ledger, and a create whose outcome is unknown is looked for before it is sent again.
+"""
+
+import hashlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
+
+from pydantic import SecretStr
+
+from encord_async.errors import (
+    AuthenticationError,
+    ConflictError,
+    EncordError,
+    ExistsError,
+    ForbiddenError,
+    JournalError,
+    NotAppliedError,
+    NotFoundError,
+    RefusedError,
+    ReplyShapeError,
+    ServiceFaultError,
+    SettingsError,
+    ThrottledError,
+    UncertainError,
+    UnreadableReplyError,
+)
+from encord_async.protocol.catalogue import ProjectUserRole
+from encord_async.protocol.envelope import seal
+from encord_async.protocol.models import NewDataset, ProjectUser
+from encord_async.protocol.operations import (
+    AddDatasets,
+    AddProjectUsers,
+    CreateDataset,
+    CreateProject,
+    CreateProjectAPIKey,
+    GetProject,
+    ListProjectAPIKeys,
+    Operation,
+    RemoveDatasets,
+)
+from encord_async.provision.existing import Account, Adopt, Existing, match, stamped
+from encord_async.provision.ledger import Doubt, Ledger, Record, State, name_digest
+from encord_async.provision.manifest import DatasetEntry, ProjectEntry
+from encord_async.provision.outcome import RoleKept, Status
+from encord_async.provision.plan import Batch, Result, Ticket, Work, tickets_of
+from encord_async.provision.settle import AdoptIt, LeaveIt, Settler, WaitLonger, contents_digest, key_fingerprint
+from encord_async.provision.steps import StepKind
+from encord_async.session.session import Session
+
+__all__ = ["Ended", "Executor", "Later", "Split", "Verdict"]
+
+_REMEMBERED_FRESH: Final = 100_000
+_NAMESAKE_WAIT_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A result for each step of the work."""
+
+    results: Sequence[tuple[Ticket, Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The batch was refused as a whole; its halves have to be tried."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """To be taken up again at *due_s* on the monotonic clock; *otherwise* is its end if the run is stopped before."""
+
+    due_s: float
+    otherwise: Result
+
+
+Verdict: TypeAlias = Ended | Split | Later
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Making:
+    """A creation, ready to be written down and sent."""
+
+    operation: Operation[Any]
+    title: str
+    description: str
+    name: bytes
+    details: dict[str, object]
+
+
+class Executor:
+    """Does work over *session*.
+
+    Args:
+        session: Sends.
+        account: Knows what is there already.
+        ledger: Where intents and results are written down.
+        settler: Finds out about creates in doubt.
+        existing: What to do about what is there already.
+        max_batch: Most members of a list in one envelope.
+        stamp: Secret of this ledger's stamps; None puts no stamp into descriptions.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        account: Account,
+        ledger: Ledger,
+        settler: Settler,
+        *,
+        existing: Existing,
+        max_batch: int,
+        stamp: bytes | None = None,
+    ) -> None:
+        self._session = session
+        self._account = account
+        self._ledger = ledger
+        self._settler = settler
+        self._existing = existing
+        self._max_batch = max_batch
+        self._stamp = stamp
+        self._fresh: OrderedDict[str, None] = OrderedDict()
+        self._sending: Counter[bytes] = Counter()
+        self._doubtful: Counter[bytes] = Counter()
+        self._settling: set[bytes] = set()
+
+    async def do(self, work: Work) -> Verdict:
+        """Bring *work* to its end, or as far as it gets now.
+
+        Raises:
+            AuthenticationError: The credential is not accepted; no other work will fare better.
+            SettingsError: The service cannot be talked to as configured.
+            JournalError: The ledger cannot be written; nothing more may be sent.
+        """
+        try:
+            return await self._batch(work) if isinstance(work, Batch) else await self._create(work.ticket)
+        except (AuthenticationError, SettingsError, JournalError):
+            raise
+        except EncordError as error:
+            failed = Result(status=Status.FAILED, error=error)
+            return await self._ended([(ticket, failed) for ticket in tickets_of(work)])
+
+    def abandoned(self, work: Work, error: EncordError) -> list[tuple[Ticket, Result]]:
+        """How the steps of *work* end after `do` has raised *error*."""
+        results: list[tuple[Ticket, Result]] = []
+        for ticket in tickets_of(work):
+            if ticket.doubt is not None:
+                results.append((ticket, Result(status=Status.IN_DOUBT, error=error)))
+            elif isinstance(error, JournalError):
+                results.append((ticket, Result(status=Status.FAILED, error=error)))
+            else:
+                results.append((ticket, Result(status=Status.CANCELLED)))
+        return results
+
+    # ------------------------------------------------------------------ writing down
+
+    async def _ended(self, results: Sequence[tuple[Ticket, Result]]) -> Ended:
+        """Write down how steps without an intent ended."""
+        await self._ledger.write([self._record(ticket, result) for ticket, result in results])
+        return Ended(results)
+
+    def _record(self, ticket: Ticket, result: Result, making: _Making | None = None) -> Record:
+        step, wish, now_s = ticket.step, ticket.wish, self._session.clock.wall_s()
+        return Record(
+            identity=step.identity,
+            entry=wish.identity,
+            place=wish.place,
+            key=wish.entry.key,
+            kind=step.kind,
+            title=making.title if making else step.item,
+            project_hash=ticket.project_hash,
+            state=State.DONE if result.status.satisfied else State.FAILED,
+            status=result.status.value,
+            hash=result.hash,
+            name=making.name if making else None,
+            details=making.details if making else {},
+            code=result.error.code if result.error else None,
+            message=result.error.message if result.error else None,
+            started_s=now_s,
+            ended_s=now_s,
+        )
+
+    # ------------------------------------------------------------------ creations
+
+    async def _create(self, ticket: Ticket) -> Verdict:
+        if ticket.doubt is not None:
+            return await self._settle(ticket, ticket.doubt)
+        making = self._making(ticket)
+        if self._doubtful[making.name]:
+            # Until it is known what became of a namesake, a second one would make it impossible to tell.
+            return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
+        there = await self._there(ticket, making)
+        if isinstance(there, Result):
+            await self._ledger.write([self._record(ticket, there, making)])
+            return Ended([(ticket, there)])
+        if there:
+            making.details["baseline"] = there
+        return await self._make(ticket, making)
+
+    def _later(self, wait_s: float, otherwise: Result) -> Later:
+        return Later(self._session.clock.monotonic_s() + wait_s, otherwise)
+
+    def _making(self, ticket: Ticket) -> _Making:
+        """What is sent for *ticket*; the same in every run."""
+        step, entry = ticket.step, ticket.wish.entry
+        if step.kind is StepKind.API_KEY:
+            project_hash = ticket.project_hash or ""
+            scopes = [scope.value for scope in step.scopes]
+            return _Making(
+                operation=CreateProjectAPIKey(project_hash=project_hash, title=step.item, scopes=step.scopes),
+                title=step.item,
+                description="",
+                name=name_digest(step.kind, project_hash, step.item, *scopes),
+                details={"scopes": scopes},
+            )
+        if not isinstance(entry, DatasetEntry | ProjectEntry):
+            raise AssertionError(f"a {entry.kind} entry makes nothing")
+        description = entry.description
+        if self._stamp is not None:
+            mark = hashlib.blake2b(step.identity, key=self._stamp, digest_size=6).hexdigest()
+            description = stamped(description, mark)
+        details: dict[str, object] = {"description": description, "wished_description": entry.description}
+        operation: Operation[Any]
+        if isinstance(entry, DatasetEntry):
+            operation = CreateDataset(title=entry.title, description=description, storage=entry.storage)
+        else:
+            operation = CreateProject(
+                title=entry.title,
+                description=description,
+                dataset_hashes=ticket.dataset_hashes[: self._max_batch],
+                ontology_hash=entry.ontology_hash,
+                workflow_template_id=entry.workflow_template_id,
+            )
+            details |= {
+                "references": list(dict.fromkeys(entry.datasets))[: self._max_batch],
+                "contents": contents_digest(operation.dataset_hashes),
+                "ontology": entry.ontology_hash,
+            }
+        return _Making(
+            operation=operation,
+            title=entry.title,
+            description=description,
+            name=name_digest(step.kind, entry.title, description),
+            details=details,
+        )
+
+    async def _make(self, ticket: Ticket, making: _Making) -> Verdict:
+        """Write the intent down, send, write down what came of it."""
+        result = Result(status=Status.IN_DOUBT)
+        record = replace(
+            self._record(ticket, result, making),
+            state=State.INTENDED,
+            status="",
+            request=seal(making.operation).digest,
+            ended_s=None,
+        )
+        ticket.sends += 1
+        self._sending[making.name] += 1
+        try:
+            await self._ledger.write([record])
+            try:
+                made = await self._session.execute(making.operation)
+            except NotAppliedError as error:
+                failed = Result(status=Status.FAILED, error=error)
+                await self._ledger.write([self._closed(record, failed)])
+                if isinstance(error, AuthenticationError | SettingsError):
+                    raise
+                return Ended([(ticket, failed)])
+            except EncordError as error:
+                doubt = Doubt(
+                    record=record,
+                    since_s=self._session.clock.monotonic_s(),
+                    over=isinstance(error, ServiceFaultError | UnreadableReplyError),
+                    error=error,
+                )
+                self._doubt(ticket, doubt)
+            else:
+                return await self._made(ticket, record, _hash_of(made))
+        finally:
+            _less(self._sending, making.name)
+        return await self._settle(ticket, doubt)
+
+    def _closed(self, record: Record, result: Result) -> Record:
+        """*record* with its end."""
+        state = State.DONE if result.status.satisfied else State.FAILED
+        return replace(
+            record,
+            state=State.IN_DOUBT if result.status is Status.IN_DOUBT else state,
+            status=result.status.value,
+            hash=result.hash,
+            code=result.error.code if result.error else None,
+            message=result.error.message if result.error else None,
+            ended_s=self._session.clock.wall_s(),
+        )
+
+    async def _made(self, ticket: Ticket, record: Record, made: str) -> Ended:
+        """Something was made: write that down, then give a project the datasets that its create had no room for."""
+        result = Result(status=Status.CREATED, hash=made)
+        await self._ledger.write([self._closed(record, result)])
+        if record.kind is not StepKind.PROJECT:
+            return Ended([(ticket, result)])
+        self._fresh[made] = None
+        if len(self._fresh) > _REMEMBERED_FRESH:
+            self._fresh.popitem(last=False)
+        self._settler.saw_created(record.title, str(record.details.get("description") or ""), made)
+        rest = ticket.dataset_hashes[self._max_batch :]
+        if rest:
+            try:
+                await self._attach(made, rest)
+            except (AuthenticationError, SettingsError):
+                raise
+            except EncordError as error:
+                return Ended([(ticket, Result(status=Status.FAILED, hash=made, error=error))])
+            whole = replace(record, details={**record.details, "references": _references(ticket)})
+            await self._ledger.write([self._closed(whole, result)])
+        return Ended([(ticket, result)])
+
+    async def _attach(self, project_hash: str, dataset_hashes: Sequence[str]) -> None:
+        for some in _chunks(dataset_hashes, self._max_batch):
+            await self._session.execute(AddDatasets(project_hash=project_hash, dataset_hashes=some))
+
+    # ------------------------------------------------------------------ what is there already
+
+    async def _there(self, ticket: Ticket, making: _Making) -> Result | list[str]:
+        """A result if something that is there is taken as ours; else the hashes of what has the name already."""
+        step, entry = ticket.step, ticket.wish.entry
+        if step.kind is StepKind.API_KEY:
+            return await self._key_there(ticket)
+        if not isinstance(entry, DatasetEntry | ProjectEntry):
+            raise AssertionError(f"a {entry.kind} entry makes nothing")
+        namesakes = await self._account.namesakes(step.kind, entry.title, entry.description)
+        known = {other.hash for other in await self._ledger.namesakes(making.name)} if namesakes else set()
+        foreign = [found for found in self._account.unclaimed(namesakes) if found.hash not in known]
+        decision = match(step.kind, entry.title, foreign, self._existing)
+        if not isinstance(decision, Adopt):
+            return [found.hash for found in namesakes]
+        self._account.claim(decision.hash)
+        if isinstance(entry, ProjectEntry):
+            await self._complete(decision.hash, entry, ticket.dataset_hashes)
+        return Result(status=Status.ADOPTED, hash=decision.hash)
+
+    async def _complete(self, adopted: str, entry: ProjectEntry, dataset_hashes: tuple[str, ...]) -> None:
+        """Give an adopted project the datasets that it lacks."""
+        project = await self._session.execute(GetProject(project_hash=adopted))
+        if entry.ontology_hash and project.ontology_hash and project.ontology_hash != entry.ontology_hash:
+            raise ConflictError(
+                f"the project {adopted} is there with the ontology {project.ontology_hash}, and {entry.ontology_hash} "
+                "is wanted; an ontology cannot be exchanged over this API",
+                code="ONTOLOGY_KEPT",
+            )
+        attached = {dataset.dataset_hash for dataset in project.datasets}
+        await self._attach(adopted, [item for item in dataset_hashes if item not in attached])
+
+    async def _key_there(self, ticket: Ticket) -> Result | list[str]:
+        step, project_hash = ticket.step, ticket.project_hash or ""
+        if project_hash in self._fresh:
+            return []
+        wanted = set(step.scopes)
+        keys = await self._session.execute(ListProjectAPIKeys(project_hash=project_hash))
+        found = [
+            key_fingerprint(key.api_key.get_secret_value())
+            for key in keys
+            if key.title == step.item and set(key.scopes) == wanted
+        ]
+        if not found or self._existing is Existing.CREATE:
+            return found
+        if self._existing is Existing.FAIL:
+            raise ConflictError(f"an API key {step.item!r} with these scopes is there already", code="EXISTS")
+        return Result(status=Status.ADOPTED, hash=found[0])
+
+    # ------------------------------------------------------------------ doubts
+
+    def _doubt(self, ticket: Ticket, doubt: Doubt) -> None:
+        if ticket.doubt is None and doubt.record.name is not None:
+            self._doubtful[doubt.record.name] += 1
+        ticket.doubt = doubt
+
+    def _no_doubt(self, ticket: Ticket) -> None:
+        doubt, ticket.doubt = ticket.doubt, None
+        if doubt is not None and doubt.record.name is not None:
+            _less(self._doubtful, doubt.record.name)
+
+    async def _settle(self, ticket: Ticket, doubt: Doubt) -> Verdict:
+        name = doubt.record.name or b""
+        in_doubt = Result(status=Status.IN_DOUBT, error=doubt.error)
+        if self._sending[name] or name in self._settling:
+            # The answer on its way to a namesake may be the very thing that a look-up would show.
+            return self._later(_NAMESAKE_WAIT_S, in_doubt)
+        self._settling.add(name)
+        try:
+            verdict = await self._looked(doubt)
+            if isinstance(verdict, AdoptIt):
+                ended = await self._made(ticket, doubt.record, verdict.hash)
+                self._no_doubt(ticket)
+                return ended
+        finally:
+            self._settling.discard(name)
+        if isinstance(verdict, WaitLonger):
+            self._doubt(ticket, replace(doubt, looks=doubt.looks + 1))
+            return Later(verdict.due_s, in_doubt)
+        if isinstance(verdict, LeaveIt):
+            left = replace(in_doubt, error=_left_error(doubt, verdict), candidates=verdict.candidates)
+            await self._ledger.write([self._closed(doubt.record, left)])
+            self._no_doubt(ticket)
+            return Ended([(ticket, left)])
+        self._no_doubt(ticket)
+        if ticket.sends >= self._session.settings.retry.max_attempts and doubt.error is not None:
+            failed = Result(status=Status.FAILED, error=doubt.error)
+            await self._ledger.write([self._closed(doubt.record, failed)])
+            return Ended([(ticket, failed)])
+        return await self._make(ticket, self._making(ticket))
+
+    async def _looked(self, doubt: Doubt) -> AdoptIt | WaitLonger | LeaveIt | None:
+        """Look once; a look that fails is tried again until the settling time is over."""
+        try:
+            verdict = await self._settler.settle(doubt)
+        except (AuthenticationError, SettingsError, JournalError):
+            raise
+        except EncordError as error:
+            return self._settler.not_seen(doubt, error)
+        return verdict if isinstance(verdict, AdoptIt | WaitLonger | LeaveIt) else None
+
+    # ------------------------------------------------------------------ batches
+
+    async def _batch(self, batch: Batch) -> Verdict:
+        items = tuple(dict.fromkeys(_item(ticket) for ticket in batch.tickets))
+        try:
+            users = await self._send(batch, items)
+        except (AuthenticationError, ThrottledError):
+            raise
+        except RefusedError as error:
+            if isinstance(error, ExistsError) and len(items) == 1:
+                return await self._ended([(ticket, Result(status=Status.UNCHANGED)) for ticket in batch.tickets])
+            if len(items) > 1 and (batch.probed or await self._project_is_in_order(batch, error)):
+                return Split(batch)
+            raise
+        if batch.lane.kind is StepKind.USER:
+            return await self._ended(list(_user_results(batch, users)))
+        return await self._ended([(ticket, Result(status=Status.UPDATED)) for ticket in batch.tickets])
+
+    async def _send(self, batch: Batch, items: tuple[str, ...]) -> Iterable[ProjectUser]:
+        lane = batch.lane
+        if lane.kind is StepKind.USER:
+            role = lane.role if lane.role is not None else ProjectUserRole.ANNOTATOR
+            return await self._session.execute(AddProjectUsers(project_hash=lane.project_hash, emails=items, role=role))
+        kind = AddDatasets if lane.kind is StepKind.ATTACH else RemoveDatasets
+        await self._session.execute(kind(project_hash=lane.project_hash, dataset_hashes=items))
+        return ()
+
+    async def _project_is_in_order(self, batch: Batch, error: RefusedError) -> bool:
+        """Whether the culprit is among the items: one read spares the splitting if it is the project itself."""
+        if not isinstance(error, NotFoundError | ForbiddenError):
+            return True
+        try:
+            await self._session.execute(GetProject(project_hash=batch.lane.project_hash))
+        except (NotFoundError, ForbiddenError):
+            return False
+        return True
+
+
+def _references(ticket: Ticket) -> list[str]:
+    entry = ticket.wish.entry
+    return list(dict.fromkeys(entry.datasets)) if isinstance(entry, ProjectEntry) else []
+
+
+def _less(counter: Counter[bytes], name: bytes) -> None:
+    """Count one down, and forget names that are at zero."""
+    counter[name] -= 1
+    if counter[name] <= 0:
+        del counter[name]
+
+
+def _hash_of(made: object) -> str:
+    """The name by which what was made is known again."""
+    if isinstance(made, NewDataset):
+        return made.dataset_hash
+    return made if isinstance(made, str) else key_fingerprint(_secret(made))
+
+
+def _secret(made: object) -> str:
+    if isinstance(made, SecretStr):
+        return made.get_secret_value()
+    raise AssertionError(f"nothing is made as {type(made).__name__}")
+
+
+def _left_error(doubt: Doubt, verdict: LeaveIt) -> UncertainError:
+    error = UncertainError(f"in doubt: {verdict.why}")
+    if doubt.error is not None:
+        error.code, error.http_status, error.trace_id = (
+            doubt.error.code,
+            doubt.error.http_status,
+            doubt.error.trace_id,
+        )
+    return error
+
+
+def _item(ticket: Ticket) -> str:
+    return ticket.step.item if ticket.step.kind is StepKind.USER else ticket.dataset_hashes[0]
+
+
+def _user_results(batch: Batch, users: Iterable[ProjectUser]) -> Iterator[tuple[Ticket, Result]]:
+    """Compare the role that each user holds with the one wanted: a member already there keeps the old role."""
+    held = {user.user_email.casefold(): user.user_role for user in users}
+    for ticket in batch.tickets:
+        email, wanted = ticket.step.item, ticket.step.role
+        role = held.get(email.casefold())
+        if role is None:
+            error: EncordError = ReplyShapeError(f"the service succeeded, but does not list {email}")
+            yield ticket, Result(status=Status.FAILED, error=error)
+        elif role != wanted:
+            kept = RoleKept(email=email, wanted=_role_name(wanted), held=_role_name(role))
+            error = ConflictError(
+                f"{email} is {kept.held} there already and {kept.wanted} is wanted; "
+                "a role cannot be changed over this API: change it in the web app",
+                code="ROLE_KEPT",
+            )
+            yield ticket, Result(status=Status.FAILED, error=error, role_kept=kept)
+        else:
+            yield ticket, Result(status=Status.UPDATED)
+
+
+def _role_name(role: ProjectUserRole | int | None) -> str:
+    return role.name.lower() if isinstance(role, ProjectUserRole) else str(role)
+
+
+def _chunks(items: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(items), size):
+        yield tuple(items[start : start + size])

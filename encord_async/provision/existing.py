@@ -1,0 +1,144 @@
+"""What the account holds already, and whether an entry is taken for something of it.
+
+`match` decides, purely. `Account` lists projects and datasets once a run, on first need, and keeps of each its
+hash under a digest of title and description. It never changes anything.
+"""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+import anyio
+
+from encord_async.errors import ConflictError
+from encord_async.protocol.catalogue import DatasetUserRole, ProjectUserRole
+from encord_async.protocol.operations import ListDatasets, ListProjects
+from encord_async.provision.steps import StepKind
+from encord_async.session.session import Session
+
+__all__ = ["Account", "Adopt", "Create", "Existing", "Found", "match", "stamped"]
+
+
+_STAMP: Final = re.compile(r" ?\[encord-async [0-9a-f]{12}\]$")
+
+
+class Existing(StrEnum):
+    """What to do about something that is there already under the same title and description."""
+
+    ADOPT = "adopt"
+    """Take it as ours if there is exactly one of which we are admin."""
+    CREATE = "create"
+    """Make another one."""
+    FAIL = "fail"
+    """Let the entry fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something that the account holds."""
+
+    hash: str
+    is_admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Take this one as ours."""
+
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make a new one."""
+
+
+Match: TypeAlias = Adopt | Create
+
+
+def match(what: StepKind, title: str, found: Iterable[Found], existing: Existing) -> Match:
+    """Decide what an entry with these namesakes becomes.
+
+    Raises:
+        ConflictError: Several could be meant, or *existing* says to fail; the message lists their hashes.
+    """
+    candidates = list(found)
+    if existing is Existing.CREATE or not candidates:
+        return Create()
+    listed = ", ".join(candidate.hash for candidate in candidates[:10])
+    if existing is Existing.FAIL:
+        raise ConflictError(f"a {what.value} {title!r} is there already: {listed}", code="EXISTS")
+    ours = [candidate for candidate in candidates if candidate.is_admin]
+    if not ours:
+        return Create()
+    if len(ours) > 1:
+        listed = ", ".join(candidate.hash for candidate in ours[:10])
+        raise ConflictError(
+            f"several {what.value}s {title!r} could be meant: {listed}; "
+            "refer to one by its hash, or use existing='create' to make another",
+            code="AMBIGUOUS",
+        )
+    return Adopt(ours[0].hash)
+
+
+class Account:
+    """The projects and datasets of the account as they were when first asked for."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = anyio.Lock()
+        self._index: dict[StepKind, dict[bytes, list[Found]]] = {}
+        self._claimed: set[str] = set()
+
+    async def namesakes(self, what: StepKind, title: str, description: str) -> list[Found]:
+        """What went by exactly this title and description when the account was listed, stamps aside.
+
+        Raises:
+            EncordError: The account cannot be listed.
+        """
+        if what not in self._index:
+            async with self._lock:
+                if what not in self._index:
+                    self._index[what] = await self._listed(what)
+        return self._index[what].get(_digest(title, description), [])
+
+    async def find(self, what: StepKind, title: str, description: str) -> list[Found]:
+        """`namesakes` that no entry of this run has adopted."""
+        return self.unclaimed(await self.namesakes(what, title, description))
+
+    def unclaimed(self, found: Iterable[Found]) -> list[Found]:
+        """Those of *found* that no entry of this run has adopted."""
+        return [one for one in found if one.hash not in self._claimed]
+
+    def claim(self, found_hash: str) -> None:
+        """Keep *found_hash* from being adopted by another entry."""
+        self._claimed.add(found_hash)
+
+    async def _listed(self, what: StepKind) -> dict[bytes, list[Found]]:
+        index: defaultdict[bytes, list[Found]] = defaultdict(list)
+        if what is StepKind.PROJECT:
+            for owned in await self._session.execute(ListProjects()):
+                project = owned.project
+                found = Found(project.project_hash, owned.user_role == ProjectUserRole.ADMIN)
+                index[_digest(project.title, project.description)].append(found)
+        else:
+            for listed in await self._session.execute(ListDatasets()):
+                dataset = listed.dataset
+                found = Found(dataset.dataset_hash, listed.user_role == DatasetUserRole.ADMIN)
+                index[_digest(dataset.title, dataset.description)].append(found)
+        return dict(index)
+
+
+def stamped(description: str, mark: str) -> str:
+    """*description* with a short mark of the entry, by which a look-up finds exactly its own."""
+    return f"{description} [encord-async {mark}]".lstrip()
+
+
+def _digest(title: str, description: str | None) -> bytes:
+    plain = _STAMP.sub("", description or "")
+    joined = f"{len(title)}:{title}{plain}"
+    return hashlib.blake2b(joined.encode("utf-8", "replace"), digest_size=16).digest()

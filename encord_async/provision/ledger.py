@@ -1,0 +1,156 @@
+"""What a run writes down about its steps, and the ledger of a run that keeps no journal.
+
+`Record` is one step as the journal knows it; `Ledger` is what a run needs of a journal; `MemoryLedger` forgets
+everything with the process. Nothing here touches a disk. No record ever holds a key or a token.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from encord_async.errors import EncordError
+from encord_async.provision.steps import StepKind
+
+__all__ = ["Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest"]
+
+
+class State(StrEnum):
+    """How far a step is, as written down."""
+
+    INTENDED = "intended"
+    """It may have been sent; nothing is known of its end. After a crash this means: in doubt."""
+    IN_DOUBT = "in_doubt"
+    """It may have happened; the settling did not find out. Looked at again by the next run."""
+    DONE = "done"
+    FAILED = "failed"
+    """It did not happen, and the next run tries it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One step as it is written down.
+
+    Attributes:
+        identity: The step's identity.
+        entry: Identity of the entry that the step belongs to.
+        place: Where the entry stood, for people.
+        key: The entry's key, if it has one.
+        kind: What the step does.
+        title: Title, e-mail address or dataset reference.
+        project_hash: The project that the step is about, if it is about one.
+        state: How far it is.
+        status: How it ended, as in outcomes; empty while it has not.
+        hash: Hash of the dataset or project made or adopted; for an API key a fingerprint that is no secret.
+        name: What namesakes have in common, see `name_digest`; None for steps that create nothing.
+        request: SHA-256 of the request's body, in hex: equal wishes have equal ones.
+        details: What a look-up needs besides: description, scopes, datasets, what had the name before.
+        code: The service's error code.
+        message: Why it failed, or is in doubt.
+        started_s: When it was first sent, in seconds since 1970.
+        ended_s: When its result came, in seconds since 1970.
+    """
+
+    identity: bytes
+    entry: bytes
+    place: str = ""
+    key: str | None = None
+    kind: StepKind
+    title: str
+    project_hash: str | None = None
+    state: State
+    status: str = ""
+    hash: str | None = None
+    name: bytes | None = None
+    request: str | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
+    code: str | None = None
+    message: str | None = None
+    started_s: float = 0.0
+    ended_s: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may have happened without our knowing."""
+        return self.state in {State.INTENDED, State.IN_DOUBT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """What is known of a create in doubt.
+
+    Attributes:
+        record: The step as it is written down.
+        since_s: When the doubt arose, on the monotonic clock; for one of an earlier run, when this run began.
+        over: Whether the service cannot still be at work on it: it answered, even if only that it broke down,
+            or the process that asked is gone.
+        looks: How often it was looked for.
+        error: What the sending ended in, if that was in this run.
+    """
+
+    record: Record
+    since_s: float
+    over: bool
+    looks: int = 0
+    error: EncordError | None = None
+
+
+def name_digest(kind: StepKind, *names: str) -> bytes:
+    """Digest of what a look-up can tell things of one kind apart by: title and description, or title and scopes."""
+    digest = hashlib.blake2b(kind.value.encode(), digest_size=16)
+    for name in names:
+        encoded = name.encode("utf-8", "replace")
+        digest.update(len(encoded).to_bytes(4))
+        digest.update(encoded)
+    return digest.digest()
+
+
+class Ledger(Protocol):
+    """Where a run writes down what it is about to do and what came of it."""
+
+    async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
+        """What earlier runs, and this one, wrote of these steps."""
+        ...
+
+    async def write(self, records: Iterable[Record]) -> None:
+        """Write *records* down; when this returns they outlive a loss of power.
+
+        Raises:
+            JournalError: They could not be written. Nothing may be sent on their strength.
+        """
+        ...
+
+    async def namesakes(self, name: bytes) -> Sequence[Record]:
+        """The steps that made, or may have made, something of this name."""
+        ...
+
+    async def open_intents(self) -> Sequence[Record]:
+        """All steps that may have happened without our knowing."""
+        ...
+
+
+class MemoryLedger:
+    """The ledger of a run without a journal: keeps the namesakes of what this run made, for its own settling."""
+
+    def __init__(self) -> None:
+        self._by_name: defaultdict[bytes, dict[bytes, Record]] = defaultdict(dict)
+
+    async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:  # noqa: ARG002 - forgets
+        """Nothing: there was no earlier run."""
+        return {}
+
+    async def write(self, records: Iterable[Record]) -> None:
+        """Keep those that have a name, until the process ends."""
+        for record in records:
+            if record.name is not None:
+                self._by_name[record.name][record.identity] = record
+
+    async def namesakes(self, name: bytes) -> Sequence[Record]:
+        """See `Ledger`."""
+        return list(self._by_name.get(name, {}).values())
+
+    async def open_intents(self) -> Sequence[Record]:
+        """None: there was no earlier run."""
+        return ()

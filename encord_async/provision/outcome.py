@@ -1,0 +1,144 @@
+"""What became of an entry, and of a whole run. Frozen values; nothing here decides or waits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from encord_async.errors import EncordError
+
+__all__ = ["Outcome", "RoleKept", "Status", "Summary", "worst"]
+
+
+class Status(StrEnum):
+    """How an entry, or a step of it, ended. Listed from the worst to the best."""
+
+    IN_DOUBT = "in_doubt"
+    """It may have happened, and nobody could find out."""
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    """Not tried, because something it needs did not come about."""
+    CANCELLED = "cancelled"
+    """Not tried, because the run was stopped."""
+    CREATED = "created"
+    ADOPTED = "adopted"
+    """It was there already, and is taken as ours."""
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether the account now holds what was wished for."""
+        return self in _SATISFIED
+
+
+_SATISFIED: Final = frozenset({Status.CREATED, Status.ADOPTED, Status.UPDATED, Status.UNCHANGED})
+_RANK: Final = {status: rank for rank, status in enumerate(Status)}
+
+
+def worst(one: Status, other: Status) -> Status:
+    """The one of two that says more about an entry: what went wrong first, then what was made."""
+    return one if _RANK[one] <= _RANK[other] else other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleKept:
+    """A user who was a member already, in another role than wanted; this API cannot change it."""
+
+    email: str
+    wanted: str
+    held: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one entry; each entry of a run ends in exactly one.
+
+    Attributes:
+        number: Position of the entry in the manifest, from 1.
+        place: Where it stands, for people.
+        kind: The entry's kind.
+        key: The entry's key, if it has one.
+        status: How it ended.
+        hash: Hash of the dataset or project that the entry made, adopted or is about, if known.
+        error: Why it is not satisfied.
+        blocked_by: For a blocked entry, the reference that did not come about.
+        role_kept: Members who hold another role than wanted.
+        candidates: For an entry in doubt, hashes of what it may have made.
+    """
+
+    number: int
+    place: str
+    kind: str
+    key: str | None
+    status: Status
+    hash: str | None = None
+    error: EncordError | None = None
+    blocked_by: str | None = None
+    role_kept: tuple[RoleKept, ...] = ()
+    candidates: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """A JSON object with the members that say something."""
+        shown: dict[str, object] = {
+            "number": self.number,
+            "place": self.place,
+            "kind": self.kind,
+            "key": self.key,
+            "status": self.status.value,
+        }
+        if self.hash is not None:
+            shown["hash"] = self.hash
+        if self.error is not None:
+            shown["error"] = {
+                "type": type(self.error).__name__,
+                "message": self.error.message,
+                "code": self.error.code,
+                "http_status": self.error.http_status,
+                "trace_id": self.error.trace_id,
+                "applied": self.error.applied,
+            }
+        if self.blocked_by is not None:
+            shown["blocked_by"] = self.blocked_by
+        if self.role_kept:
+            shown["role_kept"] = [
+                {"email": kept.email, "wanted": kept.wanted, "held": kept.held} for kept in self.role_kept
+            ]
+        if self.candidates:
+            shown["candidates"] = list(self.candidates)
+        return shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The sums of a run; the counts by status add up to *entries*."""
+
+    entries: int = 0
+    by_status: Mapping[Status, int] = field(default_factory=dict)
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    elapsed_s: float = 0.0
+    stopped_by: str | None = None
+    """Why the run ended before the manifest did, if so."""
+
+    def count(self, status: Status) -> int:
+        """Entries that ended in *status*."""
+        return self.by_status.get(status, 0)
+
+    def as_json(self) -> dict[str, object]:
+        """The object that ``apply --json`` prints."""
+        shown: dict[str, object] = {"entries": self.entries}
+        for status in (Status.CREATED, Status.ADOPTED, Status.UPDATED, Status.UNCHANGED):
+            shown[status.value] = self.count(status)
+        for status in (Status.FAILED, Status.BLOCKED, Status.IN_DOUBT, Status.CANCELLED):
+            shown[status.value] = self.count(status)
+        shown |= {
+            "requests": self.requests,
+            "retries": self.retries,
+            "throttled": self.throttled,
+            "elapsed_s": round(self.elapsed_s, 3),
+        }
+        if self.stopped_by is not None:
+            shown["stopped_by"] = self.stopped_by
+        return shown

@@ -1,0 +1,499 @@
+"""The plan: is told what happens and answers what is ready now. Synchronous and pure, without clock or I/O.
+
+Entries come in with their steps, work goes out, results come in, outcomes go out. It never sends and never waits.
+What it keeps: the entries that are not finished, and for each finished entry with a key its hash or its failure,
+because any later entry may refer to it. Finished entries without a key leave nothing behind.
+"""
+
+import heapq
+import itertools
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from encord_async.errors import BlockedError, EncordError, ManifestError
+from encord_async.protocol.catalogue import ProjectUserRole
+from encord_async.provision.ledger import Doubt
+from encord_async.provision.manifest import DatasetEntry, Entry, ProjectEntry, referenced_key
+from encord_async.provision.outcome import Outcome, RoleKept, Status, worst
+from encord_async.provision.steps import CREATES, Step, StepKind
+
+__all__ = ["Batch", "Creation", "Lane", "Plan", "Result", "Ticket", "Wish", "Work", "tickets_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How one step ended."""
+
+    status: Status
+    hash: str | None = None
+    error: EncordError | None = None
+    blocked_by: str | None = None
+    role_kept: RoleKept | None = None
+    candidates: tuple[str, ...] = ()
+
+    @property
+    def usable_hash(self) -> str | None:
+        """Hash that others may build on: of what is there, even if not in all as wished."""
+        return self.hash if self.status.satisfied or self.status is Status.FAILED else None
+
+
+@dataclass(slots=True, eq=False)
+class Wish:
+    """An entry that is not finished, with what became of its steps so far."""
+
+    number: int
+    place: str
+    entry: Entry
+    identity: bytes
+    target: "_Target"
+    """What later steps of this entry, and entries that refer to it, wait for."""
+    open_steps: int = 0
+    far: int = 0
+    """How often it waits for a target that is not near."""
+    status: Status | None = None
+    hash: str | None = None
+    error: EncordError | None = None
+    blocked_by: str | None = None
+    role_kept: list[RoleKept] = field(default_factory=list)
+    candidates: tuple[str, ...] = ()
+
+    def note(self, result: Result) -> None:
+        """Take over what a step of it ended in; the worst step says how the entry ended."""
+        before = self.status
+        self.status = result.status if before is None else worst(before, result.status)
+        if result.error is not None and (self.error is None or self.status is not before):
+            self.error = result.error
+        self.blocked_by = self.blocked_by or result.blocked_by
+        self.candidates = self.candidates or result.candidates
+        if result.role_kept is not None:
+            self.role_kept.append(result.role_kept)
+
+    def outcome(self) -> Outcome:
+        """What is said of the entry when its last step has ended."""
+        status = self.status or Status.UNCHANGED
+        return Outcome(
+            number=self.number,
+            place=self.place,
+            kind=self.entry.kind,
+            key=self.entry.key,
+            status=status,
+            hash=self.hash,
+            error=None if status.satisfied else self.error,
+            blocked_by=self.blocked_by if status is Status.BLOCKED else None,
+            role_kept=tuple(self.role_kept),
+            candidates=self.candidates,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A step on its way through the plan, with the hashes that its references turned out to be."""
+
+    step: Step
+    wish: Wish
+    missing: int = 0
+    project_hash: str | None = None
+    dataset_hashes: tuple[str, ...] = ()
+    doubt: Doubt | None = None
+    sends: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Target:
+    """A dataset or project that has no hash yet, and who waits for it."""
+
+    label: str
+    declared: bool = False
+    near: bool = False
+    """Whether nothing that is still to be read stands between it and its hash."""
+    waiters: list[Ticket] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dead:
+    """A key that will never have a hash, and why."""
+
+    why: str
+
+
+_Named: TypeAlias = _Target | _Dead | str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What envelopes of one kind about one project have in common."""
+
+    kind: StepKind
+    project_hash: str
+    role: ProjectUserRole | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """Work: make one thing."""
+
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Work: one envelope for several steps of a lane. *probed* when the project itself was found in order."""
+
+    lane: Lane
+    tickets: tuple[Ticket, ...]
+    probed: bool = False
+
+
+Work: TypeAlias = Creation | Batch
+
+_OWN: Final = "the project of the same entry"
+
+
+class Plan:
+    """Entries in, work out; results in, outcomes out.
+
+    Args:
+        max_batch: Most steps in one envelope.
+    """
+
+    def __init__(self, *, max_batch: int) -> None:
+        self._max_batch = max_batch
+        self._named: dict[str, _Named] = {}
+        self._creations: deque[Creation] = deque()
+        self._split: deque[Batch] = deque()
+        self._lanes: OrderedDict[Lane, deque[Ticket]] = OrderedDict()
+        self._postponed: list[tuple[float, int, Work, Result]] = []
+        self._sequence = itertools.count()
+        self._wishes: dict[int, Wish] = {}
+        self._running = 0
+        self._parked = 0
+        self._outcomes: deque[Outcome] = deque()
+        self._cancelled = False
+
+    # ------------------------------------------------------------------ what is known
+
+    @property
+    def open_entries(self) -> int:
+        """Entries that have no outcome yet."""
+        return len(self._wishes)
+
+    @property
+    def parked_entries(self) -> int:
+        """Open entries that wait, themselves or through others, for a key which no entry so far has."""
+        return self._parked
+
+    @property
+    def idle(self) -> bool:
+        """Whether no work is under way, ready or postponed."""
+        return not (self._running or self._creations or self._split or self._lanes or self._postponed)
+
+    @property
+    def next_due_s(self) -> float | None:
+        """When the first postponed work is due."""
+        return self._postponed[0][0] if self._postponed else None
+
+    def take_outcomes(self) -> list[Outcome]:
+        """The outcomes since the last call, in the order in which the entries ended."""
+        taken = list(self._outcomes)
+        self._outcomes.clear()
+        return taken
+
+    def report(self, outcome: Outcome) -> None:
+        """Pass on the outcome of an entry that never comes in, because it is a bad one."""
+        self._outcomes.append(outcome)
+
+    # ------------------------------------------------------------------ entries
+
+    def add(
+        self,
+        entry: Entry,
+        steps: Iterable[Step],
+        *,
+        number: int,
+        place: str,
+        identity: bytes,
+        known: Mapping[bytes, Result] | None = None,
+        doubts: Mapping[bytes, Doubt] | None = None,
+    ) -> None:
+        """Take in the next entry.
+
+        Args:
+            entry: The entry.
+            steps: Its steps, as `steps_of` gives them.
+            number: Its position in the manifest.
+            place: Where it stands, for people.
+            identity: Its identity.
+            known: Results of steps that an earlier run has finished, by step identity.
+            doubts: Steps that an earlier run has left in doubt, by step identity.
+
+        Raises:
+            ManifestError: Another entry has the same key.
+        """
+        target = self._declare(entry)
+        wish = Wish(number=number, place=place, entry=entry, identity=identity, target=target)
+        self._wishes[number] = wish
+        tickets = [Ticket(step, wish, doubt=doubts.get(step.identity) if doubts else None) for step in steps]
+        wish.open_steps = len(tickets)
+        if not tickets:
+            self._close(wish)
+        for ticket in tickets:
+            result = known.get(ticket.step.identity) if known else None
+            if result is not None:
+                self._end(ticket, result)
+            else:
+                self._enter(ticket)
+        if wish.far == 0:
+            self._come_near(target)
+
+    def _declare(self, entry: Entry) -> _Target:
+        if entry.key is None or not isinstance(entry, DatasetEntry | ProjectEntry):
+            return _Target(_OWN, declared=True)
+        named = self._named.get(entry.key)
+        if named is None:
+            named = self._named[entry.key] = _Target(f"@{entry.key}")
+        if not isinstance(named, _Target) or named.declared:
+            raise ManifestError(f"two entries have the key {entry.key!r}; give each its own")
+        named.declared = True
+        return named
+
+    def _come_near(self, first: _Target) -> None:
+        """Note that *first* waits for nothing that is still to be read, and who does not either because of that."""
+        targets = deque([first])
+        while targets:
+            target = targets.popleft()
+            if target.near:
+                continue
+            target.near = True
+            for ticket in target.waiters:
+                wish = ticket.wish
+                if wish.target is target:
+                    continue
+                wish.far -= 1
+                if wish.far == 0:
+                    self._parked -= 1
+                    targets.append(wish.target)
+
+    def _enter(self, ticket: Ticket) -> None:
+        """Queue *ticket*, or let it wait for what it needs."""
+        if self._cancelled:
+            self._end(ticket, Result(status=Status.CANCELLED))
+            return
+        waits: list[_Target] = []
+        for reference in self._needs(ticket):
+            found = self._lookup(reference, ticket)
+            if isinstance(found, _Dead):
+                self._end(ticket, _blocked(reference or _OWN, found.why))
+                return
+            if isinstance(found, _Target):
+                waits.append(found)
+        for target in waits:
+            target.waiters.append(ticket)
+            if not target.near and target is not ticket.wish.target:
+                if ticket.wish.far == 0:
+                    self._parked += 1
+                ticket.wish.far += 1
+        ticket.missing = len(waits)
+        if not waits:
+            self._ready(ticket)
+
+    def _needs(self, ticket: Ticket) -> list[str | None]:
+        """References that must have a hash first; None stands for the project of the entry itself."""
+        step, entry = ticket.step, ticket.wish.entry
+        if step.kind is StepKind.DATASET:
+            return []
+        if step.kind is StepKind.PROJECT:
+            return [*dict.fromkeys(entry.datasets)] if isinstance(entry, ProjectEntry) else []
+        if step.kind in {StepKind.ATTACH, StepKind.DETACH}:
+            return [step.project, step.item]
+        return [step.project]
+
+    def _lookup(self, reference: str | None, ticket: Ticket) -> _Named:
+        """What *reference* stands for: a hash, something to wait for, or something that will not come."""
+        if reference is None:
+            wish = ticket.wish
+            if wish.hash is not None:
+                return wish.hash
+            return wish.target if wish.status is None else _Dead("it did not come about")
+        key = referenced_key(reference)
+        if key is None:
+            return reference
+        return self._named.setdefault(key, _Target(reference))
+
+    def _ready(self, ticket: Ticket) -> None:
+        if self._cancelled:
+            self._end(ticket, Result(status=Status.CANCELLED))
+            return
+        step = ticket.step
+        if step.kind is StepKind.PROJECT:
+            hashes = (self._lookup(reference, ticket) for reference in self._needs(ticket))
+            ticket.dataset_hashes = tuple(dict.fromkeys(item for item in hashes if isinstance(item, str)))
+        elif step.kind is not StepKind.DATASET:
+            ticket.project_hash = self._hash(step.project, ticket)
+        if step.kind in CREATES:
+            self._creations.append(Creation(ticket))
+            return
+        if step.kind is not StepKind.USER:
+            ticket.dataset_hashes = (self._hash(step.item, ticket),)
+        lane = Lane(step.kind, ticket.project_hash or "", step.role)
+        self._lanes.setdefault(lane, deque()).append(ticket)
+
+    def _hash(self, reference: str | None, ticket: Ticket) -> str:
+        found = self._lookup(reference, ticket)
+        if not isinstance(found, str):
+            raise AssertionError(f"{reference} has no hash yet")
+        return found
+
+    # ------------------------------------------------------------------ work
+
+    def next(self, now_s: float) -> Work | None:
+        """The next piece of work, or None if nothing is ready.
+
+        What others wait for comes first: postponed work that is due, creations, halves of refused batches, and
+        then the lanes in turn, each with all that has gathered in it.
+        """
+        work = self._pop(now_s)
+        if work is not None:
+            self._running += 1
+        return work
+
+    def _pop(self, now_s: float) -> Work | None:
+        if self._postponed and self._postponed[0][0] <= now_s:
+            return heapq.heappop(self._postponed)[2]
+        if self._creations:
+            return self._creations.popleft()
+        if self._split:
+            return self._split.popleft()
+        if not self._lanes:
+            return None
+        lane, waiting = self._lanes.popitem(last=False)
+        taken = [waiting.popleft() for _ in range(min(self._max_batch, len(waiting)))]
+        if waiting:
+            self._lanes[lane] = waiting
+        return Batch(lane, tuple(taken))
+
+    def finish(self, work: Work, results: Iterable[tuple[Ticket, Result]]) -> None:
+        """Take in what *work* ended in: a result for each of its tickets."""
+        self._running -= 1
+        tickets = {id(ticket) for ticket in tickets_of(work)}
+        for ticket, result in results:
+            tickets.remove(id(ticket))
+            self._end(ticket, result)
+        if tickets:
+            raise AssertionError(f"{len(tickets)} steps were left without a result")
+
+    def split(self, batch: Batch) -> None:
+        """Put a refused batch back as two halves, so that the culprit will stand alone."""
+        self._running -= 1
+        if self._cancelled:
+            for ticket in batch.tickets:
+                self._end(ticket, Result(status=Status.CANCELLED))
+            return
+        middle = len(batch.tickets) // 2
+        for half in (batch.tickets[:middle], batch.tickets[middle:]):
+            self._split.append(Batch(batch.lane, half, probed=True))
+
+    def postpone(self, work: Work, due_s: float, *, otherwise: Result) -> None:
+        """Put *work* back until *due_s*; if the run is cancelled before that, its steps end in *otherwise*."""
+        self._running -= 1
+        if self._cancelled:
+            for ticket in tickets_of(work):
+                self._end(ticket, otherwise)
+            return
+        heapq.heappush(self._postponed, (due_s, next(self._sequence), work, otherwise))
+
+    # ------------------------------------------------------------------ ends
+
+    def end_of_manifest(self) -> None:
+        """No further entry will come: who waits for a key that no entry has is told so."""
+        orphans = [named for named in self._named.values() if isinstance(named, _Target) and not named.declared]
+        for target in orphans:
+            target.declared = True
+            error = ManifestError(f"refers to {target.label}, and no entry has that key; add it or give a hash")
+            for ticket in self._release(target):
+                self._end(ticket, Result(status=Status.FAILED, error=error))
+
+    def cancel(self) -> None:
+        """End every step that is not under way, now and from now on, with `Status.CANCELLED`."""
+        self._cancelled = True
+        ends = [(ticket, otherwise) for _, _, work, otherwise in self._postponed for ticket in tickets_of(work)]
+        self._postponed.clear()
+        queued = [creation.ticket for creation in self._creations]
+        queued += [ticket for batch in self._split for ticket in batch.tickets]
+        queued += [ticket for lane in self._lanes.values() for ticket in lane]
+        self._creations.clear()
+        self._split.clear()
+        self._lanes.clear()
+        for named in self._named.values():
+            if isinstance(named, _Target) and not named.declared:
+                queued += self._release(named)
+        ends += [(ticket, Result(status=Status.CANCELLED)) for ticket in queued]
+        for ticket, result in ends:
+            self._end(ticket, result)
+
+    def _end(self, first: Ticket, first_result: Result) -> None:
+        """Note a result and all that follows from it; a chain of any length, without recursion."""
+        ends: deque[tuple[Ticket, Result]] = deque([(first, first_result)])
+        while ends:
+            ticket, result = ends.popleft()
+            wish = ticket.wish
+            if ticket.missing < 0:
+                continue
+            ticket.missing = -1
+            wish.note(result)
+            if ticket.step.kind in {StepKind.DATASET, StepKind.PROJECT}:
+                ends.extend(self._resolve(wish, result))
+            elif wish.hash is None and ticket.project_hash is not None:
+                wish.hash = ticket.project_hash
+            wish.open_steps -= 1
+            if wish.open_steps == 0:
+                self._close(wish)
+
+    def _resolve(self, wish: Wish, result: Result) -> list[tuple[Ticket, Result]]:
+        """Let those go on who waited for *wish*, or say with what they end."""
+        target, key = wish.target, wish.entry.key
+        found = wish.hash = result.usable_hash
+        if key is not None:
+            self._named[key] = found if found is not None else _Dead(_why_dead(result))
+        if found is None:
+            follows = (
+                Result(status=Status.CANCELLED)
+                if result.status is Status.CANCELLED
+                else _blocked(target.label, _why_dead(result))
+            )
+            return [(ticket, follows) for ticket in self._release(target)]
+        for ticket in self._release(target):
+            ticket.missing -= 1
+            if ticket.missing == 0:
+                self._ready(ticket)
+        return []
+
+    def _release(self, target: _Target) -> list[Ticket]:
+        """The open tickets that waited for *target*."""
+        waiters, target.waiters = target.waiters, []
+        return [ticket for ticket in waiters if ticket.missing > 0]
+
+    def _close(self, wish: Wish) -> None:
+        if wish.far > 0:
+            wish.far = 0
+            self._parked -= 1
+        del self._wishes[wish.number]
+        self._outcomes.append(wish.outcome())
+
+
+def tickets_of(work: Work) -> tuple[Ticket, ...]:
+    """The steps that *work* is to bring to an end."""
+    return (work.ticket,) if isinstance(work, Creation) else work.tickets
+
+
+def _blocked(reference: str, why: str) -> Result:
+    return Result(status=Status.BLOCKED, blocked_by=reference, error=BlockedError(f"not tried: {reference} {why}"))
+
+
+def _why_dead(result: Result) -> str:
+    if result.error is not None and result.status is not Status.BLOCKED:
+        return f"{result.status.value.replace('_', ' ')}: {result.error.message}"
+    if result.blocked_by is not None:
+        return f"blocked by {result.blocked_by}"
+    return result.status.value.replace("_", " ")

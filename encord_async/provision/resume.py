@@ -1,0 +1,95 @@
+"""What earlier runs have left of an entry: results to take over, doubts to settle, changes to make or to report.
+
+Pure: records in, a `Recall` out. It never reads the journal itself and never sends.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from encord_async.errors import ConflictError
+from encord_async.provision.ledger import Doubt, Record, State
+from encord_async.provision.manifest import DatasetEntry, Entry, ProjectEntry
+from encord_async.provision.outcome import Status
+from encord_async.provision.plan import Result
+from encord_async.provision.steps import Step, StepKind, attach_step
+
+__all__ = ["Recall", "recall"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """What is known of an entry's steps before it is planned.
+
+    Attributes:
+        steps: The entry's steps, with those that a change of the entry since an earlier run has added.
+        results: Of steps that need not be done again.
+        doubts: Of steps that may have happened.
+    """
+
+    steps: Sequence[Step]
+    results: Mapping[bytes, Result] = field(default_factory=dict)
+    doubts: Mapping[bytes, Doubt] = field(default_factory=dict)
+
+
+def recall(
+    entry: Entry, identity: bytes, steps: Iterable[Step], records: Mapping[bytes, Record], *, began_s: float
+) -> Recall:
+    """Compare *entry* with what is written down of it.
+
+    Args:
+        entry: The entry as it is now.
+        identity: Its identity.
+        steps: Its steps.
+        records: What is written down, by step identity.
+        began_s: When this run began, on the monotonic clock: doubts of earlier runs settle from then on, so
+            that a wall clock that was set meanwhile cannot cut the settling short.
+    """
+    planned = list(steps)
+    results: dict[bytes, Result] = {}
+    doubts: dict[bytes, Doubt] = {}
+    for step in list(planned):
+        record = records.get(step.identity)
+        if record is None or record.state is State.FAILED:
+            continue
+        if record.is_open:
+            doubts[step.identity] = Doubt(record=record, since_s=began_s, over=True)
+            continue
+        results[step.identity] = _taken_over(entry, step, record)
+        if step.kind is StepKind.PROJECT and isinstance(entry, ProjectEntry):
+            planned += [attach_step(identity, reference) for reference in _new_datasets(entry, record)]
+    for step in planned:
+        record = records.get(step.identity)
+        if step.kind is StepKind.ATTACH and record is not None and record.state is State.DONE:
+            results.setdefault(step.identity, Result(status=Status.UNCHANGED))
+    return Recall(steps=planned, results=results, doubts=doubts)
+
+
+def _taken_over(entry: Entry, step: Step, record: Record) -> Result:
+    found = record.hash if step.kind in {StepKind.DATASET, StepKind.PROJECT} else None
+    if isinstance(entry, DatasetEntry | ProjectEntry) and step.kind in {StepKind.DATASET, StepKind.PROJECT}:
+        changed = _changed(entry, record)
+        if changed:
+            error = ConflictError(
+                f"it was made as {found} with another {' and '.join(changed)}, which cannot be changed over this "
+                "API; change it in the web app and in the manifest, or give the entry a new key",
+                code="CHANGED",
+            )
+            return Result(status=Status.FAILED, hash=found, error=error)
+    return Result(status=Status.UNCHANGED, hash=found)
+
+
+def _changed(entry: DatasetEntry | ProjectEntry, record: Record) -> list[str]:
+    """Members of *entry* that are other than what was made, and cannot follow."""
+    wished = {"title": entry.title, "description": entry.description}
+    made = {"title": record.title, "description": record.details.get("wished_description", "")}
+    if isinstance(entry, ProjectEntry):
+        wished |= {"ontology_hash": entry.ontology_hash or ""}
+        made |= {"ontology_hash": record.details.get("ontology") or ""}
+    return [name for name in wished if wished[name] != made[name]]
+
+
+def _new_datasets(entry: ProjectEntry, record: Record) -> list[str]:
+    """Dataset references of *entry* that were not there when its project was made."""
+    known = record.details.get("references")
+    then = set(known) if isinstance(known, list) else set()
+    return [reference for reference in dict.fromkeys(entry.datasets) if reference not in then]

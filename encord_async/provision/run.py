@@ -1,0 +1,503 @@
+"""A run: reads the manifest as capacity frees, keeps a fixed number of workers busy, gives each entry its outcome.
+
+All tasks of a run live inside its ``async with`` block and end with it. There is never a task for an entry.
+What is decided, the plan decides; what is sent, the executor sends.
+"""
+
+import math
+import os
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from encord_async.errors import (
+    AuthenticationError,
+    EncordError,
+    JournalError,
+    SettingsError,
+    UsageError,
+)
+from encord_async.provision.executor import Ended, Executor, Later, Split
+from encord_async.provision.existing import Account, Existing
+from encord_async.provision.ledger import Ledger, MemoryLedger
+from encord_async.provision.manifest import Checker, PlacedEntry, Problem
+from encord_async.provision.manifest_files import check_manifest, manifest_error, raise_for_problems
+from encord_async.provision.outcome import Outcome, Status, Summary
+from encord_async.provision.plan import Plan, Work
+from encord_async.provision.recovery import recover
+from encord_async.provision.resume import recall
+from encord_async.provision.settle import Settler
+from encord_async.provision.sources import Item, Manifest, Source, open_source
+from encord_async.provision.steps import Namer, Step, steps_of
+from encord_async.session.session import Session, Statistics
+
+if TYPE_CHECKING:
+    from encord_async.provision.journal import Journal
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["FailureLimit", "Options", "Progress", "Run"]
+
+_CHUNK: Final = 256
+_WORKERS_PER_SLOT: Final = 4
+"""Workers outnumber the slots of the session, because some of them wait for the disk and not for the service."""
+_GRACE: Final = 100
+"""A share of failures says little before this many entries have ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureLimit:
+    """How many entries may fail before a run is stopped: a number, or a share of those that have ended."""
+
+    count: int | None = None
+    share: float | None = None
+
+    @classmethod
+    def parse(cls, text: str | int) -> Self:
+        """Read ``50`` or ``5%``.
+
+        Raises:
+            UsageError: Neither.
+        """
+        plain = str(text).strip()
+        try:
+            if plain.endswith("%"):
+                share = float(plain[:-1]) / 100
+                if not 0 <= share <= 1:
+                    raise ValueError
+                return cls(share=share)
+            count = int(plain)
+            if count < 0:
+                raise ValueError
+            return cls(count=count)
+        except ValueError:
+            raise UsageError(f"{plain!r} is no number of failures; give for example 50 or 5%") from None
+
+    def exceeded(self, failed: int, ended: int) -> bool:
+        """Whether *failed* of *ended* entries are too many."""
+        if self.count is not None and failed > self.count:
+            return True
+        return self.share is not None and ended >= _GRACE and failed > self.share * ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a manifest is provisioned.
+
+    Attributes:
+        existing: What to do about things that are there already.
+        max_batch: Most users or datasets in one request.
+        settle_s: How long something that happened may take to be seen, in seconds.
+        stamp: Put a short mark of the entry into descriptions, by which a look-up finds exactly its own.
+        fail_fast: Stop at the first entry that fails.
+        max_failures: Stop when more have failed.
+        skip_invalid: Provision the good entries of a manifest that has bad ones.
+        lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has.
+    """
+
+    existing: Existing = Existing.ADOPT
+    max_batch: int = 1000
+    settle_s: float = 60.0
+    stamp: bool = False
+    fail_fast: bool = False
+    max_failures: FailureLimit | None = None
+    skip_invalid: bool = False
+    lookahead: int = 10_000
+
+    def __post_init__(self) -> None:
+        for name in ("max_batch", "lookahead"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if not self.settle_s >= 0:
+            raise UsageError(f"settle_s is {self.settle_s}; give seconds, 0 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is."""
+
+    entries: int
+    """Entries read so far."""
+    total: int | None
+    """Entries of the whole manifest, if it is a file."""
+    ended: int
+    failed: int
+    statistics: Statistics
+    elapsed_s: float
+
+
+class _Seat:
+    """Where a worker without work waits until some is put in front of it, or it may go."""
+
+    __slots__ = ("_event", "work")
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+        self.work: Work | None = None
+
+    def hand(self, work: Work | None) -> None:
+        self.work = work
+        self._event.set()
+
+    async def wait(self) -> Work | None:
+        await self._event.wait()
+        return self.work
+
+
+class Run:
+    """One manifest on its way; made by `EncordSession.provision`.
+
+    ``async with`` starts it, ``async for`` gives the outcomes in the order in which entries end. Leaving the block
+    early cancels what is under way. After the last outcome, what stopped the run before its time is raised.
+    """
+
+    def __init__(self, session: Session, manifest: Manifest, options: Options, *, journal: "Journal | None") -> None:
+        self._session = session
+        self._manifest = manifest
+        self._options = options
+        self._journal = journal
+        self._ledger: Ledger = journal or MemoryLedger()
+        self._settler = Settler(session, self._ledger, settle_s=options.settle_s)
+        self._plan = Plan(max_batch=options.max_batch)
+        self._executor: Executor
+        self._namer = Namer()
+        self._checker = Checker()
+        self._counts: Counter[Status] = Counter()
+        self._idle: deque[_Seat] = deque()
+        self._room = anyio.Event()
+        self._alarm = anyio.Event()
+        self._emitting = anyio.Lock()
+        self._entries = 0
+        self._total: int | None = None
+        self._bad: frozenset[int] = frozenset()
+        self._all_read = False
+        self._over = False
+        self._stopped_by: str | None = None
+        self._failure: EncordError | None = None
+        self._group: TaskGroup | None = None
+        self._reading = anyio.CancelScope()
+        self._send: MemoryObjectSendStream[Outcome]
+        self._receive: MemoryObjectReceiveStream[Outcome]
+        self._started_s = self._ended_s = 0.0
+        self._before = Statistics()
+
+    # ------------------------------------------------------------------ life
+
+    async def __aenter__(self) -> Self:
+        if self._group is not None:
+            raise UsageError("a run can be started once; make another for another try")
+        if isinstance(self._manifest, str | Path) and str(self._manifest) != "-":
+            await self._check_file(self._manifest)
+        source = open_source(self._manifest)
+        if self._journal is not None:
+            await self._journal.__aenter__()
+        stamp_key = self._journal.stamp_key if self._journal is not None else os.urandom(16)
+        self._executor = Executor(
+            self._session,
+            Account(self._session),
+            self._ledger,
+            self._settler,
+            existing=self._options.existing,
+            max_batch=self._options.max_batch,
+            stamp=stamp_key if self._options.stamp else None,
+        )
+        self._send, self._receive = anyio.create_memory_object_stream[Outcome](self._options.max_batch)
+        self._before = self._session.statistics()
+        self._started_s = self._session.clock.monotonic_s()
+        self._group = await anyio.create_task_group().__aenter__()
+        self._group.start_soon(self._read, source, name="manifest")
+        self._group.start_soon(self._keep_time, name="timer")
+        for number in range(_WORKERS_PER_SLOT * self._session.settings.concurrency):
+            self._group.start_soon(self._work, name=f"worker {number}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        group = self._group
+        if group is None:
+            return None
+        if not self._over:
+            group.cancel_scope.cancel()
+        if error is not None and not isinstance(error, anyio.get_cancelled_exc_class()):
+            # The caller's own error goes on as it is; given to the group, it would come out inside an ExceptionGroup.
+            kind = error = traceback = None
+        try:
+            return await group.__aexit__(kind, error, traceback)
+        finally:
+            self._finish_clock()
+            self._send.close()
+            self._receive.close()
+            if self._journal is not None:
+                await self._journal.__aexit__(None, None, None)
+
+    async def _check_file(self, path: str | Path) -> None:
+        report = await anyio.to_thread.run_sync(check_manifest, path)
+        self._total = report.entries
+        if self._options.skip_invalid:
+            self._bad = report.bad
+        else:
+            raise_for_problems(report.problems, total=report.problem_count)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        try:
+            return await self._receive.receive()
+        except anyio.EndOfStream:
+            pass
+        self._reconcile()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        raise StopAsyncIteration
+
+    def _reconcile(self) -> None:
+        ended = sum(self._counts.values())
+        if ended != self._entries:
+            raise AssertionError(f"{self._entries} entries were read and {ended} ended: this is a bug, please report")
+
+    # ------------------------------------------------------------------ for the caller
+
+    @property
+    def summary(self) -> Summary:
+        """The sums so far; final when the iteration has ended."""
+        now = self._session.statistics()
+        return Summary(
+            entries=self._entries,
+            by_status=dict(self._counts),
+            requests=now.requests - self._before.requests,
+            retries=now.retries - self._before.retries,
+            throttled=now.throttled - self._before.throttled,
+            elapsed_s=(self._ended_s or self._session.clock.monotonic_s()) - self._started_s,
+            stopped_by=self._stopped_by,
+        )
+
+    def progress(self) -> Progress:
+        """How far the run is; cheap enough to ask ten times a second."""
+        return Progress(
+            entries=self._entries,
+            total=self._total,
+            ended=sum(self._counts.values()),
+            failed=self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT],
+            statistics=self._session.statistics(),
+            elapsed_s=(self._ended_s or self._session.clock.monotonic_s()) - self._started_s,
+        )
+
+    def drain(self, reason: str = "asked to stop") -> None:
+        """Read no further and start nothing new; what is under way ends, all else is cancelled."""
+        if self._stopped_by is None and not self._over:
+            self._stopped_by = reason
+            self._plan.cancel()
+            self._reading.cancel()
+
+    # ------------------------------------------------------------------ reading
+
+    async def _read(self, source: Source) -> None:
+        try:
+            with self._reading:
+                await self._recover()
+            while self._stopped_by is None and (items := await self._some(source)):
+                await self._take_in(items)
+                self._dispatch()
+                await self._emit()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await source.aclose()
+        self._all_read = True
+        if self._stopped_by is None:
+            self._plan.end_of_manifest()
+            dangling = () if self._options.skip_invalid else self._checker.finish()
+            if dangling and self._failure is None:
+                # Only known when a stream has ended: whatever is good in it is done all the same.
+                self._failure = manifest_error(dangling)
+        await self._settle_up()
+
+    async def _recover(self) -> None:
+        """Find what earlier runs may have made, before anything fresh could be taken for it."""
+        try:
+            records = await self._ledger.open_intents()
+            await recover(self._session, self._ledger, self._settler, records, patient=False)
+        except EncordError as error:
+            self._fail(error, "what an earlier run left open cannot be looked up")
+
+    async def _some(self, source: Source) -> list[Item]:
+        """The next items as room allows; none at the end, or if the run is stopped meanwhile."""
+        # Only the waiting may be cut short: what was taken has to end in an outcome.
+        with anyio.CancelScope() as self._reading:
+            await self._wait_for_room()
+            try:
+                return await source.take(min(_CHUNK, self._free()))
+            except EncordError as error:
+                self._fail(error, "the manifest cannot be read")
+        return []
+
+    def _free(self) -> int:
+        """Entries that may be read now. Those whose outcome the consumer has left no room for count as open."""
+        ended = sum(self._counts.values())
+        return self._options.lookahead - (self._entries - ended - self._plan.parked_entries)
+
+    async def _wait_for_room(self) -> None:
+        while self._free() <= 0:
+            self._room = anyio.Event()
+            await self._room.wait()
+        # A source that never waits must not keep the workers from running.
+        await anyio.lowlevel.checkpoint()
+
+    async def _take_in(self, items: Iterable[Item]) -> None:
+        """Add *items* to the plan, up to the first bad one if that stops the run."""
+        good: list[tuple[int, PlacedEntry, bytes, list[Step]]] = []
+        bad: tuple[Problem, ...] = ()
+        for item in items:
+            bad = self._problems(item)
+            if not bad and isinstance(item, PlacedEntry):
+                self._entries += 1
+                identity = self._namer.identity(item.entry)
+                good.append((self._entries, item, identity, list(steps_of(item.entry, identity))))
+            elif self._options.skip_invalid and bad[0].place.number > 0:
+                self._entries += 1
+                self._count_invalid(item, bad)
+                bad = ()
+            else:
+                break
+        records = await self._ledger.known([step.identity for _, _, _, steps in good for step in steps])
+        for number, placed, identity, steps in good:
+            known = recall(placed.entry, identity, steps, records, began_s=self._started_s)
+            self._plan.add(
+                placed.entry,
+                known.steps,
+                number=number,
+                place=str(placed.place),
+                identity=identity,
+                known=known.results,
+                doubts=known.doubts,
+            )
+        bad += () if self._options.skip_invalid else self._checker.take_late()
+        if bad:
+            self._fail(manifest_error(bad), "a bad entry in the manifest")
+
+    def _problems(self, item: Item) -> tuple[Problem, ...]:
+        if isinstance(item, tuple):
+            for problem in item:
+                self._checker.refuse(problem)
+            return item
+        found = self._checker.add(item)
+        if not found and item.place.number in self._bad:
+            return (Problem(item.place, "", "is not right, as the check of the whole manifest has shown"),)
+        return found
+
+    def _count_invalid(self, item: Item, problems: tuple[Problem, ...]) -> None:
+        entry = item.entry if isinstance(item, PlacedEntry) else None
+        self._plan.report(
+            Outcome(
+                number=self._entries,
+                place=str(problems[0].place),
+                kind=entry.kind if entry is not None else "invalid",
+                key=entry.key if entry is not None else None,
+                status=Status.FAILED,
+                error=manifest_error(problems),
+            )
+        )
+
+    # ------------------------------------------------------------------ working
+
+    async def _work(self) -> None:
+        while (work := await self._next()) is not None:
+            await self._do(work)
+            self._dispatch()
+            await self._settle_up()
+
+    async def _next(self) -> Work | None:
+        if self._over:
+            return None
+        work = self._plan.next(self._session.clock.monotonic_s())
+        if work is not None:
+            return work
+        seat = _Seat()
+        self._idle.append(seat)
+        return await seat.wait()
+
+    async def _do(self, work: Work) -> None:
+        try:
+            verdict = await self._executor.do(work)
+        except (AuthenticationError, SettingsError, JournalError) as error:
+            self._fail(error, "it cannot go on")
+            self._plan.finish(work, self._executor.abandoned(work, error))
+            return
+        match verdict:
+            case Split():
+                self._plan.split(verdict.batch)
+            case Later():
+                self._plan.postpone(work, verdict.due_s, otherwise=verdict.otherwise)
+                self._alarm.set()
+            case Ended():
+                self._plan.finish(work, verdict.results)
+
+    async def _keep_time(self) -> None:
+        """Wake workers when postponed work is due."""
+        while not self._over:
+            self._alarm = anyio.Event()
+            due_s = self._plan.next_due_s
+            wait_s = math.inf if due_s is None else max(0.0, due_s - self._session.clock.monotonic_s())
+            with anyio.move_on_after(wait_s):
+                await self._alarm.wait()
+            self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Hand ready work to idle workers."""
+        now_s = self._session.clock.monotonic_s()
+        while self._idle and (work := self._plan.next(now_s)) is not None:
+            self._idle.popleft().hand(work)
+
+    async def _settle_up(self) -> None:
+        """Let go of what has ended, and of everything when all has."""
+        await self._emit()
+        if self._free() > 0:
+            self._room.set()
+        if self._all_read and self._plan.idle and not self._over:
+            self._over = True
+            if self._plan.open_entries:
+                raise AssertionError(f"{self._plan.open_entries} entries wait for nothing: this is a bug")
+            self._finish_clock()
+            self._alarm.set()
+            while self._idle:
+                self._idle.popleft().hand(None)
+            self._send.close()
+
+    async def _emit(self) -> None:
+        """Send off all outcomes, one task at a time: else the stream could be closed while another holds some."""
+        async with self._emitting:
+            while outcomes := self._plan.take_outcomes():
+                for outcome in outcomes:
+                    self._counts[outcome.status] += 1
+                    self._watch(outcome.status)
+                    try:
+                        self._send.send_nowait(outcome)
+                    except anyio.WouldBlock:
+                        await self._send.send(outcome)
+
+    def _watch(self, status: Status) -> None:
+        failed = self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT]
+        if self._options.fail_fast and status in {Status.FAILED, Status.IN_DOUBT}:
+            self.drain("fail_fast")
+        limit = self._options.max_failures
+        if limit is not None and limit.exceeded(failed, sum(self._counts.values())):
+            self.drain("max_failures")
+
+    def _fail(self, error: EncordError, reason: str) -> None:
+        if self._failure is None:
+            self._failure = error
+        self.drain(reason)
+
+    def _finish_clock(self) -> None:
+        self._ended_s = self._ended_s or self._session.clock.monotonic_s()

@@ -1,0 +1,211 @@
+"""Settles what is in doubt: a create that was, or may have been, sent and whose answer never came.
+
+`decide` is the rule, as a pure function. `Settler` looks things up and asks it. Nothing here creates anything.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from encord_async.errors import EncordError, NotFoundError
+from encord_async.protocol.models import ProjectAPIKey
+from encord_async.protocol.operations import (
+    GetProject,
+    ListDatasets,
+    ListingFilter,
+    ListProjectAPIKeys,
+    ListProjects,
+)
+from encord_async.provision.ledger import Doubt, Ledger, Record
+from encord_async.provision.steps import StepKind
+from encord_async.session.session import Session
+
+__all__ = [
+    "AdoptIt",
+    "LeaveIt",
+    "SendAgain",
+    "Settler",
+    "Verdict",
+    "WaitLonger",
+    "contents_digest",
+    "decide",
+    "key_fingerprint",
+]
+
+_FIRST_LOOK_S: Final = 0.5
+"""Looks follow the first after this long, then twice as long, and so on until the settling time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptIt:
+    """It happened: this is it."""
+
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitLonger:
+    """It is not to be seen, but may still come; look again then."""
+
+    due_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SendAgain:
+    """It surely did not happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveIt:
+    """Nobody but a person can tell."""
+
+    why: str
+    candidates: tuple[str, ...] = ()
+
+
+Verdict: TypeAlias = AdoptIt | WaitLonger | SendAgain | LeaveIt
+
+
+def decide(
+    doubt: Doubt,
+    candidates: Sequence[str],
+    *,
+    rivals: int,
+    now_s: float,
+    settle_s: float,
+    listing_is_fresh: bool = True,
+) -> Verdict:
+    """What becomes of a create in doubt.
+
+    A request that got some answer is over, and what cannot be seen when the settling time has passed did not
+    happen. One that got none may still be at work at the service however long one waits: it is left in doubt,
+    and a later run, whose own settling time begins when it does, may send it again.
+
+    Args:
+        doubt: The create.
+        candidates: What was found that it may have made and that nobody else is known to have made.
+        rivals: How many creates in doubt of exactly this wish there are, itself included. Any of their results
+            serves any of them.
+        now_s: Time on the monotonic clock.
+        settle_s: How long something that happened may take to be seen.
+        listing_is_fresh: Whether listings show what was made after the doubt arose.
+    """
+    if 0 < len(candidates) <= rivals:
+        return AdoptIt(candidates[0])
+    if candidates:
+        return LeaveIt(f"{len(candidates)} things could be what this entry made", tuple(candidates[:20]))
+    settled_s = doubt.since_s + settle_s
+    if now_s < settled_s:
+        return WaitLonger(min(settled_s, now_s + _FIRST_LOOK_S * 2.0 ** min(doubt.looks, 20)))
+    if not listing_is_fresh:
+        return LeaveIt("listings lag behind what was made, so that its absence proves nothing")
+    if not doubt.over:
+        return LeaveIt("no answer came, and it is not to be seen; run again later, or settle it by hand")
+    return SendAgain()
+
+
+def contents_digest(dataset_hashes: Iterable[str]) -> str:
+    """A name for a set of datasets, to tell namesakes apart by what they hold."""
+    joined = "\n".join(sorted(set(dataset_hashes)))
+    return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
+
+
+def key_fingerprint(api_key: str) -> str:
+    """A name for an API key that reveals nothing of it."""
+    return "api-key:" + hashlib.sha256(api_key.encode()).hexdigest()[:32]
+
+
+class Settler:
+    """Looks up what creates in doubt may have made.
+
+    Args:
+        session: Reads.
+        ledger: Knows what belongs to whom.
+        settle_s: How long something that happened may take to be seen, in seconds.
+    """
+
+    def __init__(self, session: Session, ledger: Ledger, *, settle_s: float) -> None:
+        self._session = session
+        self._ledger = ledger
+        self._settle_s = settle_s
+        self._witness: tuple[float, str, str, str] | None = None
+
+    def saw_created(self, title: str, description: str, project_hash: str) -> None:
+        """Remember the newest project that surely is there, to tell whether listings are fresh."""
+        self._witness = (self._session.clock.monotonic_s(), title, description, project_hash)
+
+    async def settle(self, doubt: Doubt) -> Verdict:
+        """Look once and decide. The caller sees to it that no namesake is being created meanwhile.
+
+        Raises:
+            EncordError: The look-up failed.
+        """
+        record = doubt.record
+        namesakes = await self._ledger.namesakes(record.name) if record.name is not None else ()
+        taken = {other.hash for other in namesakes if other.hash is not None and not other.is_open}
+        baseline = record.details.get("baseline")
+        if isinstance(baseline, list):
+            taken |= set(baseline)
+        candidates = [found for found in await self._look(record) if found not in taken]
+        rivals = [other for other in namesakes if other.is_open and other.request == record.request]
+        if candidates and len(rivals) < sum(other.is_open for other in namesakes):
+            candidates = [found for found in candidates if await self._fits(record, found)]
+        now_s = self._session.clock.monotonic_s()
+        verdict = decide(doubt, candidates, rivals=max(1, len(rivals)), now_s=now_s, settle_s=self._settle_s)
+        if isinstance(verdict, SendAgain) and not await self._listing_is_fresh(doubt):
+            return decide(doubt, (), rivals=1, now_s=now_s, settle_s=self._settle_s, listing_is_fresh=False)
+        return verdict
+
+    def not_seen(self, doubt: Doubt, error: EncordError) -> WaitLonger | LeaveIt:
+        """What follows when the look-up itself failed: nothing was learned."""
+        verdict = decide(doubt, (), rivals=1, now_s=self._session.clock.monotonic_s(), settle_s=self._settle_s)
+        return verdict if isinstance(verdict, WaitLonger) else LeaveIt(f"it could not be looked up: {error.message}")
+
+    async def _look(self, record: Record) -> list[str]:
+        """Hashes of all that goes by exactly the name of *record*."""
+        description = str(record.details.get("description") or "")
+        listing = ListingFilter(title_eq=record.title, desc_eq=description)
+        if record.kind is StepKind.PROJECT:
+            projects = [owned.project for owned in await self._session.execute(ListProjects(filter=listing))]
+            return [
+                project.project_hash
+                for project in projects
+                if project.title == record.title and (project.description or "") == description
+            ]
+        if record.kind is StepKind.DATASET:
+            datasets = [owned.dataset for owned in await self._session.execute(ListDatasets(filter=listing))]
+            return [
+                dataset.dataset_hash
+                for dataset in datasets
+                if dataset.title == record.title and (dataset.description or "") == description
+            ]
+        try:
+            keys = await self._session.execute(ListProjectAPIKeys(project_hash=record.project_hash or ""))
+        except NotFoundError:
+            return []
+        scopes = record.details.get("scopes")
+        wanted = set(scopes) if isinstance(scopes, list) else set()
+        return [_fingerprint(key) for key in keys if key.title == record.title and set(key.scopes) == wanted]
+
+    async def _fits(self, record: Record, candidate: str) -> bool:
+        """Whether *candidate* holds what was sent: namesakes with other contents are in doubt as well."""
+        if record.kind is not StepKind.PROJECT:
+            return True
+        project = await self._session.execute(GetProject(project_hash=candidate))
+        ontology = record.details.get("ontology")
+        if ontology and project.ontology_hash != ontology:
+            return False
+        return contents_digest(item.dataset_hash for item in project.datasets) == record.details.get("contents")
+
+    async def _listing_is_fresh(self, doubt: Doubt) -> bool:
+        """Whether a listing shows a project that was made after the doubt arose, if there is one."""
+        if self._witness is None or self._witness[0] < doubt.since_s:
+            return True
+        _, title, description, project_hash = self._witness
+        shown = await self._session.execute(ListProjects(filter=ListingFilter(title_eq=title, desc_eq=description)))
+        return any(owned.project.project_hash == project_hash for owned in shown)
+
+
+def _fingerprint(key: ProjectAPIKey) -> str:
+    return key_fingerprint(key.api_key.get_secret_value())

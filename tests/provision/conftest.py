@@ -1,0 +1,309 @@
+"""What the tests of provisioning share: an Encord in memory that answers envelopes, sessions on it, and wishes."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import pytest
+from anyio.lowlevel import checkpoint
+
+from encord_async.client import EncordSession
+from encord_async.errors import EncordError
+from encord_async.protocol.catalogue import Endpoint, ProjectUserRole
+from encord_async.protocol.reply import RawReply
+from encord_async.protocol.signing import BearerToken
+from encord_async.provision.outcome import Outcome, Summary
+from encord_async.provision.run import Run
+from encord_async.provision.sources import Manifest
+from encord_async.session.clock import SystemClock
+from encord_async.session.settings import Settings, Timeouts
+
+TOKEN = "the-token"
+ADMIN = "me@example.com"
+
+Json: TypeAlias = Any
+"""Decoded JSON; tests look into it freely."""
+
+
+class Refusal(Exception):
+    """The service says no with a code."""
+
+    def __init__(self, code: str, said: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.said = said
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as the service read it."""
+
+    name: str
+    resource: str
+    uid: Json
+    payload: Json
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """The list that the call is about: addresses or datasets."""
+        if self.name == "projectdataset.DELETE":
+            return tuple(self.uid)
+        return tuple(self.payload.get("user_emails") or self.payload.get("dataset_hashes") or ())
+
+
+@dataclass(slots=True)
+class Project:
+    """A project of the model."""
+
+    title: str
+    description: str = ""
+    role: int = 0
+    ontology: str = "ontology"
+    datasets: list[str] = field(default_factory=list)
+    users: dict[str, int] = field(default_factory=dict)
+    keys: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Dataset:
+    """A dataset of the model."""
+
+    title: str
+    description: str = ""
+    role: int = 0
+
+
+@dataclass(slots=True)
+class Fault:
+    """What goes wrong with calls of one name: a code before or an error of the network after the work is done."""
+
+    name: str
+    code: str | None = None
+    error: Callable[[], EncordError] | None = None
+    applies: bool = False
+    left: int = 1
+    touches: Callable[[Call], bool] = lambda _: True
+
+
+class Service:
+    """An Encord in memory; a `Transport` that needs no network.
+
+    It holds what was made, refuses as the real one does (all of a list or nothing of it), and notes every call.
+    """
+
+    def __init__(self) -> None:
+        self.projects: dict[str, Project] = {}
+        self.datasets: dict[str, Dataset] = {}
+        self.calls: list[Call] = []
+        self.faults: list[Fault] = []
+        self.refused_emails: set[str] = set()
+        self.in_flight = self.max_in_flight = 0
+        self.pace: Callable[[Call], Awaitable[None]] | None = None
+        self._numbers: Counter[str] = Counter()
+
+    # ------------------------------------------------------------------ for tests
+
+    @property
+    def names(self) -> Counter[str]:
+        """How often each call came."""
+        return Counter(call.name for call in self.calls)
+
+    def of(self, name: str) -> list[Call]:
+        """The calls of one name."""
+        return [call for call in self.calls if call.name == name]
+
+    def titled(self, title: str) -> list[str]:
+        """Hashes of the projects of this title."""
+        return [hash_ for hash_, project in self.projects.items() if project.title == title]
+
+    def has_datasets(self, *hashes: str) -> None:
+        """Let these datasets be there."""
+        for hash_ in hashes:
+            self.datasets[hash_] = Dataset(hash_)
+
+    # ------------------------------------------------------------------ Transport
+
+    async def post(
+        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+    ) -> RawReply:
+        """Answer an envelope."""
+        document = json.loads(body)
+        values = document["values"]
+        name = f"{document['query_type']}.{document['query_method']}"
+        call = Call(name, headers.get("ResourceID", ""), values["uid"], values["payload"])
+        self.calls.append(call)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        try:
+            await (checkpoint() if self.pace is None else self.pace(call))
+            return self._reply(call, headers)
+        finally:
+            self.in_flight -= 1
+
+    async def aclose(self) -> None:
+        """Nothing to close, and nothing may be under way."""
+        assert self.in_flight == 0
+
+    def _reply(self, call: Call, headers: Mapping[str, str]) -> RawReply:
+        fault = next((one for one in self.faults if one.left and one.name == call.name and one.touches(call)), None)
+        if fault is not None:
+            fault.left -= 1
+        try:
+            if headers["Authorization"] != f"Bearer {TOKEN}":
+                raise Refusal("AUTHENTICATION_ERROR")
+            if fault is not None and fault.code is not None:
+                raise Refusal(fault.code)
+            if fault is None or fault.applies:
+                answer = self._answer(call)
+        except Refusal as refusal:
+            return _envelope({"status": 400, "response": [refusal.code], "payload": refusal.said})
+        if fault is not None and fault.error is not None:
+            raise fault.error()
+        return _envelope({"status": 200, "response": answer})
+
+    # ------------------------------------------------------------------ rules
+
+    def _answer(self, call: Call) -> Json:
+        match call.name:
+            case "project.POST":
+                return self._create_project(call.payload)
+            case "dataset.POST":
+                hash_ = self._new("dataset")
+                self.datasets[hash_] = Dataset(call.payload["title"], call.payload.get("description", ""))
+                return {"dataset_hash": hash_, "title": call.payload["title"], "type": call.payload["type"]}
+            case "projectwithuserrole.GET":
+                return [
+                    {"user_role": project.role, "project": {"project_hash": hash_, **_names(project)}}
+                    for hash_, project in self.projects.items()
+                ]
+            case "datasetwithuserrole.GET":
+                return [
+                    {"user_role": dataset.role, "dataset": {"dataset_hash": hash_, "type": 0, **_names(dataset)}}
+                    for hash_, dataset in self.datasets.items()
+                ]
+            case "projectapikey.POST":
+                self._project(call.uid).keys.append((call.payload["title"], tuple(call.payload["scopes"])))
+                return self._new("api-key")
+            case "projectapikey.GET":
+                keys = self._project(call.uid).keys
+                return [{"api_key": "secret", "title": title, "scopes": scopes} for title, scopes in keys]
+            case _:
+                return self._on_project(call)
+
+    def _on_project(self, call: Call) -> Json:
+        project = self._project(call.resource)
+        match call.name:
+            case "project.GET":
+                datasets = [{"dataset_hash": hash_, "title": ""} for hash_ in project.datasets]
+                names = {"project_hash": call.resource, **_names(project)}
+                return {**names, "ontology_hash": project.ontology, "datasets": datasets}
+            case "projectdataset.POST":
+                self._attach(project, call.items)
+                return True
+            case "projectdataset.DELETE":
+                self._all_there(call.items)
+                project.datasets = [hash_ for hash_ in project.datasets if hash_ not in call.items]
+                return True
+            case "projectusers.POST":
+                return self._add_users(call, project)
+        raise Refusal("METHOD_NOT_ALLOWED_ERROR")
+
+    def _create_project(self, payload: Json) -> str:
+        project = Project(payload["title"], payload["description"], ontology=payload.get("ontology_hash") or "ontology")
+        self._attach(project, payload["dataset_hashes"])
+        project.users[ADMIN] = 0
+        hash_ = self._new("project")
+        self.projects[hash_] = project
+        return hash_
+
+    def _add_users(self, call: Call, project: Project) -> Json:
+        if self.refused_emails.intersection(call.items):
+            raise Refusal("INVALID_ARGUMENTS_ERROR", "an address is not accepted")
+        role = call.payload["user_role"]
+        return [
+            {"user_email": email, "user_role": project.users.setdefault(email, role), "project_hash": call.resource}
+            for email in call.items
+        ]
+
+    def _attach(self, project: Project, hashes: Iterable[str]) -> None:
+        self._all_there(hashes)
+        project.datasets += [hash_ for hash_ in hashes if hash_ not in project.datasets]
+
+    def _all_there(self, hashes: Iterable[str]) -> None:
+        if not set(hashes) <= self.datasets.keys():
+            raise Refusal("RESOURCE_NOT_FOUND_ERROR", "no such dataset")
+
+    def _project(self, hash_: str) -> Project:
+        if hash_ not in self.projects:
+            raise Refusal("RESOURCE_NOT_FOUND_ERROR", "no such project")
+        if self.projects[hash_].role != ProjectUserRole.ADMIN:
+            raise Refusal("AUTHORISATION_ERROR")
+        return self.projects[hash_]
+
+    def _new(self, what: str) -> str:
+        self._numbers[what] += 1
+        return f"{what}-{self._numbers[what]}"
+
+
+def _names(thing: Project | Dataset) -> dict[str, str]:
+    return {"title": thing.title, "description": thing.description}
+
+
+def _envelope(document: Json) -> RawReply:
+    return RawReply(200, {}, json.dumps(document).encode())
+
+
+class InstantClock(SystemClock):
+    """The machine's clock, with waits that are over at once."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let others run, no more."""
+        await checkpoint()
+
+
+@asynccontextmanager
+async def open_session(
+    service: Service, *, concurrency: int = 4, token: str = TOKEN, operation_s: float | None = None
+) -> AsyncIterator[EncordSession]:
+    """A real session whose network is *service*."""
+    settings = Settings(concurrency=concurrency, timeouts=Timeouts(operation_s=operation_s))
+    session = EncordSession(BearerToken(token), settings, transport=lambda _: service, clock=InstantClock())
+    async with session:
+        yield session
+
+
+async def all_of(run: Run) -> list[Outcome]:
+    """All outcomes of a run, in the manifest's order."""
+    return sorted([outcome async for outcome in run], key=lambda outcome: outcome.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A run that is over."""
+
+    outcomes: list[Outcome]
+    summary: Summary
+
+    @property
+    def statuses(self) -> list[str]:
+        """How each entry ended, in the manifest's order."""
+        return [outcome.status.value for outcome in self.outcomes]
+
+
+async def provision(service: Service, manifest: Manifest, *, concurrency: int = 4, **options: Any) -> Done:
+    """Provision *manifest* on *service* to its end, as a user would; no waits for what may still come."""
+    async with open_session(service, concurrency=concurrency) as session:
+        async with session.provision(manifest, journal=None, **({"settle_s": 0.0} | options)) as run:
+            outcomes = await all_of(run)
+        assert [outcome.number for outcome in outcomes] == list(range(1, run.summary.entries + 1))
+        assert run.summary.by_status == Counter(outcome.status for outcome in outcomes)
+        return Done(outcomes, run.summary)
+
+
+@pytest.fixture
+def service() -> Service:
+    """An empty account."""
+    return Service()

@@ -1,0 +1,99 @@
+"""What is there already is looked up once a run and taken as ours, or not, by rule."""
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from encord_async.errors import ConflictError, ServiceFaultError
+from encord_async.provision.existing import Account, Adopt, Create, Existing, Found, match
+from encord_async.provision.steps import StepKind
+from tests.provision.conftest import Dataset, Fault, Project, Service, open_session
+
+OURS, OTHERS = Found("ours", is_admin=True), Found("theirs", is_admin=False)
+
+namesakes = st.lists(st.builds(Found, hash=st.sampled_from("abcdef"), is_admin=st.booleans()), max_size=5)
+
+
+@pytest.mark.parametrize("existing", Existing)
+def test_nothing_there(existing: Existing) -> None:
+    """Where nothing has the name, it is made, whatever was asked for."""
+    assert match(StepKind.PROJECT, "Cats", [], existing) == Create()
+
+
+@given(namesakes)
+def test_create_never_looks(found: list[Found]) -> None:
+    """``create`` makes another one, however many there are."""
+    assert match(StepKind.PROJECT, "Cats", found, Existing.CREATE) == Create()
+
+
+@given(namesakes)
+def test_adopt_takes_the_one_that_is_ours(found: list[Found]) -> None:
+    """Exactly one of which we are admin is taken, several are an error that lists them, others' do not count."""
+    ours = [one.hash for one in found if one.is_admin]
+    if len(ours) == 1:
+        assert match(StepKind.PROJECT, "Cats", found, Existing.ADOPT) == Adopt(ours[0])
+    elif not ours:
+        assert match(StepKind.PROJECT, "Cats", found, Existing.ADOPT) == Create()
+    else:
+        with pytest.raises(ConflictError, match="several projects 'Cats'") as caught:
+            match(StepKind.PROJECT, "Cats", found, Existing.ADOPT)
+        assert caught.value.code == "AMBIGUOUS"
+        assert all(hash_ in caught.value.message for hash_ in ours)
+
+
+@pytest.mark.parametrize("found", [OURS, OTHERS])
+def test_fail_fails(found: Found) -> None:
+    """``fail`` fails if the name is taken at all, and says by which."""
+    with pytest.raises(ConflictError, match=f"dataset 'Cats' is there already: {found.hash}") as caught:
+        match(StepKind.DATASET, "Cats", [found], Existing.FAIL)
+    assert caught.value.code == "EXISTS"
+
+
+async def test_account_is_listed_once(service: Service) -> None:
+    """Any number of look-ups at once cost one listing of projects and one of datasets."""
+    service.projects["p"] = Project("Cats", "about cats")
+    service.datasets["d"] = Dataset("Cats", role=1)
+    async with open_session(service) as session:
+        account = Account(session)
+        found: list[list[Found]] = []
+
+        async def look(what: StepKind, description: str) -> None:
+            found.append(await account.find(what, "Cats", description))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(look, StepKind.PROJECT, "about cats")
+        assert found == [[Found("p", is_admin=True)]] * 5
+        assert await account.find(StepKind.PROJECT, "Cats", "") == []
+        assert await account.find(StepKind.DATASET, "Cats", "") == [Found("d", is_admin=False)]
+    assert service.names == {"projectwithuserrole.GET": 1, "datasetwithuserrole.GET": 1}
+
+
+async def test_title_and_description_are_kept_apart(service: Service) -> None:
+    """A title that ends as another's description begins is no namesake."""
+    service.projects["p"] = Project("ab", "c")
+    async with open_session(service) as session:
+        account = Account(session)
+        assert await account.find(StepKind.PROJECT, "a", "bc") == []
+        assert await account.find(StepKind.PROJECT, "ab", "c") == [Found("p", is_admin=True)]
+
+
+async def test_claimed_is_not_found_again(service: Service) -> None:
+    """What one entry has taken, no other is offered."""
+    service.projects |= {"p": Project("Cats"), "q": Project("Cats")}
+    async with open_session(service) as session:
+        account = Account(session)
+        account.claim("p")
+        assert await account.find(StepKind.PROJECT, "Cats", "") == [Found("q", is_admin=True)]
+
+
+async def test_failed_listing_is_tried_again(service: Service) -> None:
+    """A listing that failed for one entry is not taken for an empty account by the next."""
+    service.projects["p"] = Project("Cats")
+    service.faults.append(Fault("projectwithuserrole.GET", error=lambda: ServiceFaultError("down"), left=6))
+    async with open_session(service) as session:
+        account = Account(session)
+        with pytest.raises(ServiceFaultError, match="down"):
+            await account.find(StepKind.PROJECT, "Cats", "")
+        assert await account.find(StepKind.PROJECT, "Cats", "") == [Found("p", is_admin=True)]

@@ -1,0 +1,163 @@
+"""Entries are taken apart into steps whose identity is the same in every run."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
+from encord_async.provision.manifest import (
+    APIKeyWish,
+    DatasetEntry,
+    Entry,
+    ProjectAPIKeyEntry,
+    ProjectDatasetsEntry,
+    ProjectEntry,
+    ProjectUsersEntry,
+    UserWish,
+)
+from encord_async.provision.steps import CREATES, Namer, Step, StepKind, steps_of
+
+keys = st.none() | st.sampled_from(["k1", "k2", "k3"])
+titles = st.sampled_from(["Cats", "Dogs", "Cats "])
+emails = st.sampled_from(["ann@example.com", "bob@example.com", "Ann@example.com"])
+references = st.sampled_from(["@k1", "@k2", "hash-1"])
+roles = st.sampled_from(ProjectUserRole)
+scopes = st.lists(st.sampled_from(APIKeyScope), min_size=1, unique=True).map(tuple)
+
+users = st.lists(st.builds(UserWish, email=emails, role=roles), max_size=4).map(tuple)
+api_keys = st.lists(st.builds(APIKeyWish, title=titles, scopes=scopes), max_size=3).map(tuple)
+some_references = st.lists(references, max_size=3).map(tuple)
+
+entries: st.SearchStrategy[Entry] = st.one_of(
+    st.builds(DatasetEntry, key=keys, title=titles, description=st.sampled_from(["", "x"])),
+    st.builds(ProjectEntry, key=keys, title=titles, datasets=some_references, users=users, api_keys=api_keys),
+    st.builds(ProjectDatasetsEntry, key=keys, project=references, add=some_references, remove=some_references),
+    st.builds(
+        ProjectUsersEntry,
+        key=keys,
+        project=references,
+        emails=st.lists(emails, min_size=1, max_size=3).map(tuple),
+        role=roles,
+    ),
+    st.builds(ProjectAPIKeyEntry, key=keys, project=references, title=titles, scopes=scopes),
+)
+
+
+def identities(manifest: Sequence[Entry]) -> list[bytes]:
+    """The identities of the entries of a whole manifest."""
+    namer = Namer()
+    return [namer.identity(entry) for entry in manifest]
+
+
+def steps(entry: Entry) -> list[Step]:
+    """The steps of a single entry."""
+    return list(steps_of(entry, Namer().identity(entry)))
+
+
+@given(st.lists(entries, max_size=8))
+def test_identities_are_the_same_in_every_run(manifest: list[Entry]) -> None:
+    """A run of the same manifest, read anew, finds its entries and steps under the same names."""
+    again = [type(entry).model_validate_json(entry.model_dump_json()) for entry in manifest]
+    assert identities(manifest) == identities(again)
+    for one, other, identity in zip(manifest, again, identities(manifest), strict=True):
+        assert list(steps_of(one, identity)) == list(steps_of(other, identity))
+
+
+@given(st.lists(entries, max_size=8))
+def test_things_that_are_created_are_told_apart(manifest: list[Entry]) -> None:
+    """Two entries that each create something never have a step in common, unless they share a kind and a key."""
+    found: dict[bytes, int] = {}
+    names: set[tuple[str, str]] = set()
+    for number, (entry, identity) in enumerate(zip(manifest, identities(manifest), strict=True)):
+        if entry.key is not None:
+            if (entry.kind, entry.key) in names:
+                continue
+            names.add((entry.kind, entry.key))
+        for step in steps_of(entry, identity):
+            if step.kind in CREATES:
+                assert found.setdefault(step.identity, number) == number
+
+
+@given(entries)
+def test_steps_of_an_entry_differ(entry: Entry) -> None:
+    """What an entry lists twice is one step, and no two steps of it have the same identity."""
+    found = [step.identity for step in steps(entry)]
+    assert len(found) == len(set(found))
+
+
+@given(entries)
+def test_what_is_made_comes_first(entry: Entry) -> None:
+    """A dataset or project is the first step of its entry, since the others need it."""
+    kinds = [step.kind for step in steps(entry)]
+    assert all(kind not in {StepKind.DATASET, StepKind.PROJECT} for kind in kinds[1:])
+    assert isinstance(entry, DatasetEntry) == (kinds[:1] == [StepKind.DATASET])
+    assert isinstance(entry, ProjectEntry) == (kinds[:1] == [StepKind.PROJECT])
+
+
+@given(entries, entries)
+def test_identity_is_by_content_without_a_key(one: Entry, other: Entry) -> None:
+    """Two single entries without a key are the same wish exactly if they are equal."""
+    one, other = one.model_copy(update={"key": None}), other.model_copy(update={"key": None})
+    assert (identities([one]) == identities([other])) == (one == other)
+
+
+def test_a_key_stands_for_its_entry_whatever_its_content() -> None:
+    """Correcting the title of a keyed entry leaves it the same wish; another kind under that key does not."""
+    cats, dogs = DatasetEntry(key="k", title="Cats"), DatasetEntry(key="k", title="Dogs")
+    assert identities([cats]) == identities([dogs])
+    assert identities([cats]) != identities([ProjectEntry(key="k", title="Cats")])
+    assert identities([cats]) != identities([DatasetEntry(key="j", title="Cats")])
+
+
+def test_repeated_creations_are_counted_and_memberships_are_not() -> None:
+    """Three datasets of one title are three wishes; one membership wished for three times is one."""
+    assert len(set(identities([DatasetEntry(title="Cats")] * 3))) == 3
+    member = ProjectUsersEntry(project="p", emails=("ann@example.com",), role=ProjectUserRole.REVIEWER)
+    assert len(set(identities([member] * 3))) == 1
+
+
+def test_inserting_an_entry_leaves_the_others_their_names() -> None:
+    """Entries added to a manifest between two runs do not rename what was there, as long as they differ from it."""
+    cats, dogs = DatasetEntry(title="Cats"), ProjectEntry(title="Dogs")
+    assert identities([cats, dogs]) == identities([cats, ProjectEntry(title="Birds"), dogs])[::2]
+
+
+def test_steps_of_a_project() -> None:
+    """A project is made first, then come its users and keys, each with what it needs."""
+    entry = ProjectEntry(
+        title="Cats",
+        datasets=("@raw",),
+        users=(UserWish(email="ann@example.com", role=ProjectUserRole.REVIEWER),) * 2,
+        api_keys=(APIKeyWish(title="ci", scopes=(APIKeyScope.LABEL_WRITE, APIKeyScope.LABEL_READ)),),
+    )
+    project, user, api_key = steps(entry)
+    assert (project.kind, project.item) == (StepKind.PROJECT, "Cats")
+    assert (user.kind, user.project, user.item) == (StepKind.USER, None, "ann@example.com")
+    assert user.role is ProjectUserRole.REVIEWER
+    assert (api_key.kind, api_key.item) == (StepKind.API_KEY, "ci")
+    assert set(api_key.scopes) == {APIKeyScope.LABEL_READ, APIKeyScope.LABEL_WRITE}
+
+
+def test_order_of_scopes_does_not_matter() -> None:
+    """A key with the same scopes in another order is the same key."""
+    both = (APIKeyScope.LABEL_READ, APIKeyScope.LABEL_WRITE)
+    one, other = (
+        list(steps_of(ProjectAPIKeyEntry(project="p", title="ci", scopes=order), b"same"))
+        for order in (both, both[::-1])
+    )
+    assert one == other
+
+
+def test_attaching_and_detaching_differ() -> None:
+    """Adding and removing the same dataset are two steps with two names."""
+    added, removed = steps(ProjectDatasetsEntry(project="p", add=("d",), remove=("d",)))
+    assert (added.kind, removed.kind) == (StepKind.ATTACH, StepKind.DETACH)
+    assert added.identity != removed.identity
+
+
+@pytest.mark.parametrize("entry", [ProjectDatasetsEntry(project="p")], ids=["no datasets"])
+def test_an_entry_may_ask_for_nothing(entry: Entry) -> None:
+    """An entry that lists nothing has no steps."""
+    assert steps(entry) == []
