@@ -1,0 +1,386 @@
+"""``encord-async apply``: provisions a manifest, shows how far it is, and says what became of it.
+
+What is sent, and when, is decided below the session; here are the question before, the words during and after.
+"""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
+
+import anyio
+import click
+
+from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted, sole
+from encord_async.cli.interrupts import Interrupts, interruptible
+from encord_async.cli.options import (
+    Service,
+    existing_option,
+    manifest_argument,
+    output_options,
+    report,
+    service_options,
+)
+from encord_async.cli.output import Output, many, on_terminal
+from encord_async.cli.plan import forecast_rows, irreversible_line
+from encord_async.cli.progress import show_bar, show_lines
+from encord_async.errors import EncordError, UsageError
+
+if TYPE_CHECKING:
+    from encord_async.client import EncordSession
+    from encord_async.provision.outcome import Outcome, Status, Summary
+    from encord_async.provision.run import Run
+
+__all__ = ["Ending", "apply", "print_ending", "provision"]
+
+_SHOWN_FAILURES: Final = 10
+_FLUSH_EVERY_S: Final = 1.0
+_REASONS: Final = {"fail_fast": "--fail-fast", "max_failures": "--max-failures"}
+
+logger = logging.getLogger("encord_async.cli")
+
+
+@click.command(short_help="Provision a manifest.")
+@manifest_argument
+@service_options
+@click.option("--journal", metavar="PATH", help="Where the run is written down.  [default: MANIFEST.journal]")
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
+)
+@existing_option
+@click.option(
+    "--max-batch",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Most users or datasets in one request.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before making what cannot be undone.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first entry that fails.")
+@click.option("--max-failures", metavar="N|P%", help="Stop when more entries than this have failed.")
+@click.option("--skip-invalid", is_flag=True, help="Provision the good entries of a manifest that has bad ones.")
+@click.option("--outcomes", metavar="FILE", help="Write what became of each entry to FILE, as JSON lines.")
+@click.option("--no-progress", is_flag=True, help="Do not show how far it is.")
+@output_options
+def apply(
+    *,
+    output: Output,
+    service: Service,
+    manifest: str,
+    yes: bool,
+    outcomes: str | None,
+    journal: str | None,
+    **options: Any,
+) -> int:
+    """Provision MANIFEST: each entry exactly once, in parallel, in as few requests as the API allows.
+
+    The manifest is read through first; if there is a bad entry, nothing is sent (see --skip-invalid). On a terminal
+    you are asked before anything is made that cannot be undone, unless you say --yes; without a terminal nothing is
+    asked. '-' reads JSON lines from standard input; they are provisioned as they come, nothing is asked, and the first
+    bad entry stops the run.
+
+    The journal makes a run safe to kill and to run again: say the same command once more, and it goes on where it was.
+    A manifest from standard input has one only if you name it.
+
+    Projects and API keys cannot be deleted through the API. What is there already under the same title and
+    description is adopted, see --existing and 'encord-async plan'.
+
+    How far it is goes to standard error: a bar on a terminal, else a line every five seconds. The first Ctrl-C lets
+    the requests under way end and starts no others; the second stops at once.
+
+    \b
+    Examples:
+      encord-async apply programme.jsonl
+      encord-async apply programme.jsonl --yes --outcomes outcomes.jsonl --max-failures 5%
+      generate-programme | encord-async apply - --json
+
+    \b
+    Exit codes, of several that apply the highest:
+      0 all entries are satisfied                     4 the service does not accept the key
+      1 some failed, or were not tried                5 stopped by --fail-fast or --max-failures
+      2 bad usage or bad manifest, nothing sent     130 interrupted
+      3 some are in doubt: they may have happened
+    """
+    no_progress = options.pop("no_progress")
+    options["journal"] = journal or (None if manifest == "-" else "beside")
+    sessions = service.sessions(concurrency=options.pop("concurrency"))
+    if not yes and manifest != "-" and on_terminal() and not _agreed(output, sessions, manifest, options):
+        raise UsageError("you did not agree; nothing was made")
+    ending = Ending()
+    with Recorder(outcomes, manifest) as recorder:
+
+        async def work(interrupts: Interrupts) -> None:
+            bar = None if no_progress or output.json else output
+            await provision(
+                sessions(), manifest, options, ending, on_outcome=recorder.write, interrupts=interrupts, progress=bar
+            )
+
+        _, interrupts = anyio.run(interruptible, work)
+    return _finish(output, ending, recorder.error, interrupted=interrupts.count > 0)
+
+
+def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: str, options: Mapping[str, Any]) -> bool:
+    """Show what would be made that cannot be undone, and ask; nothing to make needs no answer."""
+    from encord_async.provision.existing import Existing
+    from encord_async.provision.preview import Forecast, preview
+
+    async def look() -> Forecast:
+        async with sessions() as session:
+            existing, skip_invalid = Existing(options["existing"]), bool(options["skip_invalid"])
+            return await preview(session, manifest, existing=existing, skip_invalid=skip_invalid)
+
+    forecast = anyio.run(look)
+    if not forecast.irreversible:
+        return True
+    output.table(forecast_rows(forecast), head=["action", "what", "number"], right=[2])
+    output.say(irreversible_line(forecast), bold=True)
+    return click.confirm("Go on?", err=True)
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a run ended: its sums, what stopped it, and the first entries that went wrong."""
+
+    summary: "Summary | None" = None
+    failure: EncordError | None = None
+    failed: "list[Outcome]" = field(default_factory=list)
+    blocked: "list[Outcome]" = field(default_factory=list)
+
+    def note(self, outcome: "Outcome") -> None:
+        """Keep *outcome* if it is one of the first that went wrong."""
+        kept = {"failed": self.failed, "in_doubt": self.failed, "blocked": self.blocked}.get(outcome.status.value)
+        if kept is not None and len(kept) < _SHOWN_FAILURES:
+            kept.append(outcome)
+
+    @property
+    def shown(self) -> "list[Outcome]":
+        """The first that went wrong; those that are only blocked come last."""
+        return (self.failed + self.blocked)[:_SHOWN_FAILURES]
+
+
+async def provision(
+    session: "EncordSession",
+    manifest: str,
+    options: Mapping[str, Any],
+    ending: Ending,
+    *,
+    on_outcome: "Callable[[Outcome], str | None]",
+    interrupts: Interrupts,
+    progress: Output | None,
+) -> None:
+    """Run *manifest* over *session*, which is opened here, and fill in *ending*, whatever ends the run.
+
+    Args:
+        session: Not open yet.
+        manifest: Path, or ``-``.
+        options: Keyword arguments of `EncordSession.provision`.
+        ending: Is filled in.
+        on_outcome: Is given each outcome; if it answers with a reason, the run drains.
+        interrupts: Where to say how the run drains.
+        progress: Where to show how far it is.
+    """
+    try:
+        async with session, session.provision(manifest, **options) as run:
+            interrupts.on_first(lambda: _drain(run, session))
+            try:
+                await _consume(run, ending, on_outcome, progress)
+            finally:
+                ending.summary = _complete(run.summary)
+    except EncordError as error:
+        # The manifest or an option is bad: the run has not begun.
+        ending.failure = error
+    except ExceptionGroup as group:
+        # A stream that cannot be read ends the task that reads it.
+        inner = sole(group)
+        if not isinstance(inner, EncordError):
+            raise
+        ending.failure = inner
+
+
+async def _consume(
+    run: "Run", ending: Ending, on_outcome: "Callable[[Outcome], str | None]", progress: Output | None
+) -> None:
+    async with anyio.create_task_group() as group:
+        if progress is not None:
+            show = show_bar if sys.stderr.isatty() else show_lines
+            group.start_soon(show, progress, run.progress)
+        try:
+            async for outcome in run:
+                logger.debug("%s", _Line(outcome))
+                ending.note(outcome)
+                reason = on_outcome(outcome)
+                if reason is not None:
+                    run.drain(reason)
+        except EncordError as error:
+            ending.failure = error
+        group.cancel_scope.cancel()
+
+
+def _drain(run: "Run", session: "EncordSession") -> None:
+    run.drain("interrupted")
+    under_way = session.statistics().in_flight
+    requests = "request" if under_way == 1 else "requests"
+    sys.stderr.write(f"stopping: {under_way} {requests} under way; press Ctrl-C again to stop at once\n")
+    sys.stderr.flush()
+
+
+def _complete(summary: "Summary") -> "Summary":
+    """*summary*, with entries that were cut off half-way counted as in doubt: they may have happened."""
+    from encord_async.provision.outcome import Status
+
+    cut_off = summary.entries - sum(summary.by_status.values())
+    if not cut_off:
+        return summary
+    counts = {**summary.by_status, Status.IN_DOUBT: summary.count(Status.IN_DOUBT) + cut_off}
+    return replace(summary, by_status=counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """An outcome as a line of the log, made only if somebody reads it."""
+
+    outcome: "Outcome"
+
+    def __str__(self) -> str:
+        one = self.outcome
+        parts = [one.status.value, one.kind, f"@{one.key}" if one.key else "", one.hash or "", one.place]
+        return " ".join(part for part in parts if part) + (f": {one.error}" if one.error is not None else "")
+
+
+class Recorder:
+    """Writes outcomes to a file, if one is given; a full disk ends in `error`, not in a lost run."""
+
+    def __init__(self, path: str | None, manifest: str) -> None:
+        self.error: str | None = None
+        self._path = path
+        self._manifest = manifest
+        self._file: BinaryIO | None = None
+        self._fresh = True
+        self._flushed_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Open the file, so that a bad name shows before anything is sent.
+
+        Raises:
+            UsageError: It cannot be written, or is the manifest.
+        """
+        if self._path is None:
+            return self
+        try:
+            path = Path(self._path)
+            if self._manifest != "-" and path.exists() and path.samefile(self._manifest):
+                raise UsageError(f"--outcomes {path} is the manifest itself; give another file")
+            # Emptied only when the first entry has ended: until then the last run's outcomes may be all there is.
+            self._file = path.open("ab")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"--outcomes {self._path}: cannot be written: {reason}") from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._try(self._file.close)
+
+    def write(self, outcome: "Outcome") -> str | None:
+        """Write one line; the answer is a reason to stop, if it cannot be written."""
+        file = self._file
+        if file is None or self.error is not None or self._try(lambda: self._put(file, outcome)):
+            return None
+        return "the outcomes cannot be written"
+
+    def _put(self, file: BinaryIO, outcome: "Outcome") -> None:
+        if self._fresh:
+            self._fresh = False
+            file.truncate(0)
+        file.write(json.dumps(outcome.as_json()).encode() + b"\n")
+        if time.monotonic() - self._flushed_s >= _FLUSH_EVERY_S:
+            self._flushed_s = time.monotonic()
+            file.flush()
+
+    def _try(self, action: "Callable[[], None]") -> bool:
+        """Whether it went well."""
+        try:
+            action()
+        except OSError as error:
+            self.error = f"--outcomes {self._path}: cannot be written: {error.strerror or error}"
+        return self.error is None
+
+
+def _finish(output: Output, ending: Ending, write_error: str | None, *, interrupted: bool) -> int:
+    """Say how it ended, and return the exit code."""
+    code = exit_code(ending.summary, ending.failure, interrupted=interrupted)
+    if write_error is not None:
+        code = max(code, ExitCode.FAILED)
+    if ending.summary is None:
+        if ending.failure is not None:
+            report(output, ending.failure)
+        elif output.json:
+            output.result({"error": {"type": "Interrupted", "message": "interrupted before anything was sent"}})
+        return code
+    if output.json:
+        shown = ending.summary.as_json()
+        if ending.shown:
+            shown["first_failures"] = [outcome.as_json() for outcome in ending.shown]
+        output.result(shown if ending.failure is None else {**shown, "error": as_json(ending.failure)})
+    print_ending(output, ending)
+    if write_error is not None:
+        output.error(write_error)
+    return code
+
+
+def print_ending(output: Output, ending: Ending) -> None:
+    """The sums as a table, the first entries that went wrong, and what stopped the run."""
+    summary = ending.summary
+    if summary is None:
+        return
+    rows = [(word, summary.by_status[status]) for status, word in _words() if summary.by_status.get(status)]
+    output.line(
+        f"{many(summary.entries, 'entry', 'entries')} in {summary.elapsed_s:.2f} s: "
+        f"{many(summary.requests, 'request', 'requests')}, {many(summary.retries, 'retry', 'retries')}, "
+        f"{summary.throttled:,} throttled",
+        bold=True,
+    )
+    output.table(rows, right=[1])
+    if not output.json:
+        _print_failures(output, ending, summary)
+    if ending.failure is not None:
+        report(replace(output, json=False), ending.failure)
+    elif summary.stopped_by is not None:
+        output.say(f"stopped before the end: {_REASONS.get(summary.stopped_by, summary.stopped_by)}", bold=True)
+
+
+def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
+    for outcome in ending.shown:
+        name = f" @{outcome.key}" if outcome.key else ""
+        output.say(f"{outcome.place}: {outcome.kind}{name}: {outcome.status.replace('_', ' ')}")
+        if outcome.error is not None:
+            output.say(f"    {redacted(str(outcome.error))}")
+            if hint(outcome.error):
+                output.say(f"    hint: {hint(outcome.error)}")
+        if outcome.candidates:
+            output.say(f"    it may be one of {', '.join(outcome.candidates)}")
+    more = sum(summary.by_status.get(status, 0) for status, _ in _words()[-4:-1]) - len(ending.shown)
+    if more > 0:
+        output.say(f"... and {more:,} more; --outcomes FILE writes them all")
+
+
+def _words() -> "list[tuple[Status, str]]":
+    from encord_async.provision.outcome import Status
+
+    return [
+        (Status.CREATED, "created"),
+        (Status.ADOPTED, "adopted"),
+        (Status.UPDATED, "updated"),
+        (Status.UNCHANGED, "unchanged"),
+        (Status.FAILED, "failed"),
+        (Status.BLOCKED, "blocked: what they need failed"),
+        (Status.IN_DOUBT, "in doubt: may have happened"),
+        (Status.CANCELLED, "cancelled: not tried"),
+    ]

@@ -1,0 +1,40 @@
+"""What a manifest holds, in numbers. Pure; reads no file."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from encord_async.provision.manifest import Entry
+
+__all__ = ["COUNTED", "contents"]
+
+COUNTED: Final = {
+    "entries": "entries",
+    "datasets": "datasets",
+    "projects": "projects",
+    "memberships": "memberships of users",
+    "attachments": "attachments of datasets",
+    "detachments": "detachments of datasets",
+    "api_keys": "API keys",
+}
+"""What is counted, with words for people."""
+
+
+def contents(entry: "Entry") -> Counter[str]:
+    """The numbers of one entry, under the names of `COUNTED`."""
+    found = Counter({"entries": 1})
+    match entry.kind:
+        case "dataset":
+            found["datasets"] = 1
+        case "project":
+            found["projects"] = 1
+            found["memberships"] = len(entry.users)
+            found["attachments"] = len(entry.datasets)
+            found["api_keys"] = len(entry.api_keys)
+        case "project_users":
+            found["memberships"] = len(entry.emails)
+        case "project_datasets":
+            found["attachments"], found["detachments"] = len(entry.add), len(entry.remove)
+        case "project_api_key":
+            found["api_keys"] = 1
+    return found

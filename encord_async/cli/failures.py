@@ -1,0 +1,126 @@
+"""What an error means to whoever runs a command: the exit code, one message, and a hint. Pure; prints nothing."""
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from encord_async.errors import (
+    AuthenticationError,
+    EncordError,
+    ForbiddenError,
+    ManifestError,
+    NotFoundError,
+    NotSentError,
+    PayloadTooLargeError,
+    ThrottledError,
+    UncertainError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from encord_async.provision.outcome import Summary
+
+__all__ = ["ExitCode", "as_json", "code_of", "exit_code", "hint", "redacted", "sole"]
+
+
+class ExitCode(IntEnum):
+    """How a command ends; of several that apply, the highest."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    IN_DOUBT = 3
+    NOT_AUTHENTICATED = 4
+    STOPPED = 5
+    BUG = 70
+    """``EX_SOFTWARE`` of sysexits.h: an error that nobody foresaw."""
+    INTERRUPTED = 130
+
+
+_LIMITS: Final = frozenset({"fail_fast", "max_failures", "deadline"})
+"""Values of `Summary.stopped_by` that a limit of the caller's stands behind."""
+
+_KEY_MARKS: Final = ("PRIVATE KEY", "b3BlbnNzaC1rZXkt", "PuTTY-User-Key-File")
+
+
+def exit_code(summary: "Summary | None", failure: EncordError | None, *, interrupted: bool) -> ExitCode:
+    """The exit code of a run: the highest of those that apply.
+
+    Args:
+        summary: The sums, if the run got that far.
+        failure: What stopped the run, or kept it from starting.
+        interrupted: Whether a signal asked it to stop.
+    """
+    codes = {ExitCode.DONE}
+    if interrupted:
+        codes.add(ExitCode.INTERRUPTED)
+    if failure is not None:
+        codes.add(code_of(failure))
+    if summary is not None:
+        counts = {status.value: count for status, count in summary.by_status.items() if count}
+        if counts.keys() & {"failed", "blocked", "cancelled"}:
+            codes.add(ExitCode.FAILED)
+        if "in_doubt" in counts:
+            codes.add(ExitCode.IN_DOUBT)
+        if summary.stopped_by in _LIMITS:
+            codes.add(ExitCode.STOPPED)
+    return max(codes)
+
+
+def code_of(error: EncordError) -> ExitCode:
+    """The exit code of a single operation that ended in *error*."""
+    match error:
+        case AuthenticationError():
+            return ExitCode.NOT_AUTHENTICATED
+        case UsageError():
+            return ExitCode.USAGE
+        case UncertainError():
+            return ExitCode.IN_DOUBT
+        case _:
+            return ExitCode.FAILED
+
+
+def hint(error: EncordError) -> str:
+    """What to do about *error*, as far as its message does not say so; empty if it does."""
+    match error:
+        case AuthenticationError():
+            return (
+                "register the public half of this key with Encord, and check that --domain is the region of the account"
+            )
+        case ForbiddenError():
+            return "the user of this key has to be admin of the project, and of each dataset to attach"
+        case NotFoundError():
+            return "check the hash, and that --domain is the region of the account"
+        case NotSentError():
+            return "check --domain, the network and the proxy; nothing was sent"
+        case PayloadTooLargeError():
+            return "use a smaller --max-batch"
+        case ThrottledError():
+            return "try again later, or use a lower --concurrency"
+        case UncertainError():
+            return "look in the account whether it happened before you try again"
+        case _:
+            return ""
+
+
+def redacted(text: str) -> str:
+    """*text*, unless it may hold the text of a key that was given where something else belongs."""
+    if any(mark in text for mark in _KEY_MARKS):
+        return "an argument holds the text of a private key; give the path of its file with --ssh-key-file"
+    return text
+
+
+def sole(error: BaseException) -> BaseException:
+    """What a task group wrapped up, if it is one error."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def as_json(error: EncordError) -> dict[str, object]:
+    """*error* as the member ``error`` of what a command prints."""
+    # The lines after the first list problems, which have a member of their own.
+    message = error.message.partition("\n")[0].rstrip(":") if isinstance(error, ManifestError) else error.message
+    shown: dict[str, object] = {"type": type(error).__name__, "message": redacted(message)}
+    facts = {"code": error.code, "http_status": error.http_status, "trace_id": error.trace_id, "hint": hint(error)}
+    shown |= {name: value for name, value in facts.items() if value}
+    return shown | {"applied": error.applied}

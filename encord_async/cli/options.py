@@ -1,0 +1,249 @@
+"""Options that several verbs share, and what they stand for: how to speak, and with whom.
+
+The key is read here, and asked for its passphrase if need be. No request is sent here.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import click
+
+from encord_async.cli.failures import ExitCode, as_json, code_of, hint, redacted, sole
+from encord_async.cli.logs import logging_to_stderr
+from encord_async.cli.output import Output, on_terminal
+from encord_async.errors import EncordError, KeyFormatError, ManifestError, SettingsError
+
+if TYPE_CHECKING:
+    from encord_async.client import EncordSession
+    from encord_async.protocol.signing import APIKey, SSHKey
+
+__all__ = [
+    "Service",
+    "existing_option",
+    "manifest_argument",
+    "output_options",
+    "problem_json",
+    "report",
+    "service_options",
+]
+
+Verb: TypeAlias = Callable[..., int]
+
+API_KEY: Final = "ENCORD_API_KEY"
+_SHOWN_PROBLEMS: Final = 100
+
+_OUTPUT: Final = (
+    click.option("--json", "json_", is_flag=True, help="Print one JSON object on standard output, nothing else."),
+    click.option("-v", "--verbose", is_flag=True, help="Log each step to standard error."),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How the log is written: for people, or a JSON object a line.",
+    ),
+    click.option("--no-color", is_flag=True, help="No colours, as with NO_COLOR in the environment."),
+)
+
+_SERVICE: Final = (
+    click.option(
+        "--domain",
+        envvar="ENCORD_DOMAIN",
+        metavar="URL",
+        show_envvar=True,
+        help="Address of the service.  [default: https://api.encord.com]",
+    ),
+    click.option(
+        "--ssh-key-file",
+        metavar="PATH",
+        help="OpenSSH Ed25519 private key of the user.  [default: ENCORD_SSH_KEY_FILE, else the key in ENCORD_SSH_KEY]",
+    ),
+    click.option(
+        "--ca-bundle",
+        envvar="REQUESTS_CA_BUNDLE",
+        metavar="PATH",
+        show_envvar=True,
+        help="PEM file of certificate authorities to trust.  [default: those of the system]",
+    ),
+    click.option(
+        "--timeout",
+        "timeout_s",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Longest wait for one reply.  [default: 180]",
+    ),
+)
+
+manifest_argument: Final = click.argument("manifest", metavar="MANIFEST")
+
+existing_option: Final = click.option(
+    "--existing",
+    type=click.Choice(["adopt", "create", "fail"]),
+    default="adopt",
+    show_default=True,
+    help="What to do if a project or dataset of the same title and description is there: take it as ours, "
+    "make another, or let the entry fail.",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Whom to talk to, and as whom."""
+
+    domain: str | None = None
+    ssh_key_file: str | None = None
+    ca_bundle: str | None = None
+    timeout_s: float | None = None
+
+    def sessions(self, *, concurrency: int | None = None, use_api_key: bool = False) -> "Callable[[], EncordSession]":
+        """Makes sessions that are not open yet; the key is read once, and its passphrase asked for if need be.
+
+        Raises:
+            KeyFormatError: There is no key, or it cannot be used.
+            SettingsError: A setting cannot work.
+        """
+        from encord_async.client import EncordSession
+        from encord_async.session.settings import Settings, Timeouts
+
+        defaults = Settings()
+        settings = Settings(
+            domain=defaults.domain if self.domain is None else self.domain,
+            concurrency=defaults.concurrency if concurrency is None else concurrency,
+            timeouts=defaults.timeouts if self.timeout_s is None else Timeouts(attempt_s=self.timeout_s),
+            ca_bundle=None if self.ca_bundle is None else Path(self.ca_bundle),
+        )
+        credential = _api_key(os.environ) if use_api_key else self._key(os.environ)
+        return functools.partial(EncordSession, credential, settings)
+
+    def _key(self, env: Mapping[str, str]) -> "SSHKey":
+        from encord_async.client import ENV_PASSPHRASE, key_from_env
+        from encord_async.protocol.signing import SSHKey
+
+        def load(passphrase: str | None) -> SSHKey:
+            if self.ssh_key_file is not None:
+                return SSHKey.from_path(self.ssh_key_file, passphrase=passphrase)
+            return key_from_env({**env, ENV_PASSPHRASE: passphrase or ""})
+
+        try:
+            return load(env.get(ENV_PASSPHRASE) or None)
+        except KeyFormatError as error:
+            if "is encrypted" not in error.message:
+                raise
+            if not on_terminal():
+                raise KeyFormatError(f"{error.message} in {ENV_PASSPHRASE}") from None
+        return load(click.prompt("Passphrase of the key", hide_input=True, err=True))
+
+
+def _api_key(env: Mapping[str, str]) -> "APIKey":
+    from encord_async.protocol.signing import APIKey
+
+    if not env.get(API_KEY, "").strip():
+        raise SettingsError(f"--use-api-key: {API_KEY} is not set; set it to the API key of the project")
+    return APIKey(env[API_KEY])
+
+
+def service_options(verb: Verb) -> Verb:
+    """Options of verbs that talk to the service; the verb gets them as ``service``."""
+
+    @functools.wraps(verb)
+    def wrapped(
+        *, domain: str | None, ssh_key_file: str | None, ca_bundle: str | None, timeout_s: float | None, **rest: Any
+    ) -> int:
+        service = Service(domain=domain, ssh_key_file=ssh_key_file, ca_bundle=ca_bundle, timeout_s=timeout_s)
+        return verb(service=service, **rest)
+
+    return _with(wrapped, _SERVICE)
+
+
+def output_options(verb: Verb) -> Verb:
+    """Options of every verb; it gets them as ``output``, and its errors become messages and exit codes."""
+
+    @functools.wraps(verb)
+    def wrapped(*, json_: bool, verbose: bool, log_format: Any, no_color: bool, **rest: Any) -> int:
+        output = Output.of(json=json_, no_color=no_color, verbose=verbose)
+        with logging_to_stderr(log_format, verbose=verbose):
+            return _speaking(output, lambda: verb(output=output, **rest))
+
+    return _with(wrapped, _OUTPUT)
+
+
+def _with(verb: Verb, options: tuple[Callable[[Verb], Verb], ...]) -> Verb:
+    for option in reversed(options):
+        verb = option(verb)
+    return verb
+
+
+def _speaking(output: Output, verb: Callable[[], int]) -> int:
+    """Run *verb* and return its exit code; an error becomes one message, a bug a traceback with ``--verbose`` only."""
+    try:
+        return verb()
+    except EncordError as error:
+        return report(output, error)
+    except (KeyboardInterrupt, click.Abort):
+        return _report_interrupt(output)
+    except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the user gets a message
+        inner = sole(error)
+        if isinstance(inner, EncordError):
+            return report(output, inner)
+        return _report_bug(output, inner)
+
+
+def report(output: Output, error: EncordError) -> int:
+    """Say what went wrong, and return the exit code for it."""
+    problems = error.problems if isinstance(error, ManifestError) else ()
+    if output.json:
+        shown: dict[str, object] = {"error": as_json(error)}
+        output.result(shown | ({"problems": [problem_json(problem) for problem in problems]} if problems else {}))
+    if len(problems) > 1:
+        _list_problems(output, error.message, problems)
+    else:
+        output.error(redacted(str(error)), hint(error))
+    return code_of(error)
+
+
+def _list_problems(output: Output, message: str, problems: Sequence[object]) -> None:
+    # The first line of the message counts them all, those included that nobody kept.
+    output.error(f"{message.partition(chr(10))[0].rstrip(':')}; nothing was sent")
+    for problem in problems[:_SHOWN_PROBLEMS]:
+        output.say(f"  {redacted(str(problem))}")
+    if len(problems) > _SHOWN_PROBLEMS:
+        output.say("  ...; 'encord-async validate' lists them all")
+
+
+def problem_json(problem: object) -> dict[str, object]:
+    """What is wrong with an entry, as JSON."""
+    from encord_async.provision.manifest import Problem
+
+    if not isinstance(problem, Problem):
+        return {"reason": redacted(str(problem))}
+    place = problem.place
+    shown: dict[str, object] = {"file": place.source, "line": place.line, "entry": place.number, "field": problem.field}
+    return shown | {"reason": redacted(problem.reason), "hint": redacted(problem.hint)}
+
+
+def _report_interrupt(output: Output) -> int:
+    message = "interrupted; a request that was under way may have taken effect"
+    if output.json:
+        output.result({"error": {"type": "Interrupted", "message": message}})
+    output.error(message)
+    return ExitCode.INTERRUPTED
+
+
+def _report_bug(output: Output, error: BaseException) -> int:
+    kind = type(error).__name__
+    message = f"internal error ({kind}); this is a bug, please report it with the output of --verbose"
+    if output.json:
+        output.result({"error": {"type": kind, "message": message}})
+    if output.verbose:
+        import traceback
+
+        sys.stderr.write(redacted("".join(traceback.format_exception(error))))
+    output.error(message)
+    return ExitCode.BUG

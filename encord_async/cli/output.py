@@ -1,0 +1,117 @@
+"""Where a command's words go: results to standard output, everything else to standard error.
+
+With ``json`` exactly one object goes to standard output. Decides nothing and knows no verb.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Output", "many", "on_terminal", "plain"]
+
+_PIPE_WIDTH = 500
+"""Columns of a table that goes to a file or another program, which would not want its lines broken."""
+
+
+def plain(text: str) -> str:
+    """*text* with nothing in it that a terminal would obey; line breaks stay."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
+def many(number: int, one: str, more: str) -> str:
+    """A number with its noun."""
+    return f"{number:,} {one if number == 1 else more}"
+
+
+def on_terminal() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """How a command speaks.
+
+    Attributes:
+        json: One JSON object on standard output, and nothing else there.
+        colour: Whether colour may be used where a terminal shows it.
+        verbose: Whether details are wanted, tracebacks of bugs among them.
+    """
+
+    json: bool = False
+    colour: bool = True
+    verbose: bool = False
+
+    @classmethod
+    def of(cls, *, json: bool, no_color: bool, verbose: bool) -> "Output":
+        """From the options; ``NO_COLOR`` in the environment counts too (no-color.org)."""
+        return cls(json=json, colour=not (no_color or os.environ.get("NO_COLOR")), verbose=verbose)
+
+    def result(self, value: Mapping[str, object]) -> None:
+        """Print the one JSON object."""
+        click.echo(json.dumps(value))
+
+    def line(self, text: str = "", *, bold: bool = False) -> None:
+        """Print a line for people on standard output; nothing with ``json``."""
+        if not self.json:
+            click.echo(click.style(plain(text), bold=True) if bold else plain(text), color=self._color)
+
+    def say(self, text: str, *, bold: bool = False) -> None:
+        """Print a line on standard error."""
+        click.echo(click.style(plain(text), bold=True) if bold else plain(text), err=True, color=self._color)
+
+    def error(self, message: str, hint: str = "") -> None:
+        """Print an error on standard error."""
+        click.echo(click.style("error:", fg="red", bold=True) + f" {plain(message)}", err=True, color=self._color)
+        if hint:
+            click.echo(click.style("hint:", bold=True) + f" {plain(hint)}", err=True, color=self._color)
+
+    def table(self, rows: Iterable[Sequence[object]], *, head: Sequence[str] = (), right: Iterable[int] = ()) -> None:
+        """Print a table on standard output; the columns *right* are numbers. Nothing with ``json``."""
+        if self.json:
+            return
+        from rich.table import Table
+        from rich.text import Text
+
+        numbers = frozenset(right)
+        table = Table(box=None, show_header=bool(head), header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        shown = [[plain(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row] for row in rows]
+        width = max([len(head), *map(len, shown)], default=0)
+        for index in range(width):
+            title = head[index] if index < len(head) else ""
+            table.add_column(title, justify="right" if index in numbers else "left", overflow="fold")
+        for row in shown:
+            table.add_row(*map(Text, row))
+        console = self.console()
+        with console.capture() as captured:
+            console.print(table)
+        # rich fills the last column up with blanks.
+        click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=self._color)
+
+    def console(self, *, err: bool = False) -> "Console":
+        """A rich console on standard output, or on standard error."""
+        from rich.console import Console
+
+        stream = sys.stderr if err else sys.stdout
+        return Console(
+            file=stream,
+            width=None if stream.isatty() else _PIPE_WIDTH,
+            color_system="auto" if self.colour else None,
+            markup=False,
+            highlight=False,
+            emoji=False,
+        )
+
+    @property
+    def _color(self) -> bool | None:
+        return None if self.colour else False

@@ -1,0 +1,100 @@
+"""How far a run is, on standard error: a bar on a terminal, else a line now and then.
+
+Nothing here goes to standard output.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from encord_async.cli.output import Output, many
+
+if TYPE_CHECKING:
+    from encord_async.provision.run import Progress
+
+__all__ = ["Meter", "describe", "show_bar", "show_lines"]
+
+_WINDOW_S: Final = 10.0
+_BAR_EVERY_S: Final = 0.2
+_LINE_EVERY_S: Final = 5.0
+
+
+class Meter:
+    """Entries per second over the last ten seconds."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def per_s(self, progress: "Progress") -> float:
+        """The rate, given where the run is now."""
+        self._seen.append((progress.elapsed_s, progress.ended))
+        while len(self._seen) > 2 and self._seen[1][0] <= progress.elapsed_s - _WINDOW_S:
+            self._seen.popleft()
+        then_s, ended = self._seen[0]
+        if progress.elapsed_s > then_s:
+            return (progress.ended - ended) / (progress.elapsed_s - then_s)
+        return progress.ended / progress.elapsed_s if progress.elapsed_s > 0 else 0.0
+
+
+def describe(progress: "Progress", per_s: float) -> str:
+    """One line: done and total, failed, in flight, rate, throttled, time left."""
+    done = many(progress.ended, "entry", "entries")
+    if progress.total is not None:
+        done = f"{progress.ended:,} of {many(progress.total, 'entry', 'entries')}"
+    parts = [done, f"{progress.failed:,} failed"]
+    parts += [f"{progress.statistics.in_flight:,} in flight", f"{per_s:,.0f}/s"]
+    if progress.statistics.throttled:
+        parts.append(f"{progress.statistics.throttled:,} throttled")
+    if progress.total is not None and per_s > 0 and progress.ended < progress.total:
+        parts.append(f"{_span((progress.total - progress.ended) / per_s)} left")
+    return ", ".join(parts)
+
+
+def _span(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {whole % 60:02} s" if minutes else f"{whole} s"
+
+
+async def show_bar(output: Output, look: "Callable[[], Progress]") -> None:
+    """Keep a bar up to date until cancelled; what else is written to standard error goes above it."""
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    meter = Meter()
+    columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
+    # Without a thread of its own: it is refreshed here.
+    bar = Bar(*columns, console=output.console(err=True), auto_refresh=False, transient=True)
+    with bar:
+        task = bar.add_task("", total=None)
+        try:
+            while True:
+                progress = look()
+                bar.update(
+                    task,
+                    total=progress.total,
+                    completed=progress.ended,
+                    description=describe(progress, meter.per_s(progress)),
+                    refresh=True,
+                )
+                await anyio.sleep(_BAR_EVERY_S)
+        finally:
+            bar.update(task, visible=False)
+
+
+async def show_lines(output: Output, look: "Callable[[], Progress]", *, every_s: float = _LINE_EVERY_S) -> None:
+    """Write a line every few seconds until cancelled, and one at the end."""
+    meter = Meter()
+    meter.per_s(look())
+    try:
+        while True:
+            await anyio.sleep(every_s)
+            progress = look()
+            output.say(describe(progress, meter.per_s(progress)))
+    finally:
+        progress = look()
+        output.say(describe(progress, progress.ended / progress.elapsed_s if progress.elapsed_s else 0.0))

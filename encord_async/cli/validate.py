@@ -1,0 +1,83 @@
+"""``encord-async validate``: checks a manifest. Sends nothing and needs no key."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from encord_async.cli.census import COUNTED, contents
+from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.options import manifest_argument, output_options, problem_json
+from encord_async.cli.output import Output, many
+
+if TYPE_CHECKING:
+    from encord_async.provision.manifest import Problem
+
+__all__ = ["validate"]
+
+_MAX_IN_JSON: Final = 1000
+
+
+@click.command(short_help="Check a manifest; needs no network and no key.")
+@manifest_argument
+@output_options
+def validate(*, output: Output, manifest: str) -> int:
+    """Check MANIFEST without a network and without a key, and count what is in it.
+
+    Every bad entry is listed with file, line, field and reason. '-' reads JSON lines from standard input.
+    With --json the first 1,000 problems are listed, and all are counted.
+
+    \b
+    Examples:
+      encord-async validate programme.jsonl
+      generate-programme | encord-async validate - --json
+
+    Exit codes: 0 the manifest is good, 2 it is not.
+    """
+    from encord_async.provision.manifest import Checker, PlacedEntry
+    from encord_async.provision.manifest_files import read_manifest
+
+    checker, census, complaints = Checker(), Counter[str](), _Complaints(output)
+    for item in read_manifest(manifest):
+        if isinstance(item, PlacedEntry):
+            complaints.add(checker.add(item))
+            census.update(contents(item.entry))
+        else:
+            checker.refuse(item)
+            complaints.add((item,))
+    complaints.add(checker.finish())
+    if complaints.count:
+        return complaints.report()
+    counts = {name: census[name] for name in COUNTED}
+    if output.json:
+        output.result({"valid": True, **counts})
+        return ExitCode.DONE
+    output.line(f"{manifest} is good.")
+    output.table([(words, counts[name]) for name, words in COUNTED.items()], right=[1])
+    return ExitCode.DONE
+
+
+class _Complaints:
+    """Prints problems as they are found; keeps the first for the JSON object."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._first: list[Problem] = []
+        self._places: set[int] = set()
+        self.count = 0
+
+    def add(self, problems: "tuple[Problem, ...]") -> None:
+        for problem in problems:
+            self.count += 1
+            self._places.add(problem.place.number)
+            self._output.line(redacted(str(problem)))
+            if len(self._first) < _MAX_IN_JSON:
+                self._first.append(problem)
+
+    def report(self) -> int:
+        if self._output.json:
+            problems = [problem_json(problem) for problem in self._first]
+            self._output.result({"valid": False, "problem_count": self.count, "problems": problems})
+        entries = many(len(self._places), "entry", "entries")
+        self._output.error(f"{many(self.count, 'problem', 'problems')} in {entries}")
+        return ExitCode.USAGE
