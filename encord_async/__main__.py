@@ -1,23 +1,26 @@
 """Entry point of ``encord-async`` and ``python -m encord_async``; it only hands over to the command line."""
 
 import sys
+from importlib.util import find_spec
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line and exit with its code (2: the extra ``cli`` is not installed)."""
-    try:
-        import click  # noqa: F401 - only to see whether it is there
-        import rich  # noqa: F401 - the same
-    except ModuleNotFoundError as error:
-        if error.name not in {"click", "rich"}:
-            raise
+    if not all(map(_is_there, ("click", "rich"))):
         sys.stderr.write("error: the command line needs more packages: pip install 'encord-async[cli]'\n")
         sys.exit(2)
     from encord_async.cli.main import run
 
     sys.exit(run())
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 if __name__ == "__main__":

@@ -260,7 +260,7 @@ class Recorder:
         self._path = path
         self._manifest = manifest
         self._file: BinaryIO | None = None
-        self._fresh = True
+        self._fresh = False
         self._flushed_s = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -277,6 +277,7 @@ class Recorder:
                 raise UsageError(f"--outcomes {path} is the manifest itself; give another file")
             # Emptied only when the first entry has ended: until then the last run's outcomes may be all there is.
             self._file = path.open("ab")
+            self._fresh = path.is_file()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"--outcomes {self._path}: cannot be written: {reason}") from None

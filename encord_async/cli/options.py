@@ -186,12 +186,13 @@ def _speaking(output: Output, verb: Callable[[], int]) -> int:
         return report(output, error)
     except (KeyboardInterrupt, click.Abort):
         return _report_interrupt(output)
-    except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
-        raise
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the user gets a message
         inner = sole(error)
         if isinstance(inner, EncordError):
             return report(output, inner)
+        if isinstance(inner, click.ClickException | click.exceptions.Exit | BrokenPipeError):
+            # Those of the command line as a whole are for whoever runs it.
+            raise inner from None
         return _report_bug(output, inner)
 
 

@@ -69,21 +69,13 @@ async def show_bar(output: Output, look: "Callable[[], Progress]") -> None:
     columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
     # Without a thread of its own: it is refreshed here.
     bar = Bar(*columns, console=output.console(err=True), auto_refresh=False, transient=True)
+    task = bar.add_task("")
     with bar:
-        task = bar.add_task("", total=None)
-        try:
-            while True:
-                progress = look()
-                bar.update(
-                    task,
-                    total=progress.total,
-                    completed=progress.ended,
-                    description=describe(progress, meter.per_s(progress)),
-                    refresh=True,
-                )
-                await anyio.sleep(_BAR_EVERY_S)
-        finally:
-            bar.update(task, visible=False)
+        while True:
+            progress = look()
+            text = describe(progress, meter.per_s(progress))
+            bar.update(task, total=progress.total, completed=progress.ended, description=text, refresh=True)
+            await anyio.sleep(_BAR_EVERY_S)
 
 
 async def show_lines(output: Output, look: "Callable[[], Progress]", *, every_s: float = _LINE_EVERY_S) -> None:

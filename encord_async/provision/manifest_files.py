@@ -5,6 +5,7 @@ holds more than one entry, and YAML never makes an object that is not plain data
 """
 
 import codecs
+import contextlib
 import csv
 import re
 import sys
@@ -205,6 +206,10 @@ def _stdin_items(reader: _Reader, source: str) -> Iterator[Item]:
     stream = getattr(sys.stdin, "buffer", None)
     if stream is None:
         raise ManifestError("standard input is closed")
+    # Something that is no file may stand in for it.
+    with contextlib.suppress(OSError, ValueError):
+        # A reader of its own: Python cannot end while a thread waits inside the one of sys.stdin.
+        stream = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - ends with the process
     return reader(stream, source)
 
 

@@ -200,7 +200,7 @@ async def preview(
     try:
         while items := await source.take(_CHUNK):
             good = [placed for item in items if (placed := _checked(item, checker, bad)) is not None]
-            previewer.forecast.entries += len(items) - bad.taken()
+            previewer.forecast.entries = _number(items[-1])
             if skip_invalid or not bad.problems:
                 await previewer.take(good)
     finally:
@@ -219,19 +219,15 @@ class _Bad:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.count = 0
-        self._repeats = 0
 
     def add(self, *problems: Problem) -> None:
         self.count += len(problems)
         self.problems.extend(problems[: _MAX_PROBLEMS - len(self.problems)])
 
-    def repeats(self, number: int) -> None:
-        self._repeats += number
 
-    def taken(self) -> int:
-        """Items since the last call that were further problems of one entry."""
-        repeats, self._repeats = self._repeats, 0
-        return repeats
+def _number(item: Item) -> int:
+    """Position of what *item* is or is wrong with; in files an entry with several faults is several items."""
+    return item.place.number if isinstance(item, PlacedEntry) else item[0].place.number
 
 
 def _checked(item: Item, checker: Checker, bad: _Bad) -> PlacedEntry | None:

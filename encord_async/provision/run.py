@@ -7,11 +7,11 @@ What is decided, the plan decides; what is sent, the executor sends.
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 import anyio
 import anyio.lowlevel
@@ -27,13 +27,13 @@ from encord_async.errors import (
 )
 from encord_async.provision.executor import Ended, Executor, Later, Split
 from encord_async.provision.existing import Account, Existing
-from encord_async.provision.ledger import Ledger, MemoryLedger
-from encord_async.provision.manifest import Checker, PlacedEntry, Problem
+from encord_async.provision.ledger import Ledger, MemoryLedger, Record
+from encord_async.provision.manifest import Checker, Place, PlacedEntry, Problem
 from encord_async.provision.manifest_files import check_manifest, manifest_error, raise_for_problems
 from encord_async.provision.outcome import Outcome, Status, Summary
 from encord_async.provision.plan import Plan, Work
 from encord_async.provision.recovery import recover
-from encord_async.provision.resume import recall
+from encord_async.provision.resume import added_steps, recall
 from encord_async.provision.settle import Settler
 from encord_async.provision.sources import Item, Manifest, Source, open_source
 from encord_async.provision.steps import Namer, Step, steps_of
@@ -153,6 +153,16 @@ class _Seat:
         return self.work
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """An entry on its way into the plan, or what is wrong with one that never gets there."""
+
+    placed: PlacedEntry | None
+    identity: bytes
+    steps: list[Step]
+    problems: tuple[Problem, ...]
+
+
 class Run:
     """One manifest on its way; made by `EncordSession.provision`.
 
@@ -178,7 +188,7 @@ class Run:
         self._emitting = anyio.Lock()
         self._entries = 0
         self._total: int | None = None
-        self._bad: frozenset[int] = frozenset()
+        self._bad: Mapping[int, tuple[Problem, ...]] = {}
         self._all_read = False
         self._over = False
         self._stopped_by: str | None = None
@@ -228,11 +238,12 @@ class Run:
             return None
         if not self._over:
             group.cancel_scope.cancel()
-        if error is not None and not isinstance(error, anyio.get_cancelled_exc_class()):
-            # The caller's own error goes on as it is; given to the group, it would come out inside an ExceptionGroup.
-            kind = error = traceback = None
         try:
-            return await group.__aexit__(kind, error, traceback)
+            if error is None or isinstance(error, anyio.get_cancelled_exc_class()):
+                return await group.__aexit__(kind, error, traceback)
+            # The caller's own error goes on as it is; given to the group, it would come out inside an ExceptionGroup.
+            await group.__aexit__(None, None, None)
+            return None
         finally:
             self._finish_clock()
             self._send.close()
@@ -244,7 +255,10 @@ class Run:
         report = await anyio.to_thread.run_sync(check_manifest, path)
         self._total = report.entries
         if self._options.skip_invalid:
-            self._bad = report.bad
+            bad = {number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad}
+            for problem in report.problems:
+                bad[problem.place.number] = (problem,)
+            self._bad = bad
         else:
             raise_for_problems(report.problems, total=report.problem_count)
 
@@ -253,9 +267,18 @@ class Run:
 
     async def __anext__(self) -> Outcome:
         try:
+            # Without a turn of the event loop for each of what is there already.
+            return self._receive.receive_nowait()
+        except anyio.WouldBlock:
+            pass
+        except anyio.EndOfStream:
+            return self._end()
+        try:
             return await self._receive.receive()
         except anyio.EndOfStream:
-            pass
+            return self._end()
+
+    def _end(self) -> NoReturn:
         self._reconcile()
         if self._failure is not None:
             failure, self._failure = self._failure, None
@@ -300,6 +323,7 @@ class Run:
             self._stopped_by = reason
             self._plan.cancel()
             self._reading.cancel()
+            self._alarm.set()
 
     # ------------------------------------------------------------------ reading
 
@@ -343,9 +367,7 @@ class Run:
         return []
 
     def _free(self) -> int:
-        """Entries that may be read now. Those whose outcome the consumer has left no room for count as open."""
-        ended = sum(self._counts.values())
-        return self._options.lookahead - (self._entries - ended - self._plan.parked_entries)
+        return self._options.lookahead - (self._plan.open_entries - self._plan.parked_entries)
 
     async def _wait_for_room(self) -> None:
         while self._free() <= 0:
@@ -356,35 +378,66 @@ class Run:
 
     async def _take_in(self, items: Iterable[Item]) -> None:
         """Add *items* to the plan, up to the first bad one if that stops the run."""
-        good: list[tuple[int, PlacedEntry, bytes, list[Step]]] = []
+        taken: list[_Taken] = []
         bad: tuple[Problem, ...] = ()
         for item in items:
             bad = self._problems(item)
             if not bad and isinstance(item, PlacedEntry):
-                self._entries += 1
                 identity = self._namer.identity(item.entry)
-                good.append((self._entries, item, identity, list(steps_of(item.entry, identity))))
+                taken.append(_Taken(item, identity, list(steps_of(item.entry, identity)), ()))
             elif self._options.skip_invalid and bad[0].place.number > 0:
-                self._entries += 1
-                self._count_invalid(item, bad)
+                taken.append(_Taken(item if isinstance(item, PlacedEntry) else None, b"", [], bad))
                 bad = ()
             else:
                 break
-        records = await self._ledger.known([step.identity for _, _, _, steps in good for step in steps])
-        for number, placed, identity, steps in good:
-            known = recall(placed.entry, identity, steps, records, began_s=self._started_s)
-            self._plan.add(
-                placed.entry,
-                known.steps,
-                number=number,
-                place=str(placed.place),
-                identity=identity,
-                known=known.results,
-                doubts=known.doubts,
-            )
+        try:
+            records = await self._recorded(taken)
+        except EncordError as error:
+            self._fail(error, "the journal cannot be read")
+            return
+        for one in taken:
+            self._entries += 1
+            self._add(one, records)
         bad += () if self._options.skip_invalid else self._checker.take_late()
         if bad:
             self._fail(manifest_error(bad), "a bad entry in the manifest")
+
+    async def _recorded(self, taken: Iterable[_Taken]) -> Mapping[bytes, Record]:
+        """What is written down of the steps of these entries, those included that a change of an entry adds."""
+        records = dict(await self._ledger.known([step.identity for one in taken for step in one.steps]))
+        added = [
+            step.identity
+            for one in taken
+            if one.placed is not None
+            for step in added_steps(one.placed.entry, one.identity, one.steps, records)
+        ]
+        return records | dict(await self._ledger.known(added))
+
+    def _add(self, one: _Taken, records: Mapping[bytes, Record]) -> None:
+        """Plan an entry, or report it at once if it is a bad one."""
+        if one.problems:
+            entry = one.placed.entry if one.placed is not None else None
+            self._plan.report(
+                Outcome(
+                    number=self._entries,
+                    place=str(one.problems[0].place),
+                    kind=entry.kind if entry is not None else "invalid",
+                    key=entry.key if entry is not None else None,
+                    status=Status.FAILED,
+                    error=manifest_error(one.problems),
+                )
+            )
+        elif one.placed is not None:
+            known = recall(one.placed.entry, one.identity, one.steps, records, began_s=self._started_s)
+            self._plan.add(
+                one.placed.entry,
+                known.steps,
+                number=self._entries,
+                place=str(one.placed.place),
+                identity=one.identity,
+                known=known.results,
+                doubts=known.doubts,
+            )
 
     def _problems(self, item: Item) -> tuple[Problem, ...]:
         if isinstance(item, tuple):
@@ -392,30 +445,23 @@ class Run:
                 self._checker.refuse(problem)
             return item
         found = self._checker.add(item)
-        if not found and item.place.number in self._bad:
-            return (Problem(item.place, "", "is not right, as the check of the whole manifest has shown"),)
-        return found
-
-    def _count_invalid(self, item: Item, problems: tuple[Problem, ...]) -> None:
-        entry = item.entry if isinstance(item, PlacedEntry) else None
-        self._plan.report(
-            Outcome(
-                number=self._entries,
-                place=str(problems[0].place),
-                kind=entry.kind if entry is not None else "invalid",
-                key=entry.key if entry is not None else None,
-                status=Status.FAILED,
-                error=manifest_error(problems),
-            )
-        )
+        # What is wrong between entries may only have been seen when the whole manifest was checked.
+        return found or self._bad.get(item.place.number, ())
 
     # ------------------------------------------------------------------ working
 
     async def _work(self) -> None:
-        while (work := await self._next()) is not None:
-            await self._do(work)
+        # Work has no name here: an idle worker must not keep the batch that it did last.
+        while await self._do_next():
             self._dispatch()
             await self._settle_up()
+
+    async def _do_next(self) -> bool:
+        """Bring the next piece of work to its end; False when there will be none."""
+        work = await self._next()
+        if work is not None:
+            await self._do(work)
+        return work is not None
 
     async def _next(self) -> Work | None:
         if self._over:
@@ -425,6 +471,8 @@ class Run:
             return work
         seat = _Seat()
         self._idle.append(seat)
+        if self._plan.next_due_s is not None:
+            self._alarm.set()
         return await seat.wait()
 
     async def _do(self, work: Work) -> None:
@@ -444,14 +492,17 @@ class Run:
                 self._plan.finish(work, verdict.results)
 
     async def _keep_time(self) -> None:
-        """Wake workers when postponed work is due."""
+        """Wake workers when postponed work is due; a worker that is not idle will find it by itself."""
         while not self._over:
-            self._alarm = anyio.Event()
-            due_s = self._plan.next_due_s
+            due_s = self._plan.next_due_s if self._idle else None
             wait_s = math.inf if due_s is None else max(0.0, due_s - self._session.clock.monotonic_s())
             with anyio.move_on_after(wait_s):
                 await self._alarm.wait()
+            self._alarm = anyio.Event()
             self._dispatch()
+            if self._stopped_by is not None:
+                # All that was left may have been postponed, and then no worker is about to end anything.
+                await self._settle_up()
 
     def _dispatch(self) -> None:
         """Hand ready work to idle workers."""

@@ -5,21 +5,31 @@ A source gives entries only when asked, at most as many as asked for, and never 
 
 import contextlib
 import itertools
+import queue
+import threading
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
 import anyio.to_thread
+from anyio import RunFinishedError
+from anyio.lowlevel import EventLoopToken
 
-from encord_async.errors import UsageError
+from encord_async.errors import EncordError, UsageError
 from encord_async.provision.manifest import Entry, Place, PlacedEntry, Problem, read_entry
 from encord_async.provision.manifest_files import read_manifest
+
+STANDARD_INPUT: Final = "-"
 
 __all__ = ["Item", "Manifest", "Source", "open_source"]
 
 Wish: TypeAlias = "Entry | Mapping[str, object]"
 Manifest: TypeAlias = "str | Path | Iterable[Wish] | AsyncIterable[Wish]"
-Item: TypeAlias = "PlacedEntry | tuple[Problem, ...]"
+Item: TypeAlias = PlacedEntry | tuple[Problem, ...]
 """An entry, or what is wrong with something that is none."""
 
 
@@ -43,7 +53,7 @@ def open_source(manifest: Manifest) -> Source:
         ManifestError: The file cannot be read.
     """
     if isinstance(manifest, str | Path):
-        return _FileSource(manifest)
+        return _StreamSource() if str(manifest) == STANDARD_INPUT else _FileSource(manifest)
     if isinstance(manifest, AsyncIterable):
         return _AsyncSource(manifest)
     if isinstance(manifest, Mapping | bytes) or not isinstance(manifest, Iterable):
@@ -65,6 +75,61 @@ class _FileSource:
 
     async def aclose(self) -> None:
         self._items.close()
+
+
+class _StreamSource:
+    """Standard input, which may say nothing for hours: read on a thread that nobody waits for when a run is stopped."""
+
+    def __init__(self) -> None:
+        self._items = _grouped(read_manifest(STANDARD_INPUT))
+        self._allowed: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._ready: deque[Item | EncordError | None] = deque()
+        self._owed = 0
+        self._arrived = anyio.Event()
+        self._thread: threading.Thread | None = None
+
+    async def take(self, most: int) -> list[Item]:
+        if self._thread is None:
+            token = anyio.lowlevel.current_token()
+            self._thread = threading.Thread(target=self._pump, args=(token,), daemon=True, name="standard input")
+            self._thread.start()
+        if most > self._owed:
+            self._allowed.put(most - self._owed)
+            self._owed = most
+        while not self._ready:
+            self._arrived = anyio.Event()
+            await self._arrived.wait()
+        taken: list[Item] = []
+        while self._ready and len(taken) < most:
+            item = self._ready[0]
+            if item is None or isinstance(item, EncordError):
+                if taken or item is None:
+                    break
+                raise item
+            taken.append(item)
+            self._ready.popleft()
+        self._owed -= len(taken)
+        return taken
+
+    def _pump(self, token: EventLoopToken) -> None:
+        """Hand over items one by one as they come, never more than are allowed."""
+        with contextlib.suppress(RunFinishedError):
+            while True:
+                for _ in range(self._allowed.get()):
+                    try:
+                        item: Item | EncordError | None = next(self._items, None)
+                    except EncordError as error:
+                        item = error
+                    anyio.from_thread.run_sync(self._hand_over, item, token=token)
+                    if item is None or isinstance(item, EncordError):
+                        return
+
+    def _hand_over(self, item: Item | EncordError | None) -> None:
+        self._ready.append(item)
+        self._arrived.set()
+
+    async def aclose(self) -> None:
+        """Nothing: the thread may be in the middle of a read, and ends with the process."""
 
 
 def _grouped(items: Generator[PlacedEntry | Problem]) -> Generator[Item]:

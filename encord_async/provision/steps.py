@@ -94,8 +94,7 @@ def steps_of(entry: Entry, identity: bytes) -> Iterator[Step]:
             yield Step(identity=_part(identity, "project"), kind=StepKind.PROJECT, item=entry.title)
             for user in dict.fromkeys(entry.users):
                 yield _user(identity, None, user.email, user.role)
-            for wish in dict.fromkeys(entry.api_keys):
-                yield _api_key(identity, None, wish.title, wish.scopes)
+            yield from dict.fromkeys(_api_key(identity, None, wish.title, wish.scopes) for wish in entry.api_keys)
         case ProjectDatasetsEntry():
             for reference in dict.fromkeys(entry.add):
                 yield _dataset(identity, StepKind.ATTACH, entry.project, reference)
@@ -143,8 +142,6 @@ def _part(identity: bytes, *names: str) -> bytes:
 
 
 def _digest(*parts: bytes) -> bytes:
-    digest = hashlib.blake2b(digest_size=_IDENTITY_BYTES)
-    for part in parts:
-        digest.update(len(part).to_bytes(4))
-        digest.update(part)
-    return digest.digest()
+    # The lengths keep ("ab", "c") and ("a", "bc") apart.
+    framed = b"".join([b"%d:%b" % (len(part), part) for part in parts])
+    return hashlib.blake2b(framed, digest_size=_IDENTITY_BYTES).digest()

@@ -28,6 +28,35 @@ Json: TypeAlias = Any
 """Decoded JSON; tests look into it freely."""
 
 
+Entry: TypeAlias = dict[str, Any]
+"""An entry of a manifest as JSON has it."""
+
+
+def project(title: str = "Cats", **more: Any) -> Entry:
+    """A project that shall exist."""
+    return {"kind": "project", "title": title, **more}
+
+
+def dataset(title: str = "Cats raw", **more: Any) -> Entry:
+    """A dataset that shall exist."""
+    return {"kind": "dataset", "title": title, **more}
+
+
+def users(of: str, *emails: str, role: str = "annotator") -> Entry:
+    """Users to add to the project *of*."""
+    return {"kind": "project_users", "project": of, "emails": emails, "role": role}
+
+
+def attach(of: str, *hashes: str) -> Entry:
+    """Datasets to attach to the project *of*."""
+    return {"kind": "project_datasets", "project": of, "add": hashes}
+
+
+def members(of: str, number: int) -> list[Entry]:
+    """An entry for each of *number* annotators."""
+    return [users(of, f"{n}@example.com") for n in range(number)]
+
+
 class Refusal(Exception):
     """The service says no with a code."""
 
@@ -278,6 +307,12 @@ async def open_session(
 async def all_of(run: Run) -> list[Outcome]:
     """All outcomes of a run, in the manifest's order."""
     return sorted([outcome async for outcome in run], key=lambda outcome: outcome.number)
+
+
+async def collect(run: Run, outcomes: list[Outcome]) -> None:
+    """Add each outcome to *outcomes* as it comes, so that those before an error are seen too."""
+    async for outcome in run:
+        outcomes.append(outcome)  # noqa: PERF401 - a comprehension would lose them with the error
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,32 +16,22 @@ from encord_async.errors import (
     ServiceFaultError,
     ThrottledError,
 )
-from encord_async.provision.outcome import RoleKept
-from tests.provision.conftest import Dataset, Fault, Project, Service, all_of, open_session, provision
-
-Entry = dict[str, Any]
-
-
-def project(title: str = "Cats", **more: Any) -> Entry:
-    return {"kind": "project", "title": title, **more}
-
-
-def dataset(title: str = "Cats raw", **more: Any) -> Entry:
-    return {"kind": "dataset", "title": title, **more}
-
-
-def users(of: str, *emails: str, role: str = "annotator") -> Entry:
-    return {"kind": "project_users", "project": of, "emails": emails, "role": role}
-
-
-def attach(of: str, *hashes: str) -> Entry:
-    return {"kind": "project_datasets", "project": of, "add": hashes}
-
-
-def members(of: str, number: int) -> list[Entry]:
-    """An entry for each of *number* annotators."""
-    return [users(of, f"{n}@example.com") for n in range(number)]
-
+from encord_async.provision.outcome import Outcome, RoleKept
+from tests.provision.conftest import (
+    Dataset,
+    Fault,
+    Project,
+    Service,
+    all_of,
+    attach,
+    collect,
+    dataset,
+    members,
+    open_session,
+    project,
+    provision,
+    users,
+)
 
 # --- how many requests -----------------------------------------------------------------------------------------------
 
@@ -72,7 +62,11 @@ async def test_datasets_of_one_project_go_together(service: Service) -> None:
     """Attachments from several entries are one request, and so are the removals."""
     service.has_datasets("d1", "d2", "d3", "old")
     service.projects["p"] = Project("Cats", datasets=["old"])
-    entries = [attach("p", "d1", "d2"), attach("p", "d3"), {"kind": "project_datasets", "project": "p", "remove": ["old"]}]
+    entries = [
+        attach("p", "d1", "d2"),
+        attach("p", "d3"),
+        {"kind": "project_datasets", "project": "p", "remove": ["old"]},
+    ]
     done = await provision(service, entries)
     assert done.statuses == ["updated"] * 3
     assert service.names == {"projectdataset.POST": 1, "projectdataset.DELETE": 1}
@@ -160,7 +154,7 @@ async def test_refusal_of_the_project_itself_is_not_split(service: Service, role
 
 
 async def test_load_is_no_reason_to_split(service: Service) -> None:
-    """A batch that is turned away for load until its time is up fails whole: smaller ones would only add to the load."""
+    """A batch that is turned away for load until its time is up fails whole: smaller ones only add to the load."""
     service.projects["p"] = Project("Cats")
     service.faults.append(Fault("projectusers.POST", code="RATE_LIMIT_ERROR", left=10_000))
     async with (
@@ -355,11 +349,10 @@ async def test_references_before_and_after(service: Service) -> None:
 async def test_reference_to_nothing(service: Service) -> None:
     """An entry that refers to a key that no entry has fails, nothing is sent for it, and the run says so at its end."""
     manifest = [project(key="p", datasets=["@nowhere"]), users("@p", "a@e.com"), dataset()]
-    outcomes = []
-    with pytest.raises(ManifestError, match="entry 1: datasets.0: '@nowhere' refers to nothing"):
-        async with open_session(service) as session, session.provision(manifest, journal=None) as run:
-            async for outcome in run:
-                outcomes.append(outcome)
+    outcomes: list[Outcome] = []
+    async with open_session(service) as session, session.provision(manifest, journal=None) as run:
+        with pytest.raises(ManifestError, match=r"entry 1: datasets\.0: '@nowhere' refers to nothing"):
+            await collect(run, outcomes)
     found = {outcome.number: outcome for outcome in outcomes}
     assert [found[number].status.value for number in (1, 2, 3)] == ["failed", "blocked", "created"]
     assert isinstance(found[1].error, ManifestError)
@@ -452,5 +445,3 @@ async def test_every_batch_counts_its_entries_once(service: Service) -> None:
     added = Counter(email for found in service.projects.values() for email in found.users)
     assert set(added.values()) == {1}
     assert len(added) == expected.count("updated")
-
-

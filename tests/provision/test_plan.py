@@ -171,6 +171,7 @@ class Driver:
             assert ticket.dataset_hashes == (self.hash_of(step.item),)
 
     def hash_of(self, reference: str) -> str:
+        """What a reference has turned out to be."""
         key = referenced_key(reference)
         return reference if key is None else self.made[key]
 
@@ -195,6 +196,7 @@ class Driver:
             self.plan.finish(work, results)
 
     def send_back(self, work: Work, if_cancelled: Result) -> None:
+        """Note that *work* is to come again, or ends so if the run is stopped."""
         for ticket in tickets_of(work):
             name = ticket.wish.number, ticket.step.identity
             self.sent_back[name] += 1
@@ -212,6 +214,7 @@ class Driver:
         return Result(status=self.chance.choice([Status.UPDATED, Status.UNCHANGED]))
 
     def note(self, number: int, entry: Entry, step: Step, result: Result) -> None:
+        """Note what a step has ended in."""
         self.results[number, step.identity] = result
         if step.kind in {StepKind.DATASET, StepKind.PROJECT} and result.hash is not None and entry.key is not None:
             self.made[entry.key] = result.hash
@@ -304,6 +307,7 @@ def needs(entry: Entry, step: Step) -> list[str]:
 
 
 def identities_of(manifest: Sequence[Entry]) -> list[bytes]:
+    """The identity of each entry."""
     namer = Namer()
     return [namer.identity(entry) for entry in manifest]
 
@@ -321,9 +325,7 @@ def assert_nothing_left(plan: Plan, *, keys: int = 0) -> None:
 
 
 @given(manifests(), st.randoms(use_true_random=False), st.integers(1, 4))
-def test_every_entry_ends_once_and_as_it_should(
-    manifest: list[Entry], chance: random.Random, max_batch: int
-) -> None:
+def test_every_entry_ends_once_and_as_it_should(manifest: list[Entry], chance: random.Random, max_batch: int) -> None:
     """Whatever fails and in whatever order: one outcome an entry, and blocked exactly if what it needs is missing."""
     driver = Driver(manifest, chance, max_batch)
     driver.run(cancels=False)
@@ -408,16 +410,19 @@ def fill(plan: Plan, entries: Iterable[Entry], *, known: Mapping[bytes, Result] 
 
 
 def member(project: str, email: str = "a@example.com", role: ProjectUserRole = REVIEWER) -> ProjectUsersEntry:
+    """A single membership."""
     return ProjectUsersEntry(project=project, emails=(email,), role=role)
 
 
 def take(plan: Plan) -> Work:
+    """The next work, which has to be there."""
     work = plan.next(0.0)
     assert work is not None
     return work
 
 
 def finish(plan: Plan, work: Work, status: Status, hash_: str | None = None) -> None:
+    """Let all steps of *work* end alike."""
     error = None if status.satisfied else NotFoundError("gone")
     plan.finish(work, [(ticket, Result(status=status, hash=hash_, error=error)) for ticket in tickets_of(work)])
 

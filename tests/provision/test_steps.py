@@ -161,3 +161,20 @@ def test_attaching_and_detaching_differ() -> None:
 def test_an_entry_may_ask_for_nothing(entry: Entry) -> None:
     """An entry that lists nothing has no steps."""
     assert steps(entry) == []
+
+
+def test_keys_that_differ_in_the_order_of_scopes_are_one_step() -> None:
+    """A project that lists one API key twice, with its scopes in another order, wants one key."""
+    both = (APIKeyScope.LABEL_READ, APIKeyScope.LABEL_WRITE)
+    wishes = tuple(APIKeyWish(title="ci", scopes=order) for order in (both, both[::-1]))
+    assert [step.kind for step in steps(ProjectEntry(title="P", api_keys=wishes))] == [
+        StepKind.PROJECT,
+        StepKind.API_KEY,
+    ]
+
+
+def test_names_do_not_run_together() -> None:
+    """Kind and key are kept apart, so that no two of them give one name."""
+    project = ProjectEntry(key="_usersX", title="P")
+    member = ProjectUsersEntry(key="X", project="p", emails=("a@example.com",), role=ProjectUserRole.ADMIN)
+    assert identities([project]) != identities([member])

@@ -1,0 +1,213 @@
+"""Command lines, run here or as processes of their own, against an emulator that is a process of its own."""
+
+import http.client
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+from urllib.parse import urlsplit
+
+import pytest
+
+from encord_async.cli.main import run
+
+Json: TypeAlias = Any
+"""Decoded JSON; tests look into it freely."""
+
+PROGRAM = str(Path(sys.executable).with_name("encord-async"))
+EXAMPLE = Path(__file__).parents[2] / "examples" / "annotation-programme.jsonl"
+DATASETS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(1, 101)]
+"""What an emulator without a seed starts with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command line did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Json:
+        """The one object on standard output."""
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """An emulator."""
+
+    url: str
+    key_file: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of somebody who uses it."""
+        return {"ENCORD_DOMAIN": self.url, "ENCORD_SSH_KEY_FILE": str(self.key_file)}
+
+    def control(self, method: str, name: str, body: Json = None) -> Json:
+        """Ask ``/_emulator/NAME``."""
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)
+        try:
+            connection.request(method, f"/_emulator/{name}", None if body is None else json.dumps(body))
+            reply = connection.getresponse()
+            text = reply.read()
+            assert reply.status < 300, text
+            return json.loads(text) if text else None
+        finally:
+            connection.close()
+
+    def by_query(self) -> dict[str, int]:
+        """Requests so far, by query."""
+        found: dict[str, int] = self.control("GET", "stats")["by_query"]
+        return found
+
+    def projects(self, title: str) -> list[Json]:
+        """The projects of that title."""
+        return [project for project in self.control("GET", "state")["projects"] if project["title"] == title]
+
+
+@contextmanager
+def started_api(folder: Path, *options: str) -> Iterator[Api]:
+    """An emulator as a process, ended with the block."""
+    key_file = folder / "key"
+    command = [sys.executable, "-m", "encord_async.emulator", "--port", "0", "--write-key", str(key_file), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield Api(json.loads(process.stdout.readline())["url"], key_file)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """An emulator that the tests of a file share; each uses titles of its own."""
+    with started_api(tmp_path_factory.mktemp("api")) as found:
+        yield found
+
+
+Start: TypeAlias = Callable[..., Api]
+
+
+@pytest.fixture
+def start_api(tmp_path: Path) -> Iterator[Start]:
+    """Start emulators with options of the test's own."""
+    with ExitStack() as stack:
+
+        def start(*options: str) -> Api:
+            folder = tmp_path / "api"
+            folder.mkdir()
+            return stack.enter_context(started_api(folder, *options))
+
+        yield start
+
+
+Here: TypeAlias = Callable[..., Done]
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Here:
+    """Run a command line in this process."""
+
+    def call(*arguments: object, env: dict[str, str] | None = None) -> Done:
+        capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            code = run([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Done(code, out, err)
+
+    return call
+
+
+def process_env(env: dict[str, str]) -> dict[str, str]:
+    """The environment of this process with *env* added."""
+    return os.environ | env
+
+
+def process(*arguments: object, env: dict[str, str] | None = None, stdin: str = "") -> Done:
+    """Run a command line as a process of its own."""
+    done = subprocess.run(
+        [PROGRAM, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=process_env(env or {}),
+        timeout=50,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+_ON_TERMINAL = """
+import os, sys
+terminal = os.open(sys.argv[1], os.O_RDWR)
+for number in range(3):
+    os.dup2(terminal, number)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Terminal:
+    """A command line on a terminal of its own, which a test reads and types into."""
+
+    def __init__(self, *arguments: object, env: dict[str, str]) -> None:
+        self._master, slave = pty.openpty()
+        self._text = ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _ON_TERMINAL, os.ttyname(slave), PROGRAM, *map(str, arguments)],
+            env=process_env({"TERM": "xterm", "COLUMNS": "120", **env}),
+            # The first terminal that the leader of a session opens becomes its own.
+            start_new_session=True,
+        )
+        self._slave = slave
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(10)
+        os.close(self._master)
+        os.close(self._slave)
+
+    def read_until(self, text: str) -> str:
+        """All that was shown, once *text* is there."""
+        while text not in self._text:
+            self._text += os.read(self._master, 4096).decode(errors="replace")
+        return self._text
+
+    def type(self, text: str) -> None:
+        """Press keys."""
+        os.write(self._master, text.encode())
+
+    def _is_readable(self) -> bool:
+        return bool(select.select([self._master], [], [], 0.05)[0])
+
+    def end(self) -> Done:
+        """Wait for the end."""
+        over = False
+        # Our own hold on the other side keeps what was written last from getting lost.
+        while self._is_readable() or not over:
+            over = self._process.poll() is not None
+            if self._is_readable():
+                self._text += os.read(self._master, 4096).decode(errors="replace")
+        return Done(self._process.wait(20), self._text, "")
+
+
+def write_manifest(path: Path, *entries: Json) -> Path:
+    """A JSONL manifest of *entries*."""
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    return path

@@ -1,0 +1,295 @@
+"""Provisioning on the command line: exit codes, JSON, outcomes, questions."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import DATASETS, EXAMPLE, Api, Done, Here, Json, Start, Terminal, process, write_manifest
+from tests.cli.test_project import new_key
+
+SUMS = ["created", "adopted", "updated", "unchanged", "failed", "blocked", "in_doubt", "cancelled"]
+
+
+def project(title: str, key: str = "p", **more: Json) -> Json:
+    """A project entry."""
+    return {"kind": "project", "key": key, "title": title, **more}
+
+
+def member(project_hash: str, email: str = "ann@example.com", role: object = "annotator") -> Json:
+    """A membership entry."""
+    return {"kind": "project_users", "project": project_hash, "emails": [email], "role": role}
+
+
+def test_the_example(start_api: Start, tmp_path: Path) -> None:
+    """The whole example is provisioned, and the summary says so; a second time nothing is sent."""
+    api = start_api()
+    manifest = tmp_path / "programme.jsonl"
+    manifest.write_bytes(EXAMPLE.read_bytes())
+    done = process("apply", manifest, env=api.env)
+    assert done.code == 0, done.err
+    assert "created  62" in done.out
+    assert "updated  55" in done.out
+    assert done.err.splitlines()[-1].startswith("117 of 117 entries, 0 failed")
+    assert len(api.control("GET", "state")["projects"]) == 44
+    again = process("apply", manifest, "--json", env=api.env)
+    assert again.json["unchanged"] == 117
+    assert len(api.control("GET", "state")["projects"]) == 44
+
+
+def test_json_is_pure_and_adds_up(api: Api, tmp_path: Path) -> None:
+    """With --json standard output is one object whose sums add up, and standard error is silent."""
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Pure"), member("@p"), member("no-such"))
+    done = process("apply", manifest, "--json", env=api.env)
+    assert done.code == 1
+    assert done.err == ""
+    assert sum(done.json[name] for name in SUMS) == done.json["entries"] == 3
+    assert {"requests", "retries", "throttled", "elapsed_s"} <= set(done.json)
+    (failure,) = done.json["first_failures"]
+    assert failure["error"]["code"] == "RESOURCE_NOT_FOUND_ERROR"
+
+
+def test_first_failures_are_shown(here: Here, api: Api, tmp_path: Path) -> None:
+    """The first ten failures are shown with place, reason and hint, and the rest is counted."""
+    manifest = write_manifest(tmp_path / "m.jsonl", *(member(f"no-such-{number}") for number in range(14)))
+    done = here("apply", manifest, "--no-progress", env=api.env)
+    assert done.code == 1
+    assert done.err.count(": project_users: failed") == 10
+    assert done.err.count("hint: ") == 10
+    assert "... and 4 more; --outcomes FILE writes them all" in done.err
+
+
+def test_blocked_entries(here: Here, api: Api, tmp_path: Path) -> None:
+    """What an entry needs failed: it is blocked, which is told after the failure itself."""
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Blocked", datasets=["no-such"]), member("@p"))
+    done = here("apply", manifest, "--no-progress", env=api.env)
+    assert done.code == 1
+    first, second = [line for line in done.err.splitlines() if line.startswith(str(tmp_path))]
+    assert first.endswith("project @p: failed")
+    assert second.endswith("project_users: blocked")
+
+
+def test_outcomes(here: Here, api: Api, tmp_path: Path) -> None:
+    """--outcomes writes one line an entry, in the place of what an earlier run wrote."""
+    outcomes = tmp_path / "outcomes.jsonl"
+    outcomes.write_text("what an earlier run wrote\n")
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Recorded"), member("@p"), member("no-such"))
+    assert here("apply", manifest, "--outcomes", outcomes, "--json", env=api.env).code == 1
+    lines = [json.loads(line) for line in outcomes.read_text().splitlines()]
+    found = {line["number"]: line["status"] for line in lines}
+    assert found == {1: "created", 2: "updated", 3: "failed"}
+    assert all(line["place"] == f"{manifest}:{line['number']}" for line in lines)
+
+
+@pytest.mark.parametrize("name", ["no-such-folder/x", "m.jsonl", "x\0y"])
+def test_outcomes_that_cannot_be_written(here: Here, api: Api, tmp_path: Path, name: str) -> None:
+    """A wrong name for the outcomes, that of the manifest above all, shows before anything is sent."""
+    before = api.by_query()
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Unrecorded"))
+    done = here("apply", manifest, "--outcomes", tmp_path / name, env=api.env)
+    assert done.code == 2
+    assert "--outcomes" in done.err
+    assert json.loads(manifest.read_text())["title"] == "Unrecorded"
+    assert api.by_query() == before
+
+
+@pytest.mark.platform("linux")
+def test_a_full_disk(here: Here, api: Api, tmp_path: Path) -> None:
+    """When the outcomes cannot be written any more the run comes to an end, and says why."""
+    manifest = write_manifest(tmp_path / "m.jsonl", *(project(f"Full {one}", f"p{one}") for one in range(2000)))
+    done = here("apply", manifest, "--outcomes", "/dev/full", "--json", env=api.env)
+    assert done.code >= 1
+    assert "No space left" in done.err
+    assert sum(done.json[name] for name in SUMS) == done.json["entries"]
+
+
+def test_a_bad_manifest_sends_nothing(here: Here, api: Api, tmp_path: Path) -> None:
+    """A bad entry anywhere: every problem is listed, nothing is sent, exit code 2."""
+    before = api.by_query()
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Never"), {"kind": "dataset", "title": 5}, member("@q"))
+    done = here("apply", manifest, env=api.env)
+    assert done.code == 2
+    assert "m.jsonl:2: title" in done.err
+    assert "m.jsonl:3: project" in done.err
+    listed = here("apply", manifest, "--json", env=api.env).json
+    assert [problem["line"] for problem in listed["problems"]] == [2, 3]
+    assert api.by_query() == before
+
+
+def test_skip_invalid(here: Here, api: Api, tmp_path: Path) -> None:
+    """With --skip-invalid the good entries are provisioned, the bad ones failed, and the exit code is 1."""
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Skipped to"), {"kind": "dataset", "title": 5})
+    done = here("apply", manifest, "--skip-invalid", "--json", env=api.env)
+    assert done.code == 1
+    assert (done.json["created"], done.json["failed"]) == (1, 1)
+    assert len(api.projects("Skipped to")) == 1
+
+
+def from_stdin(api: Api, *entries: Json, options: tuple[str, ...] = ()) -> Done:
+    """Apply what comes from standard input."""
+    text = "".join(json.dumps(entry) + "\n" for entry in entries)
+    return process("apply", "-", "--json", *options, env=api.env, stdin=text)
+
+
+def test_from_standard_input(api: Api) -> None:
+    """`apply -` provisions JSON lines as they come."""
+    done = from_stdin(api, member("@p"), project("From a stream"))
+    assert done.code == 0
+    assert [user["email"] for user in api.projects("From a stream")[0]["users"]][1:] == ["ann@example.com"]
+
+
+def test_a_bad_entry_in_a_stream(api: Api) -> None:
+    """The first bad entry of a stream stops the run; the sums are printed, with what was wrong."""
+    done = from_stdin(api, project("Before"), {"kind": "dataset", "title": ""}, project("After", "q"))
+    assert done.code == 2
+    assert done.json["error"]["type"] == "ManifestError"
+    assert done.json["entries"] == sum(done.json[name] for name in SUMS)
+    assert not api.projects("After")
+
+
+def test_nothing_from_standard_input(api: Api) -> None:
+    """An empty stream is a mistake, not a success."""
+    done = from_stdin(api)
+    assert done.code == 2
+    assert "<stdin> holds no entries" in done.json["error"]["message"]
+
+
+def test_fail_fast(here: Here, api: Api, tmp_path: Path) -> None:
+    """--fail-fast stops at the first failure: exit code 5, the rest is cancelled."""
+    others = (project(f"Fast {number}", f"p{number}") for number in range(200))
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Not made", datasets=["no-such"]), *others)
+    done = here("apply", manifest, "--fail-fast", "--concurrency", "1", "--json", env=api.env)
+    assert done.code == 5
+    assert done.json["failed"] == 1
+    assert done.json["cancelled"] > 0
+    assert done.json["stopped_by"] == "fail_fast"
+
+
+@pytest.mark.parametrize(("limit", "code"), [("2", 5), ("3", 1), ("50%", 1)])
+def test_max_failures(here: Here, api: Api, tmp_path: Path, limit: str, code: int) -> None:
+    """--max-failures stops when more have failed than it says."""
+    manifest = write_manifest(tmp_path / "m.jsonl", *(member(f"no-such-{number}") for number in range(3)))
+    options = ["--max-failures", limit, "--concurrency", "1", "--no-progress"]
+    done = here("apply", manifest, *options, env=api.env)
+    assert done.code == code
+    assert ("stopped before the end: --max-failures" in done.err) is (code == 5)
+
+
+@pytest.mark.parametrize("options", [["--max-failures", "x"], ["--max-failures", "101%"], ["--existing", "x"]])
+def test_options_that_cannot_work(here: Here, api: Api, options: list[str]) -> None:
+    """A bad value of an option ends in 2."""
+    assert here("apply", EXAMPLE, *options, env=api.env).code == 2
+
+
+def test_a_key_that_is_not_registered(here: Here, api: Api, tmp_path: Path, require_tool: Callable[[str], str]) -> None:
+    """A key that is not accepted ends the run with one message and exit code 4, not one message an entry."""
+    manifest = write_manifest(tmp_path / "m.jsonl", *(project(f"Unknown {one}", f"p{one}") for one in range(40)))
+    key = new_key(tmp_path, require_tool)
+    done = here("apply", manifest, "--ssh-key-file", key, "--json", env=api.env)
+    assert done.code == 4
+    assert done.err.count("error:") == 1
+    assert done.json["cancelled"] == 40
+    assert done.json["error"]["type"] == "AuthenticationError"
+
+
+def test_existing(here: Here, api: Api, tmp_path: Path) -> None:
+    """--existing decides what becomes of a title that is there: ours, a failure, or another one."""
+    manifest = write_manifest(tmp_path / "m.jsonl", project("There"))
+    counts = []
+    for number, existing in enumerate(["adopt", "adopt", "fail", "create"]):
+        options = ["--existing", existing, "--journal", tmp_path / f"{number}.journal", "--json"]
+        counts.append(here("apply", manifest, *options, env=api.env).json)
+    assert [found["created"] for found in counts] == [1, 0, 0, 1]
+    assert [found["adopted"] for found in counts] == [0, 1, 0, 0]
+    assert [found["failed"] for found in counts] == [0, 0, 1, 0]
+    assert len(api.projects("There")) == 2
+
+
+def test_the_journal_may_lie_elsewhere(here: Here, api: Api, tmp_path: Path) -> None:
+    """--journal names the journal; without it, it lies beside the manifest."""
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Written down"))
+    named = tmp_path / "named.journal"
+    assert here("apply", manifest, "--journal", named, "--json", env=api.env).code == 0
+    assert named.exists()
+    assert not (tmp_path / "m.jsonl.journal").exists()
+    assert here("apply", manifest, "--json", env=api.env).json["adopted"] == 1
+    assert (tmp_path / "m.jsonl.journal").exists()
+
+
+def test_the_log(here: Here, api: Api, tmp_path: Path) -> None:
+    """With -v each outcome is a line of the log; with --log-format json an object."""
+    manifest = write_manifest(
+        tmp_path / "m.jsonl", project("Logged", api_keys=[{"title": "k", "scopes": ["label.read"]}])
+    )
+    done = here("apply", manifest, "-v", "--log-format", "json", "--json", env=api.env)
+    messages = [json.loads(line)["message"] for line in done.err.splitlines()]
+    (line,) = [message for message in messages if message.startswith("created project @p")]
+    assert api.projects("Logged")[0]["project_hash"] in line
+
+
+def test_nothing_is_asked_without_a_terminal(api: Api, tmp_path: Path) -> None:
+    """In a job nobody is asked: the run begins at once."""
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Unasked"))
+    done = process("apply", manifest, env=api.env)
+    assert done.code == 0
+    assert "Go on?" not in done.out + done.err
+    assert len(api.projects("Unasked")) == 1
+
+
+@pytest.mark.parametrize("answer", ["y", "n", "\x03"])
+def test_a_person_is_asked(api: Api, tmp_path: Path, answer: str) -> None:
+    """On a terminal what cannot be undone is counted and asked for first; a no, or Ctrl-C, makes nothing."""
+    title = f"Asked {answer!r}"
+    keys = [{"title": "k", "scopes": ["label.read"]}]
+    manifest = write_manifest(tmp_path / "m.jsonl", project(title, api_keys=keys, datasets=DATASETS[:1]))
+    with Terminal("apply", manifest, env=api.env) as terminal:
+        shown = terminal.read_until("Go on? [y/N]:")
+        assert "2 things that cannot be undone would be made: 1 project, 1 API key." in shown
+        assert not api.projects(title)
+        terminal.type(answer if answer == "\x03" else f"{answer}\n")
+        done = terminal.end()
+    assert done.code == {"y": 0, "n": 2, "\x03": 130}[answer]
+    assert len(api.projects(title)) == (1 if answer == "y" else 0)
+    assert ("nothing was made" in done.out) is (answer == "n")
+
+
+def test_nothing_to_ask(api: Api, tmp_path: Path) -> None:
+    """On a terminal nobody is asked when nothing irreversible is about to happen, or with --yes."""
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Not asked"))
+    with Terminal("apply", manifest, "--yes", env=api.env) as terminal:
+        assert terminal.end().code == 0
+    with Terminal("apply", manifest, env=api.env) as terminal:
+        done = terminal.end()
+    assert done.code == 0
+    assert "Go on?" not in done.out
+
+
+def test_colours(api: Api, tmp_path: Path) -> None:
+    """A terminal gets colours and a bar, unless NO_COLOR or --no-color says otherwise."""
+    manifest = write_manifest(tmp_path / "m.jsonl", member("no-such"))
+    runs = {"plain": ([], {}), "option": (["--no-color"], {}), "variable": ([], {"NO_COLOR": "1"})}
+    coloured = {}
+    for name, (options, env) in runs.items():
+        with Terminal("project", "get", "no-such", *options, env=api.env | env) as terminal:
+            coloured[name] = "\x1b[31m" in terminal.end().out
+    assert coloured == {"plain": True, "option": False, "variable": False}
+    with Terminal("apply", manifest, env=api.env) as terminal:
+        done = terminal.end()
+    assert done.code == 1
+    hides_the_cursor = "\x1b[?25l"
+    assert hides_the_cursor in done.out
+    assert "1 entry in " in done.out
+
+
+def test_the_passphrase_is_asked_for(api: Api, tmp_path: Path, require_tool: Callable[[str], str]) -> None:
+    """On a terminal the passphrase of a key is asked for, and not shown."""
+    key = new_key(tmp_path, require_tool, passphrase="open sesame")
+    public = key.with_suffix(".pub").read_text().strip()
+    assert public.startswith("ssh-ed25519 ")
+    with Terminal("project", "get", "x", "--ssh-key-file", key, env=api.env) as terminal:
+        terminal.read_until("Passphrase of the key:")
+        terminal.type("open sesame\n")
+        done = terminal.end()
+    assert done.code == 4
+    assert "sesame" not in done.out

@@ -1,0 +1,119 @@
+"""Ctrl-C: the first drains, the second stops."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import PROGRAM, Api, Json, process_env, write_manifest
+from tests.cli.test_apply import SUMS, project
+
+PROJECTS = 60
+
+
+@contextmanager
+def running(api: Api, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A run as a process, which is killed if it is left behind."""
+    command = [PROGRAM, "apply", *map(str, arguments), "--concurrency", "4", "--json"]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=process_env(api.env),
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for_requests(api: Api) -> None:
+    """Return once four requests are under way."""
+    while api.control("GET", "stats")["in_flight"] < 4:
+        pass
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Projects whose titles are this test's own."""
+    titles = (f"{request.node.name} {number}" for number in range(PROJECTS))
+    return write_manifest(tmp_path / "m.jsonl", *(project(title, title) for title in titles))
+
+
+def made(api: Api, request: pytest.FixtureRequest) -> int:
+    """How many of the test's projects there are."""
+    projects = api.control("GET", "state")["projects"]
+    return sum(one["title"].startswith(f"{request.node.name} ") for one in projects)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
+def test_the_first_one_drains(api: Api, manifest: Path, request: pytest.FixtureRequest, number: signal.Signals) -> None:
+    """What is under way ends and is counted, nothing else is started, and the exit code is 130."""
+    api.control("PUT", "faults", [{"query": "project.POST", "fault": "delay", "seconds": 0.2}])
+    with running(api, manifest) as process:
+        wait_for_requests(api)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    found: Json = json.loads(out)
+    assert err.splitlines()[0].startswith("stopping: 4 requests under way; press Ctrl-C again")
+    assert 4 <= found["created"] == made(api, request) < PROJECTS
+    assert found["created"] + found["cancelled"] == PROJECTS
+    assert found["stopped_by"] == "interrupted"
+
+
+def test_the_second_one_stops(api: Api, manifest: Path) -> None:
+    """A second Ctrl-C ends the run at once; what was under way is in doubt, and the sums still add up."""
+    api.control("PUT", "faults", [{"query": "project.POST", "fault": "hang"}])
+    with running(api, manifest) as process:
+        wait_for_requests(api)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("stopping: 4 requests under way")
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    api.control("DELETE", "faults")
+    assert process.returncode == 130
+    found: Json = json.loads(out)
+    assert found["in_doubt"] >= 4
+    assert sum(found[name] for name in SUMS) == found["entries"] == PROJECTS
+
+
+def test_it_goes_on_where_it_was(api: Api, manifest: Path, request: pytest.FixtureRequest) -> None:
+    """The same command after an interrupted run makes the rest, and nothing twice."""
+    api.control("PUT", "faults", [{"query": "project.POST", "fault": "delay", "seconds": 0.2}])
+    with running(api, manifest) as process:
+        wait_for_requests(api)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    api.control("DELETE", "faults")
+    with running(api, manifest) as process:
+        out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    found: Json = json.loads(out)
+    assert sum(found[name] for name in SUMS) == found["entries"] == PROJECTS
+    assert made(api, request) == PROJECTS
+
+
+def test_during_a_single_operation(api: Api) -> None:
+    """Ctrl-C during one operation ends it with 130, and says that it may have happened."""
+    api.control("PUT", "faults", [{"query": "project.POST", "fault": "hang"}])
+    command = [PROGRAM, "project", "create", "Interrupted", "--json"]
+    before = api.control("GET", "stats")["in_flight"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=process_env(api.env)
+    ) as process:
+        while api.control("GET", "stats")["in_flight"] <= before:
+            pass
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    api.control("DELETE", "faults")
+    assert process.returncode == 130
+    assert "may have taken effect" in json.loads(out)["error"]["message"]
+    assert "Traceback" not in err

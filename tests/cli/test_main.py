@@ -1,0 +1,180 @@
+"""The command as a whole: help, versions, usage errors, bugs, and what it imports."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from encord_async.cli.options import output_options
+from encord_async.cli.output import Output
+from tests.cli.conftest import PROGRAM, Here, process
+
+VERBS = ["demo", "validate", "plan", "apply", "schema", "emulator", "project"]
+OPERATIONS = ["create", "get", "ontology", "add-datasets", "remove-datasets", "add-users"]
+OPERATIONS += ["create-api-key", "list-api-keys", "copy", "delete"]
+
+
+def test_help_lists_verbs_and_exit_codes(here: Here) -> None:
+    """`encord-async --help` names each verb and each exit code."""
+    done = here("--help")
+    assert done.code == 0
+    for word in [*VERBS, " 0 ", " 1 ", " 2 ", " 3 ", " 4 ", " 5 ", " 130 "]:
+        assert word in done.out
+
+
+@pytest.mark.parametrize(
+    "verb", [[verb] for verb in VERBS if verb != "emulator"] + [["project", name] for name in OPERATIONS]
+)
+def test_each_verb_has_help(here: Here, verb: list[str]) -> None:
+    """Each verb explains itself with a paragraph and its options."""
+    done = here(*verb, "--help")
+    assert done.code == 0
+    assert len(done.out.splitlines()) > 5
+
+
+def test_apply_help_tells_the_exit_codes(here: Here) -> None:
+    """`apply --help` has examples and the exit codes."""
+    out = here("apply", "--help").out
+    assert "Examples:" in out
+    assert "130 interrupted" in out
+    assert "--max-failures" in out
+
+
+def test_versions(here: Here) -> None:
+    """`--version` says what a bug report needs."""
+    lines = here("--version").out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "encord-async",
+        "Python",
+        "aiohttp",
+        "anyio",
+        "cryptography",
+        "pydantic",
+        "tenacity",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nope"], ["apply"], ["apply", "m.jsonl", "--concurrency", "0"], ["plan", "m.jsonl", "--nope"]]
+)
+def test_bad_usage(here: Here, arguments: list[str]) -> None:
+    """A command line that cannot be understood ends in 2, with the reason on standard error."""
+    done = here(*arguments)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err
+
+
+def test_bad_usage_as_json(here: Here) -> None:
+    """With --json a usage error is one object on standard output too."""
+    done = here("apply", "--json", "m.jsonl", "--nope")
+    assert done.code == 2
+    assert done.json["error"]["type"] == "UsageError"
+
+
+CANARY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAACANARY\n-----END OPENSSH PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [CANARY],
+        ["apply", CANARY],
+        ["validate", "x" + CANARY + ".jsonl"],
+        ["apply", "m.jsonl", "--ssh-key-file", CANARY],
+        ["apply", "m.jsonl", "--domain", CANARY],
+        ["apply", "m.jsonl", "--domain", "x" + CANARY, "--json"],
+        ["apply", "m.jsonl", "--timeout", "x" + CANARY],
+        ["project", "get", "x" + CANARY, "-v"],
+        ["project", "add-users", "p", "a@example.com", "--role", "x" + CANARY],
+        ["plan", "m.jsonl", "--ca-bundle", "x" + CANARY],
+    ],
+)
+def test_a_key_in_the_wrong_place_is_not_repeated(here: Here, arguments: list[str]) -> None:
+    """Somebody who gives the text of a key where a path belongs does not find it in the log of the job."""
+    done = here(*arguments)
+    assert done.code == 2
+    assert "CANARY" not in done.out + done.err
+
+
+def _crashing(*, output: Output) -> int:
+    raise RuntimeError(f"unforeseen, json is {output.json}")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--verbose"]])
+def test_a_bug_is_one_message(capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
+    """An error that nobody foresaw ends in 70 and one line; the traceback comes with --verbose."""
+    command: Any = click.command()(output_options(_crashing))
+    assert command.main(options, standalone_mode=False) == 70
+    out, err = capsys.readouterr()
+    assert "internal error (RuntimeError)" in err
+    assert ("Traceback" in err) is ("--verbose" in options)
+    assert (json.loads(out)["error"]["type"] == "RuntimeError") if options == ["--json"] else out == ""
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """`--help` answers at once: modules of the command line import heavy things only inside their verbs."""
+    code = """
+import sys, types
+from importlib.util import find_spec
+package = types.ModuleType("encord_async")
+package.__path__ = list(find_spec("encord_async").submodule_search_locations)
+sys.modules["encord_async"] = package
+from encord_async.cli.main import run
+assert run(["--help"]) == 0
+print(sorted({"aiohttp", "cryptography", "pydantic", "rich", "sqlalchemy", "yaml"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("missing", ["click", "rich"])
+def test_the_missing_extra_is_named(missing: str) -> None:
+    """In a bare install the command says which `pip install` brings it."""
+    code = f"import sys; sys.modules[{missing!r}] = None; from encord_async.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.endswith("pip install 'encord-async[cli]'\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_as_a_module() -> None:
+    """`python -m encord_async` is the same command."""
+    done = subprocess.run([sys.executable, "-m", "encord_async", "--version"], capture_output=True, check=True)
+    assert done.stdout.startswith(b"encord-async ")
+
+
+def test_a_reader_that_leaves_early() -> None:
+    """`encord-async schema | head -1` ends without a traceback."""
+    with subprocess.Popen([PROGRAM, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait(20) == 1
+
+
+def test_a_terminal_that_lacks_the_letters(tmp_path: Path) -> None:
+    """A name that the terminal's encoding cannot show is shown escaped; it does not end the command."""
+    done = process("validate", tmp_path / "猫.jsonl", env={"PYTHONIOENCODING": "latin-1"})
+    assert done.code == 2
+    assert "\\u732b.jsonl cannot be read" in done.err
+
+
+def test_the_schema(here: Here) -> None:
+    """`schema` prints a JSON Schema that names the five kinds."""
+    found = here("schema").json
+    assert found["$schema"].startswith("https://json-schema.org/")
+    assert "project_api_key" in json.dumps(found)
+
+
+def test_the_emulator_takes_its_own_options() -> None:
+    """`encord-async emulator` is the emulator's command, with its own help and errors."""
+    assert "--rate-limit" in process("emulator", "--help").out
+    done = process("emulator", "--latency", "x")
+    assert done.code == 2
+    assert "--latency x" in done.err
