@@ -5,7 +5,7 @@ sent, the intent is in the ledger, and a create whose outcome is unknown is look
 """
 
 import hashlib
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
@@ -43,7 +43,7 @@ from encord_async.protocol.operations import (
     Operation,
     RemoveDatasets,
 )
-from encord_async.provision.existing import Account, Adopt, Existing, match, stamped
+from encord_async.provision.existing import Account, Adopt, Existing, Found, match, stamped
 from encord_async.provision.ledger import Doubt, Ledger, Record, State, name_digest
 from encord_async.provision.manifest import DatasetEntry, ProjectEntry
 from encord_async.provision.outcome import RoleKept, Status
@@ -127,7 +127,7 @@ class Executor:
         self._stamp = stamp
         self._fresh: OrderedDict[str, None] = OrderedDict()
         self._sending: Counter[bytes] = Counter()
-        self._doubtful: Counter[bytes] = Counter()
+        self._doubtful: defaultdict[bytes, set[bytes]] = defaultdict(set)
         self._settling: set[bytes] = set()
 
     async def do(self, work: Work) -> Verdict:
@@ -150,7 +150,8 @@ class Executor:
         """How the steps of *work* end after `do` has raised *error*."""
         results: list[tuple[Ticket, Result]] = []
         for ticket in tickets_of(work):
-            if ticket.doubt is not None:
+            if ticket.doubt is not None or (isinstance(error, JournalError) and ticket.sends):
+                # What could not be written down may have been made all the same.
                 results.append((ticket, Result(status=Status.IN_DOUBT, error=error)))
             elif isinstance(error, JournalError):
                 results.append((ticket, Result(status=Status.FAILED, error=error)))
@@ -192,7 +193,7 @@ class Executor:
         if ticket.doubt is not None:
             return await self._settle(ticket, ticket.doubt)
         making = self._making(ticket)
-        if self._doubtful[making.name]:
+        if making.name in self._doubtful:
             # Until it is known what became of a namesake, a second one would make it impossible to tell.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
         there = await self._there(ticket, making)
@@ -221,14 +222,13 @@ class Executor:
             )
         if not isinstance(entry, DatasetEntry | ProjectEntry):
             raise AssertionError(f"a {entry.kind} entry makes nothing")
-        description = entry.description
-        if self._stamp is not None:
-            mark = hashlib.blake2b(step.identity, key=self._stamp, digest_size=6).hexdigest()
-            description = stamped(description, mark)
+        mark = self._mark(ticket)
+        description = entry.description if mark is None else stamped(entry.description, mark)
         details: dict[str, object] = {"description": description, "wished_description": entry.description}
         operation: Operation[Any]
         if isinstance(entry, DatasetEntry):
             operation = CreateDataset(title=entry.title, description=description, storage=entry.storage)
+            details["storage"] = int(entry.storage)
         else:
             operation = CreateProject(
                 title=entry.title,
@@ -239,16 +239,24 @@ class Executor:
             )
             details |= {
                 "references": list(dict.fromkeys(entry.datasets))[: self._max_batch],
-                "contents": contents_digest(operation.dataset_hashes),
+                "contents": [contents_digest(some) for some in _grown(ticket.dataset_hashes, self._max_batch)],
                 "ontology": entry.ontology_hash,
+                "workflow_template_id": entry.workflow_template_id,
             }
         return _Making(
             operation=operation,
             title=entry.title,
             description=description,
-            name=name_digest(step.kind, entry.title, description),
+            # Without the mark: what one entry has adopted without a mark, another must not adopt.
+            name=name_digest(step.kind, entry.title, entry.description),
             details=details,
         )
+
+    def _mark(self, ticket: Ticket) -> str | None:
+        """The mark of the entry, if marks are wanted."""
+        if self._stamp is None:
+            return None
+        return hashlib.blake2b(ticket.step.identity, key=self._stamp, digest_size=6).hexdigest()
 
     async def _make(self, ticket: Ticket, making: _Making) -> Verdict:
         """Write the intent down, send, write down what came of it."""
@@ -331,19 +339,32 @@ class Executor:
         """A result if something that is there is taken as ours; else the hashes of what has the name already."""
         step, entry = ticket.step, ticket.wish.entry
         if step.kind is StepKind.API_KEY:
-            return await self._key_there(ticket)
+            return await self._key_there(ticket, making)
         if not isinstance(entry, DatasetEntry | ProjectEntry):
             raise AssertionError(f"a {entry.kind} entry makes nothing")
         namesakes = await self._account.namesakes(step.kind, entry.title, entry.description)
-        known = {other.hash for other in await self._ledger.namesakes(making.name)} if namesakes else set()
-        foreign = [found for found in self._account.unclaimed(namesakes) if found.hash not in known]
-        decision = match(step.kind, entry.title, foreign, self._existing)
+        decision = match(step.kind, entry.title, await self._free(ticket, making, namesakes), self._existing)
         if not isinstance(decision, Adopt):
             return [found.hash for found in namesakes]
         self._account.claim(decision.hash)
         if isinstance(entry, ProjectEntry):
             await self._complete(decision.hash, entry, ticket.dataset_hashes)
         return Result(status=Status.ADOPTED, hash=decision.hash)
+
+    async def _free(self, ticket: Ticket, making: _Making, there: Sequence[Found]) -> list[Found]:
+        """Those of *there* that no other entry has made, may have made or adopted."""
+        if not there:
+            return []
+        namesakes = await self._ledger.namesakes(making.name)
+        known = {other.hash for other in namesakes}
+        free = [found for found in self._account.unclaimed(there) if found.hash not in known]
+        for other in namesakes:
+            if other.is_open and other.identity != ticket.step.identity:
+                # What was not there before the other was sent may be what it has made.
+                before = _baseline(other)
+                free = [found for found in free if found.hash in before]
+        mark = self._mark(ticket)
+        return free if mark is None else [found for found in free if found.mark in {None, mark}]
 
     async def _complete(self, adopted: str, entry: ProjectEntry, dataset_hashes: tuple[str, ...]) -> None:
         """Give an adopted project the datasets that it lacks."""
@@ -357,37 +378,43 @@ class Executor:
         attached = {dataset.dataset_hash for dataset in project.datasets}
         await self._attach(adopted, [item for item in dataset_hashes if item not in attached])
 
-    async def _key_there(self, ticket: Ticket) -> Result | list[str]:
+    async def _key_there(self, ticket: Ticket, making: _Making) -> Result | list[str]:
         step, project_hash = ticket.step, ticket.project_hash or ""
         if project_hash in self._fresh:
             return []
         wanted = set(step.scopes)
         keys = await self._session.execute(ListProjectAPIKeys(project_hash=project_hash))
-        found = [
-            key_fingerprint(key.api_key.get_secret_value())
+        there = [
+            Found(key_fingerprint(key.api_key.get_secret_value()), is_admin=True)
             for key in keys
             if key.title == step.item and set(key.scopes) == wanted
         ]
-        if not found or self._existing is Existing.CREATE:
-            return found
+        free = await self._free(ticket, making, there)
+        if not free or self._existing is Existing.CREATE:
+            return [found.hash for found in there]
         if self._existing is Existing.FAIL:
             raise ConflictError(f"an API key {step.item!r} with these scopes is there already", code="EXISTS")
-        return Result(status=Status.ADOPTED, hash=found[0])
+        self._account.claim(free[0].hash)
+        return Result(status=Status.ADOPTED, hash=free[0].hash)
 
     # ------------------------------------------------------------------ doubts
 
     def _doubt(self, ticket: Ticket, doubt: Doubt) -> None:
-        if ticket.doubt is None and doubt.record.name is not None:
-            self._doubtful[doubt.record.name] += 1
+        if doubt.record.name is not None:
+            self._doubtful[doubt.record.name].add(ticket.step.identity)
         ticket.doubt = doubt
 
     def _no_doubt(self, ticket: Ticket) -> None:
         doubt, ticket.doubt = ticket.doubt, None
         if doubt is not None and doubt.record.name is not None:
-            _less(self._doubtful, doubt.record.name)
+            doubtful = self._doubtful[doubt.record.name]
+            doubtful.discard(ticket.step.identity)
+            if not doubtful:
+                del self._doubtful[doubt.record.name]
 
     async def _settle(self, ticket: Ticket, doubt: Doubt) -> Verdict:
         name = doubt.record.name or b""
+        self._doubt(ticket, doubt)
         in_doubt = Result(status=Status.IN_DOUBT, error=doubt.error)
         if self._sending[name] or name in self._settling:
             # The answer on its way to a namesake may be the very thing that a look-up would show.
@@ -406,7 +433,8 @@ class Executor:
             return Later(verdict.due_s, in_doubt)
         if isinstance(verdict, LeaveIt):
             left = replace(in_doubt, error=_left_error(doubt, verdict), candidates=verdict.candidates)
-            await self._ledger.write([self._closed(doubt.record, left)])
+            details = {**doubt.record.details, "candidates": list(verdict.candidates)}
+            await self._ledger.write([self._closed(replace(doubt.record, details=details), left)])
             self._no_doubt(ticket)
             return Ended([(ticket, left)])
         self._no_doubt(ticket)
@@ -414,7 +442,11 @@ class Executor:
             failed = Result(status=Status.FAILED, error=doubt.error)
             await self._ledger.write([self._closed(doubt.record, failed)])
             return Ended([(ticket, failed)])
-        return await self._make(ticket, self._making(ticket))
+        making = self._making(ticket)
+        before = _baseline(doubt.record)
+        if before:
+            making.details["baseline"] = before
+        return await self._make(ticket, making)
 
     async def _looked(self, doubt: Doubt) -> AdoptIt | WaitLonger | LeaveIt | None:
         """Look once; a look that fails is tried again until the settling time is over."""
@@ -467,6 +499,18 @@ class Executor:
 def _references(ticket: Ticket) -> list[str]:
     entry = ticket.wish.entry
     return list(dict.fromkeys(entry.datasets)) if isinstance(entry, ProjectEntry) else []
+
+
+def _grown(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """*items* as a project holds them after its creation, and after each envelope that attaches more."""
+    for end in range(size, max(len(items), 1) + size, size):
+        yield items[:end]
+
+
+def _baseline(record: Record) -> list[str]:
+    """What had the name before *record* was sent."""
+    before = record.details.get("baseline")
+    return before if isinstance(before, list) else []
 
 
 def _less(counter: Counter[bytes], name: bytes) -> None:

@@ -23,7 +23,7 @@ from encord_async.session.session import Session
 __all__ = ["Account", "Adopt", "Create", "Existing", "Found", "match", "stamped"]
 
 
-_STAMP: Final = re.compile(r" ?\[encord-async [0-9a-f]{12}\]$")
+_STAMP: Final = re.compile(r" ?\[encord-async ([0-9a-f]{12})\]$")
 
 
 class Existing(StrEnum):
@@ -39,10 +39,11 @@ class Existing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Something that the account holds."""
+    """Something that the account holds; *mark* is that of the entry that it was made for, if it shows one."""
 
     hash: str
     is_admin: bool
+    mark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,14 @@ class Account:
         if what is StepKind.PROJECT:
             for owned in await self._session.execute(ListProjects()):
                 project = owned.project
-                found = Found(project.project_hash, owned.user_role == ProjectUserRole.ADMIN)
+                is_admin = owned.user_role == ProjectUserRole.ADMIN
+                found = Found(project.project_hash, is_admin, _mark(project.description))
                 index[_digest(project.title, project.description)].append(found)
         else:
             for listed in await self._session.execute(ListDatasets()):
                 dataset = listed.dataset
-                found = Found(dataset.dataset_hash, listed.user_role == DatasetUserRole.ADMIN)
+                is_admin = listed.user_role == DatasetUserRole.ADMIN
+                found = Found(dataset.dataset_hash, is_admin, _mark(dataset.description))
                 index[_digest(dataset.title, dataset.description)].append(found)
         return dict(index)
 
@@ -136,6 +139,11 @@ class Account:
 def stamped(description: str, mark: str) -> str:
     """*description* with a short mark of the entry, by which a look-up finds exactly its own."""
     return f"{description} [encord-async {mark}]".lstrip()
+
+
+def _mark(description: str | None) -> str | None:
+    found = _STAMP.search(description or "")
+    return None if found is None else found.group(1)
 
 
 def _digest(title: str, description: str | None) -> bytes:

@@ -3,7 +3,9 @@
 One table of steps, upserted; many steps share one commit, made on a thread, with a full sync of the disk. A row
 carries a checksum, so that a damaged journal is refused rather than believed. It never holds a key or a token.
 
-SQLite is used in write-ahead mode with ``synchronous=FULL``, which syncs the log at each commit.
+SQLite is used in write-ahead mode with ``synchronous=FULL``, which syncs the log at each commit. A new journal is
+set up under another name and then renamed, so that a file of the journal's name always is a whole one, however early
+its maker was killed. An empty one has lost what it held.
 """
 
 import contextlib
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self, TypeVar, TypeVarTuple
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
@@ -73,7 +76,11 @@ _STEPS: Final = sa.Table(
     sa.Column("ended_s", sa.Float),
     sa.Column("checksum", sa.BigInteger, nullable=False),
 )
-_COLUMNS: Final = tuple(column.name for column in _STEPS.columns if column.name not in {"seq", "checksum"})
+_CONTENT: Final = tuple(column for column in _STEPS.columns if column.name not in {"seq", "checksum"})
+_COLUMNS: Final = tuple(column.name for column in _CONTENT)
+_KINDS: Final = {kind.value: kind for kind in StepKind}
+_STATES: Final = {state.value: state for state in State}
+_TABLES: Final = frozenset(_METADATA.tables)
 
 # Partial, so that rows of memberships, which have no name and never stay open, cost nothing here.
 sa.Index(
@@ -107,7 +114,7 @@ class _Commit:
     def __init__(self) -> None:
         self.rows: list[dict[str, object]] = []
         self.done = anyio.Event()
-        self.failure: JournalError | None = None
+        self.failure: str | None = None
 
 
 class Journal:
@@ -125,6 +132,7 @@ class Journal:
 
     def __init__(self, path: str | Path, identity: Identity | None) -> None:
         self.path = Path(path)
+        self._file = self.path
         self._identity = identity
         self._thread = anyio.CapacityLimiter(1)
         self._engine: sa.Engine | None = None
@@ -133,14 +141,16 @@ class Journal:
         self._group: TaskGroup | None = None
         self._wake = anyio.Event()
         self._next = _Commit()
-        self._broken: JournalError | None = None
+        self._unwritable: str | None = "the journal is not open for writing"
         self._closing = False
-        self._stamp_key = ""
+        self._stamp_key = b""
 
     async def __aenter__(self) -> Self:
         await self._on_thread(self._open)
         self._group = await anyio.create_task_group().__aenter__()
         self._group.start_soon(self._commit_in_groups, name="journal")
+        if self._identity is not None:
+            self._unwritable = None
         return self
 
     async def __aexit__(
@@ -160,7 +170,7 @@ class Journal:
     @property
     def stamp_key(self) -> bytes:
         """What makes the stamps of this journal its own; the same in every run."""
-        return bytes.fromhex(self._stamp_key)
+        return self._stamp_key
 
     # ------------------------------------------------------------------ the ledger
 
@@ -172,14 +182,14 @@ class Journal:
 
     async def write(self, records: Iterable[Record]) -> None:
         """See `Ledger`."""
-        if self._broken is not None:
-            raise self._broken
+        if self._unwritable is not None:
+            raise JournalError(self._unwritable)
         commit = self._next
         commit.rows.extend(_row(record) for record in records)
         self._wake.set()
         await commit.done.wait()
         if commit.failure is not None:
-            raise commit.failure
+            raise JournalError(commit.failure)
 
     async def namesakes(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
@@ -193,9 +203,29 @@ class Journal:
         """A page of all records in the order in which their steps began, and where the next page starts."""
         return await self._on_thread(self._page, most, after)
 
+    async def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """How many steps there are, by kind and then by how they ended; open ones by their state."""
+        return await self._on_thread(self._counts)
+
+    async def failed(self, *, most: int) -> list[Record]:
+        """The first *most* steps that failed, in the order in which they began."""
+        return await self._on_thread(self._first, _STEPS.c.state == State.FAILED.value, most)
+
+    def owner(self) -> int | None:
+        """Process that writes the journal now, as far as its lock tells; None if nobody does."""
+        # Without a lock file nobody writes.
+        with contextlib.suppress(OSError), self._beside(".lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                text = lock.read().strip()
+                return int(text) if text.isdigit() else None
+        return None
+
     async def about(self) -> Mapping[str, str]:
-        """What the journal says of itself: domain, account, when it was made."""
-        return await self._on_thread(self._meta)
+        """What the journal says of itself: ``schema``, ``made_s``, ``domain`` and ``account``."""
+        meta = await self._on_thread(self._meta)
+        return {name: meta[name] for name in ("schema", "made_s", "domain", "account")}
 
     # ------------------------------------------------------------------ committing
 
@@ -205,22 +235,28 @@ class Journal:
                 await self._wake.wait()
                 self._wake = anyio.Event()
                 commit, self._next = self._next, _Commit()
-                if commit.rows:
+                if commit.rows and self._unwritable is None:
                     try:
                         await self._on_thread(self._commit, commit.rows)
                     except JournalError as error:
                         # After a failed sync nobody knows what the disk holds: write nothing more.
-                        self._broken = commit.failure = error
+                        self._unwritable = error.message
+                commit.failure = self._unwritable
                 commit.done.set()
-        self._broken = self._broken or JournalError("the journal is closed")
+        self._unwritable = self._unwritable or "the journal is closed"
 
     def _commit(self, rows: list[dict[str, object]]) -> None:
+        # The last word on a step wins, and one statement may not touch a row twice.
+        latest = list({row["identity"]: row for row in rows}.values())
         with self._translated("cannot write"):
             connection = self._connected()
-            # The last word on a step wins, and one statement may not touch a row twice.
-            latest = list({row["identity"]: row for row in rows}.values())
-            connection.execute(_UPSERT, latest)
-            connection.commit()
+            try:
+                connection.execute(_UPSERT, latest)
+                connection.commit()
+            except sa.exc.SQLAlchemyError:
+                with contextlib.suppress(sa.exc.SQLAlchemyError):
+                    connection.rollback()
+                raise
 
     # ------------------------------------------------------------------ on the thread
 
@@ -228,51 +264,90 @@ class Journal:
         return await anyio.to_thread.run_sync(function, *args, limiter=self._thread)
 
     def _open(self) -> None:
-        if self._identity is None:
-            if not self.path.is_file():
-                raise JournalError(f"there is no journal {self.path}; check the path")
-        else:
-            self._take_lock()
         try:
             with self._translated("cannot open"):
+                # SQLite puts its log beside the file that a link leads to, so the lock lies there as well.
+                self._file = self.path.resolve()
+                if self._identity is not None:
+                    self._take_lock()
+                self._look_at_file()
                 self._connect()
-                self._check_version()
-                self._check_rows()
+                self._check_kind()
                 self._check_identity()
+                self._check_rows()
+                if self._identity is not None:
+                    self._connected().exec_driver_sql("PRAGMA journal_mode=WAL")
         except BaseException:
             self._close()
             raise
 
-    def _connect(self) -> None:
-        fresh = not self.path.exists()
-        if not fresh and self.path.stat().st_size and self.path.read_bytes()[:15] != b"SQLite format 3":
+    def _look_at_file(self) -> None:
+        """See to it that there is a SQLite file to open."""
+        if self._identity is not None and not self._file.exists():
+            self._make(self._identity)
+        if not self._file.is_file():
+            raise JournalError(f"there is no journal {self.path}; check the path")
+        with self._file.open("rb") as file:
+            head = file.read(16)
+        if not head:
+            raise JournalError(f"{self.path} is empty, which a journal never is; restore it from a backup or delete it")
+        if head != b"SQLite format 3\x00":
             raise JournalError(f"{self.path} is no journal; give another path, it was not touched")
-        self._engine = sa.create_engine(
-            f"sqlite:///{self.path}",
-            connect_args={"timeout": 10.0, "check_same_thread": False},
-            poolclass=sa.StaticPool,
-        )
-        sa.event.listen(self._engine, "connect", _configure)
-        self._connection = self._engine.connect()
-        if self._identity is not None:
-            _METADATA.create_all(self._connection)
-            self._connection.commit()
-        if fresh:
-            _sync_directory(self.path.parent)
 
-    def _check_version(self) -> None:
-        connection = self._connected()
-        if not sa.inspect(connection).has_table("meta"):
-            raise JournalError(f"{self.path} is a database of something else, no journal; give another path")
-        found = self._meta().get("schema")
-        if found is None and self._identity is not None:
-            self._put_meta(schema=str(SCHEMA_VERSION), made_s=str(time.time()))
-        elif found is None or not found.isdigit():
-            raise JournalError(f"{self.path} does not say which version it is; it is damaged or no journal")
-        elif int(found) > SCHEMA_VERSION:
+    def _make(self, identity: Identity) -> None:
+        """Set up a new journal."""
+        log = self._beside("-wal")
+        if log.exists():
             raise JournalError(
-                f"{self.path} was written by a newer encord-async (schema {found}, known {SCHEMA_VERSION}); upgrade"
+                f"{log} is there and its journal is not: put the journal back, or delete the log if it is not wanted"
             )
+        # What a process left that was killed in the middle of this.
+        for suffix in ("", "-journal"):
+            self._beside(".new" + suffix).unlink(missing_ok=True)
+        meta = {
+            "schema": str(SCHEMA_VERSION),
+            "made_s": str(time.time()),
+            "domain": identity.domain,
+            "account": identity.account,
+            "stamp_key": os.urandom(16).hex(),
+        }
+        meta["checksum"] = _meta_checksum(meta)
+        engine = _engine(str(self._beside(".new")))
+        with engine.begin() as connection:
+            _METADATA.create_all(connection)
+            connection.execute(sa.insert(_META), [{"name": name, "value": value} for name, value in meta.items()])
+        engine.dispose()
+        self._beside(".new").rename(self._file)
+        _sync_directory(self._file.parent)
+
+    def _beside(self, suffix: str) -> Path:
+        return self._file.with_name(self._file.name + suffix)
+
+    def _connect(self) -> None:
+        if self._identity is not None:
+            self._engine = _engine(str(self._file))
+        else:
+            query = {"mode": "ro", "uri": "true"}
+            if not os.access(self._file.parent, os.W_OK) and not self._beside("-wal").exists():
+                # Otherwise SQLite would want to make a file beside it even for reading.
+                query["immutable"] = "1"
+            self._engine = _engine("file:" + quote(os.fsencode(self._file)), query)
+        self._connection = self._engine.connect()
+
+    def _check_kind(self) -> None:
+        """Look who made the file, before anything of it is changed."""
+        connection = self._connected()
+        if not set(sa.inspect(connection).get_table_names()) >= _TABLES:
+            raise JournalError(f"{self.path} is a database of something else, no journal; give another path")
+        meta = self._meta()
+        # Not a text, if a bit has flipped.
+        schema = str(meta.get("schema"))
+        if schema.isdigit() and int(schema) > SCHEMA_VERSION:
+            raise JournalError(
+                f"{self.path} was written by a newer encord-async (schema {schema}, known {SCHEMA_VERSION}); upgrade"
+            )
+        if meta.pop("checksum", None) != _meta_checksum(meta):
+            raise JournalError(f"{self.path} is damaged (it does not say whose it is); restore it from a backup")
 
     def _check_rows(self) -> None:
         """Read everything once: a flipped bit must not pass for something done."""
@@ -280,54 +355,62 @@ class Journal:
         verdict = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
         if verdict != "ok":
             raise JournalError(f"{self.path} is damaged ({verdict}); restore it from a backup")
-        rows = connection.execution_options(stream_results=True, yield_per=1000).execute(sa.select(_STEPS))
-        for row in rows:
-            if _checksum(row._mapping) != row.checksum:  # noqa: SLF001 - public name in SQLAlchemy's documentation
-                raise JournalError(f"{self.path} is damaged (row {row.seq}); restore it from a backup")
+        for row in connection.execute(_UNCONVERTED, execution_options={"yield_per": 1000}):
+            seq, checksum, *content = row
+            if _checksum(content) != checksum:
+                raise JournalError(f"{self.path} is damaged (row {seq}); restore it from a backup")
         connection.commit()
 
     def _check_identity(self) -> None:
-        if self._identity is None:
-            return
         meta = self._meta()
-        if "domain" not in meta:
-            self._stamp_key = os.urandom(16).hex()
-            self._put_meta(domain=self._identity.domain, account=self._identity.account, stamp_key=self._stamp_key)
-            return
-        self._stamp_key = meta["stamp_key"]
-        if (meta["domain"], meta["account"]) != (self._identity.domain, self._identity.account):
+        self._stamp_key = bytes.fromhex(meta["stamp_key"])
+        ours = self._identity
+        if ours is not None and (meta["domain"], meta["account"]) != (ours.domain, ours.account):
             raise JournalMismatchError(
-                f"{self.path} belongs to {meta['account']} at {meta['domain']}, and this is {self._identity.account} "
-                f"at {self._identity.domain}; give another journal, or the key it was made with"
+                f"{self.path} belongs to {meta['account']} at {meta['domain']}, and this is {ours.account} "
+                f"at {ours.domain}; give another journal, or the key it was made with"
             )
 
     def _meta(self) -> dict[str, str]:
-        return {row.name: row.value for row in self._connected().execute(sa.select(_META))}
-
-    def _put_meta(self, **values: str) -> None:
-        connection = self._connected()
-        connection.execute(sa.insert(_META), [{"name": name, "value": value} for name, value in values.items()])
-        connection.commit()
+        with self._translated("cannot read"):
+            return {row.name: row.value for row in self._connected().execute(sa.select(_META))}
 
     def _known(self, identities: Sequence[bytes]) -> dict[bytes, Record]:
         found: dict[bytes, Record] = {}
         with self._translated("cannot read"):
             for start in range(0, len(identities), _LOOKUP):
                 some = identities[start : start + _LOOKUP]
-                for record in self._select(_STEPS.c.identity.in_(some)):
+                for row in self._connected().execute(_BY_IDENTITY, {"identities": some}):
+                    record = _record(row)
                     found[record.identity] = record
         return found
 
+    def _counts(self) -> dict[str, dict[str, int]]:
+        ended = sa.case((_STEPS.c.state.in_(_OPEN), _STEPS.c.state), else_=_STEPS.c.status).label("ended")
+        wanted = (
+            sa.select(_STEPS.c.kind, ended, sa.func.count()).group_by(_STEPS.c.kind, ended).order_by("kind", "ended")
+        )
+        counts: dict[str, dict[str, int]] = {}
+        with self._translated("cannot read"):
+            for kind, status, number in self._connected().execute(wanted):
+                counts.setdefault(kind, {})[status] = number
+        return counts
+
+    def _first(self, condition: sa.ColumnElement[bool], most: int) -> list[Record]:
+        with self._translated("cannot read"):
+            wanted = sa.select(*_CONTENT).where(condition).order_by(_STEPS.c.seq).limit(most)
+            return [_record(row) for row in self._connected().execute(wanted)]
+
     def _select(self, condition: sa.ColumnElement[bool]) -> list[Record]:
         with self._translated("cannot read"):
-            rows = self._connected().execute(sa.select(_STEPS).where(condition).order_by(_STEPS.c.seq))
+            rows = self._connected().execute(sa.select(*_CONTENT).where(condition).order_by(_STEPS.c.seq))
             return [_record(row) for row in rows]
 
     def _page(self, most: int, after: int) -> tuple[list[Record], int]:
         with self._translated("cannot read"):
-            wanted = sa.select(_STEPS).where(_STEPS.c.seq > after).order_by(_STEPS.c.seq).limit(most)
+            wanted = sa.select(_STEPS.c.seq, *_CONTENT).where(_STEPS.c.seq > after).order_by(_STEPS.c.seq).limit(most)
             rows = self._connected().execute(wanted).all()
-            return [_record(row) for row in rows], rows[-1].seq if rows else after
+            return [_record(row[1:]) for row in rows], rows[-1].seq if rows else after
 
     def _connected(self) -> sa.Connection:
         if self._connection is None:
@@ -344,56 +427,68 @@ class Journal:
             engine.dispose()
         lock, self._lock = self._lock, None
         if lock is not None:
+            with contextlib.suppress(OSError):
+                self._beside(".lock").unlink()
             lock.close()
 
     # ------------------------------------------------------------------ locking
 
     def _take_lock(self) -> None:
         """Lock a file beside the journal; the lock ends with the process that holds it, however it ends."""
-        beside = self.path.with_name(self.path.name + ".lock")
-        try:
-            lock = beside.open("a+")
-        except OSError as error:
-            raise JournalError(f"cannot write beside {self.path}: {error.strerror}; choose another folder") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            lock.close()
-            raise JournalBusyError(
-                f"{self.path} is in use by process {owner}; wait for it, or give another journal"
-            ) from None
-        except OSError as error:
-            lock.close()
-            raise JournalError(f"{self.path} cannot be locked ({error.strerror}); put it on a local disk") from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        self._lock = lock
+        if self._file.is_dir():
+            raise JournalError(f"{self.path} is a folder; give the path of a file")
+        while self._lock is None:
+            try:
+                lock = self._beside(".lock").open("a+")
+            except OSError as error:
+                raise JournalError(
+                    f"cannot write beside {self.path}: {error.strerror}; choose another folder"
+                ) from None
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Whoever had it may have removed the file between these two calls, and then a lock on it means nothing.
+                if _is_at(self._beside(".lock"), lock):
+                    self._lock = lock
+            except BlockingIOError:
+                lock.seek(0)
+                owner = lock.read().strip() or "unknown"
+                raise JournalBusyError(
+                    f"{self.path} is in use by process {owner}; wait for it, or give another journal"
+                ) from None
+            except OSError as error:
+                raise JournalError(f"{self.path} cannot be locked ({error.strerror}); put it on a local disk") from None
+            finally:
+                if self._lock is None:
+                    lock.close()
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
 
     @contextlib.contextmanager
     def _translated(self, what: str) -> Iterator[None]:
         try:
             yield
-        except sa.exc.SQLAlchemyError as error:
-            reason = getattr(error, "orig", None) or type(error).__name__
+        # The last is raised for bytes of a damaged file that are no text, and for a path with a zero byte.
+        except (sa.exc.SQLAlchemyError, OSError, ValueError) as error:
+            reason = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
             raise JournalError(
                 f"{what} the journal {self.path}: {reason}; nothing is sent that is not recorded"
             ) from error
-        except OSError as error:
-            raise JournalError(f"{what} the journal {self.path}: {error.strerror or error}") from error
 
 
-def _looks_like_sqlite(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(16)
-    return not head or head == b"SQLite format 3\x00"
+def _engine(database: str, query: Mapping[str, str] | None = None) -> sa.Engine:
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=database, query=query or {}),
+        connect_args={"timeout": 10.0, "check_same_thread": False},
+        poolclass=sa.StaticPool,
+        hide_parameters=True,
+    )
+    sa.event.listen(engine, "connect", _configure)
+    return engine
 
 
 def _configure(connection: Any, _: object) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     # macOS only flushes its disk's own cache when asked for this.
     cursor.execute("PRAGMA fullfsync=ON")
@@ -410,54 +505,77 @@ def _sync_directory(folder: Path) -> None:
         os.close(handle)
 
 
+def _is_at(path: Path, file: IO[str]) -> bool:
+    """Whether *path* still leads to the open *file*."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
 def _row(record: Record) -> dict[str, object]:
-    row: dict[str, object] = {
-        "identity": record.identity,
-        "entry": record.entry,
-        "place": record.place,
-        "key": record.key,
-        "kind": record.kind.value,
-        "title": record.title,
-        "project_hash": record.project_hash,
-        "state": record.state.value,
-        "status": record.status,
-        "hash": record.hash,
-        "name": record.name,
-        "request": record.request,
-        "details": json.dumps(record.details) if record.details else "",
-        "code": record.code,
-        "message": record.message,
-        "started_s": record.started_s,
-        "ended_s": record.ended_s,
-    }
-    row["checksum"] = _checksum(row)
+    content = [
+        record.identity,
+        record.entry,
+        record.place,
+        record.key,
+        record.kind.value,
+        record.title,
+        record.project_hash,
+        record.state.value,
+        record.status,
+        record.hash,
+        record.name,
+        record.request,
+        json.dumps(record.details) if record.details else "",
+        record.code,
+        # The service's own words can hold what no database takes as text.
+        None if record.message is None else record.message.encode("utf-8", "replace").decode(),
+        record.started_s,
+        record.ended_s,
+    ]
+    row: dict[str, object] = dict(zip(_COLUMNS, content, strict=True))
+    row["checksum"] = _checksum(content)
     return row
 
 
-def _checksum(row: Mapping[Any, Any]) -> int:
-    return zlib.crc32(repr([row[name] for name in _COLUMNS]).encode())
+def _checksum(content: list[Any]) -> int:
+    return zlib.crc32(repr(content).encode())
+
+
+def _meta_checksum(meta: Mapping[str, str]) -> str:
+    return str(zlib.crc32(repr(sorted(map(repr, meta.items()))).encode()))
 
 
 def _record(row: Any) -> Record:
+    identity, entry, place, key, kind, title, project_hash, state, status, hash_, name, request, details, *rest = row
+    code, message, started_s, ended_s = rest
     return Record(
-        identity=row.identity,
-        entry=row.entry,
-        place=row.place,
-        key=row.key,
-        kind=StepKind(row.kind),
-        title=row.title,
-        project_hash=row.project_hash,
-        state=State(row.state),
-        status=row.status,
-        hash=row.hash,
-        name=row.name,
-        request=row.request,
-        details=json.loads(row.details) if row.details else {},
-        code=row.code,
-        message=row.message,
-        started_s=row.started_s,
-        ended_s=row.ended_s,
+        identity=identity,
+        entry=entry,
+        place=place,
+        key=key,
+        kind=_KINDS[kind],
+        title=title,
+        project_hash=project_hash,
+        state=_STATES[state],
+        status=status,
+        hash=hash_,
+        name=name,
+        request=request,
+        details=json.loads(details) if details else {},
+        code=code,
+        message=message,
+        started_s=started_s,
+        ended_s=ended_s,
     )
+
+
+# As they are stored: to convert what a flipped bit has made a value of another type would be an error, or worse.
+_UNCONVERTED: Final = sa.select(
+    *(sa.type_coerce(column, sa.types.NullType()) for column in (_STEPS.c.seq, _STEPS.c.checksum, *_CONTENT))
+)
+_BY_IDENTITY: Final = sa.select(*_CONTENT).where(_STEPS.c.identity.in_(sa.bindparam("identities", expanding=True)))
 
 
 def _upsert() -> Any:

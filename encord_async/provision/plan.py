@@ -444,8 +444,8 @@ class Plan:
             wish.note(result)
             if ticket.step.kind in {StepKind.DATASET, StepKind.PROJECT}:
                 ends.extend(self._resolve(wish, result))
-            elif wish.hash is None and ticket.project_hash is not None:
-                wish.hash = ticket.project_hash
+            elif wish.hash is None:
+                wish.hash = ticket.project_hash or result.hash
             wish.open_steps -= 1
             if wish.open_steps == 0:
                 self._close(wish)

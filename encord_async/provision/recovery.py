@@ -7,18 +7,21 @@ command. It never creates anything.
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Final
 
 import anyio
 
-from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError
+from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError, UsageError
 from encord_async.provision.ledger import Doubt, Ledger, Record, State
 from encord_async.provision.outcome import Status
 from encord_async.provision.settle import AdoptIt, LeaveIt, SendAgain, Settler, WaitLonger
 from encord_async.session.session import Session
 
-__all__ = ["NOT_THERE", "recover"]
+__all__ = ["NOT_THERE", "decide_by_hand", "recover"]
 
-NOT_THERE = "NOT_THERE"
+_SHORTEST_IDENTITY: Final = 6
+
+NOT_THERE: Final = "NOT_THERE"
 """Code of a step that surely did not happen; the next run sends it."""
 
 
@@ -52,18 +55,63 @@ async def recover(
     # Namesakes one after the other: two must not take the same thing.
     groups = deque(by_name.values())
 
+    failures: list[EncordError] = []
+
     async def work() -> None:
-        while groups:
-            for record in groups.popleft():
-                settled = await _settle(session, settler, record, began_s, patient=patient)
-                if settled is not None:
-                    await ledger.write([settled])
-                    if on_settled is not None:
-                        on_settled(settled)
+        try:
+            while groups:
+                for record in groups.popleft():
+                    settled = await _settle(session, settler, record, began_s, patient=patient)
+                    if settled is not None:
+                        await ledger.write([settled])
+                        if on_settled is not None:
+                            on_settled(settled)
+        except EncordError as error:
+            # Let go through the group, it would come out inside an ExceptionGroup.
+            failures.append(error)
+            group.cancel_scope.cancel()
 
     async with anyio.create_task_group() as group:
         for _ in range(min(len(groups), session.settings.concurrency)):
             group.start_soon(work)
+    if failures:
+        raise failures[0]
+
+
+def decide_by_hand(session: Session, records: Iterable[Record], entry: str, found: str) -> Record:
+    """What a person says of one open step: *found* is what it made, or ``none`` if it made nothing.
+
+    Args:
+        session: For its clock.
+        records: The open steps.
+        entry: Key or place of the entry, or the first digits of the step's identity.
+        found: Hash of a project or dataset; for an API key any word but ``none``.
+
+    Raises:
+        UsageError: No open step, or more than one, answers to *entry*.
+    """
+    wanted = entry.removeprefix("@")
+    fitting = [
+        record
+        for record in records
+        if wanted in {record.key, record.place}
+        or (len(wanted) >= _SHORTEST_IDENTITY and record.identity.hex().startswith(wanted.lower()))
+    ]
+    if not fitting:
+        raise UsageError(f"nothing that is in doubt goes by {entry!r}; 'encord-async status' lists what is")
+    if len(fitting) > 1:
+        numbers = ", ".join(record.identity.hex()[:12] for record in fitting[:10])
+        raise UsageError(f"{len(fitting)} steps in doubt go by {entry!r}; name one by its number: {numbers}")
+    if found.lower() == "none":
+        return _closed(
+            session,
+            fitting[0],
+            State.FAILED,
+            Status.FAILED,
+            code=NOT_THERE,
+            message="it did not happen, as a person has decided; the next run sends it",
+        )
+    return _closed(session, fitting[0], State.DONE, Status.CREATED, found_hash=found)
 
 
 async def _settle(
@@ -78,8 +126,9 @@ async def _settle(
             case WaitLonger(due_s=due_s) if patient:
                 await session.clock.sleep(max(0.0, due_s - session.clock.monotonic_s()))
                 doubt = replace(doubt, looks=doubt.looks + 1)
-            case LeaveIt(why=why) if patient:
-                return _closed(session, record, State.IN_DOUBT, Status.IN_DOUBT, message=f"in doubt: {why}")
+            case LeaveIt(why=why, candidates=candidates) if patient:
+                seen = replace(record, details={**record.details, "candidates": list(candidates)})
+                return _closed(session, seen, State.IN_DOUBT, Status.IN_DOUBT, message=f"in doubt: {why}")
             case SendAgain() if patient:
                 return _closed(
                     session,

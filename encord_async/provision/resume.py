@@ -3,7 +3,7 @@
 Pure: records in, a `Recall` out. It never reads the journal itself and never sends.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from encord_async.errors import ConflictError
@@ -13,7 +13,7 @@ from encord_async.provision.outcome import Status
 from encord_async.provision.plan import Result
 from encord_async.provision.steps import Step, StepKind, attach_step
 
-__all__ = ["Recall", "recall"]
+__all__ = ["Recall", "added_steps", "recall"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,24 @@ class Recall:
     doubts: Mapping[bytes, Doubt] = field(default_factory=dict)
 
 
+def added_steps(
+    entry: Entry, identity: bytes, steps: Iterable[Step], records: Mapping[bytes, Record]
+) -> Iterator[Step]:
+    """Steps for the datasets that *entry* has gained since its project was made.
+
+    The arguments are those of `recall`; what is written down of these steps has to be among its records.
+    """
+    for step in steps:
+        record = records.get(step.identity)
+        if step.kind is not StepKind.PROJECT or record is None or record.state is not State.DONE:
+            continue
+        known = record.details.get("references")
+        then = set(known) if isinstance(known, list) else set()
+        for reference in dict.fromkeys(entry.datasets if isinstance(entry, ProjectEntry) else ()):
+            if reference not in then:
+                yield attach_step(identity, reference)
+
+
 def recall(
     entry: Entry, identity: bytes, steps: Iterable[Step], records: Mapping[bytes, Record], *, began_s: float
 ) -> Recall:
@@ -45,9 +63,10 @@ def recall(
             that a wall clock that was set meanwhile cannot cut the settling short.
     """
     planned = list(steps)
+    planned += list(added_steps(entry, identity, planned, records))
     results: dict[bytes, Result] = {}
     doubts: dict[bytes, Doubt] = {}
-    for step in list(planned):
+    for step in planned:
         record = records.get(step.identity)
         if record is None or record.state is State.FAILED:
             continue
@@ -55,17 +74,11 @@ def recall(
             doubts[step.identity] = Doubt(record=record, since_s=began_s, over=True)
             continue
         results[step.identity] = _taken_over(entry, step, record)
-        if step.kind is StepKind.PROJECT and isinstance(entry, ProjectEntry):
-            planned += [attach_step(identity, reference) for reference in _new_datasets(entry, record)]
-    for step in planned:
-        record = records.get(step.identity)
-        if step.kind is StepKind.ATTACH and record is not None and record.state is State.DONE:
-            results.setdefault(step.identity, Result(status=Status.UNCHANGED))
     return Recall(steps=planned, results=results, doubts=doubts)
 
 
 def _taken_over(entry: Entry, step: Step, record: Record) -> Result:
-    found = record.hash if step.kind in {StepKind.DATASET, StepKind.PROJECT} else None
+    found = record.hash if step.kind in {StepKind.DATASET, StepKind.PROJECT} else record.project_hash
     if isinstance(entry, DatasetEntry | ProjectEntry) and step.kind in {StepKind.DATASET, StepKind.PROJECT}:
         changed = _changed(entry, record)
         if changed:
@@ -80,16 +93,14 @@ def _taken_over(entry: Entry, step: Step, record: Record) -> Result:
 
 def _changed(entry: DatasetEntry | ProjectEntry, record: Record) -> list[str]:
     """Members of *entry* that are other than what was made, and cannot follow."""
-    wished = {"title": entry.title, "description": entry.description}
-    made = {"title": record.title, "description": record.details.get("wished_description", "")}
+    made = record.details
+    pairs: dict[str, tuple[object, object]] = {
+        "title": (entry.title, record.title),
+        "description": (entry.description, made.get("wished_description", "")),
+    }
     if isinstance(entry, ProjectEntry):
-        wished |= {"ontology_hash": entry.ontology_hash or ""}
-        made |= {"ontology_hash": record.details.get("ontology") or ""}
-    return [name for name in wished if wished[name] != made[name]]
-
-
-def _new_datasets(entry: ProjectEntry, record: Record) -> list[str]:
-    """Dataset references of *entry* that were not there when its project was made."""
-    known = record.details.get("references")
-    then = set(known) if isinstance(known, list) else set()
-    return [reference for reference in dict.fromkeys(entry.datasets) if reference not in then]
+        pairs["ontology_hash"] = (entry.ontology_hash or None, made.get("ontology") or None)
+        pairs["workflow_template_id"] = (entry.workflow_template_id or None, made.get("workflow_template_id") or None)
+    else:
+        pairs["storage"] = (int(entry.storage), made.get("storage", int(entry.storage)))
+    return [name for name, (wished, was) in pairs.items() if wished != was]

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -35,6 +36,9 @@ __all__ = [
 
 _FIRST_LOOK_S: Final = 0.5
 """Looks follow the first after this long, then twice as long, and so on until the settling time is over."""
+
+_WITNESSES: Final = 8
+"""In one settling time so many projects are remembered to try listings with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,16 @@ def decide(
     return SendAgain()
 
 
+@dataclass(frozen=True, slots=True)
+class _Witness:
+    """A project that was made in this run, and when its creation was known."""
+
+    since_s: float
+    title: str
+    description: str
+    project_hash: str
+
+
 def contents_digest(dataset_hashes: Iterable[str]) -> str:
     """A name for a set of datasets, to tell namesakes apart by what they hold."""
     joined = "\n".join(sorted(set(dataset_hashes)))
@@ -129,11 +143,13 @@ class Settler:
         self._session = session
         self._ledger = ledger
         self._settle_s = settle_s
-        self._witness: tuple[float, str, str, str] | None = None
+        self._witnesses: deque[_Witness] = deque(maxlen=2 * _WITNESSES)
 
     def saw_created(self, title: str, description: str, project_hash: str) -> None:
-        """Remember the newest project that surely is there, to tell whether listings are fresh."""
-        self._witness = (self._session.clock.monotonic_s(), title, description, project_hash)
+        """Remember a project that surely is there, to tell whether listings are fresh."""
+        now_s = self._session.clock.monotonic_s()
+        if not self._witnesses or now_s - self._witnesses[-1].since_s >= self._settle_s / _WITNESSES:
+            self._witnesses.append(_Witness(now_s, title, description, project_hash))
 
     async def settle(self, doubt: Doubt) -> Verdict:
         """Look once and decide. The caller sees to it that no namesake is being created meanwhile.
@@ -142,7 +158,7 @@ class Settler:
             EncordError: The look-up failed.
         """
         record = doubt.record
-        namesakes = await self._ledger.namesakes(record.name) if record.name is not None else ()
+        namesakes = [other for other in await self._ledger.namesakes(record.name or b"") if _is_alike(other, record)]
         taken = {other.hash for other in namesakes if other.hash is not None and not other.is_open}
         baseline = record.details.get("baseline")
         if isinstance(baseline, list):
@@ -196,15 +212,23 @@ class Settler:
         ontology = record.details.get("ontology")
         if ontology and project.ontology_hash != ontology:
             return False
-        return contents_digest(item.dataset_hash for item in project.datasets) == record.details.get("contents")
+        stages = record.details.get("contents")
+        return isinstance(stages, list) and contents_digest(item.dataset_hash for item in project.datasets) in stages
 
     async def _listing_is_fresh(self, doubt: Doubt) -> bool:
         """Whether a listing shows a project that was made after the doubt arose, if there is one."""
-        if self._witness is None or self._witness[0] < doubt.since_s:
+        # The oldest: a younger one may be missing from a listing that is fresh enough for what is looked for.
+        witness = next((one for one in self._witnesses if one.since_s >= doubt.since_s), None)
+        if witness is None:
             return True
-        _, title, description, project_hash = self._witness
-        shown = await self._session.execute(ListProjects(filter=ListingFilter(title_eq=title, desc_eq=description)))
-        return any(owned.project.project_hash == project_hash for owned in shown)
+        listing = ListingFilter(title_eq=witness.title, desc_eq=witness.description)
+        shown = await self._session.execute(ListProjects(filter=listing))
+        return any(owned.project.project_hash == witness.project_hash for owned in shown)
+
+
+def _is_alike(one: Record, other: Record) -> bool:
+    """Whether namesakes cannot be told apart by their descriptions; stamps can tell them."""
+    return one.details.get("description") == other.details.get("description")
 
 
 def _fingerprint(key: ProjectAPIKey) -> str:

@@ -1,0 +1,102 @@
+"""``encord-async settle``: finds out what became of what a journal has in doubt, without provisioning anything."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import click
+
+from encord_async.cli.failures import ExitCode
+from encord_async.cli.options import Service, output_options, service_options
+from encord_async.cli.output import Output, many
+from encord_async.cli.status import open_lines, record_json
+
+__all__ = ["settle"]
+
+_SHOWN: Final = 50
+
+
+@click.command(short_help="Find out what became of what is in doubt.")
+@click.argument("journal", metavar="JOURNAL")
+@click.option(
+    "--as",
+    "decisions",
+    nargs=2,
+    multiple=True,
+    metavar="HASH ENTRY",
+    help="Decide by hand: ENTRY (its key, its place, or the number that 'status' shows) made HASH; "
+    "'none' if it made nothing.",
+)
+@click.option(
+    "--settle-s",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long something that happened may take to be seen.",
+)
+@service_options
+@output_options
+def settle(
+    *, output: Output, service: Service, journal: str, decisions: tuple[tuple[str, str], ...], settle_s: float
+) -> int:
+    """Find out what became of the creates that JOURNAL has in doubt. Creates nothing.
+
+    What is found is taken as made; what is not to be seen when the settling time is over did not happen, and the next
+    'apply' sends it. What several things could have come of stays in doubt: look at the candidates in the web app and
+    decide with --as. With --as nothing else is settled.
+
+    \b
+    Examples:
+      encord-async settle programme.jsonl.journal
+      encord-async settle programme.jsonl.journal --as 9c53...e1 cats
+      encord-async settle programme.jsonl.journal --as none programme.jsonl:17
+
+    Exit codes: 0 nothing is in doubt any more, 2 bad usage, 3 some are still in doubt, 4 not authenticated.
+    """
+    from encord_async.provision.journal import Identity, Journal
+    from encord_async.provision.recovery import decide_by_hand, recover
+    from encord_async.provision.settle import Settler
+
+    path = Path(journal)
+
+    async def work() -> int:
+        async with service.sessions()() as session:
+            owner = Identity(session.settings.domain, session.identity)
+            # To write would be to make one where there is none.
+            async with Journal(path, None):
+                pass
+            async with Journal(path, owner) as ledger:
+                settled: list[Any] = []
+                records = list(await ledger.open_intents())
+                if decisions:
+                    chosen = [decide_by_hand(session, records, entry, found) for found, entry in decisions]
+                    await ledger.write(chosen)
+                    settled += chosen
+                else:
+                    settler = Settler(session, ledger, settle_s=settle_s)
+                    await recover(session, ledger, settler, records, patient=True, on_settled=settled.append)
+                return _report(output, settled, list(await ledger.open_intents()))
+
+    return anyio.run(work)
+
+
+def _report(output: Output, settled: list[Any], left: list[Any]) -> int:
+    if output.json:
+        output.result(
+            {
+                "settled": [record_json(record) for record in settled],
+                "in_doubt": [record_json(record) for record in left],
+            }
+        )
+        return ExitCode.IN_DOUBT if left else ExitCode.DONE
+    made = [record for record in settled if record.hash is not None]
+    absent = [record for record in settled if record.state.value == "failed"]
+    output.line(f"{many(len(made), 'was', 'were')} made after all and taken over; {len(absent)} did not happen.")
+    if left:
+        output.line(f"{many(len(left), 'step is', 'steps are')} still in doubt:", bold=True)
+        for line in open_lines(left[:_SHOWN]):
+            output.line(line)
+        return ExitCode.IN_DOUBT
+    output.line("Nothing is in doubt.")
+    return ExitCode.DONE

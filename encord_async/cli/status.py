@@ -1,0 +1,118 @@
+"""``encord-async status``: what a journal says of a run. Sends nothing, needs no key, changes nothing."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import click
+
+from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.options import output_options
+from encord_async.cli.output import Output, many
+
+if TYPE_CHECKING:
+    from encord_async.provision.journal import Journal
+    from encord_async.provision.ledger import Record
+
+__all__ = ["open_lines", "record_json", "status"]
+
+_SHOWN: Final = 20
+_MAX_IN_JSON: Final = 1000
+
+
+@click.command(short_help="Say what a run did, is doing, or left in doubt.")
+@click.argument("journal", metavar="JOURNAL")
+@output_options
+def status(*, output: Output, journal: str) -> int:
+    """Say what the run of JOURNAL did, is doing, or left in doubt.
+
+    Steps are counted, not entries: a project with two users and a key is four steps. What is in doubt may have
+    happened: 'encord-async settle JOURNAL' finds out, and the next 'apply' does so too.
+
+    \b
+    Examples:
+      encord-async status programme.jsonl.journal
+      encord-async status programme.jsonl.journal --json
+
+    Exit codes: 0 all is done, 1 some failed, 2 no usable journal, 3 some are in doubt.
+    """
+    from encord_async.provision.journal import Journal
+
+    async def look() -> int:
+        async with Journal(Path(journal), None) as opened:
+            return await _report(output, opened)
+
+    return anyio.run(look)
+
+
+async def _report(output: Output, journal: "Journal") -> int:
+    about, counts = await journal.about(), await journal.counts()
+    open_steps, failed = list(await journal.open_intents()), await journal.failed(most=_MAX_IN_JSON)
+    owner = journal.owner()
+    if output.json:
+        output.result(
+            {
+                "journal": str(journal.path),
+                "domain": about.get("domain"),
+                "account": about.get("account"),
+                "running_pid": owner,
+                "steps": {kind: dict(by_status) for kind, by_status in counts.items()},
+                "in_doubt": [record_json(record) for record in open_steps[:_MAX_IN_JSON]],
+                "failed": [record_json(record) for record in failed],
+            }
+        )
+    else:
+        output.line(f"{journal.path}: {about.get('account')} at {about.get('domain')}")
+        if owner is not None:
+            output.line(f"A run is going on in process {owner}.", bold=True)
+        rows = [
+            (kind.replace("_", " "), words.replace("_", " "), number)
+            for kind, by_status in counts.items()
+            for words, number in by_status.items()
+        ]
+        output.table(rows, head=["step", "status", "number"], right=[2])
+        _list(output, "failed, tried again by the next apply", failed)
+        _list(output, "in doubt" if owner is None else "under way, or in doubt", open_steps)
+    if open_steps:
+        return ExitCode.IN_DOUBT
+    return ExitCode.FAILED if failed else ExitCode.DONE
+
+
+def _list(output: Output, what: str, records: "list[Record]") -> None:
+    if not records:
+        return
+    output.line(f"\n{many(len(records), 'step is', 'steps are')} {what}:", bold=True)
+    for line in open_lines(records[:_SHOWN]):
+        output.line(line)
+    if len(records) > _SHOWN:
+        output.line(f"  and {len(records) - _SHOWN} more; --json lists them")
+
+
+def open_lines(records: "list[Record]") -> list[str]:
+    """A line for each of *records*: where it stands, what it is, its number for ``settle --as``, and why."""
+    lines: list[str] = []
+    for record in records:
+        named = f" @{record.key}" if record.key else ""
+        why = f": {redacted(record.message)}" if record.message else ""
+        lines.append(
+            f"  {record.identity.hex()[:12]}  {record.place}{named}  {record.kind.value} {record.title!r}{why}"
+        )
+    return lines
+
+
+def record_json(record: "Record") -> dict[str, object]:
+    """*record* as JSON."""
+    return {
+        "id": record.identity.hex(),
+        "place": record.place,
+        "key": record.key,
+        "kind": record.kind.value,
+        "title": record.title,
+        "project_hash": record.project_hash,
+        "state": record.state.value,
+        "status": record.status,
+        "hash": record.hash,
+        "code": record.code,
+        "message": None if record.message is None else redacted(record.message),
+        "candidates": record.details.get("candidates", []),
+    }

@@ -1,0 +1,132 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Api = Any
+Here = Callable[..., Any]
+
+DROPPED = [{"query": "project.POST", "fault": "drop_before", "times": 1}]
+COMMITTED = [
+    {"query": "project.POST", "fault": "drop_after_commit", "times": 1},
+    {"query": "projectwithuserrole.GET", "fault": "status", "status": 502, "after": 1},
+]
+
+
+@pytest.fixture
+def left_in_doubt(api: Api, here: Here, tmp_path: Path) -> Callable[[str, list[dict[str, object]]], Path]:
+    """Provision one project of a title while the service loses the create; the journal is left with a doubt."""
+
+    def make(title: str, faults: list[dict[str, object]]) -> Path:
+        manifest = tmp_path / "one.jsonl"
+        manifest.write_text(json.dumps({"kind": "project", "key": "one", "title": title}) + "\n")
+        api.control("PUT", "faults", faults)
+        try:
+            done = here("apply", manifest, "--yes", "--settle-s", 0, "--json", env=api.env)
+        finally:
+            api.control("DELETE", "faults")
+        assert done.code == 3, done.err
+        return manifest.with_name("one.jsonl.journal")
+
+    return make
+
+
+def test_status_of_a_finished_run(api: Api, here: Here, tmp_path: Path) -> None:
+    """Status counts the steps by kind and how they ended, and says whose journal it is."""
+    manifest = tmp_path / "two.jsonl"
+    manifest.write_text(
+        '{"kind": "project", "key": "p", "title": "Status one", '
+        '"users": [{"email": "ann@example.com", "role": "annotator"}]}\n'
+        '{"kind": "project_users", "project": "@p", "emails": ["bob@example.com"], "role": "reviewer"}\n'
+    )
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    done = here("status", f"{manifest}.journal", "--json")
+    assert done.code == 0
+    assert done.json["domain"] == api.url
+    assert done.json["running_pid"] is None
+    assert done.json["steps"] == {"project": {"created": 1}, "user": {"updated": 2}}
+    assert done.json["in_doubt"] == done.json["failed"] == []
+    assert "created" in here("status", f"{manifest}.journal").out
+
+
+def test_status_lists_what_failed(api: Api, here: Here, tmp_path: Path) -> None:
+    """A step that failed is shown with its place and reason, and the exit code is 1."""
+    manifest = tmp_path / "bad.jsonl"
+    manifest.write_text('{"kind": "project_users", "project": "nowhere", "emails": ["a@example.com"], "role": 1}\n')
+    assert here("apply", manifest, "--yes", env=api.env).code == 1
+    done = here("status", f"{manifest}.journal")
+    assert done.code == 1
+    assert f"{manifest}:1" in done.out
+    assert "no such resource" in done.out
+
+
+def test_status_of_no_journal(here: Here, tmp_path: Path) -> None:
+    """A journal that is not there is an error of usage, and none is made."""
+    done = here("status", tmp_path / "no.journal")
+    assert done.code == 2
+    assert "there is no journal" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settle_finds_what_did_not_happen(
+    api: Api, here: Here, left_in_doubt: Callable[[str, list[dict[str, object]]], Path]
+) -> None:
+    """A create that never arrived is found not to have happened, and the next apply makes it, once."""
+    journal = left_in_doubt("Settle absent", DROPPED)
+    status = here("status", journal, "--json")
+    assert status.code == 3
+    assert [step["key"] for step in status.json["in_doubt"]] == ["one"]
+    assert api.projects("Settle absent") == []
+    done = here("settle", journal, "--settle-s", 0, "--json", env=api.env)
+    assert done.code == 0, done.err
+    assert [(step["state"], step["code"]) for step in done.json["settled"]] == [("failed", "NOT_THERE")]
+    assert api.projects("Settle absent") == []
+    assert here("apply", journal.with_suffix(""), "--yes", env=api.env).code == 0
+    assert len(api.projects("Settle absent")) == 1
+
+
+def test_settle_finds_what_happened(
+    api: Api, here: Here, left_in_doubt: Callable[[str, list[dict[str, object]]], Path]
+) -> None:
+    """A create that was applied although its answer was lost is taken over, and never made again."""
+    journal = left_in_doubt("Settle there", COMMITTED)
+    done = here("settle", journal, env=api.env)
+    assert done.code == 0, done.err
+    assert "1 was made after all" in done.out
+    again = here("apply", journal.with_suffix(""), "--yes", "--json", env=api.env)
+    assert (again.code, again.json["unchanged"]) == (0, 1)
+    assert len(api.projects("Settle there")) == 1
+
+
+def test_a_person_decides(api: Api, here: Here, left_in_doubt: Callable[[str, list[dict[str, object]]], Path]) -> None:
+    """``--as`` takes a person's word for what an entry made; without any look-up."""
+    journal = left_in_doubt("Settle by hand", DROPPED)
+    before = api.by_query()
+    done = here("settle", journal, "--as", "11111111-2222-3333-4444-555555555555", "one", "--json", env=api.env)
+    assert done.code == 0, done.err
+    assert done.json["settled"][0]["hash"] == "11111111-2222-3333-4444-555555555555"
+    assert api.by_query() == before
+
+
+def test_a_person_names_nothing(
+    api: Api, here: Here, left_in_doubt: Callable[[str, list[dict[str, object]]], Path]
+) -> None:
+    """A name that no open step goes by is refused, and nothing changes."""
+    journal = left_in_doubt("Settle nothing", DROPPED)
+    done = here("settle", journal, "--as", "none", "two", env=api.env)
+    assert done.code == 2
+    assert "status" in done.err
+    assert here("status", journal).code == 3
+
+
+def test_settle_with_another_key(here: Here, start_api: Callable[..., Api], api: Api, tmp_path: Path) -> None:
+    """A journal of another account or service is refused, and says whose it is."""
+    manifest = tmp_path / "own.jsonl"
+    manifest.write_text('{"kind": "dataset", "title": "Own"}\n')
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    other = start_api()
+    done = here("settle", f"{manifest}.journal", env=other.env)
+    assert done.code == 2
+    assert api.url in done.err

@@ -1,0 +1,213 @@
+"""What earlier runs left open is settled before anything new is made, and never by making anything."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from encord_async.client import EncordSession
+from encord_async.emulator import Emulator, Fault, FaultRule
+from encord_async.errors import AuthenticationError, JournalError
+from encord_async.provision.journal import Identity, Journal
+from encord_async.provision.ledger import Record, State, name_digest
+from encord_async.provision.outcome import Status
+from encord_async.provision.recovery import NOT_THERE, recover
+from encord_async.provision.settle import Settler, contents_digest
+from encord_async.provision.steps import StepKind
+from encord_async.session.settings import RetryPolicy, Settings
+from tests.provision.conftest import all_of, project
+
+SETTLE_S = 0.2
+
+
+def wish(number: int = 1, title: str = "Cats", **more: Any) -> Record:
+    """A project that an earlier run has sent, or meant to send."""
+    plain = Record(
+        identity=number.to_bytes(16),
+        entry=b"entry",
+        kind=StepKind.PROJECT,
+        title=title,
+        state=State.INTENDED,
+        name=name_digest(StepKind.PROJECT, title, ""),
+        request=title,
+        details={"description": "", "contents": [contents_digest(())]},
+    )
+    return replace(plain, **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A journal and an emulator."""
+
+    emulator: Emulator
+    session: EncordSession
+    journal: Journal
+
+    async def recover(self, records: Iterable[Record], *, patient: bool = True) -> dict[bytes, Record]:
+        """Write *records* down, recover, and give what was told of them."""
+        told: dict[bytes, Record] = {}
+
+        def tell(record: Record) -> None:
+            assert record.identity not in told
+            told[record.identity] = record
+
+        await self.journal.write(records)
+        creates = self.emulator.stats()["by_query"].get("project.POST", 0)
+        settler = Settler(self.session, self.journal, settle_s=SETTLE_S)
+        opened = await self.journal.open_intents()
+        await recover(self.session, self.journal, settler, opened, patient=patient, on_settled=tell)
+        assert await self.journal.known(list(told)) == told
+        assert self.emulator.stats()["by_query"].get("project.POST", 0) == creates
+        return told
+
+
+@asynccontextmanager
+async def open_bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """A journal and an emulator, both new."""
+    async with Emulator() as emulator:
+        assert emulator.private_key is not None
+        settings = Settings(domain=emulator.url, retry=RetryPolicy(max_attempts=1))
+        session = EncordSession.from_ssh_key(emulator.private_key, settings=settings)
+        async with session, Journal(tmp_path / "j", Identity(emulator.url, session.identity)) as journal:
+            yield Bench(emulator, session, journal)
+
+
+async def test_finds_what_was_made(tmp_path: Path) -> None:
+    """What a killed run has made is found and written down as made, whether one waits for it or not."""
+    async with open_bench(tmp_path) as bench:
+        made = [await bench.session.create_project(title) for title in ("Cats", "Dogs")]
+        for patient, number, title in ((True, 1, "Cats"), (False, 2, "Dogs")):
+            (record,) = (await bench.recover([wish(number, title)], patient=patient)).values()
+            assert (record.state, record.status, record.hash) == (State.DONE, Status.CREATED, made[number - 1])
+            assert record.ended_s is not None
+
+
+async def test_one_look_decides_nothing_else(tmp_path: Path) -> None:
+    """When a run begins it looks once: what is not to be seen, or not certain, stays as it is."""
+    async with open_bench(tmp_path) as bench:
+        for _ in range(2):
+            await bench.session.create_project("Dogs")
+        open_ones = [wish(1), wish(2, "Dogs"), wish(3, "Birds", state=State.IN_DOUBT, message="in doubt")]
+        assert await bench.recover(open_ones, patient=False) == {}
+        assert await bench.journal.open_intents() == open_ones
+
+
+async def test_waits_before_it_says_no(tmp_path: Path) -> None:
+    """What is not there when the settling time has passed did not happen; the next run may send it."""
+    async with open_bench(tmp_path) as bench:
+        began_s = anyio.current_time()
+        (record,) = (await bench.recover([wish()])).values()
+        assert anyio.current_time() - began_s >= SETTLE_S
+        assert (record.state, record.status, record.code) == (State.FAILED, Status.FAILED, NOT_THERE)
+        assert await bench.journal.open_intents() == []
+
+
+async def test_what_comes_late(tmp_path: Path) -> None:
+    """What appears within the settling time is found."""
+    async with open_bench(tmp_path) as bench:
+        late = FaultRule(query="project.POST", fault=Fault.LATE_COMMIT, seconds=SETTLE_S / 2)
+        bench.emulator.set_faults([late])
+        with pytest.raises(Exception, match="may have"):
+            await bench.session.create_project("Cats")
+        (record,) = (await bench.recover([wish()])).values()
+        assert record.state is State.DONE
+
+
+async def test_left_to_a_person(tmp_path: Path) -> None:
+    """If several could be meant it stays in doubt, and the journal says so."""
+    async with open_bench(tmp_path) as bench:
+        for _ in range(2):
+            await bench.session.create_project("Cats")
+        (record,) = (await bench.recover([wish()])).values()
+        assert (record.state, record.status) == (State.IN_DOUBT, Status.IN_DOUBT)
+        assert record.message == "in doubt: 2 things could be what this entry made"
+
+
+async def test_namesakes_do_not_share(tmp_path: Path) -> None:
+    """Three equal wishes and two projects: each project is taken once, and one wish has none."""
+    async with open_bench(tmp_path) as bench:
+        made = {await bench.session.create_project("Cats") for _ in range(2)}
+        records = await bench.recover([wish(n) for n in range(3)])
+        assert {record.hash for record in records.values()} == {*made, None}
+        assert sorted(record.state.value for record in records.values()) == ["done", "done", "failed"]
+
+
+async def test_many_at_once(tmp_path: Path) -> None:
+    """A hundred open steps wait out the same settling time, not one after the other."""
+    async with open_bench(tmp_path) as bench:
+        made = {f"Project {n}": await bench.session.create_project(f"Project {n}") for n in range(0, 100, 2)}
+        began_s = anyio.current_time()
+        records = await bench.recover([wish(n, f"Project {n}") for n in range(100)])
+        assert anyio.current_time() - began_s < 100 * SETTLE_S / 4
+        assert {record.title: record.hash for record in records.values() if record.state is State.DONE} == made
+        assert sum(record.state is State.FAILED for record in records.values()) == 50
+
+
+async def test_service_that_is_down(tmp_path: Path) -> None:
+    """If it cannot be looked up, it stays in doubt and says why; nothing is called absent."""
+    async with open_bench(tmp_path) as bench:
+        bench.emulator.set_faults([FaultRule(query="*", fault=Fault.STATUS, status=503)])
+        (record,) = (await bench.recover([wish()])).values()
+        assert record.state is State.IN_DOUBT
+        assert record.message is not None
+        assert record.message.startswith("in doubt: it could not be looked up: ")
+
+
+async def test_key_that_is_not_accepted(tmp_path: Path) -> None:
+    """With a key that opens nothing, nothing is settled, and the error says so."""
+    async with open_bench(tmp_path) as bench:
+        bench.emulator.set_faults([FaultRule(query="*", fault=Fault.ERROR, code="AUTHENTICATION_ERROR")])
+        with pytest.raises(AuthenticationError):
+            await bench.recover([wish()])
+        assert await bench.journal.open_intents() == [wish()]
+
+
+async def test_journal_that_cannot_be_written(tmp_path: Path) -> None:
+    """If a result cannot be written down, that is the error."""
+    async with open_bench(tmp_path) as bench:
+        await bench.session.create_project("Cats")
+        await bench.journal.write([wish()])
+        bench.journal._unwritable = "the disk is full"
+        settler = Settler(bench.session, bench.journal, settle_s=SETTLE_S)
+        with pytest.raises(JournalError, match="the disk is full"):
+            await recover(bench.session, bench.journal, settler, [wish()], patient=True)
+
+
+async def test_nothing_is_open(tmp_path: Path) -> None:
+    """Nothing to settle costs no request."""
+    async with open_bench(tmp_path) as bench:
+        assert await bench.recover([]) == {}
+        assert bench.emulator.stats()["requests"] == 0
+
+
+async def test_run_begins_with_it(tmp_path: Path) -> None:
+    """A run first finds what an earlier one has left, so that a new entry of the same title does not adopt it."""
+    async with open_bench(tmp_path) as bench:
+        made = await bench.session.create_project("Cats")
+        identity = Identity(bench.emulator.url, bench.session.identity)
+        async with Journal(tmp_path / "k", identity) as journal:
+            await journal.write([wish()])
+        async with bench.session.provision([project("Cats")], journal=tmp_path / "k", settle_s=SETTLE_S) as run:
+            (outcome,) = await all_of(run)
+        assert outcome.status is Status.CREATED
+        assert outcome.hash != made
+        async with Journal(tmp_path / "k", None) as journal:
+            found = await journal.known([wish().identity])
+        assert found[wish().identity].hash == made
+
+
+async def test_run_that_cannot_begin(tmp_path: Path) -> None:
+    """If what is open cannot be asked for, the run ends with that error and makes nothing."""
+    async with open_bench(tmp_path) as bench:
+        identity = Identity(bench.emulator.url, bench.session.identity)
+        async with Journal(tmp_path / "k", identity) as journal:
+            await journal.write([wish()])
+        bench.emulator.set_faults([FaultRule(query="*", fault=Fault.ERROR, code="AUTHENTICATION_ERROR")])
+        async with bench.session.provision([project("Cats")], journal=tmp_path / "k", settle_s=SETTLE_S) as run:
+            with pytest.raises(AuthenticationError):
+                await all_of(run)
+        assert bench.emulator.stats()["by_query"].keys() == {"projectwithuserrole.GET"}
