@@ -157,7 +157,8 @@ class EncordSession(Session):
             settle_s: How long something that happened may take to be seen in listings, in seconds: that long a create
                 in doubt is looked for.
             stamp: Put a short mark of the entry into the descriptions of what is made, so that look-ups are exact
-                even if others make things of the same title.
+                even if others make things of the same title. What shows the mark of another entry or journal is then
+                not adopted.
             fail_fast: Stop at the first entry that fails.
             max_failures: Stop when more than this many have failed, or this share of them, as ``"5%"``.
             skip_invalid: Provision the good entries of a manifest that has bad ones.

@@ -60,6 +60,17 @@ logger = logging.getLogger("encord_async.cli")
     show_default=True,
     help="Most users or datasets in one request.",
 )
+@click.option(
+    "--settle-s",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a create whose answer never came is looked for before it is sent again or left in doubt.",
+)
+@click.option(
+    "--stamp", is_flag=True, help="Put a short mark of the entry into descriptions, so that look-ups are exact."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before making what cannot be undone.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first entry that fails.")
 @click.option("--max-failures", metavar="N|P%", help="Stop when more entries than this have failed.")

@@ -7,7 +7,7 @@ whoever asked for it must look first whether it is there.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import tenacity
 
@@ -21,9 +21,10 @@ from encord_async.errors import (
 )
 from encord_async.protocol.catalogue import Effect
 from encord_async.session.clock import Clock
+from encord_async.session.pacing import OutageError
 from encord_async.session.settings import RetryPolicy
 
-__all__ = ["Again", "GiveUp", "History", "deliver_again", "next_step"]
+__all__ = ["Again", "GiveUp", "History", "Load", "deliver_again", "next_step"]
 
 T = TypeVar("T")
 
@@ -68,6 +69,7 @@ def next_step(
     *,
     chance: float,
     remaining_s: float | None = None,
+    in_outage: bool = False,
 ) -> Step:
     """What follows a failed attempt.
 
@@ -87,6 +89,7 @@ def next_step(
         policy: Bounds for faults; throttling is not bounded by it.
         chance: A number from 0 to 1 drawn evenly, for the jitter.
         remaining_s: Seconds to the operation's deadline.
+        in_outage: The service is down for everybody: then the pacer says when to try, and no try counts.
     """
     if isinstance(error, ThrottledError):
         wait_s = _full_jitter(history.throttles, policy.backoff_base_s, _THROTTLED_MAX_WAIT_S, chance)
@@ -94,8 +97,8 @@ def next_step(
         if error.retry_after_s:
             # Spread over a tenth more, so that all who were told the same do not come back at once.
             wait_s = error.retry_after_s * (1 + chance / 10)
-    elif _may_be_repeated(error, effect) and history.faults < policy.max_attempts:
-        wait_s = _full_jitter(history.faults, policy.backoff_base_s, policy.backoff_max_s, chance)
+    elif _may_be_repeated(error, effect) and (in_outage or history.faults < policy.max_attempts):
+        wait_s = _full_jitter(1 if in_outage else history.faults, policy.backoff_base_s, policy.backoff_max_s, chance)
         wait_s = max(wait_s, error.retry_after_s or 0.0)
     else:
         return GiveUp()
@@ -115,12 +118,26 @@ def _full_jitter(failures: int, base_s: float, max_s: float, chance: float) -> f
     return float(ceiling_s * chance)
 
 
+class Load(Protocol):
+    """What the tries have to know of the session as a whole; the pacer knows it."""
+
+    @property
+    def in_outage(self) -> bool:
+        """Whether the service is down for everybody."""
+        ...
+
+    def retry_wait_s(self) -> float | None:
+        """Seconds to wait before a fault may be retried, so that retries stay few; None for not at all."""
+        ...
+
+
 async def deliver_again(
     attempt: Callable[[], Awaitable[T]],
     first_failure: EncordError,
     *,
     effect: Effect,
     policy: RetryPolicy,
+    load: Load,
     clock: Clock,
     chance: Callable[[], float],
     deadline_s: float | None = None,
@@ -133,6 +150,7 @@ async def deliver_again(
         first_failure: What the first try ended in.
         effect: What doing the operation twice would do.
         policy: Bounds for faults.
+        load: How the session as a whole fares.
         clock: Where waits come from.
         chance: Draws a number from 0 to 1.
         deadline_s: The operation's deadline on the clock's monotonic scale.
@@ -146,16 +164,23 @@ async def deliver_again(
     history = History()
     step: Step = GiveUp()
     pending: EncordError | None = first_failure
+    latest = first_failure
 
     def judge(error: BaseException) -> bool:
-        nonlocal history, step
+        nonlocal history, latest, step
         if not isinstance(error, EncordError):
             return False
-        history = history.with_failure(error)
+        latest = error
+        if not load.in_outage:
+            history = history.with_failure(error)
         if isinstance(error, UncertainError):
             doubts.append(error)
         remaining_s = None if deadline_s is None else deadline_s - clock.monotonic_s()
-        step = next_step(error, effect, history, policy, chance=chance(), remaining_s=remaining_s)
+        step = next_step(
+            error, effect, history, policy, chance=chance(), remaining_s=remaining_s, in_outage=load.in_outage
+        )
+        if isinstance(step, Again) and not isinstance(error, ThrottledError):
+            step = _afforded(step, load.retry_wait_s(), remaining_s)
         if isinstance(step, Again):
             on_retry(error, step.wait_s)
         return isinstance(step, Again)
@@ -180,6 +205,16 @@ async def deliver_again(
         if not doubts or _is_answer(last):
             raise
         raise doubts[-1] from last
+    except OutageError:
+        raise (doubts[-1] if doubts else latest) from None
+
+
+def _afforded(step: Again, wait_s: float | None, remaining_s: float | None) -> Step:
+    """*step*, with the wait for the budget of retries in it."""
+    if wait_s is None:
+        return GiveUp()
+    wait_s = max(wait_s, step.wait_s)
+    return GiveUp() if remaining_s is not None and wait_s >= remaining_s else Again(wait_s)
 
 
 def _is_answer(error: NotAppliedError) -> bool:

@@ -14,14 +14,24 @@ from typing import Self, TypeVar
 
 import anyio
 
-from encord_async.errors import DeadlineError, EncordError, ThrottledError, UsageError
+from encord_async.errors import (
+    AppliedError,
+    DeadlineError,
+    EncordError,
+    NotSentError,
+    RefusedError,
+    ThrottledError,
+    UncertainError,
+    UsageError,
+)
 from encord_async.protocol.catalogue import Endpoint, Header
 from encord_async.protocol.envelope import Envelope, seal
 from encord_async.protocol.operations import Operation
 from encord_async.protocol.reply import judge
 from encord_async.protocol.signing import APIKey, Credential
 from encord_async.session.clock import Clock, SystemClock
-from encord_async.session.pacing import Pacer
+from encord_async.session.pacing import OutageError, Pacer, Verdict
+from encord_async.session.rate import Permit
 from encord_async.session.retrying import deliver_again
 from encord_async.session.settings import Settings
 from encord_async.session.transport import AiohttpTransport, Transport
@@ -45,6 +55,10 @@ class Statistics:
     """Requests that the service turned away for load."""
     in_flight: int = 0
     """Requests under way now."""
+    rate_per_s: float | None = None
+    """The rate that requests leave at, found or set; None while there is no bound."""
+    outage: bool = False
+    """Whether the service is taken to be down, and only asked now and then whether it is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,13 @@ class Session:
         self._open_transport = transport or _aiohttp_transport
         self._clock: Clock = clock or SystemClock()
         self._chance = chance or random.Random()
-        self._pacer = Pacer(concurrency=self.settings.concurrency)
+        self._pacer = Pacer(
+            concurrency=self.settings.concurrency,
+            max_rate_per_s=self.settings.max_rate_per_s,
+            outage_s=self.settings.retry.outage_s,
+            clock=self._clock,
+            chance=self._chance.random,
+        )
         self._transport: Transport | None = None
         self._requests = self._retries = self._throttled = 0
 
@@ -91,6 +111,7 @@ class Session:
         if self._transport is not None:
             raise UsageError("the session is open already; open one session and share it")
         self._transport = self._open_transport(self.settings)
+        self._pacer.open()
         return self
 
     async def __aexit__(
@@ -101,6 +122,7 @@ class Session:
     async def aclose(self) -> None:
         """Close the connections. Operations under way end with an error that says what is known of them."""
         transport, self._transport = self._transport, None
+        self._pacer.close()
         if transport is not None:
             # A close that is cancelled half way would leave sockets to the garbage collector.
             with anyio.CancelScope(shield=True):
@@ -127,6 +149,8 @@ class Session:
             retries=self._retries,
             throttled=self._throttled,
             in_flight=self._pacer.in_flight,
+            rate_per_s=self._pacer.rate_per_s,
+            outage=self._pacer.in_outage,
         )
 
     async def execute(self, operation: Operation[T], *, api_key: APIKey | None = None) -> T:
@@ -160,17 +184,28 @@ class Session:
         """The ``response`` of the reply, after as many attempts as it takes."""
         try:
             return await self._attempt(call)
+        except OutageError:
+            raise _down(call) from None
         except EncordError as failure:
             first_failure = failure
+        turned_away = isinstance(first_failure, ThrottledError)
+
+        def note(error: EncordError, wait_s: float) -> None:
+            nonlocal turned_away
+            turned_away = isinstance(error, ThrottledError)
+            self._retries += not turned_away
+            logger.debug("again in %.2f s: %s", wait_s, error)
+
         return await deliver_again(
-            lambda: self._attempt(call),
+            lambda: self._attempt(call, returning=turned_away),
             first_failure,
             effect=call.envelope.query.effect,
             policy=self.settings.retry,
+            load=self._pacer,
             clock=self._clock,
             chance=self._chance.random,
             deadline_s=call.deadline_s,
-            on_retry=self._note_retry,
+            on_retry=note,
         )
 
     def _prepared(self, envelope: Envelope, api_key: APIKey | None) -> _Call:
@@ -191,9 +226,10 @@ class Session:
         deadline_s = None if operation_s is None else self._clock.monotonic_s() + operation_s
         return _Call(envelope, headers, credential.secrets, trace_id, deadline_s)
 
-    async def _attempt(self, call: _Call) -> object:
+    async def _attempt(self, call: _Call, *, returning: bool = False) -> object:
         """Send once and judge; every attempt passes the pacer."""
-        await self._wait_for_turn(call)
+        permit = self._pacer.try_acquire() or await self._wait_for_turn(call, returning=returning)
+        verdict, retry_after_s = Verdict.UNKNOWN, None
         try:
             transport = self._transport
             if transport is None:
@@ -203,28 +239,28 @@ class Session:
             reply = await transport.post(
                 call.envelope.query.endpoint, call.headers, call.envelope.body, timeout_s=timeout_s
             )
-            return judge(
+            response = judge(
                 reply,
                 operation=call.envelope.query.name,
                 trace_id=call.trace_id,
                 now_s=self._clock.wall_s(),
                 secrets=call.secrets,
             )
+            verdict = Verdict.ANSWERED
+            return response
         except EncordError as error:
             error.operation, error.trace_id = call.envelope.query.name, call.trace_id
-            if isinstance(error, ThrottledError):
-                self._throttled += 1
+            verdict, retry_after_s = _verdict(error), error.retry_after_s
+            self._throttled += verdict is Verdict.THROTTLED
             raise
         finally:
-            self._pacer.release()
+            self._pacer.release(permit, verdict, retry_after_s=retry_after_s)
 
-    async def _wait_for_turn(self, call: _Call) -> None:
+    async def _wait_for_turn(self, call: _Call, *, returning: bool) -> Permit:
         if call.deadline_s is None:
-            await self._pacer.acquire()
-            return
+            return await self._pacer.acquire(returning=returning)
         with anyio.move_on_after(call.deadline_s - self._clock.monotonic_s()):
-            await self._pacer.acquire()
-            return
+            return await self._pacer.acquire(returning=returning)
         raise _too_late(call)
 
     def _time_left_s(self, call: _Call) -> float | None:
@@ -236,10 +272,22 @@ class Session:
             raise _too_late(call)
         return left_s if attempt_s is None else min(attempt_s, left_s)
 
-    def _note_retry(self, error: EncordError, wait_s: float) -> None:
-        if not isinstance(error, ThrottledError):
-            self._retries += 1
-        logger.debug("again in %.2f s: %s", wait_s, error)
+
+def _verdict(error: EncordError) -> Verdict:
+    """What an attempt's failure says of the service's state."""
+    if isinstance(error, ThrottledError):
+        return Verdict.THROTTLED
+    if isinstance(error, NotSentError | UncertainError):
+        return Verdict.FAULT
+    return Verdict.ANSWERED if isinstance(error, RefusedError | AppliedError) else Verdict.UNKNOWN
+
+
+def _down(call: _Call) -> NotSentError:
+    return NotSentError(
+        "the service has not answered for a long time; nothing was sent, try again when it is back",
+        operation=call.envelope.query.name,
+        trace_id=call.trace_id,
+    )
 
 
 def _too_late(call: _Call) -> DeadlineError:

@@ -1,6 +1,7 @@
 """Settings of a session as frozen values, checked when they are made. Reads no environment and no file."""
 
 import ipaddress
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -43,12 +44,17 @@ class RetryPolicy:
     """How often a request that meets faults is sent in all."""
     backoff_base_s: float = 0.5
     backoff_max_s: float = 30.0
+    outage_s: float = 300.0
+    """How long to wait for a service that answered before and is down now. What is tried meanwhile does not count as an
+    attempt. When it has been down for so long, operations fail at once until it is back. 0 counts attempts alone."""
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1:
             raise SettingsError(f"max_attempts is {self.max_attempts}; give 1 for no retries, or more")
         if not 0 <= self.backoff_base_s <= self.backoff_max_s:
             raise SettingsError("backoff_base_s must lie between 0 and backoff_max_s")
+        if not 0 <= self.outage_s < math.inf:
+            raise SettingsError(f"outage_s is {self.outage_s}; give 0 for no waiting, or seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +65,8 @@ class Settings:
     """``https://`` and host; another region or a private installation has its own."""
     concurrency: int = 32
     """Most requests in flight at once."""
+    max_rate_per_s: float | None = None
+    """Most requests a second. None leaves it to what the service shows: its limit is found and kept just under."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     ca_bundle: Path | None = None
@@ -72,6 +80,8 @@ class Settings:
         object.__setattr__(self, "domain", checked_domain(self.domain))
         if self.concurrency < 1:
             raise SettingsError(f"concurrency is {self.concurrency}; give 1 or more")
+        if self.max_rate_per_s is not None and not 0 < self.max_rate_per_s < math.inf:
+            raise SettingsError(f"max_rate_per_s is {self.max_rate_per_s}; give a number above 0, or None for no limit")
         if self.max_reply_bytes < 1:
             raise SettingsError(f"max_reply_bytes is {self.max_reply_bytes}; give 1 or more")
         if not self.user_agent_suffix.isascii() or not self.user_agent_suffix.isprintable():

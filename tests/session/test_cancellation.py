@@ -19,6 +19,7 @@ from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import SSHKey
 from encord_async.session.clock import SystemClock
+from encord_async.session.pacing import Verdict
 from encord_async.session.session import Session
 from encord_async.session.settings import Settings, Timeouts
 
@@ -329,10 +330,10 @@ async def test_deadline_in_the_queue() -> None:
         domain = f"http://127.0.0.1:{server.port}"
         settings = Settings(domain=domain, concurrency=1, timeouts=Timeouts(operation_s=0.02))
         async with Session(KEY, settings) as session:
-            await session._pacer.acquire()
+            permit = await session._pacer.acquire()
             with pytest.raises(errors.DeadlineError) as caught:
                 await session.execute(CREATE)
-            session._pacer.release()
+            session._pacer.release(permit, Verdict.UNKNOWN)
             assert session.statistics().in_flight == 0
     assert caught.value.applied == "not_applied"
     assert caught.value.trace_id is not None

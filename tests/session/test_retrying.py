@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from encord_async import errors
 from encord_async.errors import EncordError, NotSentError, ThrottledError, UncertainError
 from encord_async.protocol.catalogue import Effect
+from encord_async.session.pacing import OutageError
 from encord_async.session.retrying import Again, GiveUp, History, Step, deliver_again, next_step
 from encord_async.session.settings import RetryPolicy
 
@@ -205,12 +206,25 @@ class FakeClock:
 
 
 @dataclass
+class Fair:
+    """How the rest of the session fares: here well, unless the test says otherwise."""
+
+    in_outage: bool = False
+    wait_s: float | None = 0.0
+
+    def retry_wait_s(self) -> float | None:
+        """What the test says."""
+        return self.wait_s
+
+
+@dataclass
 class Loop:
     """Runs `deliver_again` on scripted outcomes and notes what happened."""
 
     outcomes: Iterable[BaseException | str]
     effect: Effect = READ
     policy: RetryPolicy = POLICY
+    load: Fair = field(default_factory=Fair)
     deadline_s: float | None = None
     chance: Callable[[], float] = lambda: 1.0
     clock: FakeClock = field(default_factory=FakeClock)
@@ -233,6 +247,7 @@ class Loop:
             first,
             effect=self.effect,
             policy=self.policy,
+            load=self.load,
             clock=self.clock,
             chance=self.chance,
             deadline_s=self.deadline_s,
@@ -299,6 +314,48 @@ async def test_deadline_ends_the_tries() -> None:
         await loop.run(lost())
     assert loop.clock.waits == [1.0, 2.0]
     assert loop.clock.now_s < 1006.9
+
+
+async def test_tries_in_an_outage_do_not_count() -> None:
+    """While the service is down for everybody, an operation goes on beyond its attempts, with short waits."""
+    loop = Loop([*[lost() for _ in range(50)], "done"], load=Fair(in_outage=True))
+    assert await loop.run(lost()) == "done"
+    assert loop.clock.waits == [1.0] * 51
+
+
+async def test_create_of_unknown_outcome_is_left_alone_in_an_outage_too() -> None:
+    """An outage is no licence to repeat what may have happened."""
+    loop = Loop([], CREATE, load=Fair(in_outage=True))
+    with pytest.raises(errors.ServiceFaultError):
+        await loop.run(errors.ServiceFaultError("x"))
+    assert loop.attempts == 0
+
+
+async def test_budget_of_retries_makes_them_wait() -> None:
+    """A fault is retried when the session's budget allows it, throttling whenever it may."""
+    loop = Loop([lost(), ThrottledError("x", retry_after_s=2.0), "done"], load=Fair(wait_s=7.0))
+    assert await loop.run(lost()) == "done"
+    assert loop.clock.waits == [7.0, 7.0, pytest.approx(2.2)]
+
+
+@pytest.mark.parametrize(("load", "deadline_s"), [(Fair(wait_s=None), None), (Fair(wait_s=7.0), 1006.0)])
+async def test_without_budget_the_fault_comes_out(load: Fair, deadline_s: float | None) -> None:
+    """Where too many fail, or the wait would reach the deadline, the operation ends with its own error."""
+    loop, first = Loop([], load=load, deadline_s=deadline_s), lost()
+    with pytest.raises(NotSentError) as caught:
+        await loop.run(first)
+    assert caught.value is first
+    assert loop.clock.waits == []
+
+
+@pytest.mark.parametrize(
+    ("earlier", "expected"), [(errors.NoReplyError("may have happened"), errors.NoReplyError), (lost(), NotSentError)]
+)
+async def test_outage_without_end_brings_out_what_is_known(earlier: EncordError, expected: type[EncordError]) -> None:
+    """When the pacer gives up waiting, the operation ends with its doubt if it has one, or with its last failure."""
+    loop = Loop([lost(), OutageError()])
+    with pytest.raises(expected):
+        await loop.run(earlier)
 
 
 @pytest.mark.parametrize(

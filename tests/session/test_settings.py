@@ -115,9 +115,11 @@ def test_timeouts_can_be_switched_off() -> None:
         {"backoff_base_s": 31.0},
         {"backoff_base_s": math.nan},
         {"backoff_max_s": 0.1},
+        {"outage_s": -1.0},
+        {"outage_s": math.inf},
     ],
 )
-def test_unusable_retry_policy_is_refused(values: dict[str, int]) -> None:
+def test_unusable_retry_policy_is_refused(values: dict[str, float]) -> None:
     """A policy that could not be followed is refused."""
     with pytest.raises(SettingsError):
         RetryPolicy(**values)
@@ -128,6 +130,8 @@ def test_unusable_retry_policy_is_refused(values: dict[str, int]) -> None:
     [
         (lambda: Settings(concurrency=0), "concurrency is 0"),
         (lambda: Settings(max_reply_bytes=-1), "max_reply_bytes is -1"),
+        (lambda: Settings(max_rate_per_s=0.0), "max_rate_per_s is 0"),
+        (lambda: Settings(max_rate_per_s=math.nan), "max_rate_per_s is nan"),
     ],
 )
 def test_unusable_bounds_are_refused(make: Callable[[], Settings], says: str) -> None:

@@ -1,0 +1,83 @@
+"""The closed loop: the real session finds a simulated service's limit, keeps just under it, and fails nothing.
+
+A part of the grid that ``benchmarks/pacing_grid.py`` runs whole, with a seed that nothing was tuned on: corners of the
+flat cells, and others so that every value of every axis meets every schedule.
+"""
+
+import logging
+
+import pytest
+
+from tests.session.simulation import HINTS, LIMITS_PER_S, Cell, Hint, Schedule, missed, simulate
+
+SEED = 7
+"""Far from those of the benchmark, which the constants were tuned on."""
+
+FEW: tuple[int, Hint] = (16, "seconds")
+MANY: tuple[int, Hint] = (1024, "none")
+
+FLAT = [
+    *(
+        Cell(in_flight=in_flight, limit_per_s=limit_per_s, long_burst=long_burst, hint=hint, seed=SEED)
+        for limit_per_s in (5.0, 20.0, 100.0)
+        for long_burst in (False, True)
+        for in_flight, hint in (FEW, MANY)
+    ),
+    Cell(in_flight=256, limit_per_s=20.0, long_burst=True, hint="date", seed=SEED),
+    Cell(in_flight=256, limit_per_s=100.0, long_burst=False, hint="date", seed=SEED),
+    Cell(in_flight=16, limit_per_s=500.0, long_burst=True, seed=SEED),
+    Cell(in_flight=64, limit_per_s=500.0, long_burst=False, hint="seconds", seed=SEED),
+    Cell(in_flight=1024, limit_per_s=500.0, long_burst=True, seed=SEED),
+]
+
+CHANGES: dict[Schedule, tuple[tuple[int, bool], ...]] = {
+    "halved": ((64, False), (256, True), (1024, True), (64, True)),
+    "tripled": ((256, True), (1024, False), (16, False), (64, True)),
+    "down": ((16, False), (1024, True), (64, True), (256, False)),
+    "rival": ((1024, True), (16, True), (256, False), (64, False)),
+}
+"""In flight and whether the burst is long, for each limit in turn."""
+
+CHANGING = [
+    Cell(
+        in_flight=in_flight,
+        limit_per_s=limit_per_s,
+        long_burst=long_burst,
+        hint=HINTS[(number + offset) % 3],
+        schedule=schedule,
+        seed=SEED,
+    )
+    for offset, (schedule, places) in enumerate(CHANGES.items())
+    for number, (limit_per_s, (in_flight, long_burst)) in enumerate(zip(LIMITS_PER_S, places, strict=True))
+]
+
+pytestmark = pytest.mark.timeout(300)
+
+SLACK = {"refused, the limit changes": 0.015, "goodput, tripled": 0.04}
+"""How far a single run may miss a goal. A change is found by refusals; and at 5/s a limit that triples for a minute is
+found after a third of it now and then, because looking more often would have more refused all the time."""
+
+
+@pytest.mark.parametrize("cell", FLAT, ids=str)
+def test_unknown_limit_is_found_and_kept(cell: Cell) -> None:
+    """Nearly all that the service offers is used, hardly anything is refused, nothing fails, and nobody waits twice as
+    long as the others."""
+    assert missed(simulate(cell)) == {}
+
+
+@pytest.mark.parametrize("cell", CHANGING, ids=str)
+def test_change_of_the_limit_is_followed(cell: Cell, caplog: pytest.LogCaptureFixture) -> None:
+    """A limit that falls, rises, is shared or vanishes for a minute is followed; in an outage only probes leave, one
+    message says so, and another that it is over."""
+    caplog.set_level(logging.INFO, logger="encord_async")
+    result = simulate(cell)
+    assert {goal: by for goal, by in missed(result).items() if by > SLACK.get(goal, 0.0)} == {}
+    levels = [record.levelname for record in caplog.records]
+    assert levels == (["WARNING", "INFO"] if cell.schedule == "down" else [])
+
+
+def test_same_seed_gives_the_same_run() -> None:
+    """The simulation is a function of its cell: what fails in it once fails again."""
+    cell = Cell(in_flight=16, limit_per_s=5.0, long_burst=True, schedule="down", seed=SEED)
+    one, two = simulate(cell), simulate(cell)
+    assert (one.goodput, one.refused, one.wait_ratio) == (two.goodput, two.refused, two.wait_ratio)
