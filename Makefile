@@ -15,8 +15,8 @@ UV_VERSION := 0.13.9
 PYTEST_ARGS ?=
 
 # The checkout may lie under a path with spaces; the files in it have none in their names.
-SOURCES := $(shell find encord_async examples -type f ! -name '*.py[co]' ! -name '.*' 2>/dev/null) pyproject.toml README.md LICENSE
-CHECKED := encord_async tests $(if $(wildcard benchmarks/*.py),benchmarks) $(if $(wildcard examples/*.py),examples)
+SOURCES := _encord_async_pytest.py $(shell find encord_async examples -type f ! -name '*.py[co]' ! -name '.*' 2>/dev/null) pyproject.toml README.md LICENSE
+CHECKED := _encord_async_pytest.py encord_async tests $(if $(wildcard benchmarks/*.py),benchmarks) $(if $(wildcard examples/*.py),examples)
 BENCHES := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
 .PHONY: help venv sdks demo test lint format bench bench-crash lock clean FORCE

@@ -52,10 +52,10 @@ def test_the_wheel_brings_the_demo_manifest() -> None:
 
 
 def test_the_wheel_holds_nothing_else(dist: metadata.Distribution) -> None:
-    """Installing us puts one package and one command onto a machine, no tests and no caches of the build."""
+    """Installing us puts a package, a command and a plugin of pytest onto a machine, no tests and no build's caches."""
     files = [file for file in dist.files or [] if file.suffix != ".pyc"]
     tops = {"bin" if ".." in file.parts else file.parts[0] for file in files}
-    assert tops == {"encord_async", f"encord_async-{dist.version}.dist-info", "bin"}
+    assert tops == {"encord_async", "_encord_async_pytest.py", f"encord_async-{dist.version}.dist-info", "bin"}
     assert any(file.match("*.dist-info/licenses/LICENSE") for file in files)
 
 
@@ -94,6 +94,15 @@ def test_the_command_is_installed(dist: metadata.Distribution) -> None:
     (script,) = [entry for entry in dist.entry_points if entry.group == "console_scripts"]
     assert (script.name, script.value) == ("encord-async", "encord_async.__main__:main")
     assert Path(sys.executable).with_name("encord-async").is_file()
+
+
+def test_the_pytest_plugin_is_installed(dist: metadata.Distribution) -> None:
+    """pytest finds the fixtures by itself; there is no other entry point."""
+    found = {(entry.group, entry.name): entry.value for entry in dist.entry_points}
+    assert found == {
+        ("console_scripts", "encord-async"): "encord_async.__main__:main",
+        ("pytest11", "encord_async"): "_encord_async_pytest",
+    }
 
 
 def test_importing_the_library_needs_no_extra() -> None:

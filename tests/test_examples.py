@@ -1,0 +1,227 @@
+"""Every example, run as a user would run it: as a program of its own, with an account's environment."""
+
+import asyncio
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import aiohttp
+import pytest
+import yaml
+
+from encord_async.testing import EncordEmulator
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PROGRAMS = sorted(EXAMPLES.glob("*.py"))
+KIT = EXAMPLES / "testing-kit"
+CONTAINERFILE = EXAMPLES / "emulator" / "Containerfile"
+MOST_LINES = 40
+COMMAND = (sys.executable, "-W", "error")
+
+RunExample: TypeAlias = Callable[[str], str]
+
+
+@pytest.fixture
+def account(encord_emulator: EncordEmulator, tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody with an account: a domain and the path of a key."""
+    key = tmp_path / "key"
+    key.write_text(encord_emulator.private_key)
+    key.chmod(0o600)
+    # HOME and PATH are not needed; coverage starts itself in other processes by a variable.
+    ours = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return ours | {"ENCORD_DOMAIN": encord_emulator.url, "ENCORD_SSH_KEY_FILE": str(key)}
+
+
+@pytest.fixture
+def run_example(account: dict[str, str], tmp_path: Path) -> RunExample:
+    """Run an example in an empty folder and give what it printed; it has to succeed and to be silent otherwise."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def run(name: str) -> str:
+        command = [*COMMAND, str(EXAMPLES / name)]
+        done = subprocess.run(command, check=False, cwd=folder, env=account, capture_output=True, text=True, timeout=50)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    return run
+
+
+def titles(emulator: EncordEmulator) -> list[str]:
+    """The titles of all projects."""
+    return sorted(project["title"] for project in emulator.state()["projects"])
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
+def test_examples_are_short(program: Path) -> None:
+    """An example fits on a screen, and this file runs it."""
+    assert len(program.read_text().splitlines()) <= MOST_LINES
+    assert f'"{program.name}"' in Path(__file__).read_text()
+
+
+def test_one_operation(encord_emulator: EncordEmulator, run_example: RunExample) -> None:
+    """It creates a project and says which."""
+    printed = run_example("one_operation.py")
+    (project,) = encord_emulator.state()["projects"]
+    assert printed == f"Cats is {project['project_hash']} and has 0 datasets\n"
+
+
+@pytest.mark.encord_emulator(faults=[{"query": "project.POST", "fault": "drop_after_commit", "times": 1}])
+def test_one_operation_in_doubt(account: dict[str, str], tmp_path: Path) -> None:
+    """When the reply is lost it says that nobody knows, and does not try again."""
+    command = [*COMMAND, str(EXAMPLES / "one_operation.py")]
+    done = subprocess.run(command, check=False, cwd=tmp_path, env=account, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "applied: unknown" in done.stderr
+
+
+def test_from_database_cursor(encord_emulator: EncordEmulator, run_example: RunExample) -> None:
+    """Each row becomes a project; a second run makes nothing more."""
+    assert "'created': 3" in run_example("from_database_cursor.py")
+    made = encord_emulator.log()
+    assert titles(encord_emulator) == ["Cats", "Dogs", "Owls"]
+    assert "'entries': 3" in run_example("from_database_cursor.py")
+    assert encord_emulator.log() == made
+
+
+def test_progress_callback(encord_emulator: EncordEmulator, run_example: RunExample) -> None:
+    """It prints a line for each entry, and all annotators are there."""
+    lines = run_example("progress_callback.py").splitlines()
+    assert len(lines) == 21
+    assert lines[-1].startswith("21 of 21 after ")
+    (project,) = encord_emulator.state()["projects"]
+    assert len(project["users"]) == 21
+
+
+@pytest.mark.encord_emulator(latency_s=0.02)
+async def test_retry_and_pacing(encord_emulator: EncordEmulator, run_example: RunExample) -> None:
+    """It reads every project, with no more than eight requests in flight, and gets over lost connections."""
+    async with encord_emulator.session() as session, asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(session.create_project(f"Project {number:02d}"))
+    before = encord_emulator.stats()["requests"]
+    encord_emulator.set_faults([{"query": "project.GET", "fault": "drop_before", "times": 2}])
+    lines = (await asyncio.to_thread(run_example, "retry_and_pacing.py")).splitlines()
+    assert sorted(lines[:-1]) == [f"Project {number:02d}: 0 datasets" for number in range(20)]
+    assert lines[-1] == "23 requests, 2 retries, 0 throttled"
+    assert encord_emulator.stats()["requests"] - before == 23
+
+
+def test_from_sync_code(encord_emulator: EncordEmulator, run_example: RunExample) -> None:
+    """The hashes come back in the order of the titles, and the listing shows the same."""
+    printed = run_example("from_sync_code.py")
+    hashes = {project["title"]: project["project_hash"] for project in encord_emulator.state()["projects"]}
+    assert printed.splitlines()[0] == f"Cats is {hashes['Cats']}, Dogs is {hashes['Dogs']}"
+    assert sorted(printed.splitlines()[1:]) == [f"Cats {hashes['Cats']}", f"Dogs {hashes['Dogs']}"]
+
+
+# --- the web application ---------------------------------------------------------------------------------------------
+
+MANIFEST: list[dict[str, object]] = [
+    {
+        "kind": "project",
+        "key": f"p{number}",
+        "title": f"Project {number:02d}",
+        "users": [{"email": "ann@example.com", "role": "annotator"}],
+    }
+    for number in range(12)
+]
+
+
+@contextmanager
+def web_application(account: Mapping[str, str], folder: Path) -> Iterator[str]:
+    """The application as a process, stopped by SIGTERM when left; gives its address."""
+    command = [*COMMAND, "-u", str(EXAMPLES / "web_background_task.py")]
+    with subprocess.Popen(
+        command, cwd=folder, env={**account, "PORT": "0"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().split()[-2]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+
+
+async def until(client: aiohttp.ClientSession, good: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Ask how far the runs are until *good* says yes."""
+    while True:
+        async with client.get("/") as response:
+            shown: dict[str, Any] = await response.json()
+        if good(shown):
+            return shown
+        # It is another process that has to get on, on the same few cores.
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.encord_emulator(latency_s=0.01)
+async def test_web_background_task(encord_emulator: EncordEmulator, account: dict[str, str], tmp_path: Path) -> None:
+    """Stopped in the middle of a run it ends at once; started and asked again it goes on, and nothing is made twice."""
+    encord_emulator.set_faults([{"query": "projectusers.POST", "fault": "hang", "after": 4}])
+    with web_application(account, tmp_path) as url:
+        async with aiohttp.ClientSession(url) as client:
+            await client.post("/", json=MANIFEST)
+            await until(client, lambda _: encord_emulator.stats()["by_query"].get("projectusers.POST") == 12)
+            shown = await until(client, lambda shown: shown.get("created") == 4)
+            assert (shown["under_way"], shown["errors"]) == (1, [])
+    made = encord_emulator.log()
+    encord_emulator.clear_faults()
+    with web_application(account, tmp_path) as url:
+        async with aiohttp.ClientSession(url) as client:
+            await client.post("/", json=MANIFEST)
+            shown = await until(client, lambda shown: shown["under_way"] == 0)
+            assert (shown["errors"], shown["entries"], shown["failed"], shown["in_doubt"]) == ([], 12, 0, 0)
+    assert titles(encord_emulator) == [f"Project {number:02d}" for number in range(12)]
+    assert all(len(project["users"]) == 2 for project in encord_emulator.state()["projects"])
+    assert {entry["query"] for entry in encord_emulator.log()[len(made) :]} == {"projectusers.POST"}
+
+
+async def test_web_background_task_tells_of_errors(account: dict[str, str], tmp_path: Path) -> None:
+    """A manifest that cannot be provisioned is told of by whoever asks."""
+    with web_application(account, tmp_path) as url:
+        async with aiohttp.ClientSession(url) as client:
+            await client.post("/", json=[{"kind": "cat"}])
+            shown = await until(client, lambda shown: shown["under_way"] == 0)
+    assert "kind" in shown["errors"][0]
+
+
+# --- the example project, and the container --------------------------------------------------------------------------
+
+
+def test_the_testing_kit_s_project(tmp_path: Path) -> None:
+    """The example project's tests pass, by the command that its CI runs."""
+    (job,) = yaml.safe_load((KIT / ".github" / "workflows" / "tests.yml").read_text())["jobs"].values()
+    words = shlex.split(job["steps"][-1]["run"])
+    assert words[0] == "python"
+    project = shutil.copytree(KIT, tmp_path / "project", ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
+    command = [sys.executable, *words[1:], "-W", "error", "-p", "no:cacheprovider", "--strict-markers"]
+    done = subprocess.run(command, check=False, cwd=project, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout
+
+
+def test_the_container_s_command(tmp_path: Path) -> None:
+    """What the container copies is there, and what it runs serves and leaves a key, with ``/data`` somewhere else."""
+    steps = [line.split(maxsplit=1) for line in CONTAINERFILE.read_text().splitlines() if line[:1].isalpha()]
+    for copied in (path for step, rest in steps if step == "COPY" for path in rest.split()[:-1]):
+        assert (EXAMPLES.parent / copied).exists(), copied
+    said = {step: rest for step, rest in steps if step in {"ENTRYPOINT", "CMD"}}
+    words = json.loads(said["ENTRYPOINT"]) + json.loads(said["CMD"])
+    assert words[0] == "python"
+    words = [word.replace("/data", str(tmp_path)) for word in words[1:]]
+    words[words.index("--port") + 1] = "0"
+    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["url"].startswith("http://127.0.0.1:")
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} >= {"key", "state.db"}
