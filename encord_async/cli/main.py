@@ -9,12 +9,17 @@ import click
 from encord_async.cli.apply import apply
 from encord_async.cli.demo import demo
 from encord_async.cli.emulator import emulator
+from encord_async.cli.export import export
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.output import Output
 from encord_async.cli.plan import plan
 from encord_async.cli.project import project
+from encord_async.cli.report import report
 from encord_async.cli.schema import schema
+from encord_async.cli.settle import settle
+from encord_async.cli.status import status
 from encord_async.cli.validate import validate
+from encord_async.cli.verify import verify
 
 __all__ = ["cli", "run"]
 
@@ -55,6 +60,10 @@ def cli() -> None:
       encord-async validate programme.jsonl     find mistakes; needs no network and no key
       encord-async plan programme.jsonl         see what apply would do; only reads
       encord-async apply programme.jsonl        do it
+      encord-async report programme.jsonl.journal
+                                                see what it did, as one page for the browser
+      encord-async verify programme.jsonl       read it all back and say what differs
+      encord-async export -o account.jsonl      write an existing account down as a manifest
       encord-async project create "Cats"        one operation
 
     \b
@@ -77,7 +86,7 @@ def cli() -> None:
     """
 
 
-for _verb in (demo, validate, plan, apply, schema, emulator, project):
+for _verb in (demo, validate, plan, apply, status, settle, report, verify, export, schema, emulator, project):
     cli.add_command(_verb)
 
 

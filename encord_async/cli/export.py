@@ -1,0 +1,137 @@
+"""``encord-async export``: writes the account down as a manifest. Sends nothing but reads, and writes down no key."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import anyio
+import click
+
+from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.options import Service, output_options, service_options
+from encord_async.cli.output import Output, many
+from encord_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from encord_async.provision.export import Exported, LeftOut
+    from encord_async.provision.manifest import Entry
+
+__all__ = ["export"]
+
+_KEPT: Final = 1000
+_SHOWN: Final = 20
+
+
+@click.command(short_help="Write an existing account down as a manifest.")
+@service_options
+@click.option("-o", "--output", "target", metavar="FILE", help="Write to FILE.  [default: standard output]")
+@click.option(
+    "--without-ontologies",
+    is_flag=True,
+    help="Leave out which ontology a project has; another account does not have them.",
+)
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
+)
+@output_options
+def export(*, output: Output, service: Service, target: str | None, without_ontologies: bool, concurrency: int) -> int:
+    """Write the account down as a manifest, as JSON lines: the datasets and projects that it is admin of, what is in
+    them, and their API keys by title and scopes. The keys themselves are not written. Only reads are sent.
+
+    Entries get keys made of their titles, in the order in which things were made. Users are not written, because this
+    API does not list them; nor are workflows, and nor is what is in the datasets. Datasets of a project that the
+    account is not admin of stand in an entry of their own, by their hash.
+
+    A project's ontology is written by its hash, which only this account knows: to provision another account, leave
+    them out; each project then gets a new, empty ontology. For the same reason --domain and the key of the second
+    command are those of the other account.
+
+    \b
+    Examples:
+      encord-async export -o account.jsonl
+      encord-async export --without-ontologies | encord-async apply - --domain URL --ssh-key-file OTHER_KEY
+
+    Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE cannot be written,
+    4 the service does not accept the key.
+    """
+    if output.json and target in {None, "-"}:
+        raise UsageError("--json and the manifest cannot both go to standard output; give -o FILE")
+    left: list[LeftOut] = []
+    sessions = service.sessions(concurrency=concurrency)
+    with _writer(target) as write:
+
+        async def work() -> "tuple[Exported, int]":
+            from encord_async.provision.export import export as export_account
+
+            async with sessions() as session:
+                exported = await export_account(
+                    session, write, ontologies=not without_ontologies, on_left_out=lambda one: _keep(left, one)
+                )
+                return exported, session.statistics().requests
+
+        exported, requests = anyio.run(work)
+    if output.json:
+        shown = exported.as_json() | {"users_read": exported.users_read, "requests": requests}
+        output.result(shown | {"first_left_out": [one.as_json() for one in left]})
+    else:
+        _say(output, exported, left)
+    return ExitCode.DONE
+
+
+def _keep(left: "list[LeftOut]", one: "LeftOut") -> None:
+    if len(left) < _KEPT:
+        left.append(one)
+
+
+@contextlib.contextmanager
+def _writer(target: str | None) -> "Iterator[Callable[[Entry], None]]":
+    """Writes entries to standard output, or to a file that is only there when it is whole.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    from encord_async.provision.export import entry_json
+
+    def line(entry: "Entry") -> bytes:
+        # Bytes, because a terminal's encoding has no say in what is JSON.
+        return json.dumps(entry_json(entry), ensure_ascii=False).encode() + b"\n"
+
+    if target is None or target == "-":
+        yield lambda entry: click.echo(line(entry), nl=False)
+        return
+    path = Path(target)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        try:
+            with part.open("wb") as file:
+                yield lambda entry: _put(file, line(entry))
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"-o {path}: cannot be written: {error.strerror or error}") from None
+
+
+def _put(file: BinaryIO, line: bytes) -> None:
+    file.write(line)
+
+
+def _say(output: Output, exported: "Exported", left: "list[LeftOut]") -> None:
+    """The sums, on standard error: standard output may be the manifest."""
+    parts = [
+        many(exported.datasets, "dataset", "datasets"),
+        many(exported.projects, "project", "projects"),
+        many(exported.api_keys, "API key", "API keys"),
+    ]
+    output.say(f"{', '.join(parts)} in {many(exported.entries, 'entry', 'entries')}", bold=True)
+    if not exported.users_read:
+        output.say("without the users of the projects: this API does not list them")
+    if exported.left_out:
+        output.say(f"{many(exported.left_out, 'thing is', 'things are')} left out:")
+    for one in left[:_SHOWN]:
+        output.say(f"  {one.what} {one.title!r} ({one.hash}): {redacted(one.reason)}")
+    if exported.left_out > _SHOWN:
+        more = exported.left_out - _SHOWN
+        output.say(f"  ... and {more:,} more; --json lists {_KEPT:,} of them")

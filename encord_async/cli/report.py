@@ -1,0 +1,214 @@
+"""``encord-async report``: the run that a journal tells of, as one HTML page, as JSON, or as CSV.
+
+Sends nothing, needs no key, changes no journal.
+"""
+
+import csv
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TextIO
+
+import anyio
+import click
+
+from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.options import output_options
+from encord_async.cli.output import Output, many
+from encord_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from encord_async.provision.ledger import Record
+    from encord_async.provision.report import Links, Report, Row
+
+__all__ = ["report"]
+
+_RECORDS_AT_A_TIME: Final = 2000
+_STDOUT: Final = "-"
+_SQLITE: Final = b"SQLite format 3\x00"
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What makes a spreadsheet take a cell for a formula."""
+
+_COLUMNS: Final = (
+    *("id", "kind", "status", "title", "key", "hash", "project_hash", "link", "code", "message", "candidates"),
+    *("began_s", "took_s", "place"),
+)
+
+
+@click.command(short_help="Write the run of a journal as one HTML page, or as JSON or CSV.")
+@click.argument("journal", metavar="JOURNAL")
+@click.option("-o", "--out", metavar="FILE", help="Write the page to FILE.  [default: JOURNAL.html, if nothing else]")
+@click.option(
+    "--csv",
+    "csv_file",
+    is_flag=False,
+    flag_value=_STDOUT,
+    metavar="[FILE]",
+    help="Write every step as a line of CSV to FILE; without FILE, or with '-', to standard output.",
+)
+@click.option(
+    "--app-url",
+    metavar="URL",
+    help="Address of the web app, for links.  [default: guessed from the domain, as https://app.encord.com]",
+)
+@click.option(
+    "--max-rows",
+    type=click.IntRange(min=0),
+    default=200_000,
+    show_default=True,
+    metavar="N",
+    help="Most steps that went well to list in the page and with --json; the others are always listed.",
+)
+@output_options
+def report(
+    *, output: Output, journal: str, out: str | None, csv_file: str | None, app_url: str | None, max_rows: int
+) -> int:
+    """Write what the run of JOURNAL made, adopted, left, failed and has in doubt, and its course over time.
+
+    The page is one file that opens from disk and needs no network: sums, charts, and a table to sort, filter and
+    search. It may be written while the run goes on. Titles and e-mail addresses are in it, keys and tokens are not.
+
+    Steps are counted, not entries: a project with two users and a key is four steps. In CSV, a text that a
+    spreadsheet would take for a formula has a ' before it.
+
+    \b
+    Examples:
+      encord-async report programme.jsonl.journal -o run.html
+      encord-async report programme.jsonl.journal --json | jq .sums
+      encord-async report programme.jsonl.journal --csv steps.csv
+
+    Exit codes: 0 it is written, whatever the run came to (see 'status'); 2 no usable journal, or it cannot be written.
+    """
+    from encord_async.provision.report import links_for
+
+    if out is None and csv_file is None and not output.json:
+        out = f"{journal}.html"
+    if [output.json, out == _STDOUT, csv_file == _STDOUT].count(True) > 1:
+        raise UsageError("only one thing can go to standard output; give a FILE for the other")
+    for path in (out, csv_file):
+        _refuse_journal(path)
+    links_for("", app_url)
+    with ExitStack() as stack:
+        table = None if csv_file is None else stack.enter_context(_Csv(csv_file))
+        made, links = anyio.run(_read, Path(journal), app_url, max_rows, table)
+    if out is not None:
+        _write_page(out, made, journal, links)
+    if output.json:
+        output.result({"journal": journal, **made.as_json(links)})
+    say = output.say if _STDOUT in {out, csv_file} else output.line
+    for path, what in ((out, "the page"), (csv_file, "the steps")):
+        if path not in {None, _STDOUT}:
+            say(f"{path}: {what} of {many(made.steps, 'step', 'steps')}" if path == out else f"{path}: {what} as CSV")
+    return ExitCode.DONE
+
+
+async def _read(path: Path, app_url: str | None, max_rows: int, table: "_Csv | None") -> "tuple[Report, Links | None]":
+    """Read the journal once, from its beginning to its end."""
+    from encord_async.provision.journal import Journal
+    from encord_async.provision.report import ReportBuilder, links_for
+
+    builder = ReportBuilder(max_rows=max_rows)
+    async with Journal(path, None) as journal:
+        about, running_pid = await journal.about(), journal.owner()
+        links = links_for(about["domain"], app_url)
+        if table is not None:
+            table.begin(links)
+        records, after = await journal.records(most=_RECORDS_AT_A_TIME)
+        while records:
+            rows = [builder.add(_clean(record)) for record in records]
+            if table is not None:
+                table.write(rows)
+            records, after = await journal.records(most=_RECORDS_AT_A_TIME, after=after)
+    return builder.finish(domain=about["domain"], account=about["account"], running_pid=running_pid), links
+
+
+def _clean(record: "Record") -> "Record":
+    """*record* without the text of a private key that stood where something else belongs."""
+    texts = {"place": record.place, "key": record.key, "title": record.title, "message": record.message}
+    hidden: dict[str, Any] = {name: redacted(text) for name, text in texts.items() if text and redacted(text) != text}
+    return replace(record, **hidden) if hidden else record
+
+
+def _refuse_journal(path: str | None) -> None:
+    """See to it that no journal is written over, by whatever order of arguments."""
+    if path is None or path == _STDOUT or not Path(path).is_file():
+        return
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(len(_SQLITE))
+    except OSError:
+        # What cannot be read may still be written.
+        return
+    if head == _SQLITE:
+        raise UsageError(f"{path} is a journal or another database, and would be overwritten; give another FILE")
+
+
+def _write_page(path: str, made: "Report", journal: str, links: "Links | None") -> None:
+    from importlib.metadata import version
+
+    from encord_async.cli.report_page import rendered
+
+    page = rendered(made, journal=journal, links=links, version=version("encord-async")).encode()
+    if path == _STDOUT:
+        sys.stdout.buffer.write(page)
+    else:
+        _writing(path, lambda: Path(path).write_bytes(page))
+
+
+def _writing(path: str, action: "Callable[[], object]") -> None:
+    try:
+        action()
+    except BrokenPipeError:
+        # Whoever read it has seen enough.
+        raise
+    except (OSError, ValueError) as error:
+        # The latter is for a path with a zero byte.
+        raise UsageError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
+
+
+class _Csv:
+    """Writes rows to a file or standard output; the file is opened once the journal is."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._target = Path(path)
+        self._file: TextIO = sys.stdout
+        self._closing = ExitStack()
+        self._links: Links | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _writing(self._path, self._closing.close)
+
+    def begin(self, links: "Links | None") -> None:
+        """Open the file and write the names of the columns."""
+        self._links = links
+        if self._path != _STDOUT:
+            _writing(self._path, self._open)
+        self._put([_COLUMNS])
+
+    def _open(self) -> None:
+        file = self._target.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+        self._file = self._closing.enter_context(file)
+
+    def write(self, rows: "Iterable[Row]") -> None:
+        """Write a line for each of *rows*."""
+        from encord_async.provision.report import row_json
+
+        shown = (row_json(row, self._links) for row in rows)
+        self._put([_cell(values[name]) for name in _COLUMNS] for values in shown)
+
+    def _put(self, lines: Iterable[Iterable[object]]) -> None:
+        _writing(self._path, lambda: csv.writer(self._file, lineterminator="\n").writerows(lines))
+
+
+def _cell(value: object) -> object:
+    text = " ".join(value) if isinstance(value, list) else value
+    return f"'{text}" if isinstance(text, str) and text.startswith(_FORMULA) else text

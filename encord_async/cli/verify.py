@@ -1,0 +1,305 @@
+"""``encord-async verify``: reads back what a manifest wants and says what differs; ``--fix`` adds what is missing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import click
+
+from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.options import Service, manifest_argument, output_options, service_options
+from encord_async.cli.output import Output, many, on_terminal
+from encord_async.errors import JournalMismatchError, UsageError
+
+if TYPE_CHECKING:
+    from encord_async.client import EncordSession
+    from encord_async.provision.ledger import Ledger
+    from encord_async.provision.manifest import Entry
+    from encord_async.provision.repair import Repaired, Repairs
+    from encord_async.provision.verify import Difference, Report, Wishes
+
+__all__ = ["verify"]
+
+_MAX_DIFFERENCES: Final = 100_000
+_SHOWN_FAILURES: Final = 10
+
+
+@click.command(short_help="Read everything back and report differences.")
+@manifest_argument
+@service_options
+@click.option("--journal", metavar="PATH", help="Where the run was written down.  [default: MANIFEST.journal]")
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
+)
+@click.option("--fix", is_flag=True, help="Add what is missing, then read back again.")
+@click.option("--prune", is_flag=True, help="With --fix: detach datasets that should not be there.")
+@click.option("--yes", is_flag=True, help="With --fix: do not ask first.")
+@output_options
+def verify(
+    *,
+    output: Output,
+    service: Service,
+    manifest: str,
+    journal: str | None,
+    concurrency: int,
+    fix: bool,
+    prune: bool,
+    yes: bool,
+) -> int:
+    """Read back what MANIFEST wants and report each difference: projects and datasets that are missing, other titles,
+    descriptions or ontologies, datasets missing from or too much in a project, missing API keys. Only reads are sent.
+
+    The journal says what each entry was made as; an entry that it does not know is reported as missing. Projects and
+    datasets that the manifest names by their hash need no journal. What a project may hold is only limited by an entry
+    for the project itself.
+
+    Who the users of a project are is not checked: this API adds users and does not list them.
+
+    --fix attaches datasets, makes API keys again that have been made once and are gone, and adds all users of the
+    manifest once more: members stay what they are, and the answer shows their roles. It detaches nothing without
+    --prune, and makes no project and no dataset: 'encord-async apply' does. On a terminal you are asked first.
+
+    \b
+    Examples:
+      encord-async verify programme.jsonl
+      encord-async verify programme.jsonl --journal run.db --json
+      encord-async verify programme.jsonl --fix --prune --yes
+
+    Exit codes: 0 no difference (with --fix: none is left), 1 there are differences, 2 a bad manifest, journal or key,
+    3 with --fix: it is in doubt whether an API key was made, 4 the service does not accept the key.
+    """
+    if (prune or yes) and not fix:
+        raise UsageError(f"{'--prune' if prune else '--yes'} is for --fix; give both, or neither")
+    source = _Source(manifest, _journal_path(output, manifest, journal))
+    sessions = service.sessions(concurrency=concurrency)
+
+    async def look() -> _Verified:
+        async with sessions() as session:
+            return await _look(session, source, fix=fix, prune=prune)
+
+    verified = anyio.run(look)
+    if fix and verified.repairs and (yes or not on_terminal() or _agreed(output, verified)):
+
+        async def mend() -> None:
+            async with sessions() as session:
+                await _mend(session, source, verified)
+
+        anyio.run(mend)
+    _print(output, verified)
+    return _exit_code(verified)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    manifest: str
+    journal: Path | None
+
+
+def _journal_path(output: Output, manifest: str, journal: str | None) -> Path | None:
+    if journal is not None:
+        return Path(journal)
+    beside = None if manifest == "-" else Path(f"{manifest}.journal")
+    if beside is not None and beside.exists():
+        return beside
+    missing = f"there is no {beside}" if beside is not None else "no --journal is given"
+    output.say(f"{missing}: what the entries were made as is not known; only what they name by its hash can be found")
+    return None
+
+
+@dataclass(slots=True)
+class _Verified:
+    """What was found, and what came of mending it."""
+
+    wishes: "Wishes"
+    report: "Report"
+    repairs: "Repairs"
+    differences: "list[Difference]" = field(default_factory=list)
+    api_keys: "list[Entry]" = field(default_factory=list)
+    repaired: "Repaired | None" = None
+    requests: int = 0
+
+
+async def _look(session: "EncordSession", source: _Source, *, fix: bool, prune: bool) -> _Verified:
+    from encord_async.provision.journal import Journal
+    from encord_async.provision.ledger import MemoryLedger
+
+    if source.journal is None:
+        return await _look_with(session, source, MemoryLedger(), fix=fix, prune=prune)
+    async with Journal(source.journal, None) as journal:
+        domain = (await journal.about())["domain"]
+        if domain != session.settings.domain:
+            raise JournalMismatchError(
+                f"{source.journal} is of {domain}, and this is {session.settings.domain}; "
+                "give --domain as it was, or another journal"
+            )
+        return await _look_with(session, source, journal, fix=fix, prune=prune)
+
+
+async def _look_with(
+    session: "EncordSession", source: _Source, ledger: "Ledger", *, fix: bool, prune: bool
+) -> _Verified:
+    from encord_async.provision.repair import Repairs
+    from encord_async.provision.verify import Report, gather
+
+    wishes = await gather(source.manifest, ledger, keep_users=fix)
+    verified = _Verified(wishes, Report(), Repairs(prune=prune))
+    await _compare(session, verified, fix=fix)
+    verified.api_keys = await verified.repairs.api_keys(ledger)
+    return verified
+
+
+async def _compare(session: "EncordSession", verified: _Verified, *, fix: bool) -> None:
+    """Compare, and leave what was found in *verified*."""
+    from encord_async.provision.verify import compare
+
+    verified.differences.clear()
+
+    def keep(difference: "Difference") -> None:
+        if len(verified.differences) < _MAX_DIFFERENCES:
+            verified.differences.append(difference)
+
+    if fix:
+        verified.report = await compare(session, verified.wishes, on_difference=keep, on_project=verified.repairs.note)
+    else:
+        verified.report = await compare(session, verified.wishes, on_difference=keep)
+    verified.differences.sort(key=lambda one: (one.place.number, one.what, one.fault, one.item))
+    verified.requests += session.statistics().requests
+
+
+async def _mend(session: "EncordSession", source: _Source, verified: _Verified) -> None:
+    """Send the repairs, and compare again."""
+    from encord_async.provision.journal import Identity, Journal
+    from encord_async.provision.repair import repair
+
+    journal = None
+    if source.journal is not None:
+        journal = Journal(source.journal, Identity(session.settings.domain, session.identity))
+    verified.repaired = await repair(session, verified.repairs, api_keys=verified.api_keys, journal=journal)
+    await _compare(session, verified, fix=False)
+
+
+def _agreed(output: Output, verified: _Verified) -> bool:
+    """Show what would be changed, and ask."""
+    for line in _repair_lines(verified.repairs.counts()):
+        output.say(line)
+    return click.confirm("Go on?", err=True)
+
+
+def _repair_lines(counts: Mapping[str, int]) -> list[str]:
+    words = {
+        "attach": ("dataset to attach", "datasets to attach"),
+        "detach": ("dataset to detach", "datasets to detach"),
+        "users": ("user to add, if no member yet", "users to add, if no members yet"),
+        "api_keys": ("API key to make, which cannot be undone", "API keys to make, which cannot be undone"),
+    }
+    return [many(number, *words[name]) for name, number in counts.items() if number]
+
+
+def _exit_code(verified: _Verified) -> ExitCode:
+    from encord_async.provision.outcome import Status
+
+    codes = {ExitCode.FAILED if verified.report.differences else ExitCode.DONE}
+    if verified.repaired is not None:
+        codes |= {ExitCode.FAILED for _ in verified.repaired.unsatisfied}
+        if verified.repaired.counts[Status.IN_DOUBT]:
+            codes.add(ExitCode.IN_DOUBT)
+    return max(codes)
+
+
+def _print(output: Output, verified: _Verified) -> None:
+    if output.json:
+        output.result(_json(verified))
+        return
+    rows = [(str(one.place), _WORDS[one.fault], _NOUNS[one.what], _described(one)) for one in verified.differences]
+    if rows:
+        output.table(rows, head=["entry", "", "what", ""])
+        output.line()
+    if verified.report.differences > len(rows):
+        output.line(f"... and {verified.report.differences - len(rows):,} more\n")
+    if verified.repaired is not None:
+        _print_repaired(output, verified.repairs.counts(), verified.repaired)
+    report = verified.report
+    read = (
+        f"{many(report.projects, 'project', 'projects')} and {many(report.datasets, 'dataset', 'datasets')} read back"
+    )
+    left = " left" if verified.repaired is not None else ""
+    failed = len(verified.repaired.unsatisfied) if verified.repaired is not None else 0
+    more = f", and {many(failed, 'repair', 'repairs')} that did not come about" if failed else ""
+    output.line(f"{read}: {many(report.differences, 'difference', 'differences')}{left}{more}.", bold=True)
+    note = _users_note(verified)
+    if note:
+        output.line(note)
+
+
+def _print_repaired(output: Output, counts: Mapping[str, int], repaired: "Repaired") -> None:
+    for line in _repair_lines(counts):
+        output.line(f"sent: {line}")
+    for outcome in repaired.unsatisfied[:_SHOWN_FAILURES]:
+        why = f": {redacted(str(outcome.error))}" if outcome.error is not None else ""
+        output.line(f"not put right: {outcome.kind} of {outcome.hash}: {outcome.status.replace('_', ' ')}{why}")
+        for kept in outcome.role_kept[:_SHOWN_FAILURES]:
+            output.line(f"    {kept.email} is {kept.held}, and {kept.wanted} is wanted")
+    if len(repaired.unsatisfied) > _SHOWN_FAILURES:
+        output.line(f"... and {len(repaired.unsatisfied) - _SHOWN_FAILURES:,} more; --json lists them")
+    output.line()
+
+
+def _users_note(verified: _Verified) -> str:
+    """What is to be said of the users."""
+    number = verified.wishes.user_wishes
+    if not number or verified.report.users_checked:
+        return ""
+    wished = many(number, "user of a project was", "users of projects were")
+    if verified.repaired is not None and verified.repairs.counts()["users"]:
+        but = ", but for those told above" if verified.repaired.unsatisfied else ""
+        return (
+            f"{wished} added or confirmed by --fix{but}; who else is a member cannot be seen: this API lists no users."
+        )
+    return f"{wished} not checked: this API adds users to a project and does not list them."
+
+
+def _json(verified: _Verified) -> dict[str, object]:
+    report = verified.report
+    shown: dict[str, object] = {
+        "entries": verified.wishes.entries,
+        "projects": report.projects,
+        "datasets": report.datasets,
+        "differences": [difference.as_json() for difference in verified.differences],
+        "counts": report.as_json(),
+        "difference_count": report.differences,
+        "users": {
+            "wished": verified.wishes.user_wishes,
+            "checked": report.users_checked,
+            "note": _users_note(verified),
+        },
+        "requests": verified.requests,
+    }
+    if verified.repaired is not None:
+        failed = [outcome.as_json() for outcome in verified.repaired.unsatisfied]
+        shown["fixed"] = {**verified.repairs.counts(), "failed": failed}
+    return shown
+
+
+_WORDS: Final = {"missing": "missing", "extra": "too much", "different": "different", "unreadable": "unreadable"}
+_NOUNS: Final = {
+    "project": "project",
+    "dataset": "dataset",
+    "title": "title",
+    "description": "description",
+    "ontology": "ontology",
+    "attachment": "dataset of the project",
+    "api_key": "API key",
+    "user": "user",
+    "role": "role",
+}
+
+
+def _described(difference: "Difference") -> str:
+    text = difference.item + (f" ({difference.hash})" if difference.hash else "")
+    if difference.wanted is not None:
+        text += f": wanted {difference.wanted!r}"
+    if difference.found is not None:
+        text += f", found {difference.found!r}"
+    return text + (f": {redacted(difference.reason)}" if difference.reason else "")

@@ -1,0 +1,109 @@
+"""Writing an account down on the command line, and making another of it."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import EXAMPLE, Api, Here, Json, process
+
+EMPTY_SEED = "users: [{email: me@example.com, public_key: '%s'}]\n"
+
+
+@pytest.fixture(scope="module")
+def other(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """Another account, which holds nothing, of the same user."""
+    folder = tmp_path_factory.mktemp("other")
+    public_key = _public_key(api.key_file)
+    seed = folder / "seed.yaml"
+    seed.write_text(EMPTY_SEED % public_key)
+    command = [sys.executable, "-m", "encord_async.emulator", "--port", "0", "--seed", str(seed)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as emulator:
+        try:
+            assert emulator.stdout is not None
+            yield Api(json.loads(emulator.stdout.readline())["url"], api.key_file)
+        finally:
+            emulator.terminate()
+            emulator.wait(10)
+
+
+def _public_key(key_file: Path) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
+
+    private = load_ssh_private_key(key_file.read_bytes(), password=None)
+    return private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+def contents(api: Api) -> Counter[str]:
+    """What an account holds, hashes, users and ontologies aside."""
+    state = api.control("GET", "state")
+    titles = {one["dataset_hash"]: one["title"] for one in state["datasets"]}
+    shown = [f"dataset {one['title']} {one.get('description')}" for one in state["datasets"]]
+    for one in state["projects"]:
+        datasets = sorted(titles[hash_] for hash_ in one["datasets"])
+        keys = sorted((key["title"], sorted(key["scopes"])) for key in one["api_keys"])
+        shown.append(f"project {one['title']} {one['description']} {datasets} {keys}")
+    return Counter(shown)
+
+
+def lines(text: str) -> list[Json]:
+    """The entries of a manifest."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_export_and_apply_make_the_same_account(here: Here, api: Api, other: Api) -> None:
+    """`export | apply -` on another account gives the same datasets, projects and API keys."""
+    assert here("apply", EXAMPLE, "--journal", f"{api.key_file}.journal", "--no-progress", env=api.env).code == 0
+    exported = here("export", "--without-ontologies", env=api.env)
+    assert exported.code == 0, exported.err
+    assert "44 projects" in exported.err
+    assert "this API does not list them" in exported.err
+    done = process("apply", "-", "--json", env=other.env, stdin=exported.out)
+    assert done.code == 0, done.err
+    assert done.json["created"] == len(lines(exported.out))
+    assert contents(other) == contents(api)
+    again = process("export", "--without-ontologies", env=other.env)
+    assert len(lines(again.out)) == len(lines(exported.out))
+
+
+def test_to_a_file(here: Here, api: Api, tmp_path: Path) -> None:
+    """With -o the manifest is in the file, whole or not at all, and nothing is on standard output."""
+    target = tmp_path / "account.jsonl"
+    done = here("export", "-o", target, env=api.env)
+    assert (done.code, done.out) == (0, "")
+    assert here("validate", target).code == 0
+    assert lines(here("export", env=api.env).out) == lines(target.read_text())
+    assert [path.name for path in tmp_path.iterdir()] == ["account.jsonl"]
+
+
+def test_as_json(here: Here, api: Api, tmp_path: Path) -> None:
+    """--json gives the sums, and needs -o, because there is one standard output."""
+    done = here("export", "--json", "-o", tmp_path / "m.jsonl", env=api.env)
+    assert done.json["datasets"] >= 100
+    assert done.json["left_out"] == 0
+    assert done.json["users_read"] is False
+    refused = here("export", "--json", env=api.env)
+    assert refused.code == 2
+    assert refused.json["error"]["type"] == "UsageError"
+
+
+def test_a_failed_export_leaves_the_old_file(here: Here, api: Api, tmp_path: Path) -> None:
+    """What cannot be read replaces nothing, and a folder that is not there is told."""
+    target = tmp_path / "account.jsonl"
+    target.write_text("old\n")
+    api.control(
+        "PUT", "faults", [{"query": "projectwithuserrole.GET", "fault": "error", "code": "AUTHENTICATION_ERROR"}]
+    )
+    try:
+        assert here("export", "-o", target, env=api.env).code == 4
+    finally:
+        api.control("DELETE", "faults")
+    assert target.read_text() == "old\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["account.jsonl"]
+    done = here("export", "-o", tmp_path / "no" / "m.jsonl", env=api.env)
+    assert done.code == 2
+    assert "cannot be written" in done.err

@@ -1,0 +1,143 @@
+"""Reading back on the command line, and putting right."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import DATASETS, Api, Here, Json, Terminal, write_manifest
+
+KEY = {"title": "ci", "scopes": ["label.read"]}
+
+
+def programme(title: str) -> list[Json]:
+    """A project with a dataset of its own, one that is there, a user and an API key."""
+    return [
+        {"kind": "dataset", "key": "raw", "title": f"{title} raw"},
+        {
+            "kind": "project",
+            "key": "p",
+            "title": title,
+            "datasets": ["@raw", DATASETS[0]],
+            "users": [{"email": "ann@example.com", "role": "annotator"}],
+            "api_keys": [KEY],
+        },
+    ]
+
+
+@pytest.fixture
+def applied(here: Here, api: Api, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A manifest that has been provisioned; its project has the name of the test."""
+    manifest = write_manifest(tmp_path / "m.jsonl", *programme(request.node.name))
+    done = here("apply", manifest, "--no-progress", env=api.env)
+    assert done.code == 0, done.err
+    return manifest
+
+
+def spoil(here: Here, api: Api, title: str) -> str:
+    """Let the project lose a dataset and gain another; its hash."""
+    (project,) = api.projects(title)
+    found: str = project["project_hash"]
+    assert here("project", "remove-datasets", found, DATASETS[0], env=api.env).code == 0
+    assert here("project", "add-datasets", found, DATASETS[7], env=api.env).code == 0
+    return found
+
+
+def test_nothing_differs(here: Here, api: Api, applied: Path) -> None:
+    """Right after apply verify ends in 0, and says that users were not checked."""
+    before = api.control("GET", "state")
+    done = here("verify", applied, env=api.env)
+    assert done.code == 0
+    assert "1 project and 1 dataset read back: 0 differences." in done.out
+    assert "1 user of a project was not checked" in done.out
+    assert api.control("GET", "state") == before
+
+
+def test_differences_as_table_and_json(here: Here, api: Api, applied: Path) -> None:
+    """Each difference is a line, or an object with --json, and the exit code is 1."""
+    found = spoil(here, api, "test_differences_as_table_and_json")
+    done = here("verify", applied, env=api.env)
+    assert done.code == 1
+    lines = [line.split() for line in done.out.splitlines()]
+    assert [f"{applied}:2", "missing", "dataset", "of", "the", "project", DATASETS[0], f"({found})"] in lines
+    assert [f"{applied}:2", "too", "much", "dataset", "of", "the", "project", DATASETS[7], f"({found})"] in lines
+    told = here("verify", applied, "--json", env=api.env)
+    assert told.code == 1
+    assert told.json["differences"] == [
+        {"place": f"{applied}:2", "difference": fault, "what": "attachment", "item": item, "hash": found}
+        for fault, item in (("extra", DATASETS[7]), ("missing", DATASETS[0]))
+    ]
+    assert told.json["counts"] == {"missing": {"attachment": 1}, "extra": {"attachment": 1}}
+    assert told.json["users"]["checked"] is False
+    assert "fixed" not in told.json
+
+
+def test_fix_adds_and_prune_detaches(here: Here, api: Api, applied: Path) -> None:
+    """--fix adds what is missing and leaves what is too much; with --prune that goes too."""
+    title = "test_fix_adds_and_prune_detaches"
+    spoil(here, api, title)
+    done = here("verify", applied, "--fix", env=api.env)
+    assert done.code == 1
+    assert "sent: 1 dataset to attach" in done.out
+    assert "1 difference left." in done.out
+    assert {*DATASETS[:1], DATASETS[7]} < set(api.projects(title)[0]["datasets"])
+    done = here("verify", applied, "--fix", "--prune", "--yes", "--json", env=api.env)
+    assert done.code == 0
+    assert done.json["differences"] == []
+    assert done.json["fixed"] == {"attach": 0, "detach": 1, "users": 1, "api_keys": 0, "failed": []}
+    assert DATASETS[7] not in api.projects(title)[0]["datasets"]
+    assert here("verify", applied, env=api.env).code == 0
+
+
+def test_a_role_that_stays(here: Here, api: Api, applied: Path) -> None:
+    """A member who holds another role than wanted is found out by --fix, which cannot change it."""
+    entries = programme("test_a_role_that_stays")
+    entries[1]["users"][0]["role"] = "reviewer"
+    write_manifest(applied, *entries)
+    assert here("verify", applied, env=api.env).code == 0
+    done = here("verify", applied, "--fix", env=api.env)
+    assert done.code == 1
+    assert "ann@example.com is annotator, and reviewer is wanted" in done.out
+    assert "0 differences left, and 1 repair that did not come about." in done.out
+
+
+def test_fix_asks_on_a_terminal(here: Here, api: Api, applied: Path) -> None:
+    """On a terminal --fix shows what it would send; without a yes nothing is sent, and the differences are told."""
+    title = "test_fix_asks_on_a_terminal"
+    spoil(here, api, title)
+    before = api.control("GET", "state")
+    with Terminal("verify", applied, "--fix", env=api.env) as terminal:
+        assert "1 dataset to attach" in terminal.read_until("Go on?")
+        terminal.type("n\n")
+        done = terminal.end()
+    assert done.code == 1
+    assert "2 differences" in done.out
+    assert api.control("GET", "state") == before
+
+
+def test_without_a_journal(here: Here, api: Api, tmp_path: Path) -> None:
+    """Where no journal lies beside the manifest, that is said, and what would stand in it is missing."""
+    manifest = write_manifest(tmp_path / "m.jsonl", *programme("Never applied"))
+    done = here("verify", manifest, env=api.env)
+    assert done.code == 1
+    assert f"there is no {manifest}.journal" in done.err
+    assert "0 projects and 0 datasets read back: 2 differences." in done.out
+    assert here("verify", manifest, "--fix", "--yes", env=api.env).code == 1
+    assert api.projects("Never applied") == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--prune"], ["--yes"], ["--journal", "nowhere.db"], ["--domain", "http://127.0.0.1:9"]]
+)
+def test_what_cannot_be_meant(here: Here, api: Api, applied: Path, arguments: list[str]) -> None:
+    """Options that make no sense alone, a journal that is not there, and another region's journal are refused."""
+    done = here("verify", applied, *arguments, env=api.env)
+    assert done.code == 2
+    assert done.out == ""
+
+
+def test_a_bad_manifest(here: Here, api: Api, tmp_path: Path) -> None:
+    """A bad manifest is told as everywhere."""
+    manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "project"})
+    done = here("verify", manifest, env=api.env)
+    assert done.code == 2
+    assert "title" in done.err
