@@ -1,8 +1,8 @@
 """One call of REST v2 as what goes onto the wire: method, path with query, body.
 
-`rest_request` is for calls that have an operation class and for those that have none. Equal calls give equal bytes;
-what changes from attempt to attempt is only the signature, which holds the time. Nothing here signs, sends, waits or
-reads a clock.
+`seal_rest` is for operations, `rest_request` for calls that have no operation class. Equal calls give equal bytes; what
+changes from attempt to attempt is only the signature, which holds the time. Nothing here signs, sends, waits or reads a
+clock.
 
 Source: SDK 0.1.211 ``http/v2/api_client.py``, ``orm/base_dto``: names in camelCase, members that are null left out,
 ``json.dumps`` with its default separators; queries as ``urllib.parse.urlencode`` writes them, booleans as ``True`` and
@@ -22,7 +22,7 @@ from encord_async.errors import UnencodableError, UsageError
 from encord_async.protocol.catalogue import REST_CALLS, REST_ROOT, Effect, RestCall, RestMethod
 from encord_async.protocol.envelope import JSON, json_bytes
 
-__all__ = ["QueryValue", "RestRequest", "members", "rest_request", "untyped_rest_request"]
+__all__ = ["QueryValue", "RestRequest", "camel", "members", "rest_request", "seal_rest"]
 
 QueryValue: TypeAlias = "str | bool | int | datetime | Sequence[str] | None"
 """What a query can hold; None leaves the name out."""
@@ -49,7 +49,7 @@ class RestRequest:
         return hashlib.sha256(head + self.body).hexdigest()
 
 
-def rest_request(
+def seal_rest(
     call: RestCall,
     *,
     path: Mapping[str, str] | None = None,
@@ -71,7 +71,7 @@ def rest_request(
     return RestRequest(call=call, target=_target(call, path or {}, query or {}), body=_body(call, body))
 
 
-def untyped_rest_request(
+def rest_request(
     method: RestMethod,
     path: str,
     *,

@@ -29,7 +29,7 @@ from encord_async.protocol.catalogue import (
 from encord_async.protocol.checks import Adapter, assign, one_of, some, text, texts
 from encord_async.protocol.envelope import JSON
 from encord_async.protocol.operations import ListingFilter
-from encord_async.protocol.rest import QueryValue, RestRequest, camel, members, rest_request
+from encord_async.protocol.rest import QueryValue, RestRequest, camel, members, seal_rest
 from encord_async.protocol.rest_models import Page
 
 __all__ = [
@@ -103,7 +103,7 @@ class RestOperation(ABC, Generic[T_co]):
         Raises:
             UnencodableError: A value cannot be written as UTF-8 or JSON.
         """
-        return rest_request(self.call, path=self.path(), query=self.query(), body=self.body())
+        return seal_rest(self.call, path=self.path(), query=self.query(), body=self.body())
 
     @abstractmethod
     def parse(self, content: object) -> T_co:
