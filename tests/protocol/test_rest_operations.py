@@ -250,8 +250,6 @@ CASES = (
     Case(
         rest.GetOntologyV2(ontology_hash="o"), "GET /ontologies/o", None, ONTOLOGY_REPLY, lambda got: got.title == "t"
     ),
-        rest.GetOntologyV2(ontology_hash="o"), "GET /ontologies/o", None, ONTOLOGY_REPLY, lambda got: got.title == "t"
-    ),
     Case(
         rest.UpdateOntology(ontology_hash="o", title="t", description="", editor={}),
         "PUT /ontologies/o",
