@@ -83,7 +83,8 @@ def rest_request(
 
     Args:
         method: The HTTP method.
-        path: What follows ``/v2/public``, percent-encoded, for example ``/projects/HASH/branches``.
+        path: What follows ``/v2/public``, percent-encoded, for example ``/projects/HASH/branches``. Errors and logs
+            name the call by it.
         query: Names in camelCase and values.
         body: The JSON object to send.
         effect: What repeating the call does. Without it a GET counts as a read, and everything else as a create:

@@ -715,7 +715,8 @@ class ListOrganisationUsers(PageOperation[models.OrganisationUser]):
 class AddOrganisationUser(RestOperation[bool]):
     """Make somebody a member of the organisation; the result says whether that is new. Source: SDK 0.1.211.
 
-    Somebody without an account gets one, and a mail. The role of somebody who is a member already stays as it is.
+    Somebody without an account gets one, and a mail. The role of somebody who is a member already stays as it is. After
+    a lost answer and another try the result is false for somebody whom the first try had added.
     """
 
     call: ClassVar[RestCall] = rest_call("POST", "/organisation/users")
