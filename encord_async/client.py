@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from pydantic import SecretStr
 
 from encord_async.errors import KeyFormatError, UsageError
-from encord_async.protocol import models
+from encord_async.protocol import models, rest_models
 from encord_async.protocol import operations as ops
+from encord_async.protocol import rest_operations as rest
 from encord_async.protocol.catalogue import (
     APIKeyScope,
     CopyOption,
     DatasetUserRole,
+    MemberType,
+    OrganisationRole,
+    ProjectStatus,
     ProjectUserRole,
     StorageLocation,
 )
@@ -280,6 +284,146 @@ class EncordSession(Session):
         """The caller's datasets. Raises as `execute`."""
         return await self.execute(ops.ListDatasets(filter=filter or ops.ListingFilter()))
 
+    async def get_dataset(self, dataset_hash: str) -> models.DatasetDetails:
+        """Read a dataset, without its data rows. Raises as `execute`."""
+        return await self.execute(ops.GetDataset(dataset_hash=dataset_hash))
+
+    async def create_dataset_v2(
+        self, title: str, *, description: str = "", create_backing_folder: bool = True
+    ) -> rest_models.CreatedDataset:
+        """Create a dataset over REST v2, which does not ask where its data lie. Raises as `execute`."""
+        operation = rest.CreateDatasetV2(
+            title=title, description=description, create_backing_folder=create_backing_folder
+        )
+        return await self.execute(operation)
+
+    async def list_datasets_v2(
+        self,
+        filter: ops.ListingFilter | None = None,  # noqa: A002 - the API's own word
+        *,
+        include_org_access: bool = False,
+    ) -> tuple[rest_models.ListedDataset, ...]:
+        """The caller's datasets; for an Admin of the organisation all of them, if asked. Raises as `execute`."""
+        listing = rest.ListDatasetsV2(filter=filter or ops.ListingFilter(), include_org_access=include_org_access)
+        return await self.collect(listing)
+
+    async def list_projects_v2(
+        self,
+        filter: ops.ListingFilter | None = None,  # noqa: A002 - the API's own word
+        *,
+        include_org_access: bool = False,
+        tags_anyof: Iterable[str] = (),
+    ) -> tuple[rest_models.ProjectDetails, ...]:
+        """The caller's projects with their ontologies, page after page; see `pages` for few at a time.
+
+        Args:
+            filter: What the projects are to look like.
+            include_org_access: For an Admin of the organisation: all of its projects.
+            tags_anyof: Names of tags, of which a project has at least one.
+
+        Raises as `execute`.
+        """
+        listing = rest.ListProjectsV2(
+            filter=filter or ops.ListingFilter(),
+            include_org_access=include_org_access,
+            tags_anyof=_all_of(tags_anyof, "tags_anyof"),
+        )
+        return await self.collect(listing)
+
+    async def list_dataset_users(self, dataset_hash: str) -> tuple[rest_models.DatasetMember, ...]:
+        """Who has access to a dataset, and in which role. Raises as `execute`."""
+        return await self.collect(rest.ListDatasetUsers(dataset_hash=dataset_hash))
+
+    async def remove_dataset_users(self, dataset_hash: str, emails: Iterable[str]) -> None:
+        """Take the access to a dataset from users; those who have none are ignored. Raises as `execute`."""
+        await self.execute(rest.RemoveDatasetUsers(dataset_hash=dataset_hash, emails=_all_of(emails, "emails")))
+
+    async def create_ontology(
+        self, title: str, *, description: str = "", editor: Mapping[str, Any] | None = None
+    ) -> rest_models.Ontology:
+        """Create an ontology with the structure *editor*, or an empty one. Raises as `execute`."""
+        return await self.execute(rest.CreateOntology(title=title, description=description, editor=editor))
+
+    async def get_ontology(self, ontology_hash: str) -> rest_models.Ontology:
+        """Read an ontology by its own hash. Raises as `execute`."""
+        return await self.execute(rest.GetOntologyV2(ontology_hash=ontology_hash))
+
+    async def update_ontology(
+        self, ontology_hash: str, *, title: str, description: str, editor: Mapping[str, Any]
+    ) -> None:
+        """Replace title, description and structure of an ontology. Raises as `execute`."""
+        operation = rest.UpdateOntology(
+            ontology_hash=ontology_hash, title=title, description=description, editor=editor
+        )
+        await self.execute(operation)
+
+    async def list_ontologies(
+        self,
+        filter: ops.ListingFilter | None = None,  # noqa: A002 - the API's own word
+        *,
+        include_org_access: bool = False,
+    ) -> tuple[rest_models.Ontology, ...]:
+        """The caller's ontologies with their structures. Raises as `execute`."""
+        listing = rest.ListOntologies(filter=filter or ops.ListingFilter(), include_org_access=include_org_access)
+        return await self.collect(listing)
+
+    async def create_group(self, name: str, *, description: str = "") -> rest_models.Group:
+        """Create a group of users; the caller manages it. Raises as `execute`."""
+        return await self.execute(rest.CreateGroup(name=name, description=description))
+
+    async def get_group(self, group_hash: str) -> rest_models.Group:
+        """Read a group. Raises as `execute`."""
+        return await self.execute(rest.GetGroup(group_hash=group_hash))
+
+    async def list_groups(self) -> tuple[rest_models.Group, ...]:
+        """The groups of the caller's organisation. Raises as `execute`."""
+        return await self.collect(rest.ListGroups())
+
+    async def list_group_members(self, group_hash: str) -> tuple[rest_models.GroupMember, ...]:
+        """Who is in a group. Raises as `execute`."""
+        return await self.collect(rest.ListGroupMembers(group_hash=group_hash))
+
+    async def add_group_members(self, group_hash: str, emails: Iterable[str]) -> tuple[rest_models.GroupMember, ...]:
+        """Put members of the organisation into a group; the result is everybody in it. Raises as `execute`."""
+        return await self.execute(rest.AddGroupMembers(group_hash=group_hash, emails=_all_of(emails, "emails")))
+
+    async def remove_group_members(self, group_hash: str, emails: Iterable[str]) -> None:
+        """Take users out of a group; those who are not in it are ignored. Raises as `execute`."""
+        await self.execute(rest.RemoveGroupMembers(group_hash=group_hash, emails=_all_of(emails, "emails")))
+
+    async def list_organisation_users(self) -> tuple[rest_models.OrganisationUser, ...]:
+        """The members of the organisation, as far as the caller may see them. Raises as `execute`."""
+        return await self.collect(rest.ListOrganisationUsers())
+
+    async def add_organisation_user(
+        self,
+        email: str,
+        role: OrganisationRole = OrganisationRole.MEMBER,
+        *,
+        member_type: MemberType = MemberType.INTERNAL,
+    ) -> bool:
+        """Make somebody a member of the organisation; false if they are one already, in whatever role.
+
+        Somebody without an account gets one, and a mail. Raises as `execute`.
+        """
+        return await self.execute(rest.AddOrganisationUser(email=email, role=role, member_type=member_type))
+
+    async def remove_organisation_user(self, email: str) -> None:
+        """End somebody's membership of the organisation. Raises as `execute`."""
+        await self.execute(rest.RemoveOrganisationUser(email=email))
+
+    async def create_tag(self, name: str, *, description: str | None = None) -> rest_models.Tag:
+        """Create a tag of the organisation; `ExistsError` if the name is taken. Raises as `execute`."""
+        return await self.execute(rest.CreateTag(name=name, description=description))
+
+    async def list_tags(self) -> tuple[rest_models.Tag, ...]:
+        """The tags of the organisation. Raises as `execute`."""
+        return await self.collect(rest.ListTags())
+
+    async def get_bearer_token(self) -> SecretStr:
+        """A bearer token of the caller, for `from_bearer_token`. How long it lasts is unknown. Raises as `execute`."""
+        return await self.execute(rest.GetBearerToken())
+
 
 class ProjectHandle:
     """One project of a session; made by `EncordSession.project`."""
@@ -324,6 +468,58 @@ class ProjectHandle:
     async def get_ontology(self) -> Mapping[str, Any]:
         """Read the ontology of the project's editor. Raises as `Session.execute`."""
         return await self._session.execute(ops.GetOntology(project_hash=self.project_hash), api_key=self._api_key)
+
+    async def details(self) -> rest_models.ProjectDetails:
+        """Read the project over REST v2: its status and the caller's role, no datasets. Raises as `Session.execute`."""
+        return await self._rest(rest.GetProjectV2(project_hash=self.project_hash))
+
+    async def set_status(self, status: ProjectStatus) -> None:
+        """Say where the project stands. Raises as `Session.execute`."""
+        await self._rest(rest.SetProjectStatus(project_hash=self.project_hash, status=status))
+
+    async def list_datasets(self) -> tuple[rest_models.ProjectPart, ...]:
+        """The datasets of the project. Raises as `Session.execute`."""
+        return await self._collect(rest.ListProjectDatasets(project_hash=self.project_hash))
+
+    async def list_users(self) -> tuple[rest_models.ProjectMember, ...]:
+        """The users of the project with the roles they hold. Raises as `Session.execute`."""
+        return await self._collect(rest.ListProjectUsers(project_hash=self.project_hash))
+
+    async def remove_users(self, emails: Iterable[str]) -> None:
+        """Remove users; those who are not in the project are ignored. Raises as `Session.execute`."""
+        await self._rest(rest.RemoveProjectUsers(project_hash=self.project_hash, emails=_all_of(emails, "emails")))
+
+    async def list_groups(self) -> tuple[rest_models.ProjectGroup, ...]:
+        """The groups that have access to the project. Raises as `Session.execute`."""
+        return await self._collect(rest.ListProjectGroups(project_hash=self.project_hash))
+
+    async def add_groups(self, group_hashes: Iterable[str], role: ProjectUserRole) -> None:
+        """Give groups access in one role. Raises as `Session.execute`."""
+        hashes = _all_of(group_hashes, "group_hashes")
+        await self._rest(rest.AddProjectGroups(project_hash=self.project_hash, group_hashes=hashes, role=role))
+
+    async def remove_groups(self, group_hashes: Iterable[str]) -> None:
+        """Take the access from groups. Raises as `Session.execute`."""
+        hashes = _all_of(group_hashes, "group_hashes")
+        await self._rest(rest.RemoveProjectGroups(project_hash=self.project_hash, group_hashes=hashes))
+
+    async def list_tags(self) -> tuple[rest_models.Tag, ...]:
+        """The tags of the project. Raises as `Session.execute`."""
+        return await self._collect(rest.ListProjectTags(project_hash=self.project_hash))
+
+    async def add_tag(self, tag_uuid: str) -> None:
+        """Put a tag of the organisation on the project. Raises as `Session.execute`."""
+        await self._rest(rest.AddProjectTag(project_hash=self.project_hash, tag_uuid=tag_uuid))
+
+    async def remove_tag(self, tag_uuid: str) -> None:
+        """Take a tag off the project. Raises as `Session.execute`."""
+        await self._rest(rest.RemoveProjectTag(project_hash=self.project_hash, tag_uuid=tag_uuid))
+
+    async def _rest(self, operation: rest.RestOperation[T]) -> T:
+        return await self._session.execute(operation, api_key=self._api_key)
+
+    async def _collect(self, listing: rest.PageOperation[T]) -> tuple[T, ...]:
+        return await self._session.collect(listing, api_key=self._api_key)
 
 
 def key_from_env(env: Mapping[str, str]) -> SSHKey:

@@ -256,6 +256,12 @@ class Wire:
         self.endpoint, self.headers, self.document = endpoint, headers, json.loads(body)
         return RawReply(200, {}, json.dumps({"status": 200, "response": self.response}).encode())
 
+    async def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+    ) -> RawReply:
+        """Not used here."""
+        raise NotImplementedError
+
     async def aclose(self) -> None:
         """There is nothing to close."""
 

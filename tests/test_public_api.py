@@ -5,6 +5,7 @@ import types
 
 import encord_async
 from encord_async import errors
+from encord_async.protocol import rest_operations
 
 
 def test_all_is_sorted_and_without_doubles() -> None:
@@ -38,6 +39,17 @@ def test_every_operation_is_public() -> None:
         for kind in encord_async.Operation.__subclasses__()
         if kind.__module__ == "encord_async.protocol.operations"
     )
+
+
+def test_every_rest_operation_is_public() -> None:
+    """The same of REST v2; and no name stands for an operation of both APIs."""
+    ours = [
+        kind
+        for name, kind in inspect.getmembers(rest_operations, inspect.isclass)
+        if issubclass(kind, encord_async.RestOperation) and kind.__module__ == rest_operations.__name__
+    ]
+    assert ours
+    assert [kind.__name__ for kind in ours if getattr(encord_async, kind.__name__, None) is not kind] == []
 
 
 def test_public_things_are_documented() -> None:

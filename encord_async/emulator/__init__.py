@@ -1,4 +1,4 @@
-"""A local Encord: the envelope API over HTTP, as strict as what is known of the real one, with faults on demand.
+"""A local Encord: the envelope API and REST v2, as strict as what is known of the real one, with faults on demand.
 
 It is built from the facts in :mod:`encord_async.protocol.catalogue` and from nothing else of this package, so it never
 forgives the client its own mistakes. It never listens anywhere but on this machine.
@@ -31,9 +31,22 @@ order of listings             by creation
 team managers                 read the project; only Admins change it
 copy of a project             datasets and collaborators; labels and models are accepted and passed over
 label rows, data rows         always empty
-bearer tokens                 only those of a seed (``bearer_token``); they do not expire
-``/v2/public``                not there
+bearer tokens                 those of a seed (``bearer_token``) and those asked for over REST; they do not expire
 connections                   kept open for 75 s; HTTP/1.1 only
+REST: which calls             those in ``REST_CALLS`` of the catalogue; another path is HTTP 404, another method 405
+REST: age of a signature      300 s before or after now (``signature_window_s``)
+REST: form of a signature     only the one that the official SDK writes, member by member
+REST: success without result  HTTP 204
+REST: malformed values        HTTP 422; 400 for a foreign page token and for what contradicts itself
+REST: unknown members         passed over
+REST: pages                   every listing with ``results``, 100 at once (``page_size``); a token counts entries
+REST: the organisation        one for everybody; the first user with a key is its Admin, the others are Members
+REST: Admin of organisation   sees all with ``includeOrgAccess``, removes Admins of projects, keeps users and tags
+REST: groups                  give nobody access by themselves; who made one manages it, and so do Admins
+REST: a group once more       takes the new role in the project
+REST: ontology of a project   readable to every member of the project, too
+REST: creator of a project    who has been a member of it longest
+REST: removed members         keep their projects and datasets
 ============================  ============================================================================
 """
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from ipaddress import ip_address
 from random import Random
-from typing import Final, Literal, TypedDict
+from typing import Final, Literal, TypeAlias, TypedDict
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -29,8 +29,10 @@ from encord_async.emulator import envelope
 from encord_async.emulator.bucket import TokenBucket
 from encord_async.emulator.envelope import Refused
 from encord_async.emulator.faults import Fault, FaultPlan, FaultRule, FaultRuleError, read_fault_rules
+from encord_async.emulator.rest import RestMessage, RestService, refusal
 from encord_async.emulator.service import Envelope, Service
-from encord_async.protocol.catalogue import Endpoint, Header
+from encord_async.emulator.verify import RestHeaders
+from encord_async.protocol.catalogue import REST_ROOT, Endpoint, Header
 
 __all__ = ["MAX_BODY_BYTES", "Edge", "Stats"]
 
@@ -73,6 +75,26 @@ class _Counts:
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
 
+Answer: TypeAlias = tuple[int, bytes]
+"""HTTP status and body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Incoming:
+    """A request of either API, as far as chance, faults and waiting are concerned."""
+
+    name: str
+    answer: Callable[[int, str | None], Answer]
+    """Does the work; takes by how many microseconds a listing lags, and the fault to note."""
+    refuse: Callable[[str, str], Answer]
+    """The answer that an error code and a text make."""
+    rate_limited: Answer
+    """What being limited looks like in the API's own words."""
+
+
+_Reader: TypeAlias = Callable[[web.BaseRequest, bytes], _Incoming]
+
+
 class _Cut(Exception):
     """Nothing more is said on this connection."""
 
@@ -83,14 +105,16 @@ class Edge:
     def __init__(
         self,
         service: Service,
+        rest: RestService,
         *,
         latency_s: tuple[float, float],
         bucket: TokenBucket | None,
         rules: tuple[FaultRule, ...],
         failure_http_status: Literal[200, 400],
     ) -> None:
-        """Put HTTP in front of *service*; nothing listens yet."""
+        """Put HTTP in front of *service* and *rest*; nothing listens yet."""
         self._service = service
+        self._rest_service = rest
         self._latency_s = latency_s
         self._bucket = bucket
         self._plan = FaultPlan(rules)
@@ -159,15 +183,25 @@ class Edge:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.path
         if path in (Endpoint.USER, Endpoint.RESOURCE):
-            return await self._counted(request, Endpoint(path))
+            if request.method != "POST":
+                return await self._counted(request, None)
+            return await self._counted(request, self._envelope)
+        if path.startswith(f"{REST_ROOT}/"):
+            return await self._counted(request, self._rest)
         if path.startswith(_CONTROL):
             return await self._control(request, path.removeprefix(_CONTROL))
         return _json_response({"detail": "Not Found"}, status=404)
 
-    async def _counted(self, request: web.BaseRequest, endpoint: Endpoint) -> web.StreamResponse:
+    async def _counted(self, request: web.BaseRequest, read: _Reader | None) -> web.StreamResponse:
+        """Answer by way of *read*; without one, the method is not offered."""
         self._counts.begin()
         try:
-            response = await self._envelope(request, endpoint)
+            if read is None:
+                response: web.StreamResponse = _json_response(
+                    {"detail": "Method Not Allowed"}, status=405, headers={"Allow": "POST"}
+                )
+            else:
+                response = await self._respond(request, read)
         except _Cut:
             self._counts.cut += 1
             if request.transport is not None and not request.transport.is_closing():
@@ -178,27 +212,16 @@ class Edge:
         self._counts.by_status[response.status] += 1
         return response
 
-    async def _envelope(self, request: web.BaseRequest, endpoint: Endpoint) -> web.StreamResponse:
-        if request.method != "POST":
-            return _json_response({"detail": "Method Not Allowed"}, status=405, headers={"Allow": "POST"})
+    async def _respond(self, request: web.BaseRequest, read: _Reader) -> web.StreamResponse:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return _too_large()
-        document = envelope.load(body)
-        name = envelope.name_of(endpoint, document)
-        self._counts.by_query[name] += 1
+        taken = read(request, body)
+        self._counts.by_query[taken.name] += 1
         if (wait_s := self._throttle()) is not None:
             return _throttled(str(max(1, math.ceil(wait_s))))
-        taken = Envelope(
-            endpoint=endpoint,
-            body=body,
-            document=document,
-            authorization=request.headers.get(Header.AUTHORIZATION),
-            resource_id=request.headers.get(Header.RESOURCE_ID, ""),
-            resource_type=request.headers.get(Header.RESOURCE_TYPE, ""),
-        )
-        rule = self._plan.decide(name)
+        rule = self._plan.decide(taken.name)
         latency_s = self._latency()
         await self._pause(latency_s / 2)
         if rule is not None and (early := await self._before(request, taken, rule)) is not None:
@@ -208,6 +231,67 @@ class Edge:
         if rule is not None:
             self._after(request, rule, status, reply)
         return self._reply(request, status, reply)
+
+    def _envelope(self, request: web.BaseRequest, body: bytes) -> _Incoming:
+        endpoint = Endpoint(request.rel_url.path)
+        document = envelope.load(body)
+        taken = Envelope(
+            endpoint=endpoint,
+            body=body,
+            document=document,
+            authorization=request.headers.get(Header.AUTHORIZATION),
+            resource_id=request.headers.get(Header.RESOURCE_ID, ""),
+            resource_type=request.headers.get(Header.RESOURCE_TYPE, ""),
+        )
+
+        def refuse(code: str, text: str | None) -> Answer:
+            return self._failure_status, envelope.failure(code, text)
+
+        def answer(stale_us: int, fault: str | None) -> Answer:
+            try:
+                result = self._service.answer(taken, now_us=_now_us(), stale_us=stale_us, fault=fault)
+                return 200, envelope.success(result)
+            except Refused as refused:
+                return refuse(refused.code, refused.text)
+            except RecursionError:
+                return refuse("INVALID_ARGUMENTS_ERROR", "nested too deeply")
+
+        return _Incoming(
+            name=envelope.name_of(endpoint, document),
+            answer=answer,
+            refuse=refuse,
+            rate_limited=(200, envelope.failure("RATE_LIMIT_ERROR", "too many requests")),
+        )
+
+    def _rest(self, request: web.BaseRequest, body: bytes) -> _Incoming:
+        headers = request.headers
+        message = RestMessage(
+            method=request.method,
+            # As it stood on the wire: signatures cover that, and not what a parser makes of it.
+            target=request.raw_path,
+            body=body,
+            headers=RestHeaders(
+                authorization=headers.get(Header.AUTHORIZATION),
+                content_digest=headers.get(Header.CONTENT_DIGEST),
+                signature_input=headers.get(Header.SIGNATURE_INPUT),
+                signature=headers.get(Header.SIGNATURE),
+            ),
+        )
+
+        def refuse(code: str, text: str) -> Answer:
+            reply = refusal(code, text)
+            return reply.status, reply.body
+
+        def answer(stale_us: int, fault: str | None) -> Answer:
+            reply = self._rest_service.answer(message, now_us=_now_us(), stale_us=stale_us, fault=fault)
+            return reply.status, reply.body
+
+        return _Incoming(
+            name=message.name,
+            answer=answer,
+            refuse=refuse,
+            rate_limited=refuse("RATE_LIMIT_ERROR", "too many requests"),
+        )
 
     def _throttle(self) -> float | None:
         if self._bucket is None:
@@ -220,7 +304,7 @@ class Edge:
         low, high = self._latency_s
         return low if low == high else self._chance.uniform(low, high)
 
-    async def _before(self, request: web.BaseRequest, taken: Envelope, rule: FaultRule) -> web.StreamResponse | None:
+    async def _before(self, request: web.BaseRequest, taken: _Incoming, rule: FaultRule) -> web.StreamResponse | None:
         """Act out what *rule* does before the service sees the request; None if it is to see it."""
         match rule.fault:
             case Fault.DELAY:
@@ -240,23 +324,16 @@ class Edge:
                 self._counts.throttled += 1
                 return _throttled(rule.retry_after)
             case Fault.RATE_LIMITED_ENVELOPE:
-                return _bytes(200, envelope.failure("RATE_LIMIT_ERROR", "too many requests"))
+                return _bytes(*taken.rate_limited)
             case Fault.ERROR:
-                return _bytes(self._failure_status, envelope.failure(rule.code, "injected"))
+                return _bytes(*taken.refuse(rule.code, "injected"))
             case Fault.DROP_AFTER_COMMIT | Fault.TRUNCATE | Fault.STALE_READ:
                 pass
         return None
 
-    def _answer(self, taken: Envelope, rule: FaultRule | None) -> tuple[int, bytes]:
+    def _answer(self, taken: _Incoming, rule: FaultRule | None) -> Answer:
         stale_us = int(rule.seconds * 1e6) if rule is not None and rule.fault is Fault.STALE_READ else 0
-        fault = None if rule is None else str(rule.fault)
-        try:
-            result = self._service.answer(taken, now_us=time.time_ns() // 1000, stale_us=stale_us, fault=fault)
-            return 200, envelope.success(result)
-        except Refused as refusal:
-            return self._failure_status, envelope.failure(refusal.code, refusal.text)
-        except RecursionError:
-            return self._failure_status, envelope.failure("INVALID_ARGUMENTS_ERROR", "nested too deeply")
+        return taken.answer(stale_us, None if rule is None else str(rule.fault))
 
     def _after(self, request: web.BaseRequest, rule: FaultRule, status: int, reply: bytes) -> None:
         """Act out what *rule* does to a reply that is ready."""
@@ -269,7 +346,9 @@ class Edge:
                     f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {_JSON}\r\n"
                     f"Content-Length: {len(reply)}\r\n\r\n"
                 )
-                transport.write(head.encode() + reply[: len(reply) // 2])
+                # A reply without a body is cut in its head.
+                half = head.encode() + reply[: len(reply) // 2] if reply else head.encode()[: len(head) // 2]
+                transport.write(half)
                 # Closing, other than aborting, sends first what was written.
                 transport.close()
             raise _Cut
@@ -312,7 +391,7 @@ class Edge:
         finally:
             self._pauses.discard(pause)
 
-    def _apply_later(self, taken: Envelope, rule: FaultRule) -> None:
+    def _apply_later(self, taken: _Incoming, rule: FaultRule) -> None:
         def apply() -> None:
             self._late.discard(handle)
             self._answer(taken, rule)
@@ -415,7 +494,13 @@ def _is_loopback(address: str | None) -> bool:
         return False
 
 
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
 def _bytes(status: int, body: bytes, headers: dict[str, str] | None = None) -> web.Response:
+    if status == HTTPStatus.NO_CONTENT:
+        return web.Response(status=status, headers=headers)
     return web.Response(status=status, body=body, content_type=_JSON, headers=headers)
 
 

@@ -163,6 +163,13 @@ class Members:
                 raise Refused("INVALID_ARGUMENTS_ERROR", f"{key}[{position}] is not an e-mail address")
         return emails
 
+    def email_of(self, key: str) -> str:
+        """Return one e-mail address."""
+        email = self.text(key)
+        if not _EMAIL.fullmatch(email):
+            raise _bad(key, "an e-mail address")
+        return email
+
     def members(self, key: str, known: Sequence[str], *, required: bool = True) -> list[str]:
         """Return a list of strings out of *known*."""
         chosen = self.texts(key, required=required)

@@ -79,6 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--burst", type=int, help="requests at once before HTTP 429 (default: one second's worth)")
     add("--faults", type=Path, help="YAML or JSON file with a list of fault rules")
     add("--strict", action="store_true", help="accept only what the official SDK would send, byte for byte")
+    add("--page-size", type=int, default=100, help="entries of a REST listing at once (default: %(default)s)")
+    add(
+        "--signature-window", type=float, default=300.0, help="seconds a REST signature is taken (default: %(default)s)"
+    )
     add("--failure-status", type=int, choices=(200, 400), default=200, help="HTTP status of a refusal")
     return parser
 
@@ -97,6 +101,8 @@ def _settings(arguments: argparse.Namespace) -> EmulatorSettings:
         faults=() if arguments.faults is None else _rules(arguments.faults),
         strict=arguments.strict,
         failure_http_status=arguments.failure_status,
+        page_size=arguments.page_size,
+        signature_window_s=arguments.signature_window,
     )
 
 

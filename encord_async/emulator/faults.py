@@ -11,7 +11,9 @@ from enum import StrEnum
 from random import Random
 from typing import Final, TypeAlias
 
-from encord_async.emulator.service import LISTINGS, QUERY_NAMES
+from encord_async.emulator.rest import REST_LISTINGS, REST_NAMES
+from encord_async.emulator.service import LISTINGS as ENVELOPE_LISTINGS
+from encord_async.emulator.service import QUERY_NAMES
 
 __all__ = ["Fault", "FaultPlan", "FaultRule", "FaultRuleError", "read_fault_rules"]
 
@@ -38,9 +40,9 @@ class Fault(StrEnum):
     RATE_LIMITED = "rate_limited"
     """HTTP 429, with ``retry_after`` if given; nothing was applied."""
     RATE_LIMITED_ENVELOPE = "rate_limited_envelope"
-    """HTTP 200 with RATE_LIMIT_ERROR in the envelope; nothing was applied."""
+    """HTTP 200 with RATE_LIMIT_ERROR in the envelope, for REST HTTP 429; nothing was applied."""
     ERROR = "error"
-    """An envelope with error ``code``; nothing was applied."""
+    """An envelope with error ``code``, for REST the HTTP status that it means; nothing was applied."""
 
 
 _EXTRA: Final[Mapping[Fault, tuple[str, ...]]] = {
@@ -51,6 +53,7 @@ _EXTRA: Final[Mapping[Fault, tuple[str, ...]]] = {
     Fault.RATE_LIMITED: ("retry_after",),
     Fault.ERROR: ("code",),
 }
+LISTINGS: Final = ENVELOPE_LISTINGS | REST_LISTINGS
 _COMMON: Final = ("query", "fault", "probability", "times", "after", "seed")
 _NEEDS_SECONDS: Final = (Fault.DELAY, Fault.LATE_COMMIT, Fault.STALE_READ)
 _CODE: Final = re.compile(r"[A-Z][A-Z_]*")
@@ -191,7 +194,7 @@ class _Reader:
 
     def _query(self, fault: Fault) -> str:
         value = self._raw.get("query", "*")
-        known = LISTINGS if fault is Fault.STALE_READ else QUERY_NAMES
+        known = LISTINGS if fault is Fault.STALE_READ else QUERY_NAMES | REST_NAMES
         if not isinstance(value, str) or (value != "*" and value not in known):
             raise self._error("query", f"has to be '*' or one of {', '.join(sorted(known))}")
         return value

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from encord_async.emulator.arguments import Members, read_texts
 from encord_async.emulator.envelope import Refused, Request
@@ -19,6 +19,7 @@ from encord_async.protocol.catalogue import Endpoint, Method, ProjectUserRole, R
 __all__ = [
     "ADMIN",
     "Answer",
+    "Asked",
     "Call",
     "Caller",
     "KeyCaller",
@@ -58,6 +59,20 @@ class KeyCaller:
 
 
 Caller: TypeAlias = UserCaller | KeyCaller
+
+
+class Asked(Protocol):
+    """What a question of permission needs to know of a request."""
+
+    @property
+    def store(self) -> Store:
+        """Where to look."""
+        ...
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +127,7 @@ Rule: TypeAlias = Callable[[Call], Answer]
 Rules: TypeAlias = Mapping[tuple[Endpoint, str, Method], Rule]
 
 
-def user_of(call: Call) -> UserRow:
+def user_of(call: Asked) -> UserRow:
     """Return the calling user.
 
     Raises:
@@ -123,7 +138,7 @@ def user_of(call: Call) -> UserRow:
     return call.caller.user
 
 
-def project_for(call: Call, hash_: str, roles: Collection[int] | None = (ADMIN,)) -> ProjectRow:
+def project_for(call: Asked, hash_: str, roles: Collection[int] | None = (ADMIN,)) -> ProjectRow:
     """Return a project in which the caller holds one of *roles* (None: any role). A key of the project may always.
 
     Raises:
@@ -136,12 +151,12 @@ def project_for(call: Call, hash_: str, roles: Collection[int] | None = (ADMIN,)
     return project
 
 
-def readable_project(call: Call, hash_: str) -> ProjectRow:
+def readable_project(call: Asked, hash_: str) -> ProjectRow:
     """Return a project that the caller may read as a whole."""
     return project_for(call, hash_, _PROJECT_READERS)
 
 
-def dataset_for(call: Call, hash_: str, roles: Collection[int] | None = (ADMIN,)) -> DatasetRow:
+def dataset_for(call: Asked, hash_: str, roles: Collection[int] | None = (ADMIN,)) -> DatasetRow:
     """Return a dataset in which the caller holds one of *roles* (None: any role)."""
     dataset = call.store.dataset(hash_)
     if dataset is None:
@@ -150,7 +165,7 @@ def dataset_for(call: Call, hash_: str, roles: Collection[int] | None = (ADMIN,)
     return dataset
 
 
-def ontology_for(call: Call, hash_: str, roles: Collection[int] | None = None) -> OntologyRow:
+def ontology_for(call: Asked, hash_: str, roles: Collection[int] | None = None) -> OntologyRow:
     """Return an ontology in which the caller holds one of *roles* (None: any role)."""
     ontology = call.store.ontology(hash_)
     if ontology is None:
@@ -159,7 +174,7 @@ def ontology_for(call: Call, hash_: str, roles: Collection[int] | None = None) -
     return ontology
 
 
-def own_datasets(call: Call, hashes: list[str]) -> list[int]:
+def own_datasets(call: Asked, hashes: list[str]) -> list[int]:
     """Return the ids of datasets of which the caller (for a key: its maker) is Admin; all of them or none.
 
     Raises:
@@ -187,7 +202,7 @@ def stamp(moment_us: int) -> str:
     return datetime.fromtimestamp(moment_us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _check_role(call: Call, kind: ResourceType, id_: int, roles: Collection[int] | None) -> None:
+def _check_role(call: Asked, kind: ResourceType, id_: int, roles: Collection[int] | None) -> None:
     caller = call.caller
     if isinstance(caller, KeyCaller):
         held = ADMIN if (caller.key.kind, caller.key.resource_id) == (kind, id_) else None

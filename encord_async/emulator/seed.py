@@ -114,6 +114,7 @@ def plant(store: Store, seed: Seed, *, now_us: int) -> None:
         for secret in (entry.public_key, entry.bearer_token):
             if secret is not None:
                 store.register(user, secret)
+    store.organisation.enrol_first(now_us)
     first = users[seed.users[0].email.lower()]
     datasets = {}
     for dataset in seed.datasets:

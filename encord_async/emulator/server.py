@@ -15,6 +15,7 @@ from typing import Literal, Self
 from encord_async.emulator.app import Edge, Stats
 from encord_async.emulator.bucket import TokenBucket
 from encord_async.emulator.faults import FaultRule
+from encord_async.emulator.rest import RestService
 from encord_async.emulator.seed import DEFAULT_EMAIL, Seed, default_seed, plant
 from encord_async.emulator.service import Service
 from encord_async.emulator.store import LogEntry, State, Store
@@ -34,7 +35,8 @@ class EmulatorSettings:
 
     *host* has to be a loopback address; *port* 0 takes a free one; *state* None keeps all in memory; *seed* None makes
     one user and a hundred datasets. *latency_s* is the shortest and longest time a request takes, half of it before
-    the work is done and half after. *burst* defaults to one second's worth of *rate_limit_per_s*.
+    the work is done and half after. *burst* defaults to one second's worth of *rate_limit_per_s*. *page_size* is how
+    much of a REST listing comes at once, *signature_window_s* how far from now a REST signature may have been created.
     """
 
     host: str = "127.0.0.1"
@@ -47,6 +49,8 @@ class EmulatorSettings:
     faults: tuple[FaultRule, ...] = ()
     strict: bool = False
     failure_http_status: Literal[200, 400] = 200
+    page_size: int = 100
+    signature_window_s: float = 300.0
 
     def __post_init__(self) -> None:
         """Check what can be checked without starting.
@@ -65,6 +69,10 @@ class EmulatorSettings:
             raise SettingsError(f"rate_limit_per_s {self.rate_limit_per_s:g}: has to be above 0")
         if self.burst is not None and self.burst < 1:
             raise SettingsError(f"burst {self.burst}: has to be 1 or more")
+        if self.page_size < 1:
+            raise SettingsError(f"page_size {self.page_size}: has to be 1 or more")
+        if not self.signature_window_s > 0:
+            raise SettingsError(f"signature_window_s {self.signature_window_s:g}: has to be above 0")
         if self.burst is not None and self.rate_limit_per_s is None:
             raise SettingsError("burst: means nothing without a rate limit")
 
@@ -95,6 +103,12 @@ class Emulator:
                 self._plant(store)
             self._edge = Edge(
                 Service(store=store, strict=settings.strict),
+                RestService(
+                    store=store,
+                    strict=settings.strict,
+                    page_size=settings.page_size,
+                    signature_window_s=settings.signature_window_s,
+                ),
                 latency_s=settings.latency_s,
                 bucket=_bucket(settings),
                 rules=settings.faults,

@@ -1,4 +1,4 @@
-"""The emulator's memory: one SQLite file (or none, in memory), and all the SQL there is.
+"""The emulator's memory: one SQLite file (or none, in memory), and all the SQL there is but the organisation's.
 
 It never judges who may do what, and never knows HTTP. What a caller is told has been committed before: the journal mode
 (WAL, ``synchronous=NORMAL``) keeps every commit through ``kill -9`` of the process, though not through a power cut.
@@ -8,13 +8,16 @@ Times are microseconds since 1970, UTC.
 import json
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 from uuid import uuid4
 
 from encord_async.emulator.arguments import Filter
+from encord_async.emulator.organisation import SCHEMA as _ORGANISATION_SCHEMA
+from encord_async.emulator.organisation import Organisation
 from encord_async.protocol.catalogue import ResourceType
 
 __all__ = [
@@ -33,7 +36,8 @@ __all__ = [
     "UserState",
 ]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+"""2 added the organisation."""
 
 _SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -106,6 +110,18 @@ _LIST_BY_TITLE: Final = _for_each_kind(
 )
 _LIST_BY_USER: Final = _for_each_kind(
     "SELECT m.role, r.* FROM MEMBERS m CROSS JOIN RESOURCES r ON m.RESOURCE_ID = r.id WHERE "
+)
+
+_LIST_ALL: Final = _for_each_kind(
+    "SELECT m.role, r.* FROM RESOURCES r LEFT JOIN MEMBERS m ON m.RESOURCE_ID = r.id AND m.user_id = ? WHERE "
+)
+_LEAVE: Final = _for_each_kind(
+    "DELETE FROM MEMBERS WHERE RESOURCE_ID = ? AND user_id IN"
+    " (SELECT u.id FROM json_each(?) j JOIN users u ON u.email = j.value)"
+)
+_MEMBERS: Final = _for_each_kind(
+    "SELECT u.email, m.role FROM MEMBERS m JOIN users u ON u.id = m.user_id"
+    " WHERE m.RESOURCE_ID = ? AND m.since_us <= ? ORDER BY m.since_us, u.id"
 )
 
 _FILTER_TERMS: Final = {
@@ -257,6 +273,7 @@ class Store:
             raise StateError(f"{path}: cannot be opened as the emulator's state ({error})") from error
         try:
             self._prepare()
+            self.organisation = Organisation(self._db)
         except (sqlite3.Error, StateError) as error:
             self._db.close()
             raise StateError(f"{path}: not a state of this emulator ({error}); name a new file") from error
@@ -341,6 +358,21 @@ class Store:
         made = self._db.execute(_JOIN[kind], (user_id, resource_id, role, now_us)).rowcount
         held = None if made else self.role(kind, resource_id, user_id)
         return role if held is None else held
+
+    def members(self, kind: ResourceType, resource_id: int, as_of_us: int) -> list[tuple[str, int]]:
+        """Return e-mail address and role of each member, in the order of joining."""
+        return [(email, role) for email, role in self._db.execute(_MEMBERS[kind], (resource_id, as_of_us))]
+
+    def leave(self, kind: ResourceType, resource_id: int, emails: Sequence[str]) -> None:
+        """End memberships; strangers are passed over."""
+        self._db.execute(_LEAVE[kind], (resource_id, json.dumps(emails)))
+
+    def everything(
+        self, kind: ResourceType, user_id: int, filter_: Filter, as_of_us: int
+    ) -> list[tuple[int | None, Sequence[object]]]:
+        """Return the user's role, if any, and the row of each resource of a kind there is."""
+        terms, values = ["r.created_us <= ?"], [user_id, as_of_us]
+        return [(role, row) for role, *row in self._filtered(_LIST_ALL[kind], terms, values, filter_)]
 
     # --- datasets
 
@@ -455,6 +487,15 @@ class Store:
         found = self._list(ResourceType.PROJECT, user_id, filter_, as_of_us)
         return [(role, ProjectRow._make(row)) for role, row in found]
 
+    def uses_ontology(self, user_id: int, ontology_id: int) -> bool:
+        """Say whether a user is a member of a project with that ontology."""
+        row = self._db.execute(
+            "SELECT 1 FROM project_users m JOIN projects p ON p.id = m.project_id"
+            " WHERE m.user_id = ? AND p.ontology_id = ? LIMIT 1",
+            (user_id, ontology_id),
+        ).fetchone()
+        return row is not None
+
     def attach(self, project_id: int, dataset_ids: Sequence[int], now_us: int) -> None:
         """Attach datasets; those attached already stay as they are."""
         self._db.executemany(
@@ -545,10 +586,14 @@ class Store:
         # LIKE tells case apart, as in the databases that such services run on; and it can use the index.
         execute("PRAGMA case_sensitive_like = ON")
         (version,) = execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
+        if not 0 <= version <= _VERSION:
             raise StateError(f"its layout is {version}, this emulator writes {_VERSION}")
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        if version < _VERSION:
+            wanted = _ORGANISATION_SCHEMA if version else _SCHEMA + _ORGANISATION_SCHEMA
+            self._db.executescript(f"BEGIN; {wanted} PRAGMA user_version = {_VERSION};")
+            # Whoever could sign before there was an organisation belongs to it. In a new file that is nobody.
+            Organisation(self._db).enrol_first(time.time_ns() // 1000)
+            execute("COMMIT")
 
     def _insert(self, statement: str, values: Sequence[object]) -> int:
         row_id = self._db.execute(statement, tuple(values)).lastrowid
@@ -607,15 +652,17 @@ class Store:
     def _list(
         self, kind: ResourceType, user_id: int, filter_: Filter, as_of_us: int
     ) -> Iterator[tuple[int, Sequence[object]]]:
-        terms = ["m.user_id = ?", "m.since_us <= ?"]
-        values: list[object] = [user_id, as_of_us]
-        for key, term in _FILTER_TERMS.items():
-            if (value := getattr(filter_, key)) is not None:
-                terms.append(term)
-                values.append(value)
+        terms, values = ["m.user_id = ?", "m.since_us <= ?"], [user_id, as_of_us]
         start = _LIST_BY_USER[kind] if filter_.title_eq is None else _LIST_BY_TITLE[kind]
-        for role, *row in self._db.execute(f"{start}{' AND '.join(terms)} ORDER BY r.id", values):
+        for role, *row in self._filtered(start, terms, values, filter_):
             yield role, row
+
+    def _filtered(
+        self, start: str, terms: Sequence[str], values: Sequence[object], filter_: Filter
+    ) -> Iterator[tuple[Any, ...]]:
+        given = {term: value for key, term in _FILTER_TERMS.items() if (value := getattr(filter_, key)) is not None}
+        where = " AND ".join([*terms, *given])
+        yield from self._db.execute(f"{start}{where} ORDER BY r.id", [*values, *given.values()])
 
 
 def _new_hash() -> str:

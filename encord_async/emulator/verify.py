@@ -4,6 +4,7 @@ The emulator's only door to ``cryptography``. It never looks into a body (a sign
 decides what a caller may do, and never puts a key or a token into an error.
 """
 
+import base64
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,15 +21,19 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
+from encord_async.protocol.catalogue import SIGNATURE_ALGORITHM, SIGNATURE_COMPONENTS, SIGNATURE_LABEL
+
 __all__ = [
     "ApiKey",
     "Bearer",
     "Credential",
     "KeyPair",
+    "RestHeaders",
     "Signed",
     "credential_of",
     "make_key_pair",
     "public_key_hex",
+    "rest_credential_of",
 ]
 
 _SIGNATURE: Final = re.compile(r"([0-9A-Fa-f]{64}):([0-9A-Fa-f]{128})")
@@ -36,6 +41,15 @@ _SIGNATURE: Final = re.compile(r"([0-9A-Fa-f]{64}):([0-9A-Fa-f]{128})")
 
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_\-]+")
 """URL-safe characters. Source: SDK 0.1.60 ``docs/source/tutorials/projects.rst``."""
+
+_COVERED: Final = " ".join(f'"{component}"' for component in SIGNATURE_COMPONENTS)
+_SIGNATURE_INPUT: Final = re.compile(
+    rf"{SIGNATURE_LABEL}=(\({re.escape(_COVERED)}\);created=([0-9]{{1,12}});"
+    rf'keyid="([0-9A-Fa-f]{{64}})";alg="{SIGNATURE_ALGORITHM}")'
+)
+"""The one form that the official SDK writes; whether the service takes others is unknown. Source: SDK 0.1.211."""
+
+_SIGNATURE_BYTES: Final = re.compile(rf"{SIGNATURE_LABEL}=:([A-Za-z0-9+/]{{86}}==):")
 
 _BEARER_SCHEME: Final = "Bearer "
 _TOKEN: Final = re.compile(r"[!-~]+")
@@ -88,6 +102,45 @@ def credential_of(authorization: str | None, body: bytes) -> Credential | None:
         public_key = match[1].lower()
         return Signed(public_key) if _verifies(public_key, match[2], body) else None
     return ApiKey(authorization) if _API_KEY.fullmatch(authorization) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestHeaders:
+    """The headers of a REST request that can say who sent it."""
+
+    authorization: str | None = None
+    content_digest: str | None = None
+    signature_input: str | None = None
+    signature: str | None = field(default=None, repr=False)
+
+
+def rest_credential_of(
+    headers: RestHeaders, *, method: str, target: str, body: bytes, now_s: float, window_s: float
+) -> Signed | Bearer | str:
+    """Return what a REST request proves or claims about its sender, or a text that says what is wrong with it.
+
+    *target* is path and query as they came, to the byte; a signature is taken from *window_s* before to *window_s*
+    after it says it was made.
+    """
+    if headers.signature_input is None:
+        found = credential_of(headers.authorization, body)
+        return found if isinstance(found, Bearer) else "neither a signature nor a bearer token"
+    if headers.content_digest != f"sha-256=:{base64.b64encode(sha256(body).digest()).decode()}:":
+        return "Content-Digest is not the one of the body"
+    stated = _SIGNATURE_INPUT.fullmatch(headers.signature_input)
+    signature = _SIGNATURE_BYTES.fullmatch(headers.signature or "")
+    if stated is None or signature is None:
+        return f"Signature-Input or Signature is not of the form that {SIGNATURE_LABEL} has"
+    params, created, public_key = stated[1], int(stated[2]), stated[3].lower()
+    if abs(now_s - created) > window_s:
+        return f"the signature was not created within {window_s:g} seconds of now"
+    lines = zip(SIGNATURE_COMPONENTS, (method, target, headers.content_digest), strict=True)
+    base = "".join(f'"{component}": {value}\n' for component, value in lines) + f'"@signature-params": {params}'
+    try:
+        _loaded(public_key).verify(base64.b64decode(signature[1]), base.encode("latin-1"))
+    except (InvalidSignature, UnicodeEncodeError):
+        return "the signature is not one of this request"
+    return Signed(public_key)
 
 
 def public_key_hex(line: str) -> str:

@@ -1,4 +1,4 @@
-"""Facts of Encord's envelope API: names, numbers and codes, each with its source.
+"""Facts of Encord's two APIs, the envelope and REST v2: names, numbers and codes, each with its source.
 
 Data only. Nothing here decides, encodes or sends; client and emulator share this module and nothing else,
 so a mistake in the client's logic cannot be forgiven by a server that repeats it.
@@ -16,6 +16,11 @@ __all__ = [
     "DEFAULT_DOMAIN",
     "ENVELOPE_SUCCESS",
     "QUERIES",
+    "REST_CALLS",
+    "REST_ROOT",
+    "SIGNATURE_ALGORITHM",
+    "SIGNATURE_COMPONENTS",
+    "SIGNATURE_LABEL",
     "US_DOMAIN",
     "APIKeyScope",
     "CodeFact",
@@ -26,12 +31,19 @@ __all__ = [
     "Effect",
     "Endpoint",
     "Header",
+    "MemberType",
     "Method",
+    "OntologyUserRole",
+    "OrganisationRole",
+    "ProjectStatus",
     "ProjectUserRole",
     "Query",
     "ResourceType",
+    "RestCall",
+    "RestMethod",
     "StorageLocation",
     "query",
+    "rest_call",
 ]
 
 DEFAULT_DOMAIN: Final = "https://api.encord.com"
@@ -63,13 +75,16 @@ class ResourceType(StrEnum):
 
 
 class Header(StrEnum):
-    """Header names of the envelope API. Source: docs; SDK 0.1.211 captured."""
+    """Header names of both APIs. Source: docs; SDK 0.1.211 captured; ``http/v2/request_signer.py`` (the last three)."""
 
     AUTHORIZATION = "Authorization"
     RESOURCE_ID = "ResourceID"
     RESOURCE_TYPE = "ResourceType"
     TRACE = "X-Cloud-Trace-Context"
     RETRY_AFTER = "Retry-After"
+    CONTENT_DIGEST = "Content-Digest"
+    SIGNATURE_INPUT = "Signature-Input"
+    SIGNATURE = "Signature"
 
 
 class Effect(StrEnum):
@@ -99,6 +114,44 @@ class DatasetUserRole(IntEnum):
 
     ADMIN = 0
     USER = 1
+
+
+class OntologyUserRole(IntEnum):
+    """Role of a user in an ontology. Source: SDK 0.1.211 ``utilities/ontology_user.py``."""
+
+    ADMIN = 0
+    USER = 1
+
+
+class OrganisationRole(StrEnum):
+    """Role of a member of the organisation (``roleMnemonicName``). Source: SDK 0.1.211 ``orm/organisation_user.py``."""
+
+    ADMIN = "ADMIN"
+    MEMBER = "MEMBER"
+    TASKER = "TASKER"
+    WORKFORCE_MANAGER = "WORKFORCE_MANAGER"
+
+
+class MemberType(StrEnum):
+    """Whether somebody belongs to the company itself. Source: SDK 0.1.211 ``orm/organisation_user.py``.
+
+    Only internal members can be Admins of the organisation (docstring of ``add_organisation_user``).
+    """
+
+    INTERNAL = "internal"
+    EXTERNAL = "external"
+
+
+class ProjectStatus(StrEnum):
+    """Where a project stands in its life. Source: SDK 0.1.163 and newer, ``orm/project.py``; 0.1.189 (in review)."""
+
+    NOT_STARTED = "notStarted"
+    IN_PROGRESS = "inProgress"
+    IN_REVIEW = "inReview"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    ARCHIVED = "archived"
 
 
 class APIKeyScope(StrEnum):
@@ -206,6 +259,88 @@ QUERIES: Final = {(item.endpoint, item.type, item.method): item for item in _ALL
 def query(endpoint: Endpoint, type_: str, method: Method) -> Query:
     """Look a call up by its names on the wire; KeyError if the catalogue does not have it."""
     return QUERIES[endpoint, type_, method]
+
+
+REST_ROOT: Final = "/v2/public"
+"""What every path of REST v2 begins with. Source: SDK 0.1.84 and newer, ``http/v2/api_client.py``."""
+
+SIGNATURE_LABEL: Final = "encord-sig"
+"""Label of the one signature of a REST request. Source: SDK 0.1.211 ``http/v2/request_signer.py``."""
+
+SIGNATURE_COMPONENTS: Final = ("@method", "@request-target", "content-digest")
+"""What the signature of a REST request covers, in this order; not the host. Source: as `SIGNATURE_LABEL`."""
+
+SIGNATURE_ALGORITHM: Final = "ed25519"
+"""Source: as `SIGNATURE_LABEL`. The text of the signature base is signed itself, without a digest before."""
+
+RestMethod: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
+"""HTTP methods of the REST calls known here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestCall:
+    """One call of REST v2: its HTTP method, its path below `REST_ROOT` with ``{names}`` to fill in, its effect."""
+
+    method: RestMethod
+    path: str
+    effect: Effect
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The name used in logs, statistics and fault rules, for example ``v2/projects/{project}/users.GET``."""
+        return f"v2{self.path}.{self.method}"
+
+
+def _rest(method: RestMethod, path: str, effect: Effect, source: str) -> RestCall:
+    return RestCall(method=method, path=path, effect=effect, source=source)
+
+
+_ALL_REST_CALLS: Final = (
+    _rest("POST", "/datasets", _CREATE, "SDK 0.1.153-0.1.211, which never repeats it"),
+    _rest("GET", "/datasets/list", _READ, "SDK 0.1.153-0.1.211"),
+    _rest("GET", "/datasets/{dataset}/users", _READ, "SDK 0.1.211"),
+    _rest("POST", "/datasets/{dataset}/users/bulk-delete", _SET, "SDK 0.1.211: strangers are ignored"),
+    _rest("GET", "/projects", _READ, "SDK 0.1.155-0.1.211"),
+    _rest("GET", "/projects/{project}", _READ, "SDK 0.1.118-0.1.211"),
+    _rest("PUT", "/projects/{project}/status", _SET, "SDK 0.1.163-0.1.211"),
+    _rest("GET", "/projects/{project}/datasets", _READ, "SDK 0.1.118-0.1.211"),
+    _rest("GET", "/projects/{project}/users", _READ, "SDK 0.1.168-0.1.211"),
+    _rest("POST", "/projects/{project}/users/bulk-delete", _SET, "SDK 0.1.211: strangers are ignored"),
+    _rest("GET", "/projects/{project}/groups", _READ, "SDK 0.1.114-0.1.211"),
+    _rest("POST", "/projects/{project}/groups", _SET, "SDK 0.1.114-0.1.211; that twice is once is inferred"),
+    _rest("DELETE", "/projects/{project}/groups", _SET, "SDK 0.1.114-0.1.211; that twice is once is inferred"),
+    _rest("GET", "/projects/{project}/tags", _READ, "SDK 0.1.211"),
+    _rest("PUT", "/projects/{project}/tags/{tag}", _SET, "SDK 0.1.211: attached already is a no-op"),
+    _rest("DELETE", "/projects/{project}/tags/{tag}", _SET, "SDK 0.1.211: not attached is a no-op"),
+    _rest("POST", "/ontologies", _CREATE, "SDK 0.1.153-0.1.211, which never repeats it"),
+    _rest("GET", "/ontologies", _READ, "SDK 0.1.153-0.1.211"),
+    _rest("GET", "/ontologies/{ontology}", _READ, "SDK 0.1.153-0.1.211"),
+    _rest("PUT", "/ontologies/{ontology}", _SET, "SDK 0.1.153-0.1.211"),
+    _rest("GET", "/user/bearer-token", _READ, "SDK 0.1.145-0.1.211"),
+    _rest("GET", "/user/current-organisation/groups", _READ, "SDK 0.1.114-0.1.211"),
+    _rest("POST", "/organisation/groups", _CREATE, "SDK 0.1.211"),
+    _rest("GET", "/organisation/groups/{group}", _READ, "SDK 0.1.211"),
+    _rest("GET", "/organisation/groups/{group}/users", _READ, "SDK 0.1.211"),
+    _rest("POST", "/organisation/groups/{group}/users", _SET, "SDK 0.1.211; that twice is once is inferred"),
+    _rest("POST", "/organisation/groups/{group}/users/bulk-delete", _SET, "SDK 0.1.211: strangers are ignored"),
+    _rest("GET", "/organisation/users", _READ, "SDK 0.1.211"),
+    _rest("POST", "/organisation/users", _SET, "SDK 0.1.211: a member is HTTP 409, documented as a success"),
+    _rest("DELETE", "/organisation/users/{email}", _SET, "SDK 0.1.211; that twice is once is inferred"),
+    _rest("GET", "/organisation/organisation-tags", _READ, "SDK 0.1.211"),
+    _rest("POST", "/organisation/organisation-tags", _CREATE, "SDK 0.1.211; names are unique, so twice is HTTP 409"),
+)
+
+REST_CALLS: Final = {(item.method, item.path): item for item in _ALL_REST_CALLS}
+"""Every REST call known here, by HTTP method and path.
+
+None of them creates a project, attaches datasets or adds users to a project: no release of the SDK knows one that does.
+"""
+
+
+def rest_call(method: RestMethod, path: str) -> RestCall:
+    """Look a REST call up; KeyError if the catalogue does not have it."""
+    return REST_CALLS[method, path]
 
 
 class CodeMeaning(StrEnum):

@@ -20,7 +20,7 @@ from encord_async.protocol.catalogue import QUERIES, Effect, Endpoint, Method, Q
 if TYPE_CHECKING:
     from encord_async.protocol.operations import Operation
 
-__all__ = ["JSON", "Envelope", "envelope", "seal"]
+__all__ = ["JSON", "Envelope", "envelope", "json_bytes", "seal"]
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 """What a JSON document can hold."""
@@ -94,11 +94,20 @@ def envelope(
 
 
 def _encode(query: Query, uid: JSON, payload: JSON, resource_id: str | None) -> Envelope:
-    document = {
+    document: dict[str, JSON] = {
         "query_type": query.type,
         "query_method": query.method,
         "values": {"uid": uid, "payload": payload},
     }
+    return Envelope(query, json_bytes(document, "payload", query.name), resource_id)
+
+
+def json_bytes(document: JSON, what: str, operation: str) -> bytes:
+    """*document* as the official SDK writes it: ``json.dumps`` with its default separators and ASCII escapes.
+
+    Raises:
+        UnencodableError: It is not JSON; the message calls it *what*.
+    """
     try:
         text = json.dumps(document, allow_nan=False)
         if "\\ud" in text and _HALF_PAIR.search(json.dumps(json.loads(text), ensure_ascii=False)):
@@ -106,7 +115,7 @@ def _encode(query: Query, uid: JSON, payload: JSON, resource_id: str | None) -> 
             raise ValueError("a text holds half of a surrogate pair")
     except (TypeError, ValueError, RecursionError) as error:
         raise UnencodableError(
-            f"the payload cannot be written as JSON: {error}; use text, numbers, lists and objects only",
-            operation=query.name,
+            f"the {what} cannot be written as JSON: {error}; use text, numbers, lists and objects only",
+            operation=operation,
         ) from None
-    return Envelope(query, text.encode("ascii"), resource_id)
+    return text.encode("ascii")

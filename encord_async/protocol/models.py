@@ -21,6 +21,7 @@ from encord_async.protocol.catalogue import (
 
 __all__ = [
     "Dataset",
+    "DatasetDetails",
     "DatasetUser",
     "NewDataset",
     "OwnedDataset",
@@ -158,4 +159,14 @@ class NewDataset(_Reply):
     title: str
     type: Storage
     user_hash: str | None = None
+    backing_folder_uuid: str | None = None
+
+
+class DatasetDetails(_Reply):
+    """A dataset as its own call shows it. Source: SDK 0.1.211 ``orm/dataset.py``."""
+
+    dataset_hash: Hash
+    title: str
+    description: str | None = ""
+    dataset_type: str | None = None
     backing_folder_uuid: str | None = None

@@ -8,13 +8,12 @@ There is no operation that deletes a project or an API key: the service offers n
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from enum import Enum
-from typing import Any, ClassVar, Final, Generic, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import SecretStr
 
 from encord_async.errors import RefusedError, ReplyShapeError, UsageError
 from encord_async.protocol import models
@@ -29,6 +28,12 @@ from encord_async.protocol.catalogue import (
     StorageLocation,
     query,
 )
+from encord_async.protocol.checks import Adapter as _Adapter
+from encord_async.protocol.checks import assign as _set
+from encord_async.protocol.checks import one_of as _one_of
+from encord_async.protocol.checks import some as _some
+from encord_async.protocol.checks import text as _text
+from encord_async.protocol.checks import texts as _texts
 from encord_async.protocol.envelope import JSON
 
 __all__ = [
@@ -39,6 +44,7 @@ __all__ = [
     "CreateDataset",
     "CreateProject",
     "CreateProjectAPIKey",
+    "GetDataset",
     "GetOntology",
     "GetOrCreateProjectAPIKey",
     "GetProject",
@@ -50,9 +56,7 @@ __all__ = [
     "RemoveDatasets",
 ]
 
-T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-E = TypeVar("E", bound=Enum)
 
 
 class Operation(ABC, Generic[T_co]):
@@ -92,30 +96,6 @@ def _resource(type_: str, method: Method) -> Query:
     return query(Endpoint.RESOURCE, type_, method)
 
 
-class _Adapter(Generic[T]):
-    """A pydantic adapter that is built when first used: most processes use few of them."""
-
-    __slots__ = ("_adapter", "_type")
-
-    def __init__(self, type_: object) -> None:
-        self._type = type_
-        self._adapter: TypeAdapter[T] | None = None
-
-    def read(self, response: object, name: str) -> T:
-        if self._adapter is None:
-            self._adapter = TypeAdapter(cast("type[T]", self._type))
-        try:
-            return self._adapter.validate_python(response)
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-        # Raised out here and not above: pydantic's error holds the answer, which may hold API keys.
-        place = ".".join(str(part) for part in first["loc"]) or "response"
-        raise ReplyShapeError(
-            f"the service succeeded, but {place} of its answer is not as expected: {first['msg']}",
-            operation=name,
-        )
-
-
 _API_KEYS: Final = _Adapter[tuple[models.ProjectAPIKey, ...]](tuple[models.ProjectAPIKey, ...])
 _PROJECT_USERS: Final = _Adapter[tuple[models.ProjectUser, ...]](tuple[models.ProjectUser, ...])
 _DATASET_USERS: Final = _Adapter[tuple[models.DatasetUser, ...]](tuple[models.DatasetUser, ...])
@@ -123,6 +103,7 @@ _PROJECT: Final = _Adapter[models.Project](models.Project)
 _PROJECTS: Final = _Adapter[tuple[models.OwnedProject, ...]](tuple[models.OwnedProject, ...])
 _DATASETS: Final = _Adapter[tuple[models.OwnedDataset, ...]](tuple[models.OwnedDataset, ...])
 _NEW_DATASET: Final = _Adapter[models.NewDataset](models.NewDataset)
+_DATASET: Final = _Adapter[models.DatasetDetails](models.DatasetDetails)
 
 
 def _read_hash(response: object, name: str) -> str:
@@ -136,41 +117,6 @@ def _read_done(response: object, name: str) -> None:
         raise RefusedError("the service answered that it did not do this", operation=name)
     if response is not True:
         raise ReplyShapeError("the service succeeded, but its answer is not true or false", operation=name)
-
-
-def _text(value: str, what: str) -> str:
-    if not value.strip():
-        raise UsageError(f"{what} is empty; give a text")
-    return value
-
-
-def _texts(values: Iterable[str], what: str) -> tuple[str, ...]:
-    if isinstance(values, str):
-        raise UsageError(f"{what} is one text; give a list of texts")
-    found = tuple(values)
-    for value in found:
-        _text(value, f"a member of {what}")
-    return found
-
-
-def _one_of(kind: type[E], value: object, what: str) -> E:
-    try:
-        return kind(value)
-    except ValueError:
-        known = ", ".join(str(m.value) if isinstance(m.value, str) else f"{m.value} {m.name.lower()}" for m in kind)
-        raise UsageError(f"{value!r} is no {what}; use one of {known}") from None
-
-
-def _some(values: Iterable[str], what: str) -> tuple[str, ...]:
-    found = _texts(values, what)
-    if not found:
-        raise UsageError(f"{what} is empty; there would be nothing to do")
-    return found
-
-
-def _set(instance: object, name: str, value: object) -> None:
-    """Normalise a field of a frozen dataclass while it is being made."""
-    object.__setattr__(instance, name, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -474,6 +420,27 @@ class CreateDataset(Operation[models.NewDataset]):
 
     def parse(self, response: object) -> models.NewDataset:
         return _NEW_DATASET.read(response, self.query.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetDataset(Operation[models.DatasetDetails]):
+    """Read a dataset, without its data rows. Source: SDK 0.1.211; REST v2 has no call for it."""
+
+    query: ClassVar[Query] = _resource("dataset", "GET")
+
+    dataset_hash: str
+
+    def __post_init__(self) -> None:
+        _text(self.dataset_hash, "dataset_hash")
+
+    def payload(self) -> JSON:
+        return {"dataset_access_settings": {"fetch_client_metadata": False, "fetch_rows": False}}
+
+    def resource_id(self) -> str:
+        return self.dataset_hash
+
+    def parse(self, response: object) -> models.DatasetDetails:
+        return _DATASET.read(response, self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

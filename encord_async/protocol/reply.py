@@ -15,14 +15,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeAlias
 
 from pydantic_core import from_json
 
 from encord_async import errors
 from encord_async.protocol.catalogue import CODES, ENVELOPE_SUCCESS, CodeFact, CodeMeaning, Header
 
-__all__ = ["RawReply", "judge", "retry_after_s"]
+__all__ = [
+    "BY_NUMBER",
+    "Context",
+    "RawReply",
+    "StatusTable",
+    "context_of",
+    "judge",
+    "plain_error",
+    "retry_after_s",
+    "unreadable",
+]
 
 _SHOWN_CHARACTERS: Final = 300
 _RETRY_AFTER_MAX_S: Final = 24 * 3600.0
@@ -38,7 +48,9 @@ class RawReply:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Context:
+class Context:
+    """What an error says of the reply and the request that it is about."""
+
     operation: str
     trace_id: str | None
     http_status: int
@@ -83,16 +95,24 @@ def judge(
     is_envelope = isinstance(body_status, int) and not isinstance(body_status, bool)
     if is_envelope and body_status == ENVELOPE_SUCCESS and isinstance(document, dict):
         return document.get("response")
-    context = _Context(
+    context = context_of(reply, operation=operation, trace_id=trace_id, now_s=now_s, secrets=secrets)
+    if is_envelope and isinstance(document, dict):
+        raise _envelope_error(document, context)
+    why = "it is empty" if not reply.body else "it is not an envelope"
+    raise plain_error(document, context, BY_NUMBER) or unreadable(why, context)
+
+
+def context_of(
+    reply: RawReply, *, operation: str, trace_id: str | None, now_s: float, secrets: tuple[str, ...]
+) -> Context:
+    """Gather what an error about *reply* is to say. The arguments are those of `judge`."""
+    return Context(
         operation=operation,
         trace_id=trace_id,
         http_status=reply.http_status,
         retry_after_s=retry_after_s(reply.headers, now_s=now_s),
         secrets=secrets,
     )
-    if is_envelope and isinstance(document, dict):
-        raise _envelope_error(document, context)
-    raise _plain_error(document, reply, context)
 
 
 def retry_after_s(headers: Mapping[str, str], *, now_s: float) -> float | None:
@@ -113,7 +133,7 @@ def retry_after_s(headers: Mapping[str, str], *, now_s: float) -> float | None:
     return min(max(seconds, 0.0), _RETRY_AFTER_MAX_S) if math.isfinite(seconds) else None
 
 
-def _envelope_error(document: Mapping[str, object], context: _Context) -> errors.EncordError:
+def _envelope_error(document: Mapping[str, object], context: Context) -> errors.EncordError:
     status = document["status"]
     response = document.get("response")
     payload = document.get("payload")
@@ -130,7 +150,7 @@ def _envelope_error(document: Mapping[str, object], context: _Context) -> errors
         return _by_number(context.http_status, said, context)
     if isinstance(status, int) and HTTPStatus.BAD_REQUEST <= status < 600:
         return _by_number(status, said, context)
-    return _unreadable("its envelope holds neither success nor an error code", context)
+    return unreadable("its envelope holds neither success nor an error code", context)
 
 
 _BEFORE_THE_HANDLER: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
@@ -147,7 +167,9 @@ _CLASSES: Final[dict[CodeMeaning, type[errors.EncordError]]] = {
     CodeMeaning.UNCLEAR: errors.ServiceFaultError,
 }
 
-_BY_NUMBER: Final[dict[int, tuple[type[errors.EncordError], str]]] = {
+StatusTable: TypeAlias = Mapping[int, tuple[type[errors.EncordError], str]]
+
+BY_NUMBER: Final[StatusTable] = {
     400: (errors.InvalidArgumentsError, "the service does not accept the request"),
     401: (errors.AuthenticationError, "the credential is not accepted"),
     403: (errors.ForbiddenError, "access is refused"),
@@ -158,46 +180,51 @@ _BY_NUMBER: Final[dict[int, tuple[type[errors.EncordError], str]]] = {
     422: (errors.InvalidArgumentsError, "the service does not accept the request"),
     429: (errors.ThrottledError, "too many requests"),
 }
+"""What an HTTP status means in front of the envelope API; 5xx is a fault in every case."""
 
 
-def _coded_error(fact: CodeFact, code: str, said: str, context: _Context) -> errors.EncordError:
+def _coded_error(fact: CodeFact, code: str, said: str, context: Context) -> errors.EncordError:
     message = f"{fact.text}: {said}" if said else fact.text
     return _build(_CLASSES[fact.meaning], message, code, context)
 
 
-def _plain_error(document: object, reply: RawReply, context: _Context) -> errors.EncordError:
-    """A body that is no envelope: a proxy's page, a framework's ``detail``, or nothing."""
-    status = reply.http_status
-    if status >= HTTPStatus.BAD_REQUEST:
-        return _by_number(status, context.shown(_detail(document)), context)
-    if status >= HTTPStatus.MULTIPLE_CHOICES:
+def plain_error(document: object, context: Context, table: StatusTable) -> errors.EncordError | None:
+    """The error that the HTTP status alone means, if it is one: a proxy's page, a framework's ``detail``, or REST."""
+    if context.http_status >= HTTPStatus.BAD_REQUEST:
+        return _by_number(context.http_status, context.shown(_detail(document)), context, table)
+    if context.http_status >= HTTPStatus.MULTIPLE_CHOICES:
         return _build(
             errors.RefusedError,
             "the service redirects, and redirects are not followed; check the domain",
             None,
             context,
         )
-    return _unreadable("it is empty" if not reply.body else "it is not an envelope", context)
+    return None
 
 
-def _by_number(status: int, said: str, context: _Context) -> errors.EncordError:
+def _by_number(status: int, said: str, context: Context, table: "StatusTable | None" = None) -> errors.EncordError:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         kind: type[errors.EncordError] = errors.ServiceFaultError
         text = "the service, or a proxy before it, broke down"
     else:
-        kind, text = _BY_NUMBER.get(status, (errors.RefusedError, "the service refused"))
+        kind, text = (table or BY_NUMBER).get(status, (errors.RefusedError, "the service refused"))
     return _build(kind, f"{text}: {said}" if said else text, None, context)
 
 
 def _detail(document: object) -> str:
-    """The text of ``message`` or ``detail``, as frameworks and the REST API send it."""
+    """The text of ``message`` or ``detail``, as frameworks and REST v2 send it; of a list its texts."""
     if not isinstance(document, dict):
         return ""
     found = document.get("message") or document.get("detail") or ""
+    if isinstance(found, list):
+        # Of a framework's list only the texts: its members quote what was sent.
+        texts = [item.get("msg") for item in found if isinstance(item, dict)]
+        return "; ".join(text for text in texts if isinstance(text, str))
     return found if isinstance(found, str) else ""
 
 
-def _unreadable(why: str, context: _Context) -> errors.EncordError:
+def unreadable(why: str, context: Context) -> errors.EncordError:
+    """The error for an answer that says neither yes nor no."""
     return _build(
         errors.UnreadableReplyError,
         f"the reply cannot be understood: {why}; the request may have taken effect",
@@ -206,7 +233,7 @@ def _unreadable(why: str, context: _Context) -> errors.EncordError:
     )
 
 
-def _build(kind: type[errors.EncordError], message: str, code: str | None, context: _Context) -> errors.EncordError:
+def _build(kind: type[errors.EncordError], message: str, code: str | None, context: Context) -> errors.EncordError:
     return kind(
         message,
         code=code,

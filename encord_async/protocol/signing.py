@@ -157,6 +157,10 @@ class SSHKey(_Opaque):
                 self._headers.popitem(last=False)
         return header
 
+    def sign(self, message: bytes) -> bytes:
+        """The 64-byte Ed25519 signature of *message* itself, as REST v2 wants it."""
+        return self._key.sign(message)
+
     def __repr__(self) -> str:
         return f"SSHKey({self.fingerprint})"
 

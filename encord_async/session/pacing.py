@@ -50,6 +50,8 @@ class OutageError(Exception):
 @dataclass(slots=True, eq=False)
 class _Waiter:
     event: anyio.Event = field(default_factory=anyio.Event)
+    waited: bool = False
+    """Whether it was the rate that held it back."""
 
 
 class Pacer:
@@ -119,7 +121,7 @@ class Pacer:
         """A permit, if one is to be had without waiting."""
         if self._fresh or self._returned or self._delay_s() > 0:
             return None
-        return self._leave()
+        return self._leave(waited=False)
 
     async def acquire(self, *, returning: bool = False) -> Permit:
         """Wait for a permit; a wait that is cancelled leaves no trace.
@@ -137,10 +139,10 @@ class Pacer:
         queue.append(waiter)
         try:
             await self._turn(waiter)
-            return self._leave()
+            return self._leave(waited=waiter.waited)
         finally:
             queue.remove(waiter)
-            self._wake()
+            self._hand_on(waiter)
 
     def release(self, permit: Permit, verdict: Verdict, *, retry_after_s: float | None = None) -> None:
         """A request has come back; *retry_after_s* is the wait that the service asked for."""
@@ -180,14 +182,21 @@ class Pacer:
             self._budget.succeeded()
             self._rate.accepted(permit, now_s)
 
-    def _leave(self) -> Permit:
+    def _hand_on(self, waiter: _Waiter) -> None:
+        """Have the next look at the clock. If there is a slot for it, what held *waiter* back held it back too."""
+        following = self._front()
+        if following is not None:
+            following.waited |= waiter.waited and self._in_flight < self._rate.window
+            self._wake()
+
+    def _leave(self, *, waited: bool) -> Permit:
         self._in_flight += 1
         now_s = self._clock.monotonic_s()
         if self._closed:
             return Permit(now_s, pressed=False)
         if self.in_outage:
             self._outage.probed(now_s)
-        return self._rate.sent(now_s)
+        return self._rate.sent(now_s, waited=waited)
 
     def _delay_s(self) -> float:
         """Seconds until the next may leave; infinite while there is no slot."""
@@ -234,6 +243,7 @@ class Pacer:
                 continue
             if delay_s <= _SOON_S:
                 return
+            waiter.waited = not self.in_outage
             patience_s = self._patience_s()
             if patience_s > 0 and not await self._slept(min(delay_s, patience_s)):
                 continue

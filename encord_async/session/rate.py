@@ -111,17 +111,16 @@ class Rate:
         rate = self.per_s
         return -math.inf if rate is None else self._last_s + 1 / rate
 
-    def sent(self, now_s: float) -> Permit:
-        """A request leaves."""
+    def sent(self, now_s: float, *, waited: bool) -> Permit:
+        """A request leaves; *waited* says that it would have left sooner but for the rate."""
         now_s = self._forward(now_s)
         rate = self.per_s
         if rate is None:
             return Permit(now_s, True)
         if self._settled_s is not None and now_s >= self._settled_s:
             rate = self._settle(now_s)
-        due_s = self._last_s + 1 / rate
-        self._last_s = max(due_s, now_s - LATE_S)
-        return Permit(now_s, pressed=due_s > now_s - LATE_S / 2)
+        self._last_s = max(self._last_s + 1 / rate, now_s - LATE_S)
+        return Permit(now_s, waited)
 
     def accepted(self, permit: Permit, now_s: float) -> None:
         """The service did not turn it away for load."""

@@ -6,7 +6,8 @@ It knows nothing of manifests, plans or journals, and keeps no state of what it 
 import logging
 import platform
 import random
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import TracebackType
@@ -18,16 +19,22 @@ from encord_async.errors import (
     AppliedError,
     DeadlineError,
     EncordError,
+    ExistsError,
     NotSentError,
     RefusedError,
     ThrottledError,
     UncertainError,
     UsageError,
 )
-from encord_async.protocol.catalogue import Endpoint, Header
+from encord_async.protocol.catalogue import Effect, Endpoint, Header
 from encord_async.protocol.envelope import Envelope, seal
+from encord_async.protocol.http_signature import authentication
 from encord_async.protocol.operations import Operation
-from encord_async.protocol.reply import judge
+from encord_async.protocol.reply import RawReply, judge
+from encord_async.protocol.rest import RestRequest
+from encord_async.protocol.rest_models import Page
+from encord_async.protocol.rest_operations import PageOperation, RestOperation
+from encord_async.protocol.rest_reply import judge_rest
 from encord_async.protocol.signing import APIKey, Credential
 from encord_async.session.clock import Clock, SystemClock
 from encord_async.session.pacing import OutageError, Pacer, Verdict
@@ -61,15 +68,56 @@ class Statistics:
     """Whether the service is taken to be down, and only asked now and then whether it is back."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """An envelope with everything of it that stays the same over its attempts."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call(ABC):
+    """A request with everything of it that stays the same over its attempts."""
 
-    envelope: Envelope
-    headers: dict[str, str]
+    name: str
+    effect: Effect
     secrets: tuple[str, ...]
     trace_id: str
     deadline_s: float | None
+
+    @abstractmethod
+    async def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> RawReply:
+        """Make one attempt; *now_s* is the wall-clock time."""
+
+    @abstractmethod
+    def judge(self, reply: RawReply, *, now_s: float) -> object:
+        """What the service answered, or the error that it means."""
+
+    def trace(self) -> str:
+        """Value of the header by which support finds the call."""
+        return f"{self.trace_id}/1;o=1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _EnvelopeCall(_Call):
+    envelope: Envelope
+    headers: dict[str, str]
+
+    async def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> RawReply:  # noqa: ARG002 - an envelope's signature holds no time
+        headers = self.headers | {Header.TRACE.value: self.trace()}
+        return await transport.post(self.envelope.query.endpoint, headers, self.envelope.body, timeout_s=timeout_s)
+
+    def judge(self, reply: RawReply, *, now_s: float) -> object:
+        return judge(reply, operation=self.name, trace_id=self.trace_id, now_s=now_s, secrets=self.secrets)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RestCall(_Call):
+    request: RestRequest
+    credential: Credential
+
+    async def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> RawReply:
+        # Signed for each attempt: the time is in the signature, and between attempts may lie a long wait.
+        headers = authentication(self.request, self.credential, created_s=int(now_s))
+        headers[Header.TRACE.value] = self.trace()
+        request = self.request
+        return await transport.request(request.call.method, request.target, headers, request.body, timeout_s=timeout_s)
+
+    def judge(self, reply: RawReply, *, now_s: float) -> object:
+        return judge_rest(reply, operation=self.name, trace_id=self.trace_id, now_s=now_s, secrets=self.secrets)
 
 
 class Session:
@@ -153,37 +201,75 @@ class Session:
             outage=self._pacer.in_outage,
         )
 
-    async def execute(self, operation: Operation[T], *, api_key: APIKey | None = None) -> T:
-        """Run one operation and return its result.
+    async def execute(
+        self,
+        operation: Operation[T] | RestOperation[T],
+        *,
+        api_key: APIKey | None = None,
+        on_send: Callable[[], None] | None = None,
+    ) -> T:
+        """Run one operation, of the envelope API or of REST v2, and return its result.
 
         Args:
             operation: What to ask of the service.
-            api_key: Authenticate with this key of the resource instead of the session's credential.
+            api_key: Authenticate with this key of the resource instead of the session's credential; not for REST v2.
+            on_send: Called when the request is about to leave for the first time: until then a caller who no longer
+                wants it may cancel, and nothing has happened.
 
         Raises:
             NotAppliedError: It was not done.
             UncertainError: It may have been done. A create is never sent again after this.
             AppliedError: It was done, but the answer is not understood.
         """
-        call = self._prepared(seal(operation), api_key)
-        response = await self._deliver(call)
+        if isinstance(operation, RestOperation):
+            call = self._prepared_rest(operation.request(), api_key)
+        else:
+            call = self._prepared(seal(operation), api_key)
+        try:
+            response = await self._deliver(call, on_send)
+        except ExistsError as error:
+            if isinstance(operation, RestOperation):
+                return operation.if_exists(error)
+            raise
         try:
             return operation.parse(response)
         except EncordError as error:
             error.trace_id = call.trace_id
             raise
 
-    async def send(self, envelope: Envelope, *, api_key: APIKey | None = None) -> object:
-        """Send one envelope, with retries as its effect allows, and return the ``response`` of the reply.
+    async def send(self, request: Envelope | RestRequest, *, api_key: APIKey | None = None) -> object:
+        """Send one request, with retries as its effect allows, and return what the reply carries.
 
-        The untyped way for calls without an operation class; see `encord_async.envelope`. Raises as `execute`.
+        That is the ``response`` of an envelope, or the JSON value of a REST reply, None if it has no content. The
+        untyped way for calls without an operation class; see `encord_async.envelope` and
+        `encord_async.rest_request`. Raises as `execute`.
         """
-        return await self._deliver(self._prepared(envelope, api_key))
+        if isinstance(request, RestRequest):
+            return await self._deliver(self._prepared_rest(request, api_key))
+        return await self._deliver(self._prepared(request, api_key))
 
-    async def _deliver(self, call: _Call) -> object:
+    async def pages(self, listing: PageOperation[T], *, api_key: APIKey | None = None) -> AsyncIterator[Page[T]]:
+        """Each page of a listing from *listing* on, asked for as the iteration comes to it. Raises as `execute`.
+
+        The iteration owns no task and no connection: it may be left at any page.
+        """
+        following: PageOperation[T] | None = listing
+        while following is not None:
+            page = await self.execute(following, api_key=api_key)
+            following = following.after(page)
+            yield page
+
+    async def collect(self, listing: PageOperation[T], *, api_key: APIKey | None = None) -> tuple[T, ...]:
+        """Everything on all pages of a listing from *listing* on. Raises as `execute`."""
+        found: list[T] = []
+        async for page in self.pages(listing, api_key=api_key):
+            found.extend(page.results)
+        return tuple(found)
+
+    async def _deliver(self, call: _Call, on_send: Callable[[], None] | None = None) -> object:
         """The ``response`` of the reply, after as many attempts as it takes."""
         try:
-            return await self._attempt(call)
+            return await self._attempt(call, on_send=on_send)
         except OutageError:
             raise _down(call) from None
         except EncordError as failure:
@@ -199,7 +285,7 @@ class Session:
         return await deliver_again(
             lambda: self._attempt(call, returning=turned_away),
             first_failure,
-            effect=call.envelope.query.effect,
+            effect=call.effect,
             policy=self.settings.retry,
             load=self._pacer,
             clock=self._clock,
@@ -220,13 +306,43 @@ class Session:
                 headers[Header.RESOURCE_TYPE.value] = query.resource_type.value
         elif isinstance(credential, APIKey):
             raise UsageError(f"{query.name} is not open to API keys; use the SSH key of a user", operation=query.name)
-        trace_id = f"{self._chance.getrandbits(128):032x}"
-        headers[Header.TRACE.value] = f"{trace_id}/1;o=1"
-        operation_s = self.settings.timeouts.operation_s
-        deadline_s = None if operation_s is None else self._clock.monotonic_s() + operation_s
-        return _Call(envelope, headers, credential.secrets, trace_id, deadline_s)
+        return _EnvelopeCall(
+            name=query.name,
+            effect=query.effect,
+            secrets=credential.secrets,
+            trace_id=self._new_trace_id(),
+            deadline_s=self._deadline_s(),
+            envelope=envelope,
+            headers=headers,
+        )
 
-    async def _attempt(self, call: _Call, *, returning: bool = False) -> object:
+    def _prepared_rest(self, request: RestRequest, api_key: APIKey | None) -> _Call:
+        credential: Credential = api_key or self._credential
+        if isinstance(credential, APIKey):
+            raise UsageError(
+                f"{request.call.name} is not open to API keys; use the SSH key of a user or a bearer token",
+                operation=request.call.name,
+            )
+        return _RestCall(
+            name=request.call.name,
+            effect=request.call.effect,
+            secrets=credential.secrets,
+            trace_id=self._new_trace_id(),
+            deadline_s=self._deadline_s(),
+            request=request,
+            credential=credential,
+        )
+
+    def _new_trace_id(self) -> str:
+        return f"{self._chance.getrandbits(128):032x}"
+
+    def _deadline_s(self) -> float | None:
+        operation_s = self.settings.timeouts.operation_s
+        return None if operation_s is None else self._clock.monotonic_s() + operation_s
+
+    async def _attempt(
+        self, call: _Call, *, returning: bool = False, on_send: Callable[[], None] | None = None
+    ) -> object:
         """Send once and judge; every attempt passes the pacer."""
         permit = self._pacer.try_acquire() or await self._wait_for_turn(call, returning=returning)
         verdict, retry_after_s = Verdict.UNKNOWN, None
@@ -235,21 +351,15 @@ class Session:
             if transport is None:
                 raise UsageError("the session is not open; use it inside 'async with'")
             timeout_s = self._time_left_s(call)
+            if on_send is not None:
+                on_send()
             self._requests += 1
-            reply = await transport.post(
-                call.envelope.query.endpoint, call.headers, call.envelope.body, timeout_s=timeout_s
-            )
-            response = judge(
-                reply,
-                operation=call.envelope.query.name,
-                trace_id=call.trace_id,
-                now_s=self._clock.wall_s(),
-                secrets=call.secrets,
-            )
+            reply = await call.send(transport, now_s=self._clock.wall_s(), timeout_s=timeout_s)
+            response = call.judge(reply, now_s=self._clock.wall_s())
             verdict = Verdict.ANSWERED
             return response
         except EncordError as error:
-            error.operation, error.trace_id = call.envelope.query.name, call.trace_id
+            error.operation, error.trace_id = call.name, call.trace_id
             verdict, retry_after_s = _verdict(error), error.retry_after_s
             self._throttled += verdict is Verdict.THROTTLED
             raise
@@ -285,7 +395,7 @@ def _verdict(error: EncordError) -> Verdict:
 def _down(call: _Call) -> NotSentError:
     return NotSentError(
         "the service has not answered for a long time; nothing was sent, try again when it is back",
-        operation=call.envelope.query.name,
+        operation=call.name,
         trace_id=call.trace_id,
     )
 
@@ -293,7 +403,7 @@ def _down(call: _Call) -> NotSentError:
 def _too_late(call: _Call) -> DeadlineError:
     return DeadlineError(
         "the operation's time ran out before it could be sent",
-        operation=call.envelope.query.name,
+        operation=call.name,
         trace_id=call.trace_id,
     )
 

@@ -302,14 +302,16 @@ async def test_bodies_are_bounded(ann: Api) -> None:
         ("GET", "/public/user", 405),
         ("PUT", "/public", 405),
         ("POST", "/public/user/", 404),
-        ("POST", "/v2/public/projects", 404),
+        ("POST", "/v2/public/projects", 405),
+        ("GET", "/v2/public/nothing", 404),
+        ("GET", "/v2/public", 404),
         ("GET", "/", 404),
         ("GET", "/_emulator/nothing", 404),
         ("POST", "/_emulator/stats", 404),
     ],
 )
 async def test_other_paths_and_methods(ann: Api, method: str, path: str, status: int) -> None:
-    """Every envelope is a POST, and there is nothing else."""
+    """Every envelope is a POST, REST has its own methods, and there is nothing else."""
     async with ann.http.request(method, ann.url + path, data=b"{}") as response:
         assert response.status == status
 

@@ -10,12 +10,15 @@ from encord_async.protocol import catalogue, operations
 from encord_async.protocol.catalogue import (
     CODES,
     QUERIES,
+    REST_CALLS,
     CodeMeaning,
     Effect,
     Endpoint,
     Query,
     ResourceType,
+    RestCall,
     query,
+    rest_call,
 )
 from encord_async.protocol.operations import Operation
 
@@ -27,6 +30,10 @@ WIRE_ENUMS = [
     catalogue.DatasetUserRole,
     catalogue.Endpoint,
     catalogue.Header,
+    catalogue.MemberType,
+    catalogue.OntologyUserRole,
+    catalogue.OrganisationRole,
+    catalogue.ProjectStatus,
     catalogue.ProjectUserRole,
     catalogue.ResourceType,
     catalogue.StorageLocation,
@@ -64,6 +71,40 @@ class TestEachQuery:
         assert hash(item) == hash(query(item.endpoint, item.type, item.method))
         with pytest.raises(AttributeError):
             item.effect = Effect.READ  # type: ignore[misc]  # the point of the test
+
+
+@pytest.mark.parametrize("call", REST_CALLS.values(), ids=lambda call: call.name)
+class TestEachRestCall:
+    """Every REST call in the catalogue."""
+
+    def test_has_a_source(self, call: RestCall) -> None:
+        """Nobody has to ask where a fact about a call comes from."""
+        assert call.source.strip()
+
+    def test_stands_under_its_own_names(self, call: RestCall) -> None:
+        """Looking a call up by method and path gives that call, and its name says both."""
+        assert rest_call(call.method, call.path) is call
+        assert call.name == f"v2{call.path}.{call.method}"
+
+    def test_only_reads_are_reads(self, call: RestCall) -> None:
+        """A GET changes nothing and only a GET is repeated as a read."""
+        assert (call.effect is Effect.READ) == (call.method == "GET")
+
+
+def test_which_rest_calls_are_never_repeated_blindly() -> None:
+    """What would be there twice, or what would be refused the second time, is a create."""
+    assert {call.name for call in REST_CALLS.values() if call.effect is Effect.CREATE} == {
+        "v2/datasets.POST",
+        "v2/ontologies.POST",
+        "v2/organisation/groups.POST",
+        "v2/organisation/organisation-tags.POST",
+    }
+
+
+def test_an_unknown_rest_call_is_a_key_error() -> None:
+    """REST v2 creates no project, and the catalogue does not make up that it does."""
+    with pytest.raises(KeyError):
+        rest_call("POST", "/projects")
 
 
 def test_what_twice_would_make_two_is_a_create() -> None:

@@ -32,6 +32,7 @@ from encord_async.protocol.operations import (
     CreateDataset,
     CreateProject,
     CreateProjectAPIKey,
+    GetDataset,
     GetOntology,
     GetOrCreateProjectAPIKey,
     GetProject,
@@ -290,6 +291,7 @@ ARGUMENTS: dict[type[Operation[Any]], dict[str, st.SearchStrategy[Any]]] = {
         "storage": st.sampled_from([*StorageLocation, 2]),
         "create_backing_folder": st.booleans(),
     },
+    GetDataset: {"dataset_hash": TEXTS},
     AddDatasetUsers: {"dataset_hash": TEXTS, "emails": SOME_HASHES, "role": st.sampled_from(DatasetUserRole)},
     ListProjects: {"filter": FILTERS},
     ListDatasets: {"filter": FILTERS},
@@ -310,6 +312,7 @@ KINDS = pytest.mark.parametrize("kind", ARGUMENTS, ids=lambda kind: kind.__name_
         lambda: GetOrCreateProjectAPIKey(project_hash=""),
         lambda: CopyProject(project_hash=""),
         lambda: AddDatasetUsers(dataset_hash="", emails=("a@example.com",)),
+        lambda: GetDataset(dataset_hash=""),
     ],
 )
 def test_nothing_to_do_is_refused(make: Callable[[], Operation[Any]]) -> None:
@@ -439,6 +442,11 @@ GOOD: dict[type[Operation[Any]], Case] = {
         CreateDataset(title="t"),
         {"title": "t", "type": 1, "dataset_hash": "d", "user_hash": "u", "backing_folder_uuid": None},
         lambda got: got.dataset_hash == "d" and got.type is StorageLocation.AWS_S3 and got.user_hash == "u",
+    ),
+    GetDataset: Case(
+        GetDataset(dataset_hash="d"),
+        {"dataset_hash": "d", "title": "t", "dataset_type": "AWS_S3", "data_rows": [], "backing_folder_uuid": None},
+        lambda got: (got.dataset_hash, got.dataset_type, got.description) == ("d", "AWS_S3", ""),
     ),
     AddDatasetUsers: Case(
         AddDatasetUsers(dataset_hash="d", emails=("a",)),

@@ -282,14 +282,14 @@ class TestPlainReplies:
             ({"message": "limit is 1 MB", "detail": "no"}, ": limit is 1 MB"),
             ({"message": None, "detail": "yes"}, ": yes"),
             ({"message": "", "detail": ""}, "the service does not accept the request"),
-            ({"detail": [{"loc": ["body"], "msg": "field required"}]}, "the service does not accept the request"),
+            ({"detail": [{"loc": ["body"], "msg": "field required", "input": "x"}]}, "the request: field required"),
             ({"message": {"a": 1}}, "the service does not accept the request"),
             (["detail"], "the service does not accept the request"),
         ],
         ids=repr,
     )
     def test_the_words_of_a_framework_are_kept(self, document: object, said: str) -> None:
-        """A text in ``message`` or ``detail`` is passed on; anything else there is not."""
+        """A text in ``message`` or ``detail``, or in a list of faults, is passed on; anything else there is not."""
         assert _error(document, 422).message.endswith(said)
 
     def test_a_page_is_not_repeated(self) -> None:

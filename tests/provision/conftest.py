@@ -172,6 +172,12 @@ class Service:
         finally:
             self.in_flight -= 1
 
+    async def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+    ) -> RawReply:
+        """It has no REST API."""
+        raise NotImplementedError
+
     async def aclose(self) -> None:
         """Nothing to close, and nothing may be under way."""
         assert self.in_flight == 0

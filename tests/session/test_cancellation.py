@@ -401,6 +401,12 @@ class SlowToClose:
         """Not used here."""
         raise NotImplementedError
 
+    async def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+    ) -> RawReply:
+        """Not used here."""
+        raise NotImplementedError
+
     async def aclose(self) -> None:
         """Close in two steps, of which a cancellation could prevent the second."""
         await checkpoint()

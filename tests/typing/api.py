@@ -18,8 +18,11 @@ from encord_async import (
     GetProject,
     ListingFilter,
     ListProjects,
+    ListProjectUsers,
     Operation,
+    OrganisationRole,
     ProjectHandle,
+    ProjectStatus,
     ProjectUserRole,
     ResourceType,
     RetryPolicy,
@@ -29,8 +32,9 @@ from encord_async import (
     StorageLocation,
     Timeouts,
     envelope,
+    rest_request,
 )
-from encord_async.protocol import models
+from encord_async.protocol import models, rest_models
 
 
 def sessions() -> None:
@@ -95,6 +99,24 @@ async def operations(session: EncordSession, key: APIKey) -> None:
     )
     assert_type(call, Envelope)
     assert_type(await session.send(call), object)
+
+
+async def rest(session: EncordSession) -> None:
+    assert_type(await session.create_dataset_v2("Raw"), rest_models.CreatedDataset)
+    assert_type(await session.get_dataset("d"), models.DatasetDetails)
+    assert_type(await session.list_projects_v2(tags_anyof=["q3"]), tuple[rest_models.ProjectDetails, ...])
+    assert_type(await session.create_ontology("Pets", editor={"objects": []}), rest_models.Ontology)
+    assert_type(await session.add_organisation_user("a@example.com", OrganisationRole.MEMBER), bool)
+    assert_type(await session.get_bearer_token(), SecretStr)
+    project = session.project("p")
+    assert_type(await project.list_users(), tuple[rest_models.ProjectMember, ...])
+    await project.set_status(ProjectStatus.PAUSED)
+    listing = ListProjectUsers(project_hash="p")
+    assert_type(await session.execute(listing), rest_models.Page[rest_models.ProjectMember])
+    assert_type(await session.collect(listing), tuple[rest_models.ProjectMember, ...])
+    async for page in session.pages(listing):
+        assert_type(page.results, tuple[rest_models.ProjectMember, ...])
+    assert_type(await session.send(rest_request("GET", "/projects/p/branches", query={"limit": 3})), object)
 
 
 async def facts(session: EncordSession) -> None:

@@ -1,0 +1,86 @@
+"""Checks of what operations are made of, and the reader of what they are answered.
+
+Nothing here knows a call of the service; bad values are refused before anything is sent, and answers are read without
+repeating them in an error.
+"""
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Generic, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from encord_async.errors import ReplyShapeError, UsageError
+
+__all__ = ["Adapter", "assign", "one_of", "some", "text", "texts"]
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
+
+
+class Adapter(Generic[T]):
+    """A pydantic adapter that is built when first used: most processes use few of them."""
+
+    __slots__ = ("_adapter", "_type")
+
+    def __init__(self, type_: object) -> None:
+        self._type = type_
+        self._adapter: TypeAdapter[T] | None = None
+
+    def read(self, response: object, name: str) -> T:
+        """*response* as a value of this type.
+
+        Raises:
+            ReplyShapeError: It is none; *name* is the call that it answers.
+        """
+        if self._adapter is None:
+            self._adapter = TypeAdapter(cast("type[T]", self._type))
+        try:
+            return self._adapter.validate_python(response)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+        # Raised out here and not above: pydantic's error holds the answer, which may hold API keys.
+        place = ".".join(str(part) for part in first["loc"]) or "response"
+        raise ReplyShapeError(
+            f"the service succeeded, but {place} of its answer is not as expected: {first['msg']}",
+            operation=name,
+        )
+
+
+def text(value: str, what: str) -> str:
+    """*value*, which has to be more than white space; *what* names it in the `UsageError`."""
+    if not value.strip():
+        raise UsageError(f"{what} is empty; give a text")
+    return value
+
+
+def texts(values: Iterable[str], what: str) -> tuple[str, ...]:
+    """*values* as a tuple of texts, none of them blank."""
+    if isinstance(values, str):
+        raise UsageError(f"{what} is one text; give a list of texts")
+    found = tuple(values)
+    for value in found:
+        text(value, f"a member of {what}")
+    return found
+
+
+def one_of(kind: type[E], value: object, what: str) -> E:
+    """*value* as a member of *kind*."""
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(str(m.value) if isinstance(m.value, str) else f"{m.value} {m.name.lower()}" for m in kind)
+        raise UsageError(f"{value!r} is no {what}; use one of {known}") from None
+
+
+def some(values: Iterable[str], what: str) -> tuple[str, ...]:
+    """*values* as a tuple of at least one text, none of them blank."""
+    found = texts(values, what)
+    if not found:
+        raise UsageError(f"{what} is empty; there would be nothing to do")
+    return found
+
+
+def assign(instance: object, name: str, value: object) -> None:
+    """Normalise a field of a frozen dataclass while it is being made."""
+    object.__setattr__(instance, name, value)
