@@ -8,8 +8,9 @@ import hashlib
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
+import anyio
 from pydantic import SecretStr
 
 from encord_async.errors import (
@@ -51,6 +52,8 @@ from encord_async.provision.plan import Batch, Result, Ticket, Work, tickets_of
 from encord_async.provision.settle import AdoptIt, LeaveIt, Settler, WaitLonger, contents_digest, key_fingerprint
 from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
+
+T = TypeVar("T")
 
 __all__ = ["Ended", "Executor", "Later", "Split", "Verdict"]
 
@@ -94,6 +97,10 @@ class _Making:
     details: dict[str, object]
 
 
+class _StoppedError(Exception):
+    """The run was stopped before a request had left. It never leaves the executor."""
+
+
 class Executor:
     """Does work over *session*.
 
@@ -129,6 +136,8 @@ class Executor:
         self._sending: Counter[bytes] = Counter()
         self._doubtful: defaultdict[bytes, set[bytes]] = defaultdict(set)
         self._settling: set[bytes] = set()
+        self._unsent: set[anyio.CancelScope] = set()
+        self._stopped = False
 
     async def do(self, work: Work) -> Verdict:
         """Bring *work* to its end, or as far as it gets now.
@@ -142,9 +151,33 @@ class Executor:
             return await self._batch(work) if isinstance(work, Batch) else await self._create(work.ticket)
         except (AuthenticationError, SettingsError, JournalError):
             raise
+        except _StoppedError:
+            return Ended([(ticket, Result(status=Status.CANCELLED)) for ticket in tickets_of(work)])
         except EncordError as error:
             failed = Result(status=Status.FAILED, error=error)
             return await self._ended([(ticket, failed) for ticket in tickets_of(work)])
+
+    def stop(self) -> None:
+        """Let what has left come to its end, and nothing else leave."""
+        self._stopped = True
+        for scope in tuple(self._unsent):
+            scope.cancel()
+
+    async def _ask(self, operation: Operation[T]) -> T:
+        """Send *operation*, unless the run is stopped before the request has left.
+
+        Raises:
+            _StoppedError: It was; nothing has left.
+        """
+        if self._stopped:
+            raise _StoppedError
+        with anyio.CancelScope() as scope:
+            self._unsent.add(scope)
+            try:
+                return await self._session.execute(operation, on_send=lambda: self._unsent.discard(scope))
+            finally:
+                self._unsent.discard(scope)
+        raise _StoppedError
 
     def abandoned(self, work: Work, error: EncordError) -> list[tuple[Ticket, Result]]:
         """How the steps of *work* end after `do` has raised *error*."""
@@ -273,7 +306,11 @@ class Executor:
         try:
             await self._ledger.write([record])
             try:
-                made = await self._session.execute(making.operation)
+                made = await self._ask(making.operation)
+            except _StoppedError:
+                # Not a byte has left: the next run may send it without looking.
+                await self._ledger.write([self._closed(record, Result(status=Status.CANCELLED))])
+                raise
             except NotAppliedError as error:
                 failed = Result(status=Status.FAILED, error=error)
                 await self._ledger.write([self._closed(record, failed)])
@@ -331,7 +368,7 @@ class Executor:
 
     async def _attach(self, project_hash: str, dataset_hashes: Sequence[str]) -> None:
         for some in _chunks(dataset_hashes, self._max_batch):
-            await self._session.execute(AddDatasets(project_hash=project_hash, dataset_hashes=some))
+            await self._ask(AddDatasets(project_hash=project_hash, dataset_hashes=some))
 
     # ------------------------------------------------------------------ what is there already
 
@@ -368,7 +405,7 @@ class Executor:
 
     async def _complete(self, adopted: str, entry: ProjectEntry, dataset_hashes: tuple[str, ...]) -> None:
         """Give an adopted project the datasets that it lacks."""
-        project = await self._session.execute(GetProject(project_hash=adopted))
+        project = await self._ask(GetProject(project_hash=adopted))
         if entry.ontology_hash and project.ontology_hash and project.ontology_hash != entry.ontology_hash:
             raise ConflictError(
                 f"the project {adopted} is there with the ontology {project.ontology_hash}, and {entry.ontology_hash} "
@@ -383,7 +420,7 @@ class Executor:
         if project_hash in self._fresh:
             return []
         wanted = set(step.scopes)
-        keys = await self._session.execute(ListProjectAPIKeys(project_hash=project_hash))
+        keys = await self._ask(ListProjectAPIKeys(project_hash=project_hash))
         there = [
             Found(key_fingerprint(key.api_key.get_secret_value()), is_admin=True)
             for key in keys
@@ -480,9 +517,9 @@ class Executor:
         lane = batch.lane
         if lane.kind is StepKind.USER:
             role = lane.role if lane.role is not None else ProjectUserRole.ANNOTATOR
-            return await self._session.execute(AddProjectUsers(project_hash=lane.project_hash, emails=items, role=role))
+            return await self._ask(AddProjectUsers(project_hash=lane.project_hash, emails=items, role=role))
         kind = AddDatasets if lane.kind is StepKind.ATTACH else RemoveDatasets
-        await self._session.execute(kind(project_hash=lane.project_hash, dataset_hashes=items))
+        await self._ask(kind(project_hash=lane.project_hash, dataset_hashes=items))
         return ()
 
     async def _project_is_in_order(self, batch: Batch, error: RefusedError) -> bool:
@@ -490,7 +527,7 @@ class Executor:
         if not isinstance(error, NotFoundError | ForbiddenError):
             return True
         try:
-            await self._session.execute(GetProject(project_hash=batch.lane.project_hash))
+            await self._ask(GetProject(project_hash=batch.lane.project_hash))
         except (NotFoundError, ForbiddenError):
             return False
         return True

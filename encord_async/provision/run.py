@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["FailureLimit", "Options", "Progress", "Run"]
 
 _CHUNK: Final = 256
-_FIRST_CHUNK: Final = 64
-"""Small, so that the first request leaves at once; each chunk after it is as large as all before, up to the full."""
 _WORKERS_PER_SLOT: Final = 4
 """Workers outnumber the slots of the session, because some of them wait for the disk and not for the service."""
 _GRACE: Final = 100
@@ -324,6 +322,7 @@ class Run:
         if self._stopped_by is None and not self._over:
             self._stopped_by = reason
             self._plan.cancel()
+            self._executor.stop()
             self._reading.cancel()
             self._alarm.set()
 
@@ -363,7 +362,7 @@ class Run:
         with anyio.CancelScope() as self._reading:
             await self._wait_for_room()
             try:
-                return await source.take(min(_CHUNK, max(_FIRST_CHUNK, self._entries), self._free()))
+                return await source.take(min(_CHUNK, self._free()))
             except EncordError as error:
                 self._fail(error, "the manifest cannot be read")
         return []

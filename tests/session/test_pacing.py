@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -166,6 +167,67 @@ def test_refusal_slows_all_that_follow() -> None:
     assert rate is not None
     gaps = [later - sooner for sooner, later in pairwise(left)]
     assert gaps == pytest.approx([1 / rate] * 9)
+
+
+def test_client_bound_by_its_slots_does_not_raise_the_rate() -> None:
+    """Far below the rate nobody waits for it, though requests leave in bunches, and success proves nothing."""
+
+    async def main() -> tuple[float | None, float | None]:
+        pacer, chance = gate(concurrency=4), random.Random(1)
+        for _ in range(3):
+            permit = await pacer.acquire()
+            await asyncio.sleep(0.001)
+            pacer.release(permit, Verdict.THROTTLED)
+
+        async def worker(count: int, takes_s: float) -> None:
+            for _ in range(count):
+                permit = await pacer.acquire()
+                await asyncio.sleep(takes_s * chance.random())
+                pacer.release(permit, DONE)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(50):
+                group.start_soon(worker, 100, 0.0)
+        before = pacer.rate_per_s
+        async with anyio.create_task_group() as group:
+            for _ in range(50):
+                group.start_soon(worker, 100, 1.0)
+        return before, pacer.rate_per_s
+
+    before, after = run(main)
+    assert before is not None
+    assert before > 50
+    assert after == pytest.approx(before, rel=0.05)
+
+
+def test_late_event_loop_is_still_held_back_by_the_rate() -> None:
+    """On a busy machine every timer is late; those who waited for the rate count all the same, and the rate rises."""
+
+    class Late(LoopClock):
+        async def sleep(self, seconds: float) -> None:
+            await asyncio.sleep(seconds + 0.05)
+
+    async def main() -> tuple[float | None, float | None]:
+        pacer = gate(clock=Late())
+        permit = await pacer.acquire()
+        await asyncio.sleep(0.01)
+        pacer.release(permit, Verdict.THROTTLED)
+
+        async def worker() -> None:
+            for _ in range(100):
+                await passes(pacer)
+
+        await passes(pacer)
+        before = pacer.rate_per_s
+        async with anyio.create_task_group() as group:
+            for _ in range(50):
+                group.start_soon(worker)
+        return before, pacer.rate_per_s
+
+    before, after = run(main)
+    assert before is not None
+    assert after is not None
+    assert after > 2 * before
 
 
 async def test_clock_that_lags_behind_its_own_sleep_is_believed() -> None:

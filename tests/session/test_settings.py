@@ -122,7 +122,7 @@ def test_timeouts_can_be_switched_off() -> None:
 def test_unusable_retry_policy_is_refused(values: dict[str, float]) -> None:
     """A policy that could not be followed is refused."""
     with pytest.raises(SettingsError):
-        RetryPolicy(**values)
+        replace(RetryPolicy(), **values)
 
 
 @pytest.mark.parametrize(
