@@ -52,6 +52,13 @@ logger = logging.getLogger("encord_async.cli")
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
+@click.option(
+    "--max-rate",
+    "max_rate_per_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="R",
+    help="Most requests a second.  [default: as many as the service takes, which is found out]",
+)
 @existing_option
 @click.option(
     "--max-batch",
@@ -119,7 +126,7 @@ def apply(
     """
     no_progress = options.pop("no_progress")
     options["journal"] = journal or (None if manifest == "-" else "beside")
-    sessions = service.sessions(concurrency=options.pop("concurrency"))
+    sessions = service.sessions(concurrency=options.pop("concurrency"), max_rate_per_s=options.pop("max_rate_per_s"))
     if not yes and manifest != "-" and on_terminal() and not _agreed(output, sessions, manifest, options):
         raise UsageError("you did not agree; nothing was made")
     ending = Ending()

@@ -100,7 +100,9 @@ class Service:
     ca_bundle: str | None = None
     timeout_s: float | None = None
 
-    def sessions(self, *, concurrency: int | None = None, use_api_key: bool = False) -> "Callable[[], EncordSession]":
+    def sessions(
+        self, *, concurrency: int | None = None, max_rate_per_s: float | None = None, use_api_key: bool = False
+    ) -> "Callable[[], EncordSession]":
         """Makes sessions that are not open yet; the key is read once, and its passphrase asked for if need be.
 
         Raises:
@@ -114,6 +116,7 @@ class Service:
         settings = Settings(
             domain=defaults.domain if self.domain is None else self.domain,
             concurrency=defaults.concurrency if concurrency is None else concurrency,
+            max_rate_per_s=max_rate_per_s,
             timeouts=defaults.timeouts if self.timeout_s is None else Timeouts(attempt_s=self.timeout_s),
             ca_bundle=None if self.ca_bundle is None else Path(self.ca_bundle),
         )

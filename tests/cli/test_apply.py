@@ -293,3 +293,12 @@ def test_the_passphrase_is_asked_for(api: Api, tmp_path: Path, require_tool: Cal
         done = terminal.end()
     assert done.code == 4
     assert "sesame" not in done.out
+
+
+def test_max_rate(api: Api, here: Here, tmp_path: Path) -> None:
+    """``--max-rate`` spreads the requests: so many leave in a second and no more."""
+    manifest = tmp_path / "paced.jsonl"
+    manifest.write_text("".join(f'{{"kind": "project", "title": "Paced {number}"}}\n' for number in range(12)))
+    done = here("apply", manifest, "--yes", "--json", "--max-rate", 40, env=api.env)
+    assert done.code == 0, done.err
+    assert done.json["elapsed_s"] >= (done.json["requests"] - 2) / 40

@@ -186,6 +186,12 @@ class Service:
     def __post_init__(self) -> None:
         self._level = self.cell.burst
 
+    async def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+    ) -> RawReply:
+        """It has no REST API."""
+        raise NotImplementedError
+
     async def post(
         self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:

@@ -108,21 +108,21 @@ def test_timeouts_can_be_switched_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "values",
+    "make",
     [
-        {"max_attempts": 0},
-        {"backoff_base_s": -0.1},
-        {"backoff_base_s": 31.0},
-        {"backoff_base_s": math.nan},
-        {"backoff_max_s": 0.1},
-        {"outage_s": -1.0},
-        {"outage_s": math.inf},
+        lambda: RetryPolicy(max_attempts=0),
+        lambda: RetryPolicy(backoff_base_s=-0.1),
+        lambda: RetryPolicy(backoff_base_s=31.0),
+        lambda: RetryPolicy(backoff_base_s=math.nan),
+        lambda: RetryPolicy(backoff_max_s=0.1),
+        lambda: RetryPolicy(outage_s=-1.0),
+        lambda: RetryPolicy(outage_s=math.inf),
     ],
 )
-def test_unusable_retry_policy_is_refused(values: dict[str, float]) -> None:
+def test_unusable_retry_policy_is_refused(make: Callable[[], RetryPolicy]) -> None:
     """A policy that could not be followed is refused."""
     with pytest.raises(SettingsError):
-        replace(RetryPolicy(), **values)
+        make()
 
 
 @pytest.mark.parametrize(
