@@ -235,6 +235,9 @@ class Executor:
             return Ended([(ticket, there)])
         if there:
             making.details["baseline"] = there
+        if making.name in self._doubtful:
+            # It came into doubt while this one looked around, and its look-up may be under way.
+            return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
         return await self._make(ticket, making)
 
     def _later(self, wait_s: float, otherwise: Result) -> Later:

@@ -297,7 +297,8 @@ class Journal:
     def _make(self, identity: Identity) -> None:
         """Set up a new journal."""
         log = self._beside("-wal")
-        if log.exists():
+        # A reader leaves an empty one behind.
+        if log.exists() and log.stat().st_size:
             raise JournalError(
                 f"{log} is there and its journal is not: put the journal back, or delete the log if it is not wanted"
             )

@@ -15,6 +15,9 @@ PROBE_PATIENCE_S: Final = 10.0
 LONGEST_HINT_S: Final = 60.0
 """A ``Retry-After`` of a service that is down puts off the next probe by no more than this."""
 
+STALE_S: Final = 60.0
+"""Whoever asks again after such a silence may wait as long as at the beginning: nobody knows how long it lasted."""
+
 
 class Outage:
     """Whether the service is down: so many faults in a row, without a word from it in between.
@@ -29,6 +32,7 @@ class Outage:
         self.ever_answered = False
         self._faults = 0
         self._interval_s = FIRST_INTERVAL_S
+        self._last_fault_s = 0.0
         self.since_s: float | None = None
         """When it began, on the clock of the events; None when there is none."""
         self.probe_s = 0.0
@@ -55,6 +59,7 @@ class Outage:
             retry_after_s: When the service wants to be asked again.
         """
         self._faults += 1
+        self._last_fault_s = now_s
         enough = self._threshold is not None and self._faults >= self._threshold
         begins = enough and self.ever_answered and self.since_s is None
         if begins:
@@ -69,6 +74,8 @@ class Outage:
 
     def probed(self, now_s: float) -> None:
         """A probe leaves."""
+        if self.since_s is not None and now_s - self._last_fault_s > STALE_S:
+            self.since_s, self._interval_s = now_s, FIRST_INTERVAL_S
         self.probe_s = now_s + PROBE_PATIENCE_S
 
 

@@ -53,9 +53,12 @@ STRETCH_S: Final = 0.4
 STRETCH_ROUND_TRIPS: Final = 4.0
 """Successes in which the excess doubles: so many, and so many seconds' worth, for a refusal to come back in between."""
 BOLD: Final = 0.1
-"""With so much excess and no refusal, the limit is another one, and the rate doubles each second."""
+"""With so much excess and no refusal, the limit is another one, and the rate doubles as fast as it may."""
 DOUBLING: Final = 0.7
 """What each success adds to the rate to double it in a second, whatever it is (ln 2)."""
+FASTEST_DOUBLING_S: Final = 0.3
+DOUBLING_ROUND_TRIPS: Final = 11.0
+"""Near services answer sooner, and the rate doubles in so many round trips instead of a second."""
 
 
 class Permit(NamedTuple):
@@ -216,16 +219,16 @@ class Rate:
 
     def _grow(self, rate: float) -> None:
         self._pressed += 1
+        doubling = DOUBLING / min(max(DOUBLING_ROUND_TRIPS * self._latency_s, FASTEST_DOUBLING_S), 1.0)
         if self._doubling:
-            self._doubling = rate + DOUBLING < self._top
-            self._set(min(rate + DOUBLING, self._top))
+            self._doubling = rate + doubling < self._top
+            self._set(min(rate + doubling, self._top))
         elif rate < self._top:
             self._set(rate + self._climb)
         else:
             excess = max(rate - self._top, STEP * rate)
             stretch = STRETCH + rate * max(STRETCH_S, STRETCH_ROUND_TRIPS * self._latency_s)
-            step = DOUBLING if excess > BOLD * self._top else min(DOUBLING * excess / stretch, DOUBLING)
-            self._set(rate + step)
+            self._set(rate + (doubling if excess > BOLD * self._top else min(DOUBLING * excess / stretch, doubling)))
 
 
 def _measured(accepted: int, elapsed_s: float) -> float:

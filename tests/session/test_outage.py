@@ -85,6 +85,17 @@ def test_unanswered_probe_does_not_hold_up_the_next() -> None:
     assert outage.probe_s == 105.0 + PROBE_PATIENCE_S
 
 
+def test_after_a_silence_it_begins_anew() -> None:
+    """A session that was left alone for hours after an outage does not take it for one that lasted for hours."""
+    outage = down(now_s=100.0)
+    outage.probed(130.0)
+    outage.faulted(130.0, 131.0, chance=1.0, retry_after_s=None)
+    assert outage.since_s == 100.0
+    outage.probed(10_000.0)
+    assert outage.since_s == 10_000.0
+    assert outage.answered(10_000.0)
+
+
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 30), st.floats(0, 1)), max_size=100))
 def test_probes_never_come_too_close_or_too_late(script: list[tuple[bool, float, float]]) -> None:
     """Whatever fails and answers, the next probe is at least a moment and at most a few seconds away."""

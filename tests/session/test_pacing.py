@@ -201,33 +201,37 @@ def test_client_bound_by_its_slots_does_not_raise_the_rate() -> None:
 
 
 def test_late_event_loop_is_still_held_back_by_the_rate() -> None:
-    """On a busy machine every timer is late; those who waited for the rate count all the same, and the rate rises."""
+    """On a busy machine every timer is late; all who waited for the rate count all the same, also those who leave
+    together to make up for it, and so the rate rises."""
 
     class Late(LoopClock):
         async def sleep(self, seconds: float) -> None:
             await asyncio.sleep(seconds + 0.05)
 
-    async def main() -> tuple[float | None, float | None]:
-        pacer = gate(clock=Late())
+    async def main() -> tuple[float | None, float | None, list[bool]]:
+        pacer, held_back = gate(clock=Late()), list[bool]()
         permit = await pacer.acquire()
         await asyncio.sleep(0.01)
         pacer.release(permit, Verdict.THROTTLED)
+        await passes(pacer)
+        before = pacer.rate_per_s
 
         async def worker() -> None:
             for _ in range(100):
-                await passes(pacer)
+                permit = await pacer.acquire()
+                held_back.append(permit.pressed)
+                pacer.release(permit, DONE)
 
-        await passes(pacer)
-        before = pacer.rate_per_s
         async with anyio.create_task_group() as group:
             for _ in range(50):
                 group.start_soon(worker)
-        return before, pacer.rate_per_s
+        return before, pacer.rate_per_s, held_back
 
-    before, after = run(main)
+    before, after, held_back = run(main)
     assert before is not None
     assert after is not None
     assert after > 2 * before
+    assert all(held_back[50:])
 
 
 async def test_clock_that_lags_behind_its_own_sleep_is_believed() -> None:

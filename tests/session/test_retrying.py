@@ -316,6 +316,13 @@ async def test_deadline_ends_the_tries() -> None:
     assert loop.clock.now_s < 1006.9
 
 
+def test_attempts_are_not_capped_in_an_outage() -> None:
+    """While the service is down for everybody, however many faults there were, the next wait is the shortest."""
+    history = History(faults=1000)
+    found = next_step(NotSentError("x"), READ, history, POLICY, chance=1.0, in_outage=True)
+    assert found == Again(POLICY.backoff_base_s)
+
+
 async def test_tries_in_an_outage_do_not_count() -> None:
     """While the service is down for everybody, an operation goes on beyond its attempts, with short waits."""
     loop = Loop([*[lost() for _ in range(50)], "done"], load=Fair(in_outage=True))
