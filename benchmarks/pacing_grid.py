@@ -1,0 +1,137 @@
+"""The whole grid of the pacer: the real session before a simulated service, in virtual time, against its goals.
+
+Says a line for each cell, then a table by schedule and limit, and the goals that were missed and by how much. The tests
+run a part of it with a seed of their own: ``tests/session/test_grid.py``. It takes about a quarter of an hour of
+processor time for each seed.
+
+    python benchmarks/pacing_grid.py [--quick] [--seeds N]
+"""
+
+import argparse
+import itertools
+import multiprocessing
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+# Each file runs by itself, and the folder of a script is all that Python looks in.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks._common import report
+from tests.session.simulation import (
+    HINTS,
+    IN_FLIGHT,
+    LIMITS_PER_S,
+    SCHEDULES,
+    Cell,
+    Hint,
+    Result,
+    Schedule,
+    missed,
+    simulate,
+    without_seed,
+)
+
+FIRST_SEED: Final = 1000
+
+
+def main() -> None:
+    """Run the grid as the arguments say."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each cell (default 1)")
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help=f"default {FIRST_SEED}")
+    parser.add_argument("--quick", action="store_true", help="only the cells without a hint, below 500/s")
+    arguments = parser.parse_args()
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    cells = list(_cells(seeds, ("none",) if arguments.quick else HINTS, LIMITS_PER_S[: 3 if arguments.quick else None]))
+    results: list[Result] = []
+    with multiprocessing.Pool() as pool:
+        runs = pool.imap(simulate, cells)
+        for _, group in itertools.groupby(runs, key=lambda result: without_seed(result.cell)):
+            results += _said(list(group))
+    misses: dict[str, list[tuple[float, Cell]]] = defaultdict(list)
+    for result in results:
+        for goal, by in missed(result).items():
+            misses[goal].append((by, result.cell))
+    _report(results, misses, seeds=len(seeds), quick=arguments.quick)
+
+
+def _cells(seeds: range, hints: Sequence[Hint], limits_per_s: Sequence[float]) -> Iterator[Cell]:
+    for schedule, limit_per_s, long_burst, hint, in_flight, seed in itertools.product(
+        SCHEDULES, limits_per_s, (False, True), hints, IN_FLIGHT, seeds
+    ):
+        yield Cell(
+            in_flight=in_flight,
+            limit_per_s=limit_per_s,
+            long_burst=long_burst,
+            hint=hint,
+            schedule=schedule,
+            seed=seed,
+        )
+
+
+def _said(runs: list[Result]) -> list[Result]:
+    """The same *runs* of one cell, after a line about them."""
+    goals = sorted({goal for run in runs for goal in missed(run)})
+    print(
+        f"{without_seed(runs[0].cell)!s:54} goodput {min(run.goodput for run in runs):7.2%}  "
+        f"refused {max(run.refused for run in runs):6.2%}, after 20 s {max(run.refused_late for run in runs):6.2%}  "
+        f"wait {max(run.wait_ratio for run in runs):6.2f}  {'MISSED: ' + '; '.join(goals) if goals else ''}",
+        flush=True,
+    )
+    return runs
+
+
+def _report(results: list[Result], misses: dict[str, list[tuple[float, Cell]]], *, seeds: int, quick: bool) -> None:
+    groups: dict[tuple[Schedule, float], list[Result]] = defaultdict(list)
+    for result in results:
+        groups[result.cell.schedule, result.cell.limit_per_s].append(result)
+    notes = [
+        f"missed: {goal}, in {len(where)} of {len(results)} runs, at worst by {worst:.3f} ({cell}, seed {cell.seed})"
+        for goal, where in sorted(misses.items())
+        for worst, cell in [max(where, key=lambda miss: miss[0])]
+    ]
+    report(
+        "pacing_grid",
+        title=f"{len(results) // seeds} cells in virtual time, {seeds} seed(s): worst and mean over the cells of a row",
+        header=("schedule, limit", "goodput", "mean", "refused", "mean", "after 20 s", "load", "back s", "failed"),
+        rows=[
+            (
+                f"{schedule}, {limit_per_s:g}/s",
+                f"{min(run.goodput for run in runs):.2%}",
+                f"{statistics.mean(run.goodput for run in runs):.2%}",
+                f"{max(run.refused for run in runs):.2%}",
+                f"{statistics.mean(run.refused for run in runs):.2%}",
+                f"{max(run.refused_late for run in runs):.2%}",
+                f"{max(run.outage_load for run in runs):.3f}",
+                f"{max(run.back_s for run in runs):.1f}",
+                sum(run.failed for run in runs),
+            )
+            for (schedule, limit_per_s), runs in groups.items()
+        ],
+        figures={
+            "runs": len(results),
+            "cpu_s": round(sum(run.cpu_s for run in results)),
+            "missed": {goal: len(where) for goal, where in misses.items()},
+            "worst": {goal: round(max(by for by, _ in where), 4) for goal, where in misses.items()},
+            "rows": {
+                f"{schedule}, {limit_per_s:g}/s": {
+                    "goodput": round(statistics.mean(run.goodput for run in runs), 4),
+                    "goodput_worst": round(min(run.goodput for run in runs), 4),
+                    "refused": round(statistics.mean(run.refused for run in runs), 4),
+                    "refused_after_20_s_worst": round(max(run.refused_late for run in runs), 4),
+                    "failed": sum(run.failed for run in runs),
+                }
+                for (schedule, limit_per_s), runs in groups.items()
+            },
+        },
+        notes=notes or ["every goal is met in every run"],
+        quick=quick,
+    )
+
+
+if __name__ == "__main__":
+    main()

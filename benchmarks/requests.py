@@ -1,0 +1,104 @@
+"""Requests that a project costs, with 3 datasets and 10 users in 2 roles: 500 of them, ours and the official SDK's.
+
+Counted by the emulator. What the SDK reads over REST, which the emulator may not serve, is counted in the SDK's own
+process instead, and the table says so.
+
+    python benchmarks/requests.py [--quick]
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+# Each file runs by itself, and the folder of a script is all that Python looks in.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks._common import report
+from benchmarks._provisioning import (
+    CONCURRENCY,
+    DATASETS_EACH,
+    SDK_PYTHON,
+    SDK_RELEASE,
+    USERS_EACH,
+    Done,
+    Goal,
+    emulator,
+    judged,
+    provision,
+    sdk_provision,
+    verdicts,
+)
+
+PROJECTS: Final = 500
+MOST_PER_PROJECT: Final = 3.0
+SDK_WAYS: Final = {
+    "stepwise": "create_project, get_project, add_datasets, add_users twice",
+    "frugal": "the same with the datasets in create_project",
+    "deprecated": "the same with get_project_client, deprecated since 0.1.98",
+}
+
+
+def main() -> None:
+    """Count and report."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="20 projects instead of 500")
+    quick = parser.parse_args().quick
+    projects = 20 if quick else PROJECTS
+    runs: dict[str, Done] = {}
+    for journal in (False, True):
+        with emulator() as api:
+            runs[f"encord-async, {'with' if journal else 'without'} a journal"] = provision(
+                api, projects, journal=journal
+            )
+    with emulator() as api:
+        half = provision(api, projects // 2, journal=False)
+    ours = runs["encord-async, without a journal"]
+    slope = (ours.requests - half.requests) / (projects - projects // 2)
+    missing = []
+    if SDK_PYTHON.exists():
+        for way, meaning in SDK_WAYS.items():
+            with emulator() as api:
+                runs[f"encord {SDK_RELEASE}: {meaning}"] = sdk_provision(
+                    api, projects, way=way, threads=CONCURRENCY, latency_s=0.0
+                )
+    else:
+        missing.append(f"encord {SDK_RELEASE}: {SDK_PYTHON} is not there; `make sdks` makes it")
+    goals = [Goal("requests for one more project", slope, MOST_PER_PROJECT)]
+    report(
+        "requests",
+        title=f"{projects} projects, each with {DATASETS_EACH} datasets and {USERS_EACH} users in 2 roles",
+        header=("who", "requests", "a project", "of them not on the emulator", "connections", "which"),
+        rows=[_row(who, done, projects) for who, done in runs.items()],
+        notes=[
+            "Once a run, whatever its length, the account's projects are listed to adopt what is there: "
+            f"{ours.requests - slope * projects:.0f} request on top ({ours.requests / projects:.3f} a project).",
+            *missing,
+            *verdicts(goals),
+        ],
+        figures=judged(
+            [
+                {"who": who, "requests": done.requests, "stood_in": done.stood_in, "by_query": done.by_query}
+                for who, done in runs.items()
+            ],
+            goals,
+        ),
+        repeats=1,
+        quick=quick,
+    )
+
+
+def _row(who: str, done: Done, projects: int) -> tuple[str, ...]:
+    which = ", ".join(f"{count} {name}" for name, count in sorted(done.by_query.items()))
+    return (
+        who,
+        f"{done.requests:,}",
+        f"{done.requests / projects:.3f}",
+        f"{done.stood_in:,}",
+        f"{done.connections:,}",
+        which,
+    )
+
+
+if __name__ == "__main__":
+    main()

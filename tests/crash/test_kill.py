@@ -1,0 +1,55 @@
+"""kill -9 of a real process, again and again over one job, while the service drops, cuts, breaks and throttles."""
+
+import json
+import random
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.crash.conftest import CREATES, Census, EmulatorProcess, Runner, big_programme, census, kill
+
+KILLS: Final = 16
+PROJECTS: Final = 150
+FAULTS: Final = [
+    *({"query": call, "fault": "drop_after_commit", "probability": 0.1, "seed": 1} for call in sorted(CREATES)),
+    {"query": "*", "fault": "truncate", "probability": 0.05, "seed": 2},
+    {"query": "*", "fault": "status", "status": 502, "probability": 0.05, "seed": 3},
+]
+
+
+def wait_for_requests(emulator: EmulatorProcess, process: "subprocess.Popen[str]", requests: int) -> bool:
+    """Wait until the emulator has seen so many more requests; False if *process* has ended before."""
+    until = emulator.get("stats")["requests"] + requests
+    while emulator.get("stats")["requests"] < until:
+        if process.poll() is not None:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+@pytest.mark.timeout(180)
+def test_killed_again_and_again(tmp_path: Path) -> None:
+    """However often a run is killed and whatever the service does, in the end nothing is there twice or missing."""
+    chance = random.Random(20)
+    (tmp_path / "faults.json").write_text(json.dumps(FAULTS))
+    options = ("--faults", str(tmp_path / "faults.json"), "--rate-limit", "300", "--burst", "30")
+    kills = 0
+    with EmulatorProcess(tmp_path, *options) as emulator:
+        runner = Runner(tmp_path, emulator, big_programme(PROJECTS))
+        while kills < KILLS:
+            process = runner.start()
+            if kills % 5 == 4:
+                # Some die young: while the journal is made or opened, or before anything is sent.
+                time.sleep(chance.uniform(0.2, 0.6))
+            elif not wait_for_requests(emulator, process, chance.randint(3, 50)):
+                process.communicate()
+                break
+            kill(process)
+            kills += 1
+        runner.run_to_the_end(most_runs=8)
+        found = census(runner.manifest, emulator.get("log"), emulator.get("state"))
+    assert found == Census([], [])
+    assert kills >= KILLS - 2, "the job was too small for the kills"
