@@ -29,6 +29,7 @@ from encord_async.protocol.signing import APIKey, BearerToken, SSHKey
 from encord_async.provision.existing import Existing
 from encord_async.provision.run import FailureLimit, Options, Run
 from encord_async.provision.sources import Manifest
+from encord_async.session.observer import Observer
 from encord_async.session.session import Session
 from encord_async.session.settings import Settings
 
@@ -63,15 +64,17 @@ class EncordSession(Session):
         settings: Settings | None = None,
         domain: str | None = None,
         concurrency: int | None = None,
+        observer: Observer[Any] | None = None,
     ) -> Self:
         """A session that signs with an OpenSSH Ed25519 private key.
 
         Args:
             key: Path of the key file, or the text of the key.
             passphrase: For a key that has one.
-            settings: All settings; the two arguments below override their fields.
+            settings: All settings; *domain* and *concurrency* override their fields.
             domain: See `Settings.domain`.
             concurrency: See `Settings.concurrency`.
+            observer: Is told of each operation and each sending, for traces and metrics; see `encord_async.otel`.
 
         Raises:
             KeyFormatError: The key cannot be used.
@@ -81,7 +84,7 @@ class EncordSession(Session):
             text = str(key)
             load = SSHKey.from_text if _is_key_text(text) else SSHKey.from_path
             key = load(text, passphrase=passphrase)
-        return cls(key, _with(settings, domain, concurrency))
+        return cls(key, _with(settings, domain, concurrency), observer=observer)
 
     @classmethod
     def from_bearer_token(
@@ -91,9 +94,10 @@ class EncordSession(Session):
         settings: Settings | None = None,
         domain: str | None = None,
         concurrency: int | None = None,
+        observer: Observer[Any] | None = None,
     ) -> Self:
         """A session that authenticates with a bearer token. Arguments and errors as `from_ssh_key`."""
-        return cls(BearerToken(token), _with(settings, domain, concurrency))
+        return cls(BearerToken(token), _with(settings, domain, concurrency), observer=observer)
 
     @classmethod
     def from_env(
@@ -103,6 +107,7 @@ class EncordSession(Session):
         domain: str | None = None,
         concurrency: int | None = None,
         environ: Mapping[str, str] | None = None,
+        observer: Observer[Any] | None = None,
     ) -> Self:
         """A session from the variables that users of Encord's SDK have set.
 
@@ -119,7 +124,7 @@ class EncordSession(Session):
         settings = settings or Settings()
         if settings.ca_bundle is None and env.get(ENV_CA_BUNDLE):
             settings = replace(settings, ca_bundle=Path(env[ENV_CA_BUNDLE]))
-        return cls(key, _with(settings, domain or env.get(ENV_DOMAIN) or None, concurrency))
+        return cls(key, _with(settings, domain or env.get(ENV_DOMAIN) or None, concurrency), observer=observer)
 
     def project(self, project_hash: str, *, api_key: str | SecretStr | None = None) -> "ProjectHandle":
         """A handle on one project; sends nothing.

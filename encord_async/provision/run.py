@@ -533,6 +533,8 @@ class Run:
                 for outcome in outcomes:
                     self._counts[outcome.status] += 1
                     self._watch(outcome.status)
+                    if outcome.status is Status.IN_DOUBT:
+                        self._session.report_in_doubt(outcome.kind)
                     try:
                         self._send.send_nowait(outcome)
                     except anyio.WouldBlock:

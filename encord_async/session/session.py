@@ -7,11 +7,11 @@ import logging
 import platform
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from importlib.metadata import version
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 
@@ -26,7 +26,7 @@ from encord_async.errors import (
     UncertainError,
     UsageError,
 )
-from encord_async.protocol.catalogue import Effect, Endpoint, Header
+from encord_async.protocol.catalogue import REST_CALLS, REST_ROOT, Effect, Endpoint, Header, RestCall
 from encord_async.protocol.envelope import Envelope, seal
 from encord_async.protocol.http_signature import authentication
 from encord_async.protocol.operations import Operation
@@ -37,6 +37,7 @@ from encord_async.protocol.rest_operations import PageOperation, RestOperation
 from encord_async.protocol.rest_reply import judge_rest
 from encord_async.protocol.signing import APIKey, Credential
 from encord_async.session.clock import Clock, SystemClock
+from encord_async.session.observer import Beginning, Observer, Watch, Watcher
 from encord_async.session.pacing import OutageError, Pacer, Verdict
 from encord_async.session.rate import Permit
 from encord_async.session.retrying import deliver_again
@@ -77,6 +78,7 @@ class _Call(ABC):
     secrets: tuple[str, ...]
     trace_id: str
     deadline_s: float | None
+    watch: Watch[Any] | None
 
     @abstractmethod
     async def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> RawReply:
@@ -129,6 +131,7 @@ class Session:
         transport: Makes the transport when the session is opened; tests put a network of their own here.
         clock: Where time comes from.
         chance: Draws numbers from 0 to 1 for jitter and trace ids.
+        observer: Is told of each operation and each sending; see `encord_async.otel`.
     """
 
     def __init__(
@@ -139,12 +142,14 @@ class Session:
         transport: Callable[[Settings], Transport] | None = None,
         clock: Clock | None = None,
         chance: random.Random | None = None,
+        observer: Observer[Any] | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self._credential = credential
         self._open_transport = transport or _aiohttp_transport
         self._clock: Clock = clock or SystemClock()
         self._chance = chance or random.Random()
+        self._watcher = None if observer is None else Watcher(observer, self._clock)
         self._pacer = Pacer(
             concurrency=self.settings.concurrency,
             max_rate_per_s=self.settings.max_rate_per_s,
@@ -201,6 +206,11 @@ class Session:
             outage=self._pacer.in_outage,
         )
 
+    def report_in_doubt(self, kind: str) -> None:
+        """Tell the observer, if there is one, that an entry of a manifest, of this kind, ended in doubt."""
+        if self._watcher is not None:
+            self._watcher.in_doubt(kind)
+
     async def execute(
         self,
         operation: Operation[T] | RestOperation[T],
@@ -225,6 +235,11 @@ class Session:
             call = self._prepared_rest(operation.request(), api_key)
         else:
             call = self._prepared(seal(operation), api_key)
+        return await _watched(call, self._executed(operation, call, on_send))
+
+    async def _executed(
+        self, operation: Operation[T] | RestOperation[T], call: _Call, on_send: Callable[[], None] | None
+    ) -> T:
         try:
             response = await self._deliver(call, on_send)
         except ExistsError as error:
@@ -245,8 +260,10 @@ class Session:
         `encord_async.rest_request`. Raises as `execute`.
         """
         if isinstance(request, RestRequest):
-            return await self._deliver(self._prepared_rest(request, api_key))
-        return await self._deliver(self._prepared(request, api_key))
+            call = self._prepared_rest(request, api_key)
+        else:
+            call = self._prepared(request, api_key)
+        return await _watched(call, self._deliver(call))
 
     async def pages(self, listing: PageOperation[T], *, api_key: APIKey | None = None) -> AsyncIterator[Page[T]]:
         """Each page of a listing from *listing* on, asked for as the iteration comes to it. Raises as `execute`.
@@ -306,12 +323,14 @@ class Session:
                 headers[Header.RESOURCE_TYPE.value] = query.resource_type.value
         elif isinstance(credential, APIKey):
             raise UsageError(f"{query.name} is not open to API keys; use the SSH key of a user", operation=query.name)
+        trace_id = self._new_trace_id()
         return _EnvelopeCall(
             name=query.name,
             effect=query.effect,
             secrets=credential.secrets,
-            trace_id=self._new_trace_id(),
+            trace_id=trace_id,
             deadline_s=self._deadline_s(),
+            watch=self._watch(query.name, "POST", query.endpoint.value, trace_id),
             envelope=envelope,
             headers=headers,
         )
@@ -323,15 +342,38 @@ class Session:
                 f"{request.call.name} is not open to API keys; use the SSH key of a user or a bearer token",
                 operation=request.call.name,
             )
+        trace_id = self._new_trace_id()
         return _RestCall(
             name=request.call.name,
             effect=request.call.effect,
             secrets=credential.secrets,
-            trace_id=self._new_trace_id(),
+            trace_id=trace_id,
             deadline_s=self._deadline_s(),
+            watch=self._watch_rest(request.call, trace_id),
             request=request,
             credential=credential,
         )
+
+    def _watch(self, operation: str, method: str, path_template: str | None, trace_id: str) -> Watch[Any] | None:
+        if self._watcher is None:
+            return None
+        return self._watcher.watch(
+            Beginning(
+                operation=operation,
+                domain=self.settings.domain,
+                method=method,
+                path_template=path_template,
+                trace_id=trace_id,
+            )
+        )
+
+    def _watch_rest(self, call: RestCall, trace_id: str) -> Watch[Any] | None:
+        if self._watcher is None:
+            return None
+        if (call.method, call.path) in REST_CALLS:
+            return self._watch(call.name, call.method, REST_ROOT + call.path, trace_id)
+        # In a path that the caller wrote may stand anything, and each would be a name of its own.
+        return self._watch(f"v2.{call.method}", call.method, None, trace_id)
 
     def _new_trace_id(self) -> str:
         return f"{self._chance.getrandbits(128):032x}"
@@ -354,8 +396,8 @@ class Session:
             if on_send is not None:
                 on_send()
             self._requests += 1
-            reply = await call.send(transport, now_s=self._clock.wall_s(), timeout_s=timeout_s)
-            response = call.judge(reply, now_s=self._clock.wall_s())
+            exchange = self._exchange(call, transport, timeout_s)
+            response = await (exchange if call.watch is None else call.watch.attempt(exchange))
             verdict = Verdict.ANSWERED
             return response
         except EncordError as error:
@@ -365,6 +407,12 @@ class Session:
             raise
         finally:
             self._pacer.release(permit, verdict, retry_after_s=retry_after_s)
+
+    async def _exchange(self, call: _Call, transport: Transport, timeout_s: float | None) -> object:
+        reply = await call.send(transport, now_s=self._clock.wall_s(), timeout_s=timeout_s)
+        if call.watch is not None:
+            call.watch.http_status = reply.http_status
+        return call.judge(reply, now_s=self._clock.wall_s())
 
     async def _wait_for_turn(self, call: _Call, *, returning: bool) -> Permit:
         if call.deadline_s is None:
@@ -381,6 +429,11 @@ class Session:
         if left_s <= 0:
             raise _too_late(call)
         return left_s if attempt_s is None else min(attempt_s, left_s)
+
+
+def _watched(call: _Call, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+    """*work*, reported if anybody observes."""
+    return work if call.watch is None else call.watch.operation(work)
 
 
 def _verdict(error: EncordError) -> Verdict:
