@@ -8,24 +8,13 @@ in the order ``query_type``, ``query_method``, ``values``, always with both ``ui
 """
 
 import hashlib
-import json
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
 
-from encord_async.errors import UnencodableError
 from encord_async.protocol.catalogue import QUERIES, Effect, Endpoint, Method, Query, ResourceType
+from encord_async.protocol.jsontext import JSON, json_bytes
+from encord_async.protocol.operations import Operation
 
-if TYPE_CHECKING:
-    from encord_async.protocol.operations import Operation
-
-__all__ = ["JSON", "Envelope", "envelope", "json_bytes", "seal"]
-
-JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
-"""What a JSON document can hold."""
-
-_HALF_PAIR: Final = re.compile(r"[\ud800-\udfff]")
+__all__ = ["Envelope", "envelope", "seal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +34,7 @@ class Envelope:
         return hashlib.sha256(self.body).hexdigest()
 
 
-def seal(operation: "Operation[object]") -> Envelope:
+def seal(operation: Operation[object]) -> Envelope:
     """Encode *operation*.
 
     Raises:
@@ -100,22 +89,3 @@ def _encode(query: Query, uid: JSON, payload: JSON, resource_id: str | None) -> 
         "values": {"uid": uid, "payload": payload},
     }
     return Envelope(query, json_bytes(document, "payload", query.name), resource_id)
-
-
-def json_bytes(document: JSON, what: str, operation: str) -> bytes:
-    """*document* as the official SDK writes it: ``json.dumps`` with its default separators and ASCII escapes.
-
-    Raises:
-        UnencodableError: It is not JSON; the message calls it *what*.
-    """
-    try:
-        text = json.dumps(document, allow_nan=False)
-        if "\\ud" in text and _HALF_PAIR.search(json.dumps(json.loads(text), ensure_ascii=False)):
-            # Legal in JSON's grammar, and in no service's string type.
-            raise ValueError("a text holds half of a surrogate pair")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UnencodableError(
-            f"the {what} cannot be written as JSON: {error}; use text, numbers, lists and objects only",
-            operation=operation,
-        ) from None
-    return text.encode("ascii")

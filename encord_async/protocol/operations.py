@@ -34,7 +34,7 @@ from encord_async.protocol.checks import one_of as _one_of
 from encord_async.protocol.checks import some as _some
 from encord_async.protocol.checks import text as _text
 from encord_async.protocol.checks import texts as _texts
-from encord_async.protocol.envelope import JSON
+from encord_async.protocol.jsontext import JSON
 
 __all__ = [
     "AddDatasetUsers",

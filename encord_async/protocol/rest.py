@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 
 from encord_async.errors import UnencodableError, UsageError
 from encord_async.protocol.catalogue import REST_CALLS, REST_ROOT, Effect, RestCall, RestMethod
-from encord_async.protocol.envelope import JSON, json_bytes
+from encord_async.protocol.jsontext import JSON, json_bytes
 
 __all__ = ["QueryValue", "RestRequest", "camel", "members", "rest_request", "seal_rest"]
 

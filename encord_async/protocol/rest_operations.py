@@ -27,7 +27,7 @@ from encord_async.protocol.catalogue import (
     rest_call,
 )
 from encord_async.protocol.checks import Adapter, assign, one_of, some, text, texts
-from encord_async.protocol.envelope import JSON
+from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations import ListingFilter
 from encord_async.protocol.rest import QueryValue, RestRequest, camel, members, seal_rest
 from encord_async.protocol.rest_models import Page

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from encord_async.errors import UnencodableError
 from encord_async.protocol.catalogue import Effect, Endpoint, ResourceType
-from encord_async.protocol.envelope import JSON, Envelope, envelope, seal
+from encord_async.protocol.envelope import Envelope, envelope, seal
+from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations import CreateProject, GetProject
 
 JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
