@@ -582,7 +582,9 @@ _BY_IDENTITY: Final = sa.select(*_CONTENT).where(_STEPS.c.identity.in_(sa.bindpa
 def _upsert() -> Any:
     statement = sqlite.insert(_STEPS)
     changed = {name: statement.excluded[name] for name in (*_COLUMNS, "checksum") if name != "identity"}
-    return statement.on_conflict_do_update(index_elements=["identity"], set_=changed)
+    # Because it returns something, many rows go out as one statement, for which SQLite is entered once and not once a
+    # row: between two of them Python would hand the interpreter to the event loop's thread, and wait to get it back.
+    return statement.on_conflict_do_update(index_elements=["identity"], set_=changed).returning(_STEPS.c.seq)
 
 
 _UPSERT: Final = _upsert()
