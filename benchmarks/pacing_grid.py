@@ -1,8 +1,8 @@
 """The whole grid of the pacer: the real session before a simulated service, in virtual time, against its goals.
 
 Says a line for each cell, then a table by schedule and limit, and the goals that were missed and by how much. The tests
-run a part of it with a seed of their own: ``tests/session/test_grid.py``. It takes about a quarter of an hour of
-processor time for each seed.
+run a part of it with a seed of their own: ``tests/session/test_grid.py``. It takes six to seven
+minutes of processor time for each seed.
 
     python benchmarks/pacing_grid.py [--quick] [--seeds N]
 """

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain, islice
 from typing import Final
 
 import anyio
@@ -28,6 +29,8 @@ _SOON_S: Final = 1e-6
 _WAKE_GAIN_S: Final = 0.01
 """A wait is cut short when the time to go has moved nearer by this much."""
 _RETRIES_AT_ONCE: Final = 100.0
+_WOKEN_AT_ONCE: Final = 16
+"""Enough to fill the slots within a few turns of the event loop; each request that leaves looks at so many."""
 
 
 class Verdict(Enum):
@@ -119,7 +122,7 @@ class Pacer:
 
     def try_acquire(self) -> Permit | None:
         """A permit, if one is to be had without waiting."""
-        if self._fresh or self._returned or self._delay_s() > 0:
+        if (self.waiting and self.waiting >= self._free_slots()) or self._delay_s() > 0:
             return None
         return self._leave(waited=False)
 
@@ -230,8 +233,29 @@ class Pacer:
         if self._nap is None:
             if delay_s < math.inf:
                 first.event.set()
+            if delay_s <= 0:
+                self._wake_followers()
         elif self._clock.monotonic_s() + delay_s < self._nap_ends_s - _WAKE_GAIN_S:
             self._nap.cancel()
+
+    def _wake_followers(self) -> None:
+        """Have those behind the first go in the same turn of the event loop, if nothing but slots holds them back.
+
+        One a turn would leave most slots empty with a service that answers at once. Who finds that it may not go
+        waits on.
+        """
+        slots = min(self._free_slots(), _WOKEN_AT_ONCE)
+        for waiter in islice(chain(self._returned, self._fresh), 1, max(slots, 1)):
+            waiter.event.set()
+
+    def _free_slots(self) -> int:
+        """How many may leave now; 0 unless slots are the only bound.
+
+        While there are more than requests at the gate, those have been woken, and one more takes nothing from them.
+        """
+        if self._rate.per_s is not None or self.in_outage or self._closed:
+            return 0
+        return self._rate.window - self._in_flight
 
     async def _turn(self, waiter: _Waiter) -> None:
         """Return when *waiter* is the first and may leave."""

@@ -151,7 +151,9 @@ def process(*arguments: object, env: dict[str, str] | None = None, stdin: str = 
 
 
 _ON_TERMINAL = """
-import os, sys
+import os, signal, sys
+# A test run in the background may have been started with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 terminal = os.open(sys.argv[1], os.O_RDWR)
 for number in range(3):
     os.dup2(terminal, number)

@@ -71,6 +71,30 @@ async def test_in_flight_reaches_the_limit_and_never_passes_it(concurrency: int)
     assert (pacer.in_flight, pacer.waiting) == (0, 0)
 
 
+async def test_free_slots_are_filled_at_once() -> None:
+    """A service that answers a burst at once finds the next one on its way, and not one request a turn of the loop."""
+    pacer = gate(concurrency=8)
+    held = [await pacer.acquire() for _ in range(8)]
+    left: list[int] = []
+
+    async def worker(number: int) -> None:
+        await pacer.acquire()
+        left.append(number)
+
+    async with anyio.create_task_group() as group:
+        for number in range(20):
+            group.start_soon(worker, number)
+        await checkpoint()
+        await checkpoint()
+        assert pacer.waiting == 20
+        for permit in held:
+            pacer.release(permit, DONE)
+        for _ in range(4):
+            await checkpoint()
+        assert left == list(range(8))
+        group.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("max_rate_per_s", [None, 10.0])
 def test_first_come_first_served(max_rate_per_s: float | None) -> None:
     """Whoever asked first goes first, and a newcomer does not pass those who wait."""

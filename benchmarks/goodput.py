@@ -1,0 +1,411 @@
+"""How much of a rate limit that it does not know a client uses, and how much of what it sends is refused.
+
+Two services on 127.0.0.1, each a process of its own: nginx with ``limit_req`` (HTML 429 without ``Retry-After``), and
+the emulator with its token bucket (429 with ``Retry-After``). Beside this package: a bare aiohttp loop with tenacity's
+random exponential back-off, and the official SDK in threads. Accepted and refused are as the service counts them.
+
+    python benchmarks/goodput.py [--quick]
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import aiohttp
+import anyio
+import tenacity
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+# Each file runs by itself, and the folder of a script is all that Python looks in.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks._common import report
+from encord_async import AddDatasets, EncordError, EncordSession, RefusedError, Settings, SSHKey
+from encord_async.protocol.envelope import seal
+
+LIMIT_PER_S: Final = 200
+BURST: Final = 20
+IN_FLIGHT: Final = 64
+MAIN_S: Final = 60.0
+QUICK_S: Final = 10.0
+GOODPUT: Final = 0.97
+REFUSED: Final = 0.02
+SDK_RELEASE: Final = "0.1.211"
+SDK_PYTHON: Final = Path(
+    os.environ.get("ENCORD_SDK_NEW_PYTHON")
+    or Path(__file__).resolve().parents[1] / f".venv-sdk/{SDK_RELEASE}/bin/python"
+)
+CHANGES: Final = (1.0, 0.5, 1.0)
+"""The limit in each third of a run in which it changes, in terms of the first."""
+
+_CALL: Final = seal(AddDatasets(project_hash="11111111-2222-3333-4444-555555555555", dataset_hashes=("d1",)))
+"""A change that may be repeated: nginx drops connections when its limit is changed."""
+
+_NGINX: Final = """
+daemon off; master_process on; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    log_format status "$status"; access_log off; keepalive_requests 1000000;
+    limit_req_zone $server_name zone=all:1m rate={rate}r/s;
+    upstream answers {{ server unix:{folder}/answers.sock; keepalive 64; }}
+    server {{
+        listen unix:{folder}/answers.sock;
+        default_type application/json;
+        location / {{ return 200 '{{"status": 200, "response": "11111111-2222-3333-4444-555555555555"}}'; }}
+    }}
+    server {{
+        listen 127.0.0.1:{port}; server_name all;
+        access_log {folder}/access.log status;
+        location / {{
+            limit_req zone=all burst={burst} nodelay; limit_req_status 429;
+            proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://answers;
+        }}
+    }}
+}}
+"""
+
+
+class Service(Protocol):
+    """A service with a rate limit."""
+
+    url: str
+    key_file: Path
+
+    def counts(self) -> tuple[int, int]:
+        """Requests accepted and refused since it started."""
+        ...
+
+    def set_limit(self, per_s: float) -> None:
+        """Change the limit."""
+        ...
+
+
+@dataclass
+class Nginx:
+    """nginx as a reverse proxy with ``limit_req``."""
+
+    url: str
+    key_file: Path
+    folder: Path
+    port: int
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def counts(self) -> tuple[int, int]:
+        """See `Service`."""
+        found = Counter((self.folder / "access.log").read_text().split())
+        return found["200"], found["429"]
+
+    def set_limit(self, per_s: float) -> None:
+        """See `Service`."""
+        text = _NGINX.format(folder=self.folder, rate=round(per_s), port=self.port, burst=BURST)
+        (self.folder / "nginx.conf").write_text(text)
+        if self.process is not None:
+            self.process.send_signal(signal.SIGHUP)
+
+
+@dataclass
+class Emulated:
+    """The emulator with its bucket; its limit stays as it is."""
+
+    url: str
+    key_file: Path
+
+    def counts(self) -> tuple[int, int]:
+        """See `Service`."""
+        with urllib.request.urlopen(f"{self.url}/_emulator/stats", timeout=60) as reply:  # noqa: S310 - our own loopback URL
+            by_status: dict[str, int] = json.load(reply)["by_status"]
+        refused = by_status.get("429", 0)
+        return sum(by_status.values()) - refused, refused
+
+    def set_limit(self, per_s: float) -> None:
+        """See `Service`."""
+        raise NotImplementedError
+
+
+@contextmanager
+def nginx() -> Iterator[Nginx]:
+    """nginx with the first limit, once it answers."""
+    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise FileNotFoundError("nginx")
+    # nginx's workers may run as another user.
+    with tempfile.TemporaryDirectory(prefix="encord-async-bench-") as name, socket.socket() as probe:
+        folder = Path(name)
+        folder.chmod(0o755)
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        key = Ed25519PrivateKey.generate()
+        key_file = folder / "key"
+        key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+        service = Nginx(f"http://127.0.0.1:{port}", key_file, folder, port)
+        service.set_limit(LIMIT_PER_S)
+        command = [program, "-e", str(folder / "start.log"), "-c", str(folder / "nginx.conf"), "-p", str(folder)]
+        service.process = subprocess.Popen(command)
+        try:
+            _wait_for(port)
+            yield service
+        finally:
+            service.process.terminate()
+            service.process.wait()
+
+
+@contextmanager
+def emulator() -> Iterator[Emulated]:
+    """The emulator with a bucket."""
+    with tempfile.TemporaryDirectory(prefix="encord-async-bench-") as folder:
+        key_file = Path(folder) / "key"
+        limit = ["--rate-limit", str(LIMIT_PER_S), "--burst", str(BURST)]
+        command = [sys.executable, "-m", "encord_async.emulator", "--write-key", str(key_file), *limit]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            yield Emulated(json.loads(process.stdout.readline())["url"], key_file)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(100):
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError("nginx does not listen after 5 s; see its error.log")
+
+
+# --- clients ---------------------------------------------------------------------------------------------------------
+
+Client = Callable[[Service, float], Awaitable[list[Counter[str]]]]
+"""Works for so many seconds; what it came to, for each client of its own."""
+
+
+async def ours(service: Service, seconds: float) -> list[Counter[str]]:
+    """One session of this package."""
+    return [await _session(service, seconds)]
+
+
+async def two_of_ours(service: Service, seconds: float) -> list[Counter[str]]:
+    """Two sessions that know nothing of each other."""
+    return list(await asyncio.gather(_session(service, seconds), _session(service, seconds)))
+
+
+async def _session(service: Service, seconds: float) -> Counter[str]:
+    settings = Settings(domain=service.url, concurrency=IN_FLIGHT)
+    async with EncordSession.from_ssh_key(service.key_file, settings=settings) as session:
+
+        async def call() -> bool:
+            try:
+                await session.send(_CALL)
+            except RefusedError:
+                # The emulator has no such project, and says so: that is an answer.
+                return True
+            except EncordError:
+                return False
+            return True
+
+        return await _busy(call, seconds)
+
+
+async def bare_loop(service: Service, seconds: float) -> list[Counter[str]]:
+    """Aiohttp, and tenacity's random exponential back-off without an end."""
+    key = SSHKey.from_path(service.key_file)
+    headers = {
+        "Authorization": key.authorization(_CALL.body),
+        "Content-Type": "application/json",
+        "ResourceID": _CALL.resource_id or "",
+        "ResourceType": "project",
+    }
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as client:
+
+        @tenacity.retry(
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=30),
+            retry=tenacity.retry_if_exception_type((aiohttp.ClientError, OSError)),
+        )
+        async def call() -> bool:
+            async with client.post(service.url + _CALL.query.endpoint.value, data=_CALL.body, headers=headers) as reply:
+                await reply.read()
+                if reply.status == 429:
+                    reply.raise_for_status()
+            return True
+
+        return [await _busy(call, seconds)]
+
+
+async def sdk_threads(service: Service, seconds: float) -> list[Counter[str]]:
+    """The official SDK's creates, in threads."""
+    script = Path(__file__).with_name("_sdk_goodput.py")
+    arguments = [service.url, str(service.key_file), str(seconds), str(IN_FLIGHT)]
+    done = await anyio.run_process([str(SDK_PYTHON), "-I", str(script), *arguments])
+    return [Counter(json.loads(done.stdout))]
+
+
+async def _busy(call: Callable[[], Awaitable[bool]], seconds: float) -> Counter[str]:
+    """Keep so many calls under way; how they ended."""
+    counts: Counter[str] = Counter()
+
+    async def work() -> None:
+        while True:
+            counts["done" if await call() else "failed"] += 1
+
+    with anyio.move_on_after(seconds):
+        async with anyio.create_task_group() as group:
+            for _ in range(IN_FLIGHT):
+                group.start_soon(work)
+    return counts
+
+
+# --- scenarios -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a run came to."""
+
+    service: str
+    client: str
+    goodput: float
+    refused: float
+    done: int
+    failed: int
+    shares: tuple[float, ...]
+
+
+async def measure(name: str, service: Service, client_name: str, client: Client, seconds: float) -> Found:
+    """One client before one service."""
+    accepted, refused = service.counts()
+    counts = await client(service, seconds)
+    offered = LIMIT_PER_S * seconds + BURST
+    return _found(name, client_name, service, (accepted, refused), offered, counts)
+
+
+async def measure_changes(name: str, service: Service, client_name: str, client: Client, seconds: float) -> Found:
+    """The same while the limit changes with each third of the time."""
+    accepted, refused = service.counts()
+    service.set_limit(LIMIT_PER_S)
+
+    async def change() -> None:
+        for factor in CHANGES[1:]:
+            await asyncio.sleep(seconds / len(CHANGES))
+            service.set_limit(LIMIT_PER_S * factor)
+
+    counts, _ = await asyncio.gather(client(service, seconds), change())
+    service.set_limit(LIMIT_PER_S)
+    offered = sum(LIMIT_PER_S * factor * seconds / len(CHANGES) for factor in CHANGES) + BURST
+    return _found(name, client_name, service, (accepted, refused), offered, counts)
+
+
+def _found(
+    name: str, client: str, service: Service, before: tuple[int, int], offered: float, counts: list[Counter[str]]
+) -> Found:
+    # The last log lines are written when their replies have gone.
+    time.sleep(0.2)
+    accepted, refused = (now - then for now, then in zip(service.counts(), before, strict=True))
+    done = [count["done"] for count in counts]
+    return Found(
+        service=name,
+        client=client,
+        goodput=accepted / offered,
+        refused=refused / max(1, accepted + refused),
+        done=sum(done),
+        failed=sum(count["failed"] for count in counts),
+        shares=tuple(part / max(1, sum(done)) for part in done),
+    )
+
+
+async def _all(seconds: float) -> tuple[list[Found], list[str]]:
+    clients: dict[str, Client] = {"encord-async": ours, "aiohttp + tenacity": bare_loop}
+    notes = []
+    if SDK_PYTHON.exists():
+        clients[f"official SDK {SDK_RELEASE}"] = sdk_threads
+    else:
+        notes.append(f"missing: the official SDK ({SDK_PYTHON}); make sdks makes it")
+    found = []
+    try:
+        with nginx() as service:
+            for name, client in clients.items():
+                found.append(await measure("nginx limit_req", service, name, client, seconds))
+                # The bucket is full again for the next.
+                await asyncio.sleep(1)
+            found.append(await measure("nginx limit_req", service, "encord-async, two clients", two_of_ours, seconds))
+            await asyncio.sleep(1)
+            for name, client in list(clients.items())[:2]:
+                label = "nginx, limit halves and doubles"
+                found.append(await measure_changes(label, service, name, client, seconds))
+                await asyncio.sleep(1)
+    except FileNotFoundError:
+        notes.append("missing: nginx (on Debian and Ubuntu: apt-get install nginx-light)")
+    for name, client in clients.items():
+        with emulator() as emulated:
+            found.append(await measure("emulator's bucket", emulated, name, client, seconds))
+    return found, notes
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_S:g} s each instead of {MAIN_S:g}")
+    quick = parser.parse_args().quick
+    seconds = QUICK_S if quick else MAIN_S
+    found, notes = asyncio.run(_all(seconds))
+    for run in found:
+        if not run.client.startswith("encord-async"):
+            continue
+        if run.goodput < GOODPUT or run.refused > REFUSED or run.failed:
+            notes.append(f"goal missed: {run.service}, {run.client}: {run.goodput:.3f}, {run.refused:.2%} refused")
+    report(
+        "goodput",
+        title=(
+            f"Accepted requests in terms of a limit of {LIMIT_PER_S}/s (burst {BURST}) unknown to the client, "
+            f"{IN_FLIGHT} in flight, {seconds:g} s; goal {GOODPUT}, at most {REFUSED:.0%} refused, none failed"
+        ),
+        header=("service, client", "goodput", "refused", "done", "failed", "shares"),
+        rows=[
+            (
+                f"{run.service}: {run.client}",
+                f"{run.goodput:.3f}",
+                f"{run.refused:.2%}",
+                f"{run.done:,}",
+                f"{run.failed:,}",
+                " ".join(f"{share:.0%}" for share in run.shares) if len(run.shares) > 1 else "",
+            )
+            for run in found
+        ],
+        figures={
+            f"{run.service}: {run.client}": {
+                "goodput": round(run.goodput, 4),
+                "refused": round(run.refused, 4),
+                "done": run.done,
+                "failed": run.failed,
+                "shares": [round(share, 3) for share in run.shares],
+            }
+            for run in found
+        },
+        packages=("aiohttp", "tenacity"),
+        notes=notes,
+        quick=quick,
+    )
+
+
+if __name__ == "__main__":
+    main()
