@@ -3,6 +3,7 @@
 What is sent, and when, is decided below the session; here are the question before, the words during and after.
 """
 
+import gc
 import json
 import logging
 import sys
@@ -138,6 +139,8 @@ def apply(
                 sessions(), manifest, options, ending, on_outcome=recorder.write, interrupts=interrupts, progress=bar
             )
 
+        # What is loaded by now lives as long as the process: to collect it again and again would stall the event loop.
+        gc.freeze()
         _, interrupts = anyio.run(interruptible, work)
     return _finish(output, ending, recorder.error, interrupted=interrupts.count > 0)
 
