@@ -19,7 +19,8 @@ from encord_async.emulator import Emulator
 from encord_async.emulator.faults import Fault as FaultName
 from encord_async.emulator.faults import FaultRule
 from encord_async.errors import AuthenticationError, EncordError, ManifestError, UsageError
-from encord_async.provision.manifest import ProjectEntry
+from encord_async.protocol.catalogue import ProjectUserRole
+from encord_async.provision.manifest import ProjectEntry, ProjectUsersEntry
 from encord_async.provision.outcome import Outcome, Status
 from encord_async.provision.run import FailureLimit, Options, Run
 from encord_async.session.settings import Settings
@@ -725,3 +726,27 @@ async def test_unknown_key_over_http(emulator: Emulator) -> None:
                 await collect(run, [])
     assert isinstance(caught.value, AuthenticationError)
     assert caught.value.code == "SSH_KEY_NOT_FOUND_ERROR"
+
+
+async def test_idle_workers_let_go_of_what_they_did(service: Service) -> None:
+    """Entries that have ended are gone while the run goes on, whichever workers did them."""
+    for n in range(16):
+        service.projects[f"p{n}"] = Project(f"Cats {n}")
+    alive: list[weakref.ref[Any]] = []
+    most = 0
+
+    def entries() -> Iterator[ProjectUsersEntry]:
+        nonlocal most
+        for number in range(3200):
+            entry = ProjectUsersEntry(
+                project=f"p{number // 200}", emails=(f"{number}@example.com",), role=ProjectUserRole.ANNOTATOR
+            )
+            alive.append(weakref.ref(entry))
+            yield entry
+            if number % 200 == 199:
+                gc.collect()
+                most = max(most, sum(one() is not None for one in alive))
+
+    async with open_session(service) as session, Run(session, entries(), Options(lookahead=200), journal=None) as run:
+        assert len([outcome async for outcome in run]) == 3200
+    assert most <= 450
