@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -49,6 +50,7 @@ SLOW_CREATES: Final = 600
 BARE: Final = "bare aiohttp loop"
 SESSION: Final = "encord-async, session.execute"
 PROVISION: Final = "encord-async, provision, journal"
+WITHOUT: Final = "encord-async, provision, no journal"
 HTTPX: Final = "httpx loop"
 SDK: Final = f"official SDK {SDK_RELEASE}, {IN_FLIGHT} threads"
 UVLOOP: Final = ", uvloop"
@@ -93,6 +95,7 @@ def clients(*, quick: bool) -> dict[str, Client]:
     many, few = (500, 100) if quick else (CREATES, SLOW_CREATES)
     quick_ones: dict[str, Creates] = {BARE: bare_creates, SESSION: session_creates, PROVISION: provision_creates}
     found = {who: in_process(many, client, fast=False) for who, client in quick_ones.items()}
+    found[WITHOUT] = in_process(many, partial(provision_creates, journal=False), fast=False)
     found |= {who + UVLOOP: in_process(many, client, fast=True) for who, client in quick_ones.items()}
     found[HTTPX] = in_process(few, httpx_creates, fast=False)
     if SDK_PYTHON.exists():
@@ -121,6 +124,8 @@ def goals(runs: Runs) -> list[Goal]:
     for scheme in ("http", "https"):
         for who, least in ((SESSION, 0.95), (PROVISION, 0.85), (PROVISION + UVLOOP, 1.0)):
             found.append(Goal(name=f"{scheme}: {who} / {BARE}", found=ratio(runs, scheme, who, BARE), least=least))
+        cost = ratio(runs, scheme, PROVISION, WITHOUT)
+        found.append(Goal(name=f"{scheme}: {PROVISION} / {WITHOUT}", found=cost, least=0.85))
     if ("https", SDK) in runs:
         found += [
             Goal(name=f"https: {who} / {SDK}", found=ratio(runs, "https", who, SDK), least=12.0)
