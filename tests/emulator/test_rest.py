@@ -4,11 +4,12 @@ Requests are signed here by hand, as the protocol says, and not by the client's 
 """
 
 import base64
+import contextlib
 import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,14 +98,16 @@ def bobs(rest: Rest) -> Rest:
 # --- who asks
 
 
-def _service(window_s: float = 300) -> RestService:
-    store = Store(None)
-    store.register(store.user("ann@example.com"), VECTORS["key"]["public_key_hex"])
-    return RestService(store=store, strict=True, page_size=10, signature_window_s=window_s)
+@pytest.fixture
+def service() -> Iterator[RestService]:
+    """The rules of REST v2 without HTTP, over a store of its own."""
+    with contextlib.closing(Store(None)) as store:
+        store.register(store.user("ann@example.com"), VECTORS["key"]["public_key_hex"])
+        yield RestService(store=store, strict=True, page_size=10, signature_window_s=300)
 
 
 @pytest.mark.parametrize("vector", VECTORS["v2"], ids=lambda vector: vector["id"])
-def test_the_signatures_of_the_sdk_are_accepted(vector: dict[str, Any]) -> None:
+def test_the_signatures_of_the_sdk_are_accepted(service: RestService, vector: dict[str, Any]) -> None:
     """Every request on record of SDK 0.1.211 passes as its sender's, strictly, and is a call that is known."""
     headers = RestHeaders(
         content_digest=vector["content_digest"],
@@ -115,15 +118,14 @@ def test_the_signatures_of_the_sdk_are_accepted(vector: dict[str, Any]) -> None:
         method=vector["http_method"], target=vector["request_target"], body=vector["body"].encode(), headers=headers
     )
     assert message.name != "unknown"
-    reply = _service().answer(message, now_us=vector["created"] * 1_000_000)
+    reply = service.answer(message, now_us=vector["created"] * 1_000_000)
     assert reply.status in (200, 204, 403, 404), reply.body
 
 
 @pytest.mark.parametrize(("age_s", "status"), [(-301, 401), (-299, 200), (0, 200), (299, 200), (301, 401)])
-def test_a_signature_is_good_for_a_while(age_s: int, status: int) -> None:
+def test_a_signature_is_good_for_a_while(service: RestService, age_s: int, status: int) -> None:
     """Neither old signatures nor those of the future are taken."""
     signer = Signer.named("ann")
-    service = _service()
     service.store.register(service.store.user("ann@example.com"), signer.public_hex)
     headers = signed(signer, "GET", f"{ROOT}/datasets/list", b"", created=1_000_000)
     message = RestMessage(
@@ -514,9 +516,8 @@ async def test_a_stale_read_hides_what_is_new(rest: Rest, emulator: Emulator) ->
     assert len((await rest("GET /datasets/list")).body["result"]) == 3
 
 
-def test_every_call_of_the_catalogue_is_answered() -> None:
+def test_every_call_of_the_catalogue_is_answered(service: RestService) -> None:
     """No call is promised by the catalogue that the emulator has no rule for: none ends in an error of its own."""
-    service = _service()
     for call in REST_CALLS.values():
         message = RestMessage(
             method=call.method,
