@@ -213,6 +213,8 @@ class Edge:
         return response
 
     async def _respond(self, request: web.BaseRequest, read: _Reader) -> web.StreamResponse:
+        # The latency counts from here, so that the emulator's own work is a part of it and not an addition.
+        came_s = asyncio.get_running_loop().time()
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -223,11 +225,13 @@ class Edge:
             return _throttled(str(max(1, math.ceil(wait_s))))
         rule = self._plan.decide(taken.name)
         latency_s = self._latency()
-        await self._pause(latency_s / 2)
-        if rule is not None and (early := await self._before(request, taken, rule)) is not None:
-            return early
+        await self._pause_until(came_s + latency_s / 2)
+        if rule is not None:
+            if (early := await self._before(request, taken, rule)) is not None:
+                return early
+            came_s += rule.seconds if rule.fault is Fault.DELAY else 0.0
         status, reply = self._answer(taken, rule)
-        await self._pause(latency_s / 2)
+        await self._pause_until(came_s + latency_s)
         if rule is not None:
             self._after(request, rule, status, reply)
         return self._reply(request, status, reply)
@@ -362,12 +366,15 @@ class Edge:
     # --- waiting
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, or raise _Cut as soon as the emulator stops."""
-        if seconds <= 0:
-            return
+        await self._pause_until(asyncio.get_running_loop().time() + seconds)
+
+    async def _pause_until(self, due_s: float) -> None:
+        """Wait until *due_s* on the loop's clock, or raise _Cut as soon as the emulator stops."""
         loop = asyncio.get_running_loop()
+        if due_s <= loop.time():
+            return
         pause: asyncio.Future[bool] = loop.create_future()
-        handle = loop.call_later(seconds, _settle, pause, "over")
+        handle = loop.call_at(due_s, _settle, pause, "over")
         try:
             await self._settled(pause)
         finally:
