@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self, TypeVar, TypeVarTuple
+from typing import IO, Any, Final, Self, TypeAlias, TypeVar, TypeVarTuple
 from urllib.parse import quote
 
 import anyio
@@ -78,6 +78,9 @@ _STEPS: Final = sa.Table(
 )
 _CONTENT: Final = tuple(column for column in _STEPS.columns if column.name not in {"seq", "checksum"})
 _COLUMNS: Final = tuple(column.name for column in _CONTENT)
+_END: Final = ("state", "status", "hash", "code", "message", "ended_s")
+"""The columns that are not known before a request is sent."""
+_END_PLACES: Final = tuple(_COLUMNS.index(name) for name in _END)
 _KINDS: Final = {kind.value: kind for kind in StepKind}
 _STATES: Final = {state.value: state for state in State}
 _TABLES: Final = frozenset(_METADATA.tables)
@@ -106,15 +109,41 @@ class Identity:
     account: str
 
 
-class _Commit:
-    """Rows that will share one commit, and who waits for it."""
+_Row: TypeAlias = dict[str, object]
 
-    __slots__ = ("done", "failure", "rows")
+
+@dataclass(frozen=True, slots=True)
+class _Intent:
+    """An intent as it was written: its end changes a few of its columns."""
+
+    record: Record
+    texts: list[str]
+    """What the checksum is made of."""
+
+
+class _Commit:
+    """Rows that will share one commit, and who waits for it. The last word on a step wins."""
+
+    __slots__ = ("done", "ends", "failure", "whole")
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, object]] = []
+        self.whole: dict[bytes, _Row] = {}
+        self.ends: dict[bytes, _Row] = {}
         self.done = anyio.Event()
         self.failure: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.whole or self.ends)
+
+    def add_whole(self, identity: bytes, row: _Row) -> None:
+        self.ends.pop(identity, None)
+        self.whole[identity] = row
+
+    def add_end(self, identity: bytes, row: _Row) -> None:
+        if (whole := self.whole.get(identity)) is not None:
+            whole.update(row)
+        else:
+            self.ends[identity] = row
 
 
 class Journal:
@@ -141,6 +170,7 @@ class Journal:
         self._group: TaskGroup | None = None
         self._wake = anyio.Event()
         self._next = _Commit()
+        self._intents: dict[bytes, _Intent] = {}
         self._unwritable: str | None = "the journal is not open for writing"
         self._closing = False
         self._stamp_key = b""
@@ -185,7 +215,8 @@ class Journal:
         if self._unwritable is not None:
             raise JournalError(self._unwritable)
         commit = self._next
-        commit.rows.extend(_row(record) for record in records)
+        for record in records:
+            self._add(commit, record)
         self._wake.set()
         await commit.done.wait()
         if commit.failure is not None:
@@ -229,15 +260,25 @@ class Journal:
 
     # ------------------------------------------------------------------ committing
 
+    def _add(self, commit: _Commit, record: Record) -> None:
+        intent = self._intents.pop(record.identity, None)
+        if intent is not None and record.state is not State.INTENDED and _is_end_of(record, intent.record):
+            commit.add_end(record.identity, _end(record, intent.texts))
+            return
+        texts, row = _row(record)
+        commit.add_whole(record.identity, row)
+        if record.state is State.INTENDED:
+            self._intents[record.identity] = _Intent(record, texts)
+
     async def _commit_in_groups(self) -> None:
         with anyio.CancelScope(shield=True):
-            while not self._closing or self._next.rows:
+            while not self._closing or self._next:
                 await self._wake.wait()
                 self._wake = anyio.Event()
                 commit, self._next = self._next, _Commit()
-                if commit.rows and self._unwritable is None:
+                if commit and self._unwritable is None:
                     try:
-                        await self._on_thread(self._commit, commit.rows)
+                        await self._on_thread(self._commit, commit)
                     except JournalError as error:
                         # After a failed sync nobody knows what the disk holds: write nothing more.
                         self._unwritable = error.message
@@ -245,13 +286,13 @@ class Journal:
                 commit.done.set()
         self._unwritable = self._unwritable or "the journal is closed"
 
-    def _commit(self, rows: list[dict[str, object]]) -> None:
-        # The last word on a step wins, and one statement may not touch a row twice.
-        latest = list({row["identity"]: row for row in rows}.values())
+    def _commit(self, commit: _Commit) -> None:
         with self._translated("cannot write"):
             connection = self._connected()
             try:
-                connection.execute(_UPSERT, latest)
+                for statement, rows in ((_WRITE, commit.whole), (_WRITE_END, commit.ends)):
+                    if rows:
+                        connection.execute(statement, list(rows.values()))
                 connection.commit()
             except sa.exc.SQLAlchemyError:
                 with contextlib.suppress(sa.exc.SQLAlchemyError):
@@ -358,7 +399,7 @@ class Journal:
             raise JournalError(f"{self.path} is damaged ({verdict}); restore it from a backup")
         for row in connection.execute(_UNCONVERTED, execution_options={"yield_per": 1000}):
             seq, checksum, *content = row
-            if _checksum(content) != checksum:
+            if _checksum(map(repr, content)) != checksum:
                 raise JournalError(f"{self.path} is damaged (row {seq}); restore it from a backup")
         connection.commit()
 
@@ -514,8 +555,9 @@ def _is_at(path: Path, file: IO[str]) -> bool:
         return False
 
 
-def _row(record: Record) -> dict[str, object]:
-    content = [
+def _row(record: Record) -> tuple[list[str], _Row]:
+    """What the checksum of a row is made of, and the row."""
+    content = (
         record.identity,
         record.entry,
         record.place,
@@ -530,18 +572,55 @@ def _row(record: Record) -> dict[str, object]:
         record.request,
         json.dumps(record.details) if record.details else "",
         record.code,
-        # The service's own words can hold what no database takes as text.
-        None if record.message is None else record.message.encode("utf-8", "replace").decode(),
+        _storable(record.message),
         record.started_s,
         record.ended_s,
-    ]
-    row: dict[str, object] = dict(zip(_COLUMNS, content, strict=True))
-    row["checksum"] = _checksum(content)
+    )
+    texts = list(map(repr, content))
+    row: _Row = dict(zip(_COLUMNS, content, strict=True))
+    row["checksum"] = _checksum(texts)
+    return texts, row
+
+
+def _is_end_of(record: Record, intent: Record) -> bool:
+    """Whether *record* says nothing else than *intent* but how it ended."""
+    return (
+        record.details is intent.details
+        and record.title == intent.title
+        and record.project_hash == intent.project_hash
+        and record.request == intent.request
+        and record.name == intent.name
+        and record.place == intent.place
+        and record.started_s == intent.started_s
+    )
+
+
+def _end(record: Record, texts: Sequence[str]) -> _Row:
+    """What ends an intent whose checksum was made of *texts*."""
+    end = (
+        record.state.value,
+        record.status,
+        record.hash,
+        record.code,
+        _storable(record.message),
+        record.ended_s,
+    )
+    whole = list(texts)
+    for place, value in zip(_END_PLACES, end, strict=True):
+        whole[place] = repr(value)
+    row: _Row = dict(zip(_END, end, strict=True))
+    row["identity"] = record.identity
+    row["checksum"] = _checksum(whole)
     return row
 
 
-def _checksum(content: list[Any]) -> int:
-    return zlib.crc32(repr(content).encode())
+def _storable(message: str | None) -> str | None:
+    """The service's own words can hold what no database takes as text."""
+    return None if message is None else message.encode("utf-8", "replace").decode()
+
+
+def _checksum(texts: Iterable[str]) -> int:
+    return zlib.crc32(f"[{', '.join(texts)}]".encode())
 
 
 def _meta_checksum(meta: Mapping[str, str]) -> str:
@@ -579,12 +658,21 @@ _UNCONVERTED: Final = sa.select(
 _BY_IDENTITY: Final = sa.select(*_CONTENT).where(_STEPS.c.identity.in_(sa.bindparam("identities", expanding=True)))
 
 
-def _upsert() -> Any:
-    statement = sqlite.insert(_STEPS)
-    changed = {name: statement.excluded[name] for name in (*_COLUMNS, "checksum") if name != "identity"}
-    # Because it returns something, many rows go out as one statement, for which SQLite is entered once and not once a
-    # row: between two of them Python would hand the interpreter to the event loop's thread, and wait to get it back.
-    return statement.on_conflict_do_update(index_elements=["identity"], set_=changed).returning(_STEPS.c.seq)
+def _upsert(statement: sqlite.Insert, changed: Iterable[str]) -> sa.Executable:
+    """*statement*, or if the row is there, a change of the columns *changed*.
+
+    Because it returns something, many rows go out as one statement, for which SQLite is entered once and not once a
+    row: between two of them Python would hand the interpreter to the event loop's thread, and wait to get it back.
+    """
+    new = {name: statement.excluded[name] for name in changed}
+    return statement.on_conflict_do_update(index_elements=["identity"], set_=new).returning(_STEPS.c.seq)
 
 
-_UPSERT: Final = _upsert()
+_INSERT: Final = sqlite.insert(_STEPS)
+_WRITE: Final = _upsert(_INSERT, (*_COLUMNS, "checksum"))
+
+# Of an intent that is there, so that what stands here for the columns that may not be null is never stored.
+_NEVER: Final[dict[str, Any]] = {
+    name: sa.literal_column("''") for name in ("entry", "place", "kind", "title", "details")
+}
+_WRITE_END: Final = _upsert(_INSERT.values(**_NEVER, started_s=sa.literal_column("0.0")), (*_END, "checksum"))

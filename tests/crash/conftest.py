@@ -37,7 +37,7 @@ from encord_async.errors import JournalError, NoReplyError, NotSentError, Unread
 from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
-from encord_async.provision.journal import Identity, Journal
+from encord_async.provision.journal import Identity, Journal, _Commit
 from encord_async.provision.ledger import Record
 from encord_async.provision.outcome import Outcome, Summary
 from encord_async.provision.run import Options, Run
@@ -166,12 +166,14 @@ class MortalJournal(Journal):
         super().__init__(path, Identity("http://127.0.0.1:1", "me"))
         self._death = death
 
-    def _commit(self, rows: list[dict[str, object]]) -> None:
-        what = "+".join(sorted({f"{row['kind']} {row['state']}" for row in rows}))
+    def _commit(self, commit: _Commit) -> None:
+        written = {f"{row['kind']} {row['state']}" for row in commit.whole.values()}
+        ended = {f"an intent's end {row['state']}" for row in commit.ends.values()}
+        what = "+".join(sorted(written | ended))
         # The journal hands errors of its own from its thread to those who wait; another kind would not reach them.
         try:
             self._death.point(f"uncommitted {what}")
-            super()._commit(rows)
+            super()._commit(commit)
             self._death.point(f"committed {what}")
         except Died:
             raise JournalError("dead") from None

@@ -115,6 +115,52 @@ async def test_comes_back_as_it_was(tmp_path: Path) -> None:
     assert await everything(tmp_path / "j", ME) == written
 
 
+_ENDS = (
+    {"state": State.DONE, "status": "created", "hash": "made", "ended_s": 1_700_000_009.5},
+    {"state": State.IN_DOUBT, "status": "in_doubt", "message": "no answer \ud800", "ended_s": 1_700_000_009.5},
+    {"state": State.FAILED, "status": "failed", "code": "X", "message": "refused", "ended_s": 1_700_000_009.5},
+    # What else than its end may change of a step.
+    {"state": State.DONE, "status": "created", "hash": "made", "details": {"references": []}},
+    {"state": State.DONE, "status": "adopted", "title": "Another title", "place": "elsewhere:1"},
+)
+
+
+@st.composite
+def words(draw: st.DrawFn) -> list[list[Record]]:
+    """Groups of records that are written one after the other: what is said of a few steps, again and again."""
+    said: list[list[Record]] = []
+    steps = {number: intended(number) for number in range(3)}
+    for _ in range(draw(st.integers(1, 5))):
+        group = []
+        for number in draw(st.lists(st.sampled_from(list(steps)), min_size=1, max_size=4)):
+            again = draw(st.booleans())
+            steps[number] = intended(number) if again else replace(steps[number], **draw(st.sampled_from(_ENDS)))
+            group.append(steps[number])
+        said.append(group)
+    return said
+
+
+@given(words())
+@hypothesis_settings(max_examples=60)
+def test_the_last_word_on_a_step_stands(said: list[list[Record]]) -> None:
+    """However often a step is written, alone or with others, whole or only its end: the last word is read back."""
+    last = {one.identity: one for group in said for one in group}
+    expected = {
+        identity: replace(one, message=one.message and one.message.encode("utf-8", "replace").decode())
+        for identity, one in last.items()
+    }
+
+    async def write(path: Path) -> None:
+        async with Journal(path, ME) as journal:
+            for group in said:
+                await journal.write(group)
+            assert await journal.known(list(last)) == expected
+        assert {one.identity: one for one in await everything(path, ME)} == expected
+
+    with tempfile.TemporaryDirectory() as folder:
+        anyio.run(write, Path(folder) / "j")
+
+
 async def test_written_means_on_disk(tmp_path: Path) -> None:
     """When a write returns, a copy of the files taken at that moment, as a loss of power would leave them, has it."""
     async with Journal(tmp_path / "j", ME) as journal:
@@ -782,7 +828,7 @@ async def test_failed_sync_is_final(tmp_path: Path) -> None:
             group.start_soon(write, 2)
             # Until the first is on its way to the disk, so that the others have to wait for it.
             await anyio.lowlevel.checkpoint()
-            while journal._next.rows:
+            while journal._next:
                 await anyio.lowlevel.checkpoint()
             for number in range(3, 6):
                 group.start_soon(write, number)
