@@ -115,7 +115,7 @@ async def test_comes_back_as_it_was(tmp_path: Path) -> None:
     assert await everything(tmp_path / "j", ME) == written
 
 
-_ENDS = (
+_ENDS: tuple[dict[str, Any], ...] = (
     {"state": State.DONE, "status": "created", "hash": "made", "ended_s": 1_700_000_009.5},
     {"state": State.IN_DOUBT, "status": "in_doubt", "message": "no answer \ud800", "ended_s": 1_700_000_009.5},
     {"state": State.FAILED, "status": "failed", "code": "X", "message": "refused", "ended_s": 1_700_000_009.5},
