@@ -16,6 +16,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self, TypeAlias, TypeVar, TypeVarTuple
@@ -41,6 +42,8 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 SCHEMA_VERSION: Final = 1
+_ROWS: Final = 250
+"""Rows made and handed to the database at once: thousands of members of a refused batch may share one commit."""
 _LOOKUP: Final = 400
 """Parameters in one query; SQLite took no more than 999 for many years."""
 
@@ -122,28 +125,26 @@ class _Intent:
 
 
 class _Commit:
-    """Rows that will share one commit, and who waits for it. The last word on a step wins."""
+    """Records that will share one commit, and who waits for it. The last word on a step wins."""
 
     __slots__ = ("done", "ends", "failure", "whole")
 
     def __init__(self) -> None:
-        self.whole: dict[bytes, _Row] = {}
-        self.ends: dict[bytes, _Row] = {}
+        self.whole: dict[bytes, Record] = {}
+        self.ends: dict[bytes, tuple[Record, _Intent]] = {}
         self.done = anyio.Event()
         self.failure: str | None = None
 
     def __bool__(self) -> bool:
         return bool(self.whole or self.ends)
 
-    def add_whole(self, identity: bytes, row: _Row) -> None:
-        self.ends.pop(identity, None)
-        self.whole[identity] = row
-
-    def add_end(self, identity: bytes, row: _Row) -> None:
-        if (whole := self.whole.get(identity)) is not None:
-            whole.update(row)
+    def add(self, record: Record, intent: _Intent | None) -> None:
+        identity = record.identity
+        if intent is not None and identity not in self.whole and _is_end_of(record, intent.record):
+            self.ends[identity] = record, intent
         else:
-            self.ends[identity] = row
+            self.ends.pop(identity, None)
+            self.whole[identity] = record
 
 
 class Journal:
@@ -216,7 +217,7 @@ class Journal:
             raise JournalError(self._unwritable)
         commit = self._next
         for record in records:
-            self._add(commit, record)
+            commit.add(record, self._intents.pop(record.identity, None))
         self._wake.set()
         await commit.done.wait()
         if commit.failure is not None:
@@ -260,16 +261,6 @@ class Journal:
 
     # ------------------------------------------------------------------ committing
 
-    def _add(self, commit: _Commit, record: Record) -> None:
-        intent = self._intents.pop(record.identity, None)
-        if intent is not None and record.state is not State.INTENDED and _is_end_of(record, intent.record):
-            commit.add_end(record.identity, _end(record, intent.texts))
-            return
-        texts, row = _row(record)
-        commit.add_whole(record.identity, row)
-        if record.state is State.INTENDED:
-            self._intents[record.identity] = _Intent(record, texts)
-
     async def _commit_in_groups(self) -> None:
         with anyio.CancelScope(shield=True):
             while not self._closing or self._next:
@@ -290,14 +281,21 @@ class Journal:
         with self._translated("cannot write"):
             connection = self._connected()
             try:
-                for statement, rows in ((_WRITE, commit.whole), (_WRITE_END, commit.ends)):
-                    if rows:
-                        connection.execute(statement, list(rows.values()))
+                for some in _slices(commit.whole.values()):
+                    connection.execute(_WRITE, [self._row(record) for record in some])
+                for ended in _slices(commit.ends.values()):
+                    connection.execute(_WRITE_END, [_end(record, intent.texts) for record, intent in ended])
                 connection.commit()
             except sa.exc.SQLAlchemyError:
                 with contextlib.suppress(sa.exc.SQLAlchemyError):
                     connection.rollback()
                 raise
+
+    def _row(self, record: Record) -> _Row:
+        texts, row = _row(record)
+        if record.state is State.INTENDED:
+            self._intents[record.identity] = _Intent(record, texts)
+        return row
 
     # ------------------------------------------------------------------ on the thread
 
@@ -553,6 +551,13 @@ def _is_at(path: Path, file: IO[str]) -> bool:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
         return False
+
+
+def _slices(records: Iterable[T]) -> Iterator[list[T]]:
+    """*records* in the portions in which they are handed to the database."""
+    left = iter(records)
+    while some := list(islice(left, _ROWS)):
+        yield some
 
 
 def _row(record: Record) -> tuple[list[str], _Row]:

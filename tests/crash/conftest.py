@@ -167,8 +167,8 @@ class MortalJournal(Journal):
         self._death = death
 
     def _commit(self, commit: _Commit) -> None:
-        written = {f"{row['kind']} {row['state']}" for row in commit.whole.values()}
-        ended = {f"an intent's end {row['state']}" for row in commit.ends.values()}
+        written = {f"{record.kind} {record.state}" for record in commit.whole.values()}
+        ended = {f"{record.kind} ended {record.state}" for record, _ in commit.ends.values()}
         what = "+".join(sorted(written | ended))
         # The journal hands errors of its own from its thread to those who wait; another kind would not reach them.
         try:
