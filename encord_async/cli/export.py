@@ -37,12 +37,17 @@ _SHOWN: Final = 20
 )
 @output_options
 def export(*, output: Output, service: Service, target: str | None, without_ontologies: bool, concurrency: int) -> int:
-    """Write the account down as a manifest, as JSON lines: the datasets and projects that it is admin of, what is in
-    them, and their API keys by title and scopes. The keys themselves are not written. Only reads are sent.
+    """Write the account down as a manifest, as JSON lines: the datasets and projects that it is admin of, with the
+    datasets and users of each project and its API keys by title and scopes. The keys themselves are not written. Only
+    reads are sent.
 
-    Entries get keys made of their titles, in the order in which things were made. Users are not written, because this
-    API does not list them; nor are workflows, and nor is what is in the datasets. Datasets of a project that the
-    account is not admin of stand in an entry of their own, by their hash.
+    Entries get keys made of their titles, in the order in which things were made. Workflows are not written, nor is
+    what is in the datasets; where the service does not list the users of a project, that is said. Datasets of a project
+    that the account is not admin of stand in an entry of their own, by their hash.
+
+    Things of the same title and description are each written down. An account that holds none of them gets them all;
+    where several are there already, 'apply' cannot tell which is meant, and such entries fail, marked AMBIGUOUS: refer
+    to them by their hashes instead, or give 'apply' --existing create to make others.
 
     A project's ontology is written by its hash, which only this account knows: to provision another account, leave
     them out; each project then gets a new, empty ontology. For the same reason --domain and the key of the second
@@ -73,7 +78,7 @@ def export(*, output: Output, service: Service, target: str | None, without_onto
 
         exported, requests = anyio.run(work)
     if output.json:
-        shown = exported.as_json() | {"users_read": exported.users_read, "requests": requests}
+        shown = exported.as_json() | {"users_read": exported.unlisted == 0, "requests": requests}
         output.result(shown | {"first_left_out": [one.as_json() for one in left]})
     else:
         _say(output, exported, left)
@@ -123,11 +128,13 @@ def _say(output: Output, exported: "Exported", left: "list[LeftOut]") -> None:
     parts = [
         many(exported.datasets, "dataset", "datasets"),
         many(exported.projects, "project", "projects"),
+        many(exported.users, "user of a project", "users of projects"),
         many(exported.api_keys, "API key", "API keys"),
     ]
     output.say(f"{', '.join(parts)} in {many(exported.entries, 'entry', 'entries')}", bold=True)
-    if not exported.users_read:
-        output.say("without the users of the projects: this API does not list them")
+    if exported.unlisted:
+        where = many(exported.unlisted, "project", "projects")
+        output.say(f"without the users of {where}: the service does not list them")
     if exported.left_out:
         output.say(f"{many(exported.left_out, 'thing is', 'things are')} left out:")
     for one in left[:_SHOWN]:

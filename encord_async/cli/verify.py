@@ -34,7 +34,7 @@ _SHOWN_FAILURES: Final = 10
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
 @click.option("--fix", is_flag=True, help="Add what is missing, then read back again.")
-@click.option("--prune", is_flag=True, help="With --fix: detach datasets that should not be there.")
+@click.option("--prune", is_flag=True, help="With --fix: detach datasets and remove users that should not be there.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask first.")
 @output_options
 def verify(
@@ -49,17 +49,20 @@ def verify(
     yes: bool,
 ) -> int:
     """Read back what MANIFEST wants and report each difference: projects and datasets that are missing, other titles,
-    descriptions or ontologies, datasets missing from or too much in a project, missing API keys. Only reads are sent.
+    descriptions or ontologies, datasets and users missing from or too much in a project, users in another role, missing
+    API keys. Only reads are sent.
 
     The journal says what each entry was made as; an entry that it does not know is reported as missing. Projects and
     datasets that the manifest names by their hash need no journal. What a project may hold is only limited by an entry
     for the project itself.
 
-    Who the users of a project are is not checked: this API adds users and does not list them.
+    Admins whom the manifest does not name are no difference: whoever made a project is one, and so is the account.
+    Where the service does not list the users of a project, that is said, and they are not checked.
 
-    --fix attaches datasets, makes API keys again that have been made once and are gone, and adds all users of the
-    manifest once more: members stay what they are, and the answer shows their roles. It detaches nothing without
-    --prune, and makes no project and no dataset: 'encord-async apply' does. On a terminal you are asked first.
+    --fix attaches datasets, adds users, and makes API keys again that have been made once and are gone. It detaches and
+    removes nothing without --prune, changes no role, since this API cannot, and makes no project and no dataset:
+    'encord-async apply' does. --prune removes no Admin, and nobody from a project that the account is not Admin of: so
+    it never removes the account itself. On a terminal you are asked first.
 
     \b
     Examples:
@@ -143,7 +146,7 @@ async def _look_with(
     from encord_async.provision.repair import Repairs
     from encord_async.provision.verify import Report, gather
 
-    wishes = await gather(source.manifest, ledger, keep_users=fix)
+    wishes = await gather(source.manifest, ledger)
     verified = _Verified(wishes, Report(), Repairs(prune=prune))
     await _compare(session, verified, fix=fix)
     verified.api_keys = await verified.repairs.api_keys(ledger)
@@ -191,7 +194,8 @@ def _repair_lines(counts: Mapping[str, int]) -> list[str]:
     words = {
         "attach": ("dataset to attach", "datasets to attach"),
         "detach": ("dataset to detach", "datasets to detach"),
-        "users": ("user to add, if no member yet", "users to add, if no members yet"),
+        "users": ("user to add", "users to add"),
+        "remove_users": ("user to remove", "users to remove"),
         "api_keys": ("API key to make, which cannot be undone", "API keys to make, which cannot be undone"),
     }
     return [many(number, *words[name]) for name, number in counts.items() if number]
@@ -202,7 +206,8 @@ def _exit_code(verified: _Verified) -> ExitCode:
 
     codes = {ExitCode.FAILED if verified.report.differences else ExitCode.DONE}
     if verified.repaired is not None:
-        codes |= {ExitCode.FAILED for _ in verified.repaired.unsatisfied}
+        if verified.repaired.unsatisfied or verified.repaired.kept:
+            codes.add(ExitCode.FAILED)
         if verified.repaired.counts[Status.IN_DOUBT]:
             codes.add(ExitCode.IN_DOUBT)
     return max(codes)
@@ -225,12 +230,17 @@ def _print(output: Output, verified: _Verified) -> None:
         f"{many(report.projects, 'project', 'projects')} and {many(report.datasets, 'dataset', 'datasets')} read back"
     )
     left = " left" if verified.repaired is not None else ""
-    failed = len(verified.repaired.unsatisfied) if verified.repaired is not None else 0
+    failed = _failed(verified)
     more = f", and {many(failed, 'repair', 'repairs')} that did not come about" if failed else ""
     output.line(f"{read}: {many(report.differences, 'difference', 'differences')}{left}{more}.", bold=True)
     note = _users_note(verified)
     if note:
         output.line(note)
+
+
+def _failed(verified: _Verified) -> int:
+    repaired = verified.repaired
+    return 0 if repaired is None else len(repaired.unsatisfied) + len(repaired.kept)
 
 
 def _print_repaired(output: Output, counts: Mapping[str, int], repaired: "Repaired") -> None:
@@ -239,25 +249,27 @@ def _print_repaired(output: Output, counts: Mapping[str, int], repaired: "Repair
     for outcome in repaired.unsatisfied[:_SHOWN_FAILURES]:
         why = f": {redacted(str(outcome.error))}" if outcome.error is not None else ""
         output.line(f"not put right: {outcome.kind} of {outcome.hash}: {outcome.status.replace('_', ' ')}{why}")
-        for kept in outcome.role_kept[:_SHOWN_FAILURES]:
-            output.line(f"    {kept.email} is {kept.held}, and {kept.wanted} is wanted")
-    if len(repaired.unsatisfied) > _SHOWN_FAILURES:
-        output.line(f"... and {len(repaired.unsatisfied) - _SHOWN_FAILURES:,} more; --json lists them")
+        for other in outcome.role_kept[:_SHOWN_FAILURES]:
+            output.line(f"    {other.email} is {other.held}, and {other.wanted} is wanted")
+    for kept in repaired.kept[:_SHOWN_FAILURES]:
+        who = many(len(kept.emails), "user", "users")
+        output.line(f"not put right: {who} of {kept.project_hash} not removed: {redacted(str(kept.error))}")
+    more = sum(max(0, len(failed) - _SHOWN_FAILURES) for failed in (repaired.unsatisfied, repaired.kept))
+    if more:
+        output.line(f"... and {more:,} more; --json lists them")
     output.line()
 
 
 def _users_note(verified: _Verified) -> str:
-    """What is to be said of the users."""
-    number = verified.wishes.user_wishes
-    if not number or verified.report.users_checked:
+    """What is to be said of users who could not be checked."""
+    report = verified.report
+    if not report.unlisted:
         return ""
-    wished = many(number, "user of a project was", "users of projects were")
+    where, why = many(report.unlisted, "project", "projects"), redacted(report.unlisted_reason or "")
+    text = f"Users of {where} were not checked, since the service does not list them: {why}."
     if verified.repaired is not None and verified.repairs.counts()["users"]:
-        but = ", but for those told above" if verified.repaired.unsatisfied else ""
-        return (
-            f"{wished} added or confirmed by --fix{but}; who else is a member cannot be seen: this API lists no users."
-        )
-    return f"{wished} not checked: this API adds users to a project and does not list them."
+        text += " Those of the manifest were added, which changes nothing for members; nobody was removed."
+    return text
 
 
 def _json(verified: _Verified) -> dict[str, object]:
@@ -270,15 +282,17 @@ def _json(verified: _Verified) -> dict[str, object]:
         "counts": report.as_json(),
         "difference_count": report.differences,
         "users": {
-            "wished": verified.wishes.user_wishes,
-            "checked": report.users_checked,
+            "wished": verified.wishes.users,
+            "read": report.users,
+            "checked": report.unlisted == 0,
             "note": _users_note(verified),
         },
         "requests": verified.requests,
     }
     if verified.repaired is not None:
         failed = [outcome.as_json() for outcome in verified.repaired.unsatisfied]
-        shown["fixed"] = {**verified.repairs.counts(), "failed": failed}
+        kept = [one.as_json() for one in verified.repaired.kept]
+        shown["fixed"] = {**verified.repairs.counts(), "failed": failed, "not_removed": kept}
     return shown
 
 

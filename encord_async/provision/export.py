@@ -1,4 +1,4 @@
-"""Writes an account down as a manifest: datasets, projects with what is in them, API keys by title and scopes.
+"""Writes an account down as a manifest: datasets, projects with datasets, users and API keys (title and scopes).
 
 `export` reads, and `Exporter`, which is pure, makes entries of what was read. Only reads are sent, and the API keys
 themselves, which the service shows, go nowhere. Kept in memory are the listings of the account and, for each dataset,
@@ -32,7 +32,7 @@ from encord_async.provision.manifest import (
     ProjectEntry,
     UserWish,
 )
-from encord_async.provision.verify import UsersOf
+from encord_async.provision.members import Members, Unlisted, members_of
 from encord_async.session.session import Session
 
 __all__ = ["Contents", "Exported", "Exporter", "KeyMaker", "LeftOut", "entry_json", "export"]
@@ -68,11 +68,11 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """A project as the service shows it: its API keys as title and scopes, its users as far as they can be read."""
+    """A project as the service shows it: its API keys as title and scopes, its users if it lists them."""
 
     project: Project
     api_keys: Sequence[tuple[str, Sequence[str]]] = ()
-    users: Mapping[str, int] = field(default_factory=dict)
+    users: Members | Unlisted = field(default_factory=dict)
 
 
 class KeyMaker:
@@ -182,6 +182,10 @@ class Exporter:
             yield made
 
     def _users(self, contents: Contents) -> Iterator[UserWish]:
+        if isinstance(contents.users, Unlisted):
+            project = contents.project
+            self._leave_out("users of a project", project.title, project.project_hash, contents.users.reason)
+            return
         seen: set[str] = set()
         for email, role in sorted(contents.users.items()):
             if email.casefold() in seen:
@@ -234,7 +238,8 @@ class Exported:
     users: int = 0
     entries: int = 0
     left_out: int = 0
-    users_read: bool = False
+    unlisted: int = 0
+    """Projects whose users the service does not list."""
 
     def note(self, entry: Entry) -> None:
         """Count *entry*."""
@@ -257,7 +262,6 @@ async def export(
     on_entry: Callable[[Entry], None],
     *,
     ontologies: bool = True,
-    users_of: UsersOf | None = None,
     on_left_out: Callable[[LeftOut], None] = lambda _: None,
 ) -> Exported:
     """Write down the account of *session*; only reads are sent.
@@ -266,13 +270,12 @@ async def export(
         session: Reads.
         on_entry: Is given each entry of the manifest, in its order; what an entry refers to comes before it.
         ontologies: Write down the ontology of each project. Another account does not have it.
-        users_of: Where the users of a project come from; None writes down none, since the service does not show them.
         on_left_out: Is told of each thing that is left out, and why.
 
     Raises:
         EncordError: The account cannot be read.
     """
-    exported = Exported(users_read=users_of is not None)
+    exported = Exported()
 
     def leave_out(left: LeftOut) -> None:
         exported.left_out += 1
@@ -296,10 +299,11 @@ async def export(
         else:
             leave_out(_foreign("project", listed.project.title, listed.project.project_hash))
     for start in range(0, len(projects), _CHUNK):
-        for found in await _read(session, projects[start : start + _CHUNK], users_of):
+        for found in await _read(session, projects[start : start + _CHUNK]):
             if isinstance(found, LeftOut):
                 leave_out(found)
             else:
+                exported.unlisted += isinstance(found.users, Unlisted)
                 note(exporter.project(found))
     return exported
 
@@ -316,9 +320,7 @@ def _foreign(what: str, title: str, found_hash: str) -> LeftOut:
     return LeftOut(what=what, title=title, hash=found_hash, reason="the account is not admin of it")
 
 
-async def _read(
-    session: Session, listed: Sequence[ListedProject], users_of: UsersOf | None
-) -> Sequence[Contents | LeftOut]:
+async def _read(session: Session, listed: Sequence[ListedProject]) -> Sequence[Contents | LeftOut]:
     """Read *listed*, several at a time; what comes back is in their order."""
     found: dict[int, Contents | LeftOut] = {}
     jobs = iter(enumerate(listed))
@@ -327,7 +329,7 @@ async def _read(
     async def work() -> None:
         for index, project in jobs:
             try:
-                found[index] = await _contents(session, project, users_of)
+                found[index] = await _contents(session, project)
             except EncordError as error:
                 # Let go through the group, it would come out inside an ExceptionGroup.
                 failures.append(error)
@@ -341,11 +343,11 @@ async def _read(
     return [found[index] for index in range(len(listed))]
 
 
-async def _contents(session: Session, listed: ListedProject, users_of: UsersOf | None) -> Contents | LeftOut:
+async def _contents(session: Session, listed: ListedProject) -> Contents | LeftOut:
     try:
         project = await session.execute(GetProject(project_hash=listed.project_hash))
         keys = await session.execute(ListProjectAPIKeys(project_hash=listed.project_hash))
-        users = await users_of(listed.project_hash) if users_of is not None else {}
+        users = await members_of(session, listed.project_hash)
     except AuthenticationError:
         raise
     except RefusedError as error:

@@ -1,8 +1,9 @@
-"""Puts right what a comparison has found: adds what projects lack and, if asked to, detaches what they have too much.
+"""Puts right what a comparison has found: adds what projects lack and, if asked to, removes what they have too much.
 
 It makes no project and no dataset: those that are not there yet are made by a run of the manifest. An API key is only
 made again if the journal says that it was made once; the new one is written down in the same journal before it is sent,
-so that no crash makes two. Attaching, detaching and adding users are harmless to repeat and leave nothing there.
+so that no crash makes two. Attaching, detaching, adding and removing users are harmless to repeat and leave nothing
+there. Roles stay as they are, because the service offers no way to change them.
 """
 
 import itertools
@@ -11,9 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import anyio
+
+from encord_async.errors import AuthenticationError, EncordError
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 from encord_async.provision.ledger import Ledger, State, name_digest
 from encord_async.provision.manifest import Entry, ProjectAPIKeyEntry, ProjectDatasetsEntry, ProjectUsersEntry
+from encord_async.provision.members import remove_members
 from encord_async.provision.outcome import Outcome, Status
 from encord_async.provision.run import Options, Run
 from encord_async.provision.steps import Namer, StepKind, steps_of
@@ -22,6 +27,7 @@ from encord_async.provision.verify import (
     ProjectFacts,
     ProjectWishes,
     extra_datasets,
+    extra_users,
     missing_api_keys,
     missing_users,
 )
@@ -30,7 +36,7 @@ from encord_async.session.session import Session
 if TYPE_CHECKING:
     from encord_async.provision.journal import Journal
 
-__all__ = ["Repaired", "Repairs", "repair"]
+__all__ = ["Kept", "Repaired", "Repairs", "repair"]
 
 _MAX_KEPT: Final = 1000
 
@@ -43,6 +49,7 @@ class _Repair:
     attach: tuple[str, ...]
     detach: tuple[str, ...]
     users: tuple[tuple[str, ProjectUserRole], ...]
+    remove: tuple[str, ...]
     api_keys: Counter[APIKeyName]
 
 
@@ -50,8 +57,8 @@ class _Repair:
 class Repairs:
     """What would put the projects right, kept as their differences come in.
 
-    *prune* detaches datasets that a project should not have. Users whose membership nobody knows are added, which
-    changes nothing for members; the service answers with the role that each holds.
+    *prune* detaches datasets and removes users that a project should not have. Where the service does not list users,
+    all that are wished for are added, which changes nothing for members, and none is removed.
     """
 
     prune: bool = False
@@ -66,25 +73,27 @@ class Repairs:
             attach=tuple(sorted(wishes.datasets - wishes.unwanted - facts.datasets)),
             detach=tuple(sorted(detach)),
             users=tuple(missing_users(wishes, facts)),
+            remove=tuple(extra_users(wishes, facts)) if self.prune else (),
             api_keys=missing_api_keys(wishes, facts) - wishes.unmade_keys,
         )
-        if one.attach or one.detach or one.users or one.api_keys:
+        if one.attach or one.detach or one.users or one.remove or one.api_keys:
             self._projects.append(one)
 
     def __bool__(self) -> bool:
         return bool(self._projects)
 
     def counts(self) -> dict[str, int]:
-        """How many datasets would be attached and detached, users added or confirmed, API keys made."""
+        """How many datasets would be attached and detached, users added and removed, API keys made."""
         return {
             "attach": sum(len(one.attach) for one in self._projects),
             "detach": sum(len(one.detach) for one in self._projects),
             "users": sum(len(one.users) for one in self._projects),
+            "remove_users": sum(len(one.remove) for one in self._projects),
             "api_keys": sum(one.api_keys.total() for one in self._projects),
         }
 
     def memberships(self) -> Iterator[Entry]:
-        """Entries for datasets and users."""
+        """Entries for datasets, and for users to add."""
         for one in self._projects:
             if one.attach or one.detach:
                 yield ProjectDatasetsEntry(project=one.project_hash, add=one.attach, remove=one.detach)
@@ -92,6 +101,12 @@ class Repairs:
                 emails = tuple(email for email, wanted in one.users if wanted is role)
                 if emails:
                     yield ProjectUsersEntry(project=one.project_hash, emails=emails, role=role)
+
+    def removals(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Users to remove, with the hash of the project."""
+        for one in self._projects:
+            if one.remove:
+                yield one.project_hash, one.remove
 
     async def api_keys(self, ledger: Ledger) -> list[Entry]:
         """Entries for API keys.
@@ -124,12 +139,26 @@ async def _unmade(
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Users of one project who should have been removed, and why they may be there still."""
+
+    project_hash: str
+    emails: tuple[str, ...]
+    error: EncordError
+
+    def as_json(self) -> dict[str, object]:
+        """A JSON object."""
+        return {"project": self.project_hash, "emails": list(self.emails), "reason": str(self.error)}
+
+
 @dataclass(slots=True)
 class Repaired:
-    """What became of repairs; *unsatisfied* are the first entries that did not come about."""
+    """What became of repairs: *unsatisfied* are the first entries that did not come about, *kept* users not removed."""
 
     counts: Counter[Status] = field(default_factory=Counter)
     unsatisfied: list[Outcome] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
 
     def note(self, outcome: Outcome) -> None:
         """Take in what became of an entry."""
@@ -161,6 +190,7 @@ async def repair(
     repaired = Repaired()
     options = Options(settle_s=settle_s)
     await _finish(Run(session, repairs.memberships(), options, journal=None), repaired)
+    await _remove(session, repairs, repaired)
     if api_keys:
         await _finish(Run(session, api_keys, options, journal=journal), repaired)
     return repaired
@@ -170,3 +200,25 @@ async def _finish(run: Run, repaired: Repaired) -> None:
     async with run:
         async for outcome in run:
             repaired.note(outcome)
+
+
+async def _remove(session: Session, repairs: Repairs, repaired: Repaired) -> None:
+    """Remove users, several projects at a time; that the service does not remove them ends nothing."""
+    jobs = iter(list(repairs.removals()))
+    failures: list[EncordError] = []
+
+    async def work() -> None:
+        for project_hash, emails in jobs:
+            try:
+                await remove_members(session, project_hash, emails)
+            except AuthenticationError as error:
+                failures.append(error)
+                group.cancel_scope.cancel()
+            except EncordError as error:
+                repaired.kept.append(Kept(project_hash=project_hash, emails=emails, error=error))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(session.settings.concurrency):
+            group.start_soon(work)
+    if failures:
+        raise failures[0]

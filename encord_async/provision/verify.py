@@ -4,17 +4,17 @@
 service, a fixed number of projects at a time, and hands out each difference as it is found. Only reads are sent; what
 can be put right is the business of ``repair``.
 
-Kept in memory are the wishes, added up for each project: hashes of datasets, titles and scopes of API keys, and
-users only if somebody asks for them; for each dataset entry its hash, title and description; for each key that is
-referred to its hash; and what the journal does not know. Entries, records and what the service answers are not kept.
+Kept in memory are the wishes, added up for each project: hashes of datasets, titles and scopes of API keys, users with
+their roles; for each dataset entry its hash, title and description; for each key that is referred to its hash; and what
+the journal does not know. Entries, records and what the service answers are not kept.
 
 Not compared, because the service does not show it: the workflow that a project was made with, and where a dataset keeps
-its data. Who the users of a project are is not shown either; `UsersOf` is where another source of that can be put.
+its data. Users are compared where the service lists them; see `members`.
 """
 
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -42,6 +42,7 @@ from encord_async.provision.manifest import (
     referenced_key,
 )
 from encord_async.provision.manifest_files import check_manifest, raise_for_problems
+from encord_async.provision.members import Members, Unlisted, members_of
 from encord_async.provision.sources import STANDARD_INPUT, Manifest, open_source
 from encord_async.provision.steps import CREATES, Namer, Step, StepKind, steps_of
 from encord_async.session.session import Session
@@ -55,11 +56,11 @@ __all__ = [
     "ProjectWishes",
     "Report",
     "Thing",
-    "UsersOf",
     "Wishes",
     "compare",
     "examine",
     "extra_datasets",
+    "extra_users",
     "gather",
     "missing_api_keys",
     "missing_users",
@@ -67,10 +68,8 @@ __all__ = [
 
 _CHUNK: Final = 256
 _MARK_BYTES: Final = 12
+ROLE_STAYS: Final = "this API cannot change the role of a member; change it in Encord's app"
 NOT_PROVISIONED: Final = "the journal does not say that it was made; run 'encord-async apply'"
-
-UsersOf: TypeAlias = Callable[[str], Awaitable[Mapping[str, int]]]
-"""Gives the users of the project with this hash: the role of each, by e-mail address."""
 
 APIKeyName: TypeAlias = tuple[str, frozenset[str]]
 """What API keys are told apart by: title and scopes."""
@@ -154,8 +153,7 @@ class ProjectWishes:
         unwanted: Hashes of datasets that are to be detached.
         api_keys: How many keys of a title and scopes it is to have.
         unmade_keys: How many of them have not been made, as far as the journal says.
-        users: E-mail address and role of those who are to be members, if anybody asked for them.
-        user_wishes: How often a user is wished for, kept or not.
+        users: E-mail address and role of those who are to be members.
     """
 
     hash: str
@@ -167,7 +165,6 @@ class ProjectWishes:
     api_keys: Counter[APIKeyName] = field(default_factory=Counter)
     unmade_keys: Counter[APIKeyName] = field(default_factory=Counter)
     users: set[tuple[str, ProjectUserRole]] = field(default_factory=set)
-    user_wishes: int = 0
 
     @property
     def title(self) -> str:
@@ -188,30 +185,41 @@ class Wishes:
     absent: list[Difference] = field(default_factory=list)
 
     @property
-    def user_wishes(self) -> int:
-        """How often a user is wished for."""
-        return sum(project.user_wishes for project in self.projects.values())
+    def users(self) -> int:
+        """How many users are wished for, each once for each project."""
+        return sum(len(project.users) for project in self.projects.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectFacts:
-    """A project as the service shows it. *api_keys* and *users* are None if nobody asked for them."""
+    """A project as the service shows it. *api_keys* and *users* are None if the wishes are not about them."""
 
     title: str
     description: str = ""
     ontology_hash: str | None = None
     datasets: frozenset[str] = frozenset()
     api_keys: Counter[APIKeyName] | None = None
-    users: Mapping[str, int] | None = None
+    users: Members | Unlisted | None = None
 
 
 @dataclass(slots=True)
 class Report:
-    """The sums of a comparison."""
+    """The sums of a comparison.
+
+    Attributes:
+        projects: How many were read back.
+        datasets: How many were looked for.
+        users: How many users of projects were read.
+        unlisted: How many projects have wishes about users whom the service does not list.
+        unlisted_reason: Why, of the first of them.
+        counts: Differences by the way of differing and the thing.
+    """
 
     projects: int = 0
     datasets: int = 0
-    users_checked: bool = False
+    users: int = 0
+    unlisted: int = 0
+    unlisted_reason: str | None = None
     counts: Counter[tuple[Fault, Thing]] = field(default_factory=Counter)
 
     @property
@@ -232,13 +240,12 @@ class Report:
 # ---------------------------------------------------------------------- what is wanted
 
 
-async def gather(manifest: Manifest, ledger: Ledger, *, keep_users: bool = False) -> Wishes:
+async def gather(manifest: Manifest, ledger: Ledger) -> Wishes:
     """Add up what *manifest* wants, and find in *ledger* what its entries became. Sends nothing.
 
     Args:
         manifest: As for a run.
         ledger: The journal of the run, or a `MemoryLedger` to do without: then only hashes are known.
-        keep_users: Keep who is wished for as a user, instead of only how many are.
 
     Raises:
         ManifestError: There is a bad entry.
@@ -247,7 +254,7 @@ async def gather(manifest: Manifest, ledger: Ledger, *, keep_users: bool = False
     if isinstance(manifest, str | Path) and str(manifest) != STANDARD_INPUT:
         report = await anyio.to_thread.run_sync(check_manifest, manifest)
         raise_for_problems(report.problems, total=report.problem_count)
-    gatherer, checker, problems = _Gatherer(ledger, keep_users=keep_users), Checker(), list[Problem]()
+    gatherer, checker, problems = _Gatherer(ledger), Checker(), list[Problem]()
     source = open_source(manifest)
     try:
         while items := await source.take(_CHUNK):
@@ -265,9 +272,8 @@ async def gather(manifest: Manifest, ledger: Ledger, *, keep_users: bool = False
 class _Gatherer:
     """Adds entries to wishes."""
 
-    def __init__(self, ledger: Ledger, *, keep_users: bool) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._keep_users = keep_users
         self._namer = Namer()
         self._hashes: dict[tuple[StepKind, str], str | None] = {}
         self.wishes = Wishes()
@@ -324,9 +330,7 @@ class _Gatherer:
                 record = records.get(step.identity)
                 project.unmade_keys[name] += record is None or record.state is not State.DONE
             elif step.kind is StepKind.USER and step.role is not None:
-                project.user_wishes += 1
-                if self._keep_users:
-                    project.users.add((sys.intern(step.item), step.role))
+                project.users.add((sys.intern(step.item), step.role))
 
     def _resolved(self, kind: StepKind, reference: str) -> str | None:
         key = referenced_key(reference)
@@ -382,7 +386,6 @@ async def compare(
     session: Session,
     wishes: Wishes,
     *,
-    users_of: UsersOf | None = None,
     on_difference: Callable[[Difference], None] = lambda _: None,
     on_project: Callable[[ProjectWishes, ProjectFacts], None] = lambda _wishes, _facts: None,
 ) -> Report:
@@ -391,15 +394,13 @@ async def compare(
     Args:
         session: Reads.
         wishes: What is wanted.
-        users_of: Where the users of a project come from; None checks no users. *wishes* must have been gathered
-            with ``keep_users``.
         on_difference: Is given each difference as it is found, in no particular order.
         on_project: Is given each project that could be read.
 
     Raises:
         EncordError: The service cannot be read, for another reason than that it refuses to show one project.
     """
-    report = Report(users_checked=users_of is not None)
+    report = Report()
 
     def note(difference: Difference) -> None:
         report.counts[difference.fault, difference.what] += 1
@@ -416,7 +417,7 @@ async def compare(
     async def work() -> None:
         for project in jobs:
             try:
-                found = await _read(session, project, users_of)
+                found = await _read(session, project)
             except EncordError as error:
                 failures.append(error)
                 group.cancel_scope.cancel()
@@ -425,6 +426,7 @@ async def compare(
             if isinstance(found, Difference):
                 note(found)
                 continue
+            _count_users(report, found)
             on_project(project, found)
             for difference in examine(project, found):
                 note(difference)
@@ -435,6 +437,14 @@ async def compare(
     if failures:
         raise failures[0]
     return report
+
+
+def _count_users(report: Report, found: ProjectFacts) -> None:
+    if isinstance(found.users, Unlisted):
+        report.unlisted += 1
+        report.unlisted_reason = report.unlisted_reason or found.users.reason
+    else:
+        report.users += len(found.users or ())
 
 
 async def _compare_datasets(
@@ -455,11 +465,12 @@ async def _compare_datasets(
             note(_missing(wish.place, Thing.DATASET, wish.title, dataset_hash, reason))
 
 
-async def _read(session: Session, wishes: ProjectWishes, users_of: UsersOf | None) -> ProjectFacts | Difference:
+async def _read(session: Session, wishes: ProjectWishes) -> ProjectFacts | Difference:
     try:
         project = await session.execute(GetProject(project_hash=wishes.hash))
         keys = await session.execute(ListProjectAPIKeys(project_hash=wishes.hash)) if wishes.api_keys else None
-        users = await users_of(wishes.hash) if users_of is not None else None
+        # A project's own entry says that there are no other users, too.
+        users = await members_of(session, wishes.hash) if wishes.users or wishes.entry is not None else None
     except AuthenticationError:
         raise
     except NotFoundError as error:
@@ -521,8 +532,25 @@ def missing_api_keys(wishes: ProjectWishes, facts: ProjectFacts) -> Counter[APIK
 
 def missing_users(wishes: ProjectWishes, facts: ProjectFacts) -> list[tuple[str, ProjectUserRole]]:
     """Users that are no members, with the role wanted, in a stable order; all of them if nobody knows the members."""
-    members = {email.casefold() for email in facts.users or ()}
+    members = {email.casefold() for email in _listed(facts) or ()}
     return sorted((email, role) for email, role in wishes.users if email.casefold() not in members)
+
+
+def extra_users(wishes: ProjectWishes, facts: ProjectFacts) -> list[str]:
+    """Users who should not be there, in a stable order; none where a manifest has no entry for the project itself.
+
+    Admins are never among them: whoever made the project is one, the account itself is another, and which of them these
+    are the service does not say.
+    """
+    if wishes.entry is None:
+        return []
+    wanted = {email.casefold() for email, _ in wishes.users}
+    held = (_listed(facts) or {}).items()
+    return sorted(email for email, role in held if email.casefold() not in wanted and role != ProjectUserRole.ADMIN)
+
+
+def _listed(facts: ProjectFacts) -> Members | None:
+    return None if isinstance(facts.users, Unlisted) else facts.users
 
 
 def _key_differences(wishes: ProjectWishes, facts: ProjectFacts) -> Iterator[Difference]:
@@ -548,22 +576,19 @@ def _by_name(item: tuple[APIKeyName, int]) -> tuple[str, list[str]]:
 
 
 def _user_differences(wishes: ProjectWishes, facts: ProjectFacts) -> Iterator[Difference]:
-    if facts.users is None:
+    members = _listed(facts)
+    if members is None:
         return
-    held = {email.casefold(): role for email, role in facts.users.items()}
+    held = {email.casefold(): role for email, role in members.items()}
     for email, role in sorted(wishes.users):
         member = held.get(email.casefold())
         if member is None:
             yield _missing(wishes.place, Thing.USER, email, wishes.hash, None, wanted=_role_name(role))
         elif member != role:
-            yield _different(wishes.place, Thing.ROLE, email, wishes.hash, _role_name(role), _role_name(member))
-    if wishes.entry is None:
-        return
-    wanted = {email.casefold() for email, _ in wishes.users}
-    for email, member in sorted(facts.users.items()):
-        # Whoever made the project is admin of it, and the service does not say who that was.
-        if email.casefold() not in wanted and member != ProjectUserRole.ADMIN:
-            yield _extra(wishes, Thing.USER, email)
+            wanted, found = _role_name(role), _role_name(member)
+            yield _different(wishes.place, Thing.ROLE, email, wishes.hash, wanted, found, reason=ROLE_STAYS)
+    for email in extra_users(wishes, facts):
+        yield _extra(wishes, Thing.USER, email, found=_role_name(members[email]))
 
 
 def _names(
@@ -584,13 +609,22 @@ def _missing(
     )
 
 
-def _extra(wishes: ProjectWishes, what: Thing, item: str) -> Difference:
-    return Difference(place=wishes.place, fault=Fault.EXTRA, what=what, item=item, hash=wishes.hash)
+def _extra(wishes: ProjectWishes, what: Thing, item: str, *, found: str | None = None) -> Difference:
+    return Difference(place=wishes.place, fault=Fault.EXTRA, what=what, item=item, hash=wishes.hash, found=found)
 
 
-def _different(place: Place, what: Thing, item: str, found_hash: str, wanted: str, found: str) -> Difference:
+def _different(
+    place: Place, what: Thing, item: str, found_hash: str, wanted: str, found: str, *, reason: str | None = None
+) -> Difference:
     return Difference(
-        place=place, fault=Fault.DIFFERENT, what=what, item=item, hash=found_hash, wanted=wanted, found=found
+        place=place,
+        fault=Fault.DIFFERENT,
+        what=what,
+        item=item,
+        hash=found_hash,
+        wanted=wanted,
+        found=found,
+        reason=reason,
     )
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from encord_async.emulator.seed import DEFAULT_EMAIL
 from tests.cli.conftest import EXAMPLE, Api, Here, Json, process
 
-EMPTY_SEED = "users: [{email: me@example.com, public_key: '%s'}]\n"
+EMPTY_SEED = f"users: [{{email: {DEFAULT_EMAIL}, public_key: '%s'}}]\n"
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +40,15 @@ def _public_key(key_file: Path) -> str:
 
 
 def contents(api: Api) -> Counter[str]:
-    """What an account holds, hashes, users and ontologies aside."""
+    """What an account holds, hashes and ontologies aside."""
     state = api.control("GET", "state")
     titles = {one["dataset_hash"]: one["title"] for one in state["datasets"]}
     shown = [f"dataset {one['title']} {one.get('description')}" for one in state["datasets"]]
     for one in state["projects"]:
         datasets = sorted(titles[hash_] for hash_ in one["datasets"])
         keys = sorted((key["title"], sorted(key["scopes"])) for key in one["api_keys"])
-        shown.append(f"project {one['title']} {one['description']} {datasets} {keys}")
+        users = sorted((user["email"], user["role"]) for user in one["users"])
+        shown.append(f"project {one['title']} {one['description']} {datasets} {keys} {users}")
     return Counter(shown)
 
 
@@ -56,12 +58,12 @@ def lines(text: str) -> list[Json]:
 
 
 def test_export_and_apply_make_the_same_account(here: Here, api: Api, other: Api) -> None:
-    """`export | apply -` on another account gives the same datasets, projects and API keys."""
+    """`export | apply -` on another account gives the same datasets, projects, users and API keys."""
     assert here("apply", EXAMPLE, "--journal", f"{api.key_file}.journal", "--no-progress", env=api.env).code == 0
     exported = here("export", "--without-ontologies", env=api.env)
     assert exported.code == 0, exported.err
     assert "44 projects" in exported.err
-    assert "this API does not list them" in exported.err
+    assert "users of projects" in exported.err
     done = process("apply", "-", "--json", env=other.env, stdin=exported.out)
     assert done.code == 0, done.err
     assert done.json["created"] == len(lines(exported.out))
@@ -85,10 +87,24 @@ def test_as_json(here: Here, api: Api, tmp_path: Path) -> None:
     done = here("export", "--json", "-o", tmp_path / "m.jsonl", env=api.env)
     assert done.json["datasets"] >= 100
     assert done.json["left_out"] == 0
-    assert done.json["users_read"] is False
+    assert done.json["users_read"] is True
     refused = here("export", "--json", env=api.env)
     assert refused.code == 2
     assert refused.json["error"]["type"] == "UsageError"
+
+
+def test_a_service_that_lists_no_users(here: Here, api: Api, tmp_path: Path) -> None:
+    """An older service does not list users: the rest is written, and what is missing is told."""
+    list_users = "v2/projects/{project}/users.GET"
+    api.control("PUT", "faults", [{"query": list_users, "fault": "error", "code": "RESOURCE_NOT_FOUND_ERROR"}])
+    try:
+        done = here("export", "-o", tmp_path / "m.jsonl", env=api.env)
+        told = here("export", "-o", tmp_path / "m.jsonl", "--json", env=api.env)
+    finally:
+        api.control("DELETE", "faults")
+    assert done.code == 0
+    assert "without the users of 44 projects: the service does not list them" in done.err
+    assert (told.json["users_read"], told.json["users"], told.json["projects"]) == (False, 0, 44)
 
 
 def test_a_failed_export_leaves_the_old_file(here: Here, api: Api, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.cli.conftest import DATASETS, Api, Here, Json, Terminal, write_manifest
 
+LIST_USERS = "v2/projects/{project}/users.GET"
 KEY = {"title": "ci", "scopes": ["label.read"]}
 
 
@@ -43,12 +44,12 @@ def spoil(here: Here, api: Api, title: str) -> str:
 
 
 def test_nothing_differs(here: Here, api: Api, applied: Path) -> None:
-    """Right after apply verify ends in 0, and says that users were not checked."""
+    """Right after apply verify ends in 0, users included, and changes nothing."""
     before = api.control("GET", "state")
     done = here("verify", applied, env=api.env)
     assert done.code == 0
     assert "1 project and 1 dataset read back: 0 differences." in done.out
-    assert "1 user of a project was not checked" in done.out
+    assert "not checked" not in done.out
     assert api.control("GET", "state") == before
 
 
@@ -67,7 +68,7 @@ def test_differences_as_table_and_json(here: Here, api: Api, applied: Path) -> N
         for fault, item in (("extra", DATASETS[7]), ("missing", DATASETS[0]))
     ]
     assert told.json["counts"] == {"missing": {"attachment": 1}, "extra": {"attachment": 1}}
-    assert told.json["users"]["checked"] is False
+    assert told.json["users"] == {"wished": 1, "read": 2, "checked": True, "note": ""}
     assert "fixed" not in told.json
 
 
@@ -83,21 +84,79 @@ def test_fix_adds_and_prune_detaches(here: Here, api: Api, applied: Path) -> Non
     done = here("verify", applied, "--fix", "--prune", "--yes", "--json", env=api.env)
     assert done.code == 0
     assert done.json["differences"] == []
-    assert done.json["fixed"] == {"attach": 0, "detach": 1, "users": 1, "api_keys": 0, "failed": []}
+    assert done.json["fixed"] == {
+        "attach": 0,
+        "detach": 1,
+        "users": 0,
+        "remove_users": 0,
+        "api_keys": 0,
+        "failed": [],
+        "not_removed": [],
+    }
     assert DATASETS[7] not in api.projects(title)[0]["datasets"]
     assert here("verify", applied, env=api.env).code == 0
 
 
 def test_a_role_that_stays(here: Here, api: Api, applied: Path) -> None:
-    """A member who holds another role than wanted is found out by --fix, which cannot change it."""
+    """A member who holds another role than wanted is a difference, which --fix cannot change, and says so."""
     entries = programme("test_a_role_that_stays")
     entries[1]["users"][0]["role"] = "reviewer"
     write_manifest(applied, *entries)
-    assert here("verify", applied, env=api.env).code == 0
+    before = api.by_query()
     done = here("verify", applied, "--fix", env=api.env)
     assert done.code == 1
-    assert "ann@example.com is annotator, and reviewer is wanted" in done.out
-    assert "0 differences left, and 1 repair that did not come about." in done.out
+    assert "wanted 'reviewer', found 'annotator': this API cannot change the role of a member" in done.out
+    assert "1 difference." in done.out
+    assert api.by_query()["projectusers.POST"] == before["projectusers.POST"]
+
+
+def test_users_missing_and_too_many(here: Here, api: Api, applied: Path) -> None:
+    """--fix adds who is missing; with --prune others are removed, but nobody who could be the account itself."""
+    title = "test_users_missing_and_too_many"
+    entries = programme(title)
+    entries[1]["users"].append({"email": "bob@example.com", "role": "viewer"})
+    write_manifest(applied, *entries)
+    found = api.projects(title)[0]["project_hash"]
+    assert here("project", "add-users", found, "--role", "reviewer", "eve@example.com", env=api.env).code == 0
+    done = here("verify", applied, "--fix", "--json", env=api.env)
+    assert done.code == 1
+    assert done.json["fixed"]["users"] == 1
+    assert done.json["counts"] == {"extra": {"user": 1}}
+    done = here("verify", applied, "--fix", "--prune", env=api.env)
+    assert done.code == 0
+    assert "sent: 1 user to remove" in done.out
+    users = {user["email"]: user["role"] for user in api.projects(title)[0]["users"]}
+    assert {email: role for email, role in users.items() if role != 0} == {"ann@example.com": 1, "bob@example.com": 5}
+    assert len(users) == 3
+
+
+def test_a_service_that_lists_no_users(here: Here, api: Api, applied: Path) -> None:
+    """An older service has no such listing: that is said, and is no difference; --fix adds whom the manifest names."""
+    api.control("PUT", "faults", [{"query": LIST_USERS, "fault": "error", "code": "METHOD_NOT_ALLOWED_ERROR"}])
+    try:
+        done = here("verify", applied, env=api.env)
+        assert done.code == 0
+        assert "Users of 1 project were not checked, since the service does not list them: the method" in done.out
+        fixed = here("verify", applied, "--fix", env=api.env)
+    finally:
+        api.control("DELETE", "faults")
+    assert fixed.code == 0
+    assert "which changes nothing for members" in fixed.out
+
+
+def test_a_removal_that_is_refused(here: Here, api: Api, applied: Path) -> None:
+    """Users whom the service does not remove are told with the reason, and the exit code is 1."""
+    found = api.projects("test_a_removal_that_is_refused")[0]["project_hash"]
+    assert here("project", "add-users", found, "--role", "reviewer", "eve@example.com", env=api.env).code == 0
+    rule = {"query": "v2/projects/{project}/users/bulk-delete.POST", "fault": "error", "code": "AUTHORISATION_ERROR"}
+    api.control("PUT", "faults", [rule])
+    try:
+        done = here("verify", applied, "--fix", "--prune", env=api.env)
+    finally:
+        api.control("DELETE", "faults")
+    assert done.code == 1
+    assert f"not put right: 1 user of {found} not removed: access is refused" in done.out
+    assert "1 difference left, and 1 repair that did not come about." in done.out
 
 
 def test_fix_asks_on_a_terminal(here: Here, api: Api, applied: Path) -> None:

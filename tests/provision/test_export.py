@@ -26,19 +26,17 @@ from encord_async.provision.manifest import (
     ProjectEntry,
     read_json_entry,
 )
-from encord_async.provision.verify import UsersOf
-from tests.provision.conftest import Dataset, Fault, Project, Service, open_session, provision
+from tests.provision.conftest import ADMIN, Dataset, Fault, Project, Service, open_session, provision
+from tests.provision.listing import LIST, ListingService
 
-READS = {"projectwithuserrole.GET", "datasetwithuserrole.GET", "project.GET", "projectapikey.GET"}
+READS = {"projectwithuserrole.GET", "datasetwithuserrole.GET", "project.GET", "projectapikey.GET", LIST}
 
 
-async def exported(
-    service: Service, *, ontologies: bool = True, users_of: UsersOf | None = None
-) -> tuple[list[Entry], list[LeftOut], Exported]:
+async def exported(service: Service, *, ontologies: bool = True) -> tuple[list[Entry], list[LeftOut], Exported]:
     """The manifest of an account, what it leaves out, and the sums; only reads may be sent."""
     entries, left, before = list[Entry](), list[LeftOut](), service.names
     async with open_session(service) as session:
-        sums = await export(session, entries.append, ontologies=ontologies, users_of=users_of, on_left_out=left.append)
+        sums = await export(session, entries.append, ontologies=ontologies, on_left_out=left.append)
     assert (service.names - before).keys() <= READS
     assert sums.entries == len(entries)
     assert sums.left_out == len(left)
@@ -51,13 +49,14 @@ def contents(service: Service) -> Counter[str]:
     shown = [f"dataset {names}" for names in titles.values()]
     for one in service.projects.values():
         datasets = sorted(titles[hash_] for hash_ in one.datasets)
-        shown.append(f"project {one.title} {one.description} {datasets} {sorted(one.keys)}")
+        users = sorted(one.users.items())
+        shown.append(f"project {one.title} {one.description} {datasets} {sorted(one.keys)} {users}")
     return Counter(shown)
 
 
 def filled() -> Service:
     """An account with namesakes, keys of one title, and an empty project."""
-    service = Service()
+    service = ListingService()
     service.datasets = {f"d{n}": Dataset(title) for n, title in enumerate(["Raw", "Raw", "Straße (Nacht)", "猫", "!"])}
     service.datasets["d5"] = Dataset("Raw", "other")
     ci = ("ci", ("label.read", "label.write"))
@@ -70,8 +69,10 @@ def filled() -> Service:
 
 
 async def test_the_manifest_makes_the_same_account() -> None:
-    """What is exported of one account and provisioned on another gives the same account."""
+    """What is exported of one account and provisioned on another gives the same account, users with roles included."""
     one, other = filled(), Service()
+    for number, project in enumerate(one.projects.values()):
+        project.users = {ADMIN: 0, **{f"{role}@example.com": role for role in range(number, 6)}}
     entries, left, _ = await exported(one, ontologies=False)
     assert left == []
     done = await provision(other, entries)
@@ -138,22 +139,28 @@ async def test_only_what_the_account_is_admin_of() -> None:
     assert set(done.statuses) == {"created"}
 
 
-async def test_users_from_another_source() -> None:
-    """Where something shows the users of a project, they are written down, roles as words."""
+async def test_users_are_written_down() -> None:
+    """Users of all pages are written down with their roles as words; what no manifest can say is left out."""
     service = filled()
     service.projects["p1"].users = {"bob@example.com": 2, "Ann@example.com": 0, "no address": 1, "eve@example.com": 99}
-
-    async def users_of(project_hash: str) -> Mapping[str, int]:
-        return service.projects[project_hash].users
-
-    entries, left, sums = await exported(service, users_of=users_of)
+    entries, left, sums = await exported(service)
     (cats,) = [shown for entry in entries if (shown := entry_json(entry)).get("key") == "cats"]
     assert cats["users"] == [
         {"email": "Ann@example.com", "role": "admin"},
         {"email": "bob@example.com", "role": "reviewer"},
     ]
     assert sorted(one.title for one in left) == ["eve@example.com", "no address"]
-    assert (sums.users, sums.users_read) == (2, True)
+    assert (sums.users, sums.unlisted) == (2, 0)
+
+
+async def test_a_service_that_lists_no_users() -> None:
+    """A project whose users the service does not list is written down without them, and that is told."""
+    service = filled()
+    service.faults.append(Fault(LIST, code="RESOURCE_NOT_FOUND_ERROR"))
+    entries, left, sums = await exported(service)
+    assert sum(isinstance(entry, ProjectEntry) for entry in entries) == 3
+    assert [one.what for one in left] == ["users of a project"]
+    assert sums.unlisted == 1
 
 
 async def test_a_project_that_is_gone_meanwhile() -> None:
@@ -173,7 +180,7 @@ async def test_a_project_that_is_gone_meanwhile() -> None:
 
 async def test_projects_are_read_several_at_a_time() -> None:
     """Reads overlap, as far as the session allows, and the order is kept all the same."""
-    service = Service()
+    service = ListingService()
     service.projects = {f"p{number:03}": Project(f"P {number}") for number in range(300)}
     entries, _, _ = await exported(service)
     assert [getattr(entry, "key", None) for entry in entries] == [f"p-{number}" for number in range(300)]
@@ -301,6 +308,7 @@ def test_the_order_of_keys_and_users_does_not_matter(
     chance = random.Random(seed)
 
     def shuffled(one: Contents) -> Contents:
+        assert isinstance(one.users, Mapping)
         keys, users = list(one.api_keys), list(one.users.items())
         chance.shuffle(keys)
         chance.shuffle(users)

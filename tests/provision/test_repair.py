@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from encord_async.errors import NoReplyError
+from encord_async.errors import AuthenticationError, ConflictError, NoReplyError
 from encord_async.provision.journal import Identity, Journal
 from encord_async.provision.ledger import MemoryLedger
 from encord_async.provision.outcome import Status
@@ -26,6 +26,7 @@ from tests.provision.conftest import (
     project,
     users,
 )
+from tests.provision.listing import LIST, READ, REMOVE, ListingService
 
 KEY = {"title": "ci", "scopes": ["label.write", "label.read"]}
 PROGRAMME = [
@@ -48,7 +49,7 @@ class Key(tuple[str, tuple[str, ...]]):
     text: str
 
 
-class KeyService(Service):
+class KeyService(ListingService):
     """An account that shows each API key as itself: a key is told from its namesakes by that."""
 
     def _answer(self, call: Call) -> Json:
@@ -89,7 +90,7 @@ async def fixed(
     repairs = Repairs(prune=prune)
     async with open_session(service) as session:
         async with Journal(path, None) as journal:
-            wishes = await gather(entries, journal, keep_users=True)
+            wishes = await gather(entries, journal)
             await compare(session, wishes, on_project=repairs.note)
             api_keys = await repairs.api_keys(journal)
         owner = Identity(session.settings.domain, session.identity)
@@ -101,8 +102,8 @@ async def test_what_is_missing_is_added(service: Service, tmp_path: Path) -> Non
     """Datasets are attached, users added and API keys made again; what is too much stays."""
     cats = await made(service, tmp_path / "j")
     attached, keys = {*cats.datasets, "other"}, list(cats.keys)
-    members = {email: role for email, role in cats.users.items() if email != ADMIN}
-    cats.datasets, cats.users, cats.keys = ["other"], {}, cats.keys[1:]
+    members = dict(cats.users)
+    cats.datasets, cats.users, cats.keys = ["other"], {ADMIN: 0}, cats.keys[1:]
     repaired, report = await fixed(service, tmp_path / "j")
     assert set(repaired.counts) <= {Status.CREATED, Status.UPDATED}
     assert report.as_json() == {"extra": {"attachment": 1}}
@@ -179,32 +180,77 @@ async def test_no_key_is_made_twice(service: Service, tmp_path: Path, applied: b
         assert await journal.open_intents() == []
 
 
-async def test_roles_that_stay_are_told(service: Service, tmp_path: Path) -> None:
-    """A member in another role than wanted keeps it; the repair finds that out by adding."""
+async def test_only_missing_users_are_added(service: Service, tmp_path: Path) -> None:
+    """Members are not added once more, whatever their role; that stays, and stays a difference."""
     cats = await made(service, tmp_path / "j")
     cats.users["ann@example.com"] = 1
-    repaired, _ = await fixed(service, tmp_path / "j")
+    del cats.users["bob@example.com"]
+    before = service.names["projectusers.POST"]
+    repaired, report = await fixed(service, tmp_path / "j")
+    assert service.names["projectusers.POST"] == before + 1
+    assert (cats.users["ann@example.com"], cats.users["bob@example.com"]) == (1, 1)
+    assert (repaired.unsatisfied, report.as_json()) == ([], {"different": {"role": 1}})
+
+
+async def test_where_users_are_not_listed_all_are_added(service: Service, tmp_path: Path) -> None:
+    """Where nobody knows the members all wishes are sent; who holds another role keeps it, and that is found out."""
+    cats = await made(service, tmp_path / "j")
+    cats.users |= {"ann@example.com": 1, "eve@example.com": 1}
+    del cats.users["bob@example.com"]
+    service.faults.append(Fault(LIST, code="METHOD_NOT_ALLOWED_ERROR", left=9))
+    repaired, report = await fixed(service, tmp_path / "j", prune=True)
     (outcome,) = repaired.unsatisfied
     assert [(kept.email, kept.wanted, kept.held) for kept in outcome.role_kept] == [
         ("ann@example.com", "reviewer", "annotator")
     ]
+    assert report.unlisted == 1
+    assert (cats.users["bob@example.com"], cats.users["eve@example.com"]) == (1, 1)
 
 
-async def test_known_members_are_not_added(service: Service, tmp_path: Path) -> None:
-    """Where the users can be read, only those who are missing are added."""
+async def test_prune_removes_users(service: Service, tmp_path: Path) -> None:
+    """With prune users who should not be there go, but Admins stay: one of them is the account."""
     cats = await made(service, tmp_path / "j")
-    del cats.users["bob@example.com"]
+    wanted = {**cats.users, "boss@example.com": 0}
+    cats.users |= {"boss@example.com": 0} | {f"{number}@example.com": 1 for number in range(1500)}
+    _, report = await fixed(service, tmp_path / "j")
+    assert report.as_json() == {"extra": {"user": 1500}}
+    repaired, report = await fixed(service, tmp_path / "j", prune=True)
+    assert (report.differences, repaired.kept) == (0, [])
+    assert cats.users == wanted
+    assert [len(call.payload["userEmails"]) for call in service.of(REMOVE)] == [1000, 500]
 
-    async def users_of(project_hash: str) -> dict[str, int]:
-        return service.projects[project_hash].users
 
-    repairs = Repairs()
+async def test_nobody_is_removed_by_an_account_that_is_no_admin(service: Service, tmp_path: Path) -> None:
+    """If the account is not Admin it could be one of those to remove itself: nobody is, and that is told."""
+    cats = await made(service, tmp_path / "j")
+    cats.users["eve@example.com"] = 4
+
+    def demoted(_: Call) -> bool:
+        cats.role = 4
+        return False
+
+    service.faults.append(Fault(READ, touches=demoted))
+    repairs = Repairs(prune=True)
     async with open_session(service) as session, Journal(tmp_path / "j", None) as journal:
-        wishes = await gather(PROGRAMME, journal, keep_users=True)
-        await compare(session, wishes, users_of=users_of, on_project=repairs.note)
-        assert repairs.counts() == {"attach": 0, "detach": 0, "users": 1, "api_keys": 0}
-        await repair(session, repairs, api_keys=[], journal=None)
-    assert cats.users["bob@example.com"] == 1
+        await compare(session, await gather(PROGRAMME, journal), on_project=repairs.note)
+        repaired = await repair(session, repairs, api_keys=[], journal=None)
+    (kept,) = repaired.kept
+    assert (kept.emails, type(kept.error)) == (("eve@example.com",), ConflictError)
+    assert service.of(REMOVE) == []
+
+
+async def test_a_removal_that_is_refused(service: Service, tmp_path: Path) -> None:
+    """That the service removes nobody from one project is told, and the others go on."""
+    entries = [*PROGRAMME, project("Dogs", key="dogs")]
+    cats = await made(service, tmp_path / "j", entries)
+    dogs = service.projects[service.titled("Dogs")[0]]
+    cats.users["eve@example.com"] = dogs.users["eve@example.com"] = 1
+    service.faults.append(Fault(REMOVE, code="AUTHORISATION_ERROR"))
+    repaired, report = await fixed(service, tmp_path / "j", entries, prune=True)
+    assert (len(repaired.kept), report.as_json()) == (1, {"extra": {"user": 1}})
+    service.faults.append(Fault(REMOVE, code="AUTHENTICATION_ERROR"))
+    with pytest.raises(AuthenticationError):
+        await fixed(service, tmp_path / "j", entries, prune=True)
 
 
 async def test_nothing_to_put_right(service: Service) -> None:

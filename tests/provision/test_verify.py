@@ -21,7 +21,6 @@ from encord_async.provision.verify import (
     ProjectWishes,
     Report,
     Thing,
-    UsersOf,
     compare,
     examine,
     gather,
@@ -40,8 +39,9 @@ from tests.provision.conftest import (
 from tests.provision.conftest import (
     Fault as ServiceFault,
 )
+from tests.provision.listing import LIST, ListingService
 
-READS = {"datasetwithuserrole.GET", "project.GET", "projectapikey.GET"}
+READS = {"datasetwithuserrole.GET", "project.GET", "projectapikey.GET", LIST}
 KEY = {"title": "ci", "scopes": ["label.read", "label.write"]}
 PROGRAMME = [
     users("@cats", "ann@example.com", role="reviewer"),
@@ -61,14 +61,18 @@ async def made(service: Service, path: Path, entries: Sequence[Entry], **options
         await all_of(run)
 
 
-async def verified(
-    service: Service, entries: Sequence[Entry], ledger: Ledger, *, users_of: UsersOf | None = None
-) -> tuple[Report, list[Difference]]:
+@pytest.fixture
+def service() -> Service:
+    """An empty account."""
+    return ListingService()
+
+
+async def verified(service: Service, entries: Sequence[Entry], ledger: Ledger) -> tuple[Report, list[Difference]]:
     """Compare the account with *entries*; nothing but reads may be sent."""
     before, found = service.names, list[Difference]()
     async with open_session(service) as session:
-        wishes = await gather(entries, ledger, keep_users=users_of is not None)
-        report = await compare(session, wishes, on_difference=found.append, users_of=users_of)
+        wishes = await gather(entries, ledger)
+        report = await compare(session, wishes, on_difference=found.append)
     assert (service.names - before).keys() <= READS
     return report, sorted(found, key=lambda one: (one.place.number, one.what, one.item))
 
@@ -94,10 +98,10 @@ async def provisioned(service: Service, tmp_path: Path) -> Path:
 
 
 async def test_an_account_as_wished(service: Service, provisioned: Path) -> None:
-    """Right after a run nothing differs, each project is read once, and keys only where some are wished for."""
+    """Right after a run nothing differs; each project is read once, keys and users only where the manifest says any."""
     before = service.names
     assert await differences(service, provisioned) == []
-    assert service.names - before == {"datasetwithuserrole.GET": 1, "project.GET": 2, "projectapikey.GET": 1}
+    assert service.names - before == {"datasetwithuserrole.GET": 1, "project.GET": 2, "projectapikey.GET": 1, LIST: 1}
 
 
 async def test_each_difference_is_told(service: Service, provisioned: Path) -> None:
@@ -202,36 +206,57 @@ async def test_what_failed_says_why(service: Service, tmp_path: Path) -> None:
     assert "could not be made" in (found[0].reason or "")
 
 
-async def test_users_from_another_source(service: Service, provisioned: Path) -> None:
-    """Where something shows the users of a project, they are compared too: missing, in another role, too many."""
-    (cats,) = service.titled("Cats")
+async def found_of(service: Service, path: Path) -> list[tuple[str, str, str, str | None, str | None]]:
+    """Way of differing, thing, item, wanted and found of each difference from PROGRAMME."""
+    async with Journal(path, None) as journal:
+        _, found = await verified(service, PROGRAMME, journal)
+    return [(one.fault.value, one.what.value, one.item, one.wanted, one.found) for one in found]
 
-    async def users_of(project_hash: str) -> Mapping[str, int]:
-        return service.projects[project_hash].users
 
-    async def found() -> list[tuple[str, str, str | None, str | None]]:
-        async with Journal(provisioned, None) as journal:
-            report, differences = await verified(service, PROGRAMME, journal, users_of=users_of)
-        assert report.users_checked
-        return [(one.what.value, one.item, one.wanted, one.found) for one in differences]
-
-    assert await found() == []
-    service.projects[cats].users |= {"ANN@example.com": 1, "bob@example.com": 2}
-    del service.projects[cats].users["ann@example.com"]
-    assert await found() == [
-        ("role", "ann@example.com", "reviewer", "annotator"),
-        ("user", "bob@example.com", None, None),
+async def test_users_are_compared(service: Service, provisioned: Path) -> None:
+    """Users who are missing, too many or in another role are told, however their addresses are spelt, on all pages."""
+    cats = service.projects[service.titled("Cats")[0]]
+    del cats.users["ann@example.com"]
+    cats.users |= {"ANN@example.com": 1, "bob@example.com": 2, "eve@example.com": 99}
+    assert await found_of(service, provisioned) == [
+        ("different", "role", "ann@example.com", "reviewer", "annotator"),
+        ("extra", "user", "bob@example.com", None, "reviewer"),
+        ("extra", "user", "eve@example.com", None, "99"),
     ]
-    del service.projects[cats].users["ANN@example.com"]
-    assert ("user", "ann@example.com", "reviewer", None) in await found()
+    del cats.users["ANN@example.com"]
+    assert ("missing", "user", "ann@example.com", "reviewer", None) in await found_of(service, provisioned)
 
 
-async def test_users_are_counted_where_nobody_shows_them(service: Service, provisioned: Path) -> None:
-    """Without such a source no user is kept or compared, and the report says how many were not."""
+async def test_a_role_that_cannot_be_changed_says_so(service: Service, provisioned: Path) -> None:
+    """Another role than wanted comes with the reason why nothing here puts it right."""
+    service.projects[service.titled("Cats")[0]].users["ann@example.com"] = 1
     async with Journal(provisioned, None) as journal:
-        wishes = await gather(PROGRAMME, journal)
-    assert wishes.user_wishes == 1
-    assert all(not one.users for one in wishes.projects.values())
+        _, (role,) = await verified(service, PROGRAMME, journal)
+    assert "cannot change the role" in (role.reason or "")
+
+
+async def test_admins_whom_nobody_wished_for(service: Service, provisioned: Path) -> None:
+    """Whoever made the project, and the account itself, are Admins, and no difference."""
+    service.projects[service.titled("Cats")[0]].users["boss@example.com"] = ProjectUserRole.ADMIN
+    assert await found_of(service, provisioned) == []
+
+
+async def test_others_may_be_in_a_project_without_an_entry(service: Service) -> None:
+    """Without an entry for the project itself the users wished for are looked for, and others are no difference."""
+    service.projects["there"] = Project("Dogs", users={"old@example.com": 1})
+    _, found = await verified(service, [users("there", "new@example.com")], MemoryLedger())
+    assert [(one.fault, one.item) for one in found] == [(Fault.MISSING, "new@example.com")]
+
+
+@pytest.mark.parametrize("code", ["RESOURCE_NOT_FOUND_ERROR", "METHOD_NOT_ALLOWED_ERROR", "AUTHORISATION_ERROR"])
+async def test_a_service_that_lists_no_users(service: Service, provisioned: Path, code: str) -> None:
+    """Where the service has no listing, or forbids it, users are not checked, and that is counted, not a difference."""
+    service.projects[service.titled("Cats")[0]].users.clear()
+    service.faults.append(ServiceFault(LIST, code=code))
+    async with Journal(provisioned, None) as journal:
+        report, found = await verified(service, PROGRAMME, journal)
+    assert (report.unlisted, report.users, found) == (1, 0, [])
+    assert LIST in (report.unlisted_reason or "")
 
 
 async def test_a_bad_manifest_is_refused(tmp_path: Path) -> None:
@@ -253,6 +278,10 @@ async def test_a_service_that_cannot_be_read(service: Service, provisioned: Path
     service.faults.append(ServiceFault("project.GET", error=lambda: ReplyShapeError("what is that?")))
     async with open_session(service) as session:
         with pytest.raises(ReplyShapeError):
+            await compare(session, wishes)
+    service.faults.append(ServiceFault(LIST, code="AUTHENTICATION_ERROR"))
+    async with open_session(service) as session:
+        with pytest.raises(AuthenticationError):
             await compare(session, wishes)
 
 
