@@ -25,7 +25,7 @@ _SHOWN: Final = 50
     multiple=True,
     metavar="HASH ENTRY",
     help="Decide by hand: ENTRY (its key, its place, or the number that 'status' shows) made HASH; "
-    "'none' if it made nothing.",
+    "'none' if it made nothing, 'made' for an API key, which has no hash.",
 )
 @click.option(
     "--settle-s",
@@ -51,6 +51,7 @@ def settle(
       encord-async settle programme.jsonl.journal
       encord-async settle programme.jsonl.journal --as 9c53...e1 cats
       encord-async settle programme.jsonl.journal --as none programme.jsonl:17
+      encord-async settle programme.jsonl.journal --as made 3f0c9a2b11d4
 
     Exit codes: 0 nothing is in doubt any more, 2 bad usage, 3 some are still in doubt, 4 not authenticated.
     """
@@ -90,7 +91,7 @@ def _report(output: Output, settled: list[Any], left: list[Any]) -> int:
             }
         )
         return ExitCode.IN_DOUBT if left else ExitCode.DONE
-    made = [record for record in settled if record.hash is not None]
+    made = [record for record in settled if record.state.value == "done"]
     absent = [record for record in settled if record.state.value == "failed"]
     output.line(f"{many(len(made), 'was', 'were')} made after all and taken over; {len(absent)} did not happen.")
     if left:

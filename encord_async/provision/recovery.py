@@ -15,12 +15,17 @@ from encord_async.errors import AuthenticationError, EncordError, JournalError, 
 from encord_async.provision.ledger import Doubt, Ledger, Record, State
 from encord_async.provision.outcome import Status
 from encord_async.provision.settle import AdoptIt, LeaveIt, SendAgain, Settler, WaitLonger
+from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
 
-__all__ = ["NOT_THERE", "decide_by_hand", "recover"]
+__all__ = ["MADE", "NOT_MADE", "NOT_THERE", "decide_by_hand", "recover"]
 
 _SHORTEST_IDENTITY: Final = 6
 
+MADE: Final = "made"
+"""A person's word for an API key that was made: keys have no hash."""
+NOT_MADE: Final = "none"
+"""A person's word for a step that made nothing."""
 NOT_THERE: Final = "NOT_THERE"
 """Code of a step that surely did not happen; the next run sends it."""
 
@@ -79,17 +84,44 @@ async def recover(
 
 
 def decide_by_hand(session: Session, records: Iterable[Record], entry: str, found: str) -> Record:
-    """What a person says of one open step: *found* is what it made, or ``none`` if it made nothing.
+    """What a person says of one open step. Sends nothing.
 
     Args:
         session: For its clock.
         records: The open steps.
         entry: Key or place of the entry, or the first digits of the step's identity.
-        found: Hash of a project or dataset; for an API key any word but ``none``.
+        found: Hash of the project or dataset that it made; for an API key `MADE`, or the fingerprint of one of its
+            candidates; `NOT_MADE` if it made nothing.
 
     Raises:
-        UsageError: No open step, or more than one, answers to *entry*.
+        UsageError: No open step, or more than one, answers to *entry*, or *found* does not fit what it makes.
     """
+    record = _named(records, entry)
+    if found.lower() == NOT_MADE:
+        message = "it did not happen, as a person has decided; the next run sends it"
+        return _closed(session, record, State.FAILED, Status.FAILED, code=NOT_THERE, message=message)
+    return _closed(session, record, State.DONE, Status.CREATED, found_hash=_hash_of(record, found))
+
+
+def _hash_of(record: Record, found: str) -> str | None:
+    """What the journal takes *found* for; None if nobody knows which API key it was."""
+    is_made = found.lower() == MADE
+    if record.kind is StepKind.API_KEY:
+        candidates = record.details.get("candidates")
+        if is_made or (isinstance(candidates, list) and found in candidates):
+            return None if is_made else found
+        # Not quoted: somebody may have given the key itself.
+        raise UsageError(
+            f"an API key has no hash; give {MADE!r} if it was made, {NOT_MADE!r} if it was not, or one of the "
+            "candidates that 'encord-async status --json' lists"
+        )
+    if is_made:
+        raise UsageError(f"which {record.kind.value} was made? give its hash instead of {found!r}")
+    return found
+
+
+def _named(records: Iterable[Record], entry: str) -> Record:
+    """The one of *records* that *entry* names: key or place of the entry, or first digits of the step's identity."""
     wanted = entry.removeprefix("@")
     fitting = [
         record
@@ -102,16 +134,7 @@ def decide_by_hand(session: Session, records: Iterable[Record], entry: str, foun
     if len(fitting) > 1:
         numbers = ", ".join(record.identity.hex()[:12] for record in fitting[:10])
         raise UsageError(f"{len(fitting)} steps in doubt go by {entry!r}; name one by its number: {numbers}")
-    if found.lower() == "none":
-        return _closed(
-            session,
-            fitting[0],
-            State.FAILED,
-            Status.FAILED,
-            code=NOT_THERE,
-            message="it did not happen, as a person has decided; the next run sends it",
-        )
-    return _closed(session, fitting[0], State.DONE, Status.CREATED, found_hash=found)
+    return fitting[0]
 
 
 async def _settle(

@@ -110,6 +110,26 @@ def test_a_person_decides(api: Api, here: Here, left_in_doubt: Callable[[str, li
     assert api.by_query() == before
 
 
+def test_a_person_decides_about_an_api_key(api: Api, here: Here, tmp_path: Path) -> None:
+    """An API key has no hash: ``--as made`` takes it for made, and the next apply makes no other."""
+    manifest = tmp_path / "key.jsonl"
+    keys = [{"title": "ci", "scopes": ["label.read"]}]
+    manifest.write_text(json.dumps({"kind": "project", "key": "one", "title": "Settle a key", "api_keys": keys}) + "\n")
+    api.control("PUT", "faults", [{"query": "projectapikey.POST", "fault": "drop_before", "times": 1}])
+    try:
+        assert here("apply", manifest, "--yes", "--settle-s", 0, env=api.env).code == 3
+    finally:
+        api.control("DELETE", "faults")
+    refused = here("settle", f"{manifest}.journal", "--as", "a-secret-key", "one", env=api.env)
+    assert refused.code == 2
+    assert "a-secret-key" not in refused.err
+    done = here("settle", f"{manifest}.journal", "--as", "made", "one", env=api.env)
+    assert (done.code, done.out.splitlines()[0]) == (0, "1 was made after all and taken over; 0 did not happen.")
+    again = here("apply", manifest, "--yes", "--json", env=api.env)
+    assert (again.code, again.json["unchanged"]) == (0, 1)
+    assert api.projects("Settle a key")[0]["api_keys"] == []
+
+
 def test_a_person_names_nothing(
     api: Api, here: Here, left_in_doubt: Callable[[str, list[dict[str, object]]], Path]
 ) -> None:

@@ -11,11 +11,12 @@ import pytest
 
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator, Fault, FaultRule
-from encord_async.errors import AuthenticationError, JournalError
+from encord_async.errors import AuthenticationError, JournalError, UsageError
+from encord_async.protocol.signing import BearerToken
 from encord_async.provision.journal import Identity, Journal
 from encord_async.provision.ledger import Record, State, name_digest
 from encord_async.provision.outcome import Status
-from encord_async.provision.recovery import NOT_THERE, recover
+from encord_async.provision.recovery import NOT_THERE, decide_by_hand, recover
 from encord_async.provision.settle import Settler, contents_digest
 from encord_async.provision.steps import StepKind
 from encord_async.session.settings import RetryPolicy, Settings
@@ -211,3 +212,37 @@ async def test_run_that_cannot_begin(tmp_path: Path) -> None:
             with pytest.raises(AuthenticationError):
                 await all_of(run)
         assert bench.emulator.stats()["by_query"].keys() == {"projectwithuserrole.GET"}
+
+
+def api_key(*candidates: str) -> Record:
+    """An API key whose answer never came."""
+    details = {"candidates": list(candidates)}
+    return wish(kind=StepKind.API_KEY, title="ci", key="ci", state=State.IN_DOUBT, details=details)
+
+
+@pytest.mark.parametrize(("said", "found_hash"), [("made", None), ("MADE", None), ("api-key:2", "api-key:2")])
+def test_a_person_says_that_a_key_was_made(said: str, found_hash: str | None) -> None:
+    """An API key has no hash: a person says that it was made, or which of the candidates it is."""
+    decided = decide_by_hand(EncordSession(BearerToken("token")), [api_key("api-key:1", "api-key:2")], "ci", said)
+    assert (decided.state, decided.status, decided.hash) == (State.DONE, Status.CREATED, found_hash)
+
+
+@pytest.mark.parametrize("record", [wish(key="ci"), api_key()], ids=["project", "API key"])
+def test_a_person_says_that_nothing_was_made(record: Record) -> None:
+    """Whatever a step was to make, the next run sends it once a person has said that it did not happen."""
+    decided = decide_by_hand(EncordSession(BearerToken("token")), [record], "ci", "none")
+    assert (decided.state, decided.code, decided.hash) == (State.FAILED, NOT_THERE, None)
+
+
+@pytest.mark.parametrize("said", ["the-secret-key", "api-key:2"])
+def test_what_is_no_word_for_a_key(said: str) -> None:
+    """Another word is refused and not repeated: it may be the key itself, and the journal would hold it."""
+    with pytest.raises(UsageError, match="has no hash") as caught:
+        decide_by_hand(EncordSession(BearerToken("token")), [api_key("api-key:1")], "ci", said)
+    assert said not in str(caught.value)
+
+
+def test_which_project_was_made() -> None:
+    """That a project was made does not say which."""
+    with pytest.raises(UsageError, match="give its hash"):
+        decide_by_hand(EncordSession(BearerToken("token")), [wish(key="ci")], "ci", "made")
