@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -209,13 +210,36 @@ def test_the_testing_kit_s_project(tmp_path: Path) -> None:
     assert "4 passed" in done.stdout
 
 
-def test_the_container_s_command(tmp_path: Path) -> None:
-    """What the container copies is there, and what it runs serves and leaves a key, with ``/data`` somewhere else."""
+def container_steps(name: str) -> list[str]:
+    """What stands behind each *name* of the container's recipe."""
     steps = [line.split(maxsplit=1) for line in CONTAINERFILE.read_text().splitlines() if line[:1].isalpha()]
-    for copied in (path for step, rest in steps if step == "COPY" for path in rest.split()[:-1]):
-        assert (EXAMPLES.parent / copied).exists(), copied
-    said = {step: rest for step, rest in steps if step in {"ENTRYPOINT", "CMD"}}
-    words = json.loads(said["ENTRYPOINT"]) + json.loads(said["CMD"])
+    return [rest for step, rest in steps if step == name]
+
+
+def test_the_container_is_built_from_what_is_there() -> None:
+    """What the container copies is there and is all that the build reads; the extra that it installs exists."""
+    root = EXAMPLES.parent
+    copied = [root / path for rest in container_steps("COPY") for path in rest.split()[:-1]]
+    assert [path for path in copied if not path.exists()] == []
+    pyproject = tomllib.loads((root / "pyproject.toml").read_text())
+    wheel = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]
+    project = pyproject["project"]
+    needed = [project["readme"], *project["license-files"], *wheel["packages"], *wheel["force-include"]]
+    for path in needed:
+        assert any((root / path).is_relative_to(one) for one in copied), path
+    assert "'/src[cli]'" in container_steps("RUN")[0]
+    assert "cli" in project["optional-dependencies"]
+
+
+def test_the_container_runs_as_a_user_of_its_own() -> None:
+    """Nothing in the container needs to be root."""
+    (user,) = container_steps("USER")
+    assert int(user.partition(":")[0]) > 0
+
+
+def test_the_container_s_command(tmp_path: Path) -> None:
+    """What the container runs serves and leaves a key, with ``/data`` somewhere else."""
+    words = json.loads(container_steps("ENTRYPOINT")[0]) + json.loads(container_steps("CMD")[0])
     assert words[0] == "python"
     words = [word.replace("/data", str(tmp_path)) for word in words[1:]]
     words[words.index("--port") + 1] = "0"
