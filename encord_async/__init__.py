@@ -104,6 +104,8 @@ from encord_async.protocol.rest_operations import (
     UpdateOntology,
 )
 from encord_async.protocol.signing import APIKey, BearerToken, SSHKey
+from encord_async.provision.outcome import Outcome, Status, Summary
+from encord_async.provision.run import Progress, Run
 from encord_async.session.session import Statistics
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 
@@ -179,8 +181,10 @@ __all__ = [
     "NotSentError",
     "Operation",
     "OrganisationRole",
+    "Outcome",
     "PageOperation",
     "PayloadTooLargeError",
+    "Progress",
     "ProjectHandle",
     "ProjectStatus",
     "ProjectUserRole",
@@ -197,13 +201,16 @@ __all__ = [
     "RestOperation",
     "RestRequest",
     "RetryPolicy",
+    "Run",
     "SSHKey",
     "ServiceFaultError",
     "SetProjectStatus",
     "Settings",
     "SettingsError",
     "Statistics",
+    "Status",
     "StorageLocation",
+    "Summary",
     "ThrottledError",
     "Timeouts",
     "UncertainError",
