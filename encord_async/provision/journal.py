@@ -1,7 +1,8 @@
 """The journal: what a run intends and what came of it, durable before anything is sent. The only door to SQL.
 
 One table of steps, upserted; many steps share one commit, made on a thread, with a full sync of the disk. A row
-carries a checksum, so that a damaged journal is refused rather than believed. It never holds a key or a token.
+carries a checksum, so that a damaged journal is refused rather than believed. It never holds a key or a token. Beside
+it a small table of traffic, for people to look at: it goes along with the commits of steps, and nothing hangs on it.
 
 SQLite is used in write-ahead mode with ``synchronous=FULL``, which syncs the log at each commit. A new journal is
 set up under another name and then renamed, so that a file of the journal's name always is a whole one, however early
@@ -11,9 +12,11 @@ its maker was killed. An empty one has lost what it held.
 import contextlib
 import fcntl
 import json
+import math
 import os
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -29,6 +32,7 @@ from anyio.abc import TaskGroup
 from encord_async.errors import JournalBusyError, JournalError, JournalMismatchError, MissingExtraError
 from encord_async.provision.ledger import Record, State
 from encord_async.provision.steps import StepKind
+from encord_async.provision.traffic import Traffic
 
 try:
     import sqlalchemy as sa
@@ -41,7 +45,8 @@ __all__ = ["Identity", "Journal"]
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+"""1 had no table of traffic."""
 _ROWS: Final = 250
 """Rows made and handed to the database at once: thousands of members of a refused batch may share one commit."""
 _LOOKUP: Final = 400
@@ -86,7 +91,20 @@ _END: Final = ("state", "status", "hash", "code", "message", "ended_s")
 _END_PLACES: Final = tuple(_COLUMNS.index(name) for name in _END)
 _KINDS: Final = {kind.value: kind for kind in StepKind}
 _STATES: Final = {state.value: state for state in State}
-_TABLES: Final = frozenset(_METADATA.tables)
+_TABLES: Final = frozenset({_META.name, _STEPS.name})
+"""Those of every version."""
+
+_TRAFFIC: Final = sa.Table(
+    "traffic",
+    _METADATA,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("began_s", sa.Float, nullable=False),
+    sa.Column("ended_s", sa.Float, nullable=False),
+    sa.Column("requests", sa.Integer, nullable=False),
+    sa.Column("retries", sa.Integer, nullable=False),
+    sa.Column("throttled", sa.Integer, nullable=False),
+    sa.Column("in_flight", sa.Integer, nullable=False),
+)
 
 # Partial, so that rows of memberships, which have no name and never stay open, cost nothing here.
 sa.Index(
@@ -175,6 +193,7 @@ class Journal:
         self._unwritable: str | None = "the journal is not open for writing"
         self._closing = False
         self._stamp_key = b""
+        self._traffic: deque[Traffic] = deque()
 
     async def __aenter__(self) -> Self:
         await self._on_thread(self._open)
@@ -259,6 +278,14 @@ class Journal:
         meta = await self._on_thread(self._meta)
         return {name: meta[name] for name in ("schema", "made_s", "domain", "account")}
 
+    def note_traffic(self, sample: Traffic) -> None:
+        """Take *sample* along with the next commit, or at the latest when the journal is closed."""
+        self._traffic.append(sample)
+
+    async def traffic(self) -> list[Traffic]:
+        """What was sent, by all runs, in the order in which it was written down; a journal of version 1 has nothing."""
+        return await self._on_thread(self._read_traffic)
+
     # ------------------------------------------------------------------ committing
 
     async def _commit_in_groups(self) -> None:
@@ -275,6 +302,8 @@ class Journal:
                         self._unwritable = error.message
                 commit.failure = self._unwritable
                 commit.done.set()
+            if self._traffic and self._unwritable is None:
+                await self._on_thread(self._commit_traffic)
         self._unwritable = self._unwritable or "the journal is closed"
 
     def _commit(self, commit: _Commit) -> None:
@@ -285,6 +314,7 @@ class Journal:
                     connection.execute(_WRITE, [self._row(record) for record in some])
                 for ended in _slices(commit.ends.values()):
                     connection.execute(_WRITE_END, [_end(record, intent.texts) for record, intent in ended])
+                self._insert_traffic(connection)
                 connection.commit()
             except sa.exc.SQLAlchemyError:
                 with contextlib.suppress(sa.exc.SQLAlchemyError):
@@ -296,6 +326,19 @@ class Journal:
         if record.state is State.INTENDED:
             self._intents[record.identity] = _Intent(record, texts)
         return row
+
+    def _insert_traffic(self, connection: sa.Connection) -> None:
+        # Emptied one by one, since more may be added meanwhile.
+        rows = [self._traffic.popleft().as_json() for _ in range(len(self._traffic))]
+        if rows:
+            connection.execute(sa.insert(_TRAFFIC), rows)
+
+    def _commit_traffic(self) -> None:
+        """Write down what no commit of steps has taken along; the run is over, and need not fail because of it."""
+        with contextlib.suppress(JournalError), self._translated("cannot write"):
+            connection = self._connected()
+            self._insert_traffic(connection)
+            connection.commit()
 
     # ------------------------------------------------------------------ on the thread
 
@@ -315,6 +358,7 @@ class Journal:
                 self._check_identity()
                 self._check_rows()
                 if self._identity is not None:
+                    self._migrate()
                     self._connected().exec_driver_sql("PRAGMA journal_mode=WAL")
         except BaseException:
             self._close()
@@ -389,6 +433,20 @@ class Journal:
         if meta.pop("checksum", None) != _meta_checksum(meta):
             raise JournalError(f"{self.path} is damaged (it does not say whose it is); restore it from a backup")
 
+    def _migrate(self) -> None:
+        """Bring a journal of an older version up to date; one that was killed in the middle of this begins again."""
+        meta = self._meta()
+        if meta["schema"] == str(SCHEMA_VERSION):
+            return
+        connection = self._connected()
+        _TRAFFIC.create(connection, checkfirst=True)
+        meta["schema"] = str(SCHEMA_VERSION)
+        del meta["checksum"]
+        meta["checksum"] = _meta_checksum(meta)
+        for name in ("schema", "checksum"):
+            connection.execute(sa.update(_META).where(_META.c.name == name).values(value=meta[name]))
+        connection.commit()
+
     def _check_rows(self) -> None:
         """Read everything once: a flipped bit must not pass for something done."""
         connection = self._connected()
@@ -451,6 +509,14 @@ class Journal:
             wanted = sa.select(_STEPS.c.seq, *_CONTENT).where(_STEPS.c.seq > after).order_by(_STEPS.c.seq).limit(most)
             rows = self._connected().execute(wanted).all()
             return [_record(row[1:]) for row in rows], rows[-1].seq if rows else after
+
+    def _read_traffic(self) -> list[Traffic]:
+        if self._meta()["schema"] == "1":
+            return []
+        columns = [column for column in _TRAFFIC.columns if column.name != "seq"]
+        with self._translated("cannot read"):
+            rows = self._connected().execute(sa.select(*columns).order_by(_TRAFFIC.c.seq))
+            return [_sample(row) for row in rows.mappings()]
 
     def _connected(self) -> sa.Connection:
         if self._connection is None:
@@ -654,6 +720,13 @@ def _record(row: Any) -> Record:
         started_s=started_s,
         ended_s=ended_s,
     )
+
+
+def _sample(row: Mapping[Any, Any]) -> Traffic:
+    # There is no checksum here: a flipped bit may have made a text or a nothing of a number.
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in row.values()):
+        raise ValueError("its table of traffic is damaged")
+    return Traffic(**row)
 
 
 # As they are stored: to convert what a flipped bit has made a value of another type would be an error, or worse.

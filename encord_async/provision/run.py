@@ -37,6 +37,7 @@ from encord_async.provision.resume import added_steps, recall
 from encord_async.provision.settle import Settler
 from encord_async.provision.sources import Item, Manifest, Source, open_source
 from encord_async.provision.steps import Namer, Step, steps_of
+from encord_async.provision.traffic import watch
 from encord_async.session.session import Session, Statistics
 
 if TYPE_CHECKING:
@@ -191,6 +192,7 @@ class Run:
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
         self._all_read = False
         self._over = False
+        self._ended = anyio.Event()
         self._stopped_by: str | None = None
         self._failure: EncordError | None = None
         self._group: TaskGroup | None = None
@@ -226,6 +228,8 @@ class Run:
         self._group = await anyio.create_task_group().__aenter__()
         self._group.start_soon(self._read, source, name="manifest")
         self._group.start_soon(self._keep_time, name="timer")
+        if self._journal is not None:
+            self._group.start_soon(watch, self._session, self._journal.note_traffic, self._ended, name="traffic")
         for number in range(_WORKERS_PER_SLOT * self._session.settings.concurrency):
             self._group.start_soon(self._work, name=f"worker {number}")
         return self
@@ -518,6 +522,7 @@ class Run:
             self._room.set()
         if self._all_read and self._plan.idle and not self._over:
             self._over = True
+            self._ended.set()
             if self._plan.open_entries:
                 raise AssertionError(f"{self._plan.open_entries} entries wait for nothing: this is a bug")
             self._finish_clock()

@@ -41,6 +41,7 @@ from encord_async.provision.journal import Identity, Journal, _Commit
 from encord_async.provision.ledger import Record
 from encord_async.provision.outcome import Outcome, Summary
 from encord_async.provision.run import Options, Run
+from encord_async.provision.traffic import Traffic
 from encord_async.session.clock import Clock
 from encord_async.session.settings import RetryPolicy, Settings
 from encord_async.session.transport import Transport
@@ -347,6 +348,9 @@ class Disk:
         self.records |= {record.identity: record for record in records}
         self.death.point("written")
         await anyio.lowlevel.checkpoint()
+
+    def note_traffic(self, sample: Traffic) -> None:
+        """Nothing hangs on it."""
 
     async def namesakes(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
