@@ -36,6 +36,7 @@ _COLUMNS: Final = (
     *("id", "kind", "status", "title", "key", "hash", "project_hash", "link", "code", "message", "candidates"),
     *("began_s", "took_s", "place"),
 )
+_TRAFFIC_COLUMNS: Final = ("began_s", "ended_s", "requests", "retries", "throttled", "in_flight")
 
 
 @click.command(short_help="Write the run of a journal as one HTML page, or as JSON or CSV.")
@@ -48,6 +49,14 @@ _COLUMNS: Final = (
     flag_value=_STDOUT,
     metavar="[FILE]",
     help="Write every step as a line of CSV to FILE; without FILE, or with '-', to standard output.",
+)
+@click.option(
+    "--traffic-csv",
+    "traffic_file",
+    is_flag=False,
+    flag_value=_STDOUT,
+    metavar="[FILE]",
+    help="Write how much was sent, retried and turned away, while by while, as CSV; FILE as for --csv.",
 )
 @click.option(
     "--app-url",
@@ -64,15 +73,23 @@ _COLUMNS: Final = (
 )
 @output_options
 def report(
-    *, output: Output, journal: str, out: str | None, csv_file: str | None, app_url: str | None, max_rows: int
+    *,
+    output: Output,
+    journal: str,
+    out: str | None,
+    csv_file: str | None,
+    traffic_file: str | None,
+    app_url: str | None,
+    max_rows: int,
 ) -> int:
     """Write what the run of JOURNAL made, adopted, left, failed and has in doubt, and its course over time.
 
     The page is one file that opens from disk and needs no network: sums, charts, and a table to sort, filter and
     search. It may be written while the run goes on. Titles and e-mail addresses are in it, keys and tokens are not.
 
-    Steps are counted, not entries: a project with two users and a key is four steps. In CSV, a text that a
-    spreadsheet would take for a formula has a ' before it.
+    Steps are counted, not entries: a project with two users and a key is four steps. Requests, retries and throttling
+    are known by short whiles, which grow with the run; journals of older releases do not have them. In CSV, a text that
+    a spreadsheet would take for a formula has a ' before it.
 
     \b
     Examples:
@@ -84,11 +101,12 @@ def report(
     """
     from encord_async.provision.report import links_for
 
-    if out is None and csv_file is None and not output.json:
+    if out is None and csv_file is None and traffic_file is None and not output.json:
         out = f"{journal}.html"
-    if [output.json, out == _STDOUT, csv_file == _STDOUT].count(True) > 1:
+    files = (out, csv_file, traffic_file)
+    if [output.json, *(path == _STDOUT for path in files)].count(True) > 1:
         raise UsageError("only one thing can go to standard output; give a FILE for the other")
-    for path in (out, csv_file):
+    for path in files:
         _refuse_journal(path)
     links_for("", app_url)
     with ExitStack() as stack:
@@ -96,12 +114,15 @@ def report(
         made, links = anyio.run(_read, Path(journal), app_url, max_rows, table)
     if out is not None:
         _write_page(out, made, journal, links)
+    if traffic_file is not None:
+        _write_traffic(traffic_file, made)
     if output.json:
         output.result({"journal": journal, **made.as_json(links)})
-    say = output.say if _STDOUT in {out, csv_file} else output.line
-    for path, what in ((out, "the page"), (csv_file, "the steps")):
+    say = output.say if _STDOUT in files else output.line
+    told = (f"the page of {many(made.steps, 'step', 'steps')}", "the steps as CSV", "the traffic as CSV")
+    for path, what in zip(files, told, strict=True):
         if path not in {None, _STDOUT}:
-            say(f"{path}: {what} of {many(made.steps, 'step', 'steps')}" if path == out else f"{path}: {what} as CSV")
+            say(f"{path}: {what}")
     return ExitCode.DONE
 
 
@@ -122,6 +143,7 @@ async def _read(path: Path, app_url: str | None, max_rows: int, table: "_Csv | N
             if table is not None:
                 table.write(rows)
             records, after = await journal.records(most=_RECORDS_AT_A_TIME, after=after)
+        builder.add_traffic(await journal.traffic())
     return builder.finish(domain=about["domain"], account=about["account"], running_pid=running_pid), links
 
 
@@ -156,6 +178,19 @@ def _write_page(path: str, made: "Report", journal: str, links: "Links | None") 
         sys.stdout.buffer.write(page)
     else:
         _writing(path, lambda: Path(path).write_bytes(page))
+
+
+def _write_traffic(path: str, made: "Report") -> None:
+    def write(file: TextIO) -> None:
+        table = csv.DictWriter(file, _TRAFFIC_COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(sample.as_json() for sample in made.traffic)
+
+    def write_file() -> None:
+        with Path(path).open("w", encoding="utf-8", newline="") as file:
+            write(file)
+
+    _writing(path, (lambda: write(sys.stdout)) if path == _STDOUT else write_file)
 
 
 def _writing(path: str, action: "Callable[[], object]") -> None:

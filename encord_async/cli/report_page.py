@@ -50,6 +50,7 @@ def rendered(report: "Report", *, journal: str, links: "Links | None", version: 
         "style": style,
         "facts": _facts(report),
         "tiles": _tiles(report),
+        "sent": _sent(report),
         "advice": _advice(report, journal),
         "kinds": _kinds(report),
         "left_out": _left_out(report),
@@ -186,6 +187,19 @@ def _tiles(report: "Report") -> str:
             f"<b>{count:,}</b><span>{_WORDS[name]}</span></button>"
         )
     return "\n".join(tiles)
+
+
+def _sent(report: "Report") -> str:
+    """The sums of what was sent; how many of all requests were turned away is what people look for first."""
+    if not report.traffic:
+        return "This journal holds no requests: it was written by an older release, or nothing was sent."
+    sums = report.sent()
+    requests, throttled = sums["requests"], sums["throttled"]
+    share = f" ({throttled / requests:.1%})" if throttled and requests else ""
+    return (
+        f"{requests:,} request{'' if requests == 1 else 's'}: <b>{throttled:,}</b> turned away for load{share}, "
+        f"<b>{sums['retries']:,}</b> sent again after a fault."
+    )
 
 
 def _advice(report: "Report", journal: str) -> str:

@@ -1,7 +1,7 @@
 """What a journal says of a run as figures and lists: sums, rows, the course over time, how long steps took.
 
-Pure: takes records and gives values. It never reads a journal or a clock, and knows nothing of pages. What a journal
-does not hold is not in here either: requests, retries and throttling are not written down step by step.
+Pure: takes records and samples of traffic, and gives values. It never reads a journal or a clock, and knows nothing of
+pages. Requests are known as sums of short whiles only: no journal says which step a request or a retry was for.
 """
 
 import math
@@ -18,6 +18,7 @@ from encord_async.errors import UsageError
 from encord_async.provision.ledger import Record, State
 from encord_async.provision.outcome import Status
 from encord_async.provision.steps import CREATES, StepKind
+from encord_async.provision.traffic import Traffic
 
 __all__ = [
     "SHOWN_STATUSES",
@@ -174,6 +175,10 @@ class Stretch:
         under_way: Most creates under way at once in each bin.
         median_s: Median of how long those took that ended in each bin; None where none did.
         slow_s: 95th percentile of the same.
+        requests: Requests sent in each bin, retries included. A sample that lies across bins is shared out among them.
+        retries: Those of them that were sent again after a fault.
+        throttled: Requests that the service turned away for load.
+        in_flight: Most requests under way in each bin, of the moments at which they were counted.
     """
 
     began_s: float
@@ -184,6 +189,10 @@ class Stretch:
     under_way: tuple[int, ...]
     median_s: tuple[float | None, ...]
     slow_s: tuple[float | None, ...]
+    requests: tuple[float, ...]
+    retries: tuple[float, ...]
+    throttled: tuple[float, ...]
+    in_flight: tuple[int, ...]
 
     @property
     def steps(self) -> int:
@@ -224,6 +233,7 @@ class Report:
         left_out: Satisfied steps that are counted but have no row, because there would be too many.
         stretches: The course over time.
         durations: How long creates took.
+        traffic: What was sent, sample by sample; empty if the journal holds none.
     """
 
     domain: str
@@ -237,6 +247,15 @@ class Report:
     left_out: int
     stretches: tuple[Stretch, ...]
     durations: Durations
+    traffic: tuple[Traffic, ...]
+
+    def sent(self) -> dict[str, int]:
+        """Requests, and those of them that were sent again after a fault, or turned away for load."""
+        return {
+            "requests": sum(one.requests for one in self.traffic),
+            "retries": sum(one.retries for one in self.traffic),
+            "throttled": sum(one.throttled for one in self.traffic),
+        }
 
     def count(self, status: Status) -> int:
         """Steps that ended in *status*."""
@@ -260,6 +279,8 @@ class Report:
                 for kind, by_status in self.counts.items()
             },
             "took_s": {"number": self.durations.number, **self.durations.quantiles},
+            "sent": self.sent() if self.traffic else None,
+            "traffic": [one.as_json() for one in self.traffic],
             "left_out": self.left_out,
             **listed,
         }
@@ -336,6 +357,10 @@ class ReportBuilder:
             self._left_out += 1
         return row
 
+    def add_traffic(self, samples: Iterable[Traffic]) -> None:
+        """Take in what was sent."""
+        self._times.traffic.extend(samples)
+
     def finish(self, *, domain: str, account: str, running_pid: int | None = None) -> Report:
         """The report on everything that was added."""
         times = self._times
@@ -351,6 +376,7 @@ class ReportBuilder:
             left_out=self._left_out,
             stretches=times.stretches(),
             durations=_durations(times.took_s),
+            traffic=tuple(times.traffic),
         )
 
 
@@ -361,6 +387,7 @@ class _Times:
         self.began_s = array("d")
         self.took_s = array("d")
         self.last_s: float | None = None
+        self.traffic: list[Traffic] = []
         self._ended_s = array("d")
         self._failed_s = array("d")
         self._doubted_s = array("d")
@@ -392,8 +419,9 @@ class _Times:
             self._timed.append((ended_s, row.took_s))
 
     def stretches(self) -> tuple[Stretch, ...]:
-        """The times in which something began or ended, without the pauses between runs."""
-        moments = sorted([*self.began_s, *self._ended_s])
+        """The times in which something began or ended, or was sent, without the pauses between runs."""
+        sent_s = [moment_s for one in self.traffic for moment_s in (one.began_s, one.ended_s)]
+        moments = sorted([*self.began_s, *self._ended_s, *sent_s])
         if not moments:
             return ()
         cuts = [0, *(i for i in range(1, len(moments)) if moments[i] - moments[i - 1] > _PAUSE_S), len(moments)]
@@ -415,6 +443,7 @@ class _Times:
         left_open_s = [moment_s for moment_s in self._open_since_s if first_s <= moment_s <= last_s]
         if left_open_s:
             starts_s = sorted([*starts_s, *left_open_s])
+        traffic = [one for one in self.traffic if first_s <= one.began_s and one.ended_s <= last_s]
         slow = [_middle_and_slow(self._between(low, high)) for low, high in pairwise(edges_s)]
         return Stretch(
             began_s=began_s,
@@ -425,6 +454,10 @@ class _Times:
             under_way=tuple(_most_at_once(starts_s, stops_s, edges_s)),
             median_s=tuple(median for median, _ in slow),
             slow_s=tuple(late for _, late in slow),
+            requests=_shared_out([(one, one.requests) for one in traffic], edges_s),
+            retries=_shared_out([(one, one.retries) for one in traffic], edges_s),
+            throttled=_shared_out([(one, one.throttled) for one in traffic], edges_s),
+            in_flight=_most_counted(traffic, edges_s),
         )
 
     def _between(self, low_s: float, high_s: float) -> list[float]:
@@ -445,6 +478,39 @@ def _per_bin(moments_s: Sequence[float], edges_s: Sequence[float]) -> tuple[int,
     """How many of the sorted *moments_s* lie in each bin."""
     places = [bisect_left(moments_s, edge_s) for edge_s in edges_s]
     return tuple(behind - first for first, behind in pairwise(places))
+
+
+def _shared_out(counts: Iterable[tuple[Traffic, int]], edges_s: Sequence[float]) -> tuple[float, ...]:
+    """How many fall into each bin, if each sample's count is spread evenly over its while."""
+    bins = [0.0] * (len(edges_s) - 1)
+    for sample, count in counts:
+        if count:
+            for index, share in _shares(sample, edges_s):
+                bins[index] += count * share
+    return tuple(round(value, 3) for value in bins)
+
+
+def _shares(sample: Traffic, edges_s: Sequence[float]) -> Iterator[tuple[int, float]]:
+    """The bins that *sample* lies in, and what part of it lies in each."""
+    first, last = (
+        min(max(0, bisect_right(edges_s, moment_s) - 1), len(edges_s) - 2)
+        for moment_s in (sample.began_s, sample.ended_s)
+    )
+    width_s = sample.ended_s - sample.began_s
+    if first == last or width_s <= 0:
+        yield first, 1.0
+        return
+    for index in range(first, last + 1):
+        within_s = min(sample.ended_s, edges_s[index + 1]) - max(sample.began_s, edges_s[index])
+        yield index, within_s / width_s
+
+
+def _most_counted(traffic: Iterable[Traffic], edges_s: Sequence[float]) -> tuple[int, ...]:
+    bins = [0] * (len(edges_s) - 1)
+    for sample in traffic:
+        for index, _ in _shares(sample, edges_s):
+            bins[index] = max(bins[index], sample.in_flight)
+    return tuple(bins)
 
 
 def _most_at_once(starts_s: Sequence[float], stops_s: Sequence[float], edges_s: Sequence[float]) -> Iterator[int]:

@@ -24,6 +24,7 @@ from encord_async.provision.journal import Identity, Journal
 from encord_async.provision.ledger import Record, State
 from encord_async.provision.report import ReportBuilder, links_for
 from encord_async.provision.steps import StepKind
+from encord_async.provision.traffic import Traffic
 from tests.cli.chromium import Chromium, Page, started_chromium
 from tests.cli.conftest import Api, Done, Here, process, write_manifest
 
@@ -235,11 +236,14 @@ def test_names_and_digests_of_a_record_stay_in_the_journal(tmp_path: Path, here:
     assert "abababab" not in shown
 
 
-def rendered_page(records: Iterable[Record], *, max_rows: int = 200_000, domain: str = ENCORD) -> str:
-    """The page of *records*, without a journal."""
+def rendered_page(
+    records: Iterable[Record], *, max_rows: int = 200_000, domain: str = ENCORD, traffic: Iterable[Traffic] = ()
+) -> str:
+    """The page of *records* and of what was sent, without a journal."""
     builder = ReportBuilder(max_rows=max_rows)
     for one in records:
         builder.add(one)
+    builder.add_traffic(traffic)
     report = builder.finish(domain=domain, account="SHA256:me")
     return rendered(report, journal="run.journal", links=links_for(domain), version="1.2.3")
 
@@ -380,6 +384,15 @@ def test_a_run_of_the_example_can_be_reported(api: Api, here: Here, tmp_path: Pa
     assert found["by_kind"] == {"dataset": {"created": 1}, "project": {"created": 1}, "user": {"updated": 2}}
     assert [step["took_s"] > 0 for step in found["created"]] == [True, True]
     assert found["took_s"]["number"] == 2
+    assert found["sent"]["requests"] == sum(one["requests"] for one in found["traffic"]) >= 3
+    table = here("report", f"{manifest}.journal", "--traffic-csv").out
+    lines = list(csv.DictReader(io.StringIO(table)))
+    assert [int(line["requests"]) for line in lines] == [one["requests"] for one in found["traffic"]]
+    done = here("report", f"{manifest}.journal", "--traffic-csv", tmp_path / "traffic.csv")
+    assert done.out == f"{tmp_path / 'traffic.csv'}: the traffic as CSV\n"
+    assert (tmp_path / "traffic.csv").read_text() == table
+    assert here("report", f"{manifest}.journal", "--traffic-csv", "--csv").code == 2
+    assert here("report", f"{manifest}.journal", "--traffic-csv", tmp_path).code == 2
 
 
 # ---------------------------------------------------------------------------------------------------- in a browser
@@ -447,6 +460,23 @@ def test_the_page_opens_from_disk_with_charts_and_table(show: Callable[..., Page
         assert len(set(widths)) == 1
         page.screenshot(tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 20_000
+
+
+def test_a_person_sees_when_the_service_throttled(show: Callable[..., Page], tmp_path: Path) -> None:
+    """With traffic there is a fifth chart on the same axis, of what was sent, turned away and sent again."""
+    calm = Traffic(began_s=T0, ended_s=T0 + 1, requests=50, retries=0, throttled=0, in_flight=8)
+    traffic = [replace(calm, began_s=T0 + second, ended_s=T0 + second + 1) for second in range(6)]
+    traffic[3] = replace(traffic[3], throttled=30)
+    page = show(rendered_page(FEW, traffic=traffic))
+    assert page.evaluate("document.querySelectorAll('#course canvas').length") == 5
+    assert page.evaluate("document.querySelector('.sent').textContent").startswith("300 requests: 30 turned away")
+    widths = page.evaluate("[...document.querySelectorAll('#course canvas')].map(one => one.clientWidth)")
+    assert len(set(widths)) == 1
+    legend = "document.getElementById('chart-sent').parentElement.querySelector('.legend').textContent"
+    box = page.evaluate("document.querySelector('#chart-sent .u-over').getBoundingClientRect().toJSON()")
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=box["x"] + box["width"] * 3.5 / 6, y=box["y"] + 20)
+    page.until(f"{legend}.includes('turned away/s30')")
+    page.screenshot(tmp_path / "page.png")
 
 
 def test_a_hundred_thousand_steps_can_be_sorted_filtered_and_searched(show: Callable[..., Page]) -> None:

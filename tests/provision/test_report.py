@@ -23,6 +23,7 @@ from encord_async.provision.report import (
     status_of,
 )
 from encord_async.provision.steps import StepKind
+from encord_async.provision.traffic import Traffic
 
 T0 = 1_760_000_000.0
 
@@ -289,3 +290,59 @@ def test_the_json_lists_each_step_under_its_status() -> None:
         "took_s": 1.0,
     }
     assert found["in_doubt"][0]["candidates"] == ["a", "b"]
+
+
+# --- what was sent ----------------------------------------------------------------------------------------------------
+
+
+def sample(began_s: float, took_s: float, **more: int) -> Traffic:
+    """What was sent in a while that began so many seconds after T0."""
+    counts = {"requests": 0, "retries": 0, "throttled": 0, "in_flight": 0} | more
+    return Traffic(began_s=T0 + began_s, ended_s=T0 + began_s + took_s, **counts)
+
+
+def with_traffic(records: Iterable[Record], *samples: Traffic) -> Report:
+    """The report on *records* and on what was sent."""
+    builder = ReportBuilder(max_rows=10)
+    for one in records:
+        builder.add(one)
+    builder.add_traffic(samples)
+    return builder.finish(domain="https://api.encord.com", account="me")
+
+
+def test_throttling_stands_where_it_was() -> None:
+    """On the time axis of the steps one sees when the service turned requests away, and how many there were."""
+    calm, stormy = sample(1, 1, requests=10, in_flight=4), sample(2, 1, requests=20, throttled=12, retries=2)
+    (stretch,) = with_traffic([record(1), record(2)], calm, stormy).stretches
+    bins = round(1 / stretch.bin_s)
+    assert sum(stretch.throttled[:bins]) == 0
+    assert sum(stretch.throttled[bins:]) == pytest.approx(12, abs=0.1)
+    assert sum(stretch.requests[:bins]) == pytest.approx(10, abs=0.1)
+    assert max(stretch.in_flight) == 4
+    assert len(stretch.requests) == len(stretch.retries) == len(stretch.in_flight) == len(stretch.ended)
+
+
+@given(
+    samples=st.lists(
+        st.tuples(st.floats(0, 5000), st.floats(0, 60), st.integers(0, 1000), st.integers(0, 9)), max_size=30
+    ),
+    steps=st.lists(st.integers(0, 5000), max_size=5),
+)
+def test_no_request_is_lost_between_bins_and_pauses(
+    samples: list[tuple[float, float, int, int]], steps: list[int]
+) -> None:
+    """Whenever it was sent, and whatever pauses there were, what the bins hold adds up to what was sent."""
+    sent = [sample(at_s, took_s, requests=count, in_flight=most) for at_s, took_s, count, most in samples]
+    made = with_traffic([record(number) for number in steps], *sent)
+    total = sum(sum(stretch.requests) for stretch in made.stretches)
+    assert total == pytest.approx(made.sent()["requests"], abs=0.001 * 240 * max(1, len(made.stretches)))
+    most = max((max(stretch.in_flight) for stretch in made.stretches), default=0)
+    assert most == max((one.in_flight for one in sent), default=0)
+
+
+def test_the_json_says_what_was_sent() -> None:
+    """A program finds the sums and each while; of a journal that holds none, nothing is claimed."""
+    found: Any = with_traffic([record()], sample(1, 1, requests=3, throttled=1), sample(2, 1, requests=1)).as_json(None)
+    assert found["sent"] == {"requests": 4, "retries": 0, "throttled": 1}
+    assert [one["requests"] for one in found["traffic"]] == [3, 1]
+    assert report_of([record()]).as_json(None)["sent"] is None

@@ -103,8 +103,12 @@
 
     chart("chart-ended", { height: 150, x: timeAxis(stretch, false), y: { axis: {}, range: { range: upward(1) } }, cursor,
       series: [area("created", "ended/s", rate)], data: [xs, closed(stretch.ended.map((count) => count / stretch.bin_s))] });
+    const hasTraffic = stretch.requests.some((count) => count > 0);
+    byId("chart-sent").parentElement.hidden = !hasTraffic;
+    if (hasTraffic) drawSent(stretch, { xs, closed, open, area, bar, rate, cursor });
     chart("chart-under-way", { height: 120, x: timeAxis(stretch, false), y: { axis: { values: counted }, range: { range: upward(2) } }, cursor,
-      series: [area("accent", "most at once", number.format)], data: [xs, closed(stretch.under_way)] });
+      series: [area("accent", "creates", number.format), ...(hasTraffic ? [{ ...area("adopted", "requests", number.format), fill: null }] : [])],
+      data: [xs, closed(stretch.under_way), ...(hasTraffic ? [closed(stretch.in_flight)] : [])] });
     chart("chart-took", { height: 150, x: timeAxis(stretch, false), y: { axis: { splits: (_, __, low, high) => ticks(Math.log10(low), Math.log10(high)).map((value) => 10 ** value), values: (_, splits) => splits.map(duration), filter: (_, splits) => splits }, range: { distr: 3 } }, cursor,
       series: [line("updated", "median"), line("adopted", "95 % within")], data: [xs, open(stretch.median_s), open(stretch.slow_s)] });
     // One on top of the other: the sum is drawn first, and the failed before it.
@@ -112,6 +116,17 @@
     const doubts = { ...bar("in_doubt", "in doubt"), value: (_, __, ___, index) => (index == null ? "–" : number.format(stretch.in_doubt[index] ?? 0)) };
     chart("chart-trouble", { height: 120, x: timeAxis(stretch, true), y: { axis: { values: counted }, range: { range: upward(2) } }, cursor,
       series: [doubts, bar("failed", "failed")], data: [xs, open(both), open(stretch.failed)] });
+  }
+
+  // What was sent, and on the same scale the part of it that the service turned away and what was sent again.
+  function drawSent(stretch, { xs, closed, open, area, bar, rate, cursor }) {
+    const perSecond = (counts) => counts.map((count) => count / stretch.bin_s);
+    const [throttled, retries] = [perSecond(stretch.throttled), perSecond(stretch.retries)];
+    const both = throttled.map((count, index) => count + retries[index]);
+    const told = (values) => (_, __, ___, index) => (index == null ? "–" : rate(values[index] ?? 0));
+    chart("chart-sent", { height: 150, x: timeAxis(stretch, false), y: { axis: {}, range: { range: upward(1) } }, cursor,
+      series: [area("accent", "sent/s", rate), { ...bar("in_doubt", "turned away/s"), value: told(throttled) }, { ...bar("failed", "sent again/s"), value: told(retries) }],
+      data: [xs, closed(perSecond(stretch.requests)), open(both), open(retries)] });
   }
 
   function showCourse(stretches) {
