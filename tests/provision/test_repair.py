@@ -181,14 +181,14 @@ async def test_no_key_is_made_twice(service: Service, tmp_path: Path, applied: b
 
 
 async def test_only_missing_users_are_added(service: Service, tmp_path: Path) -> None:
-    """Members are not added once more, whatever their role; that stays, and stays a difference."""
+    """Members are not added once more, whatever their role and spelling; the role stays, and stays a difference."""
     cats = await made(service, tmp_path / "j")
-    cats.users["ann@example.com"] = 1
-    del cats.users["bob@example.com"]
+    del cats.users["ann@example.com"], cats.users["bob@example.com"]
+    cats.users["ANN@example.com"] = 1
     before = service.names["projectusers.POST"]
     repaired, report = await fixed(service, tmp_path / "j")
     assert service.names["projectusers.POST"] == before + 1
-    assert (cats.users["ann@example.com"], cats.users["bob@example.com"]) == (1, 1)
+    assert cats.users == {ADMIN: 0, "ANN@example.com": 1, "bob@example.com": 1}
     assert (repaired.unsatisfied, report.as_json()) == ([], {"different": {"role": 1}})
 
 

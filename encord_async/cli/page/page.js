@@ -97,7 +97,9 @@
     const cursor = { sync: { key: "course", setSeries: false } };
     const shown = (format) => (_, value) => (value == null ? "–" : format(value));
     const area = (name, label, format) => ({ label, stroke: colour(name), fill: faint(name), width: 1.5, paths: steps, points: { show: false }, value: shown(format) });
-    const line = (name, label) => ({ label, stroke: colour(name), width: 1.5, spanGaps: true, points: { show: bins < 60, size: 4, fill: colour(name) }, value: shown(duration) });
+    // Few values far apart make no line: then the points are what there is to see.
+    const isSparse = stretch.median_s.filter((value) => value != null).length < 60;
+    const line = (name, label) => ({ label, stroke: colour(name), width: 1.5, spanGaps: true, points: { show: isSparse, size: 4, fill: colour(name) }, value: shown(duration) });
     const bar = (name, label) => ({ label, stroke: colour(name), fill: colour(name), width: 0, paths: bars, points: { show: false }, value: shown(number.format) });
     const rate = (value) => number.format(Number(value.toPrecision(3)));
 
