@@ -226,9 +226,9 @@ def _print(output: Output, verified: _Verified) -> None:
     if verified.repaired is not None:
         _print_repaired(output, verified.repairs.counts(), verified.repaired)
     report = verified.report
-    read = (
-        f"{many(report.projects, 'project', 'projects')} and {many(report.datasets, 'dataset', 'datasets')} read back"
-    )
+    users = f" with {many(report.users, 'user', 'users')}" if report.users else ""
+    projects, datasets = many(report.projects, "project", "projects"), many(report.datasets, "dataset", "datasets")
+    read = f"{projects}{users} and {datasets} read back"
     left = " left" if verified.repaired is not None else ""
     failed = _failed(verified)
     more = f", and {many(failed, 'repair', 'repairs')} that did not come about" if failed else ""

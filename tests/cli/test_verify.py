@@ -48,7 +48,7 @@ def test_nothing_differs(here: Here, api: Api, applied: Path) -> None:
     before = api.control("GET", "state")
     done = here("verify", applied, env=api.env)
     assert done.code == 0
-    assert "1 project and 1 dataset read back: 0 differences." in done.out
+    assert "1 project with 2 users and 1 dataset read back: 0 differences." in done.out
     assert "not checked" not in done.out
     assert api.control("GET", "state") == before
 
