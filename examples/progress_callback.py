@@ -6,7 +6,7 @@ Set ENCORD_SSH_KEY_FILE. The callback runs in the event loop, so it should be qu
 import asyncio
 from collections.abc import Callable, Iterator
 
-from encord_async import EncordSession
+from encord_async import EncordSession, Progress
 
 ANNOTATORS = [f"annotator{number}@example.com" for number in range(1, 21)]
 
@@ -18,12 +18,11 @@ def manifest() -> Iterator[dict[str, object]]:
         yield {"kind": "project_users", "project": "@cats", "emails": [email], "role": "annotator"}
 
 
-async def provision(session: EncordSession, on_progress: Callable[[int, float], None]) -> None:
-    """Provision the manifest; *on_progress* gets the number of entries ended and the seconds since the start."""
+async def provision(session: EncordSession, on_progress: Callable[[Progress], None]) -> None:
+    """Provision the manifest; *on_progress* hears how far it is whenever an entry has ended."""
     async with session.provision(manifest(), journal="cats.journal") as run:
         async for outcome in run:
-            progress = run.progress()
-            on_progress(progress.ended, progress.elapsed_s)
+            on_progress(run.progress())
             if not outcome.status.satisfied:
                 print(f"{outcome.place}: {outcome.status}: {outcome.error}")
 
@@ -32,7 +31,7 @@ async def main() -> None:
     """Print a line for each step."""
     total = 1 + len(ANNOTATORS)
     async with EncordSession.from_env() as session:
-        await provision(session, lambda ended, elapsed_s: print(f"{ended} of {total} after {elapsed_s:.1f} s"))
+        await provision(session, lambda now: print(f"{now.ended} of {total} after {now.elapsed_s:.1f} s"))
 
 
 if __name__ == "__main__":

@@ -21,15 +21,20 @@ from encord_async import (
     ListProjectUsers,
     Operation,
     OrganisationRole,
+    Outcome,
+    Progress,
     ProjectHandle,
     ProjectStatus,
     ProjectUserRole,
     ResourceType,
     RetryPolicy,
+    Run,
     Settings,
     SSHKey,
     Statistics,
+    Status,
     StorageLocation,
+    Summary,
     Timeouts,
     envelope,
     rest_request,
@@ -52,6 +57,16 @@ def sessions() -> None:
         retry=RetryPolicy(max_attempts=3, backoff_base_s=0.1, backoff_max_s=1),
         user_agent_suffix="my-tool/1.2",
     )
+
+
+async def runs(session: EncordSession) -> None:
+    async with session.provision("programme.jsonl") as run:
+        assert_type(run, Run)
+        async for outcome in run:
+            assert_type(outcome, Outcome)
+            assert_type(outcome.status, Status)
+            assert_type(run.progress(), Progress)
+        assert_type(run.summary, Summary)
 
 
 async def user_calls(session: EncordSession) -> None:
