@@ -32,18 +32,28 @@ _SHOWN: Final = 20
     is_flag=True,
     help="Leave out which ontology a project has; another account does not have them.",
 )
+@click.option("--without-users", is_flag=True, help="Leave out who the users of a project are.")
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
 @output_options
-def export(*, output: Output, service: Service, target: str | None, without_ontologies: bool, concurrency: int) -> int:
+def export(
+    *,
+    output: Output,
+    service: Service,
+    target: str | None,
+    without_ontologies: bool,
+    without_users: bool,
+    concurrency: int,
+) -> int:
     """Write the account down as a manifest, as JSON lines: the datasets and projects that it is admin of, with the
     datasets and users of each project and its API keys by title and scopes. The keys themselves are not written. Only
     reads are sent.
 
     Entries get keys made of their titles, in the order in which things were made. Workflows are not written, nor is
-    what is in the datasets; where the service does not list the users of a project, that is said. Datasets of a project
-    that the account is not admin of stand in an entry of their own, by their hash.
+    what is in the datasets. Users are written with their roles, the account itself among them; where the service does
+    not list those of a project, that is said. Datasets of a project that the account is not admin of stand in an entry
+    of their own, by their hash.
 
     Things of the same title and description are each written down. An account that holds none of them gets them all;
     where several are there already, 'apply' cannot tell which is meant, and such entries fail, marked AMBIGUOUS: refer
@@ -56,6 +66,7 @@ def export(*, output: Output, service: Service, target: str | None, without_onto
     \b
     Examples:
       encord-async export -o account.jsonl
+      encord-async export --without-ontologies --without-users -o structure.jsonl
       encord-async export --without-ontologies | encord-async apply - --domain URL --ssh-key-file OTHER_KEY
 
     Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE cannot be written,
@@ -72,13 +83,17 @@ def export(*, output: Output, service: Service, target: str | None, without_onto
 
             async with sessions() as session:
                 exported = await export_account(
-                    session, write, ontologies=not without_ontologies, on_left_out=lambda one: _keep(left, one)
+                    session,
+                    write,
+                    ontologies=not without_ontologies,
+                    users=not without_users,
+                    on_left_out=lambda one: _keep(left, one),
                 )
                 return exported, session.statistics().requests
 
         exported, requests = anyio.run(work)
     if output.json:
-        shown = exported.as_json() | {"users_read": exported.unlisted == 0, "requests": requests}
+        shown = exported.as_json() | {"users_read": not (without_users or exported.unlisted), "requests": requests}
         output.result(shown | {"first_left_out": [one.as_json() for one in left]})
     else:
         _say(output, exported, left)

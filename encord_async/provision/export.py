@@ -262,6 +262,7 @@ async def export(
     on_entry: Callable[[Entry], None],
     *,
     ontologies: bool = True,
+    users: bool = True,
     on_left_out: Callable[[LeftOut], None] = lambda _: None,
 ) -> Exported:
     """Write down the account of *session*; only reads are sent.
@@ -270,6 +271,7 @@ async def export(
         session: Reads.
         on_entry: Is given each entry of the manifest, in its order; what an entry refers to comes before it.
         ontologies: Write down the ontology of each project. Another account does not have it.
+        users: Write down the users of each project, the account itself among them.
         on_left_out: Is told of each thing that is left out, and why.
 
     Raises:
@@ -299,7 +301,7 @@ async def export(
         else:
             leave_out(_foreign("project", listed.project.title, listed.project.project_hash))
     for start in range(0, len(projects), _CHUNK):
-        for found in await _read(session, projects[start : start + _CHUNK]):
+        for found in await _read(session, projects[start : start + _CHUNK], users=users):
             if isinstance(found, LeftOut):
                 leave_out(found)
             else:
@@ -320,7 +322,7 @@ def _foreign(what: str, title: str, found_hash: str) -> LeftOut:
     return LeftOut(what=what, title=title, hash=found_hash, reason="the account is not admin of it")
 
 
-async def _read(session: Session, listed: Sequence[ListedProject]) -> Sequence[Contents | LeftOut]:
+async def _read(session: Session, listed: Sequence[ListedProject], *, users: bool) -> Sequence[Contents | LeftOut]:
     """Read *listed*, several at a time; what comes back is in their order."""
     found: dict[int, Contents | LeftOut] = {}
     jobs = iter(enumerate(listed))
@@ -329,7 +331,7 @@ async def _read(session: Session, listed: Sequence[ListedProject]) -> Sequence[C
     async def work() -> None:
         for index, project in jobs:
             try:
-                found[index] = await _contents(session, project)
+                found[index] = await _contents(session, project, users=users)
             except EncordError as error:
                 # Let go through the group, it would come out inside an ExceptionGroup.
                 failures.append(error)
@@ -343,13 +345,13 @@ async def _read(session: Session, listed: Sequence[ListedProject]) -> Sequence[C
     return [found[index] for index in range(len(listed))]
 
 
-async def _contents(session: Session, listed: ListedProject) -> Contents | LeftOut:
+async def _contents(session: Session, listed: ListedProject, *, users: bool) -> Contents | LeftOut:
     try:
         project = await session.execute(GetProject(project_hash=listed.project_hash))
         keys = await session.execute(ListProjectAPIKeys(project_hash=listed.project_hash))
-        users = await members_of(session, listed.project_hash)
+        members = await members_of(session, listed.project_hash) if users else {}
     except AuthenticationError:
         raise
     except RefusedError as error:
         return LeftOut(what="project", title=listed.title, hash=listed.project_hash, reason=error.message)
-    return Contents(project=project, api_keys=[(key.title, key.scopes) for key in keys], users=users)
+    return Contents(project=project, api_keys=[(key.title, key.scopes) for key in keys], users=members)

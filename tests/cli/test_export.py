@@ -88,6 +88,8 @@ def test_as_json(here: Here, api: Api, tmp_path: Path) -> None:
     assert done.json["datasets"] >= 100
     assert done.json["left_out"] == 0
     assert done.json["users_read"] is True
+    done = here("export", "--without-users", "--json", "-o", tmp_path / "m.jsonl", env=api.env)
+    assert (done.json["users_read"], done.json["users"]) == (False, 0)
     refused = here("export", "--json", env=api.env)
     assert refused.code == 2
     assert refused.json["error"]["type"] == "UsageError"

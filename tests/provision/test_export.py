@@ -153,6 +153,17 @@ async def test_users_are_written_down() -> None:
     assert (sums.users, sums.unlisted) == (2, 0)
 
 
+async def test_without_users() -> None:
+    """Who is in a project can be left out, and then nobody asks."""
+    service = filled()
+    service.projects["p1"].users = {"bob@example.com": 2}
+    entries: list[Entry] = []
+    async with open_session(service) as session:
+        sums = await export(session, entries.append, users=False)
+    assert not any("users" in entry_json(entry) for entry in entries)
+    assert (sums.users, sums.unlisted, service.names[LIST]) == (0, 0, 0)
+
+
 async def test_a_service_that_lists_no_users() -> None:
     """A project whose users the service does not list is written down without them, and that is told."""
     service = filled()
