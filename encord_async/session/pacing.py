@@ -44,6 +44,10 @@ class Verdict(Enum):
     """It was not sent, or given up by us."""
 
 
+_ANSWERED, _THROTTLED, _FAULT, _UNKNOWN = Verdict
+"""To find a member by its name takes Python 3.11 as long as a look at the clock."""
+
+
 class OutageError(Exception):
     """The service has been down for so long that waiting on makes no sense. It never leaves the session."""
 
@@ -146,7 +150,7 @@ class Pacer:
             return waiter.permit or self._leave(waited=waiter.waited)
         except BaseException:
             if waiter.permit is not None:
-                self.release(waiter.permit, Verdict.UNKNOWN)
+                self.release(waiter.permit, _UNKNOWN)
             raise
         finally:
             if waiter.permit is None:
@@ -156,9 +160,9 @@ class Pacer:
     def release(self, permit: Permit, verdict: Verdict, *, retry_after_s: float | None = None) -> None:
         """A request has come back; *retry_after_s* is the wait that the service asked for."""
         self._in_flight -= 1
-        if verdict is not Verdict.UNKNOWN and not self._closed:
+        if verdict is not _UNKNOWN and not self._closed:
             now_s = self._clock.monotonic_s()
-            if verdict is Verdict.FAULT:
+            if verdict is _FAULT:
                 self._note_fault(permit, now_s, retry_after_s)
             else:
                 self._note_answer(permit, now_s, verdict)
@@ -185,7 +189,7 @@ class Pacer:
         if self._outage.answered(permit.sent_s):
             self._rate.resume(now_s)
             logger.info("the service answers again; going on")
-        if verdict is Verdict.THROTTLED:
+        if verdict is _THROTTLED:
             self._rate.throttled(permit, now_s)
         else:
             self._budget.succeeded()
@@ -203,7 +207,7 @@ class Pacer:
         now_s = self._clock.monotonic_s()
         if self._closed:
             return Permit(now_s, pressed=False)
-        if self.in_outage:
+        if self._outage.since_s is not None:
             self._outage.probed(now_s)
         return self._rate.sent(now_s, waited=waited)
 
@@ -213,7 +217,7 @@ class Pacer:
             return 0.0
         if self._in_flight >= self._rate.window:
             return math.inf
-        if self.in_outage:
+        if self._outage.since_s is not None:
             return self._outage.probe_s - self._clock.monotonic_s()
         if self._rate.per_s is None:
             return 0.0

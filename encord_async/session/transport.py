@@ -245,8 +245,8 @@ class AiohttpTransport:
         room = self._max_reply_bytes
         chunks: list[bytes] = []
         try:
-            # Most replies are short and come in one piece with their head: nothing is left to wait for.
-            while chunk := content.read_nowait() if content.is_eof() else await content.readany():
+            while not content.at_eof():
+                chunk = await content.readany()
                 room -= len(chunk)
                 if room < 0:
                     raise UnreadableReplyError(
