@@ -9,6 +9,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -475,9 +476,14 @@ def _header_value(text: str, operation: str) -> str:
     return text
 
 
+@cache
+def _product() -> str:
+    """Ours and Python's release; looked up once, as that reads and parses a file."""
+    return f"encord-async/{version('encord-async')} python/{platform.python_version()}"
+
+
 def _aiohttp_transport(settings: Settings) -> Transport:
-    product = f"encord-async/{version('encord-async')} python/{platform.python_version()}"
-    agent = f"{product} {settings.user_agent_suffix}".strip()
+    agent = f"{_product()} {settings.user_agent_suffix}".strip()
     return AiohttpTransport(
         settings,
         headers={"Content-Type": "application/json", "Accept": "application/json", "User-Agent": agent},
