@@ -163,16 +163,16 @@ Note = Callable[[float], None]
 
 
 async def session_creates(
-    server: Server, creates: int, *, in_flight: int = IN_FLIGHT, note: Note | None = None
+    server: Server, creates: int, *, in_flight: int = IN_FLIGHT, tasks: int | None = None, note: Note | None = None
 ) -> None:
-    """`Session.execute`."""
+    """`Session.execute` from so many tasks, by default as many as may be in flight."""
     settings = server.settings(in_flight=in_flight)
     async with EncordSession.from_ssh_key(server.key_file, settings=settings) as session:
 
         async def create(number: int) -> None:
             await session.execute(CreateProject(title=f"Project {number}"))
 
-        await _in_parallel(create, creates, in_flight, note)
+        await _in_parallel(create, creates, tasks or in_flight, note)
 
 
 class _Empty:

@@ -23,7 +23,8 @@ class Goal:
         else:
             assert self.most is not None
             bound, met, asked = self.most, self.found <= self.most, f"at most {self.most:g}"
-        outcome = "met" if met else f"MISSED by {abs(self.found / bound - 1):.1%}"
+        by = f"{abs(self.found / bound - 1):.1%}" if bound else f"{self.found:g}"
+        outcome = "met" if met else f"MISSED by {by}"
         return f"goal {outcome}: {self.name}: {self.found:.3g}, {asked}"
 
 

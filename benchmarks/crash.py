@@ -30,6 +30,7 @@ from encord_async import EncordSession
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import report
+from benchmarks._goals import Goal, as_figures, verdicts
 
 CREATES: Final = ("project.POST", "dataset.POST", "projectapikey.POST")
 Rule = dict[str, object]
@@ -339,6 +340,11 @@ def main() -> int:
         parts.append(_sdk_killed(30 if arguments.quick else 300, 3 if arguments.quick else 30))
     else:
         notes.append(f"missing: encord {SDK_RELEASE}, {SDK_PYTHON} is not there; `make sdks` makes it")
+    aims = [
+        Goal(name=f"{part.who}: {what}", found=count, most=0)
+        for part in parts[:2]
+        for what, count in (("made twice", part.duplicates), ("missing", part.missing))
+    ]
     report(
         "crash",
         title="kill -9 over one job: what is there twice, and what is missing",
@@ -355,9 +361,9 @@ def main() -> int:
             "elapsed",
         ],
         rows=[part.row() for part in parts],
-        figures={part.who: part.figures() for part in parts},
+        figures={**{part.who: part.figures() for part in parts}, "goals": as_figures(aims)},
         packages=["aiohttp", "anyio", "sqlalchemy"],
-        notes=notes,
+        notes=[*notes, *verdicts(aims)],
         quick=arguments.quick,
     )
     return 1 if any(part.duplicates or part.missing for part in parts[:2]) else 0

@@ -3,8 +3,9 @@
 Two services on 127.0.0.1, each a process of its own: nginx with ``limit_req`` (HTML 429 without ``Retry-After``), and
 the emulator with its token bucket (429 with ``Retry-After``). Beside this package: a bare aiohttp loop with tenacity's
 random exponential back-off, and the official SDK in threads. Accepted and refused are as the service counts them.
+Each repeat begins with a full bucket and a client that knows nothing; all repeats take three quarters of an hour.
 
-    python benchmarks/goodput.py [--quick]
+    python benchmarks/goodput.py [--quick] [--repeats N]
 """
 
 import argparse
@@ -14,15 +15,17 @@ import os
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -36,12 +39,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import report
+from benchmarks._goals import Goal, as_figures, verdicts
 from encord_async import AddDatasets, EncordError, EncordSession, RefusedError, Settings, SSHKey
 from encord_async.protocol.envelope import seal
 
 LIMIT_PER_S: Final = 200
 BURST: Final = 20
 IN_FLIGHT: Final = 64
+REPEATS: Final = 5
 MAIN_S: Final = 60.0
 QUICK_S: Final = 10.0
 GOODPUT: Final = 0.97
@@ -278,12 +283,10 @@ async def _busy(call: Callable[[], Awaitable[bool]], seconds: float) -> Counter[
 # --- scenarios -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What a run came to."""
 
-    service: str
-    client: str
     goodput: float
     refused: float
     done: int
@@ -291,17 +294,23 @@ class Found:
     shares: tuple[float, ...]
 
 
-async def measure(name: str, service: Service, client_name: str, client: Client, seconds: float) -> Found:
+Run = Callable[[float], Awaitable[Found]]
+"""One run of one client before one service, for so many seconds."""
+
+
+async def measure(service: Service, client: Client, seconds: float) -> Found:
     """One client before one service."""
-    accepted, refused = service.counts()
+    # The bucket is full again after the client before.
+    await asyncio.sleep(1)
+    before = service.counts()
     counts = await client(service, seconds)
-    offered = LIMIT_PER_S * seconds + BURST
-    return _found(name, client_name, service, (accepted, refused), offered, counts)
+    return _found(service, before, LIMIT_PER_S * seconds + BURST, counts)
 
 
-async def measure_changes(name: str, service: Service, client_name: str, client: Client, seconds: float) -> Found:
+async def measure_changes(service: Service, client: Client, seconds: float) -> Found:
     """The same while the limit changes with each third of the time."""
-    accepted, refused = service.counts()
+    await asyncio.sleep(1)
+    before = service.counts()
     service.set_limit(LIMIT_PER_S)
 
     async def change() -> None:
@@ -312,19 +321,21 @@ async def measure_changes(name: str, service: Service, client_name: str, client:
     counts, _ = await asyncio.gather(client(service, seconds), change())
     service.set_limit(LIMIT_PER_S)
     offered = sum(LIMIT_PER_S * factor * seconds / len(CHANGES) for factor in CHANGES) + BURST
-    return _found(name, client_name, service, (accepted, refused), offered, counts)
+    return _found(service, before, offered, counts)
 
 
-def _found(
-    name: str, client: str, service: Service, before: tuple[int, int], offered: float, counts: list[Counter[str]]
-) -> Found:
+async def measure_emulator(client: Client, seconds: float) -> Found:
+    """One client before an emulator of its own."""
+    with emulator() as service:
+        return await measure(service, client, seconds)
+
+
+def _found(service: Service, before: tuple[int, int], offered: float, counts: list[Counter[str]]) -> Found:
     # The last log lines are written when their replies have gone.
     time.sleep(0.2)
     accepted, refused = (now - then for now, then in zip(service.counts(), before, strict=True))
     done = [count["done"] for count in counts]
     return Found(
-        service=name,
-        client=client,
         goodput=accepted / offered,
         refused=refused / max(1, accepted + refused),
         done=sum(done),
@@ -333,78 +344,112 @@ def _found(
     )
 
 
-async def _all(seconds: float) -> tuple[list[Found], list[str]]:
-    clients: dict[str, Client] = {"encord-async": ours, "aiohttp + tenacity": bare_loop}
-    notes = []
+OURS: Final = "encord-async"
+BARE: Final = "aiohttp + tenacity"
+SDK: Final = f"official SDK {SDK_RELEASE}"
+
+
+def contenders(service: Nginx | None) -> dict[str, Run]:
+    """Everybody who is there, by service and client."""
+    clients: dict[str, Client] = {OURS: ours, BARE: bare_loop}
     if SDK_PYTHON.exists():
-        clients[f"official SDK {SDK_RELEASE}"] = sdk_threads
-    else:
-        notes.append(f"missing: the official SDK ({SDK_PYTHON}); make sdks makes it")
-    found = []
-    try:
-        with nginx() as service:
-            for name, client in clients.items():
-                found.append(await measure("nginx limit_req", service, name, client, seconds))
-                # The bucket is full again for the next.
-                await asyncio.sleep(1)
-            found.append(await measure("nginx limit_req", service, "encord-async, two clients", two_of_ours, seconds))
-            await asyncio.sleep(1)
-            for name, client in list(clients.items())[:2]:
-                label = "nginx, limit halves and doubles"
-                found.append(await measure_changes(label, service, name, client, seconds))
-                await asyncio.sleep(1)
-    except FileNotFoundError:
-        notes.append("missing: nginx (on Debian and Ubuntu: apt-get install nginx-light)")
-    for name, client in clients.items():
-        with emulator() as emulated:
-            found.append(await measure("emulator's bucket", emulated, name, client, seconds))
-    return found, notes
+        clients[SDK] = sdk_threads
+    runs: dict[str, Run] = {}
+    if service is not None:
+        runs |= {f"nginx limit_req: {who}": partial(measure, service, client) for who, client in clients.items()}
+        runs[f"nginx limit_req: {OURS}, two clients"] = partial(measure, service, two_of_ours)
+        runs |= {
+            f"nginx, limit halves and doubles: {who}": partial(measure_changes, service, clients[who])
+            for who in (OURS, BARE)
+        }
+    return runs | {f"emulator's bucket: {who}": partial(measure_emulator, client) for who, client in clients.items()}
+
+
+async def repeated(service: Nginx | None, repeats: int, seconds: float) -> dict[str, list[Found]]:
+    """Each run so many times, all of them in turn."""
+    found: defaultdict[str, list[Found]] = defaultdict(list)
+    for _ in range(repeats):
+        for who, run in contenders(service).items():
+            found[who].append(await run(seconds))
+    return found
+
+
+def goals(found: Mapping[str, Sequence[Found]]) -> list[Goal]:
+    """What was asked of this package, with what was found."""
+    aims = []
+    for who, runs in found.items():
+        if OURS not in who:
+            continue
+        goodput = statistics.median(run.goodput for run in runs)
+        refused = statistics.median(run.refused for run in runs)
+        failed = sum(run.failed for run in runs)
+        aims += [
+            Goal(name=f"{who}: accepted / limit", found=goodput, least=GOODPUT),
+            Goal(name=f"{who}: share refused", found=refused, most=REFUSED),
+            Goal(name=f"{who}: failed", found=failed, most=0),
+        ]
+    return aims
 
 
 def main() -> None:
-    """Measure and report."""
+    """Measure interleaved repeats and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_S:g} s each instead of {MAIN_S:g}")
-    quick = parser.parse_args().quick
-    seconds = QUICK_S if quick else MAIN_S
-    found, notes = asyncio.run(_all(seconds))
-    for run in found:
-        if not run.client.startswith("encord-async"):
-            continue
-        if run.goodput < GOODPUT or run.refused > REFUSED or run.failed:
-            notes.append(f"goal missed: {run.service}, {run.client}: {run.goodput:.3f}, {run.refused:.2%} refused")
+    parser.add_argument("--quick", action="store_true", help=f"one repeat of {QUICK_S:g} s: shows that it works")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help=f"of {MAIN_S:g} s each (default {REPEATS})")
+    asked = parser.parse_args()
+    repeats, seconds = (1, QUICK_S) if asked.quick else (asked.repeats, MAIN_S)
+    notes = [] if SDK_PYTHON.exists() else [f"missing: {SDK} ({SDK_PYTHON}); make sdks makes it"]
+    try:
+        with nginx() as service:
+            found = asyncio.run(repeated(service, repeats, seconds))
+    except FileNotFoundError:
+        notes.append("missing: nginx (on Debian and Ubuntu: apt-get install nginx-light)")
+        found = asyncio.run(repeated(None, repeats, seconds))
+    aims = goals(found)
     report(
         "goodput",
         title=(
             f"Accepted requests in terms of a limit of {LIMIT_PER_S}/s (burst {BURST}) unknown to the client, "
-            f"{IN_FLIGHT} in flight, {seconds:g} s; goal {GOODPUT}, at most {REFUSED:.0%} refused, none failed"
+            f"{IN_FLIGHT} in flight, {seconds:g} s"
         ),
-        header=("service, client", "goodput", "refused", "done", "failed", "shares"),
+        header=("service, client", "goodput", "range", "refused", "done", "failed", "shares"),
         rows=[
             (
-                f"{run.service}: {run.client}",
-                f"{run.goodput:.3f}",
-                f"{run.refused:.2%}",
-                f"{run.done:,}",
-                f"{run.failed:,}",
-                " ".join(f"{share:.0%}" for share in run.shares) if len(run.shares) > 1 else "",
+                who,
+                f"{statistics.median(run.goodput for run in runs):.3f}",
+                f"{min(run.goodput for run in runs):.3f} to {max(run.goodput for run in runs):.3f}",
+                f"{statistics.median(run.refused for run in runs):.2%}",
+                f"{statistics.median(run.done for run in runs):,.0f}",
+                f"{sum(run.failed for run in runs):,}",
+                _shares(runs),
             )
-            for run in found
+            for who, runs in found.items()
         ],
         figures={
-            f"{run.service}: {run.client}": {
-                "goodput": round(run.goodput, 4),
-                "refused": round(run.refused, 4),
-                "done": run.done,
-                "failed": run.failed,
-                "shares": [round(share, 3) for share in run.shares],
-            }
-            for run in found
+            "runs": [
+                {
+                    "who": who,
+                    "goodput": [round(run.goodput, 4) for run in runs],
+                    "refused": [round(run.refused, 4) for run in runs],
+                    "done": [run.done for run in runs],
+                    "failed": [run.failed for run in runs],
+                    "shares": [[round(share, 3) for share in run.shares] for run in runs],
+                }
+                for who, runs in found.items()
+            ],
+            "goals": as_figures(aims),
         },
         packages=("aiohttp", "tenacity"),
-        notes=notes,
-        quick=quick,
+        repeats=repeats,
+        notes=["Failed: in all repeats together.", *notes, *verdicts(aims)],
+        quick=asked.quick,
     )
+
+
+def _shares(runs: Sequence[Found]) -> str:
+    """How clients that share the limit share it: the least and the most that one of them had."""
+    shares = [share for run in runs for share in run.shares]
+    return f"{min(shares):.0%} to {max(shares):.0%}" if len(runs[0].shares) > 1 else ""
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What this package costs a create: against nginx that answers every request alike, so that only the client works.
 
-Beside `Session.execute` and `provision` with its journal: a bare aiohttp loop that signs and posts the same bodies,
-httpx, and the official SDK with as many threads. Over http and https, and ours on uvloop too.
+Beside `Session.execute`, from as many tasks as may be in flight and from many more, and `provision` with its journal:
+a bare aiohttp loop that signs and posts the same bodies, httpx, and the official SDK with as many threads. Over http
+and https, and ours on uvloop too.
 
     python benchmarks/overhead.py [--quick] [--profile]
 """
@@ -49,6 +50,7 @@ SLOW_CREATES: Final = 600
 
 BARE: Final = "bare aiohttp loop"
 SESSION: Final = "encord-async, session.execute"
+CROWD: Final = "encord-async, session.execute, 1,000 tasks"
 PROVISION: Final = "encord-async, provision, journal"
 WITHOUT: Final = "encord-async, provision, no journal"
 HTTPX: Final = "httpx loop"
@@ -95,6 +97,7 @@ def clients(*, quick: bool) -> dict[str, Client]:
     many, few = (500, 100) if quick else (CREATES, SLOW_CREATES)
     quick_ones: dict[str, Creates] = {BARE: bare_creates, SESSION: session_creates, PROVISION: provision_creates}
     found = {who: in_process(many, client, fast=False) for who, client in quick_ones.items()}
+    found[CROWD] = in_process(many, partial(session_creates, tasks=1000), fast=False)
     found[WITHOUT] = in_process(many, partial(provision_creates, journal=False), fast=False)
     found |= {who + UVLOOP: in_process(many, client, fast=True) for who, client in quick_ones.items()}
     found[HTTPX] = in_process(few, httpx_creates, fast=False)

@@ -26,7 +26,8 @@ def rows(result: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
             asked, met, bound = f"at least {least:g}", found >= least, least
         else:
             asked, met, bound = f"at most {most:g}", found <= most, most
-        verdict = "met" if met else f"missed by {abs(found / bound - 1):.0%}"
+        by = f"{abs(found / bound - 1):.0%}" if bound else f"{found:g}"
+        verdict = "met" if met else f"missed by {by}"
         yield goal["name"], f"{found:,.3f}" if found < 1000 else f"{found:,.0f}", asked, verdict
 
 

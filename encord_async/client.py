@@ -26,15 +26,15 @@ from encord_async.protocol.catalogue import (
     StorageLocation,
 )
 from encord_async.protocol.signing import APIKey, BearerToken, SSHKey
-from encord_async.provision.existing import Existing
-from encord_async.provision.run import FailureLimit, Options, Run
-from encord_async.provision.sources import Manifest
 from encord_async.session.observer import Observer
 from encord_async.session.session import Session
 from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
+    from encord_async.provision.existing import Existing
     from encord_async.provision.journal import Journal
+    from encord_async.provision.run import Run
+    from encord_async.provision.sources import Manifest
 
 __all__ = ["EncordSession", "ProjectHandle"]
 
@@ -136,17 +136,17 @@ class EncordSession(Session):
 
     def provision(
         self,
-        manifest: Manifest,
+        manifest: "Manifest",
         *,
         journal: str | Path | None = "beside",
-        existing: Existing | str = Existing.ADOPT,
+        existing: "Existing | str" = "adopt",
         max_batch: int = 1000,
         settle_s: float = 60.0,
         stamp: bool = False,
         fail_fast: bool = False,
         max_failures: int | str | None = None,
         skip_invalid: bool = False,
-    ) -> Run:
+    ) -> "Run":
         """Provision every entry of *manifest*, in parallel, each exactly once.
 
         >>> async def main(session: EncordSession) -> None:
@@ -176,6 +176,11 @@ class EncordSession(Session):
             UsageError: An argument cannot work. Entering the run raises `ManifestError` for a bad file; the end of
                 the iteration raises what stopped the run early.
         """
+        # Imported on first need: a quarter of the time that the import of everything takes, and of no use to whoever
+        # makes single calls.
+        from encord_async.provision.existing import Existing
+        from encord_async.provision.run import FailureLimit, Options, Run
+
         try:
             wanted = Existing(existing)
         except ValueError:
@@ -191,7 +196,7 @@ class EncordSession(Session):
         )
         return Run(self, manifest, options, journal=self._journal(manifest, journal))
 
-    def _journal(self, manifest: Manifest, journal: str | Path | None) -> "Journal | None":
+    def _journal(self, manifest: "Manifest", journal: str | Path | None) -> "Journal | None":
         if journal is None:
             return None
         if journal == "beside":

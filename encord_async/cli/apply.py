@@ -139,8 +139,6 @@ def apply(
                 sessions(), manifest, options, ending, on_outcome=recorder.write, interrupts=interrupts, progress=bar
             )
 
-        # What is loaded by now lives as long as the process: to collect it again and again would stall the event loop.
-        gc.freeze()
         _, interrupts = anyio.run(interruptible, work)
     return _finish(output, ending, recorder.error, interrupted=interrupts.count > 0)
 
@@ -207,6 +205,9 @@ async def provision(
     """
     try:
         async with session, session.provision(manifest, **options) as run:
+            # What is loaded by now, the journal's library included, lives as long as the process: to go through it
+            # again and again would stall the event loop.
+            gc.freeze()
             interrupts.on_first(lambda: _drain(run, session))
             try:
                 await _consume(run, ending, on_outcome, progress)

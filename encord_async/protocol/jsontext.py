@@ -15,6 +15,9 @@ __all__ = ["JSON", "json_bytes"]
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 """What a JSON document can hold."""
 
+_ENCODE: Final = json.JSONEncoder(allow_nan=False).encode
+"""``json.dumps`` with this option; that would make an encoder for each call."""
+
 _HALF_PAIR: Final = re.compile(r"[\ud800-\udfff]")
 
 
@@ -25,7 +28,7 @@ def json_bytes(document: JSON, what: str, operation: str) -> bytes:
         UnencodableError: It is not JSON; the message calls it *what*.
     """
     try:
-        text = json.dumps(document, allow_nan=False)
+        text = _ENCODE(document)
         if "\\ud" in text and _HALF_PAIR.search(json.dumps(json.loads(text), ensure_ascii=False)):
             # Legal in JSON's grammar, and in no service's string type.
             raise ValueError("a text holds half of a surrogate pair")

@@ -11,7 +11,7 @@ bodies have equal headers, which is why they can be cached.
 import base64
 import hashlib
 import re
-from collections import OrderedDict
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, NoReturn, Protocol, Self
 
@@ -63,14 +63,16 @@ class _Opaque:
 class SSHKey(_Opaque):
     """An Ed25519 private key in OpenSSH format, as Encord registers them for users and service accounts."""
 
-    __slots__ = ("_headers", "_key", "_prefix", "fingerprint")
+    __slots__ = ("_cached", "_header", "_key", "_prefix", "fingerprint")
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         blob = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20" + raw
         self._key = key
         self._prefix = raw.hex() + ":"
-        self._headers: OrderedDict[bytes, str] = OrderedDict()
+        # No methods of this object: it would only be freed by the garbage collector then.
+        self._header = partial(_header, self._prefix, key)
+        self._cached = lru_cache(maxsize=_CACHED_HEADERS)(self._header)
         self.fingerprint: str = "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
         """As ``ssh-keygen -l`` prints it."""
 
@@ -146,16 +148,7 @@ class SSHKey(_Opaque):
 
     def authorization(self, body: bytes) -> str:
         """``<public key>:<signature of SHA-256(body)>``, both in hex; 193 characters."""
-        cached = self._headers.get(body)
-        if cached is not None:
-            self._headers.move_to_end(body)
-            return cached
-        header = self._prefix + self._key.sign(hashlib.sha256(body).digest()).hex()
-        if len(body) <= _CACHED_BODY_MAX_BYTES:
-            self._headers[body] = header
-            if len(self._headers) > _CACHED_HEADERS:
-                self._headers.popitem(last=False)
-        return header
+        return self._cached(body) if len(body) <= _CACHED_BODY_MAX_BYTES else self._header(body)
 
     def sign(self, message: bytes) -> bytes:
         """The 64-byte Ed25519 signature of *message* itself, as REST v2 wants it."""
@@ -163,6 +156,10 @@ class SSHKey(_Opaque):
 
     def __repr__(self) -> str:
         return f"SSHKey({self.fingerprint})"
+
+
+def _header(prefix: str, key: Ed25519PrivateKey, body: bytes) -> str:
+    return prefix + key.sign(hashlib.sha256(body).digest()).hex()
 
 
 class BearerToken(_Opaque):

@@ -5,13 +5,13 @@ Never sends, retries or judges. There is no task of its own: the first of those 
 that on when it goes.
 """
 
+import asyncio
 import logging
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from itertools import chain, islice
 from typing import Final
 
 import anyio
@@ -29,8 +29,6 @@ _SOON_S: Final = 1e-6
 _WAKE_GAIN_S: Final = 0.01
 """A wait is cut short when the time to go has moved nearer by this much."""
 _RETRIES_AT_ONCE: Final = 100.0
-_WOKEN_AT_ONCE: Final = 16
-"""Enough to fill the slots within a few turns of the event loop; each request that leaves looks at so many."""
 
 
 class Verdict(Enum):
@@ -46,13 +44,20 @@ class Verdict(Enum):
     """It was not sent, or given up by us."""
 
 
+_ANSWERED, _THROTTLED, _FAULT, _UNKNOWN = Verdict
+"""To find a member by its name takes Python 3.11 as long as a look at the clock."""
+
+
 class OutageError(Exception):
     """The service has been down for so long that waiting on makes no sense. It never leaves the session."""
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    event: anyio.Event = field(default_factory=anyio.Event)
+    turn: asyncio.Future[None]
+    """Done when it has a permit, or has to look at the clock itself."""
+    permit: Permit | None = None
+    """Given to it by whoever made room; it is no longer in its queue then."""
     waited: bool = False
     """Whether it was the rate that held it back."""
 
@@ -122,7 +127,7 @@ class Pacer:
 
     def try_acquire(self) -> Permit | None:
         """A permit, if one is to be had without waiting."""
-        if (self.waiting and self.waiting >= self._free_slots()) or self._delay_s() > 0:
+        if self._fresh or self._returned or self._delay_s() > 0:
             return None
         return self._leave(waited=False)
 
@@ -138,21 +143,26 @@ class Pacer:
         permit = self.try_acquire()
         if permit is not None:
             return permit
-        waiter, queue = _Waiter(), self._returned if returning else self._fresh
+        waiter, queue = _Waiter(_future()), self._returned if returning else self._fresh
         queue.append(waiter)
         try:
             await self._turn(waiter)
-            return self._leave(waited=waiter.waited)
+            return waiter.permit or self._leave(waited=waiter.waited)
+        except BaseException:
+            if waiter.permit is not None:
+                self.release(waiter.permit, _UNKNOWN)
+            raise
         finally:
-            queue.remove(waiter)
-            self._hand_on(waiter)
+            if waiter.permit is None:
+                queue.remove(waiter)
+                self._hand_on(waiter)
 
     def release(self, permit: Permit, verdict: Verdict, *, retry_after_s: float | None = None) -> None:
         """A request has come back; *retry_after_s* is the wait that the service asked for."""
         self._in_flight -= 1
-        if verdict is not Verdict.UNKNOWN and not self._closed:
+        if verdict is not _UNKNOWN and not self._closed:
             now_s = self._clock.monotonic_s()
-            if verdict is Verdict.FAULT:
+            if verdict is _FAULT:
                 self._note_fault(permit, now_s, retry_after_s)
             else:
                 self._note_answer(permit, now_s, verdict)
@@ -179,7 +189,7 @@ class Pacer:
         if self._outage.answered(permit.sent_s):
             self._rate.resume(now_s)
             logger.info("the service answers again; going on")
-        if verdict is Verdict.THROTTLED:
+        if verdict is _THROTTLED:
             self._rate.throttled(permit, now_s)
         else:
             self._budget.succeeded()
@@ -197,7 +207,7 @@ class Pacer:
         now_s = self._clock.monotonic_s()
         if self._closed:
             return Permit(now_s, pressed=False)
-        if self.in_outage:
+        if self._outage.since_s is not None:
             self._outage.probed(now_s)
         return self._rate.sent(now_s, waited=waited)
 
@@ -207,7 +217,7 @@ class Pacer:
             return 0.0
         if self._in_flight >= self._rate.window:
             return math.inf
-        if self.in_outage:
+        if self._outage.since_s is not None:
             return self._outage.probe_s - self._clock.monotonic_s()
         if self._rate.per_s is None:
             return 0.0
@@ -225,45 +235,41 @@ class Pacer:
         return self._fresh[0] if self._fresh else None
 
     def _wake(self) -> None:
-        """Have the first look at the clock again, if it may go sooner than it thinks."""
+        """Let those go who may, or have the first look at the clock again if it may go sooner than it thinks."""
         first = self._front()
         if first is None:
             return
-        delay_s = self._delay_s()
-        if self._nap is None:
-            if delay_s < math.inf:
-                first.event.set()
-            if delay_s <= 0:
-                self._wake_followers()
-        elif self._clock.monotonic_s() + delay_s < self._nap_ends_s - _WAKE_GAIN_S:
-            self._nap.cancel()
+        if self._nap is not None:
+            if self._clock.monotonic_s() + self._delay_s() < self._nap_ends_s - _WAKE_GAIN_S:
+                self._nap.cancel()
+        elif self._free_slots() > 0:
+            self._fill_slots()
+        elif self._delay_s() < math.inf and not first.turn.done():
+            first.turn.set_result(None)
 
-    def _wake_followers(self) -> None:
-        """Have those behind the first go in the same turn of the event loop, if nothing but slots holds them back.
-
-        One a turn would leave most slots empty with a service that answers at once. Who finds that it may not go
-        waits on.
-        """
-        slots = min(self._free_slots(), _WOKEN_AT_ONCE)
-        for waiter in islice(chain(self._returned, self._fresh), 1, max(slots, 1)):
-            waiter.event.set()
+    def _fill_slots(self) -> None:
+        """Hand a permit to as many as there are slots for: nobody has to be woken to find that it may not go."""
+        while self._free_slots() > 0 and (waiter := self._front()) is not None:
+            if waiter.turn.done():
+                # It is about to go, by itself or as its task is cancelled, and sees to the others then.
+                return
+            (self._returned or self._fresh).popleft()
+            waiter.permit = self._leave(waited=False)
+            waiter.turn.set_result(None)
 
     def _free_slots(self) -> int:
-        """How many may leave now; 0 unless slots are the only bound.
-
-        While there are more than requests at the gate, those have been woken, and one more takes nothing from them.
-        """
+        """How many may leave now; 0 unless slots are the only bound."""
         if self._rate.per_s is not None or self.in_outage or self._closed:
             return 0
         return self._rate.window - self._in_flight
 
     async def _turn(self, waiter: _Waiter) -> None:
-        """Return when *waiter* is the first and may leave."""
-        while True:
+        """Return when *waiter* has a permit, or is the first and may leave."""
+        while waiter.permit is None:
             delay_s = self._delay_s()
             if self._front() is not waiter or delay_s == math.inf:
-                await waiter.event.wait()
-                waiter.event = anyio.Event()
+                await waiter.turn
+                waiter.turn = _future()
                 continue
             if delay_s <= _SOON_S:
                 return
@@ -293,3 +299,7 @@ class Pacer:
                 if undisturbed:
                     self._nap = None
         return undisturbed and not nap.cancelled_caught
+
+
+def _future() -> "asyncio.Future[None]":
+    return asyncio.get_running_loop().create_future()

@@ -79,9 +79,13 @@ class Rate:
 
     def __init__(self, *, max_per_s: float | None = None, concurrency: int) -> None:
         self._max_per_s = MAX_PER_S if max_per_s is None else min(max_per_s, MAX_PER_S)
-        self._bound = None if max_per_s is None else self._max_per_s
         self._concurrency = float(concurrency)
-        self._window = min(self._concurrency, FIRST_WINDOW)
+        # Read for every request, and changed seldom: not worked out when they are asked for.
+        self.per_s: float | None = None if max_per_s is None else self._max_per_s
+        """The rate in force, learnt or given; None when there is none."""
+        self.window = 0
+        """Most requests in flight now."""
+        self._open(FIRST_WINDOW)
         self._learnt: float | None = None
         # Where the limit is thought to be, how to get there, and what it was when last something was accepted.
         self._top = math.inf
@@ -98,16 +102,6 @@ class Rate:
         self._episode_accepted = 0
         self._latency_s = 0.0
         self._replies = 0
-
-    @property
-    def per_s(self) -> float | None:
-        """The rate in force, learnt or given; None when there is none."""
-        return self._bound if self._learnt is None else self._learnt
-
-    @property
-    def window(self) -> int:
-        """Most requests in flight now."""
-        return int(self._window)
 
     def next_s(self) -> float:
         """The earliest time for the next request."""
@@ -135,7 +129,7 @@ class Rate:
         self._latency_s += (now_s - permit.sent_s - self._latency_s) / self._replies
         if self._learnt is None:
             if self._window < self._concurrency:
-                self._window = min(self._concurrency, self._window + WINDOW_GAIN)
+                self._open(self._window + WINDOW_GAIN)
         elif permit.pressed and permit.sent_s >= self._cut_s and self._settled_s is None:
             self._grow(self._learnt)
 
@@ -168,7 +162,7 @@ class Rate:
         """Requests may leave again after an outage: slowly at first, and soon as before."""
         now_s = self._forward(now_s)
         if self._learnt is None:
-            self._window = min(self._concurrency, FIRST_WINDOW)
+            self._open(FIRST_WINDOW)
         else:
             self._cut(self._learnt / 4, now_s, top=self._learnt, pause_s=0.0)
             self._doubling = True
@@ -178,10 +172,14 @@ class Rate:
         self._now_s = max(self._now_s, now_s)
         return self._now_s
 
+    def _open(self, window: float) -> None:
+        self._window = min(self._concurrency, window)
+        self.window = int(self._window)
+
     def _begin(self, now_s: float) -> None:
         """First refusal ever: let what is in flight come back, and see how much of it is accepted."""
         breath_s = self._breath_s()
-        self._window = self._concurrency
+        self._open(self._concurrency)
         self._settled_s = now_s + breath_s
         self._cut(1 / breath_s, now_s, top=math.inf, pause_s=breath_s)
 
@@ -211,7 +209,7 @@ class Rate:
         return rate
 
     def _set(self, per_s: float) -> float:
-        self._learnt = min(max(per_s, MIN_PER_S), self._max_per_s)
+        self._learnt = self.per_s = min(max(per_s, MIN_PER_S), self._max_per_s)
         return self._learnt
 
     def _calm(self, rate: float) -> float:

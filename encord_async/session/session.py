@@ -9,9 +9,10 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import anyio
 
@@ -50,6 +51,10 @@ T = TypeVar("T")
 
 logger = logging.getLogger("encord_async")
 
+# Taken out of their enumeration once: to ask a member for its value takes as long as to make the header.
+_AUTHORIZATION: Final = Header.AUTHORIZATION.value
+_TRACE: Final = Header.TRACE.value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
@@ -69,9 +74,12 @@ class Statistics:
     """Whether the service is taken to be down, and only asked now and then whether it is back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Call(ABC):
-    """A request with everything of it that stays the same over its attempts."""
+    """A request with everything of it that stays the same over its attempts.
+
+    Not frozen: one is made for each operation, and to freeze it would take twice as long as all else about it.
+    """
 
     name: str
     effect: Effect
@@ -81,42 +89,38 @@ class _Call(ABC):
     watch: Watch[Any] | None
 
     @abstractmethod
-    async def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> RawReply:
+    def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> Coroutine[Any, Any, RawReply]:
         """Make one attempt; *now_s* is the wall-clock time."""
 
     @abstractmethod
     def judge(self, reply: RawReply, *, now_s: float) -> object:
         """What the service answered, or the error that it means."""
 
-    def trace(self) -> str:
-        """Value of the header by which support finds the call."""
-        return f"{self.trace_id}/1;o=1"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _EnvelopeCall(_Call):
     envelope: Envelope
     headers: dict[str, str]
 
-    async def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> RawReply:  # noqa: ARG002 - an envelope's signature holds no time
-        headers = self.headers | {Header.TRACE.value: self.trace()}
-        return await transport.post(self.envelope.query.endpoint, headers, self.envelope.body, timeout_s=timeout_s)
+    def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> Coroutine[Any, Any, RawReply]:  # noqa: ARG002 - an envelope's signature holds no time
+        envelope = self.envelope
+        return transport.post(envelope.query.endpoint, self.headers, envelope.body, timeout_s=timeout_s)
 
     def judge(self, reply: RawReply, *, now_s: float) -> object:
         return judge(reply, operation=self.name, trace_id=self.trace_id, now_s=now_s, secrets=self.secrets)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _RestCall(_Call):
     request: RestRequest
     credential: Credential
 
-    async def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> RawReply:
+    def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> Coroutine[Any, Any, RawReply]:
         # Signed for each attempt: the time is in the signature, and between attempts may lie a long wait.
         headers = authentication(self.request, self.credential, created_s=int(now_s))
-        headers[Header.TRACE.value] = self.trace()
+        headers[_TRACE] = _trace(self.trace_id)
         request = self.request
-        return await transport.request(request.call.method, request.target, headers, request.body, timeout_s=timeout_s)
+        return transport.request(request.call.method, request.target, headers, request.body, timeout_s=timeout_s)
 
     def judge(self, reply: RawReply, *, now_s: float) -> object:
         return judge_rest(reply, operation=self.name, trace_id=self.trace_id, now_s=now_s, secrets=self.secrets)
@@ -313,8 +317,8 @@ class Session:
 
     def _prepared(self, envelope: Envelope, api_key: APIKey | None) -> _Call:
         credential: Credential = api_key or self._credential
-        query = envelope.query
-        headers: dict[str, str] = {Header.AUTHORIZATION.value: credential.authorization(envelope.body)}
+        query, trace_id = envelope.query, self._new_trace_id()
+        headers = {_AUTHORIZATION: credential.authorization(envelope.body), _TRACE: _trace(trace_id)}
         if query.endpoint is Endpoint.RESOURCE:
             if not envelope.resource_id:
                 raise UsageError(f"{query.name} is about a resource; give its hash", operation=query.name)
@@ -323,7 +327,6 @@ class Session:
                 headers[Header.RESOURCE_TYPE.value] = query.resource_type.value
         elif isinstance(credential, APIKey):
             raise UsageError(f"{query.name} is not open to API keys; use the SSH key of a user", operation=query.name)
-        trace_id = self._new_trace_id()
         return _EnvelopeCall(
             name=query.name,
             effect=query.effect,
@@ -436,6 +439,11 @@ def _watched(call: _Call, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T
     return work if call.watch is None else call.watch.operation(work)
 
 
+def _trace(trace_id: str) -> str:
+    """Value of the header by which support finds the call."""
+    return f"{trace_id}/1;o=1"
+
+
 def _verdict(error: EncordError) -> Verdict:
     """What an attempt's failure says of the service's state."""
     if isinstance(error, ThrottledError):
@@ -468,9 +476,14 @@ def _header_value(text: str, operation: str) -> str:
     return text
 
 
+@cache
+def _product() -> str:
+    """Ours and Python's release; looked up once, as that reads and parses a file."""
+    return f"encord-async/{version('encord-async')} python/{platform.python_version()}"
+
+
 def _aiohttp_transport(settings: Settings) -> Transport:
-    product = f"encord-async/{version('encord-async')} python/{platform.python_version()}"
-    agent = f"{product} {settings.user_agent_suffix}".strip()
+    agent = f"{_product()} {settings.user_agent_suffix}".strip()
     return AiohttpTransport(
         settings,
         headers={"Content-Type": "application/json", "Accept": "application/json", "User-Agent": agent},

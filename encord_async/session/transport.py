@@ -5,10 +5,13 @@ Three ends: a `RawReply`; `NotSentError`, when no byte of the request left; `NoR
 follows a redirect and keeps no cookie.
 """
 
+import asyncio
+import math
 import ssl
 import urllib.request
-from collections.abc import Mapping
-from typing import Final, Protocol, Self
+from collections.abc import Coroutine, Mapping
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -84,6 +87,76 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
         raise _LostError(_reason(error)) from error
 
 
+class _Overdue:
+    """Ends what takes longer than it may, with one timer for all: one for each request is 6 % of a request's cost."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._under_way: set[_Bound] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_s = math.inf
+
+    def bound(self, timeout_s: float | None) -> "_Bound":
+        """For ``with``: what is awaited within ends with `TimeoutError` after *timeout_s*; None is no bound."""
+        return _Bound(self, math.inf if timeout_s is None else self._loop.time() + timeout_s)
+
+    def close(self) -> None:
+        """Let go of the timer. Nothing is ended any more."""
+        self._under_way.clear()
+        self._set_timer(math.inf)
+
+    def add(self, bound: "_Bound") -> None:
+        """Watch over *bound*."""
+        self._under_way.add(bound)
+        if bound.due_s < self._rings_s:
+            self._set_timer(bound.due_s)
+
+    def discard(self, bound: "_Bound") -> None:
+        """*bound* is over. The timer stays as it is: in the usual case it would only be set to the next in line."""
+        self._under_way.discard(bound)
+
+    def _set_timer(self, rings_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_s = rings_s
+        self._timer = None if rings_s == math.inf else self._loop.call_at(rings_s, self._ring)
+
+    def _ring(self) -> None:
+        now_s = self._loop.time()
+        for bound in [bound for bound in self._under_way if bound.due_s <= now_s]:
+            self._under_way.discard(bound)
+            bound.expire()
+        self._set_timer(min((bound.due_s for bound in self._under_way), default=math.inf))
+
+
+class _Bound:
+    """One wait under `_Overdue`. A cancellation that comes from outside stays one, as with `asyncio.timeout`."""
+
+    __slots__ = ("_cancelling", "_expired", "_overdue", "_task", "due_s")
+
+    def __init__(self, overdue: _Overdue, due_s: float) -> None:
+        self.due_s = due_s
+        self._overdue = overdue
+        self._expired = False
+
+    def __enter__(self) -> None:
+        self._task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._cancelling = self._task.cancelling()
+        self._overdue.add(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._overdue.discard(self)
+        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def expire(self) -> None:
+        """The time is over."""
+        self._expired = True
+        self._task.cancel()
+
+
 class AiohttpTransport:
     """`Transport` over one aiohttp connection pool; must be made inside a running event loop."""
 
@@ -91,8 +164,7 @@ class AiohttpTransport:
         self._urls = {endpoint: URL(settings.domain + endpoint.value) for endpoint in Endpoint}
         self._domain = settings.domain
         self._max_reply_bytes = settings.max_reply_bytes
-        self._timeouts = settings.timeouts
-        self._timeout = aiohttp.ClientTimeout(total=settings.timeouts.attempt_s, connect=settings.timeouts.connect_s)
+        self._overdue = _Overdue()
         tls, proxy = _tls(settings), _proxy(settings.domain)
         self._client = aiohttp.ClientSession(
             # The session's own semaphore bounds what is in flight; a second bound here would make a wait for
@@ -100,7 +172,7 @@ class AiohttpTransport:
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ssl=tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
-            timeout=self._timeout,
+            timeout=aiohttp.ClientTimeout(total=None, connect=settings.timeouts.connect_s),
             middlewares=(_once,),
             proxy=proxy,
             # With trust_env aiohttp would put a password from ~/.netrc in the place of our signature, and
@@ -116,31 +188,30 @@ class AiohttpTransport:
 
     async def aclose(self) -> None:
         """See `Transport`."""
+        self._overdue.close()
         await self._client.close()
 
-    async def post(
+    def post(
         self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> RawReply:
+    ) -> Coroutine[Any, Any, RawReply]:
         """See `Transport`."""
-        return await self._send("POST", self._urls[endpoint], headers, body, timeout_s)
+        return self._send("POST", self._urls[endpoint], headers, body, timeout_s)
 
-    async def request(
+    def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> RawReply:
+    ) -> Coroutine[Any, Any, RawReply]:
         """See `Transport`."""
         # Encoded already: what yarl would tidy up is covered by the signature as it is.
-        return await self._send(method, URL(self._domain + target, encoded=True), headers, body, timeout_s)
+        return self._send(method, URL(self._domain + target, encoded=True), headers, body, timeout_s)
 
     async def _send(
         self, method: str, url: URL, headers: Mapping[str, str], body: bytes, timeout_s: float | None
     ) -> RawReply:
-        timeout = self._timeout
-        if timeout_s != timeout.total:
-            timeout = aiohttp.ClientTimeout(total=timeout_s, connect=self._timeouts.connect_s)
         try:
-            async with self._client.request(
-                method, url, data=body or None, headers=headers, allow_redirects=False, timeout=timeout
-            ) as response:
+            with self._overdue.bound(timeout_s):
+                response = await self._client.request(
+                    method, url, data=body or None, headers=headers, allow_redirects=False
+                )
                 return RawReply(response.status, response.headers, await self._read(response))
         except aiohttp.ClientHttpProxyError as error:
             failure: EncordError = NotSentError(f"no connection: the proxy answers HTTP {error.status}")
@@ -169,20 +240,29 @@ class AiohttpTransport:
         raise failure
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        chunks: list[bytes] = []
+        """The body, to its end, which frees the connection for the next request; short of that it is closed."""
+        content = response.content
         room = self._max_reply_bytes
-        while chunk := await response.content.readany():
-            room -= len(chunk)
-            if room < 0:
+        chunks: list[bytes] = []
+        try:
+            while not content.at_eof():
+                chunk = await content.readany()
+                room -= len(chunk)
+                if room < 0:
+                    raise UnreadableReplyError(
+                        f"the reply is larger than {self._max_reply_bytes} bytes; the request may have taken effect"
+                    )
+                chunks.append(chunk)
+        finally:
+            if not response.closed:
                 response.close()
-                raise UnreadableReplyError(
-                    f"the reply is larger than {self._max_reply_bytes} bytes; the request may have taken effect"
-                )
-            chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _tls(settings: Settings) -> ssl.SSLContext:
+def _tls(settings: Settings) -> ssl.SSLContext | bool:
+    if settings.ca_bundle is None and settings.domain.startswith("http:"):
+        # To read the system's certificates takes longer than all else about opening a session.
+        return True
     try:
         return ssl.create_default_context(cafile=settings.ca_bundle)
     except (OSError, ssl.SSLError) as error:

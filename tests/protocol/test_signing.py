@@ -450,22 +450,25 @@ class TestCache:
         key = SSHKey.from_text(PEM)
         for number in range(1100):
             key.authorization(b"%d" % number)
-        assert len(key._headers) == 1024
+        assert key._cached.cache_info().currsize == 1024
 
     def test_what_is_used_stays(self) -> None:
         """The body of *get project*, which is the same for every project, is signed once."""
         key = SSHKey.from_text(PEM)
         for body in (b"again and again", *(b"%d" % number for number in range(1023)), b"again and again", b"one more"):
             key.authorization(body)
-        assert b"again and again" in key._headers
-        assert b"0" not in key._headers
+        assert key._cached.cache_info().hits == 1
+        key.authorization(b"again and again")
+        assert key._cached.cache_info().hits == 2
+        key.authorization(b"0")
+        assert key._cached.cache_info().hits == 2
 
     def test_large_bodies_are_not_kept(self) -> None:
         """Memory is bounded in bytes too: a body of some kilobytes is signed anew."""
         key = SSHKey.from_text(PEM)
-        key.authorization(b"x" * 4096)
-        key.authorization(b"x" * 4097)
-        assert [len(body) for body in key._headers] == [4096]
+        for size in (4096, 4096, 4097, 4097):
+            key.authorization(b"x" * size)
+        assert (key._cached.cache_info().currsize, key._cached.cache_info().hits) == (1, 1)
 
 
 TOKEN = "0-1aABCDE_aFGcdeHIfJ2KfLMgNO3PQh4RST5UV6W_X"

@@ -338,6 +338,62 @@ async def test_slow_body_runs_out_of_the_attempts_time() -> None:
             await post(transport, timeout_s=0.05)
 
 
+async def test_each_of_many_requests_ends_in_its_own_time() -> None:
+    """Requests that may take longer or less than those before them all end when they should, in that order."""
+    ended: list[float | None] = []
+
+    async def one(timeout_s: float) -> None:
+        with pytest.raises(errors.NoReplyError, match="in time"):
+            await post(transport, timeout_s=timeout_s)
+        ended.append(timeout_s)
+
+    async with (
+        serving(hang) as server,
+        transport_to(server.url) as transport,
+        anyio.create_task_group() as group,
+    ):
+        for timeout_s in (0.1, 0.15, 0.05, 0.2):
+            group.start_soon(one, timeout_s)
+    assert ended == [0.05, 0.1, 0.15, 0.2]
+
+
+async def test_reply_in_time_is_not_ended_by_the_time_of_another() -> None:
+    """What ended in time leaves nothing behind that could end what the same task does next."""
+    async with serving(saying(OK, keep=True)) as server, transport_to(server.url) as transport:
+        await post(transport, timeout_s=0.05)
+        await asyncio.sleep(0.1)
+        assert await post(transport) == (200, b"{}")
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("timeout_s", [None, 10.0])
+async def test_cancellation_by_the_caller_is_no_time_out(timeout_s: float | None) -> None:
+    """Whoever cancels a request meets the cancellation, and not an error of ours."""
+    arrived = asyncio.Event()
+
+    async def answer(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        arrived.set()
+        return await hang(head, reader, writer)
+
+    async with serving(answer) as server, transport_to(server.url) as transport:
+        task = asyncio.ensure_future(post(transport, timeout_s=timeout_s))
+        await arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_cancellation_in_the_moment_of_the_time_out_is_kept() -> None:
+    """A task that is cancelled when its request's time is just over ends as cancelled."""
+    async with serving(hang) as server, transport_to(server.url) as transport:
+        task = asyncio.ensure_future(post(transport, timeout_s=0.05))
+        while not task.cancelling():  # noqa: ASYNC110 - nobody tells when the time is over
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 async def test_handshake_that_hangs_is_not_sent() -> None:
     """Running out of the time for a connection, TLS included, means that nothing was sent."""
     async with serving(hang) as server:
