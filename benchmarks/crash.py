@@ -31,7 +31,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import report
 
-CREATES: Final = ("project.POST", "dataset.POST", "projectapikey.POST")
+CREATES: Final = ("project.POST", "v2/datasets.POST", "projectapikey.POST")
 Rule = dict[str, object]
 DROPPED: Final[list[Rule]] = [
     {"query": call, "fault": "drop_after_commit", "probability": 0.1, "seed": 1} for call in CREATES

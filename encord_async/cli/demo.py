@@ -335,13 +335,14 @@ class _Performance:
 
 _QUERIES: Final = {
     "project.POST": "create a project, with its datasets",
-    "dataset.POST": "create a dataset",
+    "v2/datasets.POST": "create a dataset",
+    "dataset.POST": "create a dataset whose data lie elsewhere",
     "projectusers.POST": "add users to a project",
     "projectdataset.POST": "attach datasets",
     "projectdataset.DELETE": "detach datasets",
     "projectapikey.POST": "create an API key",
     "projectapikey.GET": "list API keys",
     "projectwithuserrole.GET": "list projects",
-    "datasetwithuserrole.GET": "list datasets",
+    "v2/datasets/list.GET": "list datasets",
     "project.GET": "read a project",
 }

@@ -6,7 +6,14 @@ import anyio
 import click
 
 from encord_async.cli.failures import ExitCode
-from encord_async.cli.options import Service, existing_option, manifest_argument, output_options, service_options
+from encord_async.cli.options import (
+    Service,
+    dataset_api_option,
+    existing_option,
+    manifest_argument,
+    output_options,
+    service_options,
+)
 from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
@@ -21,11 +28,12 @@ _MAX_ACTIONS: Final = 100_000
 @manifest_argument
 @service_options
 @existing_option
+@dataset_api_option
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
 @output_options
-def plan(*, output: Output, service: Service, manifest: str, existing: str, concurrency: int) -> int:
+def plan(*, output: Output, service: Service, manifest: str, existing: str, dataset_api: str, concurrency: int) -> int:
     """Say what 'apply' would do with MANIFEST: create, adopt, attach, add, leave alone, or fail. Only reads are sent.
 
     Who is a member of a project that is there cannot be seen through this API, so its users are shown as 'add or leave
@@ -39,7 +47,7 @@ def plan(*, output: Output, service: Service, manifest: str, existing: str, conc
     Exit codes: 0 nothing is in the way, 1 some entries would fail, 2 a bad manifest or an unusable key,
     4 the service does not accept the key.
     """
-    from encord_async.provision.existing import Existing
+    from encord_async.provision.existing import DatasetAPI, Existing
     from encord_async.provision.preview import Verb, preview
 
     actions: list[Action] = []
@@ -52,7 +60,13 @@ def plan(*, output: Output, service: Service, manifest: str, existing: str, conc
 
     async def look() -> "tuple[Forecast, int]":
         async with sessions() as session:
-            found = await preview(session, manifest, existing=Existing(existing), on_action=keep)
+            found = await preview(
+                session,
+                manifest,
+                existing=Existing(existing),
+                dataset_api=DatasetAPI(dataset_api),
+                on_action=keep,
+            )
             return found, session.statistics().requests
 
     forecast, requests = anyio.run(look)

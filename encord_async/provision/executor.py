@@ -4,14 +4,12 @@ It decides nothing about the order of work. The rule it keeps: before the first 
 sent, the intent is in the ledger, and a create whose outcome is unknown is looked for before it is sent again.
 """
 
-import hashlib
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import anyio
-from pydantic import SecretStr
 
 from encord_async.errors import (
     AuthenticationError,
@@ -31,25 +29,23 @@ from encord_async.errors import (
     UnreadableReplyError,
 )
 from encord_async.protocol.catalogue import ProjectUserRole
-from encord_async.protocol.envelope import seal
-from encord_async.protocol.models import NewDataset, ProjectUser
+from encord_async.protocol.models import ProjectUser
 from encord_async.protocol.operations import (
     AddDatasets,
     AddProjectUsers,
-    CreateDataset,
-    CreateProject,
-    CreateProjectAPIKey,
     GetProject,
     ListProjectAPIKeys,
     Operation,
     RemoveDatasets,
 )
-from encord_async.provision.existing import Account, Adopt, Existing, Found, match, stamped
-from encord_async.provision.ledger import Doubt, Ledger, Record, State, name_digest
+from encord_async.protocol.rest_operations import RestOperation
+from encord_async.provision.existing import Account, Adopt, Existing, Found, match
+from encord_async.provision.ledger import Doubt, Ledger, Record, State
+from encord_async.provision.making import Maker, Making, hash_of, key_fingerprint, request_digest
 from encord_async.provision.manifest import DatasetEntry, ProjectEntry
 from encord_async.provision.outcome import RoleKept, Status
 from encord_async.provision.plan import Batch, Result, Ticket, Work, tickets_of
-from encord_async.provision.settle import AdoptIt, LeaveIt, Settler, WaitLonger, contents_digest, key_fingerprint
+from encord_async.provision.settle import AdoptIt, LeaveIt, Settler, WaitLonger
 from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
 
@@ -86,17 +82,6 @@ class Later:
 Verdict: TypeAlias = Ended | Split | Later
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Making:
-    """A creation, ready to be written down and sent."""
-
-    operation: Operation[Any]
-    title: str
-    description: str
-    name: bytes
-    details: dict[str, object]
-
-
 class _StoppedError(Exception):
     """The run was stopped before a request had left. It never leaves the executor."""
 
@@ -110,8 +95,7 @@ class Executor:
         ledger: Where intents and results are written down.
         settler: Finds out about creates in doubt.
         existing: What to do about what is there already.
-        max_batch: Most members of a list in one envelope.
-        stamp: Secret of this ledger's stamps; None puts no stamp into descriptions.
+        maker: Says what is sent for what is to be made.
     """
 
     def __init__(
@@ -122,16 +106,14 @@ class Executor:
         settler: Settler,
         *,
         existing: Existing,
-        max_batch: int,
-        stamp: bytes | None = None,
+        maker: Maker,
     ) -> None:
         self._session = session
         self._account = account
         self._ledger = ledger
         self._settler = settler
         self._existing = existing
-        self._max_batch = max_batch
-        self._stamp = stamp
+        self._maker = maker
         self._fresh: OrderedDict[str, None] = OrderedDict()
         self._sending: Counter[bytes] = Counter()
         self._doubtful: defaultdict[bytes, set[bytes]] = defaultdict(set)
@@ -163,7 +145,7 @@ class Executor:
         for scope in tuple(self._unsent):
             scope.cancel()
 
-    async def _ask(self, operation: Operation[T]) -> T:
+    async def _ask(self, operation: Operation[T] | RestOperation[T]) -> T:
         """Send *operation*, unless the run is stopped before the request has left.
 
         Raises:
@@ -199,7 +181,7 @@ class Executor:
         await self._ledger.write([self._record(ticket, result) for ticket, result in results])
         return Ended(results)
 
-    def _record(self, ticket: Ticket, result: Result, making: _Making | None = None) -> Record:
+    def _record(self, ticket: Ticket, result: Result, making: Making | None = None) -> Record:
         step, wish, now_s = ticket.step, ticket.wish, self._session.clock.wall_s()
         return Record(
             identity=step.identity,
@@ -225,7 +207,7 @@ class Executor:
     async def _create(self, ticket: Ticket) -> Verdict:
         if ticket.doubt is not None:
             return await self._settle(ticket, ticket.doubt)
-        making = self._making(ticket)
+        making = self._maker.making(ticket)
         if making.name in self._doubtful:
             # Until it is known what became of a namesake, a second one would make it impossible to tell.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
@@ -243,65 +225,14 @@ class Executor:
     def _later(self, wait_s: float, otherwise: Result) -> Later:
         return Later(self._session.clock.monotonic_s() + wait_s, otherwise)
 
-    def _making(self, ticket: Ticket) -> _Making:
-        """What is sent for *ticket*; the same in every run."""
-        step, entry = ticket.step, ticket.wish.entry
-        if step.kind is StepKind.API_KEY:
-            project_hash = ticket.project_hash or ""
-            scopes = [scope.value for scope in step.scopes]
-            return _Making(
-                operation=CreateProjectAPIKey(project_hash=project_hash, title=step.item, scopes=step.scopes),
-                title=step.item,
-                description="",
-                name=name_digest(step.kind, project_hash, step.item, *scopes),
-                details={"scopes": scopes},
-            )
-        if not isinstance(entry, DatasetEntry | ProjectEntry):
-            raise AssertionError(f"a {entry.kind} entry makes nothing")
-        mark = self._mark(ticket)
-        description = entry.description if mark is None else stamped(entry.description, mark)
-        details: dict[str, object] = {"description": description, "wished_description": entry.description}
-        operation: Operation[Any]
-        if isinstance(entry, DatasetEntry):
-            operation = CreateDataset(title=entry.title, description=description, storage=entry.storage)
-            details["storage"] = int(entry.storage)
-        else:
-            operation = CreateProject(
-                title=entry.title,
-                description=description,
-                dataset_hashes=ticket.dataset_hashes[: self._max_batch],
-                ontology_hash=entry.ontology_hash,
-                workflow_template_id=entry.workflow_template_id,
-            )
-            details |= {
-                "references": list(dict.fromkeys(entry.datasets))[: self._max_batch],
-                "contents": [contents_digest(some) for some in _grown(ticket.dataset_hashes, self._max_batch)],
-                "ontology": entry.ontology_hash,
-                "workflow_template_id": entry.workflow_template_id,
-            }
-        return _Making(
-            operation=operation,
-            title=entry.title,
-            description=description,
-            # Without the mark: what one entry has adopted without a mark, another must not adopt.
-            name=name_digest(step.kind, entry.title, entry.description),
-            details=details,
-        )
-
-    def _mark(self, ticket: Ticket) -> str | None:
-        """The mark of the entry, if marks are wanted."""
-        if self._stamp is None:
-            return None
-        return hashlib.blake2b(ticket.step.identity, key=self._stamp, digest_size=6).hexdigest()
-
-    async def _make(self, ticket: Ticket, making: _Making) -> Verdict:
+    async def _make(self, ticket: Ticket, making: Making) -> Verdict:
         """Write the intent down, send, write down what came of it."""
         result = Result(status=Status.IN_DOUBT)
         record = replace(
             self._record(ticket, result, making),
             state=State.INTENDED,
             status="",
-            request=seal(making.operation).digest,
+            request=request_digest(making.operation),
             ended_s=None,
         )
         ticket.sends += 1
@@ -329,7 +260,7 @@ class Executor:
                 )
                 self._doubt(ticket, doubt)
             else:
-                return await self._made(ticket, record, _hash_of(made))
+                return await self._made(ticket, record, hash_of(made))
         finally:
             _less(self._sending, making.name)
         return await self._settle(ticket, doubt)
@@ -357,7 +288,7 @@ class Executor:
         if len(self._fresh) > _REMEMBERED_FRESH:
             self._fresh.popitem(last=False)
         self._settler.saw_created(record.title, str(record.details.get("description") or ""), made)
-        rest = ticket.dataset_hashes[self._max_batch :]
+        rest = ticket.dataset_hashes[self._maker.max_batch :]
         if rest:
             try:
                 await self._attach(made, rest)
@@ -370,12 +301,12 @@ class Executor:
         return Ended([(ticket, result)])
 
     async def _attach(self, project_hash: str, dataset_hashes: Sequence[str]) -> None:
-        for some in _chunks(dataset_hashes, self._max_batch):
+        for some in _chunks(dataset_hashes, self._maker.max_batch):
             await self._ask(AddDatasets(project_hash=project_hash, dataset_hashes=some))
 
     # ------------------------------------------------------------------ what is there already
 
-    async def _there(self, ticket: Ticket, making: _Making) -> Result | list[str]:
+    async def _there(self, ticket: Ticket, making: Making) -> Result | list[str]:
         """A result if something that is there is taken as ours; else the hashes of what has the name already."""
         step, entry = ticket.step, ticket.wish.entry
         if step.kind is StepKind.API_KEY:
@@ -391,7 +322,7 @@ class Executor:
             await self._complete(decision.hash, entry, ticket.dataset_hashes)
         return Result(status=Status.ADOPTED, hash=decision.hash)
 
-    async def _free(self, ticket: Ticket, making: _Making, there: Sequence[Found]) -> list[Found]:
+    async def _free(self, ticket: Ticket, making: Making, there: Sequence[Found]) -> list[Found]:
         """Those of *there* that no other entry has made, may have made or adopted."""
         if not there:
             return []
@@ -403,7 +334,7 @@ class Executor:
                 # What was not there before the other was sent may be what it has made.
                 before = _baseline(other)
                 free = [found for found in free if found.hash in before]
-        mark = self._mark(ticket)
+        mark = self._maker.mark(ticket)
         return free if mark is None else [found for found in free if found.mark in {None, mark}]
 
     async def _complete(self, adopted: str, entry: ProjectEntry, dataset_hashes: tuple[str, ...]) -> None:
@@ -418,7 +349,7 @@ class Executor:
         attached = {dataset.dataset_hash for dataset in project.datasets}
         await self._attach(adopted, [item for item in dataset_hashes if item not in attached])
 
-    async def _key_there(self, ticket: Ticket, making: _Making) -> Result | list[str]:
+    async def _key_there(self, ticket: Ticket, making: Making) -> Result | list[str]:
         step, project_hash = ticket.step, ticket.project_hash or ""
         if project_hash in self._fresh:
             return []
@@ -482,7 +413,7 @@ class Executor:
             failed = Result(status=Status.FAILED, error=doubt.error)
             await self._ledger.write([self._closed(doubt.record, failed)])
             return Ended([(ticket, failed)])
-        making = self._making(ticket)
+        making = self._maker.making(ticket)
         before = _baseline(doubt.record)
         if before:
             making.details["baseline"] = before
@@ -541,12 +472,6 @@ def _references(ticket: Ticket) -> list[str]:
     return list(dict.fromkeys(entry.datasets)) if isinstance(entry, ProjectEntry) else []
 
 
-def _grown(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """*items* as a project holds them after its creation, and after each envelope that attaches more."""
-    for end in range(size, max(len(items), 1) + size, size):
-        yield items[:end]
-
-
 def _baseline(record: Record) -> list[str]:
     """What had the name before *record* was sent."""
     before = record.details.get("baseline")
@@ -558,19 +483,6 @@ def _less(counter: Counter[bytes], name: bytes) -> None:
     counter[name] -= 1
     if counter[name] <= 0:
         del counter[name]
-
-
-def _hash_of(made: object) -> str:
-    """The name by which what was made is known again."""
-    if isinstance(made, NewDataset):
-        return made.dataset_hash
-    return made if isinstance(made, str) else key_fingerprint(_secret(made))
-
-
-def _secret(made: object) -> str:
-    if isinstance(made, SecretStr):
-        return made.get_secret_value()
-    raise AssertionError(f"nothing is made as {type(made).__name__}")
 
 
 def _left_error(doubt: Doubt, verdict: LeaveIt) -> UncertainError:

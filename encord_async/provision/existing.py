@@ -17,10 +17,11 @@ import anyio
 from encord_async.errors import ConflictError
 from encord_async.protocol.catalogue import DatasetUserRole, ProjectUserRole
 from encord_async.protocol.operations import ListDatasets, ListProjects
+from encord_async.protocol.rest_operations import ListDatasetsV2
 from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
 
-__all__ = ["Account", "Adopt", "Create", "Existing", "Found", "match", "stamped"]
+__all__ = ["Account", "Adopt", "Create", "DatasetAPI", "Existing", "Found", "match", "stamped"]
 
 
 _STAMP: Final = re.compile(r" ?\[encord-async ([0-9a-f]{12})\]$")
@@ -35,6 +36,14 @@ class Existing(StrEnum):
     """Make another one."""
     FAIL = "fail"
     """Let the entry fail."""
+
+
+class DatasetAPI(StrEnum):
+    """Over which of the service's two APIs datasets are made and listed."""
+
+    REST = "rest"
+    """As the official SDK does since 0.1.153. It cannot say where the data of a dataset lie."""
+    ENVELOPE = "envelope"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +98,9 @@ def match(what: StepKind, title: str, found: Iterable[Found], existing: Existing
 class Account:
     """The projects and datasets of the account as they were when first asked for."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, dataset_api: DatasetAPI = DatasetAPI.REST) -> None:
         self._session = session
+        self._dataset_api = dataset_api
         self._lock = anyio.Lock()
         self._index: dict[StepKind, dict[bytes, list[Found]]] = {}
         self._claimed: set[str] = set()
@@ -121,18 +131,23 @@ class Account:
 
     async def _listed(self, what: StepKind) -> dict[bytes, list[Found]]:
         index: defaultdict[bytes, list[Found]] = defaultdict(list)
+
+        def add(found_hash: str, title: str, description: str | None, *, is_admin: bool) -> None:
+            index[_digest(title, description)].append(Found(found_hash, is_admin, _mark(description)))
+
         if what is StepKind.PROJECT:
             for owned in await self._session.execute(ListProjects()):
-                project = owned.project
-                is_admin = owned.user_role == ProjectUserRole.ADMIN
-                found = Found(project.project_hash, is_admin, _mark(project.description))
-                index[_digest(project.title, project.description)].append(found)
-        else:
+                project, is_admin = owned.project, owned.user_role == ProjectUserRole.ADMIN
+                add(project.project_hash, project.title, project.description, is_admin=is_admin)
+        elif self._dataset_api is DatasetAPI.ENVELOPE:
             for listed in await self._session.execute(ListDatasets()):
-                dataset = listed.dataset
-                is_admin = listed.user_role == DatasetUserRole.ADMIN
-                found = Found(dataset.dataset_hash, is_admin, _mark(dataset.description))
-                index[_digest(dataset.title, dataset.description)].append(found)
+                dataset, is_admin = listed.dataset, listed.user_role == DatasetUserRole.ADMIN
+                add(dataset.dataset_hash, dataset.title, dataset.description, is_admin=is_admin)
+        else:
+            async for page in self._session.pages(ListDatasetsV2()):
+                for one in page.results:
+                    is_admin = one.user_role == DatasetUserRole.ADMIN
+                    add(one.dataset_uuid, one.title, one.description, is_admin=is_admin)
         return dict(index)
 
 

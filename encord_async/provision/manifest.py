@@ -122,6 +122,15 @@ def _storage(value: object) -> object:
     return _number_or_word(value, what="storage", words=_STORAGES)
 
 
+def _flag(value: object) -> object:
+    """CSV has only text."""
+    if isinstance(value, str) and value.strip().lower() in _FLAGS:
+        return _FLAGS[value.strip().lower()]
+    if not isinstance(value, bool):
+        raise _wrong(f"{shown(value)} is neither true nor false")
+    return value
+
+
 def _scope(value: object) -> object:
     if not isinstance(value, str) or value not in _SCOPES:
         hint = meant(value, _SCOPES) if isinstance(value, str) else ""
@@ -192,6 +201,7 @@ _STORAGES: Final[Mapping[str, StorageLocation]] = {
     "azure": StorageLocation.AZURE_STR,
     "s3_compatible": StorageLocation.S3_COMPATIBLE_STR,
 }
+_FLAGS: Final = {"true": True, "false": False}
 _SCOPES: Final = tuple(scope.value for scope in APIKeyScope)
 
 Text: TypeAlias = Annotated[str, Strict(), AfterValidator(_encodable)]
@@ -225,6 +235,7 @@ Role: TypeAlias = Annotated[
 Storage: TypeAlias = Annotated[
     StorageLocation, BeforeValidator(_storage), WithJsonSchema({"enum": [*_STORAGES, *map(int, StorageLocation)]})
 ]
+Flag: TypeAlias = Annotated[bool, BeforeValidator(_flag)]
 Scope: TypeAlias = Annotated[APIKeyScope, BeforeValidator(_scope), WithJsonSchema({"enum": list(_SCOPES)})]
 Scopes: TypeAlias = Annotated[tuple[Scope, ...], Field(min_length=1)]
 
@@ -255,6 +266,7 @@ class DatasetEntry(_Part):
     title: Title
     description: Text = ""
     storage: Storage = StorageLocation.CORD_STORAGE
+    create_backing_folder: Flag = False
 
 
 class ProjectEntry(_Part):

@@ -15,7 +15,7 @@ import anyio
 
 from encord_async.errors import AuthenticationError, ConflictError, EncordError, RefusedError
 from encord_async.protocol.operations import GetProject, ListProjectAPIKeys
-from encord_async.provision.existing import Account, Adopt, Existing, match
+from encord_async.provision.existing import Account, Adopt, DatasetAPI, Existing, match
 from encord_async.provision.manifest import (
     APIKeyWish,
     Checker,
@@ -174,6 +174,7 @@ async def preview(
     manifest: Manifest,
     *,
     existing: Existing = Existing.ADOPT,
+    dataset_api: DatasetAPI = DatasetAPI.REST,
     skip_invalid: bool = False,
     on_action: Callable[[Action], None] = lambda _: None,
 ) -> Forecast:
@@ -183,6 +184,7 @@ async def preview(
         session: Reads.
         manifest: As for a run.
         existing: As for a run.
+        dataset_api: As for a run.
         skip_invalid: Pass over bad entries, as the run would.
         on_action: Is given each action as it is found; the order is that of the manifest but for references to
             what comes later.
@@ -194,7 +196,7 @@ async def preview(
     if isinstance(manifest, str | Path) and str(manifest) != "-" and not skip_invalid:
         report = await anyio.to_thread.run_sync(check_manifest, manifest)
         raise_for_problems(report.problems, total=report.problem_count)
-    previewer = _Previewer(session, existing, on_action)
+    previewer = _Previewer(session, Account(session, dataset_api=dataset_api), existing, on_action)
     checker, bad = Checker(), _Bad()
     source = open_source(manifest)
     try:
@@ -245,11 +247,13 @@ def _checked(item: Item, checker: Checker, bad: _Bad) -> PlacedEntry | None:
 class _Previewer:
     """Takes entries, looks up what they need, and hands out actions."""
 
-    def __init__(self, session: Session, existing: Existing, on_action: Callable[[Action], None]) -> None:
+    def __init__(
+        self, session: Session, account: Account, existing: Existing, on_action: Callable[[Action], None]
+    ) -> None:
         self._session = session
+        self._account = account
         self._existing = existing
         self._on_action = on_action
-        self._account = Account(session)
         self._known: dict[str, Known] = {}
         self._waiting: dict[str, list[_Open]] = {}
         self._queue: deque[_Open] = deque()

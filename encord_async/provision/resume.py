@@ -103,4 +103,6 @@ def _changed(entry: DatasetEntry | ProjectEntry, record: Record) -> list[str]:
         pairs["workflow_template_id"] = (entry.workflow_template_id or None, made.get("workflow_template_id") or None)
     else:
         pairs["storage"] = (int(entry.storage), made.get("storage", int(entry.storage)))
+        folder = entry.create_backing_folder
+        pairs["create_backing_folder"] = (folder, made.get("create_backing_folder", folder))
     return [name for name, (wished, was) in pairs.items() if wished != was]

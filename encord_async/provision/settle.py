@@ -3,11 +3,11 @@
 `decide` is the rule, as a pure function. `Settler` looks things up and asks it. Nothing here creates anything.
 """
 
-import hashlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeAlias
 
 from encord_async.errors import EncordError, NotFoundError
 from encord_async.protocol.models import ProjectAPIKey
@@ -18,7 +18,10 @@ from encord_async.protocol.operations import (
     ListProjectAPIKeys,
     ListProjects,
 )
+from encord_async.protocol.rest_operations import CreateDatasetV2, Creation
+from encord_async.provision.existing import DatasetAPI
 from encord_async.provision.ledger import Doubt, Ledger, Record
+from encord_async.provision.making import contents_digest, hash_of, key_fingerprint
 from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
 
@@ -29,13 +32,14 @@ __all__ = [
     "Settler",
     "Verdict",
     "WaitLonger",
-    "contents_digest",
     "decide",
-    "key_fingerprint",
 ]
 
 _FIRST_LOOK_S: Final = 0.5
 """Looks follow the first after this long, then twice as long, and so on until the settling time is over."""
+
+_CLOCKS_APART: Final = timedelta(days=1)
+"""A listing is asked for what was made since the create was sent, by the service's clock, which may be another."""
 
 _WITNESSES: Final = 8
 """In one settling time so many projects are remembered to try listings with."""
@@ -119,17 +123,6 @@ class _Witness:
     project_hash: str
 
 
-def contents_digest(dataset_hashes: Iterable[str]) -> str:
-    """A name for a set of datasets, to tell namesakes apart by what they hold."""
-    joined = "\n".join(sorted(set(dataset_hashes)))
-    return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
-
-
-def key_fingerprint(api_key: str) -> str:
-    """A name for an API key that reveals nothing of it."""
-    return "api-key:" + hashlib.sha256(api_key.encode()).hexdigest()[:32]
-
-
 class Settler:
     """Looks up what creates in doubt may have made.
 
@@ -189,6 +182,8 @@ class Settler:
                 for project in projects
                 if project.title == record.title and (project.description or "") == description
             ]
+        if record.details.get("api") == DatasetAPI.REST:
+            return await self._looked_up(CreateDatasetV2(title=record.title, description=description), record)
         if record.kind is StepKind.DATASET:
             datasets = [owned.dataset for owned in await self._session.execute(ListDatasets(filter=listing))]
             return [
@@ -203,6 +198,14 @@ class Settler:
         scopes = record.details.get("scopes")
         wanted = set(scopes) if isinstance(scopes, list) else set()
         return [_fingerprint(key) for key in keys if key.title == record.title and set(key.scopes) == wanted]
+
+    async def _looked_up(self, creation: Creation[Any, Any], record: Record) -> list[str]:
+        """Hashes of all that looks as what *creation* makes, in the listing that the operation itself names."""
+        since = datetime.fromtimestamp(record.started_s, UTC) - _CLOCKS_APART
+        found: list[str] = []
+        async for page in self._session.pages(creation.look_up(since)):
+            found += [hash_of(creation.adopted(item)) for item in page.results if creation.is_it(item, since)]
+        return found
 
     async def _fits(self, record: Record, candidate: str) -> bool:
         """Whether *candidate* holds what was sent: namesakes with other contents are in doubt as well."""

@@ -38,6 +38,20 @@ def test_the_example(start_api: Start, tmp_path: Path) -> None:
     assert len(api.control("GET", "state")["projects"]) == 44
 
 
+@pytest.mark.parametrize(
+    ("options", "call"), [((), "v2/datasets.POST"), (("--dataset-api", "envelope"), "dataset.POST")]
+)
+def test_the_api_for_datasets(start_api: Start, tmp_path: Path, options: tuple[str, ...], call: str) -> None:
+    """Datasets are made over REST v2, or over the envelope API if that is asked for; plan lists them there as well."""
+    api = start_api()
+    manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "dataset", "title": "Raw"})
+    assert "create  dataset  Raw" in process("plan", manifest, *options, env=api.env).out
+    done = process("apply", manifest, "--yes", *options, env=api.env)
+    assert done.code == 0, done.err
+    listing = {"v2/datasets.POST": "v2/datasets/list.GET", "dataset.POST": "datasetwithuserrole.GET"}[call]
+    assert api.by_query() == {call: 1, listing: 2}
+
+
 def test_json_is_pure_and_adds_up(api: Api, tmp_path: Path) -> None:
     """With --json standard output is one object whose sums add up, and standard error is silent."""
     manifest = write_manifest(tmp_path / "m.jsonl", project("Pure"), member("@p"), member("no-such"))

@@ -113,7 +113,8 @@ JOURNALS = pytest.mark.parametrize("journal", ["j", None])
 
 ONE_OF_EACH = {
     "project.POST": project("Cats", datasets=[D1]),
-    "dataset.POST": dataset("Cats"),
+    "v2/datasets.POST": dataset("Cats"),
+    "dataset.POST": dataset("Cats", storage="aws"),
     "projectapikey.POST": {"kind": "project_api_key", "project": "@p", "title": "Cats", "scopes": ["label.read"]},
 }
 
@@ -128,7 +129,7 @@ async def test_lost_answer(fault: Fault, journal: str | None, tmp_path: Path) ->
             manifest = [ONE_OF_EACH[query]]
             if query == "projectapikey.POST":
                 manifest.append(project("P", key="p"))
-            path = None if journal is None else tmp_path / query
+            path = None if journal is None else tmp_path / query.replace("/", ".")
             outcome = (await world.run(manifest, path))[0]
             assert outcome.status is Status.CREATED, outcome
             assert world.made(query)["Cats"] == world.sent(query) - (query == "project.POST" and len(manifest) - 1) == 1
@@ -138,6 +139,23 @@ async def test_lost_answer(fault: Fault, journal: str | None, tmp_path: Path) ->
     async with anyio.create_task_group() as group:
         for query in ONE_OF_EACH:
             group.start_soon(play, query)
+
+
+@pytest.mark.parametrize(("first", "then"), [("rest", "envelope"), ("envelope", "rest")])
+async def test_a_dataset_in_doubt_is_found_over_either_api(first: str, then: str, tmp_path: Path) -> None:
+    """A run that makes datasets over the other API than the one before finds what that one has made."""
+    calls = {"rest": "v2/datasets.POST", "envelope": "dataset.POST"}
+    async with open_world(
+        rule(Fault.DROP_AFTER_COMMIT, calls[first]), rule(Fault.STALE_READ, "*", seconds=60.0, times=4)
+    ) as world:
+        manifest = [dataset("Cats")]
+        (outcome,) = await world.run(manifest, tmp_path / "j", dataset_api=first, settle_s=0.0)
+        assert outcome.status is Status.IN_DOUBT
+        world.emulator.clear_faults()
+        (outcome,) = await world.run(manifest, tmp_path / "j", dataset_api=then)
+        assert outcome.status.satisfied
+        assert world.made(calls[first]) == {"Cats": 1}
+        assert world.made(calls[then]) == {}
 
 
 @JOURNALS

@@ -360,13 +360,45 @@ async def test_reference_to_nothing(service: Service) -> None:
     assert service.projects == {}
 
 
+@pytest.mark.parametrize(
+    ("options", "wish", "calls"),
+    [
+        ({}, {}, {"v2/datasets/list.GET", "v2/datasets.POST"}),
+        ({"dataset_api": "envelope"}, {}, {"datasetwithuserrole.GET", "dataset.POST"}),
+        ({}, {"storage": "aws"}, {"v2/datasets/list.GET", "dataset.POST"}),
+        ({"dataset_api": "envelope"}, {"storage": "aws"}, {"datasetwithuserrole.GET", "dataset.POST"}),
+    ],
+)
+async def test_datasets_go_over_the_api_that_was_asked_for(
+    service: Service, options: dict[str, Any], wish: dict[str, Any], calls: set[str]
+) -> None:
+    """Datasets are made over REST v2 unless told otherwise, those of another storage as only an envelope can say."""
+    done = await provision(service, [dataset("Cats", **wish)], **options)
+    assert done.statuses == ["created"]
+    assert done.outcomes[0].hash in service.datasets
+    assert service.names.keys() == calls
+    adopted = await provision(service, [dataset("Cats", **wish)], **options)
+    assert adopted.statuses == ["adopted"]
+    assert adopted.outcomes[0].hash == done.outcomes[0].hash
+
+
+@pytest.mark.parametrize("api", ["rest", "envelope"])
+@pytest.mark.parametrize("folder", [True, False])
+async def test_a_backing_folder_only_if_wished_for(service: Service, api: str, folder: bool) -> None:
+    """Datasets get a backing folder if the manifest says so."""
+    more = {"create_backing_folder": True} if folder else {}
+    await provision(service, [dataset("Cats", **more)], dataset_api=api)
+    (call,) = service.of("v2/datasets.POST") + service.of("dataset.POST")
+    assert call.payload["createBackingFolder" if api == "rest" else "create_backing_folder"] is folder
+
+
 async def test_blocked_says_by_what(service: Service) -> None:
     """What needs something that failed is not tried, and names it and why."""
-    service.faults.append(Fault("dataset.POST", code="INVALID_ARGUMENTS_ERROR"))
+    service.faults.append(Fault("v2/datasets.POST", code="INVALID_ARGUMENTS_ERROR"))
     done = await provision(service, [dataset(key="d"), project(key="p", datasets=["@d"]), users("@p", "a@e.com")])
     assert done.statuses == ["failed", "blocked", "blocked"]
     assert [outcome.blocked_by for outcome in done.outcomes] == [None, "@d", "@p"]
-    assert "an argument is not accepted" in str(done.outcomes[1].error)
+    assert "the service does not accept the request" in str(done.outcomes[1].error)
     assert service.names["project.POST"] == 0
 
 

@@ -67,7 +67,7 @@ async def test_account_is_listed_once(service: Service) -> None:
         assert found == [[Found("p", is_admin=True)]] * 5
         assert await account.find(StepKind.PROJECT, "Cats", "") == []
         assert await account.find(StepKind.DATASET, "Cats", "") == [Found("d", is_admin=False)]
-    assert service.names == {"projectwithuserrole.GET": 1, "datasetwithuserrole.GET": 1}
+    assert service.names == {"projectwithuserrole.GET": 1, "v2/datasets/list.GET": 1}
 
 
 async def test_title_and_description_are_kept_apart(service: Service) -> None:

@@ -137,7 +137,7 @@ GIVE = "give a hash, or '@' and the key of another entry"
             {"kind": "dataset", "title": "Cats", "users": []},
             "users",
             "is not a field of a dataset entry",
-            "it has kind, key, title, description, storage",
+            "it has kind, key, title, description, storage, create_backing_folder",
         ),
         (
             project(users=[{"email": "a@b.de", "role": 1, "rol": 1}]),
@@ -388,6 +388,7 @@ ENTRIES: st.SearchStrategy[Entry] = st.one_of(
         title=TITLES,
         description=TITLES | st.just(""),
         storage=st.sampled_from(StorageLocation),
+        create_backing_folder=st.booleans(),
     ),
     st.fixed_dictionaries(
         {"title": TITLES, "datasets": st.lists(REFERENCES), "ontology_hash": st.none() | HASHES},
@@ -648,6 +649,8 @@ def fits(value: object, schema: dict[str, Any], definitions: dict[str, Any]) -> 
         return value in schema["enum"]
     if schema["type"] == "null":
         return value is None
+    if schema["type"] == "boolean":
+        return isinstance(value, bool)
     if schema["type"] == "string":
         return (
             isinstance(value, str) and len(value) >= schema.get("minLength", 0) and value == schema.get("const", value)

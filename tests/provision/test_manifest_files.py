@@ -319,7 +319,8 @@ def test_an_error_of_the_system_while_reading_is_named(monkeypatch: pytest.Monke
             "kind,,\x1b[2J",
             [
                 f"m.csv:1: column {number}: is not a column; use some of kind, key, title, description, storage, "
-                "ontology_hash, workflow_template_id, datasets, users, project, add, remove, emails, role, scopes"
+                "create_backing_folder, ontology_hash, workflow_template_id, datasets, users, project, add, remove, "
+                "emails, role, scopes"
                 for number in (2, 3)
             ],
         ),

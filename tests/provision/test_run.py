@@ -681,9 +681,9 @@ async def test_whole_programme_over_http(emulator: Emulator) -> None:
         assert len(made["users"]) == 11
         assert len(made["api_keys"]) == 1
     by_query = emulator.stats()["by_query"]
-    assert by_query["project.POST"] == by_query["dataset.POST"] == by_query["projectapikey.POST"] == 20
+    assert by_query["project.POST"] == by_query["v2/datasets.POST"] == by_query["projectapikey.POST"] == 20
     assert by_query["projectusers.POST"] == 40
-    assert by_query["projectwithuserrole.GET"] == by_query["datasetwithuserrole.GET"] == 1
+    assert by_query["projectwithuserrole.GET"] == by_query["v2/datasets/list.GET"] == 1
 
 
 async def test_second_run_adopts_over_http(emulator: Emulator) -> None:
