@@ -36,7 +36,7 @@ _MAX_ACTIONS: Final = 100_000
 def plan(*, output: Output, service: Service, manifest: str, existing: str, dataset_api: str, concurrency: int) -> int:
     """Say what 'apply' would do with MANIFEST: create, adopt, attach, add, leave alone, or fail. Only reads are sent.
 
-    Who is a member of a project that is there cannot be seen through this API, so its users are shown as 'add or leave
+    Who is in a project or group that is there is not looked at, so its users and groups are shown as 'add or leave
     alone'. At most 100,000 actions are shown; all are counted. '-' reads JSON lines from standard input.
 
     \b
@@ -106,10 +106,28 @@ _WORDS: Final = {
     "detach": "detach",
     "add": "add",
     "add_or_leave": "add or leave alone",
+    "remove": "remove",
     "leave_alone": "leave alone",
     "fail": "FAIL",
 }
-_NOUNS: Final = {"dataset": "dataset", "project": "project", "api_key": "API key", "user": "user"}
+_NOUNS: Final = {
+    "dataset": "dataset",
+    "project": "project",
+    "api_key": "API key",
+    "user": "user",
+    "ontology": "ontology",
+    "group": "group",
+    "group_member": "member of a group",
+    "org_user": "organisation user",
+}
+
+
+_IRREVERSIBLE: Final = {
+    "project": ("project", "projects"),
+    "dataset": ("dataset", "datasets"),
+    "ontology": ("ontology", "ontologies"),
+    "api_key": ("API key", "API keys"),
+}
 
 
 def _described(action: "Action") -> str:
@@ -138,10 +156,6 @@ def irreversible_line(forecast: "Forecast") -> str:
     if not forecast.irreversible:
         return "Nothing that cannot be undone would be made."
     created = forecast.as_json()["create"]
-    parts = [
-        many(created[what], noun, f"{noun}s")
-        for what, noun in (("project", "project"), ("dataset", "dataset"), ("api_key", "API key"))
-        if what in created
-    ]
+    parts = [many(created[what], *nouns) for what, nouns in _IRREVERSIBLE.items() if what in created]
     things = many(forecast.irreversible, "thing", "things")
     return f"{things} that cannot be undone would be made: {', '.join(parts)}."

@@ -53,7 +53,7 @@ def validate(*, output: Output, manifest: str) -> int:
         output.result({"valid": True, **counts})
         return ExitCode.DONE
     output.line(f"{manifest} is good.")
-    output.table([(words, counts[name]) for name, words in COUNTED.items()], right=[1])
+    output.table([(words, counts[name]) for name, words in COUNTED.items() if counts[name]], right=[1])
     return ExitCode.DONE
 
 

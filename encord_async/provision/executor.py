@@ -5,7 +5,7 @@ sent, the intent is in the ledger, and a create whose outcome is unknown is look
 """
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
@@ -38,11 +38,25 @@ from encord_async.protocol.operations import (
     Operation,
     RemoveDatasets,
 )
-from encord_async.protocol.rest_operations import RestOperation
-from encord_async.provision.existing import Account, Adopt, Existing, Found, match
+from encord_async.protocol.rest_operations import (
+    AddGroupMembers,
+    AddOrganisationUser,
+    AddProjectGroups,
+    GetGroup,
+    GetOntologyV2,
+    RemoveProjectGroups,
+    RemoveProjectUsers,
+    RestOperation,
+)
+from encord_async.provision.existing import Account, Adopt, Existing, Found, differs, match
 from encord_async.provision.ledger import Doubt, Ledger, Record, State
 from encord_async.provision.making import Maker, Making, hash_of, key_fingerprint, request_digest
-from encord_async.provision.manifest import DatasetEntry, ProjectEntry
+from encord_async.provision.manifest import (
+    MakingEntry,
+    OntologyEntry,
+    OrganisationUserEntry,
+    ProjectEntry,
+)
 from encord_async.provision.outcome import RoleKept, Status
 from encord_async.provision.plan import Batch, Result, Ticket, Work, tickets_of
 from encord_async.provision.settle import AdoptIt, LeaveIt, Settler, WaitLonger
@@ -55,6 +69,8 @@ __all__ = ["Ended", "Executor", "Later", "Split", "Verdict"]
 
 _REMEMBERED_FRESH: Final = 100_000
 _NAMESAKE_WAIT_S: Final = 0.1
+_HASHES_IN_A_QUERY: Final = 100
+"""Groups are removed by a list in the address of the request, and servers refuse long addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +221,8 @@ class Executor:
     # ------------------------------------------------------------------ creations
 
     async def _create(self, ticket: Ticket) -> Verdict:
+        if ticket.step.kind is StepKind.ORGANISATION_USER:
+            return await self._admit(ticket)
         if ticket.doubt is not None:
             return await self._settle(ticket, ticket.doubt)
         making = self._maker.making(ticket)
@@ -221,6 +239,15 @@ class Executor:
             # It came into doubt while this one looked around, and its look-up may be under way.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
         return await self._make(ticket, making)
+
+    async def _admit(self, ticket: Ticket) -> Ended:
+        """Make somebody a member of the organisation; for who is one already nothing happens."""
+        entry = ticket.wish.entry
+        if not isinstance(entry, OrganisationUserEntry):
+            raise AssertionError(f"a {entry.kind} entry admits nobody")
+        operation = AddOrganisationUser(email=entry.email, role=entry.role, member_type=entry.member_type)
+        status = Status.UPDATED if await self._ask(operation) else Status.UNCHANGED
+        return await self._ended([(ticket, Result(status=status, hash=entry.email))])
 
     def _later(self, wait_s: float, otherwise: Result) -> Later:
         return Later(self._session.clock.monotonic_s() + wait_s, otherwise)
@@ -260,7 +287,7 @@ class Executor:
                 )
                 self._doubt(ticket, doubt)
             else:
-                return await self._made(ticket, record, hash_of(made))
+                return await self._made(ticket, record, hash_of(made), making.taken)
         finally:
             _less(self._sending, making.name)
         return await self._settle(ticket, doubt)
@@ -278,7 +305,7 @@ class Executor:
             ended_s=self._session.clock.wall_s(),
         )
 
-    async def _made(self, ticket: Ticket, record: Record, made: str) -> Ended:
+    async def _made(self, ticket: Ticket, record: Record, made: str, taken: int) -> Ended:
         """Something was made: write that down, then give a project the datasets that its create had no room for."""
         result = Result(status=Status.CREATED, hash=made)
         await self._ledger.write([self._closed(record, result)])
@@ -288,7 +315,7 @@ class Executor:
         if len(self._fresh) > _REMEMBERED_FRESH:
             self._fresh.popitem(last=False)
         self._settler.saw_created(record.title, str(record.details.get("description") or ""), made)
-        rest = ticket.dataset_hashes[self._maker.max_batch :]
+        rest = ticket.items[taken:]
         if rest:
             try:
                 await self._attach(made, rest)
@@ -311,15 +338,17 @@ class Executor:
         step, entry = ticket.step, ticket.wish.entry
         if step.kind is StepKind.API_KEY:
             return await self._key_there(ticket, making)
-        if not isinstance(entry, DatasetEntry | ProjectEntry):
+        if not isinstance(entry, MakingEntry):
             raise AssertionError(f"a {entry.kind} entry makes nothing")
-        namesakes = await self._account.namesakes(step.kind, entry.title, entry.description)
-        decision = match(step.kind, entry.title, await self._free(ticket, making, namesakes), self._existing)
+        namesakes = await self._account.namesakes(step.kind, making.title, entry.description)
+        decision = match(step.kind, making.title, await self._free(ticket, making, namesakes), self._existing)
         if not isinstance(decision, Adopt):
             return [found.hash for found in namesakes]
         self._account.claim(decision.hash)
         if isinstance(entry, ProjectEntry):
-            await self._complete(decision.hash, entry, ticket.dataset_hashes)
+            await self._complete(decision.hash, ticket)
+        elif isinstance(entry, OntologyEntry) and entry.structure is not None:
+            await self._compare(decision.hash, entry.structure)
         return Result(status=Status.ADOPTED, hash=decision.hash)
 
     async def _free(self, ticket: Ticket, making: Making, there: Sequence[Found]) -> list[Found]:
@@ -337,17 +366,26 @@ class Executor:
         mark = self._maker.mark(ticket)
         return free if mark is None else [found for found in free if found.mark in {None, mark}]
 
-    async def _complete(self, adopted: str, entry: ProjectEntry, dataset_hashes: tuple[str, ...]) -> None:
+    async def _complete(self, adopted: str, ticket: Ticket) -> None:
         """Give an adopted project the datasets that it lacks."""
-        project = await self._ask(GetProject(project_hash=adopted))
-        if entry.ontology_hash and project.ontology_hash and project.ontology_hash != entry.ontology_hash:
+        project, wanted = await self._ask(GetProject(project_hash=adopted)), ticket.ontology_hash
+        if wanted and project.ontology_hash and project.ontology_hash != wanted:
             raise ConflictError(
-                f"the project {adopted} is there with the ontology {project.ontology_hash}, and {entry.ontology_hash} "
+                f"the project {adopted} is there with the ontology {project.ontology_hash}, and {wanted} "
                 "is wanted; an ontology cannot be exchanged over this API",
                 code="ONTOLOGY_KEPT",
             )
         attached = {dataset.dataset_hash for dataset in project.datasets}
-        await self._attach(adopted, [item for item in dataset_hashes if item not in attached])
+        await self._attach(adopted, [item for item in ticket.items if item not in attached])
+
+    async def _compare(self, adopted: str, structure: Mapping[str, object]) -> None:
+        """Refuse an ontology that is there with another structure."""
+        if differs(structure, (await self._ask(GetOntologyV2(ontology_hash=adopted))).editor):
+            raise ConflictError(
+                f"the ontology {adopted} is there with another structure; give this one another title or description, "
+                "or use existing='create' to make another",
+                code="STRUCTURE_KEPT",
+            )
 
     async def _key_there(self, ticket: Ticket, making: Making) -> Result | list[str]:
         step, project_hash = ticket.step, ticket.project_hash or ""
@@ -394,7 +432,7 @@ class Executor:
         try:
             verdict = await self._looked(doubt)
             if isinstance(verdict, AdoptIt):
-                ended = await self._made(ticket, doubt.record, verdict.hash)
+                ended = await self._made(ticket, doubt.record, verdict.hash, self._maker.making(ticket).taken)
                 self._no_doubt(ticket)
                 return ended
         finally:
@@ -448,20 +486,38 @@ class Executor:
         return await self._ended([(ticket, Result(status=Status.UPDATED)) for ticket in batch.tickets])
 
     async def _send(self, batch: Batch, items: tuple[str, ...]) -> Iterable[ProjectUser]:
-        lane = batch.lane
-        if lane.kind is StepKind.USER:
-            role = lane.role if lane.role is not None else ProjectUserRole.ANNOTATOR
-            return await self._ask(AddProjectUsers(project_hash=lane.project_hash, emails=items, role=role))
-        kind = AddDatasets if lane.kind is StepKind.ATTACH else RemoveDatasets
-        await self._ask(kind(project_hash=lane.project_hash, dataset_hashes=items))
+        lane, about = batch.lane, batch.lane.project_hash
+        role = lane.role if lane.role is not None else ProjectUserRole.ANNOTATOR
+        match lane.kind:
+            case StepKind.USER:
+                return await self._ask(AddProjectUsers(project_hash=about, emails=items, role=role))
+            case StepKind.ATTACH:
+                await self._ask(AddDatasets(project_hash=about, dataset_hashes=items))
+            case StepKind.DETACH:
+                await self._ask(RemoveDatasets(project_hash=about, dataset_hashes=items))
+            case StepKind.REMOVE_USER:
+                await self._ask(RemoveProjectUsers(project_hash=about, emails=items))
+            case StepKind.ADD_GROUP:
+                await self._ask(AddProjectGroups(project_hash=about, group_hashes=items, role=role))
+            case StepKind.REMOVE_GROUP:
+                for some in _chunks(items, _HASHES_IN_A_QUERY):
+                    await self._ask(RemoveProjectGroups(project_hash=about, group_hashes=some))
+            case StepKind.GROUP_MEMBER:
+                await self._ask(AddGroupMembers(group_hash=about, emails=items))
+            case _:
+                raise AssertionError(f"{lane.kind} steps are not sent together")
         return ()
 
     async def _project_is_in_order(self, batch: Batch, error: RefusedError) -> bool:
-        """Whether the culprit is among the items: one read spares the splitting if it is the project itself."""
+        """Whether the culprit is among the items: one read spares the splitting if it is what they are added to."""
         if not isinstance(error, NotFoundError | ForbiddenError):
             return True
+        about = batch.lane.project_hash
         try:
-            await self._ask(GetProject(project_hash=batch.lane.project_hash))
+            if batch.lane.kind is StepKind.GROUP_MEMBER:
+                await self._ask(GetGroup(group_hash=about))
+            else:
+                await self._ask(GetProject(project_hash=about))
         except (NotFoundError, ForbiddenError):
             return False
         return True
@@ -497,7 +553,7 @@ def _left_error(doubt: Doubt, verdict: LeaveIt) -> UncertainError:
 
 
 def _item(ticket: Ticket) -> str:
-    return ticket.step.item if ticket.step.kind is StepKind.USER else ticket.dataset_hashes[0]
+    return ticket.items[0] if ticket.items else ticket.step.item
 
 
 def _user_results(batch: Batch, users: Iterable[ProjectUser]) -> Iterator[tuple[Ticket, Result]]:

@@ -4,7 +4,8 @@ Pure: a ticket in, a `Making` out; the same ticket gives the same in every run. 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,16 +14,32 @@ from pydantic import SecretStr
 from encord_async.protocol.catalogue import StorageLocation
 from encord_async.protocol.envelope import seal
 from encord_async.protocol.models import NewDataset
-from encord_async.protocol.operations import CreateDataset, CreateProject, CreateProjectAPIKey, Operation
-from encord_async.protocol.rest_models import CreatedDataset
-from encord_async.protocol.rest_operations import CreateDatasetV2, RestOperation
+from encord_async.protocol.operations import (
+    CopyProject,
+    CreateDataset,
+    CreateProject,
+    CreateProjectAPIKey,
+    Operation,
+)
+from encord_async.protocol.rest_models import CreatedDataset, Group, Ontology
+from encord_async.protocol.rest_operations import CreateDatasetV2, CreateGroup, CreateOntology, RestOperation
 from encord_async.provision.existing import DatasetAPI, stamped
 from encord_async.provision.ledger import name_digest
-from encord_async.provision.manifest import DatasetEntry, ProjectEntry
+from encord_async.provision.manifest import DatasetEntry, GroupEntry, MakingEntry, OntologyEntry, ProjectEntry
 from encord_async.provision.plan import Ticket
 from encord_async.provision.steps import StepKind
 
-__all__ = ["AnyOperation", "Maker", "Making", "contents_digest", "hash_of", "key_fingerprint", "request_digest"]
+__all__ = [
+    "AnyOperation",
+    "Maker",
+    "Making",
+    "contents_digest",
+    "hash_of",
+    "key_fingerprint",
+    "request_digest",
+    "structure_digest",
+    "title_of",
+]
 
 AnyOperation: TypeAlias = Operation[Any] | RestOperation[Any]
 
@@ -37,6 +54,7 @@ class Making:
         description: Its description, with the stamp if there is one.
         name: What namesakes have in common.
         details: What a look-up needs besides; goes into the ledger.
+        taken: How many of a project's datasets go along in the request; the others are attached afterwards.
     """
 
     operation: AnyOperation
@@ -44,6 +62,7 @@ class Making:
     description: str
     name: bytes
     details: dict[str, object]
+    taken: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,22 +84,34 @@ class Maker:
         step, entry = ticket.step, ticket.wish.entry
         if step.kind is StepKind.API_KEY:
             return _api_key(ticket)
-        if not isinstance(entry, DatasetEntry | ProjectEntry):
+        if not isinstance(entry, MakingEntry):
             raise AssertionError(f"a {entry.kind} entry makes nothing")
+        title = title_of(entry)
         mark = self.mark(ticket)
         description = entry.description if mark is None else stamped(entry.description, mark)
         details: dict[str, object] = {"description": description, "wished_description": entry.description}
-        if isinstance(entry, DatasetEntry):
-            operation, more = self._dataset(entry, description)
-        else:
-            operation, more = self._project(ticket, entry, description)
+        operation: AnyOperation
+        more: dict[str, object] = {}
+        match entry:
+            case DatasetEntry():
+                operation, more = self._dataset(entry, description)
+            case ProjectEntry() if entry.copy_of is not None:
+                operation, more = _copy(ticket, entry, description)
+            case ProjectEntry():
+                operation, more = self._project(ticket, entry, description)
+            case OntologyEntry():
+                operation = CreateOntology(title=title, description=description, editor=entry.structure)
+                more = {"structure": structure_digest(entry.structure)}
+            case GroupEntry():
+                operation = CreateGroup(name=title, description=description)
         return Making(
             operation=operation,
-            title=entry.title,
+            title=title,
             description=description,
             # Without the mark: what one entry has adopted without a mark, another must not adopt.
-            name=name_digest(step.kind, entry.title, entry.description),
+            name=name_digest(step.kind, title, entry.description),
             details=details | more,
+            taken=self.max_batch if isinstance(operation, CreateProject) else 0,
         )
 
     def mark(self, ticket: Ticket) -> str | None:
@@ -112,16 +143,27 @@ class Maker:
         operation = CreateProject(
             title=entry.title,
             description=description,
-            dataset_hashes=ticket.dataset_hashes[: self.max_batch],
-            ontology_hash=entry.ontology_hash,
+            dataset_hashes=ticket.items[: self.max_batch],
+            ontology_hash=ticket.ontology_hash,
             workflow_template_id=entry.workflow_template_id,
         )
         return operation, {
             "references": list(dict.fromkeys(entry.datasets))[: self.max_batch],
-            "contents": [contents_digest(some) for some in _grown(ticket.dataset_hashes, self.max_batch)],
-            "ontology": entry.ontology_hash,
+            "contents": [contents_digest(some) for some in _grown(ticket.items, self.max_batch)],
+            "ontology": ticket.ontology_hash,
+            "ontology_reference": entry.wanted_ontology,
             "workflow_template_id": entry.workflow_template_id,
         }
+
+
+def _copy(ticket: Ticket, entry: ProjectEntry, description: str) -> tuple[AnyOperation, dict[str, object]]:
+    operation = CopyProject(
+        project_hash=ticket.template_hash or "",
+        title=entry.title,
+        description=description,
+        options=entry.copy_options,
+    )
+    return operation, {"references": [], "copy_of": entry.copy_of, "copy_options": sorted(entry.copy_options)}
 
 
 def _api_key(ticket: Ticket) -> Making:
@@ -148,6 +190,18 @@ def contents_digest(dataset_hashes: Iterable[str]) -> str:
     return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
 
 
+def structure_digest(structure: Mapping[str, Any] | None) -> str | None:
+    """A name for an ontology's structure, however its members are ordered; None for none."""
+    if structure is None:
+        return None
+    return hashlib.blake2b(json.dumps(structure, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def title_of(entry: MakingEntry) -> str:
+    """What *entry* calls the thing."""
+    return entry.name if isinstance(entry, GroupEntry) else entry.title
+
+
 def key_fingerprint(api_key: str) -> str:
     """A name for an API key that reveals nothing of it."""
     return "api-key:" + hashlib.sha256(api_key.encode()).hexdigest()[:32]
@@ -165,6 +219,10 @@ def hash_of(made: object) -> str:
             return made.dataset_hash
         case CreatedDataset():
             return made.dataset_uuid
+        case Ontology():
+            return made.ontology_uuid
+        case Group():
+            return made.group_hash
         case SecretStr():
             return key_fingerprint(made.get_secret_value())
         case str():

@@ -18,7 +18,7 @@ from encord_async.protocol.operations import (
     ListProjectAPIKeys,
     ListProjects,
 )
-from encord_async.protocol.rest_operations import CreateDatasetV2, Creation
+from encord_async.protocol.rest_operations import CreateDatasetV2, CreateGroup, CreateOntology, Creation
 from encord_async.provision.existing import DatasetAPI
 from encord_async.provision.ledger import Doubt, Ledger, Record
 from encord_async.provision.making import contents_digest, hash_of, key_fingerprint
@@ -40,6 +40,8 @@ _FIRST_LOOK_S: Final = 0.5
 
 _CLOCKS_APART: Final = timedelta(days=1)
 """A listing is asked for what was made since the create was sent, by the service's clock, which may be another."""
+
+_SHOWN_CANDIDATES: Final = 20
 
 _WITNESSES: Final = 8
 """In one settling time so many projects are remembered to try listings with."""
@@ -102,7 +104,7 @@ def decide(
     if 0 < len(candidates) <= rivals:
         return AdoptIt(candidates[0])
     if candidates:
-        return LeaveIt(f"{len(candidates)} things could be what this entry made", tuple(candidates[:20]))
+        return LeaveIt(f"{len(candidates)} things could be what this entry made", tuple(candidates[:_SHOWN_CANDIDATES]))
     settled_s = doubt.since_s + settle_s
     if now_s < settled_s:
         return WaitLonger(min(settled_s, now_s + _FIRST_LOOK_S * 2.0 ** min(doubt.looks, 20)))
@@ -158,7 +160,11 @@ class Settler:
             taken |= set(baseline)
         candidates = [found for found in await self._look(record) if found not in taken]
         rivals = [other for other in namesakes if other.is_open and other.request == record.request]
-        if candidates and len(rivals) < sum(other.is_open for other in namesakes):
+        unlike = [other for other in namesakes if other.is_open and other.request != record.request]
+        if candidates and unlike:
+            if not all(map(_is_told_by_contents, (record, *unlike))):
+                why = "others of its name are in doubt as well, and nothing tells them apart"
+                return LeaveIt(why, tuple(candidates[:_SHOWN_CANDIDATES]))
             candidates = [found for found in candidates if await self._fits(record, found)]
         now_s = self._session.clock.monotonic_s()
         verdict = decide(doubt, candidates, rivals=max(1, len(rivals)), now_s=now_s, settle_s=self._settle_s)
@@ -182,8 +188,9 @@ class Settler:
                 for project in projects
                 if project.title == record.title and (project.description or "") == description
             ]
-        if record.details.get("api") == DatasetAPI.REST:
-            return await self._looked_up(CreateDatasetV2(title=record.title, description=description), record)
+        creation = _creation(record, description)
+        if creation is not None:
+            return await self._looked_up(creation, record)
         if record.kind is StepKind.DATASET:
             datasets = [owned.dataset for owned in await self._session.execute(ListDatasets(filter=listing))]
             return [
@@ -227,6 +234,27 @@ class Settler:
         listing = ListingFilter(title_eq=witness.title, desc_eq=witness.description)
         shown = await self._session.execute(ListProjects(filter=listing))
         return any(owned.project.project_hash == witness.project_hash for owned in shown)
+
+
+def _creation(record: Record, description: str) -> Creation[Any, Any] | None:
+    """What *record* sent over REST v2, as far as its look-up needs it; None if it went in an envelope."""
+    if record.kind is StepKind.ONTOLOGY:
+        return CreateOntology(title=record.title, description=description)
+    if record.kind is StepKind.GROUP:
+        return CreateGroup(name=record.title, description=description)
+    if record.details.get("api") == DatasetAPI.REST:
+        return CreateDatasetV2(title=record.title, description=description)
+    return None
+
+
+def _is_told_by_contents(record: Record) -> bool:
+    """Whether what *record* made can be told from what a namesake with other contents has made.
+
+    Nobody says what a copy holds, or in which form the service keeps an ontology.
+    """
+    if record.kind is StepKind.ONTOLOGY:
+        return False
+    return record.kind is not StepKind.PROJECT or "contents" in record.details
 
 
 def _is_alike(one: Record, other: Record) -> bool:

@@ -57,7 +57,17 @@ SEED = Seed(
     ontologies=(),
     projects=(SeedProject(hash="p-dogs", title="Dogs", admins=(ME,), datasets=("d-old",)),),
 )
-CREATES = frozenset({"project.POST", "dataset.POST", "v2/datasets.POST", "projectapikey.POST"})
+CREATES = frozenset(
+    {
+        "project.POST",
+        "projectcopy.POST",
+        "projectapikey.POST",
+        "dataset.POST",
+        "v2/datasets.POST",
+        "v2/ontologies.POST",
+        "v2/organisation/groups.POST",
+    }
+)
 
 
 MADE_BY = {"project": "project.POST", "dataset": "v2/datasets.POST"}
