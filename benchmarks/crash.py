@@ -47,6 +47,7 @@ LATE: Final[list[Rule]] = [
 LAGS: Final[list[Rule]] = [
     *LATE,
     {"query": "projectwithuserrole.GET", "fault": "stale_read", "seconds": 0.4, "probability": 0.2, "seed": 5},
+    {"query": "v2/projects.GET", "fault": "stale_read", "seconds": 0.4, "probability": 0.2, "seed": 6},
 ]
 RATE_PER_S: Final = 600
 BURST: Final = 60

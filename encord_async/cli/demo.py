@@ -348,7 +348,7 @@ _QUERIES: Final = {
     "projectdataset.DELETE": "detach datasets",
     "projectapikey.POST": "create an API key",
     "projectapikey.GET": "list API keys",
-    "projectwithuserrole.GET": "list projects",
+    "v2/projects.GET": "list projects",
     "v2/datasets/list.GET": "list datasets",
     "project.GET": "read a project",
 }

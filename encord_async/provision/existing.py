@@ -16,8 +16,8 @@ import anyio
 
 from encord_async.errors import ConflictError
 from encord_async.protocol.catalogue import DatasetUserRole, OntologyUserRole, ProjectUserRole
-from encord_async.protocol.operations import ListDatasets, ListProjects
-from encord_async.protocol.rest_operations import ListDatasetsV2, ListGroups, ListOntologies
+from encord_async.protocol.operations import ListDatasets
+from encord_async.protocol.rest_operations import ListDatasetsV2, ListGroups, ListOntologies, ListProjectsV2
 from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
 
@@ -151,9 +151,9 @@ class Account:
         raise AssertionError(f"nothing lists what a step of kind {what} makes")
 
     async def _projects(self) -> AsyncIterator["_Listed"]:
-        for owned in await self._session.execute(ListProjects()):
-            one = owned.project
-            yield _Listed(one.project_hash, one.title, one.description, owned.user_role == ProjectUserRole.ADMIN)
+        async for page in self._session.pages(ListProjectsV2()):
+            for one in page.results:
+                yield _Listed(one.project_hash, one.title, one.description, one.user_role == ProjectUserRole.ADMIN)
 
     async def _datasets(self) -> AsyncIterator["_Listed"]:
         if self._dataset_api is DatasetAPI.ENVELOPE:

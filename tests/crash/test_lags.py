@@ -8,7 +8,9 @@ import pytest
 from tests.crash.conftest import LAG_S, SETTLE_S, Entry, Fate, Fates, Job, Life, World
 
 TOO_LATE_S: Final = 3 * SETTLE_S
-LISTINGS: Final = frozenset({"projectwithuserrole.GET", "v2/datasets/list.GET", "projectapikey.GET", "project.GET"})
+LISTINGS: Final = frozenset(
+    {"v2/projects.GET", "projectwithuserrole.GET", "v2/datasets/list.GET", "projectapikey.GET", "project.GET"}
+)
 
 CATS: Final[Entry] = {"kind": "project", "key": "cats", "title": "Cats"}
 KEY: Final[Entry] = {"kind": "project_api_key", "project": "@cats", "title": "ci", "scopes": ["label.read"]}

@@ -244,6 +244,13 @@ class Service:
                 hash_ = self._new("dataset")
                 self.datasets[hash_] = Dataset(call.payload["title"], call.payload.get("description", ""))
                 return {"datasetUuid": hash_}
+            case "v2/projects.GET":
+                return {
+                    "results": [
+                        {"projectHash": hash_, "userRole": project.role, **_names(project)}
+                        for hash_, project in self.projects.items()
+                    ]
+                }
             case "v2/datasets/list.GET":
                 return {
                     "result": [

@@ -43,7 +43,7 @@ async def test_three_requests_a_project(service: Service) -> None:
     manifest = [project(f"P{n}", datasets=["d1", "d2", "d3"], users=wishes) for n in range(50)]
     done = await provision(service, manifest)
     assert done.statuses == ["created"] * 50
-    assert service.names == {"projectwithuserrole.GET": 1, "project.POST": 50, "projectusers.POST": 100}
+    assert service.names == {"v2/projects.GET": 1, "project.POST": 50, "projectusers.POST": 100}
     assert done.summary.requests == 151
     assert all(found.datasets == ["d1", "d2", "d3"] and len(found.users) == 11 for found in service.projects.values())
 
@@ -101,7 +101,7 @@ async def test_account_is_not_listed_without_need(service: Service) -> None:
     await provision(service, [users("p", "a@example.com")])
     assert service.names == {"projectusers.POST": 1}
     await provision(service, [dataset()])
-    assert service.names["projectwithuserrole.GET"] == 0
+    assert service.names["v2/projects.GET"] == 0
 
 
 # --- refused batches -------------------------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ async def test_ontology_that_cannot_be_exchanged(service: Service) -> None:
 
 async def test_failed_look_makes_nothing(service: Service) -> None:
     """If it cannot be found out what is there, nothing is made."""
-    service.faults.append(Fault("projectwithuserrole.GET", error=lambda: ServiceFaultError("down"), left=1000))
+    service.faults.append(Fault("v2/projects.GET", error=lambda: ServiceFaultError("down"), left=1000))
     assert (await provision(service, [project()])).statuses == ["failed"]
     assert service.projects == {}
 
@@ -311,7 +311,7 @@ async def test_api_keys_of_fresh_projects_are_not_looked_up(service: Service) ->
     keys = [{"title": "ci", "scopes": ["label.read"]}, {"title": "export", "scopes": ["label.read", "label.write"]}]
     done = await provision(service, [project(api_keys=keys)])
     assert done.statuses == ["created"]
-    assert service.names == {"projectwithuserrole.GET": 1, "project.POST": 1, "projectapikey.POST": 2}
+    assert service.names == {"v2/projects.GET": 1, "project.POST": 1, "projectapikey.POST": 2}
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ async def test_members_of_a_project_that_failed_are_not_sent(service: Service) -
     done = await provision(service, [project(users=[{"email": "a@e.com", "role": "admin"}], api_keys=keys)])
     assert done.statuses == ["failed"]
     assert isinstance(done.outcomes[0].error and done.outcomes[0].error.code, str)
-    assert service.names == {"projectwithuserrole.GET": 1, "project.POST": 1}
+    assert service.names == {"v2/projects.GET": 1, "project.POST": 1}
 
 
 async def test_create_that_was_not_sent_is_tried_again(service: Service) -> None:
