@@ -118,6 +118,8 @@ class _Target:
 
     label: str
     declared: bool = False
+    dead: bool = False
+    """Whether it did not come about."""
     near: bool = False
     """Whether nothing that is still to be read stands between it and its hash."""
     waiters: list[Ticket] = field(default_factory=list)
@@ -336,7 +338,8 @@ class Plan:
             wish = ticket.wish
             if wish.hash is not None:
                 return wish.hash
-            return wish.target if wish.status is None else _Dead("it did not come about")
+            # Not by its status: a step with a reference to something that failed may have ended before the first one.
+            return _Dead("it did not come about") if wish.target.dead else wish.target
         key = referenced_key(reference)
         if key is None:
             return reference
@@ -481,6 +484,7 @@ class Plan:
         if key is not None:
             self._named[key] = found if found is not None else _Dead(_why_dead(result))
         if found is None:
+            target.dead = True
             follows = (
                 Result(status=Status.CANCELLED)
                 if result.status is Status.CANCELLED

@@ -464,6 +464,21 @@ def finish(plan: Plan, work: Work, status: Status, hash_: str | None = None) -> 
     plan.finish(work, [(ticket, Result(status=status, hash=hash_, error=error)) for ticket in tickets_of(work)])
 
 
+def test_a_member_who_did_not_come_about_leaves_the_others_in() -> None:
+    """A group whose one member failed before the group was made still gets the other."""
+    plan = Plan(max_batch=10)
+    fill(plan, [OrganisationUserEntry(key="u", email="a@example.com")])
+    finish(plan, take(plan), Status.FAILED)
+    group, namer = GroupEntry(name="G", members=("@u", "b@example.com")), Namer()
+    identity = namer.identity(group)
+    plan.add(group, steps_of(group, identity), number=2, place="entry 2", identity=identity)
+    finish(plan, take(plan), Status.CREATED, "g")
+    work = take(plan)
+    assert [(ticket.project_hash, ticket.items) for ticket in tickets_of(work)] == [("g", ("b@example.com",))]
+    finish(plan, work, Status.UPDATED)
+    assert [outcome.status for outcome in plan.take_outcomes()] == [Status.FAILED, Status.BLOCKED]
+
+
 def test_memberships_of_one_project_and_role_gather() -> None:
     """What is ready together for one project and role goes out together; other roles and projects do not mix in."""
     plan = Plan(max_batch=100)
