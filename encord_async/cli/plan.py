@@ -34,7 +34,8 @@ _MAX_ACTIONS: Final = 100_000
 )
 @output_options
 def plan(*, output: Output, service: Service, manifest: str, existing: str, dataset_api: str, concurrency: int) -> int:
-    """Say what 'apply' would do with MANIFEST: create, adopt, attach, add, leave alone, or fail. Only reads are sent.
+    """Say what 'apply' would do with MANIFEST: create, adopt, attach, add, remove, leave alone, or fail. Only reads are
+    sent.
 
     Who is in a project or group that is there is not looked at, so its users and groups are shown as 'add or leave
     alone'. At most 100,000 actions are shown; all are counted. '-' reads JSON lines from standard input.
