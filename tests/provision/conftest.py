@@ -194,7 +194,7 @@ class Service:
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
             await (checkpoint() if self.pace is None else self.pace(call))
-            return self._rest_reply(call, headers)
+            return self._plain_reply(call, headers)
         finally:
             self.in_flight -= 1
 
@@ -209,7 +209,7 @@ class Service:
             return _envelope({"status": 400, "response": [refusal.code], "payload": refusal.said})
         return _envelope({"status": 200, "response": answer})
 
-    def _rest_reply(self, call: Call, headers: Mapping[str, str]) -> RawReply:
+    def _plain_reply(self, call: Call, headers: Mapping[str, str]) -> RawReply:
         try:
             answer = self._answered(call, headers)
         except Refusal as refusal:
