@@ -32,7 +32,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from benchmarks._common import report
 from benchmarks._goals import Goal, as_figures, verdicts
 
-CREATES: Final = ("project.POST", "dataset.POST", "projectapikey.POST")
+MADE_BY: Final = {"project": "project.POST", "dataset": "v2/datasets.POST"}
+CREATES: Final = (*MADE_BY.values(), "projectapikey.POST")
 Rule = dict[str, object]
 DROPPED: Final[list[Rule]] = [
     {"query": call, "fault": "drop_after_commit", "probability": 0.1, "seed": 1} for call in CREATES
@@ -48,6 +49,7 @@ LATE: Final[list[Rule]] = [
 LAGS: Final[list[Rule]] = [
     *LATE,
     {"query": "projectwithuserrole.GET", "fault": "stale_read", "seconds": 0.4, "probability": 0.2, "seed": 5},
+    {"query": "v2/projects.GET", "fault": "stale_read", "seconds": 0.4, "probability": 0.2, "seed": 6},
 ]
 RATE_PER_S: Final = 600
 BURST: Final = 60
@@ -148,7 +150,7 @@ def _programme(projects: int) -> list[Entry]:
 def _wished(manifest: Sequence[Entry]) -> "Counter[tuple[str, str]]":
     wished: Counter[tuple[str, str]] = Counter()
     for entry in manifest:
-        wished[f"{entry['kind']}.POST", entry["title"]] += 1
+        wished[MADE_BY[entry["kind"]], entry["title"]] += 1
         wished.update(("projectapikey.POST", key["title"]) for key in entry.get("api_keys", ()))
         wished.update(("member", user["email"]) for user in entry.get("users", ()))
         wished.update(("attached", entry["title"]) for _ in entry.get("datasets", ()))

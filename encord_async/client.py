@@ -6,6 +6,7 @@ Only names and defaults live here; the work is done in ``session/`` and ``provis
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -31,7 +32,7 @@ from encord_async.session.session import Session
 from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
-    from encord_async.provision.existing import Existing
+    from encord_async.provision.existing import DatasetAPI, Existing
     from encord_async.provision.journal import Journal
     from encord_async.provision.run import Run
     from encord_async.provision.sources import Manifest
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["EncordSession", "ProjectHandle"]
 
 T = TypeVar("T")
+OptionT = TypeVar("OptionT", bound=StrEnum)
 
 ENV_KEY_FILE: Final = "ENCORD_SSH_KEY_FILE"
 ENV_KEY: Final = "ENCORD_SSH_KEY"
@@ -140,6 +142,7 @@ class EncordSession(Session):
         *,
         journal: str | Path | None = "beside",
         existing: "Existing | str" = "adopt",
+        dataset_api: "DatasetAPI | str" = "rest",
         max_batch: int = 1000,
         settle_s: float = 60.0,
         stamp: bool = False,
@@ -162,6 +165,9 @@ class EncordSession(Session):
                 the manifest's file, named after it with ``.journal`` added; entries that come from no file need it
                 given. None does without: what is in doubt when the process dies stays so.
             existing: What to do about things that are there already: ``adopt``, ``create`` or ``fail``.
+            dataset_api: Over which API datasets are made and listed: ``rest``, or ``envelope`` as the official SDK did
+                before 0.1.153. A dataset whose data do not lie at Encord is made over the envelope API in any case,
+                because only that can say so.
             max_batch: Most users or datasets in one request.
             settle_s: How long something that happened may take to be seen in listings, in seconds: that long a create
                 in doubt is looked for.
@@ -178,15 +184,12 @@ class EncordSession(Session):
         """
         # Imported on first need: a quarter of the time that the import of everything takes, and of no use to whoever
         # makes single calls.
-        from encord_async.provision.existing import Existing
+        from encord_async.provision.existing import DatasetAPI, Existing
         from encord_async.provision.run import FailureLimit, Options, Run
 
-        try:
-            wanted = Existing(existing)
-        except ValueError:
-            raise UsageError(f"existing is {existing!r}; use adopt, create or fail") from None
         options = Options(
-            existing=wanted,
+            existing=_one_of(Existing, existing, "existing"),
+            dataset_api=_one_of(DatasetAPI, dataset_api, "dataset_api"),
             max_batch=max_batch,
             settle_s=settle_s,
             stamp=stamp,
@@ -562,6 +565,14 @@ def _all_of(values: Iterable[T], name: str) -> tuple[T, ...]:
     if isinstance(values, str):
         raise UsageError(f"{name} is one text; give a list of texts")
     return tuple(values)
+
+
+def _one_of(options: type[OptionT], value: OptionT | str, name: str) -> OptionT:
+    try:
+        return options(value)
+    except ValueError:
+        *others, last = options
+        raise UsageError(f"{name} is {value!r}; use {', '.join(others)} or {last}") from None
 
 
 def _with(settings: Settings | None, domain: str | None, concurrency: int | None) -> Settings:

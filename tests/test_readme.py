@@ -152,7 +152,7 @@ async def test_the_tour_is_what_happens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Who types the commands of the README sees what the README shows, and its program runs in the same folder."""
-    (manifest,) = blocks("json")
+    manifest, _ = blocks("json")
     (tmp_path / "programme.jsonl").write_text(manifest, encoding="utf-8")
     env = environment()
     todo = [step for step in steps() if not step.command.startswith(NOT_RUN)]
@@ -171,6 +171,19 @@ async def test_the_tour_is_what_happens(
         await run_as_program(program)
     assert "'entries': 3" in capsys.readouterr().out
     assert "</html>" in (tmp_path / "run.html").read_text(encoding="utf-8")
+
+
+async def test_the_larger_manifest_is_provisioned(tmp_path: Path) -> None:
+    """The example of ontologies, copies and groups is a good manifest, and comes about as it says."""
+    (tmp_path / "programme.jsonl").write_text(blocks("json")[1], encoding="utf-8")
+    (tmp_path / "felines.json").write_text('{"objects": [], "classifications": []}', encoding="utf-8")
+    async with Emulator() as emulator:
+        assert emulator.private_key is not None
+        async with encord_async.EncordSession.from_ssh_key(emulator.private_key, domain=emulator.url) as session:
+            await session.add_organisation_user("rob@example.com")
+            async with session.provision(tmp_path / "programme.jsonl") as run:
+                assert [outcome.error async for outcome in run if not outcome.status.satisfied] == []
+            assert run.summary.entries == 7
 
 
 def test_the_example_of_a_test_passes(tmp_path: Path) -> None:

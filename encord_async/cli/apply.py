@@ -21,6 +21,7 @@ from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redact
 from encord_async.cli.interrupts import Interrupts, interruptible
 from encord_async.cli.options import (
     Service,
+    dataset_api_option,
     existing_option,
     manifest_argument,
     output_options,
@@ -61,6 +62,7 @@ logger = logging.getLogger("encord_async.cli")
     help="Most requests a second.  [default: as many as the service takes, which is found out]",
 )
 @existing_option
+@dataset_api_option
 @click.option(
     "--max-batch",
     type=click.IntRange(min=1),
@@ -145,13 +147,18 @@ def apply(
 
 def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: str, options: Mapping[str, Any]) -> bool:
     """Show what would be made that cannot be undone, and ask; nothing to make needs no answer."""
-    from encord_async.provision.existing import Existing
+    from encord_async.provision.existing import DatasetAPI, Existing
     from encord_async.provision.preview import Forecast, preview
 
     async def look() -> Forecast:
         async with sessions() as session:
-            existing, skip_invalid = Existing(options["existing"]), bool(options["skip_invalid"])
-            return await preview(session, manifest, existing=existing, skip_invalid=skip_invalid)
+            return await preview(
+                session,
+                manifest,
+                existing=Existing(options["existing"]),
+                dataset_api=DatasetAPI(options["dataset_api"]),
+                skip_invalid=bool(options["skip_invalid"]),
+            )
 
     forecast = anyio.run(look)
     if not forecast.irreversible:

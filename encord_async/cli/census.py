@@ -16,6 +16,11 @@ COUNTED: Final = {
     "attachments": "attachments of datasets",
     "detachments": "detachments of datasets",
     "api_keys": "API keys",
+    "ontologies": "ontologies",
+    "groups": "groups",
+    "organisation_users": "organisation users",
+    "removals": "removals of users",
+    "group_changes": "changes of groups' access",
 }
 """What is counted, with words for people."""
 
@@ -32,9 +37,17 @@ def contents(entry: "Entry") -> Counter[str]:
             found["attachments"] = len(entry.datasets)
             found["api_keys"] = len(entry.api_keys)
         case "project_users":
-            found["memberships"] = len(entry.emails)
+            found["memberships"], found["removals"] = len(entry.emails), len(entry.remove)
         case "project_datasets":
             found["attachments"], found["detachments"] = len(entry.add), len(entry.remove)
         case "project_api_key":
             found["api_keys"] = 1
+        case "project_groups":
+            found["group_changes"] = len(entry.add) + len(entry.remove)
+        case "ontology":
+            found["ontologies"] = 1
+        case "group":
+            found["groups"] = 1
+        case "organisation_user":
+            found["organisation_users"] = 1
     return found

@@ -127,13 +127,18 @@ def wanted_state(entries: "Sequence[Entry]", hashes: Mapping[int, str]) -> Wante
 
 
 def _ask_all(wanted: Wanted, entries: "Sequence[Entry]", hashes: Mapping[int, str], keys: Mapping[str, str]) -> None:
+    from encord_async.provision.manifest import NamedEntry
+
     for number, entry in enumerate(entries, 1):
         if entry.kind == "project":
             _ask(wanted.projects[hashes.get(number, f"of entry {number}")], entry, keys)
-        elif entry.kind != "dataset":
+        elif not isinstance(entry, NamedEntry):
             _ask(wanted.projects[keys.get(entry.project, entry.project)], entry, keys)
-    # What is to be detached is gone in the end, wherever it was asked to be attached.
+    # What is to be detached or removed is gone in the end, wherever it was asked for.
     for entry in entries:
+        if entry.kind == "project_users":
+            for email in entry.remove:
+                wanted.projects[keys.get(entry.project, entry.project)].users.pop(email.casefold(), None)
         if entry.kind == "project_datasets":
             project = wanted.projects[keys.get(entry.project, entry.project)]
             project.datasets -= {keys.get(reference, reference) for reference in entry.remove}
@@ -149,7 +154,7 @@ def _ask(project: WantedProject, entry: "Entry", keys: Mapping[str, str]) -> Non
         case "project_datasets":
             project.datasets |= {keys.get(reference, reference) for reference in entry.add}
         case "project_users":
-            project.users |= {email.casefold(): int(entry.role) for email in entry.emails}
+            project.users |= {email.casefold(): int(entry.role or 0) for email in entry.emails}
         case "project_api_key":
             project.api_keys[entry.title, frozenset(entry.scopes)] += 1
 
@@ -161,11 +166,12 @@ def _literal_references(entries: "Sequence[Entry]") -> Iterator[tuple[str, str]]
         match entry.kind:
             case "project":
                 found = [("dataset", reference) for reference in entry.datasets]
-                found += [("ontology", entry.ontology_hash)] if entry.ontology_hash else []
+                found += [("ontology", entry.wanted_ontology)] if entry.wanted_ontology else []
+                found += [("project", entry.copy_of)] if entry.copy_of else []
             case "project_datasets":
                 found = [("dataset", reference) for reference in (*entry.add, *entry.remove)]
                 found.append(("project", entry.project))
-            case "project_users" | "project_api_key":
+            case "project_users" | "project_api_key" | "project_groups":
                 found = [("project", entry.project)]
         yield from (one for one in found if not one[1].startswith("@"))
 
@@ -335,13 +341,14 @@ class _Performance:
 
 _QUERIES: Final = {
     "project.POST": "create a project, with its datasets",
-    "dataset.POST": "create a dataset",
+    "v2/datasets.POST": "create a dataset",
+    "dataset.POST": "create a dataset whose data lie elsewhere",
     "projectusers.POST": "add users to a project",
     "projectdataset.POST": "attach datasets",
     "projectdataset.DELETE": "detach datasets",
     "projectapikey.POST": "create an API key",
     "projectapikey.GET": "list API keys",
-    "projectwithuserrole.GET": "list projects",
-    "datasetwithuserrole.GET": "list datasets",
+    "v2/projects.GET": "list projects",
+    "v2/datasets/list.GET": "list datasets",
     "project.GET": "read a project",
 }

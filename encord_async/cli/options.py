@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Service",
+    "dataset_api_option",
     "existing_option",
     "manifest_argument",
     "output_options",
@@ -88,6 +89,16 @@ existing_option: Final = click.option(
     show_default=True,
     help="What to do if a project or dataset of the same title and description is there: take it as ours, "
     "make another, or let the entry fail.",
+)
+
+
+dataset_api_option: Final = click.option(
+    "--dataset-api",
+    type=click.Choice(["rest", "envelope"]),
+    default="rest",
+    show_default=True,
+    help="Over which API datasets are made and listed. Those whose data do not lie at Encord are made over the "
+    "envelope API in any case: the other cannot say where.",
 )
 
 

@@ -6,7 +6,14 @@ import anyio
 import click
 
 from encord_async.cli.failures import ExitCode
-from encord_async.cli.options import Service, existing_option, manifest_argument, output_options, service_options
+from encord_async.cli.options import (
+    Service,
+    dataset_api_option,
+    existing_option,
+    manifest_argument,
+    output_options,
+    service_options,
+)
 from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
@@ -21,14 +28,16 @@ _MAX_ACTIONS: Final = 100_000
 @manifest_argument
 @service_options
 @existing_option
+@dataset_api_option
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
 @output_options
-def plan(*, output: Output, service: Service, manifest: str, existing: str, concurrency: int) -> int:
-    """Say what 'apply' would do with MANIFEST: create, adopt, attach, add, leave alone, or fail. Only reads are sent.
+def plan(*, output: Output, service: Service, manifest: str, existing: str, dataset_api: str, concurrency: int) -> int:
+    """Say what 'apply' would do with MANIFEST: create, adopt, attach, add, remove, leave alone, or fail. Only reads are
+    sent.
 
-    Who is a member of a project that is there cannot be seen through this API, so its users are shown as 'add or leave
+    Who is in a project or group that is there is not looked at, so its users and groups are shown as 'add or leave
     alone'. At most 100,000 actions are shown; all are counted. '-' reads JSON lines from standard input.
 
     \b
@@ -39,7 +48,7 @@ def plan(*, output: Output, service: Service, manifest: str, existing: str, conc
     Exit codes: 0 nothing is in the way, 1 some entries would fail, 2 a bad manifest or an unusable key,
     4 the service does not accept the key.
     """
-    from encord_async.provision.existing import Existing
+    from encord_async.provision.existing import DatasetAPI, Existing
     from encord_async.provision.preview import Verb, preview
 
     actions: list[Action] = []
@@ -52,7 +61,13 @@ def plan(*, output: Output, service: Service, manifest: str, existing: str, conc
 
     async def look() -> "tuple[Forecast, int]":
         async with sessions() as session:
-            found = await preview(session, manifest, existing=Existing(existing), on_action=keep)
+            found = await preview(
+                session,
+                manifest,
+                existing=Existing(existing),
+                dataset_api=DatasetAPI(dataset_api),
+                on_action=keep,
+            )
             return found, session.statistics().requests
 
     forecast, requests = anyio.run(look)
@@ -92,10 +107,28 @@ _WORDS: Final = {
     "detach": "detach",
     "add": "add",
     "add_or_leave": "add or leave alone",
+    "remove": "remove",
     "leave_alone": "leave alone",
     "fail": "FAIL",
 }
-_NOUNS: Final = {"dataset": "dataset", "project": "project", "api_key": "API key", "user": "user"}
+_NOUNS: Final = {
+    "dataset": "dataset",
+    "project": "project",
+    "api_key": "API key",
+    "user": "user",
+    "ontology": "ontology",
+    "group": "group",
+    "group_member": "member of a group",
+    "org_user": "organisation user",
+}
+
+
+_IRREVERSIBLE: Final = {
+    "project": ("project", "projects"),
+    "dataset": ("dataset", "datasets"),
+    "ontology": ("ontology", "ontologies"),
+    "api_key": ("API key", "API keys"),
+}
 
 
 def _described(action: "Action") -> str:
@@ -124,10 +157,6 @@ def irreversible_line(forecast: "Forecast") -> str:
     if not forecast.irreversible:
         return "Nothing that cannot be undone would be made."
     created = forecast.as_json()["create"]
-    parts = [
-        many(created[what], noun, f"{noun}s")
-        for what, noun in (("project", "project"), ("dataset", "dataset"), ("api_key", "API key"))
-        if what in created
-    ]
+    parts = [many(created[what], *nouns) for what, nouns in _IRREVERSIBLE.items() if what in created]
     things = many(forecast.irreversible, "thing", "things")
     return f"{things} that cannot be undone would be made: {', '.join(parts)}."

@@ -24,7 +24,8 @@ _MAX_IN_JSON: Final = 1000
 def validate(*, output: Output, manifest: str) -> int:
     """Check MANIFEST without a network and without a key, and count what is in it.
 
-    Every bad entry is listed with file, line, field and reason. '-' reads JSON lines from standard input.
+    Every bad entry is listed with file, line, field and reason. Files that entries name (the structures of
+    ontologies) are read too, relative to MANIFEST. '-' reads JSON lines from standard input.
     With --json the first 1,000 problems are listed, and all are counted.
 
     \b
@@ -53,7 +54,7 @@ def validate(*, output: Output, manifest: str) -> int:
         output.result({"valid": True, **counts})
         return ExitCode.DONE
     output.line(f"{manifest} is good.")
-    output.table([(words, counts[name]) for name, words in COUNTED.items()], right=[1])
+    output.table([(words, counts[name]) for name, words in COUNTED.items() if counts[name]], right=[1])
     return ExitCode.DONE
 
 

@@ -4,14 +4,12 @@ It decides nothing about the order of work. The rule it keeps: before the first 
 sent, the intent is in the ledger, and a create whose outcome is unknown is looked for before it is sent again.
 """
 
-import hashlib
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import anyio
-from pydantic import SecretStr
 
 from encord_async.errors import (
     AuthenticationError,
@@ -31,25 +29,37 @@ from encord_async.errors import (
     UnreadableReplyError,
 )
 from encord_async.protocol.catalogue import ProjectUserRole
-from encord_async.protocol.envelope import seal
-from encord_async.protocol.models import NewDataset, ProjectUser
+from encord_async.protocol.models import ProjectUser
 from encord_async.protocol.operations import (
     AddDatasets,
     AddProjectUsers,
-    CreateDataset,
-    CreateProject,
-    CreateProjectAPIKey,
     GetProject,
     ListProjectAPIKeys,
     Operation,
     RemoveDatasets,
 )
-from encord_async.provision.existing import Account, Adopt, Existing, Found, match, stamped
-from encord_async.provision.ledger import Doubt, Ledger, Record, State, name_digest
-from encord_async.provision.manifest import DatasetEntry, ProjectEntry
+from encord_async.protocol.rest_operations import (
+    AddGroupMembers,
+    AddOrganisationUser,
+    AddProjectGroups,
+    GetGroup,
+    GetOntologyV2,
+    RemoveProjectGroups,
+    RemoveProjectUsers,
+    RestOperation,
+)
+from encord_async.provision.existing import Account, Adopt, Existing, Found, differs, match
+from encord_async.provision.ledger import Doubt, Ledger, Record, State
+from encord_async.provision.making import Maker, Making, hash_of, key_fingerprint, request_digest
+from encord_async.provision.manifest import (
+    MakingEntry,
+    OntologyEntry,
+    OrganisationUserEntry,
+    ProjectEntry,
+)
 from encord_async.provision.outcome import RoleKept, Status
 from encord_async.provision.plan import Batch, Result, Ticket, Work, tickets_of
-from encord_async.provision.settle import AdoptIt, LeaveIt, Settler, WaitLonger, contents_digest, key_fingerprint
+from encord_async.provision.settle import AdoptIt, LeaveIt, Settler, WaitLonger
 from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
 
@@ -59,6 +69,8 @@ __all__ = ["Ended", "Executor", "Later", "Split", "Verdict"]
 
 _REMEMBERED_FRESH: Final = 100_000
 _NAMESAKE_WAIT_S: Final = 0.1
+_HASHES_IN_A_QUERY: Final = 100
+"""Groups are removed by a list in the address of the request, and servers refuse long addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +98,6 @@ class Later:
 Verdict: TypeAlias = Ended | Split | Later
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Making:
-    """A creation, ready to be written down and sent."""
-
-    operation: Operation[Any]
-    title: str
-    description: str
-    name: bytes
-    details: dict[str, object]
-
-
 class _StoppedError(Exception):
     """The run was stopped before a request had left. It never leaves the executor."""
 
@@ -110,8 +111,7 @@ class Executor:
         ledger: Where intents and results are written down.
         settler: Finds out about creates in doubt.
         existing: What to do about what is there already.
-        max_batch: Most members of a list in one envelope.
-        stamp: Secret of this ledger's stamps; None puts no stamp into descriptions.
+        maker: Says what is sent for what is to be made.
     """
 
     def __init__(
@@ -122,16 +122,14 @@ class Executor:
         settler: Settler,
         *,
         existing: Existing,
-        max_batch: int,
-        stamp: bytes | None = None,
+        maker: Maker,
     ) -> None:
         self._session = session
         self._account = account
         self._ledger = ledger
         self._settler = settler
         self._existing = existing
-        self._max_batch = max_batch
-        self._stamp = stamp
+        self._maker = maker
         self._fresh: OrderedDict[str, None] = OrderedDict()
         self._sending: Counter[bytes] = Counter()
         self._doubtful: defaultdict[bytes, set[bytes]] = defaultdict(set)
@@ -163,7 +161,7 @@ class Executor:
         for scope in tuple(self._unsent):
             scope.cancel()
 
-    async def _ask(self, operation: Operation[T]) -> T:
+    async def _ask(self, operation: Operation[T] | RestOperation[T]) -> T:
         """Send *operation*, unless the run is stopped before the request has left.
 
         Raises:
@@ -199,7 +197,7 @@ class Executor:
         await self._ledger.write([self._record(ticket, result) for ticket, result in results])
         return Ended(results)
 
-    def _record(self, ticket: Ticket, result: Result, making: _Making | None = None) -> Record:
+    def _record(self, ticket: Ticket, result: Result, making: Making | None = None) -> Record:
         step, wish, now_s = ticket.step, ticket.wish, self._session.clock.wall_s()
         return Record(
             identity=step.identity,
@@ -223,9 +221,11 @@ class Executor:
     # ------------------------------------------------------------------ creations
 
     async def _create(self, ticket: Ticket) -> Verdict:
+        if ticket.step.kind is StepKind.ORGANISATION_USER:
+            return await self._admit(ticket)
         if ticket.doubt is not None:
             return await self._settle(ticket, ticket.doubt)
-        making = self._making(ticket)
+        making = self._maker.making(ticket)
         if making.name in self._doubtful:
             # Until it is known what became of a namesake, a second one would make it impossible to tell.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
@@ -240,68 +240,26 @@ class Executor:
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
         return await self._make(ticket, making)
 
+    async def _admit(self, ticket: Ticket) -> Ended:
+        """Make somebody a member of the organisation; for who is one already nothing happens."""
+        entry = ticket.wish.entry
+        if not isinstance(entry, OrganisationUserEntry):
+            raise AssertionError(f"a {entry.kind} entry admits nobody")
+        operation = AddOrganisationUser(email=entry.email, role=entry.role, member_type=entry.member_type)
+        status = Status.UPDATED if await self._ask(operation) else Status.UNCHANGED
+        return await self._ended([(ticket, Result(status=status, hash=entry.email))])
+
     def _later(self, wait_s: float, otherwise: Result) -> Later:
         return Later(self._session.clock.monotonic_s() + wait_s, otherwise)
 
-    def _making(self, ticket: Ticket) -> _Making:
-        """What is sent for *ticket*; the same in every run."""
-        step, entry = ticket.step, ticket.wish.entry
-        if step.kind is StepKind.API_KEY:
-            project_hash = ticket.project_hash or ""
-            scopes = [scope.value for scope in step.scopes]
-            return _Making(
-                operation=CreateProjectAPIKey(project_hash=project_hash, title=step.item, scopes=step.scopes),
-                title=step.item,
-                description="",
-                name=name_digest(step.kind, project_hash, step.item, *scopes),
-                details={"scopes": scopes},
-            )
-        if not isinstance(entry, DatasetEntry | ProjectEntry):
-            raise AssertionError(f"a {entry.kind} entry makes nothing")
-        mark = self._mark(ticket)
-        description = entry.description if mark is None else stamped(entry.description, mark)
-        details: dict[str, object] = {"description": description, "wished_description": entry.description}
-        operation: Operation[Any]
-        if isinstance(entry, DatasetEntry):
-            operation = CreateDataset(title=entry.title, description=description, storage=entry.storage)
-            details["storage"] = int(entry.storage)
-        else:
-            operation = CreateProject(
-                title=entry.title,
-                description=description,
-                dataset_hashes=ticket.dataset_hashes[: self._max_batch],
-                ontology_hash=entry.ontology_hash,
-                workflow_template_id=entry.workflow_template_id,
-            )
-            details |= {
-                "references": list(dict.fromkeys(entry.datasets))[: self._max_batch],
-                "contents": [contents_digest(some) for some in _grown(ticket.dataset_hashes, self._max_batch)],
-                "ontology": entry.ontology_hash,
-                "workflow_template_id": entry.workflow_template_id,
-            }
-        return _Making(
-            operation=operation,
-            title=entry.title,
-            description=description,
-            # Without the mark: what one entry has adopted without a mark, another must not adopt.
-            name=name_digest(step.kind, entry.title, entry.description),
-            details=details,
-        )
-
-    def _mark(self, ticket: Ticket) -> str | None:
-        """The mark of the entry, if marks are wanted."""
-        if self._stamp is None:
-            return None
-        return hashlib.blake2b(ticket.step.identity, key=self._stamp, digest_size=6).hexdigest()
-
-    async def _make(self, ticket: Ticket, making: _Making) -> Verdict:
+    async def _make(self, ticket: Ticket, making: Making) -> Verdict:
         """Write the intent down, send, write down what came of it."""
         result = Result(status=Status.IN_DOUBT)
         record = replace(
             self._record(ticket, result, making),
             state=State.INTENDED,
             status="",
-            request=seal(making.operation).digest,
+            request=request_digest(making.operation),
             ended_s=None,
         )
         ticket.sends += 1
@@ -329,7 +287,7 @@ class Executor:
                 )
                 self._doubt(ticket, doubt)
             else:
-                return await self._made(ticket, record, _hash_of(made))
+                return await self._made(ticket, record, hash_of(made), making.taken)
         finally:
             _less(self._sending, making.name)
         return await self._settle(ticket, doubt)
@@ -347,7 +305,7 @@ class Executor:
             ended_s=self._session.clock.wall_s(),
         )
 
-    async def _made(self, ticket: Ticket, record: Record, made: str) -> Ended:
+    async def _made(self, ticket: Ticket, record: Record, made: str, taken: int) -> Ended:
         """Something was made: write that down, then give a project the datasets that its create had no room for."""
         result = Result(status=Status.CREATED, hash=made)
         await self._ledger.write([self._closed(record, result)])
@@ -357,7 +315,7 @@ class Executor:
         if len(self._fresh) > _REMEMBERED_FRESH:
             self._fresh.popitem(last=False)
         self._settler.saw_created(record.title, str(record.details.get("description") or ""), made)
-        rest = ticket.dataset_hashes[self._max_batch :]
+        rest = ticket.items[taken:]
         if rest:
             try:
                 await self._attach(made, rest)
@@ -370,28 +328,30 @@ class Executor:
         return Ended([(ticket, result)])
 
     async def _attach(self, project_hash: str, dataset_hashes: Sequence[str]) -> None:
-        for some in _chunks(dataset_hashes, self._max_batch):
+        for some in _chunks(dataset_hashes, self._maker.max_batch):
             await self._ask(AddDatasets(project_hash=project_hash, dataset_hashes=some))
 
     # ------------------------------------------------------------------ what is there already
 
-    async def _there(self, ticket: Ticket, making: _Making) -> Result | list[str]:
+    async def _there(self, ticket: Ticket, making: Making) -> Result | list[str]:
         """A result if something that is there is taken as ours; else the hashes of what has the name already."""
         step, entry = ticket.step, ticket.wish.entry
         if step.kind is StepKind.API_KEY:
             return await self._key_there(ticket, making)
-        if not isinstance(entry, DatasetEntry | ProjectEntry):
+        if not isinstance(entry, MakingEntry):
             raise AssertionError(f"a {entry.kind} entry makes nothing")
-        namesakes = await self._account.namesakes(step.kind, entry.title, entry.description)
-        decision = match(step.kind, entry.title, await self._free(ticket, making, namesakes), self._existing)
+        namesakes = await self._account.namesakes(step.kind, making.title, entry.description)
+        decision = match(step.kind, making.title, await self._free(ticket, making, namesakes), self._existing)
         if not isinstance(decision, Adopt):
             return [found.hash for found in namesakes]
         self._account.claim(decision.hash)
         if isinstance(entry, ProjectEntry):
-            await self._complete(decision.hash, entry, ticket.dataset_hashes)
+            await self._complete(decision.hash, ticket)
+        elif isinstance(entry, OntologyEntry) and entry.structure is not None:
+            await self._compare(decision.hash, entry.structure)
         return Result(status=Status.ADOPTED, hash=decision.hash)
 
-    async def _free(self, ticket: Ticket, making: _Making, there: Sequence[Found]) -> list[Found]:
+    async def _free(self, ticket: Ticket, making: Making, there: Sequence[Found]) -> list[Found]:
         """Those of *there* that no other entry has made, may have made or adopted."""
         if not there:
             return []
@@ -403,22 +363,31 @@ class Executor:
                 # What was not there before the other was sent may be what it has made.
                 before = _baseline(other)
                 free = [found for found in free if found.hash in before]
-        mark = self._mark(ticket)
+        mark = self._maker.mark(ticket)
         return free if mark is None else [found for found in free if found.mark in {None, mark}]
 
-    async def _complete(self, adopted: str, entry: ProjectEntry, dataset_hashes: tuple[str, ...]) -> None:
+    async def _complete(self, adopted: str, ticket: Ticket) -> None:
         """Give an adopted project the datasets that it lacks."""
-        project = await self._ask(GetProject(project_hash=adopted))
-        if entry.ontology_hash and project.ontology_hash and project.ontology_hash != entry.ontology_hash:
+        project, wanted = await self._ask(GetProject(project_hash=adopted)), ticket.ontology_hash
+        if wanted and project.ontology_hash and project.ontology_hash != wanted:
             raise ConflictError(
-                f"the project {adopted} is there with the ontology {project.ontology_hash}, and {entry.ontology_hash} "
+                f"the project {adopted} is there with the ontology {project.ontology_hash}, and {wanted} "
                 "is wanted; an ontology cannot be exchanged over this API",
                 code="ONTOLOGY_KEPT",
             )
         attached = {dataset.dataset_hash for dataset in project.datasets}
-        await self._attach(adopted, [item for item in dataset_hashes if item not in attached])
+        await self._attach(adopted, [item for item in ticket.items if item not in attached])
 
-    async def _key_there(self, ticket: Ticket, making: _Making) -> Result | list[str]:
+    async def _compare(self, adopted: str, structure: Mapping[str, object]) -> None:
+        """Refuse an ontology that is there with another structure."""
+        if differs(structure, (await self._ask(GetOntologyV2(ontology_hash=adopted))).editor):
+            raise ConflictError(
+                f"the ontology {adopted} is there with another structure; give this one another title or description, "
+                "or use existing='create' to make another",
+                code="STRUCTURE_KEPT",
+            )
+
+    async def _key_there(self, ticket: Ticket, making: Making) -> Result | list[str]:
         step, project_hash = ticket.step, ticket.project_hash or ""
         if project_hash in self._fresh:
             return []
@@ -463,7 +432,7 @@ class Executor:
         try:
             verdict = await self._looked(doubt)
             if isinstance(verdict, AdoptIt):
-                ended = await self._made(ticket, doubt.record, verdict.hash)
+                ended = await self._made(ticket, doubt.record, verdict.hash, self._maker.making(ticket).taken)
                 self._no_doubt(ticket)
                 return ended
         finally:
@@ -482,7 +451,7 @@ class Executor:
             failed = Result(status=Status.FAILED, error=doubt.error)
             await self._ledger.write([self._closed(doubt.record, failed)])
             return Ended([(ticket, failed)])
-        making = self._making(ticket)
+        making = self._maker.making(ticket)
         before = _baseline(doubt.record)
         if before:
             making.details["baseline"] = before
@@ -517,20 +486,38 @@ class Executor:
         return await self._ended([(ticket, Result(status=Status.UPDATED)) for ticket in batch.tickets])
 
     async def _send(self, batch: Batch, items: tuple[str, ...]) -> Iterable[ProjectUser]:
-        lane = batch.lane
-        if lane.kind is StepKind.USER:
-            role = lane.role if lane.role is not None else ProjectUserRole.ANNOTATOR
-            return await self._ask(AddProjectUsers(project_hash=lane.project_hash, emails=items, role=role))
-        kind = AddDatasets if lane.kind is StepKind.ATTACH else RemoveDatasets
-        await self._ask(kind(project_hash=lane.project_hash, dataset_hashes=items))
+        lane, about = batch.lane, batch.lane.project_hash
+        role = lane.role if lane.role is not None else ProjectUserRole.ANNOTATOR
+        match lane.kind:
+            case StepKind.USER:
+                return await self._ask(AddProjectUsers(project_hash=about, emails=items, role=role))
+            case StepKind.ATTACH:
+                await self._ask(AddDatasets(project_hash=about, dataset_hashes=items))
+            case StepKind.DETACH:
+                await self._ask(RemoveDatasets(project_hash=about, dataset_hashes=items))
+            case StepKind.REMOVE_USER:
+                await self._ask(RemoveProjectUsers(project_hash=about, emails=items))
+            case StepKind.ADD_GROUP:
+                await self._ask(AddProjectGroups(project_hash=about, group_hashes=items, role=role))
+            case StepKind.REMOVE_GROUP:
+                for some in _chunks(items, _HASHES_IN_A_QUERY):
+                    await self._ask(RemoveProjectGroups(project_hash=about, group_hashes=some))
+            case StepKind.GROUP_MEMBER:
+                await self._ask(AddGroupMembers(group_hash=about, emails=items))
+            case _:
+                raise AssertionError(f"{lane.kind} steps are not sent together")
         return ()
 
     async def _project_is_in_order(self, batch: Batch, error: RefusedError) -> bool:
-        """Whether the culprit is among the items: one read spares the splitting if it is the project itself."""
+        """Whether the culprit is among the items: one read spares the splitting if it is what they are added to."""
         if not isinstance(error, NotFoundError | ForbiddenError):
             return True
+        about = batch.lane.project_hash
         try:
-            await self._ask(GetProject(project_hash=batch.lane.project_hash))
+            if batch.lane.kind is StepKind.GROUP_MEMBER:
+                await self._ask(GetGroup(group_hash=about))
+            else:
+                await self._ask(GetProject(project_hash=about))
         except (NotFoundError, ForbiddenError):
             return False
         return True
@@ -539,12 +526,6 @@ class Executor:
 def _references(ticket: Ticket) -> list[str]:
     entry = ticket.wish.entry
     return list(dict.fromkeys(entry.datasets)) if isinstance(entry, ProjectEntry) else []
-
-
-def _grown(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """*items* as a project holds them after its creation, and after each envelope that attaches more."""
-    for end in range(size, max(len(items), 1) + size, size):
-        yield items[:end]
 
 
 def _baseline(record: Record) -> list[str]:
@@ -560,19 +541,6 @@ def _less(counter: Counter[bytes], name: bytes) -> None:
         del counter[name]
 
 
-def _hash_of(made: object) -> str:
-    """The name by which what was made is known again."""
-    if isinstance(made, NewDataset):
-        return made.dataset_hash
-    return made if isinstance(made, str) else key_fingerprint(_secret(made))
-
-
-def _secret(made: object) -> str:
-    if isinstance(made, SecretStr):
-        return made.get_secret_value()
-    raise AssertionError(f"nothing is made as {type(made).__name__}")
-
-
 def _left_error(doubt: Doubt, verdict: LeaveIt) -> UncertainError:
     error = UncertainError(f"in doubt: {verdict.why}")
     if doubt.error is not None:
@@ -585,7 +553,7 @@ def _left_error(doubt: Doubt, verdict: LeaveIt) -> UncertainError:
 
 
 def _item(ticket: Ticket) -> str:
-    return ticket.step.item if ticket.step.kind is StepKind.USER else ticket.dataset_hashes[0]
+    return ticket.items[0] if ticket.items else ticket.step.item
 
 
 def _user_results(batch: Batch, users: Iterable[ProjectUser]) -> Iterator[tuple[Ticket, Result]]:

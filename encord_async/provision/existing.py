@@ -1,26 +1,27 @@
 """What the account holds already, and whether an entry is taken for something of it.
 
-`match` decides, purely. `Account` lists projects and datasets once a run, on first need, and keeps of each its
-hash under a digest of title and description. It never changes anything.
+`match` decides, purely. `Account` lists projects, datasets, ontologies and groups once a run, on first need, and keeps
+of each its hash under a digest of title and description. It never changes anything.
 """
 
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import anyio
 
 from encord_async.errors import ConflictError
-from encord_async.protocol.catalogue import DatasetUserRole, ProjectUserRole
-from encord_async.protocol.operations import ListDatasets, ListProjects
+from encord_async.protocol.catalogue import DatasetUserRole, OntologyUserRole, ProjectUserRole
+from encord_async.protocol.operations import ListDatasets
+from encord_async.protocol.rest_operations import ListDatasetsV2, ListGroups, ListOntologies, ListProjectsV2
 from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
 
-__all__ = ["Account", "Adopt", "Create", "Existing", "Found", "match", "stamped"]
+__all__ = ["Account", "Adopt", "Create", "DatasetAPI", "Existing", "Found", "differs", "match", "stamped"]
 
 
 _STAMP: Final = re.compile(r" ?\[encord-async ([0-9a-f]{12})\]$")
@@ -35,6 +36,14 @@ class Existing(StrEnum):
     """Make another one."""
     FAIL = "fail"
     """Let the entry fail."""
+
+
+class DatasetAPI(StrEnum):
+    """Over which of the service's two APIs datasets are made and listed."""
+
+    REST = "rest"
+    """As the official SDK does since 0.1.153. It cannot say where the data of a dataset lie."""
+    ENVELOPE = "envelope"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +81,16 @@ def match(what: StepKind, title: str, found: Iterable[Found], existing: Existing
         return Create()
     listed = ", ".join(candidate.hash for candidate in candidates[:10])
     if existing is Existing.FAIL:
-        raise ConflictError(f"a {what.value} {title!r} is there already: {listed}", code="EXISTS")
+        article = "an" if what is StepKind.ONTOLOGY else "a"
+        raise ConflictError(f"{article} {what.value} {title!r} is there already: {listed}", code="EXISTS")
     ours = [candidate for candidate in candidates if candidate.is_admin]
     if not ours:
         return Create()
     if len(ours) > 1:
         listed = ", ".join(candidate.hash for candidate in ours[:10])
+        plural = "ontologies" if what is StepKind.ONTOLOGY else f"{what.value}s"
         raise ConflictError(
-            f"several {what.value}s {title!r} could be meant: {listed}; "
+            f"several {plural} {title!r} could be meant: {listed}; "
             "refer to one by its hash, or use existing='create' to make another",
             code="AMBIGUOUS",
         )
@@ -87,10 +98,11 @@ def match(what: StepKind, title: str, found: Iterable[Found], existing: Existing
 
 
 class Account:
-    """The projects and datasets of the account as they were when first asked for."""
+    """What the account held when it was first asked for, each sort of thing for itself."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, dataset_api: DatasetAPI = DatasetAPI.REST) -> None:
         self._session = session
+        self._dataset_api = dataset_api
         self._lock = anyio.Lock()
         self._index: dict[StepKind, dict[bytes, list[Found]]] = {}
         self._claimed: set[str] = set()
@@ -121,19 +133,62 @@ class Account:
 
     async def _listed(self, what: StepKind) -> dict[bytes, list[Found]]:
         index: defaultdict[bytes, list[Found]] = defaultdict(list)
-        if what is StepKind.PROJECT:
-            for owned in await self._session.execute(ListProjects()):
-                project = owned.project
-                is_admin = owned.user_role == ProjectUserRole.ADMIN
-                found = Found(project.project_hash, is_admin, _mark(project.description))
-                index[_digest(project.title, project.description)].append(found)
-        else:
-            for listed in await self._session.execute(ListDatasets()):
-                dataset = listed.dataset
-                is_admin = listed.user_role == DatasetUserRole.ADMIN
-                found = Found(dataset.dataset_hash, is_admin, _mark(dataset.description))
-                index[_digest(dataset.title, dataset.description)].append(found)
+        async for listed in self._listing(what):
+            found = Found(listed.hash, listed.is_admin, _mark(listed.description))
+            index[_digest(listed.title, listed.description)].append(found)
         return dict(index)
+
+    def _listing(self, what: StepKind) -> AsyncIterator["_Listed"]:
+        match what:
+            case StepKind.PROJECT:
+                return self._projects()
+            case StepKind.DATASET:
+                return self._datasets()
+            case StepKind.ONTOLOGY:
+                return self._ontologies()
+            case StepKind.GROUP:
+                return self._groups()
+        raise AssertionError(f"nothing lists what a step of kind {what} makes")
+
+    async def _projects(self) -> AsyncIterator["_Listed"]:
+        async for page in self._session.pages(ListProjectsV2()):
+            for one in page.results:
+                yield _Listed(one.project_hash, one.title, one.description, one.user_role == ProjectUserRole.ADMIN)
+
+    async def _datasets(self) -> AsyncIterator["_Listed"]:
+        if self._dataset_api is DatasetAPI.ENVELOPE:
+            for owned in await self._session.execute(ListDatasets()):
+                old = owned.dataset
+                yield _Listed(old.dataset_hash, old.title, old.description, owned.user_role == DatasetUserRole.ADMIN)
+            return
+        async for page in self._session.pages(ListDatasetsV2()):
+            for one in page.results:
+                yield _Listed(one.dataset_uuid, one.title, one.description, one.user_role == DatasetUserRole.ADMIN)
+
+    async def _ontologies(self) -> AsyncIterator["_Listed"]:
+        async for page in self._session.pages(ListOntologies()):
+            for one in page.results:
+                yield _Listed(one.ontology_uuid, one.title, one.description, one.user_role == OntologyUserRole.ADMIN)
+
+    async def _groups(self) -> AsyncIterator["_Listed"]:
+        async for page in self._session.pages(ListGroups()):
+            for one in page.results:
+                # Who manages a group is not listed; whoever does not, is refused when it comes to its members.
+                yield _Listed(one.group_hash, one.name, one.description, is_admin=True)
+
+
+class _Listed(NamedTuple):
+    """Something in a listing."""
+
+    hash: str
+    title: str
+    description: str | None
+    is_admin: bool
+
+
+def differs(structure: Mapping[str, object], editor: Mapping[str, object]) -> bool:
+    """Whether the ontology *editor* lacks something of *structure*; what it has besides does not count."""
+    return any(editor.get(part) != wished for part, wished in structure.items())
 
 
 def stamped(description: str, mark: str) -> str:

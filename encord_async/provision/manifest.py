@@ -7,9 +7,9 @@ import difflib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias
 
@@ -26,7 +26,16 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole, StorageLocation
+from encord_async.errors import UnencodableError
+from encord_async.protocol.catalogue import (
+    APIKeyScope,
+    CopyOption,
+    MemberType,
+    OrganisationRole,
+    ProjectUserRole,
+    StorageLocation,
+)
+from encord_async.protocol.jsontext import json_bytes
 
 __all__ = [
     "ENTRY_MODELS",
@@ -34,12 +43,18 @@ __all__ = [
     "Checker",
     "DatasetEntry",
     "Entry",
+    "GroupEntry",
+    "MakingEntry",
+    "NamedEntry",
+    "OntologyEntry",
+    "OrganisationUserEntry",
     "Place",
     "PlacedEntry",
     "Problem",
     "ProjectAPIKeyEntry",
     "ProjectDatasetsEntry",
     "ProjectEntry",
+    "ProjectGroupsEntry",
     "ProjectUsersEntry",
     "UserWish",
     "field_path",
@@ -122,11 +137,56 @@ def _storage(value: object) -> object:
     return _number_or_word(value, what="storage", words=_STORAGES)
 
 
+def _flag(value: object) -> object:
+    """CSV has only text."""
+    if isinstance(value, str) and value.strip().lower() in _FLAGS:
+        return _FLAGS[value.strip().lower()]
+    if not isinstance(value, bool):
+        raise _wrong(f"{shown(value)} is neither true nor false")
+    return value
+
+
+def _word(value: object, *, what: str, words: Mapping[str, StrEnum]) -> StrEnum:
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()]
+    hint = meant(value, words) if isinstance(value, str) else ""
+    raise _wrong(f"{shown(value)} is no {what}; use one of {', '.join(words)}", hint)
+
+
+def _organisation_role(value: object) -> object:
+    return _word(value, what="role in an organisation", words=_ORGANISATION_ROLES)
+
+
+def _member_type(value: object) -> object:
+    return _word(value, what="type of member", words=_MEMBER_TYPES)
+
+
+def _copy_option(value: object) -> object:
+    return _word(value, what="part of a project that a copy can take along", words=_COPY_OPTIONS)
+
+
 def _scope(value: object) -> object:
     if not isinstance(value, str) or value not in _SCOPES:
         hint = meant(value, _SCOPES) if isinstance(value, str) else ""
         raise _wrong(f"{shown(value)} is no scope; use one of {', '.join(_SCOPES)}", hint)
     return value
+
+
+def _structure(value: object) -> object:
+    if not isinstance(value, dict):
+        raise _wrong(f"must be an object with objects and classifications, not {_sort_of(value)}")
+    for part in ("objects", "classifications"):
+        if not isinstance(value.get(part, []), list):
+            raise _wrong(f"{part!r} in it must be a list, not {_sort_of(value[part])}")
+    try:
+        json_bytes(value, "structure", "")
+    except UnencodableError as error:
+        raise _wrong(error.message.removeprefix("the structure ")) from None
+    return value
+
+
+def _email_or_reference(value: str) -> str:
+    return _hash_or_reference(value) if value.startswith(REFERENCE) else _email(value)
 
 
 def _email(value: str) -> str:
@@ -140,9 +200,15 @@ def _hash(value: str) -> str:
     # A hash travels in an HTTP header, which takes no other characters and loses blanks at its ends.
     if not _HASH.fullmatch(value):
         if value.startswith(REFERENCE):
-            raise _wrong(f"{shown(value)} is a reference; only datasets and projects can be referred to", "give a hash")
+            raise _wrong(f"{shown(value)} is a reference, which this field does not take", "give a hash")
         raise _wrong(f"{shown(value)} is no hash")
     return value
+
+
+def _ontology_hash(value: str) -> str:
+    if value.startswith(REFERENCE):
+        raise _wrong(f"{shown(value)} is a reference, which this field does not take", "call the field 'ontology'")
+    return _hash(value)
 
 
 def _hash_or_reference(value: str) -> str:
@@ -192,6 +258,10 @@ _STORAGES: Final[Mapping[str, StorageLocation]] = {
     "azure": StorageLocation.AZURE_STR,
     "s3_compatible": StorageLocation.S3_COMPATIBLE_STR,
 }
+_ORGANISATION_ROLES: Final[Mapping[str, OrganisationRole]] = {role.name.lower(): role for role in OrganisationRole}
+_MEMBER_TYPES: Final[Mapping[str, MemberType]] = {one.value: one for one in MemberType}
+_COPY_OPTIONS: Final[Mapping[str, CopyOption]] = {option.value: option for option in CopyOption}
+_FLAGS: Final = {"true": True, "false": False}
 _SCOPES: Final = tuple(scope.value for scope in APIKeyScope)
 
 Text: TypeAlias = Annotated[str, Strict(), AfterValidator(_encodable)]
@@ -218,6 +288,19 @@ Reference: TypeAlias = Annotated[
     AfterValidator(_hash_or_reference),
     WithJsonSchema({"type": "string", "minLength": 1, "description": "A hash, or '@' and the key of another entry."}),
 ]
+OntologyHash: TypeAlias = Annotated[str, Strict(), AfterValidator(_ontology_hash)]
+Member: TypeAlias = Annotated[
+    str,
+    Strict(),
+    AfterValidator(_email_or_reference),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "description": "An e-mail address, or '@' and the key of an organisation_user.",
+        }
+    ),
+]
 Email: TypeAlias = Annotated[str, Strict(), AfterValidator(_email)]
 Role: TypeAlias = Annotated[
     ProjectUserRole, BeforeValidator(_role), WithJsonSchema({"enum": [*_ROLES, *map(int, ProjectUserRole)]})
@@ -225,6 +308,23 @@ Role: TypeAlias = Annotated[
 Storage: TypeAlias = Annotated[
     StorageLocation, BeforeValidator(_storage), WithJsonSchema({"enum": [*_STORAGES, *map(int, StorageLocation)]})
 ]
+OrganisationRoleWord: TypeAlias = Annotated[
+    OrganisationRole,
+    BeforeValidator(_organisation_role),
+    WithJsonSchema({"enum": [*_ORGANISATION_ROLES, *OrganisationRole]}),
+]
+MemberTypeWord: TypeAlias = Annotated[
+    MemberType, BeforeValidator(_member_type), WithJsonSchema({"enum": list(_MEMBER_TYPES)})
+]
+CopyOptionWord: TypeAlias = Annotated[
+    CopyOption, BeforeValidator(_copy_option), WithJsonSchema({"enum": list(_COPY_OPTIONS)})
+]
+Structure: TypeAlias = Annotated[
+    dict[str, Any],
+    BeforeValidator(_structure),
+    WithJsonSchema({"type": "object", "description": "The ontology's structure as the service keeps it."}),
+]
+Flag: TypeAlias = Annotated[bool, BeforeValidator(_flag)]
 Scope: TypeAlias = Annotated[APIKeyScope, BeforeValidator(_scope), WithJsonSchema({"enum": list(_SCOPES)})]
 Scopes: TypeAlias = Annotated[tuple[Scope, ...], Field(min_length=1)]
 
@@ -255,20 +355,33 @@ class DatasetEntry(_Part):
     title: Title
     description: Text = ""
     storage: Storage = StorageLocation.CORD_STORAGE
+    create_backing_folder: Flag = False
 
 
 class ProjectEntry(_Part):
-    """A project that shall exist, with its datasets, users and API keys."""
+    """A project that shall exist, with its datasets, users and API keys.
+
+    *ontology* is a hash or a reference; *ontology_hash* is an older word, for a hash alone. *copy_of* names the project
+    that it is copied from, and *copy_options* what it takes along.
+    """
 
     kind: Literal["project"] = "project"
     key: Key | None = None
     title: Title
     description: Text = ""
-    ontology_hash: Hash | None = None
+    ontology: Reference | None = None
+    ontology_hash: OntologyHash | None = None
     workflow_template_id: Hash | None = None
+    copy_of: Reference | None = None
+    copy_options: tuple[CopyOptionWord, ...] = ()
     datasets: tuple[Reference, ...] = ()
     users: tuple[UserWish, ...] = ()
     api_keys: tuple[APIKeyWish, ...] = ()
+
+    @property
+    def wanted_ontology(self) -> str | None:
+        """Hash or reference of the ontology, under whichever name it was given."""
+        return self.ontology or self.ontology_hash
 
 
 class ProjectDatasetsEntry(_Part):
@@ -282,13 +395,25 @@ class ProjectDatasetsEntry(_Part):
 
 
 class ProjectUsersEntry(_Part):
-    """Users to add to a project in one role."""
+    """Users to add to a project in one role, and users to remove from it."""
 
     kind: Literal["project_users"] = "project_users"
     key: Key | None = None
     project: Reference
-    emails: Annotated[tuple[Email, ...], Field(min_length=1)]
-    role: Role
+    emails: tuple[Email, ...] = ()
+    role: Role | None = None
+    remove: tuple[Email, ...] = ()
+
+
+class ProjectGroupsEntry(_Part):
+    """Groups of the organisation to give access to a project in one role, and groups to take it from."""
+
+    kind: Literal["project_groups"] = "project_groups"
+    key: Key | None = None
+    project: Reference
+    add: tuple[Reference, ...] = ()
+    role: Role | None = None
+    remove: tuple[Reference, ...] = ()
 
 
 class ProjectAPIKeyEntry(_Part):
@@ -301,7 +426,54 @@ class ProjectAPIKeyEntry(_Part):
     scopes: Scopes
 
 
-Entry: TypeAlias = DatasetEntry | ProjectEntry | ProjectDatasetsEntry | ProjectUsersEntry | ProjectAPIKeyEntry
+class OntologyEntry(_Part):
+    """An ontology that shall exist; its structure may lie in a file beside the manifest."""
+
+    kind: Literal["ontology"] = "ontology"
+    key: Key | None = None
+    title: Title
+    description: Text = ""
+    structure: Structure | None = None
+    structure_file: Title | None = None
+
+
+class GroupEntry(_Part):
+    """A group of the organisation that shall exist, with members."""
+
+    kind: Literal["group"] = "group"
+    key: Key | None = None
+    name: Title
+    description: Text = ""
+    members: tuple[Member, ...] = ()
+
+
+class OrganisationUserEntry(_Part):
+    """Somebody who shall be a member of the organisation; who has no account gets one, and a mail."""
+
+    kind: Literal["organisation_user"] = "organisation_user"
+    key: Key | None = None
+    email: Email
+    role: OrganisationRoleWord = OrganisationRole.MEMBER
+    member_type: MemberTypeWord = MemberType.INTERNAL
+
+
+Entry: TypeAlias = (
+    DatasetEntry
+    | ProjectEntry
+    | ProjectDatasetsEntry
+    | ProjectUsersEntry
+    | ProjectAPIKeyEntry
+    | ProjectGroupsEntry
+    | OntologyEntry
+    | GroupEntry
+    | OrganisationUserEntry
+)
+
+MakingEntry: TypeAlias = DatasetEntry | ProjectEntry | OntologyEntry | GroupEntry
+"""Entries that make a thing of their own."""
+
+NamedEntry: TypeAlias = MakingEntry | OrganisationUserEntry
+"""Entries whose key stands for something that others may refer to."""
 
 ENTRY_MODELS: Final[Mapping[str, type[Entry]]] = MappingProxyType(
     {
@@ -310,6 +482,10 @@ ENTRY_MODELS: Final[Mapping[str, type[Entry]]] = MappingProxyType(
         "project_datasets": ProjectDatasetsEntry,
         "project_users": ProjectUsersEntry,
         "project_api_key": ProjectAPIKeyEntry,
+        "project_groups": ProjectGroupsEntry,
+        "ontology": OntologyEntry,
+        "group": GroupEntry,
+        "organisation_user": OrganisationUserEntry,
     }
 )
 """The model of each kind of entry."""
@@ -320,7 +496,7 @@ _PARTS: Final[Mapping[str, tuple[str, type[_Part]]]] = {
     "api_keys": ("an API key", APIKeyWish),
 }
 # Close in meaning, but not in spelling.
-_OTHER_NAMES: Final = {"name": "title"}
+_OTHER_NAMES: Final = {"name": "title", "title": "name", "users": "members"}
 _MAX_PROBLEMS: Final = 100
 
 
@@ -538,28 +714,47 @@ _MAX_GUESSES: Final = 50_000
 class Checker:
     """What can be wrong between entries, told as they pass by.
 
-    It remembers the keys, and the references to keys that have not passed yet. Nothing else is kept, so it does not
-    compare, for example, the users that two entries add to one project.
+    It remembers the keys, the references to keys that have not passed yet, and what is copied from what. Nothing else
+    is kept, so it does not compare, for example, the users that two entries add to one project.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, Place]] = {}
         self._unresolved: dict[str, list[_Use]] = {}
         self._late: list[Problem] = []
+        self._copies: dict[str, str] = {}
+        """Keys of projects and the keys of those that they are copied from."""
+        self._templates: set[str] = set()
 
     def add(self, placed: PlacedEntry) -> tuple[Problem, ...]:
         """Take the next entry; what is wrong with this one, as far as it can be known by now."""
         entry, place = placed.entry, placed.place
-        found = _repeated(entry)
+        found = _within(entry)
         if entry.key is not None:
             earlier = self._known.get(entry.key)
             if earlier is None:
                 self._learn(entry.key, entry.kind, place)
             else:
                 found.append(("key", f"{shown(entry.key)} is the key of {earlier[1]} already", ""))
+        if isinstance(entry, ProjectEntry) and entry.copy_of is not None and self._goes_in_circles(entry):
+            found.append(("copy_of", f"{shown(entry.copy_of)} is itself copied from this entry, if not directly", ""))
         for field, reference, wanted in _references(entry):
             found.extend((field, *fault) for fault in self._refer(entry, (place, field, wanted), reference))
         return tuple(Problem(place, field, reason, hint, entry.key) for field, reason, hint in found)
+
+    def _goes_in_circles(self, entry: ProjectEntry) -> bool:
+        """Whether *entry*, which is a copy, would have to be there before itself."""
+        template = referenced_key(entry.copy_of or "")
+        if template is None or entry.key is None or template == entry.key:
+            return False
+        # Only what is copied by an entry before can close a circle: long chains are not walked for each of their links.
+        link: str | None = template if entry.key in self._templates else None
+        while link is not None and link != entry.key:
+            link = self._copies.get(link)
+        if link is None:
+            self._copies[entry.key] = template
+            self._templates.add(template)
+        return link is not None
 
     def refuse(self, problem: Problem) -> None:
         """Take an entry that could not be read, so that references to it are not called references to nothing."""
@@ -619,32 +814,58 @@ def _misfit(key: str, kind: str, place: Place, use: _Use) -> str:
     reference = shown(REFERENCE + key)
     if kind == _BAD:
         return f"{reference} names {place}, which is wrong itself"
-    return f"{reference} is a {kind}, and {use[1].partition('.')[0]!r} needs a {use[2]}"
+    return f"{reference} is {_one(kind)}, and {use[1].partition('.')[0]!r} needs {_one(use[2])}"
+
+
+def _one(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def _references(entry: Entry) -> Iterable[tuple[str, str, str]]:
     """Field, hash or reference, and the kind that is wanted there."""
     match entry:
+        case ProjectEntry():
+            yield from _each("datasets", entry.datasets, "dataset")
+            if entry.ontology is not None:
+                yield "ontology", entry.ontology, "ontology"
+            if entry.copy_of is not None:
+                yield "copy_of", entry.copy_of, "project"
+        case ProjectDatasetsEntry() | ProjectGroupsEntry():
+            yield "project", entry.project, "project"
+            wanted = "dataset" if isinstance(entry, ProjectDatasetsEntry) else "group"
+            yield from _each("add", entry.add, wanted)
+            yield from _each("remove", entry.remove, wanted)
         case ProjectUsersEntry() | ProjectAPIKeyEntry():
             yield "project", entry.project, "project"
-        case ProjectEntry():
-            for index, reference in enumerate(entry.datasets):
-                yield f"datasets.{index}", reference, "dataset"
-        case ProjectDatasetsEntry():
-            yield "project", entry.project, "project"
-            for index, reference in enumerate(entry.add):
-                yield f"add.{index}", reference, "dataset"
-            for index, reference in enumerate(entry.remove):
-                yield f"remove.{index}", reference, "dataset"
-        case DatasetEntry():
+        case GroupEntry():
+            yield from _each("members", entry.members, "organisation_user")
+        case DatasetEntry() | OntologyEntry() | OrganisationUserEntry():
             pass
 
 
-def _repeated(entry: Entry) -> list[tuple[str, str, str]]:
-    """Field, reason and hint of what stands twice in one entry."""
+def _each(field: str, references: Sequence[str], wanted: str) -> Iterator[tuple[str, str, str]]:
+    for index, reference in enumerate(references):
+        yield f"{field}.{index}", reference, wanted
+
+
+def _within(entry: Entry) -> list[tuple[str, str, str]]:
+    """Field, reason and hint of what stands twice in one entry, is missing, or does not go together."""
     match entry:
         case ProjectUsersEntry():
-            return _twice("emails.{}", [email.casefold() for email in entry.emails])
+            emails = [email.casefold() for email in entry.emails]
+            removed = [email.casefold() for email in entry.remove]
+            found = _twice("emails.{}", emails) + _twice("remove.{}", removed)
+            return found + _in_both("emails", emails, removed) + _half("emails", entry.emails, entry.role, removed)
+        case ProjectGroupsEntry():
+            found = _twice("add.{}", entry.add) + _twice("remove.{}", entry.remove)
+            found += _in_both("add", entry.add, entry.remove)
+            return found + _half("add", entry.add, entry.role, entry.remove)
+        case GroupEntry():
+            return _twice("members.{}", [member.casefold() for member in entry.members])
+        case OrganisationUserEntry():
+            outside = entry.role is OrganisationRole.ADMIN and entry.member_type is not MemberType.INTERNAL
+            reason = "only an internal member can be admin of an organisation"
+            return [("member_type", reason, "use another role or type")] if outside else []
         case ProjectAPIKeyEntry():
             return _twice("scopes.{}", entry.scopes)
         case ProjectEntry():
@@ -653,16 +874,59 @@ def _repeated(entry: Entry) -> list[tuple[str, str, str]]:
             found += _twice("api_keys.{}.title", [wish.title for wish in entry.api_keys])
             for index, wish in enumerate(entry.api_keys):
                 found += _twice(f"api_keys.{index}.scopes.{{}}", wish.scopes)
-            return found
+            return found + _at_odds(entry)
         case ProjectDatasetsEntry():
             found = _twice("add.{}", entry.add) + _twice("remove.{}", entry.remove)
-            added = set(entry.add)
-            for index, reference in enumerate(entry.remove):
-                if reference in added:
-                    found.append((f"remove.{index}", f"{shown(reference)} is in 'add' too", ""))
-            return found
-        case DatasetEntry():
+            return found + _in_both("add", entry.add, entry.remove)
+        case DatasetEntry() | OntologyEntry():
             return []
+
+
+def _in_both(field: str, added: Sequence[str], removed: Sequence[str]) -> list[tuple[str, str, str]]:
+    if not removed:
+        return []
+    there = set(added)
+    return [
+        (f"remove.{index}", f"{shown(item)} is in {field!r} too", "")
+        for index, item in enumerate(removed)
+        if item in there
+    ]
+
+
+def _half(
+    field: str, added: Sequence[str], role: ProjectUserRole | None, removed: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """What lacks of an entry that adds in a role, removes, or both."""
+    if not added and not removed:
+        return [(field, "must not be empty", f"give {field!r} and 'role', or 'remove'")]
+    if added and role is None:
+        return [("role", "is missing", "")]
+    if role is not None and not added:
+        return [("role", f"is for {field!r}, which is missing", "leave it out")]
+    return []
+
+
+def _at_odds(entry: ProjectEntry) -> list[tuple[str, str, str]]:
+    """Fields of a project that do not go together."""
+    found = []
+    if entry.ontology is not None and entry.ontology_hash is not None:
+        found.append(("ontology_hash", "is an older word for 'ontology', which is given too", "keep 'ontology'"))
+    if entry.copy_of is None:
+        if entry.copy_options:
+            found.append(("copy_options", "says what a copy takes along, and 'copy_of' is missing", ""))
+        return found
+    reason = "cannot be chosen for a copy, which has that of 'copy_of'"
+    chosen = ("ontology", "ontology_hash", "workflow_template_id")
+    found += [(field, reason, "leave it out") for field in chosen if getattr(entry, field) is not None]
+    if not entry.description:
+        reason = "is missing: a copy without one may get that of 'copy_of', and could not be told apart from others"
+        found.append(("description", reason, "describe the copy"))
+    found += _twice("copy_options.{}", entry.copy_options)
+    if CopyOption.COLLABORATORS in entry.copy_options and referenced_key(entry.copy_of) is not None:
+        index = entry.copy_options.index(CopyOption.COLLABORATORS)
+        reason = "the users of an entry of this manifest may not be there yet when it is copied"
+        found.append((f"copy_options.{index}", reason, "give the copy 'users' of its own"))
+    return found
 
 
 def _twice(field: str, values: Sequence[str]) -> list[tuple[str, str, str]]:

@@ -24,7 +24,6 @@ from encord_async.provision.manifest import (
     Place,
     PlacedEntry,
     Problem,
-    ProjectAPIKeyEntry,
     ProjectEntry,
     field_path,
     meant,
@@ -32,6 +31,7 @@ from encord_async.provision.manifest import (
     read_json_entry,
     shown,
 )
+from encord_async.provision.structures import with_structure
 
 if TYPE_CHECKING:
     import yaml
@@ -69,9 +69,9 @@ class CheckReport:
     """What is in a manifest and what is wrong with it.
 
     *entries* counts all entries, good and bad. *problems* are the first `MAX_PROBLEMS`; *problem_count* counts all.
-    *bad* holds the `Place.number` of each entry that has a problem. *irreversible* counts the ``dataset``, ``project``
-    and ``project_api_key`` that the manifest wants and nobody can unmake; it leaves out entries that were bad when they
-    were read, not those whose references were seen to be bad at the end.
+    *bad* holds the `Place.number` of each entry that has a problem. *irreversible* counts the ``dataset``, ``project``,
+    ``project_api_key`` and ``ontology`` that the manifest wants and nobody can unmake; it leaves out entries that were
+    bad when they were read, not those whose references were seen to be bad at the end.
     """
 
     entries: int
@@ -180,22 +180,27 @@ class _Tally:
         )
 
 
-_IRREVERSIBLE: Final = ("dataset", "project", "project_api_key")
+_IRREVERSIBLE: Final = ("dataset", "project", "project_api_key", "ontology")
 
 
 def _makes(entry: Entry) -> Mapping[str, int]:
     """What *entry* makes that cannot be unmade."""
     if isinstance(entry, ProjectEntry):
         return {"project": 1, "project_api_key": len(entry.api_keys)}
-    return {entry.kind: 1} if entry.kind == "dataset" or isinstance(entry, ProjectAPIKeyEntry) else {}
+    return {entry.kind: 1} if entry.kind in _IRREVERSIBLE else {}
 
 
 def _entries_of(reader: _Reader, path: Path | None, source: str) -> Generator[Item]:
     nothing = True
     try:
+        folder = Path() if path is None else path.parent
         for item in _stdin_items(reader, source) if path is None else _file_items(reader, path, source):
             nothing = False
-            yield item
+            if isinstance(item, PlacedEntry) and item.entry.kind == "ontology":
+                whole = with_structure(item, folder)
+                yield from whole if isinstance(whole, tuple) else (whole,)
+            else:
+                yield item
     except OSError as error:
         raise ManifestError(f"{source} cannot be read: {error.strerror or error}") from error
     if nothing:
@@ -285,8 +290,12 @@ def _too_long() -> str:
 
 # ---------------------------------------------------------------------- CSV
 
-_LISTS: Final = frozenset({"datasets", "add", "remove", "emails", "scopes"})
-_PROSE: Final = frozenset({"title", "description"})
+_LISTS: Final = frozenset({"datasets", "add", "remove", "emails", "scopes", "members", "copy_options"})
+_PROSE: Final = frozenset({"title", "description", "name"})
+_NO_COLUMNS: Final = {
+    "api_keys": "give each key a row of kind project_api_key",
+    "structure": "name a file: structure_file",
+}
 _COLUMNS: Final = tuple(dict.fromkeys(name for model in ENTRY_MODELS.values() for name in model.model_fields))
 
 
@@ -344,10 +353,10 @@ def _header_problems(columns: Sequence[str], place: Place) -> list[Problem]:
     for position, name in enumerate(columns):
         if name in columns[:position]:
             problems.append(Problem(place, _column(name, position), "is the name of two columns"))
-        elif name == "api_keys":
-            problems.append(Problem(place, name, "is not a column", "give each key a row of kind project_api_key"))
+        elif name in _NO_COLUMNS:
+            problems.append(Problem(place, name, "is not a column", _NO_COLUMNS[name]))
         elif name not in _COLUMNS:
-            known = ", ".join(column for column in _COLUMNS if column != "api_keys")
+            known = ", ".join(column for column in _COLUMNS if column not in _NO_COLUMNS)
             hint = meant(name, _COLUMNS) or f"use some of {known}"
             problems.append(Problem(place, _column(name, position), "is not a column", hint))
     if "kind" not in columns:

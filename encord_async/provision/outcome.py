@@ -60,7 +60,7 @@ class Outcome:
         kind: The entry's kind.
         key: The entry's key, if it has one.
         status: How it ended.
-        hash: Hash of the dataset or project that the entry made, adopted or is about, if known.
+        hash: Hash of what the entry made, adopted or is about, if known; of an organisation user the address.
         error: Why it is not satisfied.
         blocked_by: For a blocked entry, the reference that did not come about.
         role_kept: Members who hold another role than wanted.

@@ -8,16 +8,21 @@ because any later entry may refer to it. Finished entries without a key leave no
 import heapq
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from encord_async.errors import BlockedError, EncordError, ManifestError
 from encord_async.protocol.catalogue import ProjectUserRole
 from encord_async.provision.ledger import Doubt
-from encord_async.provision.manifest import DatasetEntry, Entry, ProjectEntry, referenced_key
+from encord_async.provision.manifest import (
+    Entry,
+    NamedEntry,
+    ProjectEntry,
+    referenced_key,
+)
 from encord_async.provision.outcome import Outcome, RoleKept, Status, worst
-from encord_async.provision.steps import CREATES, Step, StepKind
+from encord_async.provision.steps import CREATES, ITSELF, Step, StepKind
 
 __all__ = ["Batch", "Creation", "Lane", "Plan", "Result", "Ticket", "Wish", "Work", "tickets_of"]
 
@@ -89,23 +94,32 @@ class Wish:
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """A step on its way through the plan, with the hashes that its references turned out to be."""
+    """A step on its way through the plan, with what its references turned out to be.
+
+    *project_hash* is the project, or for members the group, that it is about. *items* are the hashes of datasets or of
+    a group, or a member's address; empty where the step itself says it all. *ontology_hash* and *template_hash* are for
+    the creation of projects.
+    """
 
     step: Step
     wish: Wish
     missing: int = 0
     project_hash: str | None = None
-    dataset_hashes: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    ontology_hash: str | None = None
+    template_hash: str | None = None
     doubt: Doubt | None = None
     sends: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class _Target:
-    """A dataset or project that has no hash yet, and who waits for it."""
+    """What a key stands for and has no hash yet, and who waits for it."""
 
     label: str
     declared: bool = False
+    dead: bool = False
+    """Whether it did not come about."""
     near: bool = False
     """Whether nothing that is still to be read stands between it and its hash."""
     waiters: list[Ticket] = field(default_factory=list)
@@ -148,7 +162,16 @@ class Batch:
 
 Work: TypeAlias = Creation | Batch
 
-_OWN: Final = "the project of the same entry"
+_OWN: Final = "what the same entry makes"
+
+_NEEDS_NOTHING: Final = ITSELF - {StepKind.PROJECT}
+_NEEDS_ITEM: Final = frozenset(
+    {StepKind.ATTACH, StepKind.DETACH, StepKind.ADD_GROUP, StepKind.REMOVE_GROUP, StepKind.GROUP_MEMBER}
+)
+"""Steps whose item is a reference, or may be one."""
+
+_CREATIONS: Final = CREATES | {StepKind.ORGANISATION_USER}
+"""Steps that are sent alone, before all others."""
 
 
 class Plan:
@@ -248,7 +271,7 @@ class Plan:
             self._come_near(target)
 
     def _declare(self, entry: Entry) -> _Target:
-        if entry.key is None or not isinstance(entry, DatasetEntry | ProjectEntry):
+        if entry.key is None or not isinstance(entry, NamedEntry):
             return _Target(_OWN, declared=True)
         named = self._named.get(entry.key)
         if named is None:
@@ -299,23 +322,24 @@ class Plan:
             self._ready(ticket)
 
     def _needs(self, ticket: Ticket) -> list[str | None]:
-        """References that must have a hash first; None stands for the project of the entry itself."""
+        """References that must have a hash first; None stands for what the entry itself makes."""
         step, entry = ticket.step, ticket.wish.entry
-        if step.kind is StepKind.DATASET:
+        if step.kind in _NEEDS_NOTHING:
             return []
         if step.kind is StepKind.PROJECT:
-            return [*dict.fromkeys(entry.datasets)] if isinstance(entry, ProjectEntry) else []
-        if step.kind in {StepKind.ATTACH, StepKind.DETACH}:
+            return [*_needed_by_project(entry)] if isinstance(entry, ProjectEntry) else []
+        if step.kind in _NEEDS_ITEM:
             return [step.project, step.item]
         return [step.project]
 
     def _lookup(self, reference: str | None, ticket: Ticket) -> _Named:
-        """What *reference* stands for: a hash, something to wait for, or something that will not come."""
+        """What *reference* stands for: a hash or address, something to wait for, or something that will not come."""
         if reference is None:
             wish = ticket.wish
             if wish.hash is not None:
                 return wish.hash
-            return wish.target if wish.status is None else _Dead("it did not come about")
+            # Not by its status: a step with a reference to something that failed may have ended before the first one.
+            return _Dead("it did not come about") if wish.target.dead else wish.target
         key = referenced_key(reference)
         if key is None:
             return reference
@@ -325,17 +349,20 @@ class Plan:
         if self._cancelled:
             self._end(ticket, Result(status=Status.CANCELLED))
             return
-        step = ticket.step
-        if step.kind is StepKind.PROJECT:
-            hashes = (self._lookup(reference, ticket) for reference in self._needs(ticket))
-            ticket.dataset_hashes = tuple(dict.fromkeys(item for item in hashes if isinstance(item, str)))
-        elif step.kind is not StepKind.DATASET:
+        step, entry = ticket.step, ticket.wish.entry
+        if step.kind is StepKind.PROJECT and isinstance(entry, ProjectEntry):
+            ticket.items = tuple(dict.fromkeys([self._hash(reference, ticket) for reference in entry.datasets]))
+            if entry.wanted_ontology is not None:
+                ticket.ontology_hash = self._hash(entry.wanted_ontology, ticket)
+            if entry.copy_of is not None:
+                ticket.template_hash = self._hash(entry.copy_of, ticket)
+        elif step.kind not in _NEEDS_NOTHING:
             ticket.project_hash = self._hash(step.project, ticket)
-        if step.kind in CREATES:
+        if step.kind in _CREATIONS:
             self._creations.append(Creation(ticket))
             return
-        if step.kind is not StepKind.USER:
-            ticket.dataset_hashes = (self._hash(step.item, ticket),)
+        if step.kind in _NEEDS_ITEM:
+            ticket.items = (self._hash(step.item, ticket),)
         lane = Lane(step.kind, ticket.project_hash or "", step.role)
         self._lanes.setdefault(lane, deque()).append(ticket)
 
@@ -442,7 +469,7 @@ class Plan:
                 continue
             ticket.missing = -1
             wish.note(result)
-            if ticket.step.kind in {StepKind.DATASET, StepKind.PROJECT}:
+            if ticket.step.kind in ITSELF:
                 ends.extend(self._resolve(wish, result))
             elif wish.hash is None:
                 wish.hash = ticket.project_hash or result.hash
@@ -457,6 +484,7 @@ class Plan:
         if key is not None:
             self._named[key] = found if found is not None else _Dead(_why_dead(result))
         if found is None:
+            target.dead = True
             follows = (
                 Result(status=Status.CANCELLED)
                 if result.status is Status.CANCELLED
@@ -485,6 +513,14 @@ class Plan:
 def tickets_of(work: Work) -> tuple[Ticket, ...]:
     """The steps that *work* is to bring to an end."""
     return (work.ticket,) if isinstance(work, Creation) else work.tickets
+
+
+def _needed_by_project(entry: ProjectEntry) -> Iterator[str]:
+    yield from dict.fromkeys(entry.datasets)
+    if entry.wanted_ontology is not None:
+        yield entry.wanted_ontology
+    if entry.copy_of is not None:
+        yield entry.copy_of
 
 
 def _blocked(reference: str, why: str) -> Result:

@@ -15,23 +15,31 @@ import anyio
 
 from encord_async.errors import AuthenticationError, ConflictError, EncordError, RefusedError
 from encord_async.protocol.operations import GetProject, ListProjectAPIKeys
-from encord_async.provision.existing import Account, Adopt, Existing, match
+from encord_async.protocol.rest_operations import GetOntologyV2
+from encord_async.provision.existing import Account, Adopt, DatasetAPI, Existing, differs, match
+from encord_async.provision.making import title_of
 from encord_async.provision.manifest import (
     APIKeyWish,
     Checker,
     DatasetEntry,
     Entry,
+    GroupEntry,
+    MakingEntry,
+    NamedEntry,
+    OntologyEntry,
+    OrganisationUserEntry,
     PlacedEntry,
     Problem,
     ProjectAPIKeyEntry,
     ProjectDatasetsEntry,
     ProjectEntry,
+    ProjectGroupsEntry,
     ProjectUsersEntry,
     referenced_key,
 )
 from encord_async.provision.manifest_files import check_manifest, raise_for_problems
 from encord_async.provision.sources import Item, Manifest, open_source
-from encord_async.provision.steps import CREATES, StepKind
+from encord_async.provision.steps import IRREVERSIBLE, StepKind
 from encord_async.session.session import Session
 
 __all__ = ["Action", "Facts", "Forecast", "Verb", "decide", "preview"]
@@ -50,7 +58,8 @@ class Verb(StrEnum):
     DETACH = "detach"
     ADD = "add"
     ADD_OR_LEAVE = "add_or_leave"
-    """Users of a project that is there: who is a member already is not shown by this API."""
+    """To something that is there: who or what is in it already is not looked at."""
+    REMOVE = "remove"
     LEAVE = "leave_alone"
     FAIL = "fail"
 
@@ -64,10 +73,10 @@ class Action:
         place: Where it stands, for people.
         verb: What would be done.
         what: To what.
-        items: Titles, dataset references or e-mail addresses.
-        project: The project it would be done in, as the manifest names it.
+        items: Titles, references or e-mail addresses.
+        project: The project or group it would be done in, as the manifest names it.
         hash: Hash of what is there already.
-        role: The role, for users.
+        role: The role, for users and groups.
         reason: Why it would fail.
     """
 
@@ -108,7 +117,7 @@ class Forecast:
     @property
     def irreversible(self) -> int:
         """How many things would be made that this API cannot unmake."""
-        return sum(number for (verb, what), number in self.counts.items() if verb is Verb.CREATE and what in CREATES)
+        return sum(self.counts[Verb.CREATE, what] for what in IRREVERSIBLE)
 
     def as_json(self) -> dict[str, dict[str, int]]:
         """Numbers by verb and sort of thing."""
@@ -158,7 +167,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Open:
-    """An entry whose actions are not decided yet; *itself* is what a dataset or project entry turned out to be."""
+    """An entry whose actions are not decided yet; *itself* is what the key of an entry turned out to stand for."""
 
     number: int
     placed: PlacedEntry
@@ -174,6 +183,7 @@ async def preview(
     manifest: Manifest,
     *,
     existing: Existing = Existing.ADOPT,
+    dataset_api: DatasetAPI = DatasetAPI.REST,
     skip_invalid: bool = False,
     on_action: Callable[[Action], None] = lambda _: None,
 ) -> Forecast:
@@ -183,6 +193,7 @@ async def preview(
         session: Reads.
         manifest: As for a run.
         existing: As for a run.
+        dataset_api: As for a run.
         skip_invalid: Pass over bad entries, as the run would.
         on_action: Is given each action as it is found; the order is that of the manifest but for references to
             what comes later.
@@ -194,7 +205,7 @@ async def preview(
     if isinstance(manifest, str | Path) and str(manifest) != "-" and not skip_invalid:
         report = await anyio.to_thread.run_sync(check_manifest, manifest)
         raise_for_problems(report.problems, total=report.problem_count)
-    previewer = _Previewer(session, existing, on_action)
+    previewer = _Previewer(session, Account(session, dataset_api=dataset_api), existing, on_action)
     checker, bad = Checker(), _Bad()
     source = open_source(manifest)
     try:
@@ -245,11 +256,13 @@ def _checked(item: Item, checker: Checker, bad: _Bad) -> PlacedEntry | None:
 class _Previewer:
     """Takes entries, looks up what they need, and hands out actions."""
 
-    def __init__(self, session: Session, existing: Existing, on_action: Callable[[Action], None]) -> None:
+    def __init__(
+        self, session: Session, account: Account, existing: Existing, on_action: Callable[[Action], None]
+    ) -> None:
         self._session = session
+        self._account = account
         self._existing = existing
         self._on_action = on_action
-        self._account = Account(session)
         self._known: dict[str, Known] = {}
         self._waiting: dict[str, list[_Open]] = {}
         self._queue: deque[_Open] = deque()
@@ -297,30 +310,34 @@ class _Previewer:
             if key is not None and key not in self._known:
                 self._waiting.setdefault(key, []).append(one)
                 return None
-        if not isinstance(entry, DatasetEntry | ProjectEntry):
+        if not isinstance(entry, NamedEntry):
             return one
         known = await self._itself(entry)
         self._learn(entry.key, known)
         return _Open(number=one.number, placed=one.placed, itself=known)
 
-    async def _itself(self, entry: DatasetEntry | ProjectEntry) -> Known:
+    async def _itself(self, entry: NamedEntry) -> Known:
         """Whether *entry* would be made, or is there."""
         if isinstance(entry, ProjectEntry):
-            for reference in entry.datasets:
+            for reference in _references(entry):
                 known = self._resolve(reference)
                 if isinstance(known, Dead):
                     return Dead(f"needs {reference}: {known.why}")
-        if self._existing is Existing.CREATE:
+        if self._existing is Existing.CREATE or isinstance(entry, OrganisationUserEntry):
             return New()
-        what = StepKind.PROJECT if isinstance(entry, ProjectEntry) else StepKind.DATASET
-        found = await self._account.find(what, entry.title, entry.description)
+        what, title = StepKind(entry.kind), title_of(entry)
+        found = await self._account.find(what, title, entry.description)
         try:
-            decision = match(what, entry.title, found, self._existing)
+            decision = match(what, title, found, self._existing)
         except ConflictError as error:
             return Dead(error.message)
         if not isinstance(decision, Adopt):
             return New()
         self._account.claim(decision.hash)
+        if isinstance(entry, OntologyEntry) and entry.structure is not None:
+            there = await self._session.execute(GetOntologyV2(ontology_hash=decision.hash))
+            if differs(entry.structure, there.editor):
+                return Dead(f"the ontology {decision.hash} is there with another structure")
         return There(decision.hash, adopted=True)
 
     # ------------------------------------------------------------------ reading
@@ -342,7 +359,7 @@ class _Previewer:
         return needed
 
     def _project_of(self, entry: Entry) -> Known | None:
-        return None if isinstance(entry, DatasetEntry | ProjectEntry) else self._resolve(entry.project)
+        return None if isinstance(entry, NamedEntry) else self._resolve(entry.project)
 
     async def _look_up(self, needed: Mapping[str, bool]) -> None:
         """Read projects, several at a time."""
@@ -384,13 +401,16 @@ def _references(entry: Entry) -> Iterator[str]:
     match entry:
         case ProjectEntry():
             yield from entry.datasets
-        case ProjectDatasetsEntry():
+            yield from (one for one in (entry.wanted_ontology, entry.copy_of) if one is not None)
+        case ProjectDatasetsEntry() | ProjectGroupsEntry():
             yield entry.project
             yield from entry.add
             yield from entry.remove
         case ProjectUsersEntry() | ProjectAPIKeyEntry():
             yield entry.project
-        case DatasetEntry():
+        case GroupEntry():
+            yield from entry.members
+        case DatasetEntry() | OntologyEntry() | OrganisationUserEntry():
             pass
 
 
@@ -407,22 +427,22 @@ def decide(
     Args:
         number: Position of the entry.
         placed: The entry.
-        itself: What a dataset or project entry turned out to be.
+        itself: What the key of the entry turned out to stand for.
         resolve: What a reference stands for.
         facts: What the projects that are there hold.
         existing: What to do about what is there.
     """
     entry = placed.entry
     maker = _Maker(number, str(placed.place), resolve, existing)
-    if isinstance(entry, DatasetEntry):
-        yield maker.itself(StepKind.DATASET, entry.title, itself or New())
+    if isinstance(entry, NamedEntry) and not isinstance(entry, ProjectEntry):
+        yield from maker.made(entry, itself or New())
         return
     if isinstance(entry, ProjectEntry):
         project, named = itself or New(), f"@{entry.key}" if entry.key else entry.title
     else:
         project, named = resolve(entry.project), entry.project
     known = facts.get(project.hash, Facts()) if isinstance(project, There) else Facts()
-    refusal = _refusal(entry, project, known)
+    refusal = _refusal(entry, project, known, resolve)
     if refusal is not None:
         yield maker.failure(entry, named, refusal)
         return
@@ -431,15 +451,17 @@ def decide(
     yield from maker.contents(entry, named, project, known)
 
 
-def _refusal(entry: Entry, project: Known, facts: Facts) -> str | None:
+def _refusal(entry: Entry, project: Known, facts: Facts, resolve: Callable[[str], Known]) -> str | None:
     """Why nothing of *entry* could be done."""
     if isinstance(project, Dead):
         return project.why
     if facts.refused is not None:
         return facts.refused
-    wanted = entry.ontology_hash if isinstance(entry, ProjectEntry) and isinstance(project, There) else None
-    if wanted and facts.ontology_hash and facts.ontology_hash != wanted:
-        return f"the project is there with the ontology {facts.ontology_hash}, and {wanted} is wanted"
+    wanted = entry.wanted_ontology if isinstance(entry, ProjectEntry) and isinstance(project, There) else None
+    if wanted is not None and facts.ontology_hash:
+        ontology = resolve(wanted)
+        if not isinstance(ontology, There) or ontology.hash != facts.ontology_hash:
+            return f"the project is there with the ontology {facts.ontology_hash}, and {wanted} is wanted"
     return None
 
 
@@ -448,6 +470,7 @@ _SORTS: Final[Mapping[str, StepKind]] = {
     "project_datasets": StepKind.DATASET,
     "project_users": StepKind.USER,
     "project_api_key": StepKind.API_KEY,
+    "project_groups": StepKind.GROUP,
 }
 
 
@@ -484,12 +507,23 @@ class _Maker:
         )
 
     def itself(self, what: StepKind, title: str, known: Known) -> Action:
-        """What becomes of a dataset or project entry."""
+        """What becomes of the thing that an entry wishes for."""
         if isinstance(known, Dead):
             return self._action(Verb.FAIL, what, [title], reason=known.why)
         if isinstance(known, There):
             return self._action(Verb.ADOPT, what, [title], found=known.hash)
         return self._action(Verb.CREATE, what, [title])
+
+    def made(self, entry: MakingEntry | OrganisationUserEntry, known: Known) -> Iterator[Action]:
+        """What becomes of an entry that is about no project."""
+        if isinstance(entry, OrganisationUserEntry):
+            role = entry.role.name.lower()
+            yield self._action(Verb.ADD_OR_LEAVE, StepKind.ORGANISATION_USER, [entry.email], role=role)
+            return
+        yield self.itself(StepKind(entry.kind), title_of(entry), known)
+        if isinstance(entry, GroupEntry) and entry.members and not isinstance(known, Dead):
+            named = f"@{entry.key}" if entry.key else entry.name
+            yield from self._entering(StepKind.GROUP_MEMBER, named, entry.members, known)
 
     def failure(self, entry: Entry, named: str, reason: str) -> Action:
         """An entry of which nothing can be done."""
@@ -508,11 +542,32 @@ class _Maker:
             case ProjectDatasetsEntry():
                 yield from self._datasets(named, entry.add, entry.remove, project, facts)
             case ProjectUsersEntry():
-                yield self._users(named, entry.emails, entry.role.name.lower(), project)
+                if entry.role is not None:
+                    yield self._users(named, entry.emails, entry.role.name.lower(), project)
+                if entry.remove:
+                    yield self._action(Verb.REMOVE, StepKind.USER, dict.fromkeys(entry.remove), project=named)
+            case ProjectGroupsEntry():
+                word = entry.role.name.lower() if entry.role is not None else None
+                yield from self._entering(StepKind.GROUP, named, entry.add, project, role=word)
+                if entry.remove:
+                    yield self._action(Verb.REMOVE, StepKind.GROUP, dict.fromkeys(entry.remove), project=named)
             case ProjectAPIKeyEntry():
                 yield from self._api_keys(named, [entry], project, facts)
-            case DatasetEntry():
+            case DatasetEntry() | OntologyEntry() | GroupEntry() | OrganisationUserEntry():
                 pass
+
+    def _entering(
+        self, what: StepKind, named: str, references: Iterable[str], into: Known, *, role: str | None = None
+    ) -> Iterator[Action]:
+        """Groups that get access to a project, or members that come into a group."""
+        dead = [one for one in dict.fromkeys(references) if isinstance(self.resolve(one), Dead)]
+        good = [one for one in dict.fromkeys(references) if one not in dead]
+        if good:
+            verb = Verb.ADD_OR_LEAVE if isinstance(into, There) else Verb.ADD
+            yield self._action(verb, what, good, project=named, role=role)
+        if dead:
+            reason = "what it needs would not come about"
+            yield self._action(Verb.FAIL, what, dead, project=named, role=role, reason=reason)
 
     def _datasets(
         self, named: str, add: Iterable[str], remove: Iterable[str], project: Known, facts: Facts

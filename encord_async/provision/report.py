@@ -127,6 +127,9 @@ class Links:
         """Where *row* can be looked at: what it made, else the project that it is about."""
         if row.kind is StepKind.DATASET:
             return self.dataset.format(quote(row.hash, safe="")) if row.hash else None
+        if row.kind is StepKind.GROUP_MEMBER:
+            # What it is about is a group.
+            return None
         project_hash = row.hash if row.kind is StepKind.PROJECT else row.project_hash
         return self.project.format(quote(project_hash, safe="")) if project_hash else None
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from encord_async.errors import ConflictError
 from encord_async.provision.ledger import Doubt, Record, State
-from encord_async.provision.manifest import DatasetEntry, Entry, ProjectEntry
+from encord_async.provision.making import structure_digest, title_of
+from encord_async.provision.manifest import DatasetEntry, Entry, GroupEntry, MakingEntry, OntologyEntry, ProjectEntry
 from encord_async.provision.outcome import Status
 from encord_async.provision.plan import Result
-from encord_async.provision.steps import Step, StepKind, attach_step
+from encord_async.provision.steps import ITSELF, Step, StepKind, attach_step
 
 __all__ = ["Recall", "added_steps", "recall"]
 
@@ -78,8 +79,10 @@ def recall(
 
 
 def _taken_over(entry: Entry, step: Step, record: Record) -> Result:
-    found = record.hash if step.kind in {StepKind.DATASET, StepKind.PROJECT} else record.project_hash
-    if isinstance(entry, DatasetEntry | ProjectEntry) and step.kind in {StepKind.DATASET, StepKind.PROJECT}:
+    if step.kind not in ITSELF:
+        return Result(status=Status.UNCHANGED, hash=record.project_hash)
+    found = record.hash
+    if isinstance(entry, MakingEntry):
         changed = _changed(entry, record)
         if changed:
             error = ConflictError(
@@ -91,16 +94,25 @@ def _taken_over(entry: Entry, step: Step, record: Record) -> Result:
     return Result(status=Status.UNCHANGED, hash=found)
 
 
-def _changed(entry: DatasetEntry | ProjectEntry, record: Record) -> list[str]:
+def _changed(entry: MakingEntry, record: Record) -> list[str]:
     """Members of *entry* that are other than what was made, and cannot follow."""
     made = record.details
     pairs: dict[str, tuple[object, object]] = {
-        "title": (entry.title, record.title),
+        "name" if isinstance(entry, GroupEntry) else "title": (title_of(entry), record.title),
         "description": (entry.description, made.get("wished_description", "")),
     }
-    if isinstance(entry, ProjectEntry):
-        pairs["ontology_hash"] = (entry.ontology_hash or None, made.get("ontology") or None)
-        pairs["workflow_template_id"] = (entry.workflow_template_id or None, made.get("workflow_template_id") or None)
-    else:
-        pairs["storage"] = (int(entry.storage), made.get("storage", int(entry.storage)))
+    match entry:
+        case ProjectEntry():
+            pairs["ontology"] = (entry.wanted_ontology, made.get("ontology_reference", made.get("ontology")) or None)
+            pairs["workflow_template_id"] = (entry.workflow_template_id, made.get("workflow_template_id") or None)
+            pairs["copy_of"] = (entry.copy_of, made.get("copy_of"))
+            pairs["copy_options"] = (sorted(entry.copy_options), made.get("copy_options") or [])
+        case DatasetEntry():
+            pairs["storage"] = (int(entry.storage), made.get("storage", int(entry.storage)))
+            folder = entry.create_backing_folder
+            pairs["create_backing_folder"] = (folder, made.get("create_backing_folder", folder))
+        case OntologyEntry():
+            pairs["structure"] = (structure_digest(entry.structure), made.get("structure"))
+        case GroupEntry():
+            pass
     return [name for name, (wished, was) in pairs.items() if wished != was]

@@ -26,8 +26,9 @@ from encord_async.errors import (
     UsageError,
 )
 from encord_async.provision.executor import Ended, Executor, Later, Split
-from encord_async.provision.existing import Account, Existing
+from encord_async.provision.existing import Account, DatasetAPI, Existing
 from encord_async.provision.ledger import Ledger, MemoryLedger, Record
+from encord_async.provision.making import Maker
 from encord_async.provision.manifest import Checker, Place, PlacedEntry, Problem
 from encord_async.provision.manifest_files import check_manifest, manifest_error, raise_for_problems
 from encord_async.provision.outcome import Outcome, Status, Summary
@@ -96,6 +97,8 @@ class Options:
 
     Attributes:
         existing: What to do about things that are there already.
+        dataset_api: Over which API datasets are made and listed; those whose data are not to lie at Encord are made
+            over the envelope API in any case.
         max_batch: Most users or datasets in one request.
         settle_s: How long something that happened may take to be seen, in seconds.
         stamp: Put a short mark of the entry into descriptions, by which a look-up finds exactly its own.
@@ -106,6 +109,7 @@ class Options:
     """
 
     existing: Existing = Existing.ADOPT
+    dataset_api: DatasetAPI = DatasetAPI.REST
     max_batch: int = 1000
     settle_s: float = 60.0
     stamp: bool = False
@@ -215,12 +219,15 @@ class Run:
         stamp_key = self._journal.stamp_key if self._journal is not None else os.urandom(16)
         self._executor = Executor(
             self._session,
-            Account(self._session),
+            Account(self._session, dataset_api=self._options.dataset_api),
             self._ledger,
             self._settler,
             existing=self._options.existing,
-            max_batch=self._options.max_batch,
-            stamp=stamp_key if self._options.stamp else None,
+            maker=Maker(
+                max_batch=self._options.max_batch,
+                dataset_api=self._options.dataset_api,
+                stamp=stamp_key if self._options.stamp else None,
+            ),
         )
         self._send, self._receive = anyio.create_memory_object_stream[Outcome](self._options.max_batch)
         self._before = self._session.statistics()

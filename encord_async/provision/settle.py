@@ -3,11 +3,11 @@
 `decide` is the rule, as a pure function. `Settler` looks things up and asks it. Nothing here creates anything.
 """
 
-import hashlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeAlias
 
 from encord_async.errors import EncordError, NotFoundError
 from encord_async.protocol.models import ProjectAPIKey
@@ -18,7 +18,10 @@ from encord_async.protocol.operations import (
     ListProjectAPIKeys,
     ListProjects,
 )
+from encord_async.protocol.rest_operations import CreateDatasetV2, CreateGroup, CreateOntology, Creation
+from encord_async.provision.existing import DatasetAPI
 from encord_async.provision.ledger import Doubt, Ledger, Record
+from encord_async.provision.making import contents_digest, hash_of, key_fingerprint
 from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
 
@@ -29,13 +32,16 @@ __all__ = [
     "Settler",
     "Verdict",
     "WaitLonger",
-    "contents_digest",
     "decide",
-    "key_fingerprint",
 ]
 
 _FIRST_LOOK_S: Final = 0.5
 """Looks follow the first after this long, then twice as long, and so on until the settling time is over."""
+
+_CLOCKS_APART: Final = timedelta(days=1)
+"""A listing is asked for what was made since the create was sent, by the service's clock, which may be another."""
+
+_SHOWN_CANDIDATES: Final = 20
 
 _WITNESSES: Final = 8
 """In one settling time so many projects are remembered to try listings with."""
@@ -98,7 +104,7 @@ def decide(
     if 0 < len(candidates) <= rivals:
         return AdoptIt(candidates[0])
     if candidates:
-        return LeaveIt(f"{len(candidates)} things could be what this entry made", tuple(candidates[:20]))
+        return LeaveIt(f"{len(candidates)} things could be what this entry made", tuple(candidates[:_SHOWN_CANDIDATES]))
     settled_s = doubt.since_s + settle_s
     if now_s < settled_s:
         return WaitLonger(min(settled_s, now_s + _FIRST_LOOK_S * 2.0 ** min(doubt.looks, 20)))
@@ -117,17 +123,6 @@ class _Witness:
     title: str
     description: str
     project_hash: str
-
-
-def contents_digest(dataset_hashes: Iterable[str]) -> str:
-    """A name for a set of datasets, to tell namesakes apart by what they hold."""
-    joined = "\n".join(sorted(set(dataset_hashes)))
-    return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
-
-
-def key_fingerprint(api_key: str) -> str:
-    """A name for an API key that reveals nothing of it."""
-    return "api-key:" + hashlib.sha256(api_key.encode()).hexdigest()[:32]
 
 
 class Settler:
@@ -165,7 +160,11 @@ class Settler:
             taken |= set(baseline)
         candidates = [found for found in await self._look(record) if found not in taken]
         rivals = [other for other in namesakes if other.is_open and other.request == record.request]
-        if candidates and len(rivals) < sum(other.is_open for other in namesakes):
+        unlike = [other for other in namesakes if other.is_open and other.request != record.request]
+        if candidates and unlike:
+            if not all(map(_is_told_by_contents, (record, *unlike))):
+                why = "others of its name are in doubt as well, and nothing tells them apart"
+                return LeaveIt(why, tuple(candidates[:_SHOWN_CANDIDATES]))
             candidates = [found for found in candidates if await self._fits(record, found)]
         now_s = self._session.clock.monotonic_s()
         verdict = decide(doubt, candidates, rivals=max(1, len(rivals)), now_s=now_s, settle_s=self._settle_s)
@@ -189,6 +188,9 @@ class Settler:
                 for project in projects
                 if project.title == record.title and (project.description or "") == description
             ]
+        creation = _creation(record, description)
+        if creation is not None:
+            return await self._looked_up(creation, record)
         if record.kind is StepKind.DATASET:
             datasets = [owned.dataset for owned in await self._session.execute(ListDatasets(filter=listing))]
             return [
@@ -203,6 +205,14 @@ class Settler:
         scopes = record.details.get("scopes")
         wanted = set(scopes) if isinstance(scopes, list) else set()
         return [_fingerprint(key) for key in keys if key.title == record.title and set(key.scopes) == wanted]
+
+    async def _looked_up(self, creation: Creation[Any, Any], record: Record) -> list[str]:
+        """Hashes of all that looks as what *creation* makes, in the listing that the operation itself names."""
+        since = datetime.fromtimestamp(record.started_s, UTC) - _CLOCKS_APART
+        found: list[str] = []
+        async for page in self._session.pages(creation.look_up(since)):
+            found += [hash_of(creation.adopted(item)) for item in page.results if creation.is_it(item, since)]
+        return found
 
     async def _fits(self, record: Record, candidate: str) -> bool:
         """Whether *candidate* holds what was sent: namesakes with other contents are in doubt as well."""
@@ -224,6 +234,27 @@ class Settler:
         listing = ListingFilter(title_eq=witness.title, desc_eq=witness.description)
         shown = await self._session.execute(ListProjects(filter=listing))
         return any(owned.project.project_hash == witness.project_hash for owned in shown)
+
+
+def _creation(record: Record, description: str) -> Creation[Any, Any] | None:
+    """What *record* sent over REST v2, as far as its look-up needs it; None if it went in an envelope."""
+    if record.kind is StepKind.ONTOLOGY:
+        return CreateOntology(title=record.title, description=description)
+    if record.kind is StepKind.GROUP:
+        return CreateGroup(name=record.title, description=description)
+    if record.details.get("api") == DatasetAPI.REST:
+        return CreateDatasetV2(title=record.title, description=description)
+    return None
+
+
+def _is_told_by_contents(record: Record) -> bool:
+    """Whether what *record* made can be told from what a namesake with other contents has made.
+
+    Nobody says what a copy holds, or in which form the service keeps an ontology.
+    """
+    if record.kind is StepKind.ONTOLOGY:
+        return False
+    return record.kind is not StepKind.PROJECT or "contents" in record.details
 
 
 def _is_alike(one: Record, other: Record) -> bool:

@@ -22,6 +22,7 @@ from anyio.lowlevel import EventLoopToken
 from encord_async.errors import EncordError, UsageError
 from encord_async.provision.manifest import Entry, Place, PlacedEntry, Problem, read_entry
 from encord_async.provision.manifest_files import read_manifest
+from encord_async.provision.structures import with_structure
 
 STANDARD_INPUT: Final = "-"
 
@@ -156,7 +157,7 @@ class _Numbered:
         self._number += 1
         place = Place(source="<iterable>", line=None, number=self._number)
         entry = read_entry(raw, place)
-        return entry if isinstance(entry, tuple) else PlacedEntry(place, entry)
+        return entry if isinstance(entry, tuple) else with_structure(PlacedEntry(place, entry), None)
 
 
 class _IterableSource(_Numbered):

@@ -6,7 +6,7 @@ Pure: nothing here sends, waits or reads a clock.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -15,13 +15,17 @@ from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 from encord_async.provision.manifest import (
     DatasetEntry,
     Entry,
+    GroupEntry,
+    OntologyEntry,
+    OrganisationUserEntry,
     ProjectAPIKeyEntry,
     ProjectDatasetsEntry,
     ProjectEntry,
+    ProjectGroupsEntry,
     ProjectUsersEntry,
 )
 
-__all__ = ["CREATES", "Namer", "Step", "StepKind", "attach_step", "steps_of"]
+__all__ = ["CREATES", "IRREVERSIBLE", "ITSELF", "Namer", "Step", "StepKind", "attach_step", "steps_of"]
 
 _IDENTITY_BYTES: Final = 16
 
@@ -35,10 +39,26 @@ class StepKind(StrEnum):
     ATTACH = "attach"
     DETACH = "detach"
     USER = "user"
+    ONTOLOGY = "ontology"
+    GROUP = "group"
+    GROUP_MEMBER = "group_member"
+    ADD_GROUP = "add_group"
+    REMOVE_GROUP = "remove_group"
+    REMOVE_USER = "remove_user"
+    # A journal has room for 16 letters.
+    ORGANISATION_USER = "org_user"
 
 
-CREATES: Final = frozenset({StepKind.DATASET, StepKind.PROJECT, StepKind.API_KEY})
-"""Steps that make something which cannot be unmade; each is sent alone, with its intent written down first."""
+CREATES: Final = frozenset({StepKind.DATASET, StepKind.PROJECT, StepKind.API_KEY, StepKind.ONTOLOGY, StepKind.GROUP})
+"""Steps that make another thing each time they are sent; each is sent alone, with its intent written down first."""
+
+IRREVERSIBLE: Final = CREATES - {StepKind.GROUP}
+"""Those of them whose things the service offers no call to delete."""
+
+ITSELF: Final = frozenset(
+    {StepKind.DATASET, StepKind.PROJECT, StepKind.ONTOLOGY, StepKind.GROUP, StepKind.ORGANISATION_USER}
+)
+"""Steps that bring about what the key of an entry stands for; the first of an entry that has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +68,9 @@ class Step:
     Attributes:
         identity: The same in every run of the same wish.
         kind: What it does.
-        project: Reference of the project it is about; None for the project of the entry itself.
-        item: Dataset reference, e-mail address, or title, as the kind has it.
-        role: Role wanted, for users.
+        project: Reference of the project it is about; None for the project, or the group, of the entry itself.
+        item: Reference of a dataset or group, e-mail address, or title, as the kind has it.
+        role: Role wanted in the project, for users and groups.
         scopes: Scopes wanted, for API keys.
     """
 
@@ -60,6 +80,9 @@ class Step:
     item: str = ""
     role: ProjectUserRole | None = None
     scopes: tuple[APIKeyScope, ...] = ()
+
+
+_HARMLESS_TWICE: Final = (ProjectDatasetsEntry, ProjectUsersEntry, ProjectGroupsEntry, OrganisationUserEntry)
 
 
 class Namer:
@@ -77,7 +100,7 @@ class Namer:
         if entry.key is not None:
             return _digest(b"key", entry.kind.encode(), entry.key.encode())
         content = _digest(b"content", entry.model_dump_json().encode())
-        if isinstance(entry, ProjectDatasetsEntry | ProjectUsersEntry):
+        if isinstance(entry, _HARMLESS_TWICE):
             return content
         seen = int.from_bytes(content[:8])
         occurrence = self._occurrences[seen]
@@ -86,44 +109,57 @@ class Namer:
 
 
 def steps_of(entry: Entry, identity: bytes) -> Iterator[Step]:
-    """The steps of *entry*; one that makes a dataset or project comes first."""
+    """The steps of *entry*; the one that its key stands for comes first."""
     match entry:
         case DatasetEntry():
             yield Step(identity=_part(identity, "dataset"), kind=StepKind.DATASET, item=entry.title)
         case ProjectEntry():
             yield Step(identity=_part(identity, "project"), kind=StepKind.PROJECT, item=entry.title)
             for user in dict.fromkeys(entry.users):
-                yield _user(identity, None, user.email, user.role)
+                yield _in_role(identity, StepKind.USER, None, user.email, user.role)
             yield from dict.fromkeys(_api_key(identity, None, wish.title, wish.scopes) for wish in entry.api_keys)
         case ProjectDatasetsEntry():
-            for reference in dict.fromkeys(entry.add):
-                yield _dataset(identity, StepKind.ATTACH, entry.project, reference)
-            for reference in dict.fromkeys(entry.remove):
-                yield _dataset(identity, StepKind.DETACH, entry.project, reference)
+            yield from _each(identity, StepKind.ATTACH, entry.project, entry.add)
+            yield from _each(identity, StepKind.DETACH, entry.project, entry.remove)
         case ProjectUsersEntry():
-            for email in dict.fromkeys(entry.emails):
-                yield _user(identity, entry.project, email, entry.role)
+            yield from _each(identity, StepKind.USER, entry.project, entry.emails, entry.role)
+            yield from _each(identity, StepKind.REMOVE_USER, entry.project, entry.remove)
+        case ProjectGroupsEntry():
+            yield from _each(identity, StepKind.ADD_GROUP, entry.project, entry.add, entry.role)
+            yield from _each(identity, StepKind.REMOVE_GROUP, entry.project, entry.remove)
+        case OntologyEntry():
+            yield Step(identity=_part(identity, "ontology"), kind=StepKind.ONTOLOGY, item=entry.title)
+        case GroupEntry():
+            yield Step(identity=_part(identity, "group"), kind=StepKind.GROUP, item=entry.name)
+            yield from _each(identity, StepKind.GROUP_MEMBER, None, entry.members)
+        case OrganisationUserEntry():
+            names = (entry.email, entry.role.value, entry.member_type.value)
+            kind = StepKind.ORGANISATION_USER
+            yield Step(identity=_part(identity, kind.value, *names), kind=kind, item=entry.email)
         case ProjectAPIKeyEntry():
             yield _api_key(identity, entry.project, entry.title, entry.scopes)
 
 
 def attach_step(identity: bytes, reference: str) -> Step:
     """The step that attaches one more dataset to the project of the entry with *identity*."""
-    return _dataset(identity, StepKind.ATTACH, None, reference)
+    return _one(identity, StepKind.ATTACH, None, reference)
 
 
-def _user(identity: bytes, project: str | None, email: str, role: ProjectUserRole) -> Step:
-    return Step(
-        identity=_part(identity, "user", email, str(int(role))),
-        kind=StepKind.USER,
-        project=project,
-        item=email,
-        role=role,
-    )
+def _each(
+    identity: bytes, kind: StepKind, project: str | None, items: Iterable[str], role: ProjectUserRole | None = None
+) -> Iterator[Step]:
+    """A step for each of *items*, once."""
+    for item in dict.fromkeys(items):
+        yield _one(identity, kind, project, item) if role is None else _in_role(identity, kind, project, item, role)
 
 
-def _dataset(identity: bytes, kind: StepKind, project: str | None, reference: str) -> Step:
-    return Step(identity=_part(identity, kind.value, reference), kind=kind, project=project, item=reference)
+def _in_role(identity: bytes, kind: StepKind, project: str | None, item: str, role: ProjectUserRole) -> Step:
+    part = _part(identity, kind.value, item, str(int(role)))
+    return Step(identity=part, kind=kind, project=project, item=item, role=role)
+
+
+def _one(identity: bytes, kind: StepKind, project: str | None, item: str) -> Step:
+    return Step(identity=_part(identity, kind.value, item), kind=kind, project=project, item=item)
 
 
 def _api_key(identity: bytes, project: str | None, title: str, scopes: tuple[APIKeyScope, ...]) -> Step:

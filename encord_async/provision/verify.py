@@ -32,13 +32,12 @@ from encord_async.provision.manifest import (
     Checker,
     DatasetEntry,
     Entry,
+    NamedEntry,
     Place,
     PlacedEntry,
     Problem,
-    ProjectAPIKeyEntry,
     ProjectDatasetsEntry,
     ProjectEntry,
-    ProjectUsersEntry,
     referenced_key,
 )
 from encord_async.provision.manifest_files import check_manifest, raise_for_problems
@@ -297,6 +296,8 @@ class _Gatherer:
                 what = Thing.DATASET if isinstance(entry, DatasetEntry) else Thing.PROJECT
                 self.wishes.absent.append(_absent(place, what, entry.title, records.get(steps[0].identity)))
                 return
+        elif isinstance(entry, NamedEntry):
+            return
         else:
             made = self._resolved(StepKind.PROJECT, entry.project)
         if isinstance(entry, DatasetEntry) and made is not None:
@@ -342,7 +343,7 @@ def _named(entry: Entry) -> Iterator[tuple[StepKind, str]]:
     references: list[tuple[StepKind, str]] = [(StepKind.DATASET, reference) for reference in _attached_by(entry)]
     if isinstance(entry, ProjectDatasetsEntry):
         references += [(StepKind.DATASET, reference) for reference in entry.remove]
-    if not isinstance(entry, DatasetEntry | ProjectEntry):
+    if not isinstance(entry, NamedEntry):
         references.append((StepKind.PROJECT, entry.project))
     for kind, reference in references:
         key = referenced_key(reference)
@@ -356,7 +357,7 @@ def _attached_by(entry: Entry) -> tuple[str, ...]:
             return entry.datasets
         case ProjectDatasetsEntry():
             return entry.add
-        case DatasetEntry() | ProjectUsersEntry() | ProjectAPIKeyEntry():
+        case _:
             return ()
 
 

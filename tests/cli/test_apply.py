@@ -38,6 +38,51 @@ def test_the_example(start_api: Start, tmp_path: Path) -> None:
     assert len(api.control("GET", "state")["projects"]) == 44
 
 
+@pytest.mark.parametrize(
+    ("options", "call"), [((), "v2/datasets.POST"), (("--dataset-api", "envelope"), "dataset.POST")]
+)
+def test_the_api_for_datasets(start_api: Start, tmp_path: Path, options: tuple[str, ...], call: str) -> None:
+    """Datasets are made over REST v2, or over the envelope API if that is asked for; plan lists them there as well."""
+    api = start_api()
+    manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "dataset", "title": "Raw"})
+    assert "create  dataset  Raw" in process("plan", manifest, *options, env=api.env).out
+    done = process("apply", manifest, "--yes", *options, env=api.env)
+    assert done.code == 0, done.err
+    listing = {"v2/datasets.POST": "v2/datasets/list.GET", "dataset.POST": "datasetwithuserrole.GET"}[call]
+    assert api.by_query() == {call: 1, listing: 2}
+
+
+def test_more_than_projects(start_api: Start, tmp_path: Path) -> None:
+    """Ontologies, groups, members of the organisation and copies are counted, previewed and provisioned."""
+    api = start_api()
+    (tmp_path / "felines.json").write_text('{"objects": [], "classifications": []}')
+    manifest = write_manifest(
+        tmp_path / "m.jsonl",
+        {"kind": "ontology", "key": "felines", "title": "Felines", "structure_file": "felines.json"},
+        {"kind": "project", "key": "cats", "title": "Cats", "ontology": "@felines"},
+        {"kind": "project", "title": "Copy", "description": "a copy", "copy_of": "@cats"},
+        {"kind": "organisation_user", "key": "ann", "email": "ann@example.com"},
+        {"kind": "group", "key": "g", "name": "Annotators", "members": ["@ann"]},
+        {"kind": "project_groups", "project": "@cats", "add": ["@g"], "role": "annotator"},
+        {"kind": "project_users", "project": "@cats", "remove": ["eve@example.com"]},
+    )
+    counted = process("validate", manifest, "--json").json
+    assert (counted["ontologies"], counted["groups"], counted["organisation_users"], counted["removals"]) == (
+        1,
+        1,
+        1,
+        1,
+    )
+    plan = process("plan", manifest, env=api.env).out
+    assert "3 things that cannot be undone would be made: 2 projects, 1 ontology." in plan
+    done = process("apply", manifest, "--yes", "--json", env=api.env)
+    assert (done.code, done.json["created"], done.json["updated"]) == (0, 4, 3), done.err
+    assert {project["title"] for project in api.control("GET", "state")["projects"]} >= {"Cats", "Copy"}
+    assert process("apply", manifest, "--yes", "--json", env=api.env).json["unchanged"] == 7
+    status = process("status", f"{manifest}.journal", "--json").json
+    assert status["steps"]["group_member"] == {"updated": 1}
+
+
 def test_json_is_pure_and_adds_up(api: Api, tmp_path: Path) -> None:
     """With --json standard output is one object whose sums add up, and standard error is silent."""
     manifest = write_manifest(tmp_path / "m.jsonl", project("Pure"), member("@p"), member("no-such"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from encord_async.protocol.catalogue import QUERIES, Effect
+from encord_async.protocol.catalogue import QUERIES, REST_CALLS, Effect
 from tests.cli.conftest import DATASETS, EXAMPLE, Api, Here, write_manifest
 
 
@@ -16,6 +16,7 @@ def test_only_reads_are_sent(here: Here, api: Api) -> None:
     assert "73 things that cannot be undone would be made: 44 projects, 14 datasets, 15 API keys." in done.out
     assert api.control("GET", "state") == before
     effects = {query.name: query.effect for query in QUERIES.values()}
+    effects |= {call.name: call.effect for call in REST_CALLS.values()}
     assert {effects[name] for name in api.by_query()} == {Effect.READ}
 
 

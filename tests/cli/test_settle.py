@@ -11,7 +11,7 @@ Here = Callable[..., Any]
 DROPPED = [{"query": "project.POST", "fault": "drop_before", "times": 1}]
 COMMITTED = [
     {"query": "project.POST", "fault": "drop_after_commit", "times": 1},
-    {"query": "projectwithuserrole.GET", "fault": "status", "status": 502, "after": 1},
+    {"query": "projectwithuserrole.GET", "fault": "status", "status": 502},
 ]
 
 

@@ -29,10 +29,12 @@ from encord_async.client import EncordSession
 from encord_async.emulator import Seed, SeedDataset, SeedProject, SeedUser
 from encord_async.emulator import envelope as wire
 from encord_async.emulator.envelope import Refused
+from encord_async.emulator.rest import RestMessage, RestService
 from encord_async.emulator.seed import plant
 from encord_async.emulator.service import Envelope
 from encord_async.emulator.service import Service as Rules
 from encord_async.emulator.store import LogEntry, State, Store
+from encord_async.emulator.verify import RestHeaders
 from encord_async.errors import JournalError, NoReplyError, NotSentError, UnreadableReplyError
 from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.reply import RawReply
@@ -56,7 +58,21 @@ SEED = Seed(
     ontologies=(),
     projects=(SeedProject(hash="p-dogs", title="Dogs", admins=(ME,), datasets=("d-old",)),),
 )
-CREATES = frozenset({"project.POST", "dataset.POST", "projectapikey.POST"})
+CREATES = frozenset(
+    {
+        "project.POST",
+        "projectcopy.POST",
+        "projectapikey.POST",
+        "dataset.POST",
+        "v2/datasets.POST",
+        "v2/ontologies.POST",
+        "v2/organisation/groups.POST",
+    }
+)
+
+
+MADE_BY = {"project": "project.POST", "dataset": "v2/datasets.POST"}
+"""The call that makes what an entry wishes for."""
 
 
 @pytest.fixture
@@ -99,6 +115,7 @@ class Service:
         self.store = Store(None)
         self._now_us = now_us or (lambda: time.time_ns() // 1000)
         self._rules = Rules(store=self.store, strict=False)
+        self._rest = RestService(store=self.store, strict=False, page_size=100, signature_window_s=300)
         plant(self.store, seed, now_us=self._now_us())
 
     def close(self) -> None:
@@ -121,6 +138,16 @@ class Service:
             return RawReply(200, {}, wire.failure(refusal.code, refusal.text))
         return RawReply(200, {}, wire.success(result))
 
+    def answer_rest(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, stale_us: int = 0
+    ) -> RawReply:
+        """Do what a REST request asks for."""
+        message = RestMessage(
+            method=method, target=target, body=body, headers=RestHeaders(authorization=headers.get("Authorization"))
+        )
+        reply = self._rest.answer(message, now_us=self._now_us(), stale_us=stale_us)
+        return RawReply(reply.status, {}, reply.body)
+
     def state(self) -> State:
         """What there is."""
         return self.store.state()
@@ -140,17 +167,20 @@ class MortalTransport:
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
-        """It has no REST API."""
-        raise NotImplementedError
+        """See `Transport`."""
+        name = rest_name_of(method, target)
+        return await self._pass(name, lambda: self._service.answer_rest(method, target, headers, body))
 
     async def post(
         self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
         """See `Transport`."""
-        name = name_of(endpoint, body)
+        return await self._pass(name_of(endpoint, body), lambda: self._service.answer(endpoint, headers, body))
+
+    async def _pass(self, name: str, work: Callable[[], RawReply]) -> RawReply:
         await anyio.lowlevel.checkpoint()
         self._death.point(f"{name} unsent")
-        reply = self._service.answer(endpoint, headers, body)
+        reply = work()
         self._death.point(f"{name} applied")
         await anyio.lowlevel.checkpoint()
         self._death.point(f"{name} answered")
@@ -250,6 +280,11 @@ async def _lived(session: EncordSession, run: Run, death: Death) -> Life:
 def name_of(endpoint: Endpoint, body: bytes) -> str:
     """The call that *body* makes."""
     return wire.name_of(endpoint, json.loads(body))
+
+
+def rest_name_of(method: str, target: str) -> str:
+    """The call that a REST request makes."""
+    return RestMessage(method=method, target=target, body=b"", headers=RestHeaders()).name
 
 
 # ------------------------------------------------------------------------------------- a world with a time of its own
@@ -383,6 +418,10 @@ def of_numbers(fates: Mapping[int, Fate]) -> Fates:
     return lambda number, _: fates.get(number)
 
 
+Answering: TypeAlias = Callable[[int], RawReply]
+"""Answers a request, showing in listings nothing younger than so many microseconds."""
+
+
 class World:
     """The service and what is on its way to it: all that lives on when a process dies, the disks aside."""
 
@@ -392,7 +431,7 @@ class World:
         self.calls: list[str] = []
         self._lag_s = lag_s
         self._fates: Fates = all_well
-        self._late: list[tuple[float, Endpoint, dict[str, str], bytes]] = []
+        self._late: list[tuple[float, Answering]] = []
         # No listing lags so far that it does not show what was there from the first.
         self.clock.now_s += 2 * lag_s
 
@@ -439,19 +478,18 @@ class World:
         """Apply what was late and is due."""
         due = [one for one in self._late if one[0] <= now_s]
         self._late = [one for one in self._late if one[0] > now_s]
-        for _, endpoint, headers, body in due:
-            self.service.answer(endpoint, headers, body)
+        for _, answering in due:
+            answering(0)
 
-    async def post(self, death: Death, endpoint: Endpoint, headers: Mapping[str, str], body: bytes) -> RawReply:
+    async def take(self, death: Death, name: str, answering: "Answering") -> RawReply:
         """Answer a request, or let its fate happen to it."""
-        name = name_of(endpoint, body)
         fate = self._fates(len(self.calls), name)
         self.calls.append(name)
         await anyio.sleep(0.01)
         death.point("unsent")
         if fate is Fate.UNSENT:
             raise NotSentError("no connection")
-        reply = self._reply(fate, endpoint, headers, body)
+        reply = self._reply(fate, answering)
         death.point("applied")
         await anyio.sleep(0.01)
         if fate in {Fate.LOST, Fate.APPLIED_AND_LOST, Fate.APPLIED_LATE}:
@@ -461,17 +499,17 @@ class World:
         death.point("answered")
         return reply
 
-    def _reply(self, fate: Fate | None, endpoint: Endpoint, headers: Mapping[str, str], body: bytes) -> RawReply:
+    def _reply(self, fate: Fate | None, answering: "Answering") -> RawReply:
         now_s = self.clock.monotonic_s()
         self._catch_up(now_s)
         if fate in {Fate.APPLIED_LATE, Fate.BROKEN_BUT_APPLIED_LATE}:
-            self._late.append((now_s + self._lag_s, endpoint, dict(headers), body))
+            self._late.append((now_s + self._lag_s, answering))
         if fate is Fate.THROTTLED:
             return RawReply(429, {}, b"")
         if fate in {Fate.LOST, Fate.BROKEN, Fate.APPLIED_LATE, Fate.BROKEN_BUT_APPLIED_LATE}:
             return RawReply(502, {}, b"<html>502</html>")
         stale_us = int(self._lag_s * 1e6) if fate is Fate.STALE else 0
-        return self.service.answer(endpoint, headers, body, stale_us=stale_us)
+        return answering(stale_us)
 
 
 class _WorldTransport:
@@ -484,14 +522,22 @@ class _WorldTransport:
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
-        """It has no REST API."""
-        raise NotImplementedError
+        """See `Transport`."""
+        answer = self._world.service.answer_rest
+        return await self._world.take(
+            self._death,
+            rest_name_of(method, target),
+            lambda stale_us: answer(method, target, headers, body, stale_us=stale_us),
+        )
 
     async def post(
         self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
         """See `Transport`."""
-        return await self._world.post(self._death, endpoint, headers, body)
+        answer = self._world.service.answer
+        return await self._world.take(
+            self._death, name_of(endpoint, body), lambda stale_us: answer(endpoint, headers, body, stale_us=stale_us)
+        )
 
     async def aclose(self) -> None:
         """See `Transport`."""
@@ -656,7 +702,7 @@ def census(manifest: Sequence[Entry], log: Sequence[LogEntry], state: State) -> 
     """Hold *manifest* against what was committed, and what is there."""
     wished: Counter[object] = Counter()
     for entry in manifest:
-        wished[f"{entry['kind']}.POST", entry["title"]] += 1
+        wished[MADE_BY[entry["kind"]], entry["title"]] += 1
         wished.update(("projectapikey.POST", key["title"]) for key in entry.get("api_keys", ()))
         wished.update(("member", user["email"]) for user in entry.get("users", ()))
         wished.update(("attached", entry["title"]) for _ in entry.get("datasets", ()))

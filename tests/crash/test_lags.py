@@ -8,14 +8,16 @@ import pytest
 from tests.crash.conftest import LAG_S, SETTLE_S, Entry, Fate, Fates, Job, Life, World
 
 TOO_LATE_S: Final = 3 * SETTLE_S
-LISTINGS: Final = frozenset({"projectwithuserrole.GET", "datasetwithuserrole.GET", "projectapikey.GET", "project.GET"})
+LISTINGS: Final = frozenset(
+    {"v2/projects.GET", "projectwithuserrole.GET", "v2/datasets/list.GET", "projectapikey.GET", "project.GET"}
+)
 
 CATS: Final[Entry] = {"kind": "project", "key": "cats", "title": "Cats"}
 KEY: Final[Entry] = {"kind": "project_api_key", "project": "@cats", "title": "ci", "scopes": ["label.read"]}
 RAW: Final[Entry] = {"kind": "dataset", "key": "raw", "title": "Raw"}
 MANIFESTS: Final[dict[str, Sequence[Entry]]] = {
     "project.POST": [CATS],
-    "dataset.POST": [RAW],
+    "v2/datasets.POST": [RAW],
     "projectapikey.POST": [CATS, KEY],
 }
 LATE_FATES: Final = (Fate.APPLIED_LATE, Fate.BROKEN_BUT_APPLIED_LATE)
@@ -67,7 +69,7 @@ def test_lagging_listings_within_the_settling_time(world: World) -> None:
     life = world.live(Job(manifest=manifest), fates=_cut_and_stale(""))
     life.assert_all_satisfied(len(manifest))
     assert world.service.made() == {
-        ("dataset.POST", "Raw"): 1,
+        ("v2/datasets.POST", "Raw"): 1,
         ("project.POST", "Cats"): 2,
         ("projectapikey.POST", "ci"): 2,
     }

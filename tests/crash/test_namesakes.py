@@ -31,7 +31,7 @@ def test_many_of_one_name(seed: int) -> None:
     world.live(job).assert_all_satisfied(len(MANIFEST))
     _assert_each_has_its_own(job)
     assert world.service.made() == {
-        ("dataset.POST", "Raw"): 4,
+        ("v2/datasets.POST", "Raw"): 4,
         ("project.POST", "Cats"): 6,
         ("projectapikey.POST", "ci"): 3,
     }
@@ -51,7 +51,7 @@ def test_a_look_up_while_a_namesake_sets_out(number: int, fate: Fate) -> None:
     for fates in ({number: fate}, {}):
         world.live(job, fates=of_numbers(fates))
         _assert_each_has_its_own(job)
-    assert world.service.made() == {("dataset.POST", "Raw"): 3}
+    assert world.service.made() == {("v2/datasets.POST", "Raw"): 3}
     world.close()
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+from urllib.parse import parse_qs
 
 import pytest
 from anyio.lowlevel import checkpoint
@@ -23,6 +24,15 @@ from encord_async.session.settings import Settings, Timeouts
 
 TOKEN = "the-token"
 ADMIN = "me@example.com"
+
+REST_STATUSES = {
+    "AUTHENTICATION_ERROR": 401,
+    "AUTHORISATION_ERROR": 403,
+    "RESOURCE_NOT_FOUND_ERROR": 404,
+    "RESOURCE_EXISTS_ERROR": 409,
+    "INVALID_ARGUMENTS_ERROR": 422,
+}
+"""What becomes of a code where there is no envelope."""
 
 Json: TypeAlias = Any
 """Decoded JSON; tests look into it freely."""
@@ -175,29 +185,50 @@ class Service:
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
-        """It has no REST API."""
-        raise NotImplementedError
+        """Answer a REST request."""
+        path, _, query = target.removeprefix("/v2/public").partition("?")
+        document = json.loads(body) if body else {}
+        call = Call(f"v2{path}.{method}", "", parse_qs(query), document)
+        self.calls.append(call)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        try:
+            await (checkpoint() if self.pace is None else self.pace(call))
+            return self._plain_reply(call, headers)
+        finally:
+            self.in_flight -= 1
 
     async def aclose(self) -> None:
         """Nothing to close, and nothing may be under way."""
         assert self.in_flight == 0
 
     def _reply(self, call: Call, headers: Mapping[str, str]) -> RawReply:
+        try:
+            answer = self._answered(call, headers)
+        except Refusal as refusal:
+            return _envelope({"status": 400, "response": [refusal.code], "payload": refusal.said})
+        return _envelope({"status": 200, "response": answer})
+
+    def _plain_reply(self, call: Call, headers: Mapping[str, str]) -> RawReply:
+        try:
+            answer = self._answered(call, headers)
+        except Refusal as refusal:
+            return RawReply(REST_STATUSES[refusal.code], {}, json.dumps({"message": refusal.said}).encode())
+        return RawReply(200, {}, json.dumps(answer).encode())
+
+    def _answered(self, call: Call, headers: Mapping[str, str]) -> Json:
+        """What the rules answer, unless a fault comes before or after it."""
         fault = next((one for one in self.faults if one.left and one.name == call.name and one.touches(call)), None)
         if fault is not None:
             fault.left -= 1
-        try:
-            if headers["Authorization"] != f"Bearer {TOKEN}":
-                raise Refusal("AUTHENTICATION_ERROR")
-            if fault is not None and fault.code is not None:
-                raise Refusal(fault.code)
-            if fault is None or fault.applies:
-                answer = self._answer(call)
-        except Refusal as refusal:
-            return _envelope({"status": 400, "response": [refusal.code], "payload": refusal.said})
+        if headers["Authorization"] != f"Bearer {TOKEN}":
+            raise Refusal("AUTHENTICATION_ERROR")
+        if fault is not None and fault.code is not None:
+            raise Refusal(fault.code)
+        answer = self._answer(call) if fault is None or fault.applies else None
         if fault is not None and fault.error is not None:
             raise fault.error()
-        return _envelope({"status": 200, "response": answer})
+        return answer
 
     # ------------------------------------------------------------------ rules
 
@@ -209,6 +240,24 @@ class Service:
                 hash_ = self._new("dataset")
                 self.datasets[hash_] = Dataset(call.payload["title"], call.payload.get("description", ""))
                 return {"dataset_hash": hash_, "title": call.payload["title"], "type": call.payload["type"]}
+            case "v2/datasets.POST":
+                hash_ = self._new("dataset")
+                self.datasets[hash_] = Dataset(call.payload["title"], call.payload.get("description", ""))
+                return {"datasetUuid": hash_}
+            case "v2/projects.GET":
+                return {
+                    "results": [
+                        {"projectHash": hash_, "userRole": project.role, **_names(project)}
+                        for hash_, project in self.projects.items()
+                    ]
+                }
+            case "v2/datasets/list.GET":
+                return {
+                    "result": [
+                        {"datasetUuid": hash_, "userRole": ["admin", "user"][dataset.role], **_names(dataset)}
+                        for hash_, dataset in self.datasets.items()
+                    ]
+                }
             case "projectwithuserrole.GET":
                 return [
                     {"user_role": project.role, "project": {"project_hash": hash_, **_names(project)}}

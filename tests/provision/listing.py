@@ -23,6 +23,8 @@ class ListingService(Service):
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
         """Answer a call of REST v2."""
+        if "/projects/" not in target:
+            return await super().request(method, target, headers, body, timeout_s=timeout_s)
         _, _, path = target.partition("/projects/")
         path, _, query = path.partition("?")
         resource, _, rest = path.partition("/")

@@ -43,7 +43,7 @@ async def test_three_requests_a_project(service: Service) -> None:
     manifest = [project(f"P{n}", datasets=["d1", "d2", "d3"], users=wishes) for n in range(50)]
     done = await provision(service, manifest)
     assert done.statuses == ["created"] * 50
-    assert service.names == {"projectwithuserrole.GET": 1, "project.POST": 50, "projectusers.POST": 100}
+    assert service.names == {"v2/projects.GET": 1, "project.POST": 50, "projectusers.POST": 100}
     assert done.summary.requests == 151
     assert all(found.datasets == ["d1", "d2", "d3"] and len(found.users) == 11 for found in service.projects.values())
 
@@ -101,7 +101,7 @@ async def test_account_is_not_listed_without_need(service: Service) -> None:
     await provision(service, [users("p", "a@example.com")])
     assert service.names == {"projectusers.POST": 1}
     await provision(service, [dataset()])
-    assert service.names["projectwithuserrole.GET"] == 0
+    assert service.names["v2/projects.GET"] == 0
 
 
 # --- refused batches -------------------------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ async def test_ontology_that_cannot_be_exchanged(service: Service) -> None:
 
 async def test_failed_look_makes_nothing(service: Service) -> None:
     """If it cannot be found out what is there, nothing is made."""
-    service.faults.append(Fault("projectwithuserrole.GET", error=lambda: ServiceFaultError("down"), left=1000))
+    service.faults.append(Fault("v2/projects.GET", error=lambda: ServiceFaultError("down"), left=1000))
     assert (await provision(service, [project()])).statuses == ["failed"]
     assert service.projects == {}
 
@@ -311,7 +311,7 @@ async def test_api_keys_of_fresh_projects_are_not_looked_up(service: Service) ->
     keys = [{"title": "ci", "scopes": ["label.read"]}, {"title": "export", "scopes": ["label.read", "label.write"]}]
     done = await provision(service, [project(api_keys=keys)])
     assert done.statuses == ["created"]
-    assert service.names == {"projectwithuserrole.GET": 1, "project.POST": 1, "projectapikey.POST": 2}
+    assert service.names == {"v2/projects.GET": 1, "project.POST": 1, "projectapikey.POST": 2}
 
 
 @pytest.mark.parametrize(
@@ -360,13 +360,45 @@ async def test_reference_to_nothing(service: Service) -> None:
     assert service.projects == {}
 
 
+@pytest.mark.parametrize(
+    ("options", "wish", "calls"),
+    [
+        ({}, {}, {"v2/datasets/list.GET", "v2/datasets.POST"}),
+        ({"dataset_api": "envelope"}, {}, {"datasetwithuserrole.GET", "dataset.POST"}),
+        ({}, {"storage": "aws"}, {"v2/datasets/list.GET", "dataset.POST"}),
+        ({"dataset_api": "envelope"}, {"storage": "aws"}, {"datasetwithuserrole.GET", "dataset.POST"}),
+    ],
+)
+async def test_datasets_go_over_the_api_that_was_asked_for(
+    service: Service, options: dict[str, Any], wish: dict[str, Any], calls: set[str]
+) -> None:
+    """Datasets are made over REST v2 unless told otherwise, those of another storage as only an envelope can say."""
+    done = await provision(service, [dataset("Cats", **wish)], **options)
+    assert done.statuses == ["created"]
+    assert done.outcomes[0].hash in service.datasets
+    assert service.names.keys() == calls
+    adopted = await provision(service, [dataset("Cats", **wish)], **options)
+    assert adopted.statuses == ["adopted"]
+    assert adopted.outcomes[0].hash == done.outcomes[0].hash
+
+
+@pytest.mark.parametrize("api", ["rest", "envelope"])
+@pytest.mark.parametrize("folder", [True, False])
+async def test_a_backing_folder_only_if_wished_for(service: Service, api: str, folder: bool) -> None:
+    """Datasets get a backing folder if the manifest says so."""
+    more = {"create_backing_folder": True} if folder else {}
+    await provision(service, [dataset("Cats", **more)], dataset_api=api)
+    (call,) = service.of("v2/datasets.POST") + service.of("dataset.POST")
+    assert call.payload["createBackingFolder" if api == "rest" else "create_backing_folder"] is folder
+
+
 async def test_blocked_says_by_what(service: Service) -> None:
     """What needs something that failed is not tried, and names it and why."""
-    service.faults.append(Fault("dataset.POST", code="INVALID_ARGUMENTS_ERROR"))
+    service.faults.append(Fault("v2/datasets.POST", code="INVALID_ARGUMENTS_ERROR"))
     done = await provision(service, [dataset(key="d"), project(key="p", datasets=["@d"]), users("@p", "a@e.com")])
     assert done.statuses == ["failed", "blocked", "blocked"]
     assert [outcome.blocked_by for outcome in done.outcomes] == [None, "@d", "@p"]
-    assert "an argument is not accepted" in str(done.outcomes[1].error)
+    assert "the service does not accept the request" in str(done.outcomes[1].error)
     assert service.names["project.POST"] == 0
 
 
@@ -377,7 +409,7 @@ async def test_members_of_a_project_that_failed_are_not_sent(service: Service) -
     done = await provision(service, [project(users=[{"email": "a@e.com", "role": "admin"}], api_keys=keys)])
     assert done.statuses == ["failed"]
     assert isinstance(done.outcomes[0].error and done.outcomes[0].error.code, str)
-    assert service.names == {"projectwithuserrole.GET": 1, "project.POST": 1}
+    assert service.names == {"v2/projects.GET": 1, "project.POST": 1}
 
 
 async def test_create_that_was_not_sent_is_tried_again(service: Service) -> None:

@@ -67,7 +67,7 @@ async def test_account_is_listed_once(service: Service) -> None:
         assert found == [[Found("p", is_admin=True)]] * 5
         assert await account.find(StepKind.PROJECT, "Cats", "") == []
         assert await account.find(StepKind.DATASET, "Cats", "") == [Found("d", is_admin=False)]
-    assert service.names == {"projectwithuserrole.GET": 1, "datasetwithuserrole.GET": 1}
+    assert service.names == {"v2/projects.GET": 1, "v2/datasets/list.GET": 1}
 
 
 async def test_title_and_description_are_kept_apart(service: Service) -> None:
@@ -91,7 +91,7 @@ async def test_claimed_is_not_found_again(service: Service) -> None:
 async def test_failed_listing_is_tried_again(service: Service) -> None:
     """A listing that failed for one entry is not taken for an empty account by the next."""
     service.projects["p"] = Project("Cats")
-    service.faults.append(Fault("projectwithuserrole.GET", error=lambda: ServiceFaultError("down"), left=6))
+    service.faults.append(Fault("v2/projects.GET", error=lambda: ServiceFaultError("down"), left=6))
     async with open_session(service) as session:
         account = Account(session)
         with pytest.raises(ServiceFaultError, match="down"):

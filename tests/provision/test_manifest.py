@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole, StorageLocation
+from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole, StorageLocation
 from encord_async.provision.manifest import (
     ENTRY_MODELS,
     Checker,
@@ -41,6 +41,13 @@ FROM_THE_README: tuple[dict[str, Any], ...] = (
     {"kind": "project_datasets", "project": "@cats", "add": [HASH], "remove": ["@cats-raw"]},
     {"kind": "project_users", "project": "@cats", "emails": ["bob@example.com"], "role": "reviewer"},
     {"kind": "project_api_key", "project": "@cats", "title": "export", "scopes": ["label.read"]},
+    {"kind": "project_users", "project": "@cats", "remove": ["ann@example.com"]},
+    {"kind": "project", "title": "Cats", "description": "2", "copy_of": "@cats", "copy_options": ["datasets"]},
+    {"kind": "project", "title": "Lions", "ontology": "@felines"},
+    {"kind": "ontology", "key": "felines", "title": "Felines", "structure": {"objects": [], "classifications": []}},
+    {"kind": "group", "key": "night", "name": "Night shift", "members": ["@ann", "bob@example.com"]},
+    {"kind": "organisation_user", "key": "ann", "email": "ann@example.com", "member_type": "external"},
+    {"kind": "project_groups", "project": "@cats", "add": ["@night"], "role": "reviewer", "remove": [HASH]},
 )
 
 
@@ -111,7 +118,10 @@ def test_storages_are_words_or_numbers(word: str, number: int) -> None:
 # ------------------------------------------------------------------ what is wrong with one entry
 
 ROLES = "admin, annotator, reviewer, annotator_reviewer, team_manager, viewer, or 0 to 5"
-KINDS = "dataset, project, project_datasets, project_users, project_api_key"
+KINDS = (
+    "dataset, project, project_datasets, project_users, project_api_key, project_groups, ontology, group, "
+    "organisation_user"
+)
 GIVE = "give a hash, or '@' and the key of another entry"
 
 
@@ -137,7 +147,7 @@ GIVE = "give a hash, or '@' and the key of another entry"
             {"kind": "dataset", "title": "Cats", "users": []},
             "users",
             "is not a field of a dataset entry",
-            "it has kind, key, title, description, storage",
+            "it has kind, key, title, description, storage, create_backing_folder",
         ),
         (
             project(users=[{"email": "a@b.de", "role": 1, "rol": 1}]),
@@ -177,8 +187,8 @@ GIVE = "give a hash, or '@' and the key of another entry"
         (
             project(ontology_hash="@o"),
             "ontology_hash",
-            "'@o' is a reference; only datasets and projects can be referred to",
-            "give a hash",
+            "'@o' is a reference, which this field does not take",
+            "call the field 'ontology'",
         ),
         (project(ontology_hash=""), "ontology_hash", "'' is no hash", ""),
         (
@@ -228,7 +238,6 @@ GIVE = "give a hash, or '@' and the key of another entry"
             "did you mean 'label.read'?",
         ),
         (project(api_keys=[{"title": "ci", "scopes": []}]), "api_keys.0.scopes", "must not be empty", ""),
-        ({"kind": "project_users", "project": HASH, "emails": [], "role": 1}, "emails", "must not be empty", ""),
         (project(**{"a\nb": 1}), r"'a\nb'", "is not a field of a project entry", None),
         ({"kind": "dataset", "title": "Cats", 3: 4}, "3", "names of fields must be text", ""),
     ],
@@ -388,6 +397,7 @@ ENTRIES: st.SearchStrategy[Entry] = st.one_of(
         title=TITLES,
         description=TITLES | st.just(""),
         storage=st.sampled_from(StorageLocation),
+        create_backing_folder=st.booleans(),
     ),
     st.fixed_dictionaries(
         {"title": TITLES, "datasets": st.lists(REFERENCES), "ontology_hash": st.none() | HASHES},
@@ -406,6 +416,18 @@ ENTRIES: st.SearchStrategy[Entry] = st.one_of(
     st.fixed_dictionaries({"project": REFERENCES, "title": TITLES, "scopes": SCOPES}).map(
         ENTRY_MODELS["project_api_key"].model_validate
     ),
+    st.fixed_dictionaries(
+        {"project": REFERENCES, "add": st.lists(REFERENCES, min_size=1), "role": st.sampled_from(ProjectUserRole)}
+    ).map(ENTRY_MODELS["project_groups"].model_validate),
+    st.fixed_dictionaries(
+        {"title": TITLES, "structure": st.none() | st.dictionaries(KEYS, st.lists(st.integers()), max_size=3)}
+    ).map(ENTRY_MODELS["ontology"].model_validate),
+    st.fixed_dictionaries({"name": TITLES, "members": st.lists(EMAILS | KEYS.map("@{}".format))}).map(
+        ENTRY_MODELS["group"].model_validate
+    ),
+    st.fixed_dictionaries(
+        {"email": EMAILS, "role": st.sampled_from(OrganisationRole).map(lambda role: role.value.lower())}
+    ).map(ENTRY_MODELS["organisation_user"].model_validate),
 )
 
 
@@ -468,8 +490,8 @@ def users(reference: str, *emails: str) -> dict[str, object]:
 
 def test_references_may_stand_before_or_after_what_they_name() -> None:
     """The documentation's manifest is good forwards and backwards, and so is a hash that nobody knows."""
-    assert check(FROM_THE_README) == ([[]] * 5, [])
-    assert check(reversed(FROM_THE_README)) == ([[]] * 5, [])
+    assert check(FROM_THE_README) == ([[]] * len(FROM_THE_README), [])
+    assert check(reversed(FROM_THE_README)) == ([[]] * len(FROM_THE_README), [])
     assert check([users(HASH)]) == ([[]], [])
 
 
@@ -527,6 +549,31 @@ def test_a_key_without_its_at_sign_is_noticed() -> None:
     assert told[1] == ["m.jsonl:2: project: 'cats' is the key of m.jsonl:1; write '@cats'"]
 
 
+def test_copies_that_go_in_circles() -> None:
+    """Projects that are copied from each other can never begin; the entry that closes the circle is told so."""
+
+    def copy(key: str, of: str) -> dict[str, object]:
+        return {"kind": "project", "key": key, "title": key, "description": "a copy", "copy_of": of}
+
+    told, end = check([copy("a", "@b"), copy("b", "@c"), copy("c", "@a"), copy("d", "@a")])
+    assert told == [[], [], ["m.jsonl:3: copy_of: '@a' is itself copied from this entry, if not directly"], []]
+    assert end == []
+    told, _ = check([copy("a", "@b"), copy("b", "@c"), {"kind": "project", "key": "c", "title": "c"}])
+    assert told == [[], [], []]
+
+
+def test_users_of_a_template_in_the_same_manifest_are_not_copied() -> None:
+    """A template that is only being made may not have its users yet, so that a copy could miss some."""
+    wish = {"title": "Copy", "description": "a copy", "copy_options": ["datasets", "collaborators"]}
+    told, _ = check([{"kind": "project", "key": "p", "title": "P"}, {"kind": "project", **wish, "copy_of": "@p"}])
+    assert told[1] == [
+        "m.jsonl:2: copy_options.1: the users of an entry of this manifest may not be there yet when it is copied; "
+        "give the copy 'users' of its own"
+    ]
+    told, _ = check([{"kind": "project", **wish, "copy_of": HASH}])
+    assert told == [[]]
+
+
 @pytest.mark.parametrize("bad_first", [True, False])
 def test_a_reference_to_a_bad_entry_is_not_called_a_reference_to_nothing(bad_first: bool) -> None:
     """What refers to an entry that could not be read says so, wherever that entry stands."""
@@ -571,6 +618,55 @@ def test_a_reference_to_a_bad_entry_is_not_called_a_reference_to_nothing(bad_fir
             {"kind": "project_datasets", "project": HASH, "remove": ["z", "z"]},
             ["remove.1: 'z' is listed twice; see remove.0"],
         ),
+        (
+            {"kind": "project_users", "project": HASH, "emails": [], "role": 1},
+            ["emails: must not be empty; give 'emails' and 'role', or 'remove'"],
+        ),
+        ({"kind": "project_users", "project": HASH, "emails": ["a@b.de"]}, ["role: is missing"]),
+        (
+            {"kind": "project_users", "project": HASH, "remove": ["a@b.de"], "role": 1},
+            ["role: is for 'emails', which is missing; leave it out"],
+        ),
+        (
+            {"kind": "project_users", "project": HASH, "emails": ["a@b.de"], "role": 1, "remove": ["A@B.de"]},
+            ["remove.0: 'a@b.de' is in 'emails' too"],
+        ),
+        ({"kind": "project_groups", "project": HASH, "add": [HASH]}, ["role: is missing"]),
+        (
+            {"kind": "project_groups", "project": HASH},
+            ["add: must not be empty; give 'add' and 'role', or 'remove'"],
+        ),
+        (
+            {"kind": "project_groups", "project": HASH, "add": [HASH], "remove": [HASH], "role": "viewer"},
+            [f"remove.0: '{HASH}' is in 'add' too"],
+        ),
+        (
+            {"kind": "group", "name": "G", "members": ["a@b.de", "A@b.de"]},
+            ["members.1: 'a@b.de' is listed twice; see members.0"],
+        ),
+        (
+            {"kind": "organisation_user", "email": "a@b.de", "role": "admin", "member_type": "external"},
+            ["member_type: only an internal member can be admin of an organisation; use another role or type"],
+        ),
+        (
+            project(ontology=HASH, ontology_hash=HASH),
+            ["ontology_hash: is an older word for 'ontology', which is given too; keep 'ontology'"],
+        ),
+        (project(copy_options=["datasets"]), ["copy_options: says what a copy takes along, and 'copy_of' is missing"]),
+        (
+            project(copy_of=HASH),
+            [
+                "description: is missing: a copy without one may get that of 'copy_of', and could not be told apart "
+                "from others; describe the copy"
+            ],
+        ),
+        (
+            project(copy_of=HASH, description="2", ontology=HASH, workflow_template_id=HASH),
+            [
+                f"{field}: cannot be chosen for a copy, which has that of 'copy_of'; leave it out"
+                for field in ("ontology", "workflow_template_id")
+            ],
+        ),
         (users(HASH, "a@b.de", "c@b.de", "a@b.de"), ["emails.2: 'a@b.de' is listed twice; see emails.0"]),
         (
             {"kind": "project_api_key", "project": HASH, "title": "x", "scopes": ["label.read", "label.read"]},
@@ -592,7 +688,7 @@ def test_the_checker_keeps_only_keys_and_open_references() -> None:
     for number in range(2, 500):
         entry = ProjectUsersEntry(project="@cats", emails=(f"u{number}@example.com",), role=ProjectUserRole.ADMIN)
         assert checker.add(PlacedEntry(Place("m", number, number), entry)) == ()
-    assert {name: len(kept) for name, kept in vars(checker).items()} == {"_known": 1, "_unresolved": 0, "_late": 0}
+    assert {name: len(kept) for name, kept in vars(checker).items()} == dict.fromkeys(vars(checker), 0) | {"_known": 1}
 
 
 def test_guessing_does_not_take_forever() -> None:
@@ -648,6 +744,8 @@ def fits(value: object, schema: dict[str, Any], definitions: dict[str, Any]) -> 
         return value in schema["enum"]
     if schema["type"] == "null":
         return value is None
+    if schema["type"] == "boolean":
+        return isinstance(value, bool)
     if schema["type"] == "string":
         return (
             isinstance(value, str) and len(value) >= schema.get("minLength", 0) and value == schema.get("const", value)
@@ -659,6 +757,8 @@ def fits(value: object, schema: dict[str, Any], definitions: dict[str, Any]) -> 
             and all(fits(item, schema["items"], definitions) for item in value)
         )
     assert schema["type"] == "object"
+    if "properties" not in schema:
+        return isinstance(value, dict)
     return (
         isinstance(value, dict)
         and set(schema["required"]) <= value.keys() <= schema["properties"].keys()

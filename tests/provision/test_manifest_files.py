@@ -319,7 +319,9 @@ def test_an_error_of_the_system_while_reading_is_named(monkeypatch: pytest.Monke
             "kind,,\x1b[2J",
             [
                 f"m.csv:1: column {number}: is not a column; use some of kind, key, title, description, storage, "
-                "ontology_hash, workflow_template_id, datasets, users, project, add, remove, emails, role, scopes"
+                "create_backing_folder, ontology, ontology_hash, workflow_template_id, copy_of, copy_options, "
+                "datasets, users, project, add, remove, emails, role, scopes, structure_file, name, members, email, "
+                "member_type"
                 for number in (2, 3)
             ],
         ),
@@ -574,7 +576,7 @@ def test_check_counts_what_cannot_be_undone(write: Write) -> None:
     more = ProjectEntry(title="Dogs", api_keys=keys).model_dump_json()
     report = check_manifest(write("m.jsonl", JSONL + more))
     assert (report.entries, report.problems, report.problem_count, report.bad) == (6, (), 0, frozenset())
-    assert report.irreversible == {"dataset": 1, "project": 2, "project_api_key": 3}
+    assert report.irreversible == {"dataset": 1, "project": 2, "project_api_key": 3, "ontology": 0}
 
 
 def test_check_lists_every_bad_entry(write: Write) -> None:
@@ -598,7 +600,7 @@ def test_check_lists_every_bad_entry(write: Write) -> None:
     ]
     assert report.problems[3].reason == "'@p' names m.jsonl:1, which is wrong itself"
     assert (report.entries, report.problem_count, report.bad) == (6, 5, frozenset({1, 3, 4, 5}))
-    assert report.irreversible == {"dataset": 1, "project": 1, "project_api_key": 0}
+    assert report.irreversible == {"dataset": 1, "project": 1, "project_api_key": 0, "ontology": 0}
 
 
 def test_check_lists_a_thousand_problems_and_counts_the_rest(write: Write) -> None:

@@ -26,7 +26,7 @@ from tests.provision.conftest import (
     users,
 )
 
-READS = {"projectwithuserrole.GET", "datasetwithuserrole.GET", "project.GET", "projectapikey.GET"}
+READS = {"v2/projects.GET", "v2/datasets/list.GET", "project.GET", "projectapikey.GET"}
 KEY = {"title": "k", "scopes": ["label.read"]}
 
 

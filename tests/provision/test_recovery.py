@@ -15,9 +15,10 @@ from encord_async.errors import AuthenticationError, JournalError, UsageError
 from encord_async.protocol.signing import BearerToken
 from encord_async.provision.journal import Identity, Journal
 from encord_async.provision.ledger import Record, State, name_digest
+from encord_async.provision.making import contents_digest
 from encord_async.provision.outcome import Status
 from encord_async.provision.recovery import NOT_THERE, decide_by_hand, recover
-from encord_async.provision.settle import Settler, contents_digest
+from encord_async.provision.settle import Settler
 from encord_async.provision.steps import StepKind
 from encord_async.session.settings import RetryPolicy, Settings
 from tests.provision.conftest import all_of, project

@@ -105,8 +105,9 @@ def test_what_is_open_is_in_doubt(state: State) -> None:
     [
         ({"title": "Dogs"}, "title"),
         ({"description": ""}, "description"),
-        ({"ontology_hash": "ontology-2"}, "ontology_hash"),
-        ({"ontology_hash": None}, "ontology_hash"),
+        ({"ontology_hash": "ontology-2"}, "ontology"),
+        ({"ontology_hash": None}, "ontology"),
+        ({"copy_of": "project-2"}, "copy_of"),
         ({"title": "Dogs", "description": "x"}, "title and description"),
     ],
 )

@@ -14,6 +14,7 @@ from encord_async.emulator import Emulator, Fault, FaultRule
 from encord_async.errors import NoReplyError, NotFoundError
 from encord_async.protocol.catalogue import APIKeyScope
 from encord_async.provision.ledger import Doubt, MemoryLedger, Record, State, name_digest
+from encord_async.provision.making import contents_digest, key_fingerprint
 from encord_async.provision.settle import (
     AdoptIt,
     LeaveIt,
@@ -21,9 +22,7 @@ from encord_async.provision.settle import (
     Settler,
     Verdict,
     WaitLonger,
-    contents_digest,
     decide,
-    key_fingerprint,
 )
 from encord_async.provision.steps import StepKind
 from encord_async.session.settings import Settings

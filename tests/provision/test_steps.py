@@ -6,18 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
+from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole
 from encord_async.provision.manifest import (
     APIKeyWish,
     DatasetEntry,
     Entry,
+    GroupEntry,
+    NamedEntry,
+    OntologyEntry,
+    OrganisationUserEntry,
     ProjectAPIKeyEntry,
     ProjectDatasetsEntry,
     ProjectEntry,
+    ProjectGroupsEntry,
     ProjectUsersEntry,
     UserWish,
 )
-from encord_async.provision.steps import CREATES, Namer, Step, StepKind, steps_of
+from encord_async.provision.steps import CREATES, ITSELF, Namer, Step, StepKind, steps_of
 
 keys = st.none() | st.sampled_from(["k1", "k2", "k3"])
 titles = st.sampled_from(["Cats", "Dogs", "Cats "])
@@ -40,8 +45,15 @@ entries: st.SearchStrategy[Entry] = st.one_of(
         project=references,
         emails=st.lists(emails, min_size=1, max_size=3).map(tuple),
         role=roles,
+        remove=st.lists(emails, max_size=2).map(tuple),
     ),
     st.builds(ProjectAPIKeyEntry, key=keys, project=references, title=titles, scopes=scopes),
+    st.builds(
+        ProjectGroupsEntry, key=keys, project=references, add=some_references, role=roles, remove=some_references
+    ),
+    st.builds(OntologyEntry, key=keys, title=titles, structure=st.sampled_from([None, {}, {"objects": [1]}])),
+    st.builds(GroupEntry, key=keys, name=titles, members=st.lists(emails, max_size=3).map(tuple)),
+    st.builds(OrganisationUserEntry, key=keys, email=emails, role=st.sampled_from(OrganisationRole)),
 )
 
 
@@ -89,11 +101,10 @@ def test_steps_of_an_entry_differ(entry: Entry) -> None:
 
 @given(entries)
 def test_what_is_made_comes_first(entry: Entry) -> None:
-    """A dataset or project is the first step of its entry, since the others need it."""
+    """What the key of an entry stands for is its first step, since the others need it."""
     kinds = [step.kind for step in steps(entry)]
-    assert all(kind not in {StepKind.DATASET, StepKind.PROJECT} for kind in kinds[1:])
-    assert isinstance(entry, DatasetEntry) == (kinds[:1] == [StepKind.DATASET])
-    assert isinstance(entry, ProjectEntry) == (kinds[:1] == [StepKind.PROJECT])
+    assert ITSELF.isdisjoint(kinds[1:])
+    assert isinstance(entry, NamedEntry) == (not ITSELF.isdisjoint(kinds[:1]))
 
 
 @given(entries, entries)

@@ -199,7 +199,7 @@ async def test_a_stamp_is_no_difference(service: Service, tmp_path: Path) -> Non
 
 async def test_what_failed_says_why(service: Service, tmp_path: Path) -> None:
     """An entry that the run could not make is missing for the reason that the run met."""
-    service.faults.append(ServiceFault("dataset.POST", code="INVALID_ARGUMENTS_ERROR"))
+    service.faults.append(ServiceFault("v2/datasets.POST", code="INVALID_ARGUMENTS_ERROR"))
     await made(service, tmp_path / "j", [dataset("Raw", key="raw")])
     async with Journal(tmp_path / "j", None) as journal:
         _, found = await verified(service, [dataset("Raw", key="raw")], journal)

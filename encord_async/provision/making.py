@@ -1,0 +1,230 @@
+"""What is sent for a step that makes something, and what is written down of it beforehand.
+
+Pure: a ticket in, a `Making` out; the same ticket gives the same in every run. Nothing here sends, looks or waits.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from pydantic import SecretStr
+
+from encord_async.protocol.catalogue import StorageLocation
+from encord_async.protocol.envelope import seal
+from encord_async.protocol.models import NewDataset
+from encord_async.protocol.operations import (
+    CopyProject,
+    CreateDataset,
+    CreateProject,
+    CreateProjectAPIKey,
+    Operation,
+)
+from encord_async.protocol.rest_models import CreatedDataset, Group, Ontology
+from encord_async.protocol.rest_operations import CreateDatasetV2, CreateGroup, CreateOntology, RestOperation
+from encord_async.provision.existing import DatasetAPI, stamped
+from encord_async.provision.ledger import name_digest
+from encord_async.provision.manifest import DatasetEntry, GroupEntry, MakingEntry, OntologyEntry, ProjectEntry
+from encord_async.provision.plan import Ticket
+from encord_async.provision.steps import StepKind
+
+__all__ = [
+    "AnyOperation",
+    "Maker",
+    "Making",
+    "contents_digest",
+    "hash_of",
+    "key_fingerprint",
+    "request_digest",
+    "structure_digest",
+    "title_of",
+]
+
+AnyOperation: TypeAlias = Operation[Any] | RestOperation[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Making:
+    """A creation, ready to be written down and sent.
+
+    Attributes:
+        operation: What is sent.
+        title: The thing's title.
+        description: Its description, with the stamp if there is one.
+        name: What namesakes have in common.
+        details: What a look-up needs besides; goes into the ledger.
+        taken: How many of a project's datasets go along in the request; the others are attached afterwards.
+    """
+
+    operation: AnyOperation
+    title: str
+    description: str
+    name: bytes
+    details: dict[str, object]
+    taken: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maker:
+    """Says what is sent for a ticket.
+
+    Attributes:
+        max_batch: Most datasets in one request.
+        dataset_api: Over which API datasets are made.
+        stamp: Secret of the ledger's stamps; None puts no stamp into descriptions.
+    """
+
+    max_batch: int
+    dataset_api: DatasetAPI
+    stamp: bytes | None = None
+
+    def making(self, ticket: Ticket) -> Making:
+        """What is sent for *ticket*."""
+        step, entry = ticket.step, ticket.wish.entry
+        if step.kind is StepKind.API_KEY:
+            return _api_key(ticket)
+        if not isinstance(entry, MakingEntry):
+            raise AssertionError(f"a {entry.kind} entry makes nothing")
+        title = title_of(entry)
+        mark = self.mark(ticket)
+        description = entry.description if mark is None else stamped(entry.description, mark)
+        details: dict[str, object] = {"description": description, "wished_description": entry.description}
+        operation: AnyOperation
+        more: dict[str, object] = {}
+        match entry:
+            case DatasetEntry():
+                operation, more = self._dataset(entry, description)
+            case ProjectEntry() if entry.copy_of is not None:
+                operation, more = _copy(ticket, entry, description)
+            case ProjectEntry():
+                operation, more = self._project(ticket, entry, description)
+            case OntologyEntry():
+                operation = CreateOntology(title=title, description=description, editor=entry.structure)
+                more = {"structure": structure_digest(entry.structure)}
+            case GroupEntry():
+                operation = CreateGroup(name=title, description=description)
+        return Making(
+            operation=operation,
+            title=title,
+            description=description,
+            # Without the mark: what one entry has adopted without a mark, another must not adopt.
+            name=name_digest(step.kind, title, entry.description),
+            details=details | more,
+            taken=self.max_batch if isinstance(operation, CreateProject) else 0,
+        )
+
+    def mark(self, ticket: Ticket) -> str | None:
+        """The mark of the entry, if marks are wanted."""
+        if self.stamp is None:
+            return None
+        return hashlib.blake2b(ticket.step.identity, key=self.stamp, digest_size=6).hexdigest()
+
+    def _dataset(self, entry: DatasetEntry, description: str) -> tuple[AnyOperation, dict[str, object]]:
+        details: dict[str, object] = {
+            "storage": int(entry.storage),
+            "create_backing_folder": entry.create_backing_folder,
+        }
+        # REST v2 has no word for where data lie, so that only an envelope can ask for another place than Encord's own.
+        if self.dataset_api is DatasetAPI.ENVELOPE or entry.storage is not StorageLocation.CORD_STORAGE:
+            envelope = CreateDataset(
+                title=entry.title,
+                description=description,
+                storage=entry.storage,
+                create_backing_folder=entry.create_backing_folder,
+            )
+            return envelope, details
+        rest = CreateDatasetV2(
+            title=entry.title, description=description, create_backing_folder=entry.create_backing_folder
+        )
+        return rest, details | {"api": DatasetAPI.REST.value}
+
+    def _project(self, ticket: Ticket, entry: ProjectEntry, description: str) -> tuple[AnyOperation, dict[str, object]]:
+        operation = CreateProject(
+            title=entry.title,
+            description=description,
+            dataset_hashes=ticket.items[: self.max_batch],
+            ontology_hash=ticket.ontology_hash,
+            workflow_template_id=entry.workflow_template_id,
+        )
+        return operation, {
+            "references": list(dict.fromkeys(entry.datasets))[: self.max_batch],
+            "contents": [contents_digest(some) for some in _grown(ticket.items, self.max_batch)],
+            "ontology": ticket.ontology_hash,
+            "ontology_reference": entry.wanted_ontology,
+            "workflow_template_id": entry.workflow_template_id,
+        }
+
+
+def _copy(ticket: Ticket, entry: ProjectEntry, description: str) -> tuple[AnyOperation, dict[str, object]]:
+    operation = CopyProject(
+        project_hash=ticket.template_hash or "",
+        title=entry.title,
+        description=description,
+        options=entry.copy_options,
+    )
+    return operation, {"references": [], "copy_of": entry.copy_of, "copy_options": sorted(entry.copy_options)}
+
+
+def _api_key(ticket: Ticket) -> Making:
+    step, project_hash = ticket.step, ticket.project_hash or ""
+    scopes = [scope.value for scope in step.scopes]
+    return Making(
+        operation=CreateProjectAPIKey(project_hash=project_hash, title=step.item, scopes=step.scopes),
+        title=step.item,
+        description="",
+        name=name_digest(step.kind, project_hash, step.item, *scopes),
+        details={"scopes": scopes},
+    )
+
+
+def _grown(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """*items* as a project holds them after its creation, and after each envelope that attaches more."""
+    for end in range(size, max(len(items), 1) + size, size):
+        yield items[:end]
+
+
+def contents_digest(dataset_hashes: Iterable[str]) -> str:
+    """A name for a set of datasets, to tell namesakes apart by what they hold."""
+    joined = "\n".join(sorted(set(dataset_hashes)))
+    return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
+
+
+def structure_digest(structure: Mapping[str, Any] | None) -> str | None:
+    """A name for an ontology's structure, however its members are ordered; None for none."""
+    if structure is None:
+        return None
+    return hashlib.blake2b(json.dumps(structure, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def title_of(entry: MakingEntry) -> str:
+    """What *entry* calls the thing."""
+    return entry.name if isinstance(entry, GroupEntry) else entry.title
+
+
+def key_fingerprint(api_key: str) -> str:
+    """A name for an API key that reveals nothing of it."""
+    return "api-key:" + hashlib.sha256(api_key.encode()).hexdigest()[:32]
+
+
+def request_digest(operation: AnyOperation) -> str:
+    """A name for the very request that *operation* becomes: equal wishes have equal ones."""
+    return operation.request().digest if isinstance(operation, RestOperation) else seal(operation).digest
+
+
+def hash_of(made: object) -> str:
+    """The name by which what was made is known again; for an API key one that is no secret."""
+    match made:
+        case NewDataset():
+            return made.dataset_hash
+        case CreatedDataset():
+            return made.dataset_uuid
+        case Ontology():
+            return made.ontology_uuid
+        case Group():
+            return made.group_hash
+        case SecretStr():
+            return key_fingerprint(made.get_secret_value())
+        case str():
+            return made
+    raise AssertionError(f"nothing is made as {type(made).__name__}")

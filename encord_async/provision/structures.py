@@ -1,0 +1,67 @@
+"""Structures of ontologies that lie in files of their own: read when their entry is, relative to the manifest.
+
+It reads the one file that an entry names and nothing else, and never writes.
+"""
+
+import json
+from pathlib import Path
+from typing import Final
+
+from encord_async.provision.manifest import OntologyEntry, PlacedEntry, Problem, read_entry, shown
+
+__all__ = ["MAX_STRUCTURE_BYTES", "with_structure"]
+
+MAX_STRUCTURE_BYTES: Final = 16 * 2**20
+"""The largest file of a structure."""
+
+
+def with_structure(placed: PlacedEntry, folder: Path | None) -> PlacedEntry | tuple[Problem, ...]:
+    """*placed* with the structure that its entry names a file for, or what is wrong with that.
+
+    Args:
+        placed: Any entry; one that names no file comes back as it is.
+        folder: What the names of files are relative to; None if the entries come from no file, and none can be named.
+    """
+    entry = placed.entry
+    if not isinstance(entry, OntologyEntry) or entry.structure_file is None:
+        return placed
+    if entry.structure is not None:
+        return (_problem(placed, "is given beside 'structure'", "keep one of them"),)
+    if folder is None:
+        return (_problem(placed, "is for manifests in files", "read the file, and give 'structure'"),)
+    name = shown(entry.structure_file)
+    try:
+        structure = _read(folder / entry.structure_file)
+    except OSError as error:
+        return (_problem(placed, f"{name} cannot be read: {error.strerror or error}"),)
+    except RecursionError:
+        return (_problem(placed, f"{name} is nested too deeply"),)
+    except ValueError as error:
+        return (_problem(placed, f"{name} is no structure: {error}"),)
+    whole = entry.model_dump(exclude={"structure_file"}) | {"structure": structure}
+    read = read_entry(whole, placed.place)
+    return read if isinstance(read, tuple) else PlacedEntry(placed.place, read)
+
+
+def _read(path: Path) -> object:
+    """The JSON value in *path*.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It holds something else, or too much.
+    """
+    with path.open("rb") as stream:
+        data = stream.read(MAX_STRUCTURE_BYTES + 1)
+    if len(data) > MAX_STRUCTURE_BYTES:
+        raise ValueError(f"it is larger than {MAX_STRUCTURE_BYTES // 2**20} MiB")
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
+        raise ValueError(f"it is not JSON: {what} at line {error.lineno} column {error.colno}") from None
+
+
+def _problem(placed: PlacedEntry, reason: str, hint: str = "") -> Problem:
+    return Problem(placed.place, "structure_file", reason, hint, placed.entry.key)

@@ -1,0 +1,275 @@
+"""Ontologies, groups, members of the organisation and copies of projects, provisioned on a local Encord."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from encord_async.client import EncordSession
+from encord_async.emulator import Emulator, Fault, FaultRule
+from encord_async.errors import ConflictError
+from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
+from encord_async.provision.existing import Existing
+from encord_async.provision.outcome import Outcome
+from encord_async.provision.preview import Action, Verb, preview
+from encord_async.provision.steps import StepKind
+from encord_async.session.settings import RetryPolicy, Settings
+from tests.provision.conftest import Entry, all_of, project, users
+
+ME = "emulator@example.com"
+"""Who makes a group is in it."""
+STRUCTURE: dict[str, Any] = {
+    "objects": [{"id": "1", "name": "Cat", "color": "#ff0000", "shape": "polygon", "featureNodeHash": "0a1b2c3d"}],
+    "classifications": [],
+}
+PROGRAMME: list[Entry] = [
+    {"kind": "project_groups", "project": "@cats", "add": ["@annotators"], "role": "annotator"},
+    {"kind": "group", "key": "annotators", "name": "Annotators", "members": ["@ann", "@rob"]},
+    {"kind": "project", "key": "cats", "title": "Cats", "ontology": "@felines", "datasets": ["@raw"]},
+    {"kind": "project", "key": "copy", "title": "More cats", "description": "a copy", "copy_of": "@cats"},
+    {"kind": "organisation_user", "key": "ann", "email": "ann@example.com"},
+    {
+        "kind": "organisation_user",
+        "key": "rob",
+        "email": "rob@example.com",
+        "role": "tasker",
+        "member_type": "external",
+    },
+    {"kind": "ontology", "key": "felines", "title": "Felines", "structure": STRUCTURE},
+    {"kind": "dataset", "key": "raw", "title": "Raw"},
+]
+CREATES = {
+    "v2/ontologies.POST": "Felines",
+    "v2/organisation/groups.POST": "Annotators",
+    "projectcopy.POST": "More cats",
+    "project.POST": "Cats",
+    "v2/datasets.POST": "Raw",
+}
+
+
+@dataclass(slots=True)
+class World:
+    """A local Encord, and a session with it."""
+
+    emulator: Emulator
+    session: EncordSession
+
+    async def run(self, manifest: list[Entry], journal: Path | None = None, **options: Any) -> dict[str, Outcome]:
+        """Provision *manifest*; the outcomes by key, or by kind where there is none."""
+        async with self.session.provision(manifest, journal=journal, **({"settle_s": 0.2} | options)) as run:
+            return {outcome.key or outcome.kind: outcome for outcome in await all_of(run)}
+
+    def made(self) -> dict[str, list[str]]:
+        """What each call that creates has made, by the emulator's own log."""
+        made: dict[str, list[str]] = {}
+        for line in self.emulator.log():
+            if line["query"] in CREATES:
+                made.setdefault(line["query"], []).append(line["title"])
+        return made
+
+    async def actions(self, manifest: list[Entry], existing: Existing = Existing.ADOPT) -> list[Action]:
+        """What a run would do."""
+        found: list[Action] = []
+        await preview(self.session, manifest, existing=existing, on_action=found.append)
+        return found
+
+
+@asynccontextmanager
+async def open_world(*faults: FaultRule) -> AsyncIterator[World]:
+    """A new account where *faults* lie in wait."""
+    async with Emulator() as emulator:
+        emulator.set_faults(faults)
+        assert emulator.private_key is not None
+        settings = Settings(domain=emulator.url, retry=RetryPolicy(backoff_base_s=0.01))
+        async with EncordSession.from_ssh_key(emulator.private_key, settings=settings) as session:
+            yield World(emulator, session)
+
+
+def words(outcomes: dict[str, Outcome]) -> dict[str, str]:
+    """How each ended."""
+    return {name: outcome.status.value for name, outcome in outcomes.items()}
+
+
+async def test_the_whole_programme(tmp_path: Path) -> None:
+    """All is made after what it needs, whatever comes first in the manifest; a second run finds it all done."""
+    async with open_world() as world:
+        outcomes = await world.run(PROGRAMME, tmp_path / "j")
+        assert all(outcome.status.satisfied for outcome in outcomes.values()), words(outcomes)
+        assert world.made() == {query: [title] for query, title in CREATES.items()}
+
+        (ontology,) = [one for one in await world.session.list_ontologies() if one.title == "Felines"]
+        assert ontology.ontology_uuid == outcomes["felines"].hash
+        assert ontology.editor == STRUCTURE
+        details = await world.session.project(outcomes["cats"].hash or "").details()
+        assert details.ontology_hash == ontology.ontology_uuid
+        members = await world.session.list_group_members(outcomes["annotators"].hash or "")
+        assert {member.user_email for member in members} == {"ann@example.com", "rob@example.com", ME}
+        (group,) = await world.session.project(outcomes["cats"].hash or "").list_groups()
+        assert (group.name, group.user_role) == ("Annotators", ProjectUserRole.ANNOTATOR)
+        colleagues = {one.email: one.role_mnemonic_name for one in await world.session.list_organisation_users()}
+        assert (colleagues["ann@example.com"], colleagues["rob@example.com"]) == ("MEMBER", "TASKER")
+
+        requests = world.session.statistics().requests
+        again = await world.run(PROGRAMME, tmp_path / "j")
+        assert set(words(again).values()) == {"unchanged"}
+        assert world.session.statistics().requests == requests
+
+
+async def test_what_is_there_is_adopted() -> None:
+    """Without a journal the second run takes over what the first has made, and admits nobody twice."""
+    async with open_world() as world:
+        first = await world.run(PROGRAMME)
+        made = world.made()
+        second = await world.run(PROGRAMME)
+        assert world.made() == made
+        assert words(second) == {
+            "project_groups": "updated",
+            "annotators": "adopted",
+            "cats": "adopted",
+            "copy": "adopted",
+            "ann": "unchanged",
+            "rob": "unchanged",
+            "felines": "adopted",
+            "raw": "adopted",
+        }
+        assert {name: one.hash for name, one in second.items()} == {name: one.hash for name, one in first.items()}
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP_AFTER_COMMIT, Fault.TRUNCATE])
+@pytest.mark.parametrize("query", CREATES)
+async def test_a_lost_answer_to_a_create(query: str, fault: Fault, tmp_path: Path) -> None:
+    """Whatever is created, a create whose answer was lost is found by a look-up and not sent again."""
+    async with open_world(FaultRule(query=query, fault=fault, times=1)) as world:
+        outcomes = await world.run(PROGRAMME, tmp_path / "j")
+        assert all(outcome.status.satisfied for outcome in outcomes.values()), words(outcomes)
+        assert world.made()[query] == [CREATES[query]]
+        assert world.emulator.stats()["by_query"][query] == 1
+
+
+@pytest.mark.parametrize("query", CREATES)
+async def test_a_lost_create(query: str, tmp_path: Path) -> None:
+    """A create that got no answer and is not to be seen is left in doubt, and made by the next run."""
+    async with open_world(FaultRule(query=query, fault=Fault.DROP_BEFORE, times=1)) as world:
+        outcomes = await world.run(PROGRAMME, tmp_path / "j", settle_s=0.0)
+        assert "in_doubt" in words(outcomes).values()
+        outcomes = await world.run(PROGRAMME, tmp_path / "j", settle_s=0.0)
+        assert all(outcome.status.satisfied for outcome in outcomes.values()), words(outcomes)
+        assert world.made() == {query: [title] for query, title in CREATES.items()}
+
+
+async def test_namesakes_in_doubt_that_nothing_tells_apart(tmp_path: Path) -> None:
+    """Two ontologies of one name and other structures, of which one answer was lost: neither takes the other's."""
+    twins: list[Entry] = [
+        {"kind": "ontology", "key": key, "title": "Twins", "structure": {"objects": [], "classifications": [key]}}
+        for key in ("one", "two")
+    ]
+    lost = [
+        FaultRule(query="v2/ontologies.POST", fault=fault, times=1)
+        for fault in (Fault.DROP_BEFORE, Fault.DROP_AFTER_COMMIT)
+    ]
+    async with open_world(*lost) as world:
+        outcomes = await world.run(twins, tmp_path / "j", settle_s=0.0)
+        assert set(words(outcomes).values()) == {"in_doubt"}
+        outcomes = await world.run(twins, tmp_path / "j", settle_s=0.0)
+        assert set(words(outcomes).values()) == {"in_doubt"}
+        assert [one.candidates for one in outcomes.values()] == [
+            (one.ontology_uuid,) * 1 for one in await world.session.list_ontologies() if one.title == "Twins"
+        ] * 2
+        assert world.made() == {"v2/ontologies.POST": ["Twins"]}
+
+
+async def test_an_ontology_that_is_there_with_another_structure() -> None:
+    """An ontology of the same name is only taken over if it holds what was wished for."""
+    async with open_world() as world:
+        wish = {"kind": "ontology", "key": "o", "title": "Felines"}
+        await world.run([{**wish, "structure": STRUCTURE}])
+        assert words(await world.run([wish])) == {"o": "adopted"}
+        other = {**wish, "structure": {"objects": [], "classifications": []}}
+        outcome = (await world.run([other]))["o"]
+        assert isinstance(outcome.error, ConflictError)
+        assert outcome.error.code == "STRUCTURE_KEPT"
+        (action,) = await world.actions([other])
+        assert (action.verb, action.reason) == (
+            Verb.FAIL,
+            f"the ontology {outcome.error.message.split()[2]} is there with another structure",
+        )
+
+
+async def test_users_and_groups_are_removed() -> None:
+    """A manifest can take users and groups off a project; who is not in it does not matter."""
+    async with open_world() as world:
+        group: Entry = {"kind": "group", "key": "g", "name": "G"}
+        there = await world.run(
+            [
+                project("Cats", key="c"),
+                users("@c", "ann@example.com", "bob@example.com"),
+                group,
+                {"kind": "project_groups", "project": "@c", "add": ["@g"], "role": "reviewer"},
+            ]
+        )
+        cats, groups = there["c"].hash or "", there["g"].hash
+        ended = await world.run(
+            [
+                {"kind": "project_users", "project": cats, "remove": ["ann@example.com", "eve@example.com"]},
+                {"kind": "project_groups", "project": cats, "remove": [groups]},
+            ]
+        )
+        assert set(words(ended).values()) == {"updated"}
+        assert {one.user_email for one in await world.session.project(cats).list_users()} >= {"bob@example.com"}
+        assert "ann@example.com" not in {one.user_email for one in await world.session.project(cats).list_users()}
+        assert await world.session.project(cats).list_groups() == ()
+
+
+async def test_a_member_who_is_not_in_the_organisation() -> None:
+    """Of members that come into a group together only the stranger's entry fails."""
+    async with open_world() as world:
+        outcomes = await world.run(
+            [
+                {"kind": "organisation_user", "key": "ann", "email": "ann@example.com"},
+                {"kind": "group", "key": "g", "name": "G", "members": ["@ann", "stranger@example.com"]},
+            ]
+        )
+        assert words(outcomes) == {"ann": "updated", "g": "failed"}
+        members = await world.session.list_group_members(outcomes["g"].hash or "")
+        assert {member.user_email for member in members} == {"ann@example.com", ME}
+
+
+async def test_a_copy_takes_along_what_it_is_told() -> None:
+    """A copy has the users of its template if asked for, and the datasets of its own entry besides."""
+    async with open_world() as world:
+        old = await world.run(
+            [
+                {"kind": "dataset", "key": "d", "title": "D"},
+                project("Old", key="o", datasets=["@d"]),
+                users("@o", "ann@example.com"),
+            ]
+        )
+        copy: Entry = project("New", description="a copy", copy_of=old["o"].hash, datasets=["@e"], key="n")
+        outcomes = await world.run(
+            [{**copy, "copy_options": [CopyOption.COLLABORATORS.value]}, {"kind": "dataset", "key": "e", "title": "E"}]
+        )
+        new = world.session.project(outcomes["n"].hash or "")
+        assert "ann@example.com" in {one.user_email for one in await new.list_users()}
+        assert [one.dataset_hash for one in await new.list_datasets()] == [outcomes["e"].hash]
+
+
+async def test_the_preview_says_what_a_run_would_do() -> None:
+    """What is new is created, what is there is adopted, and groups are no things that cannot be undone."""
+    async with open_world() as world:
+        actions = await world.actions(PROGRAMME)
+        made = {(action.verb, action.what, action.items) for action in actions}
+        assert made >= {
+            (Verb.CREATE, StepKind.ONTOLOGY, ("Felines",)),
+            (Verb.CREATE, StepKind.GROUP, ("Annotators",)),
+            (Verb.CREATE, StepKind.PROJECT, ("More cats",)),
+            (Verb.ADD, StepKind.GROUP_MEMBER, ("@ann", "@rob")),
+            (Verb.ADD, StepKind.GROUP, ("@annotators",)),
+            (Verb.ADD_OR_LEAVE, StepKind.ORGANISATION_USER, ("ann@example.com",)),
+        }
+        assert (await preview(world.session, PROGRAMME)).irreversible == 4
+        await world.run(PROGRAMME)
+        verbs = {action.verb for action in await world.actions(PROGRAMME)}
+        assert verbs == {Verb.ADOPT, Verb.ADD_OR_LEAVE, Verb.LEAVE}
