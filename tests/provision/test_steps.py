@@ -114,6 +114,16 @@ def test_identity_is_by_content_without_a_key(one: Entry, other: Entry) -> None:
     assert (identities([one]) == identities([other])) == (one == other)
 
 
+def test_a_field_that_a_later_release_adds_changes_no_identity() -> None:
+    """An entry without a key is known again by a release whose manifest can say more, as long as it does not."""
+
+    class LaterEntry(DatasetEntry):
+        colour: str = "white"
+
+    plain, black = DatasetEntry(title="Cats"), LaterEntry(title="Cats", colour="black")
+    assert identities([LaterEntry(title="Cats")]) == identities([plain]) != identities([black])
+
+
 def test_a_key_stands_for_its_entry_whatever_its_content() -> None:
     """Correcting the title of a keyed entry leaves it the same wish; another kind under that key does not."""
     cats, dogs = DatasetEntry(key="k", title="Cats"), DatasetEntry(key="k", title="Dogs")
