@@ -49,7 +49,12 @@ logger = logging.getLogger("encord_async.cli")
 @click.command(short_help="Provision a manifest.")
 @manifest_argument
 @service_options
-@click.option("--journal", metavar="PATH", help="Where the run is written down.  [default: MANIFEST.journal]")
+@click.option(
+    "--journal",
+    metavar="PATH|URL",
+    help="Where the run is written down: a file, or postgresql://user@host/database?job=NAME.  "
+    "[default: MANIFEST.journal]",
+)
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
