@@ -150,7 +150,7 @@ class Journal:
     def __init__(self, where: str | Path, identity: Identity | None, *, shard: Shard | None = None) -> None:
         self._store = _store(where, shard)
         self._identity = identity
-        self._is_whole = shard is None
+        self._shard = shard
         self._upsert = _upsert(self._store.insert)
         self._thread = anyio.CapacityLimiter(1)
         self._connection: sa.Connection | None = None
@@ -220,8 +220,10 @@ class Journal:
         return await self._on_thread(self._select, _STEPS.c.name == name)
 
     async def open_intents(self) -> Sequence[Record]:
-        """See `Ledger`."""
-        return await self._on_thread(self._select, _STEPS.c.state.in_(_OPEN))
+        """See `Ledger`; of a shard those of its own entries."""
+        records = await self._on_thread(self._select, _STEPS.c.state.in_(_OPEN))
+        entries = None if self._shard is None else self._shard.entries
+        return records if entries is None else [record for record in records if record.entry in entries]
 
     async def records(self, *, most: int, after: int = 0) -> tuple[list[Record], int]:
         """A page of all records in the order in which their steps began, and where the next page starts."""
@@ -254,12 +256,13 @@ class Journal:
         return run
 
     async def is_alive(self) -> None:
-        """Ask the database for a sign of life.
+        """Ask the database for a sign of life, and for a shard whether the run that it is a part of still goes on.
 
         Raises:
             JournalError: There is none: whatever lock was held may be another's by now.
         """
-        await self._on_thread(self._ask)
+        # Whoever asks may have no time to wait for a server that is cut off.
+        await anyio.to_thread.run_sync(self._ask, limiter=self._thread, abandon_on_cancel=True)
 
     async def about(self) -> Mapping[str, str]:
         """What the journal says of itself: ``schema``, ``made_s``, ``domain`` and ``account``."""
@@ -309,7 +312,7 @@ class Journal:
                 self._connection = self._store.open(self._fill if writes else None)
                 self._check_kind()
                 self._check_identity()
-                if self._is_whole:
+                if self._shard is None:
                     self._check_rows()
                 if writes:
                     self._store.begin_writing(self._connected())
@@ -422,7 +425,7 @@ class Journal:
 
     def _ask(self) -> None:
         with self._reading() as connection:
-            connection.execute(sa.select(1))
+            self._store.ask(connection)
 
     def _connected(self) -> sa.Connection:
         if self._connection is None:

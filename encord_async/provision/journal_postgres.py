@@ -31,7 +31,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("a journal in PostgreSQL needs psycopg: pip install 'encord-async[postgres]'") from error
 
-__all__ = ["PostgresStore"]
+__all__ = ["PostgresStore", "password_of", "without_password"]
 
 _JOB: Final = re.compile("[a-z0-9][a-z0-9_-]{0,39}")
 _POLL_S: Final = 0.1
@@ -124,6 +124,12 @@ class PostgresStore:
         connection.execute(sa.select(sa.func.pg_advisory_unlock(self._key("parts"))))
         connection.commit()
 
+    def ask(self, connection: sa.Connection) -> None:
+        """See `Store`."""
+        connection.execute(sa.select(1))
+        if self._shard is not None:
+            self._see_head(connection, self._shard)
+
     def owner(self) -> Owner | None:
         """See `Store`."""
         with self._engine.connect() as connection:
@@ -181,11 +187,17 @@ class PostgresStore:
     def _lock_shard(self, connection: sa.Connection, shard: Shard) -> None:
         if not self._wait(connection, "pg_try_advisory_lock_shared", "parts", _PARTS_WAIT_S):
             raise self._busy(self._owner(connection, "parts"))
-        # From here on no other run can begin, so that what is true now stays so.
-        if self._try(connection, "pg_try_advisory_lock_shared", f"run {shard.run}"):
-            raise JournalError(f"{self.name}: the run that this is a part of is over; nothing was sent")
+        # From here on no other run can begin, so that who had not lost its head now has it for good.
+        self._see_head(connection, shard)
         if not self._wait(connection, "pg_try_advisory_lock", f"shard {shard.name}", _SHARD_WAIT_S):
             raise self._busy(self._owner(connection, f"shard {shard.name}"))
+
+    def _see_head(self, connection: sa.Connection, shard: Shard) -> None:
+        lock = f"run {shard.run}"
+        if self._try(connection, "pg_try_advisory_lock_shared", lock):
+            connection.execute(sa.select(sa.func.pg_advisory_unlock_shared(self._key(lock))))
+            connection.commit()
+            raise JournalError(f"{self.name}: the run that this is a part of is over")
 
     def _busy(self, owner: Owner | None) -> JournalBusyError:
         return JournalBusyError(
@@ -252,6 +264,24 @@ def _parsed(url: str) -> tuple[sa.URL, str]:
         raise JournalError(f"{job!r} is no name of a job; use up to 40 small letters, digits, '_' and '-'")
     rest = dict(_rest(parsed))
     return parsed.set(drivername="postgresql+psycopg", query={**_CONNECT, "client_encoding": "utf8", **rest}), job
+
+
+def password_of(url: str) -> str | None:
+    """The password in *url*, for a process that is to have it in its environment."""
+    return sa.make_url(url).password
+
+
+def without_password(url: str) -> str:
+    """*url* as it may go to other machines, which have the password from their own surroundings.
+
+    Raises:
+        JournalError: It is no URL of a journal in PostgreSQL.
+    """
+    _parsed(url)
+    parsed = sa.make_url(url)
+    query = {name: value for name, value in parsed.query.items() if "password" not in name}
+    bare = sa.URL.create("postgresql", parsed.username, None, parsed.host, parsed.port, parsed.database, query)
+    return bare.render_as_string()
 
 
 def _rest(parsed: sa.URL) -> Iterator[tuple[str, Any]]:

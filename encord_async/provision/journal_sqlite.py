@@ -65,6 +65,10 @@ class SqliteStore:
         """See `Store`."""
         raise UsageError(f"{self.name} is a file, which one process writes; several need a journal in PostgreSQL")
 
+    def ask(self, connection: sa.Connection) -> None:
+        """See `Store`."""
+        connection.execute(sa.select(1))
+
     def owner(self) -> Owner | None:
         """See `Store`."""
         # Without a lock file nobody writes.

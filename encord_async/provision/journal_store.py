@@ -37,10 +37,12 @@ class Shard:
     Attributes:
         run: Number of the run that the parts belong to, as `Journal.share` gave it.
         name: The same for whoever is given this part; no two of them write at once.
+        entries: Identities of its entries; None for one that settles what earlier runs have left open.
     """
 
     run: int
     name: str
+    entries: frozenset[bytes] | None = None
 
 
 class Store(Protocol):
@@ -74,6 +76,14 @@ class Store(Protocol):
 
     def share(self, connection: sa.Connection, run: int) -> None:
         """Let shards of *run* be written, and nothing else by others, for as long as this one stays open."""
+        ...
+
+    def ask(self, connection: sa.Connection) -> None:
+        """Ask for a sign of life.
+
+        Raises:
+            JournalError: The run that a shard is a part of is over.
+        """
         ...
 
     def owner(self) -> Owner | None:
