@@ -32,6 +32,12 @@ class PostgresServer:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
 
+    @property
+    def pid(self) -> int:
+        """Of its first process."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, job: str = "cats", *, password: str = PASSWORD) -> str:
         """The URL of a journal in it."""
         return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/postgres?job={job}"

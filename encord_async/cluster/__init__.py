@@ -1,5 +1,7 @@
 """The same job on a Dask cluster: one manifest, many workers, one journal in PostgreSQL. Only here is Dask known.
 
+It never schedules: it cuts the manifest into shards, and where and when they run is Dask's affair.
+
 >>> async def main(client: distributed.Client) -> None:
 ...     options = SessionOptions(settings=Settings(concurrency=64))
 ...     journal = "postgresql://encord@db.example.com/encord?job=programme"
