@@ -4,6 +4,7 @@ It sends nothing to the service and writes nothing into the journal; it holds th
 head. Dask retries the shards of workers that died, and decides where they run.
 """
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sized
@@ -40,11 +41,14 @@ from encord_async.provision.steps import Namer
 from encord_async.session.session import Statistics
 from encord_async.session.settings import Settings
 
+logger = logging.getLogger("encord_async")
+
 __all__ = ["ClusterRun", "shard_size", "share_of"]
 
 _CHUNK: Final = 256
 _PULSE_S: Final = 1.0
 _LEAVE_S: Final = 5.0
+_QUIET_S: Final = 10.0
 _BEATS_PER_SIGN_OF_LIFE: Final = 5
 _MOST_IN_SHARD: Final = 1000
 _LEAST_IN_SHARD: Final = 50
@@ -265,7 +269,7 @@ class ClusterRun:
         """The account that the workers' key stands for."""
         future = self._client.submit(introduce, self._session_options, pure=False)
         try:
-            found: Introduction = await self._in_thread(future.result)
+            found = await self._first_answer(future)
         except EncordError:
             raise
         except Exception as error:
@@ -274,6 +278,16 @@ class ClusterRun:
         if found.version != version("encord-async"):
             raise UsageError(f"a worker has encord-async {found.version}, and this is {version('encord-async')}")
         return found.account
+
+    async def _first_answer(self, future: Any) -> Introduction:
+        answer: Introduction
+        with anyio.move_on_after(_QUIET_S):
+            answer = await self._in_thread(future.result)
+            return answer
+        # A cluster that grows with its work may take minutes to have somebody.
+        logger.warning("no worker of the cluster has answered yet; waiting for one")
+        answer = await self._in_thread(future.result)
+        return answer
 
     async def _look_at_cluster(self) -> None:
         try:

@@ -44,7 +44,9 @@ def local_cluster(workers: int, *, env: dict[str, str] | None = None) -> Iterato
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
+            # With keys of its own: whoever reaches a scheduler can run anything as its user, and others may be here.
+            security=True,
             env=env or {},
             scheduler_kwargs={"allowed_failures": _ALLOWED_FAILURES},
         )

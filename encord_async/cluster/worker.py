@@ -175,11 +175,13 @@ class _Watch:
 
     async def signals(self) -> None:
         """Stop when the run is to stop, and slow down when another was throttled."""
-        while True:
-            if await _in_thread(self._stop.is_set):
-                self._run.drain("the run was stopped")
-            await self._tell_throttling()
-            await anyio.sleep(_LOOK_EVERY_S)
+        try:
+            while not await _in_thread(self._stop.is_set):
+                await self._tell_throttling()
+                await anyio.sleep(_LOOK_EVERY_S)
+            self._run.drain("the run was stopped")
+        except OSError:
+            self._run.drain("the scheduler is gone")
 
     async def _tell_throttling(self) -> None:
         throttled = self._session.statistics().throttled

@@ -35,6 +35,8 @@ __all__ = ["PostgresStore", "password_of", "without_password"]
 
 _JOB: Final = re.compile("[a-z0-9][a-z0-9_-]{0,39}")
 _POLL_S: Final = 0.1
+_WHOLE_WAIT_S: Final = 1.0
+"""So long a server may take to see that a process was killed."""
 _PARTS_WAIT_S: Final = 60.0
 """So long the processes of an earlier run, which has lost its head, may take to notice."""
 _SHARD_WAIT_S: Final = 600.0
@@ -137,6 +139,10 @@ class PostgresStore:
 
     def close(self) -> None:
         """See `Store`."""
+        if self._connected:
+            # A server takes its time to see that a connection was closed, and whoever comes next would meet the locks.
+            with contextlib.suppress(sa.exc.SQLAlchemyError), self._engine.connect() as connection:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock_all()))
         self._engine.dispose()
 
     # ------------------------------------------------------------------ the connection
@@ -179,7 +185,7 @@ class PostgresStore:
     # ------------------------------------------------------------------ locking
 
     def _lock_whole(self, connection: sa.Connection) -> None:
-        if not self._try(connection, "pg_try_advisory_lock", "whole"):
+        if not self._wait(connection, "pg_try_advisory_lock", "whole", _WHOLE_WAIT_S):
             raise self._busy(self._owner(connection, "whole"))
         if not self._wait(connection, "pg_try_advisory_lock", "parts", _PARTS_WAIT_S):
             raise self._busy(self._owner(connection, "parts"))

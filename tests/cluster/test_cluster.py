@@ -184,6 +184,12 @@ async def test_what_fails(client: Client, emulator: EmulatorProcess, url: str) -
     assert failed.number == 1
 
 
+def test_local_workers_are_nobody_elses(client: Client) -> None:
+    """Other users of this machine cannot hand work to the scheduler and workers that are started here."""
+    addresses: list[str] = [client.scheduler_info()["address"], *client.scheduler_info(n_workers=-1)["workers"]]
+    assert [address.partition("127.0.0.1")[0] for address in addresses] == ["tls://"] * (WORKERS + 1)
+
+
 async def test_limits_stop_all_workers(client: Client, emulator: EmulatorProcess, url: str) -> None:
     """Too many failures end the run everywhere; what was not tried is said to be cancelled."""
     manifest: list[Entry] = [{"kind": "project", "title": f"P{n}", "datasets": ["none"]} for n in range(2000)]
@@ -280,7 +286,7 @@ class Deployment:
     def start(self) -> None:
         """Start all three."""
         dask = [sys.executable, "-m", "dask"]
-        scheduler = ["scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
+        scheduler = ["scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--dashboard-address", "127.0.0.1:0"]
         worker = ["worker", self.address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard"]
         env = os.environ | {"PGPASSWORD": PASSWORD}
         for command in (scheduler, worker, worker):
