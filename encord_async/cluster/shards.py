@@ -209,7 +209,10 @@ class Cutter:
         self._number += 1
 
     def _names_of(self, entry: Entry) -> Iterator[bytes]:
-        """What namesakes of the thing that *entry* makes have in common with it."""
+        """What namesakes of the thing that *entry* makes have in common with it.
+
+        A project that a shard under way is about to adopt, and that other entries name by its hash, passes for two.
+        """
         match entry:
             case DatasetEntry():
                 yield name_digest(StepKind.DATASET, entry.title, entry.description)

@@ -159,6 +159,7 @@ class _Watch:
         self._variable = task.signals.throttled(client)
         self._throttled = 0
         self._heard: object = None
+        """None until it was listened to for the first time: what was said before that is long over."""
 
     async def signs_of_life(self, scope: anyio.CancelScope) -> None:
         """Stop sending at once when the journal's lock may be another's, or the run has lost its head."""
@@ -191,8 +192,9 @@ class _Watch:
             await _in_thread(functools.partial(self._variable.set, self._heard))
             return
         said = await _in_thread(self._variable.get)
-        if said != self._heard:
-            self._heard = said
+        news = self._heard is not None and said != self._heard
+        self._heard = said
+        if news:
             self._session.throttled_elsewhere()
 
 

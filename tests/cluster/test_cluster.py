@@ -70,7 +70,8 @@ async def test_a_job_over_four_workers(
     assert {one.place for one in lived.outcomes} == {f"entry {number}" for number in range(1, 231)}
     assert_exact(job)
     stats = emulator.get("stats")
-    assert 12 <= stats["max_in_flight"] <= job.concurrency
+    # More than one worker has a share.
+    assert job.concurrency // WORKERS < stats["max_in_flight"] <= job.concurrency
     assert lived.summary["requests"] == stats["requests"]
     assert await alone(job) == ({"unchanged"}, 0)
     assert len(submitted) > WORKERS
