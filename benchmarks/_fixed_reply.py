@@ -41,6 +41,7 @@ __all__ = [
     "IN_FLIGHT",
     "SDK_PYTHON",
     "SDK_RELEASE",
+    "EmptyAccount",
     "Server",
     "bare_creates",
     "fixed_reply",
@@ -175,7 +176,7 @@ async def session_creates(
         await _in_parallel(create, creates, tasks or in_flight, note)
 
 
-class _Empty:
+class EmptyAccount:
     """A transport that says itself that the account holds nothing: nginx's fixed reply is no listing."""
 
     def __init__(self, settings: Settings) -> None:
@@ -208,7 +209,7 @@ async def provision_creates(server: Server, creates: int, *, journal: bool = Tru
     settings = server.settings(in_flight=IN_FLIGHT)
     made = 0
     async with (
-        EncordSession(SSHKey.from_path(server.key_file), settings, transport=_Empty) as session,
+        EncordSession(SSHKey.from_path(server.key_file), settings, transport=EmptyAccount) as session,
         session.provision(entries, journal=path) as run,
     ):
         async for outcome in run:

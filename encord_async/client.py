@@ -161,9 +161,10 @@ class EncordSession(Session):
         Args:
             manifest: Path of a manifest, ``-`` for JSON lines on standard input, or any iterable or async iterable
                 of entries or dicts. It is read only as capacity frees.
-            journal: Path of the journal that makes the run safe to kill and to run again. By default it lies beside
-                the manifest's file, named after it with ``.journal`` added; entries that come from no file need it
-                given. None does without: what is in doubt when the process dies stays so.
+            journal: Path of the journal that makes the run safe to kill and to run again, or its URL, as
+                ``postgresql://user@host/database?job=NAME``. By default it lies beside the manifest's file, named
+                after it with ``.journal`` added; entries that come from no file need it given. None does without: what
+                is in doubt when the process dies stays so.
             existing: What to do about things that are there already: ``adopt``, ``create`` or ``fail``.
             dataset_api: Over which API datasets are made and listed: ``rest``, or ``envelope`` as the official SDK did
                 before 0.1.153. A dataset whose data do not lie at Encord is made over the envelope API in any case,

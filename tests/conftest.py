@@ -4,14 +4,18 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
+from tests.postgres import PostgresServer
+
 REQUIRE_ALL_TOOLS = "ENCORD_ASYNC_REQUIRE_ALL_TOOLS"
 # Debian keeps servers where an ordinary user's PATH does not look.
-TOOL_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+_SERVERS = ["/usr/local/sbin", "/usr/sbin", "/sbin", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
+TOOL_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SERVERS])
 
 # A loaded machine is slow now and then; slowness is what the time-out is for. What CI adds (no chance) is kept.
 settings.register_profile("house", settings.get_profile(settings.get_current_profile_name()), deadline=None)
@@ -78,6 +82,13 @@ def require_tool() -> Callable[[str], str]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgres(require_tool: Callable[[str], str]) -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the tests' own, on loopback."""
+    with PostgresServer(require_tool("initdb"), require_tool("postgres")) as server:
+        yield server
 
 
 @pytest.fixture

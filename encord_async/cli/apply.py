@@ -3,20 +3,23 @@
 What is sent, and when, is decided below the session; here are the question before, the words during and after.
 """
 
+import functools
 import gc
 import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, Self, TypeAlias
 
 import anyio
 import click
 
+from encord_async.cli.cluster import begin_on, cluster
 from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted, sole
 from encord_async.cli.interrupts import Interrupts, interruptible
 from encord_async.cli.options import (
@@ -36,9 +39,9 @@ from encord_async.errors import EncordError, UsageError
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.provision.outcome import Outcome, Status, Summary
-    from encord_async.provision.run import Run
+    from encord_async.provision.run import Progress
 
-__all__ = ["Ending", "apply", "print_ending", "provision"]
+__all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
 
 _SHOWN_FAILURES: Final = 10
 _FLUSH_EVERY_S: Final = 1.0
@@ -50,7 +53,18 @@ logger = logging.getLogger("encord_async.cli")
 @click.command(short_help="Provision a manifest.")
 @manifest_argument
 @service_options
-@click.option("--journal", metavar="PATH", help="Where the run is written down.  [default: MANIFEST.journal]")
+@click.option(
+    "--journal",
+    metavar="PATH|URL",
+    help="Where the run is written down: a file, or postgresql://user@host/database?job=NAME.  "
+    "[default: MANIFEST.journal]",
+)
+@click.option(
+    "--dask",
+    metavar="ADDRESS|local:N",
+    help="Provision on a Dask cluster: the address of its scheduler, as tcp://scheduler:8786, or N processes here. "
+    "Needs a journal in PostgreSQL.",
+)
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
@@ -96,6 +110,7 @@ def apply(
     yes: bool,
     outcomes: str | None,
     journal: str | None,
+    dask: str | None,
     **options: Any,
 ) -> int:
     """Provision MANIFEST: each entry exactly once, in parallel, in as few requests as the API allows.
@@ -108,6 +123,9 @@ def apply(
     The journal makes a run safe to kill and to run again: say the same command once more, and it goes on where it was.
     A manifest from standard input has one only if you name it.
 
+    With --dask the bounds --concurrency and --max-rate are those of the whole cluster. The workers take the key from
+    --ssh-key-file or the environment, and the password of the database from PGPASSWORD or ~/.pgpass, each its own.
+
     Projects and API keys cannot be deleted through the API. What is there already under the same title and
     description is adopted, see --existing and 'encord-async plan'.
 
@@ -119,6 +137,7 @@ def apply(
       encord-async apply programme.jsonl
       encord-async apply programme.jsonl --yes --outcomes outcomes.jsonl --max-failures 5%
       generate-programme | encord-async apply - --json
+      encord-async apply programme.jsonl --journal 'postgresql://me@db/encord?job=programme' --dask local:4
 
     \b
     Exit codes, of several that apply the highest:
@@ -129,17 +148,21 @@ def apply(
     """
     no_progress = options.pop("no_progress")
     options["journal"] = journal or (None if manifest == "-" else "beside")
-    sessions = service.sessions(concurrency=options.pop("concurrency"), max_rate_per_s=options.pop("max_rate_per_s"))
-    if not yes and manifest != "-" and on_terminal() and not _agreed(output, sessions, manifest, options):
+    bounds = {name: options.pop(name) for name in ("concurrency", "max_rate_per_s")}
+    asks = not yes and manifest != "-" and on_terminal()
+    if asks and not _agreed(output, service.sessions(**bounds), manifest, options):
         raise UsageError("you did not agree; nothing was made")
     ending = Ending()
-    with Recorder(outcomes, manifest) as recorder:
+    with Recorder(outcomes, manifest) as recorder, ExitStack() as stack:
+        if dask is None:
+            begin: Begin = functools.partial(begin_here, service.sessions(**bounds)(), manifest, options)
+        else:
+            client = stack.enter_context(cluster(dask, options["journal"]))
+            begin = functools.partial(begin_on, client, service, service.settings(**bounds), manifest, options)
 
         async def work(interrupts: Interrupts) -> None:
             bar = None if no_progress or output.json else output
-            await provision(
-                sessions(), manifest, options, ending, on_outcome=recorder.write, interrupts=interrupts, progress=bar
-            )
+            await provision(begin, ending, on_outcome=recorder.write, interrupts=interrupts, progress=bar)
 
         _, interrupts = anyio.run(interruptible, work)
     return _finish(output, ending, recorder.error, interrupted=interrupts.count > 0)
@@ -189,33 +212,63 @@ class Ending:
         return (self.failed + self.blocked)[:_SHOWN_FAILURES]
 
 
+class AnyRun(Protocol):
+    """What a run on one machine and one on a cluster have in common."""
+
+    @property
+    def summary(self) -> "Summary":
+        """The sums so far."""
+        ...
+
+    def progress(self) -> "Progress":
+        """How far it is."""
+        ...
+
+    def drain(self, reason: str = ...) -> None:
+        """Start nothing new."""
+        ...
+
+    def __aiter__(self) -> "AsyncIterator[Outcome]":
+        """The outcomes."""
+        ...
+
+
+Begin: TypeAlias = Callable[[AsyncExitStack], Awaitable[AnyRun]]
+"""Begins a run that ends with the stack."""
+
+
+async def begin_here(
+    session: "EncordSession", manifest: str, options: Mapping[str, Any], stack: AsyncExitStack
+) -> AnyRun:
+    """Begin to provision *manifest* over *session*, which is opened here; *options* as `EncordSession.provision`."""
+    await stack.enter_async_context(session)
+    return await stack.enter_async_context(session.provision(manifest, **options))
+
+
 async def provision(
-    session: "EncordSession",
-    manifest: str,
-    options: Mapping[str, Any],
+    begin: Begin,
     ending: Ending,
     *,
     on_outcome: "Callable[[Outcome], str | None]",
     interrupts: Interrupts,
     progress: Output | None,
 ) -> None:
-    """Run *manifest* over *session*, which is opened here, and fill in *ending*, whatever ends the run.
+    """Run what *begin* begins, and fill in *ending*, whatever ends the run.
 
     Args:
-        session: Not open yet.
-        manifest: Path, or ``-``.
-        options: Keyword arguments of `EncordSession.provision`.
+        begin: Begins the run.
         ending: Is filled in.
         on_outcome: Is given each outcome; if it answers with a reason, the run drains.
         interrupts: Where to say how the run drains.
         progress: Where to show how far it is.
     """
     try:
-        async with session, session.provision(manifest, **options) as run:
+        async with AsyncExitStack() as stack:
+            run = await begin(stack)
             # What is loaded by now, the journal's library included, lives as long as the process: to go through it
             # again and again would stall the event loop.
             gc.freeze()
-            interrupts.on_first(lambda: _drain(run, session))
+            interrupts.on_first(lambda: _drain(run))
             try:
                 await _consume(run, ending, on_outcome, progress)
             finally:
@@ -232,7 +285,7 @@ async def provision(
 
 
 async def _consume(
-    run: "Run", ending: Ending, on_outcome: "Callable[[Outcome], str | None]", progress: Output | None
+    run: AnyRun, ending: Ending, on_outcome: "Callable[[Outcome], str | None]", progress: Output | None
 ) -> None:
     async with anyio.create_task_group() as group:
         if progress is not None:
@@ -250,9 +303,9 @@ async def _consume(
         group.cancel_scope.cancel()
 
 
-def _drain(run: "Run", session: "EncordSession") -> None:
+def _drain(run: AnyRun) -> None:
     run.drain("interrupted")
-    under_way = session.statistics().in_flight
+    under_way = run.progress().statistics.in_flight
     requests = "request" if under_way == 1 else "requests"
     sys.stderr.write(f"stopping: {under_way} {requests} under way; press Ctrl-C again to stop at once\n")
     sys.stderr.flush()

@@ -3,6 +3,7 @@
 Nothing leaves this machine: the requests go over HTTP to 127.0.0.1.
 """
 
+import functools
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import click
 
-from encord_async.cli.apply import Ending, print_ending, provision
+from encord_async.cli.apply import Ending, begin_here, print_ending, provision
 from encord_async.cli.census import COUNTED, contents
 from encord_async.cli.failures import ExitCode, as_json, exit_code
 from encord_async.cli.interrupts import Interrupts, interruptible
@@ -256,11 +257,10 @@ class _Performance:
             say(f"Provisioning, at most {_CONCURRENCY} requests at a time ...")
             say()
             session = EncordSession.from_ssh_key(key, domain=emulator.url, concurrency=_CONCURRENCY)
+            # What is made here is gone in a moment, and so would be the use of a journal.
+            begin = functools.partial(begin_here, session, self._manifest, {"journal": None})
             await provision(
-                session,
-                self._manifest,
-                # What is made here is gone in a moment, and so would be the use of a journal.
-                {"journal": None},
+                begin,
                 self._ending,
                 on_outcome=self._note,
                 interrupts=interrupts,

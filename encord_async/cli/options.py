@@ -21,6 +21,7 @@ from encord_async.errors import EncordError, KeyFormatError, ManifestError, Sett
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.protocol.signing import APIKey, SSHKey
+    from encord_async.session.settings import Settings
 
 __all__ = [
     "Service",
@@ -121,18 +122,27 @@ class Service:
             SettingsError: A setting cannot work.
         """
         from encord_async.client import EncordSession
+
+        settings = self.settings(concurrency=concurrency, max_rate_per_s=max_rate_per_s)
+        credential = _api_key(os.environ) if use_api_key else self._key(os.environ)
+        return functools.partial(EncordSession, credential, settings)
+
+    def settings(self, *, concurrency: int | None = None, max_rate_per_s: float | None = None) -> "Settings":
+        """Everything about such sessions but the key.
+
+        Raises:
+            SettingsError: A setting cannot work.
+        """
         from encord_async.session.settings import Settings, Timeouts
 
         defaults = Settings()
-        settings = Settings(
+        return Settings(
             domain=defaults.domain if self.domain is None else self.domain,
             concurrency=defaults.concurrency if concurrency is None else concurrency,
             max_rate_per_s=max_rate_per_s,
             timeouts=defaults.timeouts if self.timeout_s is None else Timeouts(attempt_s=self.timeout_s),
             ca_bundle=None if self.ca_bundle is None else Path(self.ca_bundle),
         )
-        credential = _api_key(os.environ) if use_api_key else self._key(os.environ)
-        return functools.partial(EncordSession, credential, settings)
 
     def _key(self, env: Mapping[str, str]) -> "SSHKey":
         from encord_async.client import ENV_PASSPHRASE, key_from_env

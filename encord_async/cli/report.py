@@ -99,9 +99,12 @@ def report(
 
     Exit codes: 0 it is written, whatever the run came to (see 'status'); 2 no usable journal, or it cannot be written.
     """
+    from encord_async.provision.journal import is_url
     from encord_async.provision.report import links_for
 
     if out is None and csv_file is None and traffic_file is None and not output.json:
+        if is_url(journal):
+            raise UsageError("there is no place beside a journal in a database; give -o FILE")
         out = f"{journal}.html"
     files = (out, csv_file, traffic_file)
     if [output.json, *(path == _STDOUT for path in files)].count(True) > 1:
@@ -111,13 +114,13 @@ def report(
     links_for("", app_url)
     with ExitStack() as stack:
         table = None if csv_file is None else stack.enter_context(_Csv(csv_file))
-        made, links = anyio.run(_read, Path(journal), app_url, max_rows, table)
+        name, made, links = anyio.run(_read, journal, app_url, max_rows, table)
     if out is not None:
-        _write_page(out, made, journal, links)
+        _write_page(out, made, name, links)
     if traffic_file is not None:
         _write_traffic(traffic_file, made)
     if output.json:
-        output.result({"journal": journal, **made.as_json(links)})
+        output.result({"journal": name, **made.as_json(links)})
     say = output.say if _STDOUT in files else output.line
     told = (f"the page of {many(made.steps, 'step', 'steps')}", "the steps as CSV", "the traffic as CSV")
     for path, what in zip(files, told, strict=True):
@@ -126,14 +129,16 @@ def report(
     return ExitCode.DONE
 
 
-async def _read(path: Path, app_url: str | None, max_rows: int, table: "_Csv | None") -> "tuple[Report, Links | None]":
-    """Read the journal once, from its beginning to its end."""
+async def _read(
+    where: str, app_url: str | None, max_rows: int, table: "_Csv | None"
+) -> "tuple[str, Report, Links | None]":
+    """Read the journal once, from its beginning to its end; the first of the result is its name."""
     from encord_async.provision.journal import Journal
     from encord_async.provision.report import ReportBuilder, links_for
 
     builder = ReportBuilder(max_rows=max_rows)
-    async with Journal(path, None) as journal:
-        about, running_pid = await journal.about(), journal.owner()
+    async with Journal(where, None) as journal:
+        name, about, owner = journal.name, await journal.about(), await journal.owner()
         links = links_for(about["domain"], app_url)
         if table is not None:
             table.begin(links)
@@ -144,7 +149,8 @@ async def _read(path: Path, app_url: str | None, max_rows: int, table: "_Csv | N
                 table.write(rows)
             records, after = await journal.records(most=_RECORDS_AT_A_TIME, after=after)
         builder.add_traffic(await journal.traffic())
-    return builder.finish(domain=about["domain"], account=about["account"], running_pid=running_pid), links
+    running_pid = None if owner is None else owner.pid
+    return name, builder.finish(domain=about["domain"], account=about["account"], running_pid=running_pid), links
 
 
 def _clean(record: "Record") -> "Record":

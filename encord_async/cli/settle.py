@@ -1,6 +1,5 @@
 """``encord-async settle``: finds out what became of what a journal has in doubt, without provisioning anything."""
 
-from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -59,15 +58,13 @@ def settle(
     from encord_async.provision.recovery import decide_by_hand, recover
     from encord_async.provision.settle import Settler
 
-    path = Path(journal)
-
     async def work() -> int:
         async with service.sessions()() as session:
             owner = Identity(session.settings.domain, session.identity)
             # To write would be to make one where there is none.
-            async with Journal(path, None):
+            async with Journal(journal, None):
                 pass
-            async with Journal(path, owner) as ledger:
+            async with Journal(journal, owner) as ledger:
                 settled: list[Any] = []
                 records = list(await ledger.open_intents())
                 if decisions:

@@ -1,6 +1,5 @@
 """``encord-async status``: what a journal says of a run. Sends nothing, needs no key, changes nothing."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -39,7 +38,7 @@ def status(*, output: Output, journal: str) -> int:
     from encord_async.provision.journal import Journal
 
     async def look() -> int:
-        async with Journal(Path(journal), None) as opened:
+        async with Journal(journal, None) as opened:
             return await _report(output, opened)
 
     return anyio.run(look)
@@ -48,23 +47,23 @@ def status(*, output: Output, journal: str) -> int:
 async def _report(output: Output, journal: "Journal") -> int:
     about, counts = await journal.about(), await journal.counts()
     open_steps, failed = list(await journal.open_intents()), await journal.failed(most=_MAX_IN_JSON)
-    owner = journal.owner()
+    owner = await journal.owner()
     if output.json:
         output.result(
             {
-                "journal": str(journal.path),
+                "journal": journal.name,
                 "domain": about.get("domain"),
                 "account": about.get("account"),
-                "running_pid": owner,
+                "running_pid": None if owner is None else owner.pid,
                 "steps": {kind: dict(by_status) for kind, by_status in counts.items()},
                 "in_doubt": [record_json(record) for record in open_steps[:_MAX_IN_JSON]],
                 "failed": [record_json(record) for record in failed],
             }
         )
     else:
-        output.line(f"{journal.path}: {about.get('account')} at {about.get('domain')}")
+        output.line(f"{journal.name}: {about.get('account')} at {about.get('domain')}")
         if owner is not None:
-            output.line(f"A run is going on in process {owner}.", bold=True)
+            output.line(f"A run is going on in {owner}.", bold=True)
         rows = [
             (kind.replace("_", " "), words.replace("_", " "), number)
             for kind, by_status in counts.items()

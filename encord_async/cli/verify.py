@@ -29,7 +29,7 @@ _SHOWN_FAILURES: Final = 10
 @click.command(short_help="Read everything back and report differences.")
 @manifest_argument
 @service_options
-@click.option("--journal", metavar="PATH", help="Where the run was written down.  [default: MANIFEST.journal]")
+@click.option("--journal", metavar="PATH|URL", help="Where the run was written down.  [default: MANIFEST.journal]")
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
@@ -97,15 +97,15 @@ def verify(
 @dataclass(frozen=True, slots=True)
 class _Source:
     manifest: str
-    journal: Path | None
+    journal: str | None
 
 
-def _journal_path(output: Output, manifest: str, journal: str | None) -> Path | None:
+def _journal_path(output: Output, manifest: str, journal: str | None) -> str | None:
     if journal is not None:
-        return Path(journal)
+        return journal
     beside = None if manifest == "-" else Path(f"{manifest}.journal")
     if beside is not None and beside.exists():
-        return beside
+        return str(beside)
     missing = f"there is no {beside}" if beside is not None else "no --journal is given"
     output.say(f"{missing}: what the entries were made as is not known; only what they name by its hash can be found")
     return None
@@ -134,7 +134,7 @@ async def _look(session: "EncordSession", source: _Source, *, fix: bool, prune: 
         domain = (await journal.about())["domain"]
         if domain != session.settings.domain:
             raise JournalMismatchError(
-                f"{source.journal} is of {domain}, and this is {session.settings.domain}; "
+                f"{journal.name} is of {domain}, and this is {session.settings.domain}; "
                 "give --domain as it was, or another journal"
             )
         return await _look_with(session, source, journal, fix=fix, prune=prune)

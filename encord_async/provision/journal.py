@@ -1,19 +1,18 @@
-"""The journal: what a run intends and what came of it, durable before anything is sent. The only door to SQL.
+"""The journal: what a run intends and what came of it, durable before anything is sent. It never knows its database.
 
 One table of steps, upserted; many steps share one commit, made on a thread, with a full sync of the disk. A row
 carries a checksum, so that a damaged journal is refused rather than believed. It never holds a key or a token. Beside
 it a small table of traffic, for people to look at: it goes along with the commits of steps, and nothing hangs on it.
 
-SQLite is used in write-ahead mode with ``synchronous=FULL``, which syncs the log at each commit. A new journal is
-set up under another name and then renamed, so that a file of the journal's name always is a whole one, however early
-its maker was killed. An empty one has lost what it held.
+What differs between databases, locks above all, is in ``journal_sqlite`` and ``journal_postgres``.
 """
 
 import contextlib
-import fcntl
 import json
 import math
 import os
+import re
+import secrets
 import time
 import zlib
 from collections import deque
@@ -22,25 +21,24 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self, TypeAlias, TypeVar, TypeVarTuple
-from urllib.parse import quote
+from typing import Any, Final, Self, TypeAlias, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from encord_async.errors import JournalBusyError, JournalError, JournalMismatchError, MissingExtraError
+from encord_async.errors import JournalError, JournalMismatchError, MissingExtraError, UsageError
+from encord_async.provision.journal_store import RESTORE, Owner, Shard, Store
 from encord_async.provision.ledger import Record, State
 from encord_async.provision.steps import StepKind
 from encord_async.provision.traffic import Traffic
 
 try:
     import sqlalchemy as sa
-    from sqlalchemy.dialects import sqlite
 except ImportError as error:
     raise MissingExtraError("the journal needs SQLAlchemy: pip install 'encord-async[journal]'") from error
 
-__all__ = ["Identity", "Journal"]
+__all__ = ["Identity", "Journal", "Shard", "is_url"]
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -51,6 +49,24 @@ _ROWS: Final = 250
 """Rows made and handed to the database at once: thousands of members of a refused batch may share one commit."""
 _LOOKUP: Final = 400
 """Parameters in one query; SQLite took no more than 999 for many years."""
+
+
+class _NoZeros(sa.types.TypeDecorator[str]):
+    """Text for PostgreSQL, which takes any character but U+0000."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002 - its shape
+        """As it is stored."""
+        return None if value is None else value.replace("\\", "\\\\").replace("\0", "\\0")
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002 - its shape
+        """As it was."""
+        return None if value is None else re.sub(r"\\(.)", lambda found: "\0" if found[1] == "0" else found[1], value)
+
+
+_TEXT: Final = sa.Text().with_variant(_NoZeros(), "postgresql")
 
 _METADATA: Final = sa.MetaData()
 
@@ -67,19 +83,19 @@ _STEPS: Final = sa.Table(
     sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
     sa.Column("identity", sa.LargeBinary(16), nullable=False, unique=True),
     sa.Column("entry", sa.LargeBinary(16), nullable=False),
-    sa.Column("place", sa.Text, nullable=False),
-    sa.Column("key", sa.Text),
+    sa.Column("place", _TEXT, nullable=False),
+    sa.Column("key", _TEXT),
     sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("title", sa.Text, nullable=False),
-    sa.Column("project_hash", sa.Text),
+    sa.Column("title", _TEXT, nullable=False),
+    sa.Column("project_hash", _TEXT),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
-    sa.Column("hash", sa.Text),
+    sa.Column("hash", _TEXT),
     sa.Column("name", sa.LargeBinary(16)),
     sa.Column("request", sa.String(64)),
-    sa.Column("details", sa.Text, nullable=False),
-    sa.Column("code", sa.Text),
-    sa.Column("message", sa.Text),
+    sa.Column("details", _TEXT, nullable=False),
+    sa.Column("code", _TEXT),
+    sa.Column("message", _TEXT),
     sa.Column("started_s", sa.Float, nullable=False),
     sa.Column("ended_s", sa.Float),
     sa.Column("checksum", sa.BigInteger, nullable=False),
@@ -166,11 +182,12 @@ class _Commit:
 
 
 class Journal:
-    """A journal in a SQLite file; ``async with`` opens, checks and locks it.
+    """A journal; ``async with`` opens, checks and locks it.
 
     Args:
-        path: The file; made if it is not there.
+        where: A SQLite file or the URL of a PostgreSQL database (`is_url`); made if it is not there.
         identity: Who writes. None to read only: then nothing is made, locked or changed.
+        shard: The part that is to be written, of a journal that another process shares out; None for the whole.
 
     Raises:
         JournalBusyError: Another process writes it.
@@ -178,14 +195,13 @@ class Journal:
         JournalError: It cannot be used, and why.
     """
 
-    def __init__(self, path: str | Path, identity: Identity | None) -> None:
-        self.path = Path(path)
-        self._file = self.path
+    def __init__(self, where: str | Path, identity: Identity | None, *, shard: Shard | None = None) -> None:
+        self._store = _store(where, shard)
         self._identity = identity
+        self._shard = shard
+        self._write, self._write_end = _writes(self._store.insert)
         self._thread = anyio.CapacityLimiter(1)
-        self._engine: sa.Engine | None = None
         self._connection: sa.Connection | None = None
-        self._lock: IO[str] | None = None
         self._group: TaskGroup | None = None
         self._wake = anyio.Event()
         self._next = _Commit()
@@ -217,6 +233,14 @@ class Journal:
             with anyio.CancelScope(shield=True):
                 await self._on_thread(self._close)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """Where it is, as it may be shown: never with a password."""
+        return self._store.name
+
     @property
     def stamp_key(self) -> bytes:
         """What makes the stamps of this journal its own; the same in every run."""
@@ -247,8 +271,10 @@ class Journal:
         return await self._on_thread(self._select, _STEPS.c.name == name)
 
     async def open_intents(self) -> Sequence[Record]:
-        """See `Ledger`."""
-        return await self._on_thread(self._select, _STEPS.c.state.in_(_OPEN))
+        """See `Ledger`; of a shard those of its own entries."""
+        records = await self._on_thread(self._select, _STEPS.c.state.in_(_OPEN))
+        entries = None if self._shard is None else self._shard.entries
+        return records if entries is None else [record for record in records if record.entry in entries]
 
     async def records(self, *, most: int, after: int = 0) -> tuple[list[Record], int]:
         """A page of all records in the order in which their steps began, and where the next page starts."""
@@ -262,16 +288,32 @@ class Journal:
         """The first *most* steps that failed, in the order in which they began."""
         return await self._on_thread(self._first, _STEPS.c.state == State.FAILED.value, most)
 
-    def owner(self) -> int | None:
-        """Process that writes the journal now, as far as its lock tells; None if nobody does."""
-        # Without a lock file nobody writes.
-        with contextlib.suppress(OSError), self._beside(".lock").open() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                text = lock.read().strip()
-                return int(text) if text.isdigit() else None
-        return None
+    async def owner(self) -> Owner | None:
+        """Who writes the journal now, as far as its lock tells; None if nobody does."""
+        return await self._on_thread(self._owner)
+
+    async def share(self) -> int:
+        """Let others write shards of this journal, until it is closed, and write nothing more oneself.
+
+        Returns:
+            The number by which they find that this run still goes on, see `Shard`.
+
+        Raises:
+            UsageError: It is a file, which only one process can write.
+        """
+        self._unwritable = "the journal is shared out"
+        run = secrets.randbits(62)
+        await self._on_thread(self._share, run)
+        return run
+
+    async def is_alive(self) -> None:
+        """Ask the database for a sign of life, and for a shard whether the run that it is a part of still goes on.
+
+        Raises:
+            JournalError: There is none: whatever lock was held may be another's by now.
+        """
+        # Whoever asks may have no time to wait for a server that is cut off.
+        await anyio.to_thread.run_sync(self._ask, limiter=self._thread, abandon_on_cancel=True)
 
     async def about(self) -> Mapping[str, str]:
         """What the journal says of itself: ``schema``, ``made_s``, ``domain`` and ``account``."""
@@ -311,9 +353,9 @@ class Journal:
             connection = self._connected()
             try:
                 for some in _slices(commit.whole.values()):
-                    connection.execute(_WRITE, [self._row(record) for record in some])
+                    connection.execute(self._write, [self._row(record) for record in some])
                 for ended in _slices(commit.ends.values()):
-                    connection.execute(_WRITE_END, [_end(record, intent.texts) for record, intent in ended])
+                    connection.execute(self._write_end, [_end(record, intent.texts) for record, intent in ended])
                 self._insert_traffic(connection)
                 connection.commit()
             except sa.exc.SQLAlchemyError:
@@ -346,48 +388,27 @@ class Journal:
         return await anyio.to_thread.run_sync(function, *args, limiter=self._thread)
 
     def _open(self) -> None:
+        writes = self._identity is not None
         try:
             with self._translated("cannot open"):
-                # SQLite puts its log beside the file that a link leads to, so the lock lies there as well.
-                self._file = self.path.resolve()
-                if self._identity is not None:
-                    self._take_lock()
-                self._look_at_file()
-                self._connect()
+                self._connection = self._store.open(self._fill if writes else None)
                 self._check_kind()
                 self._check_identity()
-                self._check_rows()
-                if self._identity is not None:
-                    self._migrate()
-                    self._connected().exec_driver_sql("PRAGMA journal_mode=WAL")
+                if self._shard is None:
+                    self._check_rows()
+                if writes:
+                    if self._shard is None:
+                        self._migrate()
+                    self._store.begin_writing(self._connected())
         except BaseException:
             self._close()
             raise
 
-    def _look_at_file(self) -> None:
-        """See to it that there is a SQLite file to open."""
-        if self._identity is not None and not self._file.exists():
-            self._make(self._identity)
-        if not self._file.is_file():
-            raise JournalError(f"there is no journal {self.path}; check the path")
-        with self._file.open("rb") as file:
-            head = file.read(16)
-        if not head:
-            raise JournalError(f"{self.path} is empty, which a journal never is; restore it from a backup or delete it")
-        if head != b"SQLite format 3\x00":
-            raise JournalError(f"{self.path} is no journal; give another path, it was not touched")
-
-    def _make(self, identity: Identity) -> None:
+    def _fill(self, connection: sa.Connection) -> None:
         """Set up a new journal."""
-        log = self._beside("-wal")
-        # A reader leaves an empty one behind.
-        if log.exists() and log.stat().st_size:
-            raise JournalError(
-                f"{log} is there and its journal is not: put the journal back, or delete the log if it is not wanted"
-            )
-        # What a process left that was killed in the middle of this.
-        for suffix in ("", "-journal"):
-            self._beside(".new" + suffix).unlink(missing_ok=True)
+        identity = self._identity
+        if identity is None:
+            raise AssertionError("who only reads makes nothing")
         meta = {
             "schema": str(SCHEMA_VERSION),
             "made_s": str(time.time()),
@@ -396,42 +417,24 @@ class Journal:
             "stamp_key": os.urandom(16).hex(),
         }
         meta["checksum"] = _meta_checksum(meta)
-        engine = _engine(str(self._beside(".new")))
-        with engine.begin() as connection:
-            _METADATA.create_all(connection)
-            connection.execute(sa.insert(_META), [{"name": name, "value": value} for name, value in meta.items()])
-        engine.dispose()
-        self._beside(".new").rename(self._file)
-        _sync_directory(self._file.parent)
-
-    def _beside(self, suffix: str) -> Path:
-        return self._file.with_name(self._file.name + suffix)
-
-    def _connect(self) -> None:
-        if self._identity is not None:
-            self._engine = _engine(str(self._file))
-        else:
-            query = {"mode": "ro", "uri": "true"}
-            if not os.access(self._file.parent, os.W_OK) and not self._beside("-wal").exists():
-                # Otherwise SQLite would want to make a file beside it even for reading.
-                query["immutable"] = "1"
-            self._engine = _engine("file:" + quote(os.fsencode(self._file)), query)
-        self._connection = self._engine.connect()
+        _METADATA.create_all(connection)
+        connection.execute(sa.insert(_META), [{"name": name, "value": value} for name, value in meta.items()])
 
     def _check_kind(self) -> None:
         """Look who made the file, before anything of it is changed."""
-        connection = self._connected()
-        if not set(sa.inspect(connection).get_table_names()) >= _TABLES:
-            raise JournalError(f"{self.path} is a database of something else, no journal; give another path")
+        with self._reading() as connection:
+            tables = set(sa.inspect(connection).get_table_names())
+        if not tables >= _TABLES:
+            raise JournalError(f"{self.name} is a database of something else, no journal; give another path")
         meta = self._meta()
         # Not a text, if a bit has flipped.
         schema = str(meta.get("schema"))
         if schema.isdigit() and int(schema) > SCHEMA_VERSION:
             raise JournalError(
-                f"{self.path} was written by a newer encord-async (schema {schema}, known {SCHEMA_VERSION}); upgrade"
+                f"{self.name} was written by a newer encord-async (schema {schema}, known {SCHEMA_VERSION}); upgrade"
             )
         if meta.pop("checksum", None) != _meta_checksum(meta):
-            raise JournalError(f"{self.path} is damaged (it does not say whose it is); restore it from a backup")
+            raise JournalError(f"{self.name} is damaged (it does not say whose it is); {RESTORE}")
 
     def _migrate(self) -> None:
         """Bring a journal of an older version up to date; one that was killed in the middle of this begins again."""
@@ -449,15 +452,15 @@ class Journal:
 
     def _check_rows(self) -> None:
         """Read everything once: a flipped bit must not pass for something done."""
-        connection = self._connected()
-        verdict = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
-        if verdict != "ok":
-            raise JournalError(f"{self.path} is damaged ({verdict}); restore it from a backup")
-        for row in connection.execute(_UNCONVERTED, execution_options={"yield_per": 1000}):
-            seq, checksum, *content = row
-            if _checksum(map(repr, content)) != checksum:
-                raise JournalError(f"{self.path} is damaged (row {seq}); restore it from a backup")
-        connection.commit()
+        wanted = _CONVERTED if self._store.converts else _UNCONVERTED
+        with self._reading() as connection:
+            found = self._store.check(connection)
+            if found:
+                raise JournalError(f"{self.name} is damaged ({found}); {RESTORE}")
+            with connection.execute(wanted, execution_options={"yield_per": 1000}) as rows:
+                for seq, checksum, *content in rows:
+                    if _checksum(map(repr, content)) != checksum:
+                        raise JournalError(f"{self.name} is damaged (row {seq}); {RESTORE}")
 
     def _check_identity(self) -> None:
         meta = self._meta()
@@ -465,20 +468,20 @@ class Journal:
         ours = self._identity
         if ours is not None and (meta["domain"], meta["account"]) != (ours.domain, ours.account):
             raise JournalMismatchError(
-                f"{self.path} belongs to {meta['account']} at {meta['domain']}, and this is {ours.account} "
+                f"{self.name} belongs to {meta['account']} at {meta['domain']}, and this is {ours.account} "
                 f"at {ours.domain}; give another journal, or the key it was made with"
             )
 
     def _meta(self) -> dict[str, str]:
-        with self._translated("cannot read"):
-            return {row.name: row.value for row in self._connected().execute(sa.select(_META))}
+        with self._reading() as connection:
+            return {row.name: row.value for row in connection.execute(sa.select(_META))}
 
     def _known(self, identities: Sequence[bytes]) -> dict[bytes, Record]:
         found: dict[bytes, Record] = {}
-        with self._translated("cannot read"):
+        with self._reading() as connection:
             for start in range(0, len(identities), _LOOKUP):
                 some = identities[start : start + _LOOKUP]
-                for row in self._connected().execute(_BY_IDENTITY, {"identities": some}):
+                for row in connection.execute(_BY_IDENTITY, {"identities": some}):
                     record = _record(row)
                     found[record.identity] = record
         return found
@@ -489,86 +492,69 @@ class Journal:
             sa.select(_STEPS.c.kind, ended, sa.func.count()).group_by(_STEPS.c.kind, ended).order_by("kind", "ended")
         )
         counts: dict[str, dict[str, int]] = {}
-        with self._translated("cannot read"):
-            for kind, status, number in self._connected().execute(wanted):
+        with self._reading() as connection:
+            for kind, status, number in connection.execute(wanted):
                 counts.setdefault(kind, {})[status] = number
         return counts
 
     def _first(self, condition: sa.ColumnElement[bool], most: int) -> list[Record]:
-        with self._translated("cannot read"):
+        with self._reading() as connection:
             wanted = sa.select(*_CONTENT).where(condition).order_by(_STEPS.c.seq).limit(most)
-            return [_record(row) for row in self._connected().execute(wanted)]
+            return [_record(row) for row in connection.execute(wanted)]
 
     def _select(self, condition: sa.ColumnElement[bool]) -> list[Record]:
-        with self._translated("cannot read"):
-            rows = self._connected().execute(sa.select(*_CONTENT).where(condition).order_by(_STEPS.c.seq))
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(*_CONTENT).where(condition).order_by(_STEPS.c.seq))
             return [_record(row) for row in rows]
 
     def _page(self, most: int, after: int) -> tuple[list[Record], int]:
-        with self._translated("cannot read"):
+        with self._reading() as connection:
             wanted = sa.select(_STEPS.c.seq, *_CONTENT).where(_STEPS.c.seq > after).order_by(_STEPS.c.seq).limit(most)
-            rows = self._connected().execute(wanted).all()
+            rows = connection.execute(wanted).all()
             return [_record(row[1:]) for row in rows], rows[-1].seq if rows else after
 
     def _read_traffic(self) -> list[Traffic]:
         if self._meta()["schema"] == "1":
             return []
         columns = [column for column in _TRAFFIC.columns if column.name != "seq"]
-        with self._translated("cannot read"):
-            rows = self._connected().execute(sa.select(*columns).order_by(_TRAFFIC.c.seq))
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(*columns).order_by(_TRAFFIC.c.seq))
             return [_sample(row) for row in rows.mappings()]
+
+    def _owner(self) -> Owner | None:
+        with self._translated("cannot read"):
+            return self._store.owner()
+
+    def _share(self, run: int) -> None:
+        with self._translated("cannot share"):
+            self._store.share(self._connected(), run)
+
+    def _ask(self) -> None:
+        with self._reading() as connection:
+            self._store.ask(connection)
 
     def _connected(self) -> sa.Connection:
         if self._connection is None:
             raise JournalError("the journal is closed")
         return self._connection
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with self._translated("cannot read"):
+            connection = self._connected()
+            try:
+                yield connection
+            finally:
+                # A transaction left open keeps a server from tidying up.
+                with contextlib.suppress(sa.exc.SQLAlchemyError):
+                    connection.rollback()
+
     def _close(self) -> None:
         connection, self._connection = self._connection, None
-        engine, self._engine = self._engine, None
         if connection is not None:
             with contextlib.suppress(sa.exc.SQLAlchemyError):
                 connection.close()
-        if engine is not None:
-            engine.dispose()
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            with contextlib.suppress(OSError):
-                self._beside(".lock").unlink()
-            lock.close()
-
-    # ------------------------------------------------------------------ locking
-
-    def _take_lock(self) -> None:
-        """Lock a file beside the journal; the lock ends with the process that holds it, however it ends."""
-        if self._file.is_dir():
-            raise JournalError(f"{self.path} is a folder; give the path of a file")
-        while self._lock is None:
-            try:
-                lock = self._beside(".lock").open("a+")
-            except OSError as error:
-                raise JournalError(
-                    f"cannot write beside {self.path}: {error.strerror}; choose another folder"
-                ) from None
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Whoever had it may have removed the file between these two calls, and then a lock on it means nothing.
-                if _is_at(self._beside(".lock"), lock):
-                    self._lock = lock
-            except BlockingIOError:
-                lock.seek(0)
-                owner = lock.read().strip() or "unknown"
-                raise JournalBusyError(
-                    f"{self.path} is in use by process {owner}; wait for it, or give another journal"
-                ) from None
-            except OSError as error:
-                raise JournalError(f"{self.path} cannot be locked ({error.strerror}); put it on a local disk") from None
-            finally:
-                if self._lock is None:
-                    lock.close()
-        self._lock.truncate(0)
-        self._lock.write(f"{os.getpid()}\n")
-        self._lock.flush()
+        self._store.close()
 
     @contextlib.contextmanager
     def _translated(self, what: str) -> Iterator[None]:
@@ -577,46 +563,28 @@ class Journal:
         # The last is raised for bytes of a damaged file that are no text, and for a path with a zero byte.
         except (sa.exc.SQLAlchemyError, OSError, ValueError) as error:
             reason = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
+            said = " ".join(str(reason).split())
             raise JournalError(
-                f"{what} the journal {self.path}: {reason}; nothing is sent that is not recorded"
+                f"{what} the journal {self.name}: {said}; nothing is sent that is not recorded"
             ) from error
 
 
-def _engine(database: str, query: Mapping[str, str] | None = None) -> sa.Engine:
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=database, query=query or {}),
-        connect_args={"timeout": 10.0, "check_same_thread": False},
-        poolclass=sa.StaticPool,
-        hide_parameters=True,
-    )
-    sa.event.listen(engine, "connect", _configure)
-    return engine
+def is_url(where: str | Path) -> bool:
+    """Whether *where* names a journal in a database server, and not a file."""
+    return isinstance(where, str) and "://" in where
 
 
-def _configure(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous=FULL")
-    # macOS only flushes its disk's own cache when asked for this.
-    cursor.execute("PRAGMA fullfsync=ON")
-    cursor.execute("PRAGMA checkpoint_fullfsync=ON")
-    cursor.close()
+def _store(where: str | Path, shard: Shard | None) -> Store:
+    if is_url(where):
+        # Imported on first need: the driver is an extra.
+        from encord_async.provision.journal_postgres import PostgresStore
 
+        return PostgresStore(str(where), shard=shard)
+    if shard is not None:
+        raise UsageError(f"{where} is a file, which one process writes; several need a journal in PostgreSQL")
+    from encord_async.provision.journal_sqlite import SqliteStore
 
-def _sync_directory(folder: Path) -> None:
-    """Make the journal's own directory entry outlive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _is_at(path: Path, file: IO[str]) -> bool:
-    """Whether *path* still leads to the open *file*."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
+    return SqliteStore(Path(where))
 
 
 def _slices(records: Iterable[T]) -> Iterator[list[T]]:
@@ -733,24 +701,26 @@ def _sample(row: Mapping[Any, Any]) -> Traffic:
 _UNCONVERTED: Final = sa.select(
     *(sa.type_coerce(column, sa.types.NullType()) for column in (_STEPS.c.seq, _STEPS.c.checksum, *_CONTENT))
 )
+_CONVERTED: Final = sa.select(_STEPS.c.seq, _STEPS.c.checksum, *_CONTENT)
 _BY_IDENTITY: Final = sa.select(*_CONTENT).where(_STEPS.c.identity.in_(sa.bindparam("identities", expanding=True)))
 
 
-def _upsert(statement: sqlite.Insert, changed: Iterable[str]) -> sa.Executable:
+def _upsert(statement: Any, changed: Iterable[str]) -> sa.Executable:
     """*statement*, or if the row is there, a change of the columns *changed*.
 
     Because it returns something, many rows go out as one statement, for which SQLite is entered once and not once a
     row: between two of them Python would hand the interpreter to the event loop's thread, and wait to get it back.
     """
     new = {name: statement.excluded[name] for name in changed}
-    return statement.on_conflict_do_update(index_elements=["identity"], set_=new).returning(_STEPS.c.seq)
+    written: sa.Executable = statement.on_conflict_do_update(index_elements=["identity"], set_=new).returning(
+        _STEPS.c.seq
+    )
+    return written
 
 
-_INSERT: Final = sqlite.insert(_STEPS)
-_WRITE: Final = _upsert(_INSERT, (*_COLUMNS, "checksum"))
-
-# Of an intent that is there, so that what stands here for the columns that may not be null is never stored.
-_NEVER: Final[dict[str, Any]] = {
-    name: sa.literal_column("''") for name in ("entry", "place", "kind", "title", "details")
-}
-_WRITE_END: Final = _upsert(_INSERT.values(**_NEVER, started_s=sa.literal_column("0.0")), (*_END, "checksum"))
+def _writes(insert: Callable[[sa.Table], Any]) -> tuple[sa.Executable, sa.Executable]:
+    """What writes whole rows, and what writes the ends of intents."""
+    # Of an intent that is there, so that what stands here for the columns that may not be null is never stored.
+    never: dict[str, Any] = {name: sa.literal_column("''") for name in ("entry", "place", "kind", "title", "details")}
+    end = insert(_STEPS).values(**never, started_s=sa.literal_column("0.0"))
+    return _upsert(insert(_STEPS), (*_COLUMNS, "checksum")), _upsert(end, (*_END, "checksum"))

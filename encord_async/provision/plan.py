@@ -24,7 +24,7 @@ from encord_async.provision.manifest import (
 from encord_async.provision.outcome import Outcome, RoleKept, Status, worst
 from encord_async.provision.steps import CREATES, ITSELF, Step, StepKind
 
-__all__ = ["Batch", "Creation", "Lane", "Plan", "Result", "Ticket", "Wish", "Work", "tickets_of"]
+__all__ = ["Batch", "Creation", "Lane", "Plan", "Result", "Ticket", "Wish", "Work", "tickets_of", "why_dead"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +222,10 @@ class Plan:
         taken = list(self._outcomes)
         self._outcomes.clear()
         return taken
+
+    def know(self, key: str, found: str | None, *, why: str = "") -> None:
+        """Take in what became of an entry that is provisioned elsewhere: its hash, or *why* it will have none."""
+        self._named[key] = _Dead(why) if found is None else found
 
     def report(self, outcome: Outcome) -> None:
         """Pass on the outcome of an entry that never comes in, because it is a bad one."""
@@ -482,13 +486,13 @@ class Plan:
         target, key = wish.target, wish.entry.key
         found = wish.hash = result.usable_hash
         if key is not None:
-            self._named[key] = found if found is not None else _Dead(_why_dead(result))
+            self._named[key] = found if found is not None else _Dead(why_dead(result))
         if found is None:
             target.dead = True
             follows = (
                 Result(status=Status.CANCELLED)
                 if result.status is Status.CANCELLED
-                else _blocked(target.label, _why_dead(result))
+                else _blocked(target.label, why_dead(result))
             )
             return [(ticket, follows) for ticket in self._release(target)]
         for ticket in self._release(target):
@@ -527,7 +531,8 @@ def _blocked(reference: str, why: str) -> Result:
     return Result(status=Status.BLOCKED, blocked_by=reference, error=BlockedError(f"not tried: {reference} {why}"))
 
 
-def _why_dead(result: Result) -> str:
+def why_dead(result: Result | Outcome) -> str:
+    """What is said of a key that never gets a hash."""
     if result.error is not None and result.status is not Status.BLOCKED:
         return f"{result.status.value.replace('_', ' ')}: {result.error.message}"
     if result.blocked_by is not None:

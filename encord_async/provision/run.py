@@ -32,6 +32,7 @@ from encord_async.provision.making import Maker
 from encord_async.provision.manifest import Checker, Place, PlacedEntry, Problem
 from encord_async.provision.manifest_files import check_manifest, manifest_error, raise_for_problems
 from encord_async.provision.outcome import Outcome, Status, Summary
+from encord_async.provision.part import GivenNames, Part
 from encord_async.provision.plan import Plan, Work
 from encord_async.provision.recovery import recover
 from encord_async.provision.resume import added_steps, recall
@@ -184,7 +185,7 @@ class Run:
         self._settler = Settler(session, self._ledger, settle_s=options.settle_s)
         self._plan = Plan(max_batch=options.max_batch)
         self._executor: Executor
-        self._namer = Namer()
+        self._namer: Namer | GivenNames = Namer()
         self._checker = Checker()
         self._counts: Counter[Status] = Counter()
         self._idle: deque[_Seat] = deque()
@@ -205,6 +206,12 @@ class Run:
         self._receive: MemoryObjectReceiveStream[Outcome]
         self._started_s = self._ended_s = 0.0
         self._before = Statistics()
+        if isinstance(manifest, Part):
+            self._namer = GivenNames(manifest)
+            for key, found in manifest.made.items():
+                self._plan.know(key, found)
+            for key, why in manifest.dead.items():
+                self._plan.know(key, None, why=why)
 
     # ------------------------------------------------------------------ life
 

@@ -22,6 +22,7 @@ from anyio.lowlevel import EventLoopToken
 from encord_async.errors import EncordError, UsageError
 from encord_async.provision.manifest import Entry, Place, PlacedEntry, Problem, read_entry
 from encord_async.provision.manifest_files import read_manifest
+from encord_async.provision.part import Part
 from encord_async.provision.structures import with_structure
 
 STANDARD_INPUT: Final = "-"
@@ -29,7 +30,7 @@ STANDARD_INPUT: Final = "-"
 __all__ = ["Item", "Manifest", "Source", "open_source"]
 
 Wish: TypeAlias = "Entry | Mapping[str, object]"
-Manifest: TypeAlias = "str | Path | Iterable[Wish] | AsyncIterable[Wish]"
+Manifest: TypeAlias = "str | Path | Iterable[Wish] | AsyncIterable[Wish] | Part"
 Item: TypeAlias = PlacedEntry | tuple[Problem, ...]
 """An entry, or what is wrong with something that is none."""
 
@@ -55,6 +56,8 @@ def open_source(manifest: Manifest) -> Source:
     """
     if isinstance(manifest, str | Path):
         return _StreamSource() if str(manifest) == STANDARD_INPUT else _FileSource(manifest)
+    if isinstance(manifest, Part):
+        return _PartSource(manifest)
     if isinstance(manifest, AsyncIterable):
         return _AsyncSource(manifest)
     if isinstance(manifest, Mapping | bytes) or not isinstance(manifest, Iterable):
@@ -173,6 +176,17 @@ class _IterableSource(_Numbered):
         close = getattr(self._entries, "close", None)
         if close is not None:
             close()
+
+
+class _PartSource:
+    def __init__(self, part: Part) -> None:
+        self._entries = iter(part.entries)
+
+    async def take(self, most: int) -> list[Item]:
+        return [one.placed for one in itertools.islice(self._entries, most)]
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
 
 
 class _AsyncSource(_Numbered):

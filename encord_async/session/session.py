@@ -210,6 +210,10 @@ class Session:
             outage=self._pacer.in_outage,
         )
 
+    def throttled_elsewhere(self) -> None:
+        """Slow down: another client of the same account was turned away for load."""
+        self._pacer.throttled_elsewhere()
+
     def report_in_doubt(self, kind: str) -> None:
         """Tell the observer, if there is one, that an entry of a manifest, of this kind, ended in doubt."""
         if self._watcher is not None:

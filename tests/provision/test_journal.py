@@ -191,8 +191,8 @@ async def test_many_share_a_commit(tmp_path: Path) -> None:
     acknowledged = 0
 
     async with Journal(tmp_path / "j", ME) as journal:
-        assert journal._engine is not None
-        sa.event.listen(journal._engine, "commit", lambda _: commits.append(acknowledged))
+        assert journal._connection is not None
+        sa.event.listen(journal._connection.engine, "commit", lambda _: commits.append(acknowledged))
 
         async def write(number: int) -> None:
             nonlocal acknowledged
@@ -808,7 +808,7 @@ async def test_failed_sync_is_final(tmp_path: Path) -> None:
     """After a sync that failed nothing more is written, not even by those who were in line already."""
     async with Journal(tmp_path / "j", ME) as journal:
         await journal.write([record(1)])
-        assert journal._engine is not None
+        assert journal._connection is not None
         fails = [True]
 
         def fail(_: object) -> None:
@@ -816,7 +816,7 @@ async def test_failed_sync_is_final(tmp_path: Path) -> None:
                 fails.clear()
                 raise sa.exc.OperationalError("COMMIT", {}, sqlite3.OperationalError("disk I/O error"))
 
-        sa.event.listen(journal._engine, "commit", fail)
+        sa.event.listen(journal._connection.engine, "commit", fail)
         errors: list[JournalError] = []
 
         async def write(number: int) -> None:

@@ -193,6 +193,26 @@ def test_refusal_slows_all_that_follow() -> None:
     assert gaps == pytest.approx([1 / rate] * 9)
 
 
+def test_refusal_of_another_slows_this_one() -> None:
+    """Told that another client under the same limit was turned away, this one has a rate from then on, and cuts it."""
+
+    async def main() -> list[float | None]:
+        pacer = gate()
+        await passes(pacer)
+        rates = [pacer.rate_per_s]
+        for _ in range(2):
+            await asyncio.sleep(1.0)
+            pacer.throttled_elsewhere()
+            rates.append(pacer.rate_per_s)
+        return rates
+
+    free, first, second = run(main)
+    assert free is None
+    assert first is not None
+    assert second is not None
+    assert second < first
+
+
 def test_client_bound_by_its_slots_does_not_raise_the_rate() -> None:
     """Far below the rate nobody waits for it, though requests leave in bunches, and success proves nothing."""
 

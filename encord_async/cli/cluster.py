@@ -1,0 +1,72 @@
+"""``--dask``: opens the cluster, and begins a run on it. Loads Dask only when it is asked for."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from encord_async.cli.options import Service
+from encord_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from encord_async.cluster import ClusterRun
+    from encord_async.session.settings import Settings
+
+__all__ = ["begin_on", "cluster"]
+
+_LOCAL: Final = re.compile(r"local:([1-9][0-9]{0,2})")
+
+
+@contextmanager
+def cluster(dask: str, journal: str | None) -> "Iterator[Client]":
+    """A client of the cluster that *dask* names, made here if it is ``local:N``.
+
+    Raises:
+        UsageError: *journal* is none that several machines can write, or nobody answers at the address.
+        MissingExtraError: Dask or the driver of PostgreSQL is not installed.
+    """
+    from encord_async.provision.journal import is_url
+
+    if journal is None or not is_url(journal):
+        raise UsageError(
+            "--dask needs a journal that several machines can write: give --journal postgresql://...?job=NAME"
+        )
+    from encord_async.cluster import connected, local_cluster
+    from encord_async.provision.journal_postgres import password_of, without_password
+
+    without_password(journal)
+    local = _LOCAL.fullmatch(dask)
+    if local is None:
+        opened = connected(dask)
+    else:
+        password = password_of(journal)
+        opened = local_cluster(int(local[1]), env={} if password is None else {"PGPASSWORD": password})
+    with opened as client:
+        yield client
+
+
+async def begin_on(
+    client: "Client",
+    service: Service,
+    settings: "Settings",
+    manifest: str,
+    options: Mapping[str, Any],
+    stack: AsyncExitStack,
+) -> "ClusterRun":
+    """Begin to provision *manifest* on the cluster of *client*; *options* as `EncordSession.provision` takes them."""
+    from encord_async.cluster import Existing, FailureLimit, Options, SessionOptions, provision
+
+    wanted = dict(options)
+    journal, existing, limit = (wanted.pop(name) for name in ("journal", "existing", "max_failures"))
+    run = provision(
+        manifest,
+        client=client,
+        journal=journal,
+        session_options=SessionOptions(settings=settings, ssh_key_file=service.ssh_key_file),
+        options=Options(
+            existing=Existing(existing), max_failures=None if limit is None else FailureLimit.parse(limit), **wanted
+        ),
+    )
+    return await stack.enter_async_context(run)

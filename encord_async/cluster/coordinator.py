@@ -1,0 +1,573 @@
+"""The head of a run on a cluster: reads the manifest once, submits shards, and gives each entry its outcome.
+
+It sends nothing to the service and writes nothing into the journal; it holds the journal's lock, so that there is one
+head. Dask retries the shards of workers that died, and decides where they run.
+"""
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NoReturn, Self
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+from anyio import RunFinishedError
+from anyio.abc import TaskGroup
+from anyio.lowlevel import EventLoopToken, current_token
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from encord_async.cluster.shards import Cutter, Shard
+from encord_async.cluster.worker import Introduction, Report, SessionOptions, Signals, Task, introduce, provision_shard
+from encord_async.errors import EncordError, JournalError, UncertainError, UsageError
+from encord_async.provision.journal import Identity, Journal
+from encord_async.provision.journal import Shard as JournalShard
+from encord_async.provision.journal_postgres import without_password
+from encord_async.provision.manifest import Checker, Place, PlacedEntry, Problem
+from encord_async.provision.manifest_files import check_manifest, manifest_error, raise_for_problems
+from encord_async.provision.outcome import Outcome, Status, Summary
+from encord_async.provision.part import Part, PartEntry
+from encord_async.provision.plan import why_dead
+from encord_async.provision.run import Options, Progress
+from encord_async.provision.sources import Item, Manifest, open_source
+from encord_async.provision.steps import Namer
+from encord_async.session.session import Statistics
+from encord_async.session.settings import Settings
+
+logger = logging.getLogger("encord_async")
+
+__all__ = ["ClusterRun", "shard_size", "share_of"]
+
+_CHUNK: Final = 256
+_PULSE_S: Final = 1.0
+_LEAVE_S: Final = 5.0
+_QUIET_S: Final = 10.0
+_BEATS_PER_SIGN_OF_LIFE: Final = 5
+_MOST_IN_SHARD: Final = 1000
+_LEAST_IN_SHARD: Final = 50
+_IN_SHARD_OF_STREAM: Final = 250
+"""A stream may end soon, and all of it be in the shard of one worker, or never."""
+_SHARDS_PER_SLOT: Final = 4
+"""Enough that a slow shard at the end keeps few waiting."""
+_HELD_SHARDS: Final = 24
+"""Reading rests when so many shards' worth of entries are cut or wait for others."""
+
+_GONE: Final = "the scheduler is gone"
+_AGAIN: Final = "what was under way may have happened, and running again finds out"
+
+
+def shard_size(entries: int | None, slots: int) -> int:
+    """Most entries in a shard, for a manifest of *entries*, if that is known, on *slots* threads of workers."""
+    if entries is None:
+        return _IN_SHARD_OF_STREAM
+    return min(max(math.ceil(entries / (slots * _SHARDS_PER_SLOT)), _LEAST_IN_SHARD), _MOST_IN_SHARD)
+
+
+def share_of(settings: Settings, *, slots: int, given: int) -> Settings | None:
+    """The share of one more shard in what the whole cluster may have in flight and send in a second.
+
+    Args:
+        settings: Those of the whole cluster.
+        slots: Threads that the workers have now.
+        given: What shards under way may have in flight.
+
+    Returns:
+        None if nothing is left; whatever workers come and go, the shares never add up to more than the whole.
+    """
+    concurrency = min(max(1, settings.concurrency // max(1, slots)), settings.concurrency - given)
+    if concurrency < 1:
+        return None
+    rate = settings.max_rate_per_s
+    part = None if rate is None else rate * concurrency / settings.concurrency
+    return replace(settings, concurrency=concurrency, max_rate_per_s=part)
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A shard on the cluster, with its share of the bounds."""
+
+    shard: Shard
+    share: Settings
+    future: Any
+    ended: anyio.Event
+
+
+class ClusterRun:
+    """One manifest on its way through a cluster; made by `provision`.
+
+    ``async with`` starts it, ``async for`` gives the outcomes as shards end. Leaving the block early stops the workers.
+    After the last outcome, what stopped the run before its time is raised.
+    """
+
+    def __init__(
+        self, manifest: Manifest, *, client: Any, session_options: SessionOptions, journal: str, options: Options
+    ) -> None:
+        if client.asynchronous:
+            raise UsageError("the client of the cluster is an asynchronous one; give an ordinary distributed.Client")
+        self._manifest = manifest
+        self._client = client
+        self._session_options = session_options
+        self._options = options
+        self._where = journal
+        self._shown_to_workers = without_password(journal)
+        self._journal: Journal
+        self._signals: Signals
+        self._number = 0
+        self._cutter: Cutter
+        self._most_held = 0
+        self._slots = 1
+        self._under_way: dict[int, _UnderWay] = {}
+        self._reporting = 0
+        self._submitting = anyio.Lock()
+        self._namer = Namer()
+        self._checker = Checker()
+        self._bad: Mapping[int, tuple[Problem, ...]] = {}
+        self._total: int | None = None
+        self._entries = 0
+        self._counts: Counter[Status] = Counter()
+        self._sums = Summary()
+        self._all_read = self._over = False
+        self._room = anyio.Event()
+        self._stop = anyio.Event()
+        self._stopped_by: str | None = None
+        self._failure: EncordError | None = None
+        self._group: TaskGroup | None = None
+        self._looking_around = anyio.CancelScope()
+        self._token: EventLoopToken
+        self._send: MemoryObjectSendStream[Outcome]
+        self._receive: MemoryObjectReceiveStream[Outcome]
+        self._started_s = self._ended_s = 0.0
+
+    # ------------------------------------------------------------------ life
+
+    async def __aenter__(self) -> Self:
+        if self._group is not None:
+            raise UsageError("a run can be started once; make another for another try")
+        self._started_s = anyio.current_time()
+        self._token = current_token()
+        if isinstance(self._manifest, str | Path) and str(self._manifest) != "-":
+            await self._check_file(self._manifest)
+        account = await self._introduced()
+        await self._look_at_cluster()
+        known = len(self._manifest) if isinstance(self._manifest, Sized) else None
+        size = shard_size(known if self._total is None else self._total, self._slots)
+        self._cutter, self._most_held = Cutter(most=size), _HELD_SHARDS * size
+        async with AsyncExitStack() as stack:
+            identity = Identity(self._session_options.settings.domain, account)
+            self._journal = await stack.enter_async_context(Journal(self._where, identity))
+            self._number = await self._journal.share()
+            self._signals = Signals(f"encord-async-{self._number:x}")
+            await self._in_thread(partial(self._signals.throttled(self._client).set, ""))
+            self._send, self._receive = anyio.create_memory_object_stream[Outcome](_CHUNK)
+            self._group = await anyio.create_task_group().__aenter__()
+            self._group.start_soon(self._work, name="manifest")
+            self._group.start_soon(self._look_around, name="pulse")
+            stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        group = self._group
+        if group is None:
+            return None
+        if not self._over:
+            group.cancel_scope.cancel()
+        try:
+            if error is None or isinstance(error, anyio.get_cancelled_exc_class()):
+                return await group.__aexit__(kind, error, traceback)
+            # The caller's own error goes on as it is; given to the group, it would come out inside an ExceptionGroup.
+            await group.__aexit__(None, None, None)
+            return None
+        finally:
+            self._ended_s = self._ended_s or anyio.current_time()
+            self._send.close()
+            self._receive.close()
+            with anyio.move_on_after(_LEAVE_S, shield=True):
+                await self._leave_cluster()
+            await self._journal.__aexit__(None, None, None)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        try:
+            return await self._receive.receive()
+        except anyio.EndOfStream:
+            return self._end()
+
+    def _end(self) -> NoReturn:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        ended = sum(self._counts.values())
+        if ended != self._entries:
+            raise AssertionError(f"{self._entries} entries were read and {ended} ended: this is a bug, please report")
+        raise StopAsyncIteration
+
+    # ------------------------------------------------------------------ for the caller
+
+    @property
+    def summary(self) -> Summary:
+        """The sums so far, of shards that have ended; final when the iteration has."""
+        return replace(
+            self._sums,
+            entries=self._entries,
+            by_status=dict(self._counts),
+            elapsed_s=(self._ended_s or anyio.current_time()) - self._started_s,
+            stopped_by=self._stopped_by,
+        )
+
+    def progress(self) -> Progress:
+        """How far the run is, as far as shards have ended; *in_flight* is what may be at most."""
+        sums = self.summary
+        return Progress(
+            entries=sums.entries,
+            total=self._total,
+            ended=sum(self._counts.values()),
+            failed=self._failed,
+            statistics=Statistics(
+                requests=sums.requests, retries=sums.retries, throttled=sums.throttled, in_flight=self._given
+            ),
+            elapsed_s=sums.elapsed_s,
+        )
+
+    def drain(self, reason: str = "asked to stop") -> None:
+        """Read no further and submit nothing new; what is under way on the workers ends, all else is cancelled."""
+        if self._stopped_by is None and not self._over:
+            self._stopped_by = reason
+            self._stop.set()
+            self._room.set()
+
+    @property
+    def _failed(self) -> int:
+        return self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT]
+
+    @property
+    def _given(self) -> int:
+        """What shards under way may have in flight."""
+        return sum(one.share.concurrency for one in self._under_way.values())
+
+    # ------------------------------------------------------------------ the cluster
+
+    @property
+    def _is_gone(self) -> bool:
+        return bool(self._client.status != "running")
+
+    async def _in_thread(self, function: Any) -> Any:
+        # The client waits for its scheduler, which may be gone.
+        return await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
+
+    async def _introduced(self) -> str:
+        """The account that the workers' key stands for."""
+        future = self._client.submit(introduce, self._session_options, pure=False)
+        try:
+            found = await self._first_answer(future)
+        except EncordError:
+            raise
+        except Exception as error:
+            # Whatever a worker cannot do with it, nothing was sent yet.
+            raise UsageError(f"a worker cannot take part: {type(error).__name__}: {error}") from error
+        if found.version != version("encord-async"):
+            raise UsageError(f"a worker has encord-async {found.version}, and this is {version('encord-async')}")
+        return found.account
+
+    async def _first_answer(self, future: Any) -> Introduction:
+        answer: Introduction
+        with anyio.move_on_after(_QUIET_S):
+            answer = await self._in_thread(future.result)
+            return answer
+        # A cluster that grows with its work may take minutes to have somebody.
+        logger.warning("no worker of the cluster has answered yet; waiting for one")
+        answer = await self._in_thread(future.result)
+        return answer
+
+    async def _look_at_cluster(self) -> None:
+        try:
+            threads: Mapping[str, int] = await self._in_thread(self._client.nthreads)
+        except OSError as error:
+            self._fail(UncertainError(f"{_GONE}: {error}; {_AGAIN}"), "the scheduler is gone")
+            return
+        # A cluster that grows with its work has nobody yet.
+        self._slots = max(1, sum(threads.values()))
+
+    async def _leave_cluster(self) -> None:
+        """Leave nothing of the run at the scheduler, if that is still there."""
+        if self._is_gone:
+            return
+        futures = [one.future for one in self._under_way.values()]
+        stop = self._signals.stop(self._client)
+        if futures:
+            # They look for it now and then; who does not find it has lost the run's lock, and sees that.
+            await self._in_thread(stop.set)
+            await self._in_thread(partial(self._client.cancel, futures))
+        else:
+            await self._in_thread(stop.clear)
+            await self._in_thread(self._signals.throttled(self._client).delete)
+
+    async def _look_around(self) -> None:
+        with self._looking_around:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._pulse)
+                group.start_soon(self._tell_to_stop)
+
+    async def _tell_to_stop(self) -> None:
+        await self._stop.wait()
+        await self._in_thread(self._signals.stop(self._client).set)
+        await self._cancel_rest()
+        await self._advance()
+
+    async def _cancel_rest(self) -> None:
+        rest = list(_cancelled(self._cutter.take_rest()))
+        with self._reports():
+            await self._emit(rest)
+
+    async def _pulse(self) -> None:
+        """Look at what nobody tells: who joined the cluster, whether the lock is still ours, how long reading rests."""
+        beats = 0
+        while not self._over:
+            await anyio.sleep(_PULSE_S)
+            beats += 1
+            if beats % _BEATS_PER_SIGN_OF_LIFE == 0:
+                try:
+                    await self._journal.is_alive()
+                except JournalError as error:
+                    self._fail(error, "the journal is lost")
+            await self._look_at_cluster()
+            if self._is_gone:
+                for one in self._under_way.values():
+                    one.ended.set()
+            if self._stopped_by is None and len(self._under_way) < self._slots:
+                self._cutter.flush()
+            await self._advance()
+
+    # ------------------------------------------------------------------ reading
+
+    async def _check_file(self, path: str | Path) -> None:
+        report = await anyio.to_thread.run_sync(check_manifest, path)
+        self._total = report.entries
+        if self._options.skip_invalid:
+            bad = {number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad}
+            for problem in report.problems:
+                bad[problem.place.number] = (problem,)
+            self._bad = bad
+        else:
+            raise_for_problems(report.problems, total=report.problem_count)
+
+    async def _work(self) -> None:
+        if await self._journal.open_intents():
+            # Before anything fresh could be taken for what an earlier run may have made.
+            await self._submit(Shard(0, Part(entries=())))
+            while self._under_way:
+                self._room = anyio.Event()
+                await self._room.wait()
+        await self._read()
+        self._all_read = True
+        if self._stopped_by is None:
+            self._cutter.end_of_manifest()
+            dangling = () if self._options.skip_invalid else self._checker.finish()
+            if dangling:
+                # Only known when a stream has ended: whatever is good in it is done all the same.
+                self._failure = self._failure or manifest_error(dangling)
+        else:
+            await self._cancel_rest()
+        await self._advance()
+
+    async def _read(self) -> None:
+        source = open_source(self._manifest)
+        try:
+            while self._stopped_by is None and (items := await source.take(_CHUNK)):
+                await self._take_in(items)
+                await self._advance()
+                await self._wait_for_room()
+        except EncordError as error:
+            self._fail(error, "the manifest cannot be read")
+        finally:
+            with anyio.CancelScope(shield=True):
+                await source.aclose()
+
+    async def _wait_for_room(self) -> None:
+        while self._stopped_by is None and self._cutter.held > self._most_held:
+            self._room = anyio.Event()
+            await self._room.wait()
+
+    async def _take_in(self, items: Iterable[Item]) -> None:
+        """Hand *items* to be cut, up to the first bad one if that stops the run."""
+        for item in items:
+            bad = self._problems(item)
+            if not bad and isinstance(item, PlacedEntry):
+                self._entries += 1
+                self._cutter.add(PartEntry(item, self._entries, self._namer.identity(item.entry)))
+            elif self._options.skip_invalid and bad[0].place.number > 0:
+                self._entries += 1
+                await self._emit([_refused(item, self._entries, bad)])
+            else:
+                self._fail(manifest_error(bad), "a bad entry in the manifest")
+                return
+        late = () if self._options.skip_invalid else self._checker.take_late()
+        if late:
+            self._fail(manifest_error(late), "a bad entry in the manifest")
+
+    def _problems(self, item: Item) -> tuple[Problem, ...]:
+        if isinstance(item, tuple):
+            for problem in item:
+                self._checker.refuse(problem)
+            return item
+        # What is wrong between entries may only have been seen when the whole manifest was checked.
+        return self._checker.add(item) or self._bad.get(item.place.number, ())
+
+    # ------------------------------------------------------------------ shards
+
+    async def _advance(self) -> None:
+        """Submit what can be, and end the run when nothing is left."""
+        async with self._submitting:
+            while self._stopped_by is None and len(self._under_way) < self._slots:
+                share = share_of(self._session_options.settings, slots=self._slots, given=self._given)
+                shard = None if share is None else self._cutter.take()
+                if shard is None:
+                    break
+                await self._submit(shard)
+                self._room.set()
+            if self._all_read and not (self._under_way or self._reporting or self._cutter.held or self._over):
+                self._over = True
+                self._ended_s = anyio.current_time()
+                self._send.close()
+                self._looking_around.cancel()
+
+    async def _submit(self, shard: Shard) -> None:
+        share = share_of(self._session_options.settings, slots=self._slots, given=self._given)
+        if share is None or self._group is None:
+            raise AssertionError("a shard was submitted that has no share")
+        future = await self._in_thread(
+            partial(
+                self._client.submit,
+                provision_shard,
+                self._task(shard, share),
+                key=f"encord-async-{self._number:x}-{shard.number}",
+                pure=False,
+            )
+        )
+        one = self._under_way[shard.number] = _UnderWay(shard, share, future, anyio.Event())
+        self._group.start_soon(self._collect, one, name=f"shard {shard.number}")
+
+    def _task(self, shard: Shard, share: Settings) -> Task:
+        identities = frozenset(one.identity for one in shard.part.entries)
+        return Task(
+            part=shard.part,
+            session=replace(self._session_options, settings=share),
+            options=replace(self._options, max_failures=None),
+            journal=self._shown_to_workers,
+            shard=JournalShard(run=self._number, name=str(shard.number), entries=identities or None),
+            signals=self._signals,
+        )
+
+    async def _collect(self, one: _UnderWay) -> None:
+        one.future.add_done_callback(lambda _: self._note(one))
+        await one.ended.wait()
+        report = await self._reported(one.shard, one.future)
+        with self._reports():
+            del self._under_way[one.shard.number]
+            self._room.set()
+            self._add_up(report)
+            if one.shard.number:
+                made, dead = _became(report)
+                self._cutter.ended(one.shard, made=made, dead=dead)
+            if report.failure is not None:
+                self._fail(report.failure, "it cannot go on")
+            # The cluster goes on while the caller looks at the outcomes.
+            await self._advance()
+            await self._emit(report.outcomes)
+        if self._stopped_by is not None:
+            await self._cancel_rest()
+        await self._advance()
+
+    def _note(self, one: _UnderWay) -> None:
+        """Told by a thread of Dask's that a shard has ended."""
+        try:
+            anyio.from_thread.run_sync(one.ended.set, token=self._token)
+        except RunFinishedError:
+            # Nobody waits any more.
+            return
+
+    @contextmanager
+    def _reports(self) -> Iterator[None]:
+        """While outcomes are on their way to the caller the run is not over."""
+        self._reporting += 1
+        try:
+            yield
+        finally:
+            self._reporting -= 1
+
+    async def _reported(self, shard: Shard, future: Any) -> Report:
+        if future.status == "finished":
+            report: Report = await self._in_thread(future.result)
+            return report
+        if future.status == "error":
+            error = await self._in_thread(future.exception)
+            why = f"shard {shard.number} was lost on the cluster: {type(error).__name__}: {error}"
+        else:
+            why = _GONE
+        failure = UncertainError(f"{why}; {_AGAIN}")
+        return Report(outcomes=(), summary=Summary(), failure=failure)
+
+    def _add_up(self, report: Report) -> None:
+        one, sums = report.summary, self._sums
+        self._sums = replace(
+            sums,
+            requests=sums.requests + one.requests,
+            retries=sums.retries + one.retries,
+            throttled=sums.throttled + one.throttled,
+        )
+        if one.stopped_by == "fail_fast":
+            self.drain("fail_fast")
+
+    async def _emit(self, outcomes: Iterable[Outcome]) -> None:
+        limit = self._options.max_failures
+        for outcome in outcomes:
+            self._counts[outcome.status] += 1
+            if limit is not None and limit.exceeded(self._failed, sum(self._counts.values())):
+                self.drain("max_failures")
+            await self._send.send(outcome)
+
+    def _fail(self, error: EncordError, reason: str) -> None:
+        if self._failure is None:
+            self._failure = error
+        self.drain(reason)
+
+
+def _became(report: Report) -> tuple[dict[str, str], dict[str, str]]:
+    """The hashes of the keys of a shard, and why others have none."""
+    made: dict[str, str] = {}
+    dead: dict[str, str] = {}
+    for outcome in report.outcomes:
+        if outcome.key is not None and outcome.hash is not None:
+            made[outcome.key] = outcome.hash
+        elif outcome.key is not None:
+            dead[outcome.key] = why_dead(outcome)
+    return made, dead
+
+
+def _cancelled(rest: Iterable[PartEntry]) -> Iterator[Outcome]:
+    for one in rest:
+        place, entry = one.placed.place, one.placed.entry
+        yield Outcome(number=one.number, place=str(place), kind=entry.kind, key=entry.key, status=Status.CANCELLED)
+
+
+def _refused(item: Item, number: int, problems: tuple[Problem, ...]) -> Outcome:
+    """The outcome of a bad entry that is left out."""
+    entry = item.entry if isinstance(item, PlacedEntry) else None
+    return Outcome(
+        number=number,
+        place=str(problems[0].place),
+        kind=entry.kind if entry is not None else "invalid",
+        key=entry.key if entry is not None else None,
+        status=Status.FAILED,
+        error=manifest_error(problems),
+    )

@@ -1,0 +1,70 @@
+"""Opens clusters: one on this machine alone, which never listens but on loopback, or one that is there already."""
+
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from distributed import Client, LocalCluster
+
+from encord_async.errors import UsageError
+
+__all__ = ["connected", "local_cluster"]
+
+_ADDRESS: Final = re.compile(r"(?:[a-z]+://)?[^\s:/]+:[0-9]{1,5}|[a-z]+://\S+")
+_CONNECT_S: Final = 10
+_ALLOWED_FAILURES: Final = 10
+"""A shard that was on so many workers that died is given up; each try of it goes on where the last was."""
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """A client of the scheduler at *address*, closed with the block.
+
+    Raises:
+        UsageError: Nobody answers there.
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise UsageError(f"{address!r} is no address of a scheduler; give for example tcp://scheduler:8786, or local:4")
+    try:
+        client = Client(address, timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]  # Dask has no types here
+    except OSError as error:
+        raise UsageError(f"no Dask scheduler answers at {address}: {error}") from None
+    with client:
+        yield client
+
+
+@contextmanager
+def local_cluster(workers: int, *, env: dict[str, str] | None = None) -> Iterator[Client]:
+    """So many worker processes with one thread each, ended with the block; *env* is added to their environment."""
+    with _deaf_to_interrupts():
+        cluster = LocalCluster(  # type: ignore[no-untyped-call]  # Dask has no types here
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            # With keys of its own: whoever reaches a scheduler can run anything as its user, and others may be here.
+            security=True,
+            env=env or {},
+            scheduler_kwargs={"allowed_failures": _ALLOWED_FAILURES},
+        )
+    with cluster, Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]  # as above
+        yield client
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that are started meanwhile do not hear Ctrl-C, which a terminal sends to all of them.
+
+    It is for the head of the run alone, which then lets the workers end what is under way.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

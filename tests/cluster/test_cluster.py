@@ -1,0 +1,346 @@
+"""A job on real workers with a real PostgreSQL: each entry once, whatever dies, and no secret in the wrong hands."""
+
+import contextlib
+import json
+import os
+import pickle
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client
+
+from encord_async.client import EncordSession
+from encord_async.cluster import ClusterRun, FailureLimit, Options, SessionOptions, connected, provision
+from encord_async.errors import (
+    JournalBusyError,
+    JournalError,
+    ManifestError,
+    UncertainError,
+    UsageError,
+)
+from encord_async.protocol.signing import SSHKey
+from tests.cluster.conftest import WORKERS, Entry, Job
+from tests.crash.conftest import Census, EmulatorProcess, big_programme, census
+from tests.postgres import PASSWORD, PostgresServer
+
+
+def assert_exact(job: Job) -> None:
+    """The emulator's own log says that nothing was made twice and nothing is missing."""
+    assert census(job.manifest, job.emulator.get("log"), job.emulator.get("state")) == Census([], [])
+
+
+async def alone(job: Job) -> tuple[set[str], int]:
+    """Provision the job on one machine, on the same journal; how entries ended, and how many requests it took."""
+    key = SSHKey.from_path(job.emulator.key_file)
+    async with (
+        EncordSession(key, job.settings) as session,
+        session.provision(list(job.manifest), journal=job.journal, settle_s=1) as run,
+    ):
+        statuses = {outcome.status.value async for outcome in run}
+    return statuses, run.summary.requests
+
+
+async def test_a_job_over_four_workers(
+    client: Client, emulator: EmulatorProcess, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four workers make everything once, within the cluster's bound; no secret goes to them; one can go on alone."""
+    submitted: list[bytes] = []
+    submit = client.submit
+
+    def noted(function: Any, *arguments: Any, **more: Any) -> Any:
+        submitted.append(pickle.dumps((function, arguments, more)))
+        return submit(function, *arguments, **more)
+
+    monkeypatch.setattr(client, "submit", noted)
+    job = Job(client, emulator, url, big_programme(220))
+    lived = await job.live()
+    assert lived.failure is None
+    assert lived.unsatisfied == []
+    assert [one.number for one in sorted(lived.outcomes, key=lambda one: one.number)] == list(range(1, 231))
+    assert {one.place for one in lived.outcomes} == {f"entry {number}" for number in range(1, 231)}
+    assert_exact(job)
+    stats = emulator.get("stats")
+    # More than one worker has a share.
+    assert job.concurrency // WORKERS < stats["max_in_flight"] <= job.concurrency
+    assert lived.summary["requests"] == stats["requests"]
+    assert await alone(job) == ({"unchanged"}, 0)
+    assert len(submitted) > WORKERS
+    graph = b"".join(submitted)
+    secrets = [PASSWORD, *filter(None, emulator.key_file.read_text().splitlines()[1:-1])]
+    assert not any(secret.encode() in graph for secret in secrets)
+
+
+async def test_goes_on_where_one_machine_was(client: Client, emulator: EmulatorProcess, url: str) -> None:
+    """What one machine has done is not done again on a cluster: the entries have the same names there."""
+    manifest = big_programme(30) + [{"kind": "dataset", "title": "Twins"}] * 2
+    job = Job(client, emulator, url, manifest)
+    await alone(replace(job, manifest=manifest[:20] + manifest[30:]))
+    before = len(emulator.get("log"))
+    lived = await job.live()
+    assert lived.unsatisfied == []
+    assert sum(one.status.value == "unchanged" for one in lived.outcomes) == 32
+    assert len(emulator.get("log")) > before
+    assert_exact(job)
+
+
+@pytest.mark.timeout(180)
+async def test_killed_workers(client: Client, emulator: EmulatorProcess, url: str) -> None:
+    """kill -9 of a worker, ten times in one job: another goes on with its shard, nothing is made twice or missing."""
+    job = Job(client, emulator, url, big_programme(280), options=Options(settle_s=0.5))
+    chance, kills, cluster = random.Random(8), 0, client.cluster
+    assert cluster is not None
+
+    def kill_now_and_then(run: ClusterRun) -> None:
+        nonlocal kills
+        while kills < 10 and not run._over:
+            time.sleep(0.02)
+            worker = chance.choice(list(cluster.workers.values()))
+            stats = emulator.get("stats")
+            if worker.pid is not None and stats["in_flight"] and stats["requests"] > 70 * (kills + 1):
+                os.kill(worker.pid, signal.SIGKILL)
+                kills += 1
+
+    killer: list[threading.Thread] = []
+
+    def begin(run: ClusterRun) -> None:
+        killer.append(threading.Thread(target=kill_now_and_then, args=(run,)))
+        killer[0].start()
+
+    lived = await job.live(begin)
+    killer[0].join()
+    assert lived.failure is None
+    assert lived.unsatisfied == []
+    assert_exact(job)
+    assert kills == 10, "the job was too small for the kills"
+
+
+async def test_lost_but_alive(
+    client: Client, emulator: EmulatorProcess, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is given a shard while another, which passes for lost, still has it waits, and repeats nothing."""
+    submit = client.submit
+    zombies: list[Any] = []
+
+    def twice(function: Any, *arguments: Any, key: str = "", **more: Any) -> Any:
+        zombies.append(submit(function, *arguments, key=f"{key}-zombie", **more))
+        return submit(function, *arguments, key=f"{key}-again", **more)
+
+    monkeypatch.setattr(client, "submit", twice)
+    job = Job(client, emulator, url, big_programme(100))
+    lived = await job.live()
+    assert lived.failure is None
+    assert lived.unsatisfied == []
+    assert_exact(job)
+    assert len(zombies) > 2
+
+
+async def test_all_slow_down(client: Client, emulator: EmulatorProcess, url: str, tmp_path: Path) -> None:
+    """Under a rate limit that nobody told, the workers together stay under it for the most part, and nothing fails."""
+    (tmp_path / "limited").mkdir()
+    with EmulatorProcess(tmp_path / "limited", "--latency", "0.01", "--rate-limit", "150", "--burst", "10") as limited:
+        job = Job(client, limited, url, big_programme(150))
+        lived = await job.live()
+        assert lived.unsatisfied == []
+        assert_exact(job)
+        stats = limited.get("stats")
+    assert 0 < stats["throttled"] < stats["requests"] / 4
+    assert lived.summary["throttled"] == stats["throttled"]
+
+
+async def test_one_run_at_a_time(client: Client, emulator: EmulatorProcess, url: str) -> None:
+    """A second head, and a run on one machine, are refused while the first goes on."""
+    job = Job(client, emulator, url, big_programme(20))
+    async with job.start() as run:
+        lived = await job.live()
+        assert isinstance(lived.failure, JournalBusyError)
+        with pytest.raises(JournalBusyError, match=f"process {os.getpid()} on"):
+            await alone(job)
+        outcomes = [outcome async for outcome in run]
+    assert len(outcomes) == len(job.manifest)
+    assert_exact(job)
+
+
+async def test_what_fails(client: Client, emulator: EmulatorProcess, url: str) -> None:
+    """What refers to something that failed in another shard is blocked with the reason, and the rest is made."""
+    manifest: list[Entry] = [{"kind": "project", "key": "bad", "title": "Bad", "datasets": ["no-such-dataset"]}]
+    manifest += [
+        {"kind": "project_users", "project": "@bad", "emails": [f"a{n}@example.com"], "role": 1} for n in range(60)
+    ]
+    manifest += [{"kind": "project", "title": f"Good {n}"} for n in range(60)]
+    lived = await Job(client, emulator, url, manifest).live()
+    assert lived.failure is None
+    assert (lived.summary["failed"], lived.summary["blocked"], lived.summary["created"]) == (1, 60, 60)
+    assert {one.blocked_by for one in lived.outcomes if one.status == "blocked"} == {"@bad"}
+    failed = next(one for one in lived.outcomes if one.status == "failed")
+    assert failed.number == 1
+
+
+def test_local_workers_are_nobody_elses(client: Client) -> None:
+    """Other users of this machine cannot hand work to the scheduler and workers that are started here."""
+    addresses: list[str] = [client.scheduler_info()["address"], *client.scheduler_info(n_workers=-1)["workers"]]
+    assert [address.partition("127.0.0.1")[0] for address in addresses] == ["tls://"] * (WORKERS + 1)
+
+
+async def test_limits_stop_all_workers(client: Client, emulator: EmulatorProcess, url: str) -> None:
+    """Too many failures end the run everywhere; what was not tried is said to be cancelled."""
+    manifest: list[Entry] = [{"kind": "project", "title": f"P{n}", "datasets": ["none"]} for n in range(2000)]
+    options = Options(settle_s=1.0, max_failures=FailureLimit(count=20))
+    lived = await Job(client, emulator, url, manifest, options=options).live()
+    assert lived.summary["stopped_by"] == "max_failures"
+    counts = {name: lived.summary[name] for name in ("failed", "cancelled")}
+    assert sum(map(int, map(str, counts.values()))) == lived.summary["entries"]
+    assert int(str(counts["failed"])) < 2000
+
+
+async def test_stopped_by_the_caller(client: Client, emulator: EmulatorProcess, url: str) -> None:
+    """A run that is drained ends what is under way, and the next one goes on."""
+    job = Job(client, emulator, url, big_programme(300))
+    lived = await job.live(lambda run: threading.Timer(1.0, run.drain, ["enough"]).start())
+    assert lived.failure is None
+    assert lived.summary["stopped_by"] == "enough"
+    assert int(str(lived.summary["cancelled"])) > 0
+    lived = await job.live()
+    assert lived.unsatisfied == []
+    assert_exact(job)
+
+
+async def test_bad_manifests(client: Client, emulator: EmulatorProcess, url: str, tmp_path: Path) -> None:
+    """A file with a bad entry is refused before anything is sent; with skip_invalid the good ones are made."""
+    path = tmp_path / "m.jsonl"
+    lines: list[Entry] = [
+        {"kind": "project", "title": "Good"},
+        {"kind": "nothing"},
+        {"kind": "project", "title": "Too"},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    job = Job(client, emulator, url, [])
+    options = SessionOptions(settings=job.settings, ssh_key_file=str(emulator.key_file))
+    with pytest.raises(ManifestError, match=r"m\.jsonl:2"):
+        async with provision(path, client=client, journal=url, session_options=options):
+            pass
+    assert emulator.get("stats")["requests"] == 0
+    run = provision(path, client=client, journal=url, session_options=options, options=Options(skip_invalid=True))
+    async with run:
+        found = {outcome.number: outcome.status.value async for outcome in run}
+    assert found == {1: "created", 2: "failed", 3: "created"}
+
+
+async def test_no_key_on_the_workers(client: Client, emulator: EmulatorProcess, url: str) -> None:
+    """A worker that has no key says so before anything is sent."""
+    run = provision([], client=client, journal=url, session_options=SessionOptions(ssh_key_file="/no/such/file"))
+    with pytest.raises(UsageError, match="/no/such/file"):
+        await run.__aenter__()
+
+
+def test_needs_postgresql(client: Client, tmp_path: Path) -> None:
+    """A journal in a file is refused at once."""
+    with pytest.raises(JournalError, match="postgresql://"):
+        provision([], client=client, journal=str(tmp_path / "j"))
+
+
+async def test_postgresql_restarts(
+    client: Client, emulator: EmulatorProcess, url: str, postgres: PostgresServer
+) -> None:
+    """When the database goes, the run ends clean on every worker; when it is back, the next one goes on."""
+    job = Job(client, emulator, url, big_programme(150))
+
+    def restart() -> None:
+        postgres.stop()
+        postgres.start()
+
+    timer = threading.Timer(1.0, restart)
+    lived = await job.live(lambda _: timer.start())
+    timer.join()
+    assert isinstance(lived.failure, JournalError)
+    assert PASSWORD not in str(lived.failure)
+    lived = await job.live()
+    assert lived.failure is None
+    assert lived.unsatisfied == []
+    assert_exact(job)
+
+
+# --- a scheduler of its own ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Deployment:
+    """A scheduler and two workers as processes, as somebody would start them by hand."""
+
+    port: int
+    processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        """Of the scheduler."""
+        return f"tcp://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start all three."""
+        dask = [sys.executable, "-m", "dask"]
+        scheduler = ["scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--dashboard-address", "127.0.0.1:0"]
+        worker = ["worker", self.address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard"]
+        env = os.environ | {"PGPASSWORD": PASSWORD}
+        for command in (scheduler, worker, worker):
+            process = subprocess.Popen(
+                [*dask, *command],
+                env=env,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self.processes.append(process)
+
+    def kill(self, which: slice) -> None:
+        """kill -9 of some of them, with what they have started."""
+        for process in self.processes[which]:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def deployment() -> Iterator[Deployment]:
+    """Started, and gone with the test."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        found = Deployment(free.getsockname()[1])
+    found.start()
+    yield found
+    found.kill(slice(None))
+
+
+@pytest.mark.timeout(180)
+async def test_scheduler_dies(deployment: Deployment, emulator: EmulatorProcess, url: str) -> None:
+    """When the scheduler dies, the run ends and says so; once there is another, the same job goes on."""
+    manifest = big_programme(150)
+    with connected(deployment.address) as client:
+        client.wait_for_workers(2)
+        timer = threading.Timer(1.5, deployment.kill, [slice(1)])
+        lived = await Job(client, emulator, url, manifest).live(lambda _: timer.start())
+    assert isinstance(lived.failure, UncertainError)
+    assert "scheduler is gone" in lived.failure.message
+    # The workers of the dead scheduler may still be at work: the next run waits until they have noticed.
+    deployment.start()
+    with connected(deployment.address) as client:
+        client.wait_for_workers(2)
+        job = Job(client, emulator, url, manifest)
+        lived = await job.live()
+    assert lived.failure is None
+    assert lived.unsatisfied == []
+    assert_exact(job)
+
+
+def test_nobody_at_the_address() -> None:
+    """An address that cannot be one is refused at once."""
+    with pytest.raises(UsageError, match="no address of a scheduler"), connected("scheduler"):
+        pass

@@ -1,0 +1,72 @@
+"""``apply --dask``: the same words and exit codes as on one machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.cli.conftest import PROGRAM, process, process_env, write_manifest
+from tests.crash.conftest import Census, EmulatorProcess, big_programme, census
+from tests.postgres import PASSWORD, PostgresServer
+
+
+def test_local_workers_and_an_interrupt(emulator: EmulatorProcess, url: str, tmp_path: Path) -> None:
+    """Ctrl-C, which a terminal sends to the workers too, drains them; the same command goes on to the end."""
+    entries = big_programme(150)
+    manifest = write_manifest(tmp_path / "m.jsonl", *entries)
+    env = {"ENCORD_DOMAIN": emulator.url, "ENCORD_SSH_KEY_FILE": str(emulator.key_file)}
+    command = ["apply", manifest, "--yes", "--json", "--settle-s", 1, "--journal", url, "--dask", "local:2"]
+    first = subprocess.Popen(
+        [PROGRAM, *map(str, command)],
+        env=process_env(env),
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while emulator.get("stats")["requests"] < 40:
+        assert first.poll() is None
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGINT)
+    told, errors = first.communicate(timeout=30)
+    assert first.returncode == 130, errors
+    assert json.loads(told)["stopped_by"] == "interrupted"
+    assert json.loads(told)["cancelled"] > 0
+    assert "stopping: " in errors
+    assert "Traceback" not in errors
+    second = process(*command, env=env)
+    assert second.code == 0, second.err
+    assert sum(second.json[name] for name in ("created", "updated", "unchanged")) == len(entries)
+    assert census(entries, emulator.get("log"), emulator.get("state")) == Census([], [])
+    assert PASSWORD not in told + errors + second.out + second.err
+
+
+def test_bad_usage(postgres: PostgresServer, tmp_path: Path) -> None:
+    """A journal that is a file, none, or a cluster that cannot be is bad usage, and says what to give."""
+    manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "project", "title": "Never made"})
+    url = postgres.url("never-made")
+    for extra, says in (
+        (["--dask", "local:2"], "give --journal postgresql://"),
+        (["--dask", "local:2", "--journal", tmp_path / "j"], "give --journal postgresql://"),
+        (["--dask", "local:2", "--journal", "mysql://x/y?job=z"], "cannot be kept in mysql"),
+        (["--dask", "somewhere", "--journal", url], "tcp://scheduler:8786"),
+    ):
+        done = process("apply", manifest, "--yes", *extra)
+        assert done.code == 2, done
+        assert says in done.err
+
+
+def test_without_the_extra(tmp_path: Path) -> None:
+    """Without Dask or the database's driver the error says which extra to install."""
+    for module, extra in (("distributed", "encord-async[dask]"), ("psycopg", "encord-async[postgres]")):
+        code = (
+            f"import sys; sys.modules[{module!r}] = None\n"
+            "from encord_async.cli.main import run\n"
+            "sys.exit(run(['apply', 'm.jsonl', '--yes', '--dask', 'local:2', '--journal', 'postgresql://h/d?job=j']))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 2
+        assert f"pip install '{extra}'" in done.stderr
