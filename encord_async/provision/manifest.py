@@ -7,7 +7,7 @@ import difflib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
@@ -45,6 +45,7 @@ __all__ = [
     "field_path",
     "manifest_schema",
     "meant",
+    "needed_keys",
     "read_entry",
     "read_json_entry",
     "referenced_key",
@@ -715,3 +716,11 @@ def _untitled(schema: Any) -> Any:
         return schema
     # A field called "title" has an object there.
     return {name: _untitled(item) for name, item in schema.items() if name != "title" or not isinstance(item, str)}
+
+
+def needed_keys(entry: Entry) -> Iterator[str]:
+    """The keys of other entries that *entry* refers to."""
+    for _, reference, _ in _references(entry):
+        key = referenced_key(reference)
+        if key is not None:
+            yield key

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.cluster.coordinator import shard_size, share_of
-from encord_async.cluster.shards import Cutter, Shard, _needed, _provided
-from encord_async.provision.manifest import Entry, Place, PlacedEntry, read_entry
+from encord_async.cluster.shards import Cutter, Shard
+from encord_async.provision.manifest import Entry, Place, PlacedEntry, needed_keys, read_entry
 from encord_async.provision.part import PartEntry
 from encord_async.provision.steps import Namer
 from encord_async.session.settings import Settings
@@ -77,9 +77,9 @@ class Cluster:
         entries = shard.part.entries
         assert 0 < len(entries) <= MOST
         assert [one.number for one in entries] == sorted(one.number for one in entries)
-        inside = {_provided(one.placed.entry) for one in entries}
+        inside = {one.placed.entry.key for one in entries}
         for one in entries:
-            for key in _needed(one.placed.entry):
+            for key in needed_keys(one.placed.entry):
                 known = (key in inside) + (key in shard.part.made) + (key in shard.part.dead)
                 assert known == (0 if key == "nothing" else 1)
         assert all(self.hashes[key] == found for key, found in shard.part.made.items())
@@ -91,7 +91,7 @@ class Cluster:
     def end_one(self) -> None:
         """One shard ends, and some of what it was to make did not come about."""
         shard = self.under_way.pop(self.chance.randrange(len(self.under_way)))
-        keys = [key for one in shard.part.entries if (key := _provided(one.placed.entry)) is not None]
+        keys = [key for one in shard.part.entries if (key := one.placed.entry.key) is not None]
         made = {key: f"hash-{key}" for key in keys if self.chance.random() < 0.8}
         dead = {key: "failed" for key in keys if key not in made}
         self.hashes |= made
