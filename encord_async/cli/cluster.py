@@ -59,14 +59,17 @@ async def begin_on(
     from encord_async.cluster import Existing, FailureLimit, Options, SessionOptions, provision
 
     wanted = dict(options)
-    journal, existing, limit = (wanted.pop(name) for name in ("journal", "existing", "max_failures"))
+    journal, limit = wanted.pop("journal"), wanted.pop("max_failures")
     run = provision(
         manifest,
         client=client,
         journal=journal,
         session_options=SessionOptions(settings=settings, ssh_key_file=service.ssh_key_file),
         options=Options(
-            existing=Existing(existing), max_failures=None if limit is None else FailureLimit.parse(limit), **wanted
+            existing=Existing(wanted.pop("existing")),
+            dataset_api=DatasetAPI(wanted.pop("dataset_api")),
+            max_failures=None if limit is None else FailureLimit.parse(limit),
+            **wanted,
         ),
     )
     return await stack.enter_async_context(run)

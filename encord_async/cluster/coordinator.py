@@ -4,11 +4,13 @@ It sends nothing to the service and writes nothing into the journal; it holds th
 head. Dask retries the shards of workers that died, and decides where they run.
 """
 
+import asyncio
+import concurrent.futures
 import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -304,13 +306,14 @@ class ClusterRun:
             return
         futures = [one.future for one in self._under_way.values()]
         stop = self._signals.stop(self._client)
-        if futures:
-            # They look for it now and then; who does not find it has lost the run's lock, and sees that.
-            await self._in_thread(stop.set)
-            await self._in_thread(partial(self._client.cancel, futures))
-        else:
-            await self._in_thread(stop.clear)
-            await self._in_thread(self._signals.throttled(self._client).delete)
+        # Who does not hear of it has lost the run's lock, and sees that.
+        with suppress(OSError):
+            if futures:
+                await self._in_thread(stop.set)
+                await self._in_thread(partial(self._client.cancel, futures))
+            else:
+                await self._in_thread(stop.clear)
+                await self._in_thread(self._signals.throttled(self._client).delete)
 
     async def _look_around(self) -> None:
         with self._looking_around:
@@ -320,7 +323,8 @@ class ClusterRun:
 
     async def _tell_to_stop(self) -> None:
         await self._stop.wait()
-        await self._in_thread(self._signals.stop(self._client).set)
+        with suppress(OSError):
+            await self._in_thread(self._signals.stop(self._client).set)
         await self._cancel_rest()
         await self._advance()
 
@@ -506,14 +510,14 @@ class ClusterRun:
             self._reporting -= 1
 
     async def _reported(self, shard: Shard, future: Any) -> Report:
-        if future.status == "finished":
-            report: Report = await self._in_thread(future.result)
-            return report
-        if future.status == "error":
-            error = await self._in_thread(future.exception)
-            why = f"shard {shard.number} was lost on the cluster: {type(error).__name__}: {error}"
-        else:
-            why = _GONE
+        why = _GONE
+        with suppress(OSError):
+            if future.status == "finished":
+                report: Report = await self._in_thread(partial(_fetched, future))
+                return report
+            if future.status == "error":
+                error = await self._in_thread(future.exception)
+                why = f"shard {shard.number} was lost on the cluster: {type(error).__name__}: {error}"
         failure = UncertainError(f"{why}; {_AGAIN}")
         return Report(outcomes=(), summary=Summary(), failure=failure)
 
@@ -540,6 +544,15 @@ class ClusterRun:
         if self._failure is None:
             self._failure = error
         self.drain(reason)
+
+
+def _fetched(future: Any) -> Any:
+    """The result of a future that has ended, unless the scheduler has just taken it along."""
+    try:
+        return future.result()
+    except (asyncio.CancelledError, concurrent.futures.CancelledError):
+        # Let through, it would pass for a cancellation of our own task.
+        raise ConnectionError(_GONE) from None
 
 
 def _became(report: Report) -> tuple[dict[str, str], dict[str, str]]:

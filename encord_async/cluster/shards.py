@@ -16,7 +16,6 @@ from encord_async.provision.manifest import (
     DatasetEntry,
     Entry,
     GroupEntry,
-    NamedEntry,
     OntologyEntry,
     OrganisationUserEntry,
     ProjectAPIKeyEntry,
@@ -24,8 +23,8 @@ from encord_async.provision.manifest import (
     ProjectEntry,
     ProjectGroupsEntry,
     ProjectUsersEntry,
+    needed_keys,
     referenced_key,
-    references,
 )
 from encord_async.provision.part import Part, PartEntry
 from encord_async.provision.steps import StepKind
@@ -91,7 +90,7 @@ class Cutter:
 
     def add(self, one: PartEntry) -> None:
         """Take in the next entry of the manifest."""
-        key = _provided(one.placed.entry)
+        key = one.placed.entry.key
         if key is not None:
             self._keys[key] = _ASIDE
         self._window.append(one)
@@ -118,7 +117,7 @@ class Cutter:
     def ended(self, shard: Shard, *, made: Mapping[str, str], dead: Mapping[str, str]) -> None:
         """Take in what became of the keys of *shard*: their hashes, or why they will have none."""
         for one in self._under_way.pop(shard.number):
-            key = _provided(one.placed.entry)
+            key = one.placed.entry.key
             if key is not None:
                 self._keys[key] = made[key] if key in made else _Dead(dead.get(key, "it did not come about"))
         self._names = {name: number for name, number in self._names.items() if number != shard.number}
@@ -142,15 +141,15 @@ class Cutter:
     def _cut(self) -> None:
         """Hand what was read to shards: first what many refer to, with what that needs itself."""
         window, self._window = self._window, []
-        by_key = {key: one for one in window if (key := _provided(one.placed.entry)) is not None}
-        uses = Counter(key for one in window for key in _needed(one.placed.entry))
+        by_key = {key: one for one in window if (key := one.placed.entry.key) is not None}
+        uses = Counter(key for one in window for key in needed_keys(one.placed.entry))
         first: dict[int, PartEntry] = {}
         shared = [key for key, number in uses.items() if number > self._most // 2]
         while shared:
             one = by_key.get(shared.pop())
             if one is not None and one.number not in first:
                 first[one.number] = one
-                shared += _needed(one.placed.entry)
+                shared += needed_keys(one.placed.entry)
         if first:
             self._close()
             self._offer(first[number] for number in sorted(first))
@@ -173,7 +172,7 @@ class Cutter:
 
     def _obstacle(self, entry: Entry) -> str | int | None:
         """A key that is to be read, or a shard that has to end, before *entry* can be in the one being filled."""
-        for key in _needed(entry):
+        for key in needed_keys(entry):
             place = self._keys.get(key)
             if place == _ASIDE or (place is None and not self._all_read):
                 return key
@@ -191,7 +190,7 @@ class Cutter:
         self._filling.append(one)
         for name in self._names_of(entry):
             self._names[name] = self._number
-        key = _provided(entry)
+        key = entry.key
         if key is not None:
             self._keys[key] = self._number
         if len(self._filling) >= self._most:
@@ -204,7 +203,7 @@ class Cutter:
         entries = tuple(sorted(self._filling, key=lambda one: one.number))
         made: dict[str, str] = {}
         dead: dict[str, str] = {}
-        for key in {key for one in entries for key in _needed(one.placed.entry)}:
+        for key in {key for one in entries for key in needed_keys(one.placed.entry)}:
             place = self._keys.get(key)
             if isinstance(place, str):
                 made[key] = place
@@ -229,16 +228,3 @@ class Cutter:
                 yield name_digest(StepKind.API_KEY, project, entry.title, *sorted(entry.scopes))
             case ProjectDatasetsEntry() | ProjectUsersEntry() | ProjectGroupsEntry() | OrganisationUserEntry():
                 pass
-
-
-def _provided(entry: Entry) -> str | None:
-    """The key by which others may refer to what *entry* makes."""
-    return entry.key if isinstance(entry, NamedEntry) else None
-
-
-def _needed(entry: Entry) -> Iterator[str]:
-    """The keys that *entry* refers to."""
-    for _, reference, _ in references(entry):
-        key = referenced_key(reference)
-        if key is not None:
-            yield key

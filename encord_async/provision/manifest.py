@@ -60,10 +60,10 @@ __all__ = [
     "field_path",
     "manifest_schema",
     "meant",
+    "needed_keys",
     "read_entry",
     "read_json_entry",
     "referenced_key",
-    "references",
     "shown",
 ]
 
@@ -739,7 +739,7 @@ class Checker:
                 found.append(("key", f"{shown(entry.key)} is the key of {earlier[1]} already", ""))
         if isinstance(entry, ProjectEntry) and entry.copy_of is not None and self._goes_in_circles(entry):
             found.append(("copy_of", f"{shown(entry.copy_of)} is itself copied from this entry, if not directly", ""))
-        for field, reference, wanted in references(entry):
+        for field, reference, wanted in _references(entry):
             found.extend((field, *fault) for fault in self._refer(entry, (place, field, wanted), reference))
         return tuple(Problem(place, field, reason, hint, entry.key) for field, reason, hint in found)
 
@@ -822,7 +822,7 @@ def _one(kind: str) -> str:
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
-def references(entry: Entry) -> Iterable[tuple[str, str, str]]:
+def _references(entry: Entry) -> Iterable[tuple[str, str, str]]:
     """Field, hash or reference, and the kind that is wanted there."""
     match entry:
         case ProjectEntry():
@@ -980,3 +980,11 @@ def _untitled(schema: Any) -> Any:
         return schema
     # A field called "title" has an object there.
     return {name: _untitled(item) for name, item in schema.items() if name != "title" or not isinstance(item, str)}
+
+
+def needed_keys(entry: Entry) -> Iterator[str]:
+    """The keys of other entries that *entry* refers to."""
+    for _, reference, _ in _references(entry):
+        key = referenced_key(reference)
+        if key is not None:
+            yield key

@@ -205,7 +205,7 @@ async def test_limits_stop_all_workers(client: Client, emulator: EmulatorProcess
 async def test_stopped_by_the_caller(client: Client, emulator: EmulatorProcess, url: str) -> None:
     """A run that is drained ends what is under way, and the next one goes on."""
     job = Job(client, emulator, url, big_programme(300))
-    lived = await job.live(lambda run: threading.Timer(1.0, run.drain, ["enough"]).start())
+    lived = await job.live(lambda run: threading.Timer(0.3, run.drain, ["enough"]).start())
     assert lived.failure is None
     assert lived.summary["stopped_by"] == "enough"
     assert int(str(lived.summary["cancelled"])) > 0
@@ -258,7 +258,7 @@ async def test_postgresql_restarts(
         postgres.stop()
         postgres.start()
 
-    timer = threading.Timer(1.0, restart)
+    timer = threading.Timer(0.4, restart)
     lived = await job.live(lambda _: timer.start())
     timer.join()
     assert isinstance(lived.failure, JournalError)
@@ -325,7 +325,7 @@ async def test_scheduler_dies(deployment: Deployment, emulator: EmulatorProcess,
     manifest = big_programme(150)
     with connected(deployment.address) as client:
         client.wait_for_workers(2)
-        timer = threading.Timer(1.5, deployment.kill, [slice(1)])
+        timer = threading.Timer(0.5, deployment.kill, [slice(1)])
         lived = await Job(client, emulator, url, manifest).live(lambda _: timer.start())
     assert isinstance(lived.failure, UncertainError)
     assert "scheduler is gone" in lived.failure.message

@@ -20,7 +20,7 @@ def test_local_workers_and_an_interrupt(emulator: EmulatorProcess, url: str, tmp
     env = {"ENCORD_DOMAIN": emulator.url, "ENCORD_SSH_KEY_FILE": str(emulator.key_file)}
     command = ["apply", manifest, "--yes", "--json", "--settle-s", 1, "--journal", url, "--dask", "local:2"]
     first = subprocess.Popen(
-        [PROGRAM, *map(str, command)],
+        [PROGRAM, *map(str, command), "--max-rate", "100"],
         env=process_env(env),
         start_new_session=True,
         stdout=subprocess.PIPE,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.cluster.coordinator import shard_size, share_of
-from encord_async.cluster.shards import Cutter, Shard, _needed, _provided
-from encord_async.provision.manifest import Entry, Place, PlacedEntry, read_entry
+from encord_async.cluster.shards import Cutter, Shard
+from encord_async.provision.manifest import Entry, Place, PlacedEntry, needed_keys, read_entry
 from encord_async.provision.part import PartEntry
 from encord_async.provision.steps import Namer
 from encord_async.session.settings import Settings
@@ -40,16 +40,22 @@ def manifests(draw: st.DrawFn) -> list[PartEntry]:
     to_dataset = st.sampled_from([f"@{key}" for key in dataset_keys] + ["hash", "@nothing"])
     to_project = st.sampled_from([f"@{key}" for key in project_keys] + ["hash", "@nothing"])
     raw: list[dict[str, Any]] = [{"kind": "dataset", "key": key, "title": draw(titles)} for key in dataset_keys]
+    raw += [{"kind": "ontology", "key": f"o{n}", "title": draw(titles)} for n in range(2)]
+    raw += [{"kind": "organisation_user", "key": "u0", "email": "u@example.com"}]
+    raw += [{"kind": "group", "key": "g0", "name": "G", "members": draw(st.sampled_from([[], ["@u0"]]))}]
     for key in project_keys:
         references = draw(st.lists(to_dataset, max_size=3, unique=True))
-        raw.append({"kind": "project", "key": key, "title": draw(titles), "datasets": references})
+        wish = {"kind": "project", "key": key, "title": draw(titles), "datasets": references}
+        raw.append(wish | draw(st.sampled_from([{}, {"ontology": "@o0"}, {"ontology": "@o1"}])))
     for _ in range(draw(st.integers(0, 40))):
         project = draw(to_project)
-        kind = draw(st.sampled_from(["users", "key", "attach"]))
+        kind = draw(st.sampled_from(["users", "key", "attach", "groups"]))
         if kind == "users":
             raw.append({"kind": "project_users", "project": project, "emails": ["a@example.com"], "role": 1})
         elif kind == "key":
             raw.append({"kind": "project_api_key", "project": project, "title": "k", "scopes": ["label.read"]})
+        elif kind == "groups":
+            raw.append({"kind": "project_groups", "project": project, "add": ["@g0"], "role": 1})
         else:
             raw.append({"kind": "project_datasets", "project": project, "add": [draw(to_dataset)]})
     return placed(draw(st.permutations(raw)))
@@ -77,9 +83,9 @@ class Cluster:
         entries = shard.part.entries
         assert 0 < len(entries) <= MOST
         assert [one.number for one in entries] == sorted(one.number for one in entries)
-        inside = {_provided(one.placed.entry) for one in entries}
+        inside = {one.placed.entry.key for one in entries}
         for one in entries:
-            for key in _needed(one.placed.entry):
+            for key in needed_keys(one.placed.entry):
                 known = (key in inside) + (key in shard.part.made) + (key in shard.part.dead)
                 assert known == (0 if key == "nothing" else 1)
         assert all(self.hashes[key] == found for key, found in shard.part.made.items())
@@ -91,7 +97,7 @@ class Cluster:
     def end_one(self) -> None:
         """One shard ends, and some of what it was to make did not come about."""
         shard = self.under_way.pop(self.chance.randrange(len(self.under_way)))
-        keys = [key for one in shard.part.entries if (key := _provided(one.placed.entry)) is not None]
+        keys = [key for one in shard.part.entries if (key := one.placed.entry.key) is not None]
         made = {key: f"hash-{key}" for key in keys if self.chance.random() < 0.8}
         dead = {key: "failed" for key in keys if key not in made}
         self.hashes |= made
@@ -102,7 +108,7 @@ class Cluster:
 
 def names(entry: Entry) -> list[tuple[str, str]]:
     """What namesakes of an entry have in common with it."""
-    return [(entry.kind, entry.title)] if entry.kind in {"dataset", "project"} else []
+    return [(entry.kind, entry.title)] if entry.kind in {"dataset", "project", "ontology"} else []
 
 
 @given(manifests(), st.integers(0, 2**32))
