@@ -31,6 +31,7 @@ from encord_async.cli.options import (
 from encord_async.cli.output import Output, many, on_terminal
 from encord_async.cli.plan import forecast_rows, irreversible_line
 from encord_async.cli.progress import show_bar, show_lines
+from encord_async.cli.question import agrees
 from encord_async.errors import EncordError, UsageError
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: s
         return True
     output.table(forecast_rows(forecast), head=["action", "what", "number"], right=[2])
     output.say(irreversible_line(forecast), bold=True)
-    return click.confirm("Go on?", err=True)
+    return agrees("Go on?")
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ import click
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.options import Service, manifest_argument, output_options, service_options
 from encord_async.cli.output import Output, many, on_terminal
+from encord_async.cli.question import agrees
 from encord_async.errors import JournalMismatchError, UsageError
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _agreed(output: Output, verified: _Verified) -> bool:
     """Show what would be changed, and ask."""
     for line in _repair_lines(verified.repairs.counts()):
         output.say(line)
-    return click.confirm("Go on?", err=True)
+    return agrees("Go on?")
 
 
 def _repair_lines(counts: Mapping[str, int]) -> list[str]:
