@@ -44,7 +44,7 @@ def settle(
 
     What is found is taken as made; what is not to be seen when the settling time is over did not happen, and the next
     'apply' sends it. What several things could have come of stays in doubt: look at the candidates in the web app and
-    decide with --as. With --as nothing else is settled.
+    decide with --as: what you name has to be there under its title. With --as nothing else is settled.
 
     \b
     Examples:
@@ -56,7 +56,7 @@ def settle(
     Exit codes: 0 nothing is in doubt any more, 2 bad usage, 3 some are still in doubt, 4 not authenticated.
     """
     from encord_async.provision.journal import Identity, Journal
-    from encord_async.provision.recovery import decide_by_hand, recover
+    from encord_async.provision.recovery import check_decisions, decide_by_hand, recover
     from encord_async.provision.settle import Settler
 
     path = Path(journal)
@@ -72,6 +72,7 @@ def settle(
                 records = list(await ledger.open_intents())
                 if decisions:
                     chosen = [decide_by_hand(session, records, entry, found) for found, entry in decisions]
+                    await check_decisions(session, ledger, chosen)
                     await ledger.write(chosen)
                     settled += chosen
                 else:

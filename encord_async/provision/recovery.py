@@ -12,13 +12,14 @@ from typing import Final
 import anyio
 
 from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError, UsageError
+from encord_async.protocol.operations import ListDatasets, ListingFilter, ListProjects
 from encord_async.provision.ledger import Doubt, Ledger, Record, State
 from encord_async.provision.outcome import Status
 from encord_async.provision.settle import AdoptIt, LeaveIt, SendAgain, Settler, WaitLonger
 from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
 
-__all__ = ["MADE", "NOT_MADE", "NOT_THERE", "decide_by_hand", "recover"]
+__all__ = ["MADE", "NOT_MADE", "NOT_THERE", "check_decisions", "decide_by_hand", "recover"]
 
 _SHORTEST_IDENTITY: Final = 6
 
@@ -101,6 +102,38 @@ def decide_by_hand(session: Session, records: Iterable[Record], entry: str, foun
         message = "it did not happen, as a person has decided; the next run sends it"
         return _closed(session, record, State.FAILED, Status.FAILED, code=NOT_THERE, message=message)
     return _closed(session, record, State.DONE, Status.CREATED, found_hash=_hash_of(record, found))
+
+
+async def check_decisions(session: Session, ledger: Ledger, decided: Iterable[Record]) -> None:
+    """See to it that each hash that a person gave is that of such a thing, and of one step only.
+
+    A wrong hash could not be taken back: the next run would give somebody else's project its datasets and users.
+
+    Raises:
+        UsageError: One is not.
+        EncordError: The service cannot be asked.
+    """
+    given: set[str] = set()
+    for record in decided:
+        if record.hash is None or record.kind is StepKind.API_KEY:
+            continue
+        taken = {other.hash for other in await ledger.namesakes(record.name or b"") if not other.is_open} | given
+        what = f"{record.kind.value} {record.hash}"
+        if record.hash in taken:
+            raise UsageError(f"{what} is what another entry made; nothing was decided")
+        if record.hash not in await _titled(session, record):
+            raise UsageError(f"the account has no {what} called {record.title!r}; nothing was decided")
+        given.add(record.hash)
+
+
+async def _titled(session: Session, record: Record) -> set[str]:
+    """Hashes of the things of the kind and title of *record*."""
+    listing = ListingFilter(title_eq=record.title)
+    if record.kind is StepKind.PROJECT:
+        projects = [owned.project for owned in await session.execute(ListProjects(filter=listing))]
+        return {one.project_hash for one in projects if one.title == record.title}
+    datasets = [owned.dataset for owned in await session.execute(ListDatasets(filter=listing))]
+    return {one.dataset_hash for one in datasets if one.title == record.title}
 
 
 def _hash_of(record: Record, found: str) -> str | None:
