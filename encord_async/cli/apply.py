@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 import anyio
 import click
 
-from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted, sole
+from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted
 from encord_async.cli.interrupts import Interrupts, interruptible
 from encord_async.cli.options import (
     Service,
@@ -133,7 +133,7 @@ def apply(
     sessions = service.sessions(concurrency=options.pop("concurrency"), max_rate_per_s=options.pop("max_rate_per_s"))
     if not yes and manifest != "-" and on_terminal() and not _agreed(output, sessions, manifest, options):
         raise UsageError("you did not agree; nothing was made")
-    ending = Ending()
+    ending = Ending(journal=f"{manifest}.journal" if options["journal"] == "beside" else journal)
     with Recorder(outcomes, manifest) as recorder:
 
         async def work(interrupts: Interrupts) -> None:
@@ -171,17 +171,31 @@ def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: s
 
 @dataclass(slots=True)
 class Ending:
-    """How a run ended: its sums, what stopped it, and the first entries that went wrong."""
+    """How a run ended.
 
+    Attributes:
+        journal: Where it is written down.
+        summary: The sums, if it got that far.
+        failure: What stopped it, or kept it from starting.
+        failed: The first entries that failed or are in doubt.
+        blocked: The first whose needs failed.
+        wrong: How many have failed, are in doubt or blocked, and have an outcome that says so.
+    """
+
+    journal: str | None = None
     summary: "Summary | None" = None
     failure: EncordError | None = None
     failed: "list[Outcome]" = field(default_factory=list)
     blocked: "list[Outcome]" = field(default_factory=list)
+    wrong: int = 0
 
     def note(self, outcome: "Outcome") -> None:
-        """Keep *outcome* if it is one of the first that went wrong."""
+        """Count *outcome* if it went wrong, and keep it if it is one of the first."""
         kept = {"failed": self.failed, "in_doubt": self.failed, "blocked": self.blocked}.get(outcome.status.value)
-        if kept is not None and len(kept) < _SHOWN_FAILURES:
+        if kept is None:
+            return
+        self.wrong += 1
+        if len(kept) < _SHOWN_FAILURES:
             kept.append(outcome)
 
     @property
@@ -222,14 +236,8 @@ async def provision(
             finally:
                 ending.summary = _complete(run.summary)
     except EncordError as error:
-        # The manifest or an option is bad: the run has not begun.
+        # The manifest or an option is bad, so that the run has not begun; or its stream cannot be read any more.
         ending.failure = error
-    except ExceptionGroup as group:
-        # A stream that cannot be read ends the task that reads it.
-        inner = sole(group)
-        if not isinstance(inner, EncordError):
-            raise
-        ending.failure = inner
 
 
 async def _consume(
@@ -388,18 +396,31 @@ def print_ending(output: Output, ending: Ending) -> None:
 
 
 def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
+    from encord_async.provision.outcome import Status
+
     for outcome in ending.shown:
         name = f" @{outcome.key}" if outcome.key else ""
         output.say(f"{outcome.place}: {outcome.kind}{name}: {outcome.status.replace('_', ' ')}")
         if outcome.error is not None:
             output.say(f"    {redacted(str(outcome.error))}")
-            if hint(outcome.error):
+            # What is in doubt has a hint of its own, below.
+            if hint(outcome.error) and outcome.status.value != "in_doubt":
                 output.say(f"    hint: {hint(outcome.error)}")
         if outcome.candidates:
             output.say(f"    it may be one of {', '.join(outcome.candidates)}")
-    more = sum(summary.by_status.get(status, 0) for status, _ in _words()[-4:-1]) - len(ending.shown)
+    more = ending.wrong - len(ending.shown)
     if more > 0:
         output.say(f"... and {more:,} more; --outcomes FILE writes them all")
+    if summary.by_status.get(Status.IN_DOUBT):
+        output.say(f"hint: {_way_out(ending.journal)}")
+
+
+def _way_out(journal: str | None) -> str:
+    """What to do about what is in doubt."""
+    if journal is None:
+        return "what is in doubt may be there: look in the account before you run this again, and give it a --journal"
+    again = "run the same again, or"
+    return f"to find out about what is in doubt {again} 'encord-async settle {journal}'; 'status' lists it"
 
 
 def _words() -> "list[tuple[Status, str]]":
@@ -413,5 +434,5 @@ def _words() -> "list[tuple[Status, str]]":
         (Status.FAILED, "failed"),
         (Status.BLOCKED, "blocked: what they need failed"),
         (Status.IN_DOUBT, "in doubt: may have happened"),
-        (Status.CANCELLED, "cancelled: not tried"),
+        (Status.CANCELLED, "cancelled: not finished"),
     ]

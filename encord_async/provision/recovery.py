@@ -184,7 +184,7 @@ async def _settle(
                 doubt = replace(doubt, looks=doubt.looks + 1)
             case LeaveIt(why=why, candidates=candidates) if patient:
                 seen = replace(record, details={**record.details, "candidates": list(candidates)})
-                return _closed(session, seen, State.IN_DOUBT, Status.IN_DOUBT, message=f"in doubt: {why}")
+                return _closed(session, seen, State.IN_DOUBT, Status.IN_DOUBT, message=why)
             case SendAgain() if patient:
                 return _closed(
                     session,
