@@ -23,6 +23,7 @@ from encord_async.cli.options import (
     Service,
     dataset_api_option,
     existing_option,
+    file_names,
     manifest_argument,
     output_options,
     report,
@@ -51,7 +52,12 @@ logger = logging.getLogger("encord_async.cli")
 @click.command(short_help="Provision a manifest.")
 @manifest_argument
 @service_options
-@click.option("--journal", metavar="PATH", help="Where the run is written down.  [default: MANIFEST.journal]")
+@click.option(
+    "--journal",
+    shell_complete=file_names,
+    metavar="PATH",
+    help="Where the run is written down.  [default: MANIFEST.journal]",
+)
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
@@ -86,7 +92,12 @@ logger = logging.getLogger("encord_async.cli")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first entry that fails.")
 @click.option("--max-failures", metavar="N|P%", help="Stop when more entries than this have failed.")
 @click.option("--skip-invalid", is_flag=True, help="Provision the good entries of a manifest that has bad ones.")
-@click.option("--outcomes", metavar="FILE", help="Write what became of each entry to FILE, as JSON lines.")
+@click.option(
+    "--outcomes",
+    shell_complete=file_names,
+    metavar="FILE",
+    help="Write what became of each entry to FILE, as JSON lines.",
+)
 @click.option("--no-progress", is_flag=True, help="Do not show how far it is.")
 @output_options
 def apply(

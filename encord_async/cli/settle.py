@@ -7,7 +7,7 @@ import anyio
 import click
 
 from encord_async.cli.failures import ExitCode
-from encord_async.cli.options import Service, output_options, service_options
+from encord_async.cli.options import Service, journal_argument, output_options, service_options
 from encord_async.cli.output import Output, many
 from encord_async.cli.status import open_lines, record_json
 
@@ -17,7 +17,7 @@ _SHOWN: Final = 50
 
 
 @click.command(short_help="Find out what became of what is in doubt.")
-@click.argument("journal", metavar="JOURNAL")
+@journal_argument
 @click.option(
     "--as",
     "decisions",

@@ -7,7 +7,7 @@ import anyio
 import click
 
 from encord_async.cli.failures import ExitCode, redacted
-from encord_async.cli.options import output_options
+from encord_async.cli.options import journal_argument, output_options
 from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _MAX_IN_JSON: Final = 1000
 
 
 @click.command(short_help="Say what a run did, is doing, or left in doubt.")
-@click.argument("journal", metavar="JOURNAL")
+@journal_argument
 @output_options
 def status(*, output: Output, journal: str) -> int:
     """Say what the run of JOURNAL did, is doing, or left in doubt.
