@@ -247,7 +247,7 @@ async def provision(
             finally:
                 ending.summary = _complete(run.summary)
     except EncordError as error:
-        # The manifest or an option is bad, so that the run has not begun; or its stream cannot be read any more.
+        # The manifest or an option is bad: the run has not begun. Or its stream cannot be read any more.
         ending.failure = error
 
 

@@ -44,7 +44,7 @@ def settle(
 
     What is found is taken as made; what is not to be seen when the settling time is over did not happen, and the next
     'apply' sends it. What several things could have come of stays in doubt: look at the candidates in the web app and
-    decide with --as: what you name has to be there under its title. With --as nothing else is settled.
+    decide with --as: what you name has to be there under its name. With --as nothing else is settled.
 
     \b
     Examples:
@@ -70,13 +70,13 @@ def settle(
             async with Journal(path, owner) as ledger:
                 settled: list[Any] = []
                 records = list(await ledger.open_intents())
+                settler = Settler(session, ledger, settle_s=settle_s)
                 if decisions:
                     chosen = [decide_by_hand(session, records, entry, found) for found, entry in decisions]
-                    await check_decisions(session, ledger, chosen)
+                    await check_decisions(settler, ledger, chosen)
                     await ledger.write(chosen)
                     settled += chosen
                 else:
-                    settler = Settler(session, ledger, settle_s=settle_s)
                     await recover(session, ledger, settler, records, patient=True, on_settled=settled.append)
                 return _report(output, settled, list(await ledger.open_intents()))
 

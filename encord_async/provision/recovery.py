@@ -12,7 +12,6 @@ from typing import Final
 import anyio
 
 from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError, UsageError
-from encord_async.protocol.operations import ListDatasets, ListingFilter, ListProjects
 from encord_async.provision.ledger import Doubt, Ledger, Record, State
 from encord_async.provision.outcome import Status
 from encord_async.provision.settle import AdoptIt, LeaveIt, SendAgain, Settler, WaitLonger
@@ -104,7 +103,7 @@ def decide_by_hand(session: Session, records: Iterable[Record], entry: str, foun
     return _closed(session, record, State.DONE, Status.CREATED, found_hash=_hash_of(record, found))
 
 
-async def check_decisions(session: Session, ledger: Ledger, decided: Iterable[Record]) -> None:
+async def check_decisions(settler: Settler, ledger: Ledger, decided: Iterable[Record]) -> None:
     """See to it that each hash that a person gave is that of such a thing, and of one step only.
 
     A wrong hash could not be taken back: the next run would give somebody else's project its datasets and users.
@@ -121,19 +120,9 @@ async def check_decisions(session: Session, ledger: Ledger, decided: Iterable[Re
         what = f"{record.kind.value} {record.hash}"
         if record.hash in taken:
             raise UsageError(f"{what} is what another entry made; nothing was decided")
-        if record.hash not in await _titled(session, record):
-            raise UsageError(f"the account has no {what} called {record.title!r}; nothing was decided")
+        if record.hash not in await settler.look(record):
+            raise UsageError(f"the account has no {what} of this title and description; nothing was decided")
         given.add(record.hash)
-
-
-async def _titled(session: Session, record: Record) -> set[str]:
-    """Hashes of the things of the kind and title of *record*."""
-    listing = ListingFilter(title_eq=record.title)
-    if record.kind is StepKind.PROJECT:
-        projects = [owned.project for owned in await session.execute(ListProjects(filter=listing))]
-        return {one.project_hash for one in projects if one.title == record.title}
-    datasets = [owned.dataset for owned in await session.execute(ListDatasets(filter=listing))]
-    return {one.dataset_hash for one in datasets if one.title == record.title}
 
 
 def _hash_of(record: Record, found: str) -> str | None:

@@ -112,12 +112,15 @@ def test_a_person_decides(api: Api, here: Here, left_in_doubt: Callable[[str, li
     assert len(api.projects("Settle by hand")) == 1
 
 
-@pytest.mark.parametrize("kind", ["project", "dataset"])
-def test_a_person_names_what_is_not_there(api: Api, here: Here, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "query"),
+    [("project", "project.POST"), ("dataset", "v2/datasets.POST"), ("ontology", "v2/ontologies.POST")],
+)
+def test_a_person_names_what_is_not_there(api: Api, here: Here, tmp_path: Path, kind: str, query: str) -> None:
     """A hash that is not that of such a thing of that title is refused: it could not be taken back."""
     manifest = tmp_path / "one.jsonl"
     manifest.write_text(json.dumps({"kind": kind, "key": "one", "title": f"Settle no {kind}"}) + "\n")
-    api.control("PUT", "faults", [{"query": f"{kind}.POST", "fault": "drop_before", "times": 1}])
+    api.control("PUT", "faults", [{"query": query, "fault": "drop_before", "times": 1}])
     try:
         assert here("apply", manifest, "--yes", "--settle-s", 0, env=api.env).code == 3
     finally:
@@ -127,7 +130,7 @@ def test_a_person_names_what_is_not_there(api: Api, here: Here, tmp_path: Path, 
     for wrong in ("11111111-2222-3333-4444-555555555555", other):
         done = here("settle", journal, "--as", wrong, "one", env=api.env)
         assert done.code == 2
-        assert f"the account has no {kind} {wrong} called 'Settle no {kind}'; nothing was decided" in done.err
+        assert f"the account has no {kind} {wrong} of this title and description; nothing was decided" in done.err
     assert here("status", journal).code == 3
 
 
