@@ -90,7 +90,11 @@ logger = logging.getLogger("encord_async.cli")
 )
 @click.option("--yes", is_flag=True, help="Do not ask before making what cannot be undone.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first entry that fails.")
-@click.option("--max-failures", metavar="N|P%", help="Stop when more entries than this have failed.")
+@click.option(
+    "--max-failures",
+    metavar="N|P%",
+    help="Stop when more entries than this have failed; a share counts once 100 have ended.",
+)
 @click.option("--skip-invalid", is_flag=True, help="Provision the good entries of a manifest that has bad ones.")
 @click.option(
     "--outcomes",
