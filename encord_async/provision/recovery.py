@@ -4,14 +4,13 @@ Used when a run begins, so that nothing fresh can take what an open create may h
 command. It never creates anything.
 """
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
-import anyio
-
 from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError, UsageError
+from encord_async.provision.crew import each
 from encord_async.provision.ledger import Doubt, Ledger, Record, State
 from encord_async.provision.outcome import Status
 from encord_async.provision.settle import AdoptIt, LeaveIt, SendAgain, Settler, WaitLonger
@@ -57,30 +56,17 @@ async def recover(
     by_name: defaultdict[bytes, list[Record]] = defaultdict(list)
     for record in records:
         by_name[record.name or record.identity].append(record)
-    # Namesakes one after the other: two must not take the same thing.
-    groups = deque(by_name.values())
 
-    failures: list[EncordError] = []
+    async def settle_namesakes(alike: list[Record]) -> None:
+        # One after the other: two must not take the same thing.
+        for record in alike:
+            settled = await _settle(session, settler, record, began_s, patient=patient)
+            if settled is not None:
+                await ledger.write([settled])
+                if on_settled is not None:
+                    on_settled(settled)
 
-    async def work() -> None:
-        try:
-            while groups:
-                for record in groups.popleft():
-                    settled = await _settle(session, settler, record, began_s, patient=patient)
-                    if settled is not None:
-                        await ledger.write([settled])
-                        if on_settled is not None:
-                            on_settled(settled)
-        except EncordError as error:
-            # Let go through the group, it would come out inside an ExceptionGroup.
-            failures.append(error)
-            group.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as group:
-        for _ in range(min(len(groups), session.settings.concurrency)):
-            group.start_soon(work)
-    if failures:
-        raise failures[0]
+    await each(by_name.values(), settle_namesakes, at_once=session.settings.concurrency)
 
 
 def decide_by_hand(session: Session, records: Iterable[Record], entry: str, found: str) -> Record:
