@@ -176,7 +176,8 @@ class EncordSession(Session):
                 even if others make things of the same title. What shows the mark of another entry or journal is then
                 not adopted.
             fail_fast: Stop at the first entry that fails.
-            max_failures: Stop when more than this many have failed, or this share of them, as ``"5%"``.
+            max_failures: Stop when more than this many have failed, or this share of them, as ``"5%"``; a share
+                counts once 100 have ended.
             skip_invalid: Provision the good entries of a manifest that has bad ones.
 
         Raises:

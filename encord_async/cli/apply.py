@@ -20,12 +20,13 @@ import anyio
 import click
 
 from encord_async.cli.cluster import begin_on, cluster
-from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted, sole
+from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted
 from encord_async.cli.interrupts import Interrupts, interruptible
 from encord_async.cli.options import (
     Service,
     dataset_api_option,
     existing_option,
+    file_names,
     manifest_argument,
     output_options,
     report,
@@ -34,6 +35,7 @@ from encord_async.cli.options import (
 from encord_async.cli.output import Output, many, on_terminal
 from encord_async.cli.plan import forecast_rows, irreversible_line
 from encord_async.cli.progress import show_bar, show_lines
+from encord_async.cli.question import agrees
 from encord_async.errors import EncordError, UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ logger = logging.getLogger("encord_async.cli")
 @service_options
 @click.option(
     "--journal",
+    shell_complete=file_names,
     metavar="PATH|URL",
     help="Where the run is written down: a file, or postgresql://user@host/database?job=NAME.  "
     "[default: MANIFEST.journal]",
@@ -97,9 +100,18 @@ logger = logging.getLogger("encord_async.cli")
 )
 @click.option("--yes", is_flag=True, help="Do not ask before making what cannot be undone.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first entry that fails.")
-@click.option("--max-failures", metavar="N|P%", help="Stop when more entries than this have failed.")
+@click.option(
+    "--max-failures",
+    metavar="N|P%",
+    help="Stop when more entries than this have failed; a share counts once 100 have ended.",
+)
 @click.option("--skip-invalid", is_flag=True, help="Provision the good entries of a manifest that has bad ones.")
-@click.option("--outcomes", metavar="FILE", help="Write what became of each entry to FILE, as JSON lines.")
+@click.option(
+    "--outcomes",
+    shell_complete=file_names,
+    metavar="FILE",
+    help="Write what became of each entry to FILE, as JSON lines.",
+)
 @click.option("--no-progress", is_flag=True, help="Do not show how far it is.")
 @output_options
 def apply(
@@ -152,7 +164,7 @@ def apply(
     asks = not yes and manifest != "-" and on_terminal()
     if asks and not _agreed(output, service.sessions(**bounds), manifest, options):
         raise UsageError("you did not agree; nothing was made")
-    ending = Ending()
+    ending = Ending(journal=_shown(f"{manifest}.journal" if options["journal"] == "beside" else journal))
     with Recorder(outcomes, manifest) as recorder, ExitStack() as stack:
         if dask is None:
             begin: Begin = functools.partial(begin_here, service.sessions(**bounds)(), manifest, options)
@@ -188,22 +200,36 @@ def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: s
         return True
     output.table(forecast_rows(forecast), head=["action", "what", "number"], right=[2])
     output.say(irreversible_line(forecast), bold=True)
-    return click.confirm("Go on?", err=True)
+    return agrees("Go on?")
 
 
 @dataclass(slots=True)
 class Ending:
-    """How a run ended: its sums, what stopped it, and the first entries that went wrong."""
+    """How a run ended.
 
+    Attributes:
+        journal: Where it is written down.
+        summary: The sums, if it got that far.
+        failure: What stopped it, or kept it from starting.
+        failed: The first entries that failed or are in doubt.
+        blocked: The first whose needs failed.
+        wrong: How many have failed, are in doubt or blocked, and have an outcome that says so.
+    """
+
+    journal: str | None = None
     summary: "Summary | None" = None
     failure: EncordError | None = None
     failed: "list[Outcome]" = field(default_factory=list)
     blocked: "list[Outcome]" = field(default_factory=list)
+    wrong: int = 0
 
     def note(self, outcome: "Outcome") -> None:
-        """Keep *outcome* if it is one of the first that went wrong."""
+        """Count *outcome* if it went wrong, and keep it if it is one of the first."""
         kept = {"failed": self.failed, "in_doubt": self.failed, "blocked": self.blocked}.get(outcome.status.value)
-        if kept is not None and len(kept) < _SHOWN_FAILURES:
+        if kept is None:
+            return
+        self.wrong += 1
+        if len(kept) < _SHOWN_FAILURES:
             kept.append(outcome)
 
     @property
@@ -274,14 +300,8 @@ async def provision(
             finally:
                 ending.summary = _complete(run.summary)
     except EncordError as error:
-        # The manifest or an option is bad: the run has not begun.
+        # The manifest or an option is bad: the run has not begun. Or its stream cannot be read any more.
         ending.failure = error
-    except ExceptionGroup as group:
-        # A stream that cannot be read ends the task that reads it.
-        inner = sole(group)
-        if not isinstance(inner, EncordError):
-            raise
-        ending.failure = inner
 
 
 async def _consume(
@@ -440,18 +460,42 @@ def print_ending(output: Output, ending: Ending) -> None:
 
 
 def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
+    from encord_async.provision.outcome import Status
+
     for outcome in ending.shown:
         name = f" @{outcome.key}" if outcome.key else ""
         output.say(f"{outcome.place}: {outcome.kind}{name}: {outcome.status.replace('_', ' ')}")
         if outcome.error is not None:
             output.say(f"    {redacted(str(outcome.error))}")
-            if hint(outcome.error):
+            # What is in doubt has a hint of its own, below.
+            if hint(outcome.error) and outcome.status.value != "in_doubt":
                 output.say(f"    hint: {hint(outcome.error)}")
         if outcome.candidates:
             output.say(f"    it may be one of {', '.join(outcome.candidates)}")
-    more = sum(summary.by_status.get(status, 0) for status, _ in _words()[-4:-1]) - len(ending.shown)
+    more = ending.wrong - len(ending.shown)
     if more > 0:
         output.say(f"... and {more:,} more; --outcomes FILE writes them all")
+    if summary.by_status.get(Status.IN_DOUBT):
+        output.say(f"hint: {_way_out(ending.journal)}")
+
+
+def _shown(journal: str | None) -> str | None:
+    """The path or URL of a journal as it may be printed."""
+    from encord_async.provision.journal import is_url
+
+    if journal is None or not is_url(journal):
+        return journal
+    from encord_async.provision.journal_postgres import without_password
+
+    return without_password(journal)
+
+
+def _way_out(journal: str | None) -> str:
+    """What to do about what is in doubt."""
+    if journal is None:
+        return "what is in doubt may be there: look in the account before you run this again, and give it a --journal"
+    again = "run the same again, or"
+    return f"to find out about what is in doubt {again} 'encord-async settle {journal}'; 'status' lists it"
 
 
 def _words() -> "list[tuple[Status, str]]":
@@ -465,5 +509,5 @@ def _words() -> "list[tuple[Status, str]]":
         (Status.FAILED, "failed"),
         (Status.BLOCKED, "blocked: what they need failed"),
         (Status.IN_DOUBT, "in doubt: may have happened"),
-        (Status.CANCELLED, "cancelled: not tried"),
+        (Status.CANCELLED, "cancelled: not finished"),
     ]

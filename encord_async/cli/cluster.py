@@ -56,7 +56,7 @@ async def begin_on(
     stack: AsyncExitStack,
 ) -> "ClusterRun":
     """Begin to provision *manifest* on the cluster of *client*; *options* as `EncordSession.provision` takes them."""
-    from encord_async.cluster import Existing, FailureLimit, Options, SessionOptions, provision
+    from encord_async.cluster import DatasetAPI, Existing, FailureLimit, Options, SessionOptions, provision
 
     wanted = dict(options)
     journal, limit = wanted.pop("journal"), wanted.pop("max_failures")

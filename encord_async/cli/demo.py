@@ -19,7 +19,7 @@ from encord_async.cli.apply import Ending, begin_here, print_ending, provision
 from encord_async.cli.census import COUNTED, contents
 from encord_async.cli.failures import ExitCode, as_json, exit_code
 from encord_async.cli.interrupts import Interrupts, interruptible
-from encord_async.cli.options import output_options, report
+from encord_async.cli.options import file_names, output_options, report
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
 
@@ -39,7 +39,7 @@ _SHOWN_DIFFERENCES: Final = 10
 
 
 @click.command(short_help="See it work on a local API; needs no account.")
-@click.argument("manifest", required=False)
+@click.argument("manifest", required=False, shell_complete=file_names, metavar="[MANIFEST]")
 @output_options
 def demo(*, output: Output, manifest: str | None) -> int:
     """Provision an annotation programme on a local Encord API, end to end; needs no account and no key.

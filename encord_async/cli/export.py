@@ -10,7 +10,7 @@ import anyio
 import click
 
 from encord_async.cli.failures import ExitCode, redacted
-from encord_async.cli.options import Service, output_options, service_options
+from encord_async.cli.options import Service, file_names, output_options, service_options
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
 
@@ -26,7 +26,14 @@ _SHOWN: Final = 20
 
 @click.command(short_help="Write an existing account down as a manifest.")
 @service_options
-@click.option("-o", "--output", "target", metavar="FILE", help="Write to FILE.  [default: standard output]")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    shell_complete=file_names,
+    metavar="FILE",
+    help="Write to FILE.  [default: standard output]",
+)
 @click.option(
     "--without-ontologies",
     is_flag=True,

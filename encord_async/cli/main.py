@@ -23,19 +23,23 @@ from encord_async.cli.verify import verify
 
 __all__ = ["cli", "run"]
 
-_SHOWN_VERSIONS = ("aiohttp", "anyio", "cryptography", "pydantic", "tenacity")
-
 
 def _print_version(context: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's shape
     if not value or context.resilient_parsing:
         return
     import platform
-    from importlib.metadata import version
+    import re
+    from importlib.metadata import PackageNotFoundError, requires, version
 
     click.echo(f"encord-async {version('encord-async')}")
     click.echo(f"Python {platform.python_version()}")
-    for name in _SHOWN_VERSIONS:
-        click.echo(f"{name} {version(name)}")
+    names = {re.split(r"[^\w.-]", text)[0] for text in requires("encord-async") or ()}
+    # An extra may ask for another one of ours.
+    for name in sorted(names - {"encord-async"}):
+        try:
+            click.echo(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            click.echo(f"{name} (not installed)")
     context.exit()
 
 
@@ -46,7 +50,7 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Print the versions of encord-async, Python and the libraries that matter, and exit.",
+    help="Print the versions of encord-async, Python and the libraries that it uses, and exit.",
 )
 def cli() -> None:
     """Provision Encord in bulk: projects, datasets, users and API keys, as a manifest lists them, in parallel.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
+from click.shell_completion import CompletionItem
 
 from encord_async.cli.failures import ExitCode, as_json, code_of, hint, redacted, sole
 from encord_async.cli.logs import logging_to_stderr
@@ -27,6 +28,8 @@ __all__ = [
     "Service",
     "dataset_api_option",
     "existing_option",
+    "file_names",
+    "journal_argument",
     "manifest_argument",
     "output_options",
     "problem_json",
@@ -35,6 +38,12 @@ __all__ = [
 ]
 
 Verb: TypeAlias = Callable[..., int]
+
+
+def file_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell complete a path with what lies there."""
+    return [CompletionItem(incomplete, type="file")]
+
 
 API_KEY: Final = "ENCORD_API_KEY"
 _SHOWN_PROBLEMS: Final = 100
@@ -62,12 +71,14 @@ _SERVICE: Final = (
     ),
     click.option(
         "--ssh-key-file",
+        shell_complete=file_names,
         metavar="PATH",
         help="OpenSSH Ed25519 private key of the user.  [default: ENCORD_SSH_KEY_FILE, else the key in ENCORD_SSH_KEY]",
     ),
     click.option(
         "--ca-bundle",
         envvar="REQUESTS_CA_BUNDLE",
+        shell_complete=file_names,
         metavar="PATH",
         show_envvar=True,
         help="PEM file of certificate authorities to trust.  [default: those of the system]",
@@ -81,7 +92,8 @@ _SERVICE: Final = (
     ),
 )
 
-manifest_argument: Final = click.argument("manifest", metavar="MANIFEST")
+manifest_argument: Final = click.argument("manifest", metavar="MANIFEST", shell_complete=file_names)
+journal_argument: Final = click.argument("journal", metavar="JOURNAL", shell_complete=file_names)
 
 existing_option: Final = click.option(
     "--existing",

@@ -19,7 +19,7 @@ __all__ = ["project"]
 
 T = TypeVar("T")
 
-_ROLES: Final = ("admin", "annotator", "reviewer", "annotator_reviewer", "team_manager")
+_ROLES: Final = ("admin", "annotator", "reviewer", "annotator_reviewer", "team_manager", "viewer")
 _SCOPES: Final = ("label.read", "label.write", "model.inference", "model.train", "label_logs.read", "algo.library")
 _COPIED: Final = ("labels", "datasets", "models", "collaborators")
 
@@ -75,13 +75,19 @@ def create(*, output: Output, service: Service, title: str, datasets: tuple[str,
     return _print_hash(output, made)
 
 
-@project.command()
+@project.command(short_help="Read a project.")
 @_project_hash
 @_use_api_key
 @service_options
 @output_options
 def get(*, output: Output, service: Service, project_hash: str, use_api_key: bool) -> int:
-    """Read a project: title, description, dates, ontology and datasets. With --json all that is known of it."""
+    """Read a project: title, description, dates, ontology and datasets. With --json all that is known of it.
+
+    \b
+    Examples:
+      encord-async project get PROJECT_HASH
+      encord-async project get PROJECT_HASH --json | jq .title
+    """
     found = _send(service, lambda session: session.project(project_hash).get(), use_api_key=use_api_key)
     if output.json:
         output.result(found.model_dump(mode="json"))
@@ -100,7 +106,13 @@ def get(*, output: Output, service: Service, project_hash: str, use_api_key: boo
 @service_options
 @output_options
 def ontology(*, output: Output, service: Service, project_hash: str, use_api_key: bool) -> int:
-    """Print the ontology of a project's editor, as JSON."""
+    """Print the ontology of a project's editor, as JSON.
+
+    \b
+    Examples:
+      encord-async project ontology PROJECT_HASH > ontology.json
+      encord-async project ontology PROJECT_HASH --use-api-key
+    """
     found = _send(service, lambda session: session.project(project_hash).get_ontology(), use_api_key=use_api_key)
     if output.json:
         output.result(found)
@@ -118,7 +130,12 @@ def ontology(*, output: Output, service: Service, project_hash: str, use_api_key
 def add_datasets(
     *, output: Output, service: Service, project_hash: str, dataset_hashes: tuple[str, ...], use_api_key: bool
 ) -> int:
-    """Attach datasets to a project. You have to be admin of each and of the project."""
+    """Attach datasets to a project. You have to be admin of each and of the project.
+
+    \b
+    Examples:
+      encord-async project add-datasets PROJECT_HASH DATASET_HASH1 DATASET_HASH2
+    """
     _send(service, lambda session: session.project(project_hash).add_datasets(dataset_hashes), use_api_key=use_api_key)
     return _print_done(output, project_hash, "attached", dataset_hashes)
 
@@ -132,14 +149,19 @@ def add_datasets(
 def remove_datasets(
     *, output: Output, service: Service, project_hash: str, dataset_hashes: tuple[str, ...], use_api_key: bool
 ) -> int:
-    """Detach datasets from a project. The datasets themselves stay."""
+    """Detach datasets from a project. The datasets themselves stay.
+
+    \b
+    Examples:
+      encord-async project remove-datasets PROJECT_HASH DATASET_HASH
+    """
     _send(
         service, lambda session: session.project(project_hash).remove_datasets(dataset_hashes), use_api_key=use_api_key
     )
     return _print_done(output, project_hash, "detached", dataset_hashes)
 
 
-@project.command("add-users")
+@project.command("add-users", short_help="Add users to a project in one role.")
 @_project_hash
 @click.argument("emails", metavar="EMAIL...", nargs=-1, required=True)
 @click.option("--role", type=click.Choice(_ROLES), required=True, help="Role of all of them in the project.")
@@ -180,7 +202,7 @@ def _role_name(user: "ProjectUser") -> str:
     return getattr(role, "name", str(role)).lower()
 
 
-@project.command("create-api-key")
+@project.command("create-api-key", short_help="Create an API key of a project, and print it.")
 @_project_hash
 @click.argument("title")
 @click.option(
@@ -206,13 +228,19 @@ def create_api_key(*, output: Output, service: Service, project_hash: str, title
     return ExitCode.DONE
 
 
-@project.command("list-api-keys")
+@project.command("list-api-keys", short_help="List the API keys of a project by title and scopes.")
 @_project_hash
 @click.option("--show-keys", is_flag=True, help="Print the keys themselves too.")
 @service_options
 @output_options
 def list_api_keys(*, output: Output, service: Service, project_hash: str, show_keys: bool) -> int:
-    """List the API keys of a project: title and scopes; the keys themselves only with --show-keys."""
+    """List the API keys of a project: title and scopes; the keys themselves only with --show-keys.
+
+    \b
+    Examples:
+      encord-async project list-api-keys PROJECT_HASH
+      encord-async project list-api-keys PROJECT_HASH --show-keys --json
+    """
     keys = _send(service, lambda session: session.list_project_api_keys(project_hash))
     shown = [
         {"title": key.title, "scopes": [str(scope) for scope in key.scopes]}
@@ -260,7 +288,7 @@ def copy(
     return _print_hash(output, made)
 
 
-@project.command()
+@project.command(short_help="Explain why there is no such operation.")
 @click.argument("project_hashes", metavar="[PROJECT_HASH]...", nargs=-1)
 @output_options
 def delete(*, output: Output, project_hashes: tuple[str, ...]) -> int:  # noqa: ARG001 - whatever is named, the answer is no

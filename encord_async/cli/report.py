@@ -16,7 +16,7 @@ import anyio
 import click
 
 from encord_async.cli.failures import ExitCode, redacted
-from encord_async.cli.options import output_options
+from encord_async.cli.options import file_names, journal_argument, output_options
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
 
@@ -40,13 +40,20 @@ _TRAFFIC_COLUMNS: Final = ("began_s", "ended_s", "requests", "retries", "throttl
 
 
 @click.command(short_help="Write the run of a journal as one HTML page, or as JSON or CSV.")
-@click.argument("journal", metavar="JOURNAL")
-@click.option("-o", "--out", metavar="FILE", help="Write the page to FILE.  [default: JOURNAL.html, if nothing else]")
+@journal_argument
+@click.option(
+    "-o",
+    "--out",
+    shell_complete=file_names,
+    metavar="FILE",
+    help="Write the page to FILE.  [default: JOURNAL.html, if nothing else]",
+)
 @click.option(
     "--csv",
     "csv_file",
     is_flag=False,
     flag_value=_STDOUT,
+    shell_complete=file_names,
     metavar="[FILE]",
     help="Write every step as a line of CSV to FILE; without FILE, or with '-', to standard output.",
 )
@@ -55,6 +62,7 @@ _TRAFFIC_COLUMNS: Final = ("began_s", "ended_s", "requests", "retries", "throttl
     "traffic_file",
     is_flag=False,
     flag_value=_STDOUT,
+    shell_complete=file_names,
     metavar="[FILE]",
     help="Write how much was sent, retried and turned away, while by while, as CSV; FILE as for --csv.",
 )

@@ -6,7 +6,7 @@ import anyio
 import click
 
 from encord_async.cli.failures import ExitCode
-from encord_async.cli.options import Service, output_options, service_options
+from encord_async.cli.options import Service, journal_argument, output_options, service_options
 from encord_async.cli.output import Output, many
 from encord_async.cli.status import open_lines, record_json
 
@@ -16,7 +16,7 @@ _SHOWN: Final = 50
 
 
 @click.command(short_help="Find out what became of what is in doubt.")
-@click.argument("journal", metavar="JOURNAL")
+@journal_argument
 @click.option(
     "--as",
     "decisions",
@@ -43,7 +43,7 @@ def settle(
 
     What is found is taken as made; what is not to be seen when the settling time is over did not happen, and the next
     'apply' sends it. What several things could have come of stays in doubt: look at the candidates in the web app and
-    decide with --as. With --as nothing else is settled.
+    decide with --as: what you name has to be there under its name. With --as nothing else is settled.
 
     \b
     Examples:
@@ -55,7 +55,7 @@ def settle(
     Exit codes: 0 nothing is in doubt any more, 2 bad usage, 3 some are still in doubt, 4 not authenticated.
     """
     from encord_async.provision.journal import Identity, Journal
-    from encord_async.provision.recovery import decide_by_hand, recover
+    from encord_async.provision.recovery import check_decisions, decide_by_hand, recover
     from encord_async.provision.settle import Settler
 
     async def work() -> int:
@@ -67,12 +67,13 @@ def settle(
             async with Journal(journal, owner) as ledger:
                 settled: list[Any] = []
                 records = list(await ledger.open_intents())
+                settler = Settler(session, ledger, settle_s=settle_s)
                 if decisions:
                     chosen = [decide_by_hand(session, records, entry, found) for found, entry in decisions]
+                    await check_decisions(settler, ledger, chosen)
                     await ledger.write(chosen)
                     settled += chosen
                 else:
-                    settler = Settler(session, ledger, settle_s=settle_s)
                     await recover(session, ledger, settler, records, patient=True, on_settled=settled.append)
                 return _report(output, settled, list(await ledger.open_intents()))
 

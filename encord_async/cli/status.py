@@ -6,7 +6,7 @@ import anyio
 import click
 
 from encord_async.cli.failures import ExitCode, redacted
-from encord_async.cli.options import output_options
+from encord_async.cli.options import journal_argument, output_options
 from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _MAX_IN_JSON: Final = 1000
 
 
 @click.command(short_help="Say what a run did, is doing, or left in doubt.")
-@click.argument("journal", metavar="JOURNAL")
+@journal_argument
 @output_options
 def status(*, output: Output, journal: str) -> int:
     """Say what the run of JOURNAL did, is doing, or left in doubt.
@@ -70,7 +70,7 @@ async def _report(output: Output, journal: "Journal") -> int:
             for words, number in by_status.items()
         ]
         output.table(rows, head=["step", "status", "number"], right=[2])
-        _list(output, "failed, tried again by the next apply", failed)
+        _list(output, "not done, and tried again by the next apply", failed)
         _list(output, "in doubt" if owner is None else "under way, or in doubt", open_steps)
     if open_steps:
         return ExitCode.IN_DOUBT
@@ -92,10 +92,9 @@ def open_lines(records: "list[Record]") -> list[str]:
     lines: list[str] = []
     for record in records:
         named = f" @{record.key}" if record.key else ""
-        why = f": {redacted(record.message)}" if record.message else ""
-        lines.append(
-            f"  {record.identity.hex()[:12]}  {record.place}{named}  {record.kind.value} {record.title!r}{why}"
-        )
+        why = record.message or ("cancelled" if record.status == "cancelled" else "")
+        what = f"{record.place}{named}  {record.kind.value.replace('_', ' ')} {record.title!r}"
+        lines.append(f"  {record.identity.hex()[:12]}  {what}" + (f": {redacted(why)}" if why else ""))
     return lines
 
 

@@ -9,8 +9,9 @@ import anyio
 import click
 
 from encord_async.cli.failures import ExitCode, redacted
-from encord_async.cli.options import Service, manifest_argument, output_options, service_options
+from encord_async.cli.options import Service, file_names, manifest_argument, output_options, service_options
 from encord_async.cli.output import Output, many, on_terminal
+from encord_async.cli.question import agrees
 from encord_async.errors import JournalMismatchError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ _SHOWN_FAILURES: Final = 10
 @click.command(short_help="Read everything back and report differences.")
 @manifest_argument
 @service_options
-@click.option("--journal", metavar="PATH|URL", help="Where the run was written down.  [default: MANIFEST.journal]")
+@click.option(
+    "--journal",
+    shell_complete=file_names,
+    metavar="PATH|URL",
+    help="Where the run was written down.  [default: MANIFEST.journal]",
+)
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
@@ -187,7 +193,7 @@ def _agreed(output: Output, verified: _Verified) -> bool:
     """Show what would be changed, and ask."""
     for line in _repair_lines(verified.repairs.counts()):
         output.say(line)
-    return click.confirm("Go on?", err=True)
+    return agrees("Go on?")
 
 
 def _repair_lines(counts: Mapping[str, int]) -> list[str]:

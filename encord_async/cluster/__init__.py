@@ -14,7 +14,7 @@ It never schedules: it cuts the manifest into shards, and where and when they ru
 from typing import TYPE_CHECKING
 
 from encord_async.errors import MissingExtraError
-from encord_async.provision.existing import Existing
+from encord_async.provision.existing import DatasetAPI, Existing
 from encord_async.provision.run import FailureLimit, Options
 from encord_async.provision.sources import Manifest
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClusterRun",
+    "DatasetAPI",
     "Existing",
     "FailureLimit",
     "Options",

@@ -188,6 +188,11 @@ class ClusterRun:
             # The caller's own error goes on as it is; given to the group, it would come out inside an ExceptionGroup.
             await group.__aexit__(None, None, None)
             return None
+        except BaseExceptionGroup as raised:
+            # So does what the manifest's own iterator raised.
+            if len(raised.exceptions) > 1:
+                raise
+            raise raised.exceptions[0] from None
         finally:
             self._ended_s = self._ended_s or anyio.current_time()
             self._send.close()

@@ -22,6 +22,17 @@ __all__ = ["run", "serve"]
 
 _USAGE = 2
 
+_EXAMPLES = """\
+examples:
+  encord-async emulator --port 8765 --write-key key
+  encord-async emulator --seed seed.yaml --state state.db --latency 0.02-0.08
+  encord-async emulator --rate-limit 200 --burst 20 --faults faults.yaml
+
+  Use it with ENCORD_DOMAIN=http://127.0.0.1:8765 and ENCORD_SSH_KEY_FILE=key in the environment.
+
+exit codes: 0 stopped by SIGTERM or Ctrl-C, 2 bad usage, or it cannot start
+"""
+
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Read the command line, serve until SIGTERM or SIGINT, and return the exit code (2: bad usage)."""
@@ -67,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="encord-async emulator",
         description="A local Encord API, for tests and benchmarks. Prints one JSON line once it accepts connections.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")

@@ -542,7 +542,7 @@ def _less(counter: Counter[bytes], name: bytes) -> None:
 
 
 def _left_error(doubt: Doubt, verdict: LeaveIt) -> UncertainError:
-    error = UncertainError(f"in doubt: {verdict.why}")
+    error = UncertainError(verdict.why)
     if doubt.error is not None:
         error.code, error.http_status, error.trace_id = (
             doubt.error.code,

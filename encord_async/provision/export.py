@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-import anyio
 from pydantic import ValidationError
 
-from encord_async.errors import AuthenticationError, EncordError, RefusedError
+from encord_async.errors import AuthenticationError, RefusedError
 from encord_async.protocol.catalogue import APIKeyScope, DatasetUserRole, ProjectUserRole, StorageLocation
 from encord_async.protocol.models import Dataset, ListedProject, OwnedDataset, OwnedProject, Project
 from encord_async.protocol.operations import GetProject, ListDatasets, ListProjectAPIKeys, ListProjects
+from encord_async.provision.crew import each
 from encord_async.provision.manifest import (
     APIKeyWish,
     DatasetEntry,
@@ -325,23 +325,12 @@ def _foreign(what: str, title: str, found_hash: str) -> LeftOut:
 async def _read(session: Session, listed: Sequence[ListedProject], *, users: bool) -> Sequence[Contents | LeftOut]:
     """Read *listed*, several at a time; what comes back is in their order."""
     found: dict[int, Contents | LeftOut] = {}
-    jobs = iter(enumerate(listed))
-    failures: list[EncordError] = []
 
-    async def work() -> None:
-        for index, project in jobs:
-            try:
-                found[index] = await _contents(session, project, users=users)
-            except EncordError as error:
-                # Let go through the group, it would come out inside an ExceptionGroup.
-                failures.append(error)
-                group.cancel_scope.cancel()
+    async def read(numbered: tuple[int, ListedProject]) -> None:
+        index, project = numbered
+        found[index] = await _contents(session, project, users=users)
 
-    async with anyio.create_task_group() as group:
-        for _ in range(min(len(listed), session.settings.concurrency)):
-            group.start_soon(work)
-    if failures:
-        raise failures[0]
+    await each(enumerate(listed), read, at_once=session.settings.concurrency)
     return [found[index] for index in range(len(listed))]
 
 

@@ -173,7 +173,8 @@ class _Tally:
     def report(self) -> CheckReport:
         return CheckReport(
             entries=self._entries,
-            problems=tuple(self._problems),
+            # References that lead nowhere are known only at the end.
+            problems=tuple(sorted(self._problems, key=lambda problem: problem.place.number)),
             problem_count=self._problem_count,
             bad=frozenset(self._bad),
             irreversible=MappingProxyType({kind: self._irreversible[kind] for kind in _IRREVERSIBLE}),

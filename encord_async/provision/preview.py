@@ -13,9 +13,10 @@ from typing import Final, TypeAlias
 
 import anyio
 
-from encord_async.errors import AuthenticationError, ConflictError, EncordError, RefusedError
+from encord_async.errors import AuthenticationError, ConflictError, RefusedError
 from encord_async.protocol.operations import GetProject, ListProjectAPIKeys
 from encord_async.protocol.rest_operations import GetOntologyV2
+from encord_async.provision.crew import each
 from encord_async.provision.existing import Account, Adopt, DatasetAPI, Existing, differs, match
 from encord_async.provision.making import title_of
 from encord_async.provision.manifest import (
@@ -363,22 +364,12 @@ class _Previewer:
 
     async def _look_up(self, needed: Mapping[str, bool]) -> None:
         """Read projects, several at a time."""
-        jobs = iter(needed.items())
-        failures: list[EncordError] = []
 
-        async def work() -> None:
-            for project_hash, keys in jobs:
-                try:
-                    self._facts[project_hash] = await self._read(project_hash, keys=keys)
-                except EncordError as error:
-                    failures.append(error)
-                    group.cancel_scope.cancel()
+        async def read(wanted: tuple[str, bool]) -> None:
+            project_hash, keys = wanted
+            self._facts[project_hash] = await self._read(project_hash, keys=keys)
 
-        async with anyio.create_task_group() as group:
-            for _ in range(min(len(needed), self._session.settings.concurrency)):
-                group.start_soon(work)
-        if failures:
-            raise failures[0]
+        await each(needed.items(), read, at_once=self._session.settings.concurrency)
         while len(self._facts) > _REMEMBERED_PROJECTS:
             self._facts.popitem(last=False)
 

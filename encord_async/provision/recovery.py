@@ -4,21 +4,20 @@ Used when a run begins, so that nothing fresh can take what an open create may h
 command. It never creates anything.
 """
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
-import anyio
-
 from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError, UsageError
+from encord_async.provision.crew import each
 from encord_async.provision.ledger import Doubt, Ledger, Record, State
 from encord_async.provision.outcome import Status
 from encord_async.provision.settle import AdoptIt, LeaveIt, SendAgain, Settler, WaitLonger
 from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
 
-__all__ = ["MADE", "NOT_MADE", "NOT_THERE", "decide_by_hand", "recover"]
+__all__ = ["MADE", "NOT_MADE", "NOT_THERE", "check_decisions", "decide_by_hand", "recover"]
 
 _SHORTEST_IDENTITY: Final = 6
 
@@ -57,30 +56,17 @@ async def recover(
     by_name: defaultdict[bytes, list[Record]] = defaultdict(list)
     for record in records:
         by_name[record.name or record.identity].append(record)
-    # Namesakes one after the other: two must not take the same thing.
-    groups = deque(by_name.values())
 
-    failures: list[EncordError] = []
+    async def settle_namesakes(alike: list[Record]) -> None:
+        # One after the other: two must not take the same thing.
+        for record in alike:
+            settled = await _settle(session, settler, record, began_s, patient=patient)
+            if settled is not None:
+                await ledger.write([settled])
+                if on_settled is not None:
+                    on_settled(settled)
 
-    async def work() -> None:
-        try:
-            while groups:
-                for record in groups.popleft():
-                    settled = await _settle(session, settler, record, began_s, patient=patient)
-                    if settled is not None:
-                        await ledger.write([settled])
-                        if on_settled is not None:
-                            on_settled(settled)
-        except EncordError as error:
-            # Let go through the group, it would come out inside an ExceptionGroup.
-            failures.append(error)
-            group.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as group:
-        for _ in range(min(len(groups), session.settings.concurrency)):
-            group.start_soon(work)
-    if failures:
-        raise failures[0]
+    await each(by_name.values(), settle_namesakes, at_once=session.settings.concurrency)
 
 
 def decide_by_hand(session: Session, records: Iterable[Record], entry: str, found: str) -> Record:
@@ -101,6 +87,28 @@ def decide_by_hand(session: Session, records: Iterable[Record], entry: str, foun
         message = "it did not happen, as a person has decided; the next run sends it"
         return _closed(session, record, State.FAILED, Status.FAILED, code=NOT_THERE, message=message)
     return _closed(session, record, State.DONE, Status.CREATED, found_hash=_hash_of(record, found))
+
+
+async def check_decisions(settler: Settler, ledger: Ledger, decided: Iterable[Record]) -> None:
+    """See to it that each hash that a person gave is that of such a thing, and of one step only.
+
+    A wrong hash could not be taken back: the next run would give somebody else's project its datasets and users.
+
+    Raises:
+        UsageError: One is not.
+        EncordError: The service cannot be asked.
+    """
+    given: set[str] = set()
+    for record in decided:
+        if record.hash is None or record.kind is StepKind.API_KEY:
+            continue
+        taken = {other.hash for other in await ledger.namesakes(record.name or b"") if not other.is_open} | given
+        what = f"{record.kind.value} {record.hash}"
+        if record.hash in taken:
+            raise UsageError(f"{what} is what another entry made; nothing was decided")
+        if record.hash not in await settler.look(record):
+            raise UsageError(f"the account has no {what} of this title and description; nothing was decided")
+        given.add(record.hash)
 
 
 def _hash_of(record: Record, found: str) -> str | None:
@@ -151,7 +159,7 @@ async def _settle(
                 doubt = replace(doubt, looks=doubt.looks + 1)
             case LeaveIt(why=why, candidates=candidates) if patient:
                 seen = replace(record, details={**record.details, "candidates": list(candidates)})
-                return _closed(session, seen, State.IN_DOUBT, Status.IN_DOUBT, message=f"in doubt: {why}")
+                return _closed(session, seen, State.IN_DOUBT, Status.IN_DOUBT, message=why)
             case SendAgain() if patient:
                 return _closed(
                     session,

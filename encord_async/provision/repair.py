@@ -12,10 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 from encord_async.errors import AuthenticationError, EncordError
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
+from encord_async.provision.crew import each
 from encord_async.provision.ledger import Ledger, State, name_digest
 from encord_async.provision.manifest import Entry, ProjectAPIKeyEntry, ProjectDatasetsEntry, ProjectUsersEntry
 from encord_async.provision.members import remove_members
@@ -204,21 +203,14 @@ async def _finish(run: Run, repaired: Repaired) -> None:
 
 async def _remove(session: Session, repairs: Repairs, repaired: Repaired) -> None:
     """Remove users, several projects at a time; that the service does not remove them ends nothing."""
-    jobs = iter(list(repairs.removals()))
-    failures: list[EncordError] = []
 
-    async def work() -> None:
-        for project_hash, emails in jobs:
-            try:
-                await remove_members(session, project_hash, emails)
-            except AuthenticationError as error:
-                failures.append(error)
-                group.cancel_scope.cancel()
-            except EncordError as error:
-                repaired.kept.append(Kept(project_hash=project_hash, emails=emails, error=error))
+    async def remove(removal: tuple[str, tuple[str, ...]]) -> None:
+        project_hash, emails = removal
+        try:
+            await remove_members(session, project_hash, emails)
+        except AuthenticationError:
+            raise
+        except EncordError as error:
+            repaired.kept.append(Kept(project_hash=project_hash, emails=emails, error=error))
 
-    async with anyio.create_task_group() as group:
-        for _ in range(session.settings.concurrency):
-            group.start_soon(work)
-    if failures:
-        raise failures[0]
+    await each(list(repairs.removals()), remove, at_once=session.settings.concurrency)

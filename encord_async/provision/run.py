@@ -45,9 +45,6 @@ from encord_async.session.session import Session, Statistics
 if TYPE_CHECKING:
     from encord_async.provision.journal import Journal
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["FailureLimit", "Options", "Progress", "Run"]
 
 _CHUNK: Final = 256
@@ -173,7 +170,8 @@ class Run:
     """One manifest on its way; made by `EncordSession.provision`.
 
     ``async with`` starts it, ``async for`` gives the outcomes in the order in which entries end. Leaving the block
-    early cancels what is under way. After the last outcome, what stopped the run before its time is raised.
+    early cancels what is under way. After the last outcome, what stopped the run before its time is raised; what the
+    manifest's own iterator raises ends the run at once, and comes out of the block as it is.
     """
 
     def __init__(self, session: Session, manifest: Manifest, options: Options, *, journal: "Journal | None") -> None:
@@ -262,6 +260,11 @@ class Run:
             # The caller's own error goes on as it is; given to the group, it would come out inside an ExceptionGroup.
             await group.__aexit__(None, None, None)
             return None
+        except BaseExceptionGroup as raised:
+            # So does what the manifest's own iterator raised.
+            if len(raised.exceptions) > 1:
+                raise
+            raise raised.exceptions[0] from None
         finally:
             self._finish_clock()
             self._send.close()

@@ -158,7 +158,7 @@ class Settler:
         baseline = record.details.get("baseline")
         if isinstance(baseline, list):
             taken |= set(baseline)
-        candidates = [found for found in await self._look(record) if found not in taken]
+        candidates = [found for found in await self.look(record) if found not in taken]
         rivals = [other for other in namesakes if other.is_open and other.request == record.request]
         unlike = [other for other in namesakes if other.is_open and other.request != record.request]
         if candidates and unlike:
@@ -177,8 +177,12 @@ class Settler:
         verdict = decide(doubt, (), rivals=1, now_s=self._session.clock.monotonic_s(), settle_s=self._settle_s)
         return verdict if isinstance(verdict, WaitLonger) else LeaveIt(f"it could not be looked up: {error.message}")
 
-    async def _look(self, record: Record) -> list[str]:
-        """Hashes of all that goes by exactly the name of *record*."""
+    async def look(self, record: Record) -> list[str]:
+        """Hashes of all that goes by exactly the name of *record*.
+
+        Raises:
+            EncordError: The look-up failed.
+        """
         description = str(record.details.get("description") or "")
         listing = ListingFilter(title_eq=record.title, desc_eq=description)
         if record.kind is StepKind.PROJECT:

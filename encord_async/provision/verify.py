@@ -23,9 +23,10 @@ from typing import Final, TypeAlias
 import anyio
 import anyio.to_thread
 
-from encord_async.errors import AuthenticationError, EncordError, NotFoundError, RefusedError
+from encord_async.errors import AuthenticationError, NotFoundError, RefusedError
 from encord_async.protocol.catalogue import ProjectUserRole
 from encord_async.protocol.operations import GetProject, ListDatasets, ListProjectAPIKeys
+from encord_async.provision.crew import each
 from encord_async.provision.existing import stamped
 from encord_async.provision.ledger import Ledger, Record, State
 from encord_async.provision.manifest import (
@@ -412,31 +413,19 @@ async def compare(
     if wishes.datasets:
         await _compare_datasets(session, wishes.datasets, note)
         report.datasets = len(wishes.datasets)
-    jobs = iter(wishes.projects.values())
-    failures: list[EncordError] = []
 
-    async def work() -> None:
-        for project in jobs:
-            try:
-                found = await _read(session, project)
-            except EncordError as error:
-                failures.append(error)
-                group.cancel_scope.cancel()
-                return
-            report.projects += 1
-            if isinstance(found, Difference):
-                note(found)
-                continue
-            _count_users(report, found)
-            on_project(project, found)
-            for difference in examine(project, found):
-                note(difference)
+    async def compare_project(project: ProjectWishes) -> None:
+        found = await _read(session, project)
+        report.projects += 1
+        if isinstance(found, Difference):
+            note(found)
+            return
+        _count_users(report, found)
+        on_project(project, found)
+        for difference in examine(project, found):
+            note(difference)
 
-    async with anyio.create_task_group() as group:
-        for _ in range(min(len(wishes.projects), session.settings.concurrency)):
-            group.start_soon(work)
-    if failures:
-        raise failures[0]
+    await each(wishes.projects.values(), compare_project, at_once=session.settings.concurrency)
     return report
 
 

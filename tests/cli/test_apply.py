@@ -115,6 +115,25 @@ def test_blocked_entries(here: Here, api: Api, tmp_path: Path) -> None:
     assert second.endswith("project_users: blocked")
 
 
+def test_the_way_out_of_doubt(here: Here, api: Api, tmp_path: Path) -> None:
+    """What is in doubt is said once, with what to do: with a journal there is a command for it."""
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Lost"), member("@p"))
+    shown = {}
+    for name, source in {"with": manifest, "without": "-"}.items():
+        api.control("PUT", "faults", [{"query": "project.POST", "fault": "drop_before", "times": 1}])
+        with manifest.open() as stdin, pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stdin", stdin)
+            done = here("apply", source, "--settle-s", 0, "--no-progress", env=api.env)
+        api.control("DELETE", "faults")
+        assert done.code == 3
+        shown[name] = done.err
+        assert "not tried: @p in doubt: no answer came" in done.err
+        assert "in doubt: in doubt" not in done.err
+        assert done.err.count("hint: ") == 1
+    assert f"'encord-async settle {manifest}.journal'" in shown["with"]
+    assert "look in the account before you run this again" in shown["without"]
+
+
 def test_outcomes(here: Here, api: Api, tmp_path: Path) -> None:
     """--outcomes writes one line an entry, in the place of what an earlier run wrote."""
     outcomes = tmp_path / "outcomes.jsonl"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import PROGRAM, Api, Json, process_env, write_manifest
+from tests.cli.conftest import process as run_to_the_end
 from tests.cli.test_apply import SUMS, project
 
 PROJECTS = 60
@@ -66,6 +67,9 @@ def test_the_first_one_drains(api: Api, manifest: Path, request: pytest.FixtureR
     assert 4 <= found["created"] == made(api, request) < PROJECTS
     assert found["created"] + found["cancelled"] == PROJECTS
     assert found["stopped_by"] == "interrupted"
+    status = run_to_the_end("status", f"{manifest}.journal").out.splitlines()
+    assert any(line.endswith("not done, and tried again by the next apply:") for line in status)
+    assert any(line.endswith(": cancelled") for line in status)
 
 
 def test_the_second_one_stops(api: Api, manifest: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,18 @@ def test_each_verb_has_help(here: Here, verb: list[str]) -> None:
     done = here(*verb, "--help")
     assert done.code == 0
     assert len(done.out.splitlines()) > 5
+    assert verb[-1] == "delete" or f"  Examples:\n    encord-async {' '.join(verb)}" in done.out
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["apply", "apply m.jsonl --journal", "status", "report x -o", "report x --csv", "demo", "plan --ssh-key-file"],
+)
+def test_the_shell_completes_paths(typed: str) -> None:
+    """Where a file belongs the shell offers files, not nothing."""
+    env = {"_ENCORD_ASYNC_COMPLETE": "bash_complete", "COMP_WORDS": f"encord-async {typed} m"}
+    done = process(env=env | {"COMP_CWORD": str(len(typed.split()) + 1)})
+    assert done.out == "file,m\n"
 
 
 def test_apply_help_tells_the_exit_codes(here: Here) -> None:
@@ -45,18 +58,18 @@ def test_apply_help_tells_the_exit_codes(here: Here) -> None:
     assert "--max-failures" in out
 
 
-def test_versions(here: Here) -> None:
-    """`--version` says what a bug report needs."""
+def test_versions(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--version` says what a bug report needs: what is required, what the extras bring, and what is not there."""
+    known = metadata.requires("encord-async") or []
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: [*known, "nothing>1"])
     lines = here("--version").out.splitlines()
-    assert [line.split()[0] for line in lines] == [
-        "encord-async",
-        "Python",
-        "aiohttp",
-        "anyio",
-        "cryptography",
-        "pydantic",
-        "tenacity",
-    ]
+    assert lines[0] == f"encord-async {metadata.version('encord-async')}"
+    assert lines[1].startswith("Python 3.")
+    assert lines[2:] == sorted(lines[2:])
+    for name in ("aiohttp", "cryptography", "click", "rich", "sqlalchemy", "uvloop"):
+        assert f"{name} {metadata.version(name)}" in lines
+    assert "nothing (not installed)" in lines
+    assert sum(line.startswith("encord-async") for line in lines) == 1
 
 
 @pytest.mark.parametrize(

@@ -62,3 +62,9 @@ def test_errors_without_the_password(postgres: PostgresServer, api: Api, here: H
         assert one.err.startswith("error: ")
         assert PASSWORD not in one.out + one.err
     assert not api.projects("Never made")
+
+
+def test_hint_about_doubt_names_no_password() -> None:
+    """What a run says at its end of its journal can be pasted into a ticket."""
+    assert "hunter2" not in (_shown("postgresql://me:hunter2@127.0.0.1/db?job=cats") or "")
+    assert _shown("programme.jsonl.journal") == "programme.jsonl.journal"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from encord_async import ProjectUserRole
 from tests.cli.conftest import DATASETS, Api, Here
 
 
@@ -86,6 +87,14 @@ def test_api_keys(here: Here, api: Api) -> None:
     shown = here("project", "list-api-keys", project_hash, "--show-keys", "--json", env=api.env).json
     assert [key["api_key"] for key in shown["api_keys"]] == keys
     assert keys[0] in here("project", "list-api-keys", project_hash, "--show-keys", env=api.env).out
+
+
+@pytest.mark.parametrize("role", [role.name.lower() for role in ProjectUserRole])
+def test_each_role_can_be_given(here: Here, api: Api, role: str) -> None:
+    """`project add-users` knows every role that there is."""
+    project_hash = made(here, api, f"Role {role}")
+    done = here("project", "add-users", project_hash, "ann@example.com", "--role", role, "--json", env=api.env)
+    assert {"email": "ann@example.com", "role": role} in done.json["users"]
 
 
 def test_with_an_api_key(here: Here, api: Api) -> None:

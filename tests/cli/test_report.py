@@ -64,7 +64,7 @@ def doubtful(number: int, **more: Any) -> Record:
         state=State.IN_DOUBT,
         status="in_doubt",
         hash=None,
-        message="in doubt: two have this title",
+        message="two have this title",
         details={"candidates": ["one-hash", "other-hash"]},
         **more,
     )
@@ -550,7 +550,7 @@ def test_a_step_shows_all_that_is_known_of_it(show: Callable[..., Page]) -> None
     page.evaluate("""document.querySelectorAll('.tabulator-row [tabulator-field="title"]')[3].click()""")
     page.until("document.querySelector('dialog').open")
     shown = page.evaluate("document.querySelector('dialog').innerText")
-    assert "in doubt: two have this title" in shown
+    assert "two have this title" in shown
     assert "one-hash\nother-hash" in shown
     links = page.evaluate("[...document.querySelectorAll('#table a')].map(one => [one.href, one.rel, one.target])")
     assert links[0] == [

@@ -101,13 +101,57 @@ def test_settle_finds_what_happened(
 
 
 def test_a_person_decides(api: Api, here: Here, left_in_doubt: Callable[[str, list[dict[str, object]]], Path]) -> None:
-    """``--as`` takes a person's word for what an entry made; without any look-up."""
+    """``--as`` takes a person's word for which of those of its title an entry made; the next apply makes no other."""
     journal = left_in_doubt("Settle by hand", DROPPED)
-    before = api.by_query()
-    done = here("settle", journal, "--as", "11111111-2222-3333-4444-555555555555", "one", "--json", env=api.env)
+    made = here("project", "create", "Settle by hand", env=api.env).out.strip()
+    done = here("settle", journal, "--as", made, "one", "--json", env=api.env)
     assert done.code == 0, done.err
-    assert done.json["settled"][0]["hash"] == "11111111-2222-3333-4444-555555555555"
-    assert api.by_query() == before
+    assert done.json["settled"][0]["hash"] == made
+    again = here("apply", journal.with_suffix(""), "--yes", "--json", env=api.env)
+    assert (again.code, again.json["unchanged"]) == (0, 1)
+    assert len(api.projects("Settle by hand")) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "query"),
+    [("project", "project.POST"), ("dataset", "v2/datasets.POST"), ("ontology", "v2/ontologies.POST")],
+)
+def test_a_person_names_what_is_not_there(api: Api, here: Here, tmp_path: Path, kind: str, query: str) -> None:
+    """A hash that is not that of such a thing of that title is refused: it could not be taken back."""
+    manifest = tmp_path / "one.jsonl"
+    manifest.write_text(json.dumps({"kind": kind, "key": "one", "title": f"Settle no {kind}"}) + "\n")
+    api.control("PUT", "faults", [{"query": query, "fault": "drop_before", "times": 1}])
+    try:
+        assert here("apply", manifest, "--yes", "--settle-s", 0, env=api.env).code == 3
+    finally:
+        api.control("DELETE", "faults")
+    journal = f"{manifest}.journal"
+    other = here("project", "create", "Settle another", env=api.env).out.strip()
+    for wrong in ("11111111-2222-3333-4444-555555555555", other):
+        done = here("settle", journal, "--as", wrong, "one", env=api.env)
+        assert done.code == 2
+        assert f"the account has no {kind} {wrong} of this title and description; nothing was decided" in done.err
+    assert here("status", journal).code == 3
+
+
+def test_a_person_names_what_another_entry_made(api: Api, here: Here, tmp_path: Path) -> None:
+    """Two entries of one title cannot be said to have made the same project, neither at once nor one by one."""
+    manifest = tmp_path / "twins.jsonl"
+    twins = [{"kind": "project", "key": key, "title": "Settle twins"} for key in ("one", "two", "three")]
+    manifest.write_text("".join(json.dumps(twin) + "\n" for twin in twins))
+    api.control("PUT", "faults", [{"query": "project.POST", "fault": "drop_before", "times": 3}])
+    try:
+        assert here("apply", manifest, "--yes", "--settle-s", 0, env=api.env).code == 3
+    finally:
+        api.control("DELETE", "faults")
+    journal = f"{manifest}.journal"
+    made = here("project", "create", "Settle twins", env=api.env).out.strip()
+    at_once = here("settle", journal, "--as", made, "one", "--as", made, "two", env=api.env)
+    assert (at_once.code, len(here("status", journal, "--json").json["in_doubt"])) == (2, 3)
+    assert here("settle", journal, "--as", made, "one", env=api.env).code == 3
+    later = here("settle", journal, "--as", made, "two", env=api.env)
+    assert later.code == 2
+    assert f"project {made} is what another entry made; nothing was decided" in later.err
 
 
 def test_a_person_decides_about_an_api_key(api: Api, here: Here, tmp_path: Path) -> None:

@@ -276,7 +276,7 @@ async def test_look_that_fails_at_first(tmp_path: Path) -> None:
     breakdown = rule(Fault.STATUS, LISTING, status=503, times=3)
     async with open_world(rule(Fault.DROP_AFTER_COMMIT), breakdown) as world:
         world.retry = RetryPolicy(max_attempts=1)
-        (outcome,) = await world.run([project("Cats")], tmp_path / "j", settle_s=3.0)
+        (outcome,) = await world.run([project("Cats")], tmp_path / "j", settle_s=30.0)
         assert outcome.status is Status.CREATED
         assert (world.sent(), world.made()) == (1, {"Cats": 1})
 

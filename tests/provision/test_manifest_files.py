@@ -580,7 +580,7 @@ def test_check_counts_what_cannot_be_undone(write: Write) -> None:
 
 
 def test_check_lists_every_bad_entry(write: Write) -> None:
-    """Faults in entries, between entries and at the end are all there, once, with the numbers of the bad entries."""
+    """Faults in entries and between entries are all there, once, in order, with the numbers of the bad entries."""
     path = write(
         "m.jsonl",
         '{"kind": "project", "key": "p", "title": "P", "users": [{"email": "x", "role": "y"}]}\n'
@@ -588,7 +588,8 @@ def test_check_lists_every_bad_entry(write: Write) -> None:
         '{"kind": "dataset", "key": "d", "title": "E"}\n'
         '{"kind": "project_users", "project": "@p", "emails": ["a@b.de"], "role": 1}\n'
         '{"kind": "project_users", "project": "@q", "emails": ["a@b.de"], "role": 1}\n'
-        '{"kind": "project", "key": "r", "title": "R", "datasets": ["@d"]}\n',
+        '{"kind": "project", "key": "r", "title": "R", "datasets": ["@d"]}\n'
+        '{"kind": "dataset", "title": ""}\n',
     )
     report = check_manifest(path)
     assert [(str(problem.place), problem.field) for problem in report.problems] == [
@@ -597,9 +598,10 @@ def test_check_lists_every_bad_entry(write: Write) -> None:
         ("m.jsonl:3", "key"),
         ("m.jsonl:4", "project"),
         ("m.jsonl:5", "project"),
+        ("m.jsonl:7", "title"),
     ]
     assert report.problems[3].reason == "'@p' names m.jsonl:1, which is wrong itself"
-    assert (report.entries, report.problem_count, report.bad) == (6, 5, frozenset({1, 3, 4, 5}))
+    assert (report.entries, report.problem_count, report.bad) == (7, 6, frozenset({1, 3, 4, 5, 7}))
     assert report.irreversible == {"dataset": 1, "project": 1, "project_api_key": 0, "ontology": 0}
 
 

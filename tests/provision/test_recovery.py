@@ -126,7 +126,7 @@ async def test_left_to_a_person(tmp_path: Path) -> None:
             await bench.session.create_project("Cats")
         (record,) = (await bench.recover([wish()])).values()
         assert (record.state, record.status) == (State.IN_DOUBT, Status.IN_DOUBT)
-        assert record.message == "in doubt: 2 things could be what this entry made"
+        assert record.message == "2 things could be what this entry made"
 
 
 async def test_namesakes_do_not_share(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ async def test_service_that_is_down(tmp_path: Path) -> None:
         (record,) = (await bench.recover([wish()])).values()
         assert record.state is State.IN_DOUBT
         assert record.message is not None
-        assert record.message.startswith("in doubt: it could not be looked up: ")
+        assert record.message.startswith("it could not be looked up: ")
 
 
 async def test_key_that_is_not_accepted(tmp_path: Path) -> None:

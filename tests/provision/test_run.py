@@ -212,7 +212,7 @@ async def test_manifest_that_breaks_off(session: EncordSession, service: Service
         yield project()
         raise RuntimeError("the database is gone")
 
-    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="the database is gone"), allow_unwrapped=True):
+    with pytest.raises(RuntimeError, match="the database is gone"):
         async with session.provision(entries(), journal=None) as run:
             await collect(run, [])
 
