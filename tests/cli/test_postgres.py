@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from encord_async.cli.apply import _shown
 from tests.postgres import PASSWORD, PostgresServer
 
 Api = Any
