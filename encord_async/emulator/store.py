@@ -662,6 +662,12 @@ class Store:
             "SELECT resource_id, title, scopes FROM api_keys WHERE kind = 'project' ORDER BY id"
         ):
             keys.setdefault(project_id, []).append(KeyState(title=title, scopes=json.loads(scopes)))
+        groups: dict[int, list[AccessState]] = {}
+        for project_id, group_hash, role in self._db.execute(
+            "SELECT p.project_id, g.hash, p.role FROM project_groups p JOIN groups g ON g.id = p.group_id"
+            " ORDER BY p.project_id, g.id"
+        ):
+            groups.setdefault(project_id, []).append(AccessState(group_hash=group_hash, role=role))
         return [
             ProjectState(
                 project_hash=hash_,
@@ -671,10 +677,7 @@ class Store:
                 users=users.get(id_, []),
                 api_keys=keys.get(id_, []),
                 ontology_hash=ontology_hash,
-                groups=[
-                    AccessState(group_hash=group.hash, role=role)
-                    for role, group in self.organisation.project_groups(id_)
-                ],
+                groups=groups.get(id_, []),
             )
             for id_, hash_, title, description, ontology_hash in self._db.execute(
                 "SELECT p.id, p.hash, p.title, p.description, o.hash FROM projects p"
