@@ -222,7 +222,7 @@ def test_a_state_of_other_users_has_no_key_for_the_kit(tmp_path: Path) -> None:
 
     asyncio.run(make_state())
     with EncordEmulator(EmulatorSettings(state=settings.state)) as emulator:
-        assert emulator.state() == {"projects": [], "datasets": []}
+        assert not any(emulator.state().values())
         with pytest.raises(RuntimeError, match="brought their own keys"):
             emulator.session()
 

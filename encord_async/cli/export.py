@@ -37,9 +37,14 @@ _SHOWN: Final = 20
 @click.option(
     "--without-ontologies",
     is_flag=True,
-    help="Leave out which ontology a project has; another account does not have them.",
+    help="Leave out ontologies, and which of them a project has.",
 )
-@click.option("--without-users", is_flag=True, help="Leave out who the users of a project are.")
+@click.option("--without-users", is_flag=True, help="Leave out who the users of projects, groups and organisation are.")
+@click.option(
+    "--without-organisation",
+    is_flag=True,
+    help="Leave out users and groups of the organisation, and groups of projects.",
+)
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
@@ -51,30 +56,34 @@ def export(
     target: str | None,
     without_ontologies: bool,
     without_users: bool,
+    without_organisation: bool,
     concurrency: int,
 ) -> int:
-    """Write the account down as a manifest, as JSON lines: the datasets and projects that it is admin of, with the
-    datasets and users of each project and its API keys by title and scopes. The keys themselves are not written. Only
-    reads are sent.
+    """Write the account down as a manifest, as JSON lines: the datasets, ontologies and projects that it is admin of,
+    with the datasets, users and groups of each project and its API keys by title and scopes, and the users and groups
+    of the organisation. The keys themselves are not written. Only reads are sent.
 
     Entries get keys made of their titles, in the order in which things were made. Workflows are not written, nor is
-    what is in the datasets. Users are written with their roles, the account itself among them; where the service does
-    not list those of a project, that is said. Datasets of a project that the account is not admin of stand in an entry
-    of their own, by their hash.
+    what is in the datasets. Users are written with their roles, the account itself among them; what the service does
+    not list is left out, and that is said. Datasets, groups and ontologies that are not the account's own stand in
+    projects by their hashes, which another account may not know.
+
+    'apply' makes the users of the organisation users of another one, too: who has no account gets one, and a mail. For
+    those who are users of it already nothing changes. Only an Admin of the organisation may add users to it. To add
+    nobody to an organisation, leave out the users, or the organisation.
 
     Things of the same title and description are each written down. An account that holds none of them gets them all;
     where several are there already, 'apply' cannot tell which is meant, and such entries fail, marked AMBIGUOUS: refer
     to them by their hashes instead, or give 'apply' --existing create to make others.
 
-    A project's ontology is written by its hash, which only this account knows: to provision another account, leave
-    them out; each project then gets a new, empty ontology. For the same reason --domain and the key of the second
+    Without ontologies each project gets a new, empty one. In the last example --domain and the key of the second
     command are those of the other account.
 
     \b
     Examples:
       encord-async export -o account.jsonl
       encord-async export --without-ontologies --without-users -o structure.jsonl
-      encord-async export --without-ontologies | encord-async apply - --domain URL --ssh-key-file OTHER_KEY
+      encord-async export --without-organisation | encord-async apply - --domain URL --ssh-key-file OTHER_KEY
 
     Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE cannot be written,
     4 the service does not accept the key.
@@ -86,22 +95,20 @@ def export(
     with _writer(target) as write:
 
         async def work() -> "tuple[Exported, int]":
+            from encord_async.provision.export import Scope
             from encord_async.provision.export import export as export_account
 
+            scope = Scope(
+                ontologies=not without_ontologies, users=not without_users, organisation=not without_organisation
+            )
             async with sessions() as session:
-                exported = await export_account(
-                    session,
-                    write,
-                    ontologies=not without_ontologies,
-                    users=not without_users,
-                    on_left_out=lambda one: _keep(left, one),
-                )
+                exported = await export_account(session, write, scope=scope, on_left_out=lambda one: _keep(left, one))
                 return exported, session.statistics().requests
 
         exported, requests = anyio.run(work)
     if output.json:
         shown = exported.as_json() | {"users_read": not (without_users or exported.unlisted), "requests": requests}
-        output.result(shown | {"first_left_out": [one.as_json() for one in left]})
+        output.result(shown | {"not_listed": exported.not_listed, "first_left_out": [one.as_json() for one in left]})
     else:
         _say(output, exported, left)
     return ExitCode.DONE
@@ -152,11 +159,18 @@ def _say(output: Output, exported: "Exported", left: "list[LeftOut]") -> None:
         many(exported.projects, "project", "projects"),
         many(exported.users, "user of a project", "users of projects"),
         many(exported.api_keys, "API key", "API keys"),
+        many(exported.ontologies, "ontology", "ontologies"),
+        many(exported.groups, "group", "groups"),
+        many(exported.organisation_users, "user of the organisation", "users of the organisation"),
     ]
     output.say(f"{', '.join(parts)} in {many(exported.entries, 'entry', 'entries')}", bold=True)
     if exported.unlisted:
         where = many(exported.unlisted, "project", "projects")
         output.say(f"without the users of {where}: the service does not list them")
+    for what in exported.not_listed:
+        output.say(f"without {what}: the service does not list them")
+    if exported.organisation_users:
+        output.say("'apply' elsewhere adds the users of the organisation to that one; who has no account gets a mail")
     if exported.left_out:
         output.say(f"{many(exported.left_out, 'thing is', 'things are')} left out:")
     for one in left[:_SHOWN]:

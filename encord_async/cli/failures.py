@@ -87,7 +87,7 @@ def hint(error: EncordError) -> str:
                 "register the public half of this key with Encord, and check that --domain is the region of the account"
             )
         case ForbiddenError():
-            return "the user of this key has to be admin of the project, and of each dataset to attach"
+            return _who_may(error.operation or "")
         case NotFoundError():
             return "check the hash, and that --domain is the region of the account"
         case NotSentError():
@@ -100,6 +100,15 @@ def hint(error: EncordError) -> str:
             return "look in the account whether it happened before you try again"
         case _:
             return ""
+
+
+def _who_may(operation: str) -> str:
+    """Who *operation* is not forbidden to."""
+    if "/groups/{group}" in operation:
+        return "the user of this key has to manage the group, or be Admin of the organisation"
+    if "organisation" in operation:
+        return "the user of this key has to be Admin of the organisation, or in a role that may do this"
+    return "the user of this key has to be admin of the project, and of each dataset to attach"
 
 
 def redacted(text: str) -> str:

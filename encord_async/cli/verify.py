@@ -1,6 +1,6 @@
 """``encord-async verify``: reads back what a manifest wants and says what differs; ``--fix`` adds what is missing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.provision.ledger import Ledger
     from encord_async.provision.manifest import Entry
-    from encord_async.provision.repair import Repaired, Repairs
+    from encord_async.provision.repair import Kept, Repaired, Repairs
     from encord_async.provision.verify import Difference, Report, Wishes
 
 __all__ = ["verify"]
@@ -40,7 +40,9 @@ _SHOWN_FAILURES: Final = 10
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
 @click.option("--fix", is_flag=True, help="Add what is missing, then read back again.")
-@click.option("--prune", is_flag=True, help="With --fix: detach datasets and remove users that should not be there.")
+@click.option(
+    "--prune", is_flag=True, help="With --fix: detach datasets and remove users and groups that should not be there."
+)
 @click.option("--yes", is_flag=True, help="With --fix: do not ask first.")
 @output_options
 def verify(
@@ -54,21 +56,24 @@ def verify(
     prune: bool,
     yes: bool,
 ) -> int:
-    """Read back what MANIFEST wants and report each difference: projects and datasets that are missing, other titles,
-    descriptions or ontologies, datasets and users missing from or too much in a project, users in another role, missing
-    API keys. Only reads are sent.
+    """Read back what MANIFEST wants and report each difference: projects, datasets, ontologies, groups and users of the
+    organisation that are missing, other titles, descriptions, structures or ontologies, datasets, users and groups
+    missing from or too much in a project, users missing from or too much in a group, other roles, missing API keys.
+    Only reads are sent.
 
-    The journal says what each entry was made as; an entry that it does not know is reported as missing. Projects and
-    datasets that the manifest names by their hash need no journal. What a project may hold is only limited by an entry
-    for the project itself.
+    The journal says what each entry was made as; an entry that it does not know is reported as missing. What the
+    manifest names by its hash, and users of the organisation, need no journal. What a project may hold is only limited
+    by an entry for the project itself, and its groups only by a manifest that has an entry about any group.
 
-    Admins whom the manifest does not name are no difference: whoever made a project is one, and so is the account.
-    Where the service does not list the users of a project, that is said, and they are not checked.
+    Admins whom the manifest does not name are no difference: whoever made a project is one, and so is the account. Nor
+    are Admins of the organisation in a group. What the service does not list is not checked, and that is said.
 
-    --fix attaches datasets, adds users, and makes API keys again that have been made once and are gone. It detaches and
-    removes nothing without --prune, changes no role, since this API cannot, and makes no project and no dataset:
-    'encord-async apply' does. --prune removes no Admin, and nobody from a project that the account is not Admin of: so
-    it never removes the account itself. On a terminal you are asked first.
+    --fix attaches datasets, adds users and groups, gives groups the role wanted, and makes API keys again that have
+    been made once and are gone. Whom it adds to the organisation gets an account and a mail if they have none. It
+    removes nothing without --prune, changes no user's role, since this API cannot, and makes no project, dataset,
+    ontology or group: 'encord-async apply' does. --prune removes from projects only, nobody from a group or the
+    organisation. What no entry removes by name stays where it is Admin, or where the account is not: so it never
+    removes the account itself. On a terminal you are asked first.
 
     \b
     Examples:
@@ -170,7 +175,14 @@ async def _compare(session: "EncordSession", verified: _Verified, *, fix: bool) 
             verified.differences.append(difference)
 
     if fix:
-        verified.report = await compare(session, verified.wishes, on_difference=keep, on_project=verified.repairs.note)
+        repairs = verified.repairs
+        verified.report = await compare(
+            session,
+            verified.wishes,
+            on_difference=keep,
+            on_project=repairs.note,
+            on_lacking=repairs.note_lacking,
+        )
     else:
         verified.report = await compare(session, verified.wishes, on_difference=keep)
     verified.differences.sort(key=lambda one: (one.place.number, one.what, one.fault, one.item))
@@ -202,6 +214,10 @@ def _repair_lines(counts: Mapping[str, int]) -> list[str]:
         "detach": ("dataset to detach", "datasets to detach"),
         "users": ("user to add", "users to add"),
         "remove_users": ("user to remove", "users to remove"),
+        "groups": ("group to give access", "groups to give access"),
+        "remove_groups": ("group to take access from", "groups to take access from"),
+        "organisation_users": ("user to add to the organisation", "users to add to the organisation"),
+        "group_members": ("user to add to a group", "users to add to groups"),
         "api_keys": ("API key to make, which cannot be undone", "API keys to make, which cannot be undone"),
     }
     return [many(number, *words[name]) for name, number in counts.items() if number]
@@ -239,8 +255,7 @@ def _print(output: Output, verified: _Verified) -> None:
     failed = _failed(verified)
     more = f", and {many(failed, 'repair', 'repairs')} that did not come about" if failed else ""
     output.line(f"{read}: {many(report.differences, 'difference', 'differences')}{left}{more}.", bold=True)
-    note = _users_note(verified)
-    if note:
+    for note in _notes(verified).values():
         output.line(note)
 
 
@@ -258,28 +273,38 @@ def _print_repaired(output: Output, counts: Mapping[str, int], repaired: "Repair
         for other in outcome.role_kept[:_SHOWN_FAILURES]:
             output.line(f"    {other.email} is {other.held}, and {other.wanted} is wanted")
     for kept in repaired.kept[:_SHOWN_FAILURES]:
-        who = many(len(kept.emails), "user", "users")
-        output.line(f"not put right: {who} of {kept.project_hash} not removed: {redacted(str(kept.error))}")
+        output.line(f"not put right: {_kept(kept)}: {redacted(str(kept.error))}")
     more = sum(max(0, len(failed) - _SHOWN_FAILURES) for failed in (repaired.unsatisfied, repaired.kept))
     if more:
         output.line(f"... and {more:,} more; --json lists them")
     output.line()
 
 
-def _users_note(verified: _Verified) -> str:
-    """What is to be said of users who could not be checked."""
-    report = verified.report
-    if not report.unlisted:
-        return ""
-    where, why = many(report.unlisted, "project", "projects"), redacted(report.unlisted_reason or "")
-    text = f"Users of {where} were not checked, since the service does not list them: {why}."
-    if verified.repaired is not None and verified.repairs.counts()["users"]:
-        text += " Those of the manifest were added, which changes nothing for members; nobody was removed."
-    return text
+def _kept(kept: "Kept") -> str:
+    number = len(kept.items)
+    match kept.deed.value:
+        case "remove_users":
+            return f"{many(number, 'user', 'users')} of {kept.of} not removed"
+        case "remove_groups":
+            return f"{many(number, 'group', 'groups')} of {kept.of} not removed"
+    return f"{many(number, 'user', 'users')} not added to {kept.of}"
+
+
+def _notes(verified: _Verified) -> dict[str, str]:
+    """What is to be said of what could not be checked, by what it is."""
+    report, sent = verified.report, verified.repairs.counts() if verified.repaired is not None else {}
+    notes = {}
+    for what, number in report.unlisted.items():
+        why = redacted(report.unlisted_reasons[what])
+        subject = _UNLISTED[what](number)
+        notes[what.value] = f"{subject} not checked, since the service does not list them: {why}."
+    if "user" in notes and sent.get("users"):
+        notes["user"] += " Those of the manifest were added, which changes nothing for members; nobody was removed."
+    return notes
 
 
 def _json(verified: _Verified) -> dict[str, object]:
-    report = verified.report
+    report, notes = verified.report, _notes(verified)
     shown: dict[str, object] = {
         "entries": verified.wishes.entries,
         "projects": report.projects,
@@ -290,15 +315,20 @@ def _json(verified: _Verified) -> dict[str, object]:
         "users": {
             "wished": verified.wishes.users,
             "read": report.users,
-            "checked": report.unlisted == 0,
-            "note": _users_note(verified),
+            "checked": "user" not in notes,
+            "note": notes.get("user", ""),
         },
+        "not_checked": list(notes.values()),
         "requests": verified.requests,
     }
     if verified.repaired is not None:
         failed = [outcome.as_json() for outcome in verified.repaired.unsatisfied]
-        kept = [one.as_json() for one in verified.repaired.kept]
-        shown["fixed"] = {**verified.repairs.counts(), "failed": failed, "not_removed": kept}
+        kept = {
+            adds: [one.as_json() for one in verified.repaired.kept if adds == (one.deed.value == "add_members")]
+            for adds in (False, True)
+        }
+        counts = verified.repairs.counts()
+        shown["fixed"] = {**counts, "failed": failed, "not_removed": kept[False], "not_added": kept[True]}
     return shown
 
 
@@ -313,6 +343,26 @@ _NOUNS: Final = {
     "api_key": "API key",
     "user": "user",
     "role": "role",
+    "structure": "structure",
+    "group": "group",
+    "member": "user of the group",
+    "project_group": "group of the project",
+    "organisation_user": "user of the organisation",
+    "member_type": "type of member",
+}
+
+
+def _were(number: int, one: str, several: str) -> str:
+    return f"{many(number, one, several)} {'was' if number == 1 else 'were'}"
+
+
+_UNLISTED: Final[Mapping[str, Callable[[int], str]]] = {
+    "user": lambda number: f"Users of {many(number, 'project', 'projects')} were",
+    "project_group": lambda number: f"Groups of {many(number, 'project', 'projects')} were",
+    "ontology": lambda number: _were(number, "ontology", "ontologies"),
+    "group": lambda number: _were(number, "group", "groups"),
+    "member": lambda number: f"Users of {many(number, 'group', 'groups')} were",
+    "organisation_user": lambda number: _were(number, "user of the organisation", "users of the organisation"),
 }
 
 

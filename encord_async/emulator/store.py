@@ -216,6 +216,13 @@ class KeyState(TypedDict):
     scopes: list[str]
 
 
+class AccessState(TypedDict):
+    """A group with its role in a project, as ``GET /_emulator/state`` shows it."""
+
+    group_hash: str
+    role: int
+
+
 class ProjectState(TypedDict):
     """A project, as ``GET /_emulator/state`` shows it."""
 
@@ -225,6 +232,8 @@ class ProjectState(TypedDict):
     datasets: list[str]
     users: list[UserState]
     api_keys: list[KeyState]
+    ontology_hash: str
+    groups: list[AccessState]
 
 
 class DatasetState(TypedDict):
@@ -235,6 +244,33 @@ class DatasetState(TypedDict):
     description: str
     type: int
     users: list[UserState]
+    backing_folder: bool
+
+
+class OntologyState(TypedDict):
+    """An ontology, as ``GET /_emulator/state`` shows it."""
+
+    ontology_hash: str
+    title: str
+    description: str
+    editor: dict[str, object]
+
+
+class GroupState(TypedDict):
+    """A group, as ``GET /_emulator/state`` shows it; *users* are e-mail addresses."""
+
+    group_hash: str
+    name: str
+    description: str
+    users: list[str]
+
+
+class OrganisationUserState(TypedDict):
+    """A member of the organisation, as ``GET /_emulator/state`` shows it."""
+
+    email: str
+    role: str
+    member_type: str
 
 
 class State(TypedDict):
@@ -242,6 +278,9 @@ class State(TypedDict):
 
     projects: list[ProjectState]
     datasets: list[DatasetState]
+    ontologies: list[OntologyState]
+    groups: list[GroupState]
+    organisation_users: list[OrganisationUserState]
 
 
 class LogEntry(TypedDict):
@@ -311,8 +350,17 @@ class Store:
         ]
 
     def state(self) -> State:
-        """Return projects and datasets in the order in which they were created."""
-        return State(projects=self._project_states(), datasets=self._dataset_states())
+        """Return everything in the order in which it was created."""
+        return State(
+            projects=self._project_states(),
+            datasets=self._dataset_states(),
+            ontologies=self._ontology_states(),
+            groups=self._group_states(),
+            organisation_users=[
+                OrganisationUserState(email=one.email, role=one.role, member_type=one.member_type)
+                for one in self.organisation.members()
+            ],
+        )
 
     def meta(self, key: str) -> str | None:
         """Return a note about the state itself."""
@@ -614,6 +662,12 @@ class Store:
             "SELECT resource_id, title, scopes FROM api_keys WHERE kind = 'project' ORDER BY id"
         ):
             keys.setdefault(project_id, []).append(KeyState(title=title, scopes=json.loads(scopes)))
+        groups: dict[int, list[AccessState]] = {}
+        for project_id, group_hash, role in self._db.execute(
+            "SELECT p.project_id, g.hash, p.role FROM project_groups p JOIN groups g ON g.id = p.group_id"
+            " ORDER BY p.project_id, g.id"
+        ):
+            groups.setdefault(project_id, []).append(AccessState(group_hash=group_hash, role=role))
         return [
             ProjectState(
                 project_hash=hash_,
@@ -622,9 +676,12 @@ class Store:
                 datasets=attached.get(id_, []),
                 users=users.get(id_, []),
                 api_keys=keys.get(id_, []),
+                ontology_hash=ontology_hash,
+                groups=groups.get(id_, []),
             )
-            for id_, hash_, title, description in self._db.execute(
-                "SELECT id, hash, title, description FROM projects ORDER BY id"
+            for id_, hash_, title, description, ontology_hash in self._db.execute(
+                "SELECT p.id, p.hash, p.title, p.description, o.hash FROM projects p"
+                " JOIN ontologies o ON o.id = p.ontology_id ORDER BY p.id"
             )
         ]
 
@@ -637,10 +694,25 @@ class Store:
                 description=description,
                 type=type_,
                 users=users.get(id_, []),
+                backing_folder=bool(folder),
             )
-            for id_, hash_, title, description, type_ in self._db.execute(
-                "SELECT id, hash, title, description, type FROM datasets ORDER BY id"
+            for id_, hash_, title, description, type_, folder in self._db.execute(
+                "SELECT id, hash, title, description, type, backing_folder FROM datasets ORDER BY id"
             )
+        ]
+
+    def _ontology_states(self) -> list[OntologyState]:
+        rows = self._db.execute("SELECT hash, title, description, editor FROM ontologies ORDER BY id")
+        return [
+            OntologyState(ontology_hash=hash_, title=title, description=description, editor=json.loads(editor))
+            for hash_, title, description, editor in rows
+        ]
+
+    def _group_states(self) -> list[GroupState]:
+        rows = self._db.execute("SELECT id, hash, name, description FROM groups ORDER BY id").fetchall()
+        return [
+            GroupState(group_hash=hash_, name=name, description=description, users=self.organisation.group_emails(id_))
+            for id_, hash_, name, description in rows
         ]
 
     def _users_by(self, kind: ResourceType) -> dict[int, list[UserState]]:

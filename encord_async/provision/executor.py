@@ -57,6 +57,7 @@ from encord_async.provision.manifest import (
     OrganisationUserEntry,
     ProjectEntry,
 )
+from encord_async.provision.members import MAX_GROUPS_REMOVED
 from encord_async.provision.outcome import RoleKept, Status
 from encord_async.provision.plan import Batch, Result, Ticket, Work, tickets_of
 from encord_async.provision.settle import AdoptIt, LeaveIt, Settler, WaitLonger
@@ -69,8 +70,6 @@ __all__ = ["Ended", "Executor", "Later", "Split", "Verdict"]
 
 _REMEMBERED_FRESH: Final = 100_000
 _NAMESAKE_WAIT_S: Final = 0.1
-_HASHES_IN_A_QUERY: Final = 100
-"""Groups are removed by a list in the address of the request, and servers refuse long addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -500,7 +499,7 @@ class Executor:
             case StepKind.ADD_GROUP:
                 await self._ask(AddProjectGroups(project_hash=about, group_hashes=items, role=role))
             case StepKind.REMOVE_GROUP:
-                for some in _chunks(items, _HASHES_IN_A_QUERY):
+                for some in _chunks(items, MAX_GROUPS_REMOVED):
                     await self._ask(RemoveProjectGroups(project_hash=about, group_hashes=some))
             case StepKind.GROUP_MEMBER:
                 await self._ask(AddGroupMembers(group_hash=about, emails=items))

@@ -66,7 +66,9 @@ def test_export_and_apply_make_the_same_account(here: Here, api: Api, other: Api
     assert "users of projects" in exported.err
     done = process("apply", "-", "--json", env=other.env, stdin=exported.out)
     assert done.code == 0, done.err
-    assert done.json["created"] == len(lines(exported.out))
+    # The account itself is a user of either organisation.
+    assert (done.json["created"], done.json["unchanged"]) == (len(lines(exported.out)) - 1, 1)
+    assert "1 user of the organisation in" in exported.err
     assert contents(other) == contents(api)
     again = process("export", "--without-ontologies", env=other.env)
     assert len(lines(again.out)) == len(lines(exported.out))
@@ -93,6 +95,18 @@ def test_as_json(here: Here, api: Api, tmp_path: Path) -> None:
     refused = here("export", "--json", env=api.env)
     assert refused.code == 2
     assert refused.json["error"]["type"] == "UsageError"
+
+
+def test_without_the_organisation(here: Here, api: Api) -> None:
+    """Users and groups of the organisation can be left out; the users of projects are not."""
+    done = here("export", "--without-organisation", env=api.env)
+    kinds = {line["kind"] for line in lines(done.out)}
+    assert "organisation_user" not in kinds
+    assert "ontology" in kinds
+    assert any("users" in line for line in lines(done.out))
+    assert "mail" not in done.err
+    done = here("export", "--without-users", env=api.env)
+    assert "@example.com" not in done.out
 
 
 def test_a_service_that_lists_no_users(here: Here, api: Api, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from encord_async.cli.failures import ExitCode, as_json, code_of, exit_code, hin
 from encord_async.errors import (
     AuthenticationError,
     EncordError,
+    ForbiddenError,
     KeyFormatError,
     ManifestError,
     NoReplyError,
@@ -73,6 +74,9 @@ def test_code_of_one_operation(error: EncordError, code: ExitCode) -> None:
 def test_hints_say_what_to_do() -> None:
     """A key that is not accepted comes with the two usual causes."""
     assert "region" in hint(AuthenticationError("x"))
+    assert "admin of the project" in hint(ForbiddenError("x", operation="v2/projects/{project}/groups.POST"))
+    assert "manage the group" in hint(ForbiddenError("x", operation="v2/organisation/groups/{group}/users.POST"))
+    assert "Admin of the organisation" in hint(ForbiddenError("x", operation="v2/organisation/users.POST"))
     assert hint(KeyFormatError("x")) == ""
 
 

@@ -89,9 +89,14 @@ def test_fix_adds_and_prune_detaches(here: Here, api: Api, applied: Path) -> Non
         "detach": 1,
         "users": 0,
         "remove_users": 0,
+        "groups": 0,
+        "remove_groups": 0,
+        "organisation_users": 0,
+        "group_members": 0,
         "api_keys": 0,
         "failed": [],
         "not_removed": [],
+        "not_added": [],
     }
     assert DATASETS[7] not in api.projects(title)[0]["datasets"]
     assert here("verify", applied, env=api.env).code == 0
@@ -200,3 +205,46 @@ def test_a_bad_manifest(here: Here, api: Api, tmp_path: Path) -> None:
     done = here("verify", manifest, env=api.env)
     assert done.code == 2
     assert "title" in done.err
+
+
+def test_the_organisation(here: Here, api: Api, tmp_path: Path) -> None:
+    """Groups and users of the organisation are told, put right, and not checked where they are not listed."""
+    entries: list[Json] = [
+        {"kind": "ontology", "key": "things", "title": "Things"},
+        {"kind": "organisation_user", "key": "zoe", "email": "zoe@example.com", "role": "tasker"},
+        {"kind": "group", "key": "g", "name": "Annotators", "members": ["@zoe"]},
+        {"kind": "project", "key": "grouped", "title": "Grouped", "ontology": "@things"},
+        {"kind": "project_groups", "project": "@grouped", "add": ["@g"], "role": "annotator"},
+    ]
+    manifest = write_manifest(tmp_path / "m.jsonl", *entries)
+    assert here("apply", manifest, "--no-progress", env=api.env).code == 0
+    assert here("verify", manifest, env=api.env).code == 0
+    entries[1]["email"] = "max@example.com"
+    entries[4]["role"] = "reviewer"
+    write_manifest(manifest, *entries)
+    done = here("verify", manifest, env=api.env)
+    assert done.code == 1
+    rows = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert any("missing user of the organisation max@example.com: wanted 'tasker'" in row for row in rows), rows
+    assert any("too much user of the group zoe@example.com" in row for row in rows)
+    done = here("verify", manifest, "--fix", env=api.env)
+    assert done.code == 1
+    for line in ("1 group to give access", "1 user to add to the organisation", "1 user to add to a group"):
+        assert f"sent: {line}" in done.out
+    assert "1 difference left" in done.out
+    rules = [
+        {"query": query, "fault": "error", "code": "METHOD_NOT_ALLOWED_ERROR"}
+        for query in ("v2/organisation/users.GET", "v2/projects/{project}/groups.GET", "v2/ontologies.GET")
+    ]
+    api.control("PUT", "faults", rules)
+    try:
+        done = here("verify", manifest, "--json", env=api.env)
+    finally:
+        api.control("DELETE", "faults")
+    assert [note.partition(" not checked")[0] for note in done.json["not_checked"]] == [
+        "1 ontology was",
+        "1 user of the organisation was",
+        "Groups of 1 project were",
+    ]
+    assert done.json["users"]["checked"]
+    assert done.code == 0

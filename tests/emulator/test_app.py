@@ -258,6 +258,8 @@ async def test_state_and_log_over_http(ann: Api, emulator: Emulator) -> None:
         "datasets": ["ann-1"],
         "users": [{"email": "ann@example.com", "role": 0}],
         "api_keys": [{"title": "ci", "scopes": ["label.read"]}],
+        "ontology_hash": state["ontologies"][-1]["ontology_hash"],
+        "groups": [],
     }
     async with ann.http.get(emulator.url + "/_emulator/log") as response:
         log = await response.json()

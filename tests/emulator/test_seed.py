@@ -45,8 +45,11 @@ async def test_a_seed_file_is_what_the_emulator_starts_with(tmp_path: Path) -> N
             "datasets": ["d1"],
             "users": [{"email": "ann@example.com", "role": 0}, {"email": "bob@example.com", "role": 0}],
             "api_keys": [],
+            "ontology_hash": state["ontologies"][-1]["ontology_hash"],
+            "groups": [],
         }
     ]
+    assert state["ontologies"][0]["ontology_hash"] == "o1"
 
 
 @pytest.mark.parametrize(

@@ -1,96 +1,16 @@
 """Ontologies, groups, members of the organisation and copies of projects, provisioned on a local Encord."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from encord_async.client import EncordSession
-from encord_async.emulator import Emulator, Fault, FaultRule
+from encord_async.emulator import Fault, FaultRule
 from encord_async.errors import ConflictError
 from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
-from encord_async.provision.existing import Existing
-from encord_async.provision.outcome import Outcome
-from encord_async.provision.preview import Action, Verb, preview
+from encord_async.provision.preview import Verb, preview
 from encord_async.provision.steps import StepKind
-from encord_async.session.settings import RetryPolicy, Settings
-from tests.provision.conftest import Entry, all_of, project, users
-
-ME = "emulator@example.com"
-"""Who makes a group is in it."""
-STRUCTURE: dict[str, Any] = {
-    "objects": [{"id": "1", "name": "Cat", "color": "#ff0000", "shape": "polygon", "featureNodeHash": "0a1b2c3d"}],
-    "classifications": [],
-}
-PROGRAMME: list[Entry] = [
-    {"kind": "project_groups", "project": "@cats", "add": ["@annotators"], "role": "annotator"},
-    {"kind": "group", "key": "annotators", "name": "Annotators", "members": ["@ann", "@rob"]},
-    {"kind": "project", "key": "cats", "title": "Cats", "ontology": "@felines", "datasets": ["@raw"]},
-    {"kind": "project", "key": "copy", "title": "More cats", "description": "a copy", "copy_of": "@cats"},
-    {"kind": "organisation_user", "key": "ann", "email": "ann@example.com"},
-    {
-        "kind": "organisation_user",
-        "key": "rob",
-        "email": "rob@example.com",
-        "role": "tasker",
-        "member_type": "external",
-    },
-    {"kind": "ontology", "key": "felines", "title": "Felines", "structure": STRUCTURE},
-    {"kind": "dataset", "key": "raw", "title": "Raw"},
-]
-CREATES = {
-    "v2/ontologies.POST": "Felines",
-    "v2/organisation/groups.POST": "Annotators",
-    "projectcopy.POST": "More cats",
-    "project.POST": "Cats",
-    "v2/datasets.POST": "Raw",
-}
-
-
-@dataclass(slots=True)
-class World:
-    """A local Encord, and a session with it."""
-
-    emulator: Emulator
-    session: EncordSession
-
-    async def run(self, manifest: list[Entry], journal: Path | None = None, **options: Any) -> dict[str, Outcome]:
-        """Provision *manifest*; the outcomes by key, or by kind where there is none."""
-        async with self.session.provision(manifest, journal=journal, **({"settle_s": 0.2} | options)) as run:
-            return {outcome.key or outcome.kind: outcome for outcome in await all_of(run)}
-
-    def made(self) -> dict[str, list[str]]:
-        """What each call that creates has made, by the emulator's own log."""
-        made: dict[str, list[str]] = {}
-        for line in self.emulator.log():
-            if line["query"] in CREATES:
-                made.setdefault(line["query"], []).append(line["title"])
-        return made
-
-    async def actions(self, manifest: list[Entry], existing: Existing = Existing.ADOPT) -> list[Action]:
-        """What a run would do."""
-        found: list[Action] = []
-        await preview(self.session, manifest, existing=existing, on_action=found.append)
-        return found
-
-
-@asynccontextmanager
-async def open_world(*faults: FaultRule) -> AsyncIterator[World]:
-    """A new account where *faults* lie in wait."""
-    async with Emulator() as emulator:
-        emulator.set_faults(faults)
-        assert emulator.private_key is not None
-        settings = Settings(domain=emulator.url, retry=RetryPolicy(backoff_base_s=0.01))
-        async with EncordSession.from_ssh_key(emulator.private_key, settings=settings) as session:
-            yield World(emulator, session)
-
-
-def words(outcomes: dict[str, Outcome]) -> dict[str, str]:
-    """How each ended."""
-    return {name: outcome.status.value for name, outcome in outcomes.items()}
+from tests.provision.conftest import Entry, project, users
+from tests.provision.world import CREATES, ME, PROGRAMME, STRUCTURE, open_world, words
 
 
 async def test_the_whole_programme(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from encord_async.errors import AuthenticationError, ReplyShapeError
 from encord_async.protocol import models
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole, StorageLocation
-from encord_async.provision.export import Contents, Exported, Exporter, KeyMaker, LeftOut, entry_json, export
+from encord_async.provision.export import Contents, Exported, Exporter, KeyMaker, LeftOut, Scope, entry_json, export
 from encord_async.provision.manifest import (
     Checker,
     DatasetEntry,
@@ -29,14 +29,24 @@ from encord_async.provision.manifest import (
 from tests.provision.conftest import ADMIN, Dataset, Fault, Project, Service, open_session, provision
 from tests.provision.listing import LIST, ListingService
 
-READS = {"projectwithuserrole.GET", "datasetwithuserrole.GET", "project.GET", "projectapikey.GET", LIST}
+READS = {
+    "projectwithuserrole.GET",
+    "datasetwithuserrole.GET",
+    "project.GET",
+    "projectapikey.GET",
+    LIST,
+    "v2/datasets/list.GET",
+    "v2/ontologies.GET",
+    "v2/organisation/users.GET",
+    "v2/user/current-organisation/groups.GET",
+}
 
 
 async def exported(service: Service, *, ontologies: bool = True) -> tuple[list[Entry], list[LeftOut], Exported]:
     """The manifest of an account, what it leaves out, and the sums; only reads may be sent."""
     entries, left, before = list[Entry](), list[LeftOut](), service.names
     async with open_session(service) as session:
-        sums = await export(session, entries.append, ontologies=ontologies, on_left_out=left.append)
+        sums = await export(session, entries.append, scope=Scope(ontologies=ontologies), on_left_out=left.append)
     assert (service.names - before).keys() <= READS
     assert sums.entries == len(entries)
     assert sums.left_out == len(left)
@@ -95,7 +105,7 @@ async def test_what_the_entries_look_like() -> None:
             "key": "cats",
             "title": "Cats",
             "description": "wild",
-            "ontology_hash": "ontology",
+            "ontology": "ontology",
             "datasets": ["@raw", "@strasse-nacht"],
             "api_keys": [{"title": "ci", "scopes": ["label.read"]}],
         },
@@ -105,11 +115,11 @@ async def test_what_the_entries_look_like() -> None:
             "kind": "project",
             "key": "cats-2",
             "title": "Cats",
-            "ontology_hash": "ontology",
+            "ontology": "ontology",
             "datasets": ["@raw-2", "@raw-3"],
             "api_keys": [{"title": "export", "scopes": ["label.read"]}],
         },
-        {"kind": "project", "key": "raw-4", "title": "Raw", "ontology_hash": "ontology"},
+        {"kind": "project", "key": "raw-4", "title": "Raw", "ontology": "ontology"},
     ]
     assert sums.as_json() == {
         "entries": 11,
@@ -117,6 +127,9 @@ async def test_what_the_entries_look_like() -> None:
         "projects": 3,
         "api_keys": 4,
         "users": 0,
+        "ontologies": 0,
+        "groups": 0,
+        "organisation_users": 0,
         "left_out": 0,
     }
 
@@ -159,7 +172,7 @@ async def test_without_users() -> None:
     service.projects["p1"].users = {"bob@example.com": 2}
     entries: list[Entry] = []
     async with open_session(service) as session:
-        sums = await export(session, entries.append, users=False)
+        sums = await export(session, entries.append, scope=Scope(users=False))
     assert not any("users" in entry_json(entry) for entry in entries)
     assert (sums.users, sums.unlisted, service.names[LIST]) == (0, 0, 0)
 

@@ -10,7 +10,7 @@ from encord_async.provision.journal import Identity, Journal
 from encord_async.provision.ledger import MemoryLedger
 from encord_async.provision.outcome import Status
 from encord_async.provision.repair import Repaired, Repairs, repair
-from encord_async.provision.verify import Report, compare, gather
+from encord_async.provision.verify import Report, Thing, compare, gather
 from tests.provision.conftest import (
     ADMIN,
     Call,
@@ -203,7 +203,7 @@ async def test_where_users_are_not_listed_all_are_added(service: Service, tmp_pa
     assert [(kept.email, kept.wanted, kept.held) for kept in outcome.role_kept] == [
         ("ann@example.com", "reviewer", "annotator")
     ]
-    assert report.unlisted == 1
+    assert report.unlisted == {Thing.USER: 1}
     assert (cats.users["bob@example.com"], cats.users["eve@example.com"]) == (1, 1)
 
 
@@ -235,7 +235,7 @@ async def test_nobody_is_removed_by_an_account_that_is_no_admin(service: Service
         await compare(session, await gather(PROGRAMME, journal), on_project=repairs.note)
         repaired = await repair(session, repairs, api_keys=[], journal=None)
     (kept,) = repaired.kept
-    assert (kept.emails, type(kept.error)) == (("eve@example.com",), ConflictError)
+    assert (kept.items, type(kept.error)) == (("eve@example.com",), ConflictError)
     assert service.of(REMOVE) == []
 
 

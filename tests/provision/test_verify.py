@@ -255,8 +255,8 @@ async def test_a_service_that_lists_no_users(service: Service, provisioned: Path
     service.faults.append(ServiceFault(LIST, code=code))
     async with Journal(provisioned, None) as journal:
         report, found = await verified(service, PROGRAMME, journal)
-    assert (report.unlisted, report.users, found) == (1, 0, [])
-    assert LIST in (report.unlisted_reason or "")
+    assert (report.unlisted, report.users, found) == ({Thing.USER: 1}, 0, [])
+    assert LIST in report.unlisted_reasons[Thing.USER]
 
 
 async def test_a_bad_manifest_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,163 @@
+"""A difference between an account and a manifest, in one shape for everything. Pure: it looks nothing up.
+
+`missing`, `extra` and `different` make them, and `names` those of a thing's title and description.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from encord_async.protocol.catalogue import ProjectUserRole
+from encord_async.provision.existing import stamped
+from encord_async.provision.manifest import Place
+
+__all__ = [
+    "NOT_PROVISIONED",
+    "Difference",
+    "Fault",
+    "NamedWish",
+    "Thing",
+    "different",
+    "extra",
+    "missing",
+    "names",
+    "role_name",
+]
+
+_MARK_BYTES: Final = 12
+NOT_PROVISIONED: Final = "the journal does not say that it was made; run 'encord-async apply'"
+
+
+class Fault(StrEnum):
+    """In what way the account differs from the manifest."""
+
+    MISSING = "missing"
+    EXTRA = "extra"
+    DIFFERENT = "different"
+    UNREADABLE = "unreadable"
+    """The service did not let us look."""
+
+
+class Thing(StrEnum):
+    """What it is that differs."""
+
+    PROJECT = "project"
+    DATASET = "dataset"
+    TITLE = "title"
+    DESCRIPTION = "description"
+    ONTOLOGY = "ontology"
+    ATTACHMENT = "attachment"
+    """A dataset in a project."""
+    API_KEY = "api_key"
+    USER = "user"
+    ROLE = "role"
+    STRUCTURE = "structure"
+    GROUP = "group"
+    MEMBER = "member"
+    """A user in a group."""
+    PROJECT_GROUP = "project_group"
+    """A group in a project."""
+    ORGANISATION_USER = "organisation_user"
+    MEMBER_TYPE = "member_type"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing that is not as the manifest wants it.
+
+    Attributes:
+        place: Where the entry stands that wants it, or the first that is about its project.
+        fault: In what way it differs.
+        what: What differs.
+        item: Title or name; hash of a dataset or group in a project; e-mail address.
+        hash: Hash of what it is about, if it has one.
+        wanted: What the manifest says, if it is one text.
+        found: What the service says, if it is one text.
+        reason: Why, as far as that is known.
+    """
+
+    place: Place
+    fault: Fault
+    what: Thing
+    item: str
+    hash: str | None = None
+    wanted: str | None = None
+    found: str | None = None
+    reason: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """A JSON object with the members that say something."""
+        shown = {"place": str(self.place), "difference": self.fault.value, "what": self.what.value, "item": self.item}
+        more = {"hash": self.hash, "wanted": self.wanted, "found": self.found, "reason": self.reason}
+        return shown | {name: value for name, value in more.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class NamedWish:
+    """A thing as its entry describes it."""
+
+    place: Place
+    title: str
+    description: str
+
+
+def names(wish: NamedWish, found_hash: str, title: str, description: str | None) -> Iterator[Difference]:
+    """How title and description of a thing differ from what is wanted."""
+    if wish.title != title:
+        yield different(wish.place, Thing.TITLE, wish.title, found_hash, wish.title, title)
+    held = description or ""
+    # The stamp of a run, which stands between "[encord-async " and the bracket at the end.
+    if held not in {wish.description, stamped(wish.description, held[-_MARK_BYTES - 1 : -1])}:
+        yield different(wish.place, Thing.DESCRIPTION, wish.title, found_hash, wish.description, held)
+
+
+def missing(
+    place: Place,
+    what: Thing,
+    item: str,
+    found_hash: str | None,
+    reason: str | None = None,
+    *,
+    wanted: str | None = None,
+) -> Difference:
+    """That *item* is not there."""
+    return Difference(
+        place=place, fault=Fault.MISSING, what=what, item=item, hash=found_hash, wanted=wanted, reason=reason
+    )
+
+
+def extra(
+    place: Place, what: Thing, item: str, found_hash: str, *, found: str | None = None, reason: str | None = None
+) -> Difference:
+    """That *item* should not be there."""
+    return Difference(place=place, fault=Fault.EXTRA, what=what, item=item, hash=found_hash, found=found, reason=reason)
+
+
+def different(
+    place: Place,
+    what: Thing,
+    item: str,
+    found_hash: str | None,
+    wanted: str | None,
+    found: str | None,
+    *,
+    reason: str | None = None,
+) -> Difference:
+    """That *item* is there, but otherwise."""
+    return Difference(
+        place=place,
+        fault=Fault.DIFFERENT,
+        what=what,
+        item=item,
+        hash=found_hash,
+        wanted=wanted,
+        found=found,
+        reason=reason,
+    )
+
+
+def role_name(role: int) -> str:
+    """The word for a role in a project, or the number if it is not known."""
+    roles: Iterable[ProjectUserRole] = ProjectUserRole
+    return next((one.name.lower() for one in roles if one == role), str(role))
