@@ -195,6 +195,8 @@ class EmptyAccount:
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
         """See `Transport`."""
+        if method == "GET":
+            return RawReply(200, {"Content-Type": "application/json"}, b'{"results": []}')
         return await self._wire.request(method, target, headers, body, timeout_s=timeout_s)
 
     async def aclose(self) -> None:

@@ -43,7 +43,7 @@ from benchmarks._fixed_reply import (
 from benchmarks._goals import Goal, as_figures, verdicts
 
 REPEATS: Final = 5
-CREATES: Final = 3000
+CREATES: Final = 5000
 """A repeat of the quick clients."""
 SLOW_CREATES: Final = 600
 """A repeat of the slow ones, which take as long for them."""
