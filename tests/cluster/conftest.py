@@ -23,10 +23,17 @@ _JOBS = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def client(postgres: PostgresServer) -> Iterator[Client]:
+def cluster_client(postgres: PostgresServer) -> Iterator[Client]:
     """Four workers, whose environment has the password of the database."""
     with local_cluster(WORKERS, env={"PGPASSWORD": PASSWORD}) as found:
         yield found
+
+
+@pytest.fixture
+def client(cluster_client: Client) -> Client:
+    """The cluster with all its workers: those that the test before killed have been started again."""
+    cluster_client.wait_for_workers(WORKERS, timeout=60)
+    return cluster_client
 
 
 @pytest.fixture

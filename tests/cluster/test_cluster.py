@@ -104,9 +104,12 @@ async def test_killed_workers(client: Client, emulator: EmulatorProcess, url: st
         nonlocal kills
         while kills < 10 and not run._over:
             time.sleep(0.02)
-            worker = chance.choice(list(cluster.workers.values()))
+            # One that dies before it has said that it is there is not started again by Dask.
+            there = client.scheduler_info(n_workers=-1)["workers"]
+            ready = [worker for worker in cluster.workers.values() if worker.worker_address in there]
             stats = emulator.get("stats")
-            if worker.pid is not None and stats["in_flight"] and stats["requests"] > 70 * (kills + 1):
+            if ready and stats["in_flight"] and stats["requests"] > 70 * (kills + 1):
+                worker = chance.choice(ready)
                 os.kill(worker.pid, signal.SIGKILL)
                 kills += 1
 
