@@ -16,7 +16,7 @@ import secrets
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -45,7 +45,7 @@ Args = TypeVarTuple("Args")
 
 SCHEMA_VERSION: Final = 2
 """1 had no table of traffic."""
-_ROWS: Final = 250
+_MAX_ROWS: Final = 256
 """Rows made and handed to the database at once: thousands of members of a refused batch may share one commit."""
 _LOOKUP: Final = 400
 """Parameters in one query; SQLite took no more than 999 for many years."""
@@ -459,7 +459,8 @@ class Journal:
                 raise JournalError(f"{self.name} is damaged ({found}); {RESTORE}")
             with connection.execute(wanted, execution_options={"yield_per": 1000}) as rows:
                 for seq, checksum, *content in rows:
-                    if _checksum(map(repr, content)) != checksum:
+                    # A list's own repr is what the checksum of its texts is made of, in one step.
+                    if zlib.crc32(repr(content).encode()) != checksum:
                         raise JournalError(f"{self.name} is damaged (row {seq}); {RESTORE}")
 
     def _check_identity(self) -> None:
@@ -587,11 +588,17 @@ def _store(where: str | Path, shard: Shard | None) -> Store:
     return SqliteStore(Path(where))
 
 
-def _slices(records: Iterable[T]) -> Iterator[list[T]]:
-    """*records* in the portions in which they are handed to the database."""
-    left = iter(records)
-    while some := list(islice(left, _ROWS)):
-        yield some
+def _slices(records: Collection[T]) -> Iterator[list[T]]:
+    """*records* in the portions in which they are handed to the database.
+
+    Their sizes are powers of two. Rows that go out as one statement are a statement of their own for each number of
+    them: SQLite's driver keeps over a hundred prepared, large ones take 300 kB each, and a new size is compiled anew.
+    """
+    left, missing = iter(records), len(records)
+    while missing:
+        size = min(_MAX_ROWS, 1 << (missing.bit_length() - 1))
+        missing -= size
+        yield list(islice(left, size))
 
 
 def _row(record: Record) -> tuple[list[str], _Row]:

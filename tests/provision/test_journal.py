@@ -229,6 +229,15 @@ async def test_looks_up_any_number(tmp_path: Path) -> None:
         assert await journal.known([]) == {}
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 255, 256, 257, 511, 512, 700])
+async def test_any_number_in_one_commit(tmp_path: Path, count: int) -> None:
+    """However many steps are written together, as intents and then as ends, all are there, once, in their order."""
+    async with Journal(tmp_path / "j", ME) as journal:
+        await journal.write([intended(n) for n in range(count)])
+        await journal.write([record(n) for n in range(count)])
+    assert await everything(tmp_path / "j") == [record(n) for n in range(count)]
+
+
 async def test_namesakes_and_open_intents(tmp_path: Path) -> None:
     """What may have made something of a name, and what has no end yet, is found."""
     name = name_digest(StepKind.PROJECT, "Cats", "")
