@@ -74,7 +74,7 @@ class Record:
     @property
     def is_open(self) -> bool:
         """Whether it may have happened without our knowing."""
-        return self.state in {State.INTENDED, State.IN_DOUBT}
+        return self.state is State.INTENDED or self.state is State.IN_DOUBT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

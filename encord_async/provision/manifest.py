@@ -740,8 +740,10 @@ class Checker:
         if isinstance(entry, ProjectEntry) and entry.copy_of is not None and self._goes_in_circles(entry):
             found.append(("copy_of", f"{shown(entry.copy_of)} is itself copied from this entry, if not directly", ""))
         for field, reference, wanted in _references(entry):
-            found.extend((field, *fault) for fault in self._refer(entry, (place, field, wanted), reference))
-        return tuple(Problem(place, field, reason, hint, entry.key) for field, reason, hint in found)
+            fault = self._refer(entry, (place, field, wanted), reference)
+            if fault is not None:
+                found.append((field, *fault))
+        return tuple([Problem(place, field, reason, hint, entry.key) for field, reason, hint in found]) if found else ()
 
     def _goes_in_circles(self, entry: ProjectEntry) -> bool:
         """Whether *entry*, which is a copy, would have to be there before itself."""
@@ -790,22 +792,21 @@ class Checker:
             if fault:
                 self._late.append(Problem(use[0], use[1], fault))
 
-    def _refer(self, entry: Entry, use: _Use, reference: str) -> Iterable[tuple[str, str]]:
+    def _refer(self, entry: Entry, use: _Use, reference: str) -> tuple[str, str] | None:
+        """Reason and hint, if *reference* is wrong as far as it can be known by now."""
         key = referenced_key(reference)
+        known = self._known.get(reference if key is None else key)
         if key is None:
-            if reference in self._known:
-                yield (
-                    f"{shown(reference)} is the key of {self._known[reference][1]}",
-                    f"write {REFERENCE + reference!r}",
-                )
-        elif key == entry.key:
-            yield f"{shown(reference)} refers to this entry itself", ""
-        elif key in self._known:
-            fault = _misfit(key, *self._known[key], use)
-            if fault:
-                yield fault, ""
-        else:
+            if known is None:
+                return None
+            return f"{shown(reference)} is the key of {known[1]}", f"write {REFERENCE + reference!r}"
+        if key == entry.key:
+            return f"{shown(reference)} refers to this entry itself", ""
+        if known is None:
             self._unresolved.setdefault(key, []).append(use)
+            return None
+        fault = _misfit(key, *known, use)
+        return (fault, "") if fault else None
 
 
 def _misfit(key: str, kind: str, place: Place, use: _Use) -> str:
@@ -825,6 +826,9 @@ def _one(kind: str) -> str:
 def _references(entry: Entry) -> Iterable[tuple[str, str, str]]:
     """Field, hash or reference, and the kind that is wanted there."""
     match entry:
+        # The most numerous first.
+        case ProjectUsersEntry() | ProjectAPIKeyEntry():
+            yield "project", entry.project, "project"
         case ProjectEntry():
             yield from _each("datasets", entry.datasets, "dataset")
             if entry.ontology is not None:
@@ -836,8 +840,6 @@ def _references(entry: Entry) -> Iterable[tuple[str, str, str]]:
             wanted = "dataset" if isinstance(entry, ProjectDatasetsEntry) else "group"
             yield from _each("add", entry.add, wanted)
             yield from _each("remove", entry.remove, wanted)
-        case ProjectUsersEntry() | ProjectAPIKeyEntry():
-            yield "project", entry.project, "project"
         case GroupEntry():
             yield from _each("members", entry.members, "organisation_user")
         case DatasetEntry() | OntologyEntry() | OrganisationUserEntry():
@@ -853,10 +855,13 @@ def _within(entry: Entry) -> list[tuple[str, str, str]]:
     """Field, reason and hint of what stands twice in one entry, is missing, or does not go together."""
     match entry:
         case ProjectUsersEntry():
-            emails = [email.casefold() for email in entry.emails]
-            removed = [email.casefold() for email in entry.remove]
-            found = _twice("emails.{}", emails) + _twice("remove.{}", removed)
-            return found + _in_both("emails", emails, removed) + _half("emails", entry.emails, entry.role, removed)
+            found = []
+            if len(entry.emails) + len(entry.remove) > 1:
+                emails = [email.casefold() for email in entry.emails]
+                removed = [email.casefold() for email in entry.remove]
+                found += _twice("emails.{}", emails) + _twice("remove.{}", removed)
+                found += _in_both("emails", emails, removed)
+            return found + _half("emails", entry.emails, entry.role, entry.remove)
         case ProjectGroupsEntry():
             found = _twice("add.{}", entry.add) + _twice("remove.{}", entry.remove)
             found += _in_both("add", entry.add, entry.remove)

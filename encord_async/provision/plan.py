@@ -61,7 +61,7 @@ class Wish:
     hash: str | None = None
     error: EncordError | None = None
     blocked_by: str | None = None
-    role_kept: list[RoleKept] = field(default_factory=list)
+    role_kept: tuple[RoleKept, ...] = ()
     candidates: tuple[str, ...] = ()
 
     def note(self, result: Result) -> None:
@@ -73,7 +73,7 @@ class Wish:
         self.blocked_by = self.blocked_by or result.blocked_by
         self.candidates = self.candidates or result.candidates
         if result.role_kept is not None:
-            self.role_kept.append(result.role_kept)
+            self.role_kept += (result.role_kept,)
 
     def outcome(self) -> Outcome:
         """What is said of the entry when its last step has ended."""
@@ -87,7 +87,7 @@ class Wish:
             hash=self.hash,
             error=None if status.satisfied else self.error,
             blocked_by=self.blocked_by if status is Status.BLOCKED else None,
-            role_kept=tuple(self.role_kept),
+            role_kept=self.role_kept,
             candidates=self.candidates,
         )
 
@@ -287,6 +287,9 @@ class Plan:
 
     def _come_near(self, first: _Target) -> None:
         """Note that *first* waits for nothing that is still to be read, and who does not either because of that."""
+        if not first.waiters:
+            first.near = True
+            return
         targets = deque([first])
         while targets:
             target = targets.popleft()

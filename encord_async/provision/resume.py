@@ -39,13 +39,15 @@ def added_steps(
 
     The arguments are those of `recall`; what is written down of these steps has to be among its records.
     """
+    if not isinstance(entry, ProjectEntry):
+        return
     for step in steps:
         record = records.get(step.identity)
         if step.kind is not StepKind.PROJECT or record is None or record.state is not State.DONE:
             continue
         known = record.details.get("references")
         then = set(known) if isinstance(known, list) else set()
-        for reference in dict.fromkeys(entry.datasets if isinstance(entry, ProjectEntry) else ()):
+        for reference in dict.fromkeys(entry.datasets):
             if reference not in then:
                 yield attach_step(identity, reference)
 

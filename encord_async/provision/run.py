@@ -433,7 +433,7 @@ class Run:
             if one.placed is not None
             for step in added_steps(one.placed.entry, one.identity, one.steps, records)
         ]
-        return records | dict(await self._ledger.known(added))
+        return records | dict(await self._ledger.known(added)) if added else records
 
     def _add(self, one: _Taken, records: Mapping[bytes, Record]) -> None:
         """Plan an entry, or report it at once if it is a bad one."""
@@ -563,12 +563,13 @@ class Run:
                         await self._send.send(outcome)
 
     def _watch(self, status: Status) -> None:
-        failed = self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT]
-        if self._options.fail_fast and status in {Status.FAILED, Status.IN_DOUBT}:
+        if self._options.fail_fast and (status is Status.FAILED or status is Status.IN_DOUBT):
             self.drain("fail_fast")
         limit = self._options.max_failures
-        if limit is not None and limit.exceeded(failed, sum(self._counts.values())):
-            self.drain("max_failures")
+        if limit is not None:
+            failed = self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT]
+            if limit.exceeded(failed, sum(self._counts.values())):
+                self.drain("max_failures")
 
     def _fail(self, error: EncordError, reason: str) -> None:
         if self._failure is None:

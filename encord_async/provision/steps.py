@@ -113,19 +113,20 @@ class Namer:
 def steps_of(entry: Entry, identity: bytes) -> Iterator[Step]:
     """The steps of *entry*; the one that its key stands for comes first."""
     match entry:
-        case DatasetEntry():
-            yield Step(identity=_part(identity, "dataset"), kind=StepKind.DATASET, item=entry.title)
+        # The most numerous first.
+        case ProjectUsersEntry():
+            yield from _each(identity, StepKind.USER, entry.project, entry.emails, entry.role)
+            yield from _each(identity, StepKind.REMOVE_USER, entry.project, entry.remove)
         case ProjectEntry():
             yield Step(identity=_part(identity, "project"), kind=StepKind.PROJECT, item=entry.title)
             for user in dict.fromkeys(entry.users):
                 yield _in_role(identity, StepKind.USER, None, user.email, user.role)
             yield from dict.fromkeys(_api_key(identity, None, wish.title, wish.scopes) for wish in entry.api_keys)
+        case DatasetEntry():
+            yield Step(identity=_part(identity, "dataset"), kind=StepKind.DATASET, item=entry.title)
         case ProjectDatasetsEntry():
             yield from _each(identity, StepKind.ATTACH, entry.project, entry.add)
             yield from _each(identity, StepKind.DETACH, entry.project, entry.remove)
-        case ProjectUsersEntry():
-            yield from _each(identity, StepKind.USER, entry.project, entry.emails, entry.role)
-            yield from _each(identity, StepKind.REMOVE_USER, entry.project, entry.remove)
         case ProjectGroupsEntry():
             yield from _each(identity, StepKind.ADD_GROUP, entry.project, entry.add, entry.role)
             yield from _each(identity, StepKind.REMOVE_GROUP, entry.project, entry.remove)
@@ -176,7 +177,7 @@ def _api_key(identity: bytes, project: str | None, title: str, scopes: tuple[API
 
 
 def _part(identity: bytes, *names: str) -> bytes:
-    return _digest(identity, *(name.encode() for name in names))
+    return _digest(identity, *[name.encode() for name in names])
 
 
 def _digest(*parts: bytes) -> bytes:
