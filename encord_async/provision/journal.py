@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar, TypeVarTuple
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
@@ -49,6 +50,8 @@ _MAX_ROWS: Final = 256
 """Rows made and handed to the database at once: thousands of members of a refused batch may share one commit."""
 _LOOKUP: Final = 400
 """Parameters in one query; SQLite took no more than 999 for many years."""
+_WOKEN_AT_ONCE: Final = 16
+"""So many writers go on in one turn of the event loop when their commit is done; all together would hold it up."""
 
 
 class _NoZeros(sa.types.TypeDecorator[str]):
@@ -161,12 +164,14 @@ class _Intent:
 class _Commit:
     """Records that will share one commit, and who waits for it. The last word on a step wins."""
 
-    __slots__ = ("done", "ends", "failure", "whole")
+    __slots__ = ("_waiting", "done", "ends", "failure", "whole")
 
     def __init__(self) -> None:
         self.whole: dict[bytes, Record] = {}
         self.ends: dict[bytes, tuple[Record, _Intent]] = {}
-        self.done = anyio.Event()
+        self.done: list[anyio.Event] = []
+        """Set one after the other once it is over."""
+        self._waiting = 0
         self.failure: str | None = None
 
     def __bool__(self) -> bool:
@@ -179,6 +184,13 @@ class _Commit:
         else:
             self.ends.pop(identity, None)
             self.whole[identity] = record
+
+    def join(self) -> anyio.Event:
+        """What one more writer has to wait for."""
+        if self._waiting % _WOKEN_AT_ONCE == 0:
+            self.done.append(anyio.Event())
+        self._waiting += 1
+        return self.done[-1]
 
 
 class Journal:
@@ -261,8 +273,9 @@ class Journal:
         commit = self._next
         for record in records:
             commit.add(record, self._intents.pop(record.identity, None))
+        done = commit.join()
         self._wake.set()
-        await commit.done.wait()
+        await done.wait()
         if commit.failure is not None:
             raise JournalError(commit.failure)
 
@@ -343,7 +356,9 @@ class Journal:
                         # After a failed sync nobody knows what the disk holds: write nothing more.
                         self._unwritable = error.message
                 commit.failure = self._unwritable
-                commit.done.set()
+                for done in commit.done:
+                    done.set()
+                    await anyio.lowlevel.checkpoint()
             if self._traffic and self._unwritable is None:
                 await self._on_thread(self._commit_traffic)
         self._unwritable = self._unwritable or "the journal is closed"

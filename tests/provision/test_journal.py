@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import anyio
+import anyio.lowlevel
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
@@ -207,6 +209,32 @@ async def test_many_share_a_commit(tmp_path: Path) -> None:
         assert commits[0] == 0
         assert acknowledged == 500
     assert len(await everything(tmp_path / "j")) == 500
+
+
+async def test_big_commit_does_not_hold_up_the_loop(tmp_path: Path) -> None:
+    """Writers that shared a commit go on a few at a time, with turns for everybody else in between."""
+    turns = 0
+    went_on: Counter[int] = Counter()
+
+    async with Journal(tmp_path / "j", ME) as journal, anyio.create_task_group() as others:
+
+        async def somebody_else() -> None:
+            nonlocal turns
+            while True:
+                await anyio.lowlevel.checkpoint()
+                turns += 1
+
+        async def write(number: int) -> None:
+            await journal.write([intended(number)])
+            went_on[turns] += 1
+
+        others.start_soon(somebody_else)
+        async with anyio.create_task_group() as writers:
+            for number in range(200):
+                writers.start_soon(write, number)
+        others.cancel_scope.cancel()
+    assert went_on.total() == 200
+    assert max(went_on.values()) <= 20
 
 
 async def test_last_word_wins(tmp_path: Path) -> None:
