@@ -45,7 +45,7 @@ from encord_async.session.settings import Settings
 
 logger = logging.getLogger("encord_async")
 
-__all__ = ["ClusterRun", "shard_size", "share_of"]
+__all__ = ["ClusterRun", "Desertion", "shard_size", "share_of"]
 
 _CHUNK: Final = 256
 _PULSE_S: Final = 1.0
@@ -101,6 +101,24 @@ class _UnderWay:
     ended: anyio.Event
 
 
+class Desertion:
+    """Whether it is time to say that the cluster has nobody left; said once for each time that it happens."""
+
+    def __init__(self) -> None:
+        self._since_s = math.inf
+        self._told = False
+
+    def is_news(self, workers: int, now_s: float) -> bool:
+        """Note how many *workers* there are now, and answer."""
+        if workers:
+            self._since_s, self._told = math.inf, False
+            return False
+        self._since_s = min(self._since_s, now_s)
+        news = not self._told and now_s - self._since_s >= _QUIET_S
+        self._told |= news
+        return news
+
+
 class ClusterRun:
     """One manifest on its way through a cluster; made by `provision`.
 
@@ -125,6 +143,7 @@ class ClusterRun:
         self._cutter: Cutter
         self._most_held = 0
         self._slots = 1
+        self._desertion = Desertion()
         self._under_way: dict[int, _UnderWay] = {}
         self._reporting = 0
         self._submitting = anyio.Lock()
@@ -304,6 +323,8 @@ class ClusterRun:
             return
         # A cluster that grows with its work has nobody yet.
         self._slots = max(1, sum(threads.values()))
+        if self._desertion.is_news(len(threads), anyio.current_time()):
+            logger.warning("the cluster has no worker any more; waiting for one, until you stop the run")
 
     async def _leave_cluster(self) -> None:
         """Leave nothing of the run at the scheduler, if that is still there."""

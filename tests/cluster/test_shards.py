@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encord_async.cluster.coordinator import shard_size, share_of
+from encord_async.cluster.coordinator import Desertion, shard_size, share_of
 from encord_async.cluster.shards import Cutter, Shard
 from encord_async.provision.manifest import Entry, Place, PlacedEntry, needed_keys, read_entry
 from encord_async.provision.part import PartEntry
@@ -205,3 +205,10 @@ def test_shares_never_exceed_the_whole(concurrency: int, events: Sequence[tuple[
 def test_size_of_shards() -> None:
     """A small manifest is spread over the workers, a large or endless one is cut into pieces of a thousand."""
     assert [shard_size(entries, 4) for entries in (10, 3200, 10**6, None)] == [50, 200, 1000, 250]
+
+
+def test_a_deserted_cluster_is_told_of_once() -> None:
+    """A worker that is being restarted is no news, a cluster that stays empty is, and so it is the next time."""
+    desertion = Desertion()
+    seen = [(0, 4), (5, 0), (14, 0), (15, 0), (16, 0), (99, 0), (100, 2), (101, 0), (110, 0), (111, 0), (112, 0)]
+    assert [now_s for now_s, workers in seen if desertion.is_news(workers, now_s)] == [15, 111]
