@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Nanny
 
 from encord_async.errors import UsageError
 
@@ -36,6 +36,19 @@ def connected(address: str) -> Iterator[Client]:
         yield client
 
 
+class _Keeper(Nanny):
+    """Starts its worker again, too, when that has ended because its connection to the scheduler broke.
+
+    Dask takes such a worker for one that was sent home. Here scheduler and nanny are one process, and with Python
+    3.13.5 and OpenSSL 3.5 a connection breaks in one start of five all the same: the end of another TLS connection is
+    reported on it.
+    """
+
+    def close_gracefully(self, reason: str = "nanny-close-gracefully") -> None:
+        if reason != "worker-handle-scheduler-connection-broken":
+            super().close_gracefully(reason)
+
+
 @contextmanager
 def local_cluster(workers: int, *, env: dict[str, str] | None = None) -> Iterator[Client]:
     """So many worker processes with one thread each, ended with the block; *env* is added to their environment."""
@@ -43,6 +56,7 @@ def local_cluster(workers: int, *, env: dict[str, str] | None = None) -> Iterato
         cluster = LocalCluster(  # type: ignore[no-untyped-call]  # Dask has no types here
             n_workers=workers,
             threads_per_worker=1,
+            worker_class=_Keeper,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             # With keys of its own: whoever reaches a scheduler can run anything as its user, and others may be here.

@@ -194,6 +194,26 @@ def test_local_workers_are_nobody_elses(client: Client) -> None:
     assert [address.partition("127.0.0.1")[0] for address in addresses] == ["tls://"] * (WORKERS + 1)
 
 
+def test_a_broken_connection_costs_no_worker(client: Client) -> None:
+    """A local worker whose connection to the scheduler breaks is started again, as one that was killed is."""
+
+    def break_one(dask_scheduler: Any) -> str:
+        address, stream = next(iter(dask_scheduler.stream_comms.items()))
+        stream.abort()
+        return str(address)
+
+    broken = client.run_on_scheduler(break_one)  # type: ignore[no-untyped-call]  # Dask has no types here
+
+    def workers() -> list[str]:
+        return list(client.scheduler_info(n_workers=-1)["workers"])
+
+    deadline_s = time.monotonic() + 40
+    while (broken in workers() or len(workers()) < WORKERS) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    assert broken not in workers()
+    assert len(workers()) == WORKERS
+
+
 async def test_limits_stop_all_workers(client: Client, emulator: EmulatorProcess, url: str) -> None:
     """Too many failures end the run everywhere; what was not tried is said to be cancelled."""
     manifest: list[Entry] = [{"kind": "project", "title": f"P{n}", "datasets": ["none"]} for n in range(2000)]
