@@ -5,14 +5,17 @@ waits or sends, so a run can be replayed event by event.
 
 How it learns. Until the first refusal only the number in flight grows, as in TCP's slow start. From then on requests
 leave at a rate. Between two refusals of a token bucket, what it accepted *is* its limit, whatever it was offered: a cut
-goes just below that. Then the rate climbs back to where the limit is thought to be, and feels its way above it: the
-excess doubles with each stretch of successes, so that a small step finds an unchanged limit, and a few of them a
+goes just below that. Refusals that follow each other closely are one episode, and measured together: a few of them tell
+where a limit has fallen to. Then the rate climbs back to where the limit is thought to be, and feels its way above it:
+the excess doubles with each stretch of successes, so that a small step finds an unchanged limit, and a few of them a
 much higher one. Only requests that had to wait for the rate count: a client that is idle, or bound by what it has in
-flight, proves nothing about a higher rate. The constants were tuned on the
-simulation in ``tests/session/simulation.py``.
+flight, proves nothing about a higher rate.
+
+The constants were tuned on the simulation in ``tests/session/simulation.py``.
 """
 
 import math
+from collections import deque
 from typing import Final, NamedTuple
 
 __all__ = ["MAX_PER_S", "MIN_PER_S", "Permit", "Rate"]
@@ -23,7 +26,7 @@ MAX_PER_S: Final = 1e6
 
 FIRST_WINDOW: Final = 32.0
 """In flight at the start, which is the default concurrency: only who asks for more has to climb."""
-WINDOW_GAIN: Final = 0.2
+WINDOW_GAIN: Final = 0.1
 """Further requests in flight for each success while nothing was refused yet."""
 LATENCY_OVER: Final = 16
 """Replies that the latency is averaged over."""
@@ -32,16 +35,32 @@ LATE_S: Final = 0.02
 
 CUT: Final = 0.94
 """The first cut of an episode takes at least the rest: from just above the limit to just below it."""
-ROUND_CUT: Final = 0.03
-"""The least that a further cut in one episode takes; each takes so much more than the one before it."""
-FLOOR: Final = 0.9
-"""Such steps end here, in terms of what was accepted: refusals that come at any rate must not bring it to nothing."""
+FIRST_CUT: Final = 0.9
+"""And leaves at least so much: what was measured may be from before the limit rose."""
+FURTHER_CUT: Final = 0.97
+"""A further cut in one episode takes at least the rest."""
+FLOOR: Final = 0.85
+"""And leaves at least so much of what was accepted in the episode: refusals that come at any rate must not bring it to
+nothing."""
+EPISODE: Final = 8
+"""The last refusals of an episode, by which its further cuts are measured."""
+IDLE_S: Final = 1.0
+"""Who sent nothing for so long measures nothing: what was accepted meanwhile was all that was asked for."""
+ENOUGH: Final = 3
+"""Accepted since a refusal, for it to say anything about the limit."""
+EDGES: Final = 0.5
+EDGES_SHARE: Final = 0.01
+EDGES_ROUND_TRIPS: Final = 0.5
+"""Added to what was accepted when the limit is measured, as it is better found too high than too low: half a token, a
+share, and what the network may have moved across an edge of the measurement."""
+DENSE: Final = 2.0
+"""With more than so many in a round trip, a rate that overshot is paid for with as many refusals, and cut deeper."""
 BELOW: Final = 0.97
 """Where to go on, in terms of the limit that was measured."""
 BLOCKED_S: Final = 2.0
 """When nothing was accepted for so long, it is no lower limit but a locked door: once it opens, go on as before."""
 
-CALM: Final = 30.0
+CALM: Final = 25.0
 CALM_S: Final = 1.8
 """Successes from a cut until the rate is back where the limit is thought to be: so many, and so many seconds' worth."""
 RISE: Final = 0.03
@@ -69,6 +88,13 @@ class Permit(NamedTuple):
     """Whether it had to wait for the rate, so that its success says something about the rate."""
 
 
+class _Mark(NamedTuple):
+    """A moment, and how many had been accepted by then."""
+
+    at_s: float
+    accepted: int
+
+
 class Rate:
     """One rate limit, as far as it is known.
 
@@ -92,14 +118,13 @@ class Rate:
         self._climb = 0.0
         self._doubling = False
         self._known = 0.0
-        self._now_s = self._last_s = self._cut_s = -math.inf
+        self._now_s = self._last_s = -math.inf
         self._settled_s: float | None = None
-        # Since the last cut.
-        self._accepted = self._pressed = 0
-        self._rounds = 0
-        # Since the episode began.
-        self._episode_s = -math.inf
-        self._episode_accepted = 0
+        self._accepted = 0
+        # Successes since the last cut that say something about the rate.
+        self._pressed = 0
+        self._last_cut = _Mark(-math.inf, 0)
+        self._episode: deque[_Mark] = deque(maxlen=EPISODE)
         self._latency_s = 0.0
         self._replies = 0
 
@@ -116,46 +141,45 @@ class Rate:
             return Permit(now_s, True)
         if self._settled_s is not None and now_s >= self._settled_s:
             rate = self._settle(now_s)
-        self._last_s = max(self._last_s + 1 / rate, now_s - LATE_S)
+        due_s = self._last_s + 1 / rate
+        if now_s > due_s + IDLE_S and not waited:
+            self._episode.clear()
+        self._last_s = max(due_s, now_s - LATE_S)
         return Permit(now_s, waited)
 
     def accepted(self, permit: Permit, now_s: float) -> None:
         """The service did not turn it away for load."""
         now_s = self._forward(now_s)
         self._accepted += 1
-        self._episode_accepted += 1
         if self._replies < LATENCY_OVER:
             self._replies += 1
         self._latency_s += (now_s - permit.sent_s - self._latency_s) / self._replies
         if self._learnt is None:
             if self._window < self._concurrency:
                 self._open(self._window + WINDOW_GAIN)
-        elif permit.pressed and permit.sent_s >= self._cut_s and self._settled_s is None:
+        elif permit.pressed and permit.sent_s >= self._last_cut.at_s and self._settled_s is None:
             self._grow(self._learnt)
 
     def throttled(self, permit: Permit, now_s: float) -> None:
         """The service turned it away for load. One that left before the last cut tells nothing new."""
         now_s = self._forward(now_s)
-        if permit.sent_s < self._cut_s:
+        if permit.sent_s < self._last_cut.at_s:
             return
         if self._learnt is None:
             self._begin(now_s)
             return
-        rate, accepted, elapsed_s = self._learnt, self._accepted, now_s - self._cut_s
-        measured = _measured(accepted, elapsed_s)
-        if self._pressed < self._calm(rate) / 2:
-            self._rounds += 1
-            floor = FLOOR * _measured(self._episode_accepted, now_s - self._episode_s)
-            least = min(max(rate * (1 - ROUND_CUT * self._rounds), floor), rate * (1 - ROUND_CUT))
-            cut = min(least, max(measured * BELOW, rate / 2))
+        rate, idle_s = self._learnt, now_s - self._last_cut.at_s
+        accepted = self._accepted - self._last_cut.accepted
+        if self._pressed >= self._calm(rate) / 2 or not self._episode:
+            self._episode.clear()
+            cut, top = self._first_cut(rate, now_s)
         else:
-            self._rounds = 0
-            self._episode_s, self._episode_accepted = now_s, 0
-            cut = min(rate * CUT, max(measured * BELOW, rate * 0.85))
+            cut, top = self._further_cut(rate, now_s)
+        self._episode.append(_Mark(now_s, self._accepted))
         if accepted:
             self._known = rate
-        self._cut(cut, now_s, top=min(rate * BELOW, max(measured, cut)), pause_s=self._breath_s())
-        if not accepted and elapsed_s >= BLOCKED_S:
+        self._cut(cut, now_s, top=top, pause_s=self._breath_s())
+        if not accepted and idle_s >= BLOCKED_S:
             self._top, self._doubling = self._known, True
 
     def resume(self, now_s: float) -> None:
@@ -164,6 +188,7 @@ class Rate:
         if self._learnt is None:
             self._open(FIRST_WINDOW)
         else:
+            self._episode.clear()
             self._cut(self._learnt / 4, now_s, top=self._learnt, pause_s=0.0)
             self._doubling = True
 
@@ -184,15 +209,37 @@ class Rate:
         self._cut(1 / breath_s, now_s, top=math.inf, pause_s=breath_s)
 
     def _settle(self, now_s: float) -> float:
-        elapsed_s = max(now_s - self._cut_s, 1e-3)
-        # Half, because a part was accepted before the burst that the service allows was used up.
+        accepted, elapsed_s = self._accepted - self._last_cut.accepted, now_s - self._last_cut.at_s
         self._settled_s = None
-        self._episode_s, self._episode_accepted = now_s, 0
-        self._known = self._cut(0.5 * (self._accepted + 1) / elapsed_s, now_s, top=math.inf, pause_s=0.0)
+        # Half, because a part was accepted before the burst that the service allows was used up.
+        self._known = self._cut(0.5 * _per_s(accepted + 1, elapsed_s), now_s, top=math.inf, pause_s=0.0)
         self._doubling = True
         # This one leaves now, however slow the rate is that it leaves with.
         self._last_s = now_s - 1 / self._known
         return self._known
+
+    def _first_cut(self, rate: float, now_s: float) -> tuple[float, float]:
+        """Where to go on, and where the limit may be, when an episode begins."""
+        measured, least = self._measured(self._last_cut, now_s), rate * FIRST_CUT
+        if rate > self._top * (1 + BOLD) and rate * self._latency_s > DENSE:
+            # Somewhere between what was known to be accepted and what was refused: soon at either end from there.
+            return max(math.sqrt(self._top * rate), DENSE / self._latency_s), least
+        cut = min(rate * CUT, max(measured * BELOW, least))
+        return cut, min(rate * BELOW, max(measured, cut))
+
+    def _further_cut(self, rate: float, now_s: float) -> tuple[float, float]:
+        """The same when an episode goes on."""
+        # The bucket was empty at each of these refusals, so the limit is near the least of what was accepted since.
+        measured = min(
+            (self._measured(mark, now_s) for mark in self._episode if self._accepted - mark.accepted >= ENOUGH),
+            default=rate,
+        )
+        first = self._episode[0]
+        floor = FLOOR * _per_s(self._accepted - first.accepted + 1, now_s - first.at_s)
+        cut = min(rate * FURTHER_CUT, max(measured * BELOW, floor))
+        if len(self._episode) > 1 and self._episode[-2].accepted == self._accepted:
+            cut = min(cut, rate / 2)
+        return cut, min(rate * BELOW, max(measured, cut))
 
     def _breath_s(self) -> float:
         """A pause after a cut fills the bucket a little: a cushion for requests that the network bunches."""
@@ -201,10 +248,10 @@ class Rate:
     def _cut(self, per_s: float, now_s: float, *, top: float, pause_s: float) -> float:
         rate = self._set(per_s)
         self._top = top
-        self._climb = max(RISE * rate, min(top, rate / CUT) - rate) / self._calm(rate)
+        self._climb = max(RISE * rate, top - rate) / self._calm(rate)
         self._doubling = False
-        self._cut_s = now_s
-        self._accepted = self._pressed = 0
+        self._last_cut = _Mark(now_s, self._accepted)
+        self._pressed = 0
         self._last_s = max(self._last_s, now_s + pause_s - 1 / rate)
         return rate
 
@@ -214,6 +261,12 @@ class Rate:
 
     def _calm(self, rate: float) -> float:
         return CALM + CALM_S * rate
+
+    def _measured(self, since: "_Mark", now_s: float) -> float:
+        """The limit, from what was accepted since a refusal; rather above than below it."""
+        accepted = self._accepted - since.accepted
+        edges = EDGES + EDGES_SHARE * accepted + EDGES_ROUND_TRIPS * self._latency_s * (self._learnt or 0.0)
+        return _per_s(accepted + edges, now_s - since.at_s)
 
     def _grow(self, rate: float) -> None:
         self._pressed += 1
@@ -229,6 +282,5 @@ class Rate:
             self._set(rate + (doubling if excess > BOLD * self._top else min(DOUBLING * excess / stretch, doubling)))
 
 
-def _measured(accepted: int, elapsed_s: float) -> float:
-    """The rate of what was accepted, with an allowance for replies that cross the edges of the measurement."""
-    return (accepted + 1 + 0.5 * math.sqrt(accepted)) / max(elapsed_s, 1e-3)
+def _per_s(number: float, elapsed_s: float) -> float:
+    return number / max(elapsed_s, 1e-3)

@@ -68,7 +68,7 @@ def test_many_in_flight_are_climbed_to() -> None:
     rate = Rate(concurrency=1024)
     assert rate.window == 32
     play(rate, [("accepted", 0.0, 0.1)] * 100)
-    assert rate.window == 52
+    assert rate.window == 42
     play(rate, [("accepted", 0.0, 0.1)] * 10_000)
     assert rate.window == 1024
 
@@ -114,6 +114,35 @@ def test_refusals_after_the_cut_go_on_to_what_is_accepted() -> None:
         else:
             rate.throttled(permit, sent_s)
     assert rate.per_s == pytest.approx(50, rel=0.12)
+
+
+def test_slow_limit_that_halves_costs_few_refusals() -> None:
+    """At 5/s a refusal is one request in five seconds' worth: a handful of them tells where the limit went."""
+    rate, now_s, bucket, refusals = learnt(5.0), 200.0, 0.0, 0
+    rate.throttled(leave(rate, now_s), now_s + 0.05)
+    while now_s < 215.0:
+        sent_s = max(now_s, rate.next_s())
+        bucket, now_s = min(1.0, bucket + (sent_s - now_s) * 2.5), sent_s
+        permit = leave(rate, sent_s)
+        if bucket >= 1:
+            bucket -= 1
+            rate.accepted(permit, sent_s)
+        else:
+            refusals += 1
+            rate.throttled(permit, sent_s)
+    assert rate.per_s == pytest.approx(2.5, rel=0.15)
+    assert refusals <= 10
+
+
+def test_idleness_is_not_taken_for_a_low_limit() -> None:
+    """Who asks for little has little accepted: a refusal now and then slows it down by a step, not to what it asked."""
+    rate = learnt(100.0)
+    for minute in range(5):
+        now_s = 200.0 + 60 * minute
+        rate.accepted(leave(rate, now_s), now_s + 0.1)
+        rate.throttled(leave(rate, now_s + 0.2), now_s + 0.3)
+    assert rate.per_s is not None
+    assert rate.per_s > 40
 
 
 def test_success_brings_the_rate_back_and_above() -> None:
