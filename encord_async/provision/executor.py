@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 from encord_async.errors import (
     AuthenticationError,
@@ -191,9 +192,11 @@ class Executor:
 
     # ------------------------------------------------------------------ writing down
 
-    async def _ended(self, results: Sequence[tuple[Ticket, Result]]) -> Ended:
+    async def _ended(self, results: Sequence[tuple[Ticket, Result]], making: Making | None = None) -> Ended:
         """Write down how steps without an intent ended."""
-        await self._ledger.write([self._record(ticket, result) for ticket, result in results])
+        await self._ledger.write([self._record(ticket, result, making) for ticket, result in results])
+        # A ledger in memory waits for nothing, and many that are there already must not keep others from running.
+        await anyio.lowlevel.checkpoint()
         return Ended(results)
 
     def _record(self, ticket: Ticket, result: Result, making: Making | None = None) -> Record:
@@ -230,8 +233,7 @@ class Executor:
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
         there = await self._there(ticket, making)
         if isinstance(there, Result):
-            await self._ledger.write([self._record(ticket, there, making)])
-            return Ended([(ticket, there)])
+            return await self._ended([(ticket, there)], making)
         if there:
             making.details["baseline"] = there
         if making.name in self._doubtful:

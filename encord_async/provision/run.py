@@ -189,8 +189,9 @@ class Run:
         self._idle: deque[_Seat] = deque()
         self._room = anyio.Event()
         self._alarm = anyio.Event()
-        self._emitting = anyio.Lock()
-        self._entries = 0
+        # Slowly taken, with a turn of the event loop for each, it would let workers end one entry a turn.
+        self._emitting = anyio.Lock(fast_acquire=True)
+        self._entries = self._ended_entries = 0
         self._total: int | None = None
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
         self._all_read = False
@@ -307,9 +308,10 @@ class Run:
         raise StopAsyncIteration
 
     def _reconcile(self) -> None:
-        ended = sum(self._counts.values())
-        if ended != self._entries:
-            raise AssertionError(f"{self._entries} entries were read and {ended} ended: this is a bug, please report")
+        if self._ended_entries != self._entries:
+            raise AssertionError(
+                f"{self._entries} entries were read and {self._ended_entries} ended: this is a bug, please report"
+            )
 
     # ------------------------------------------------------------------ for the caller
 
@@ -332,7 +334,7 @@ class Run:
         return Progress(
             entries=self._entries,
             total=self._total,
-            ended=sum(self._counts.values()),
+            ended=self._ended_entries,
             failed=self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT],
             statistics=self._session.statistics(),
             elapsed_s=(self._ended_s or self._session.clock.monotonic_s()) - self._started_s,
@@ -389,7 +391,8 @@ class Run:
         return []
 
     def _free(self) -> int:
-        return self._options.lookahead - (self._plan.open_entries - self._plan.parked_entries)
+        # What has ended and still waits to be sent off counts: a slow consumer must not let them pile up.
+        return self._options.lookahead - (self._entries - self._ended_entries - self._plan.parked_entries)
 
     async def _wait_for_room(self) -> None:
         while self._free() <= 0:
@@ -510,6 +513,8 @@ class Run:
             case Later():
                 self._plan.postpone(work, verdict.due_s, otherwise=verdict.otherwise)
                 self._alarm.set()
+                # Namesakes by the thousand may be put off without a wait for anything in between.
+                await anyio.lowlevel.checkpoint()
             case Ended():
                 self._plan.finish(work, verdict.results)
 
@@ -554,6 +559,7 @@ class Run:
             while outcomes := self._plan.take_outcomes():
                 for outcome in outcomes:
                     self._counts[outcome.status] += 1
+                    self._ended_entries += 1
                     self._watch(outcome.status)
                     if outcome.status is Status.IN_DOUBT:
                         self._session.report_in_doubt(outcome.kind)
@@ -568,7 +574,7 @@ class Run:
         limit = self._options.max_failures
         if limit is not None:
             failed = self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT]
-            if limit.exceeded(failed, sum(self._counts.values())):
+            if limit.exceeded(failed, self._ended_entries):
                 self.drain("max_failures")
 
     def _fail(self, error: EncordError, reason: str) -> None:
