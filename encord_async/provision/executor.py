@@ -30,6 +30,7 @@ from encord_async.errors import (
     UnreadableReplyError,
 )
 from encord_async.protocol.catalogue import ProjectUserRole
+from encord_async.protocol.envelope import Envelope
 from encord_async.protocol.models import ProjectUser
 from encord_async.protocol.operations import (
     AddDatasets,
@@ -39,6 +40,7 @@ from encord_async.protocol.operations import (
     Operation,
     RemoveDatasets,
 )
+from encord_async.protocol.rest import RestRequest
 from encord_async.protocol.rest_operations import (
     AddGroupMembers,
     AddOrganisationUser,
@@ -51,7 +53,7 @@ from encord_async.protocol.rest_operations import (
 )
 from encord_async.provision.existing import Account, Adopt, Existing, Found, differs, match
 from encord_async.provision.ledger import Doubt, Ledger, Record, State
-from encord_async.provision.making import Maker, Making, hash_of, key_fingerprint, request_digest
+from encord_async.provision.making import Maker, Making, hash_of, key_fingerprint
 from encord_async.provision.manifest import (
     MakingEntry,
     OntologyEntry,
@@ -63,7 +65,7 @@ from encord_async.provision.outcome import RoleKept, Status
 from encord_async.provision.plan import Batch, Result, Ticket, Work, tickets_of
 from encord_async.provision.settle import AdoptIt, LeaveIt, Settler, WaitLonger
 from encord_async.provision.steps import StepKind
-from encord_async.session.session import Session
+from encord_async.session.session import Session, sealed
 
 T = TypeVar("T")
 
@@ -161,8 +163,10 @@ class Executor:
         for scope in tuple(self._unsent):
             scope.cancel()
 
-    async def _ask(self, operation: Operation[T] | RestOperation[T]) -> T:
-        """Send *operation*, unless the run is stopped before the request has left.
+    async def _ask(
+        self, operation: Operation[T] | RestOperation[T], request: Envelope | RestRequest | None = None
+    ) -> T:
+        """Send *operation*, unless the run is stopped before the request has left; *request* if it is sealed already.
 
         Raises:
             _StoppedError: It was; nothing has left.
@@ -172,7 +176,9 @@ class Executor:
         with anyio.CancelScope() as scope:
             self._unsent.add(scope)
             try:
-                return await self._session.execute(operation, on_send=lambda: self._unsent.discard(scope))
+                return await self._session.execute(
+                    operation, request=request, on_send=lambda: self._unsent.discard(scope)
+                )
             finally:
                 self._unsent.discard(scope)
         raise _StoppedError
@@ -199,7 +205,26 @@ class Executor:
         await anyio.lowlevel.checkpoint()
         return Ended(results)
 
+    def _intent(self, ticket: Ticket, making: Making, request: Envelope | RestRequest) -> Record:
+        """What is about to be sent."""
+        step, wish = ticket.step, ticket.wish
+        return Record(
+            identity=step.identity,
+            entry=wish.identity,
+            place=wish.place,
+            key=wish.entry.key,
+            kind=step.kind,
+            title=making.title,
+            project_hash=ticket.project_hash,
+            state=State.INTENDED,
+            name=making.name,
+            request=request.digest,
+            details=making.details,
+            started_s=self._session.clock.wall_s(),
+        )
+
     def _record(self, ticket: Ticket, result: Result, making: Making | None = None) -> Record:
+        """A step without an intent, and how it ended."""
         step, wish, now_s = ticket.step, ticket.wish, self._session.clock.wall_s()
         return Record(
             identity=step.identity,
@@ -255,20 +280,14 @@ class Executor:
 
     async def _make(self, ticket: Ticket, making: Making) -> Verdict:
         """Write the intent down, send, write down what came of it."""
-        result = Result(status=Status.IN_DOUBT)
-        record = replace(
-            self._record(ticket, result, making),
-            state=State.INTENDED,
-            status="",
-            request=request_digest(making.operation),
-            ended_s=None,
-        )
+        request = sealed(making.operation)
+        record = self._intent(ticket, making, request)
         ticket.sends += 1
         self._sending[making.name] += 1
         try:
             await self._ledger.write([record])
             try:
-                made = await self._ask(making.operation)
+                made = await self._ask(making.operation, request)
             except _StoppedError:
                 # Not a byte has left: the next run may send it without looking.
                 await self._ledger.write([self._closed(record, Result(status=Status.CANCELLED))])

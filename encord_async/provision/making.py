@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 from pydantic import SecretStr
 
 from encord_async.protocol.catalogue import StorageLocation
-from encord_async.protocol.envelope import seal
 from encord_async.protocol.models import NewDataset
 from encord_async.protocol.operations import (
     CopyProject,
@@ -36,7 +35,6 @@ __all__ = [
     "contents_digest",
     "hash_of",
     "key_fingerprint",
-    "request_digest",
     "structure_digest",
     "title_of",
 ]
@@ -205,11 +203,6 @@ def title_of(entry: MakingEntry) -> str:
 def key_fingerprint(api_key: str) -> str:
     """A name for an API key that reveals nothing of it."""
     return "api-key:" + hashlib.sha256(api_key.encode()).hexdigest()[:32]
-
-
-def request_digest(operation: AnyOperation) -> str:
-    """A name for the very request that *operation* becomes: equal wishes have equal ones."""
-    return operation.request().digest if isinstance(operation, RestOperation) else seal(operation).digest
 
 
 def hash_of(made: object) -> str:

@@ -45,7 +45,7 @@ from encord_async.session.retrying import deliver_again
 from encord_async.session.settings import Settings
 from encord_async.session.transport import AiohttpTransport, Transport
 
-__all__ = ["Session", "Statistics"]
+__all__ = ["Session", "Statistics", "sealed"]
 
 T = TypeVar("T")
 
@@ -224,6 +224,7 @@ class Session:
         operation: Operation[T] | RestOperation[T],
         *,
         api_key: APIKey | None = None,
+        request: Envelope | RestRequest | None = None,
         on_send: Callable[[], None] | None = None,
     ) -> T:
         """Run one operation, of the envelope API or of REST v2, and return its result.
@@ -231,6 +232,7 @@ class Session:
         Args:
             operation: What to ask of the service.
             api_key: Authenticate with this key of the resource instead of the session's credential; not for REST v2.
+            request: What `sealed` makes of *operation*, from a caller who has it already.
             on_send: Called when the request is about to leave for the first time: until then a caller who no longer
                 wants it may cancel, and nothing has happened.
 
@@ -239,10 +241,7 @@ class Session:
             UncertainError: It may have been done. A create is never sent again after this.
             AppliedError: It was done, but the answer is not understood.
         """
-        if isinstance(operation, RestOperation):
-            call = self._prepared_rest(operation.request(), api_key)
-        else:
-            call = self._prepared(seal(operation), api_key)
+        call = self._call(request or sealed(operation), api_key)
         return await _watched(call, self._executed(operation, call, on_send))
 
     async def _executed(
@@ -267,10 +266,7 @@ class Session:
         untyped way for calls without an operation class; see `encord_async.envelope` and
         `encord_async.rest_request`. Raises as `execute`.
         """
-        if isinstance(request, RestRequest):
-            call = self._prepared_rest(request, api_key)
-        else:
-            call = self._prepared(request, api_key)
+        call = self._call(request, api_key)
         return await _watched(call, self._deliver(call))
 
     async def pages(self, listing: PageOperation[T], *, api_key: APIKey | None = None) -> AsyncIterator[Page[T]]:
@@ -318,6 +314,11 @@ class Session:
             deadline_s=call.deadline_s,
             on_retry=note,
         )
+
+    def _call(self, request: Envelope | RestRequest, api_key: APIKey | None) -> _Call:
+        if isinstance(request, RestRequest):
+            return self._prepared_rest(request, api_key)
+        return self._prepared(request, api_key)
 
     def _prepared(self, envelope: Envelope, api_key: APIKey | None) -> _Call:
         credential: Credential = api_key or self._credential
@@ -436,6 +437,15 @@ class Session:
         if left_s <= 0:
             raise _too_late(call)
         return left_s if attempt_s is None else min(attempt_s, left_s)
+
+
+def sealed(operation: Operation[Any] | RestOperation[Any]) -> Envelope | RestRequest:
+    """*operation* as it goes onto the wire, but for its signature; equal operations give equal requests.
+
+    Raises:
+        UnencodableError: A value cannot be written as UTF-8 or JSON.
+    """
+    return operation.request() if isinstance(operation, RestOperation) else seal(operation)
 
 
 def _watched(call: _Call, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
