@@ -173,6 +173,9 @@ class Executor:
         """
         if self._stopped:
             raise _StoppedError
+        if self._session.is_free:
+            # There is no wait that a stop would have to cut short.
+            return await self._session.execute(operation, request=request)
         with anyio.CancelScope() as scope:
             self._unsent.add(scope)
             try:

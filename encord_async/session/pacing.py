@@ -116,6 +116,11 @@ class Pacer:
         """Whether the service is taken to be down."""
         return self._outage.since_s is not None
 
+    @property
+    def is_free(self) -> bool:
+        """Whether the next may leave at once: nobody waits, there is a slot, and slots are the only bound."""
+        return not self.waiting and self._free_slots() > 0
+
     def open(self) -> None:
         """Let requests pass by the rules; the state of a new gate."""
         self._closed = False

@@ -199,6 +199,11 @@ class Session:
         """Where this session's time comes from."""
         return self._clock
 
+    @property
+    def is_free(self) -> bool:
+        """Whether a request would leave at once, with no wait for its turn."""
+        return self._pacer.is_free
+
     def statistics(self) -> Statistics:
         """The counters as they are now."""
         return Statistics(

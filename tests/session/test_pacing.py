@@ -493,14 +493,31 @@ def test_permit_is_to_be_had_at_once_when_nothing_stands_against_it() -> None:
 
     async def main() -> None:
         pacer = gate(concurrency=1)
+        free = [pacer.is_free]
         permit = pacer.try_acquire()
         assert isinstance(permit, Permit)
+        free.append(pacer.is_free)
         assert pacer.try_acquire() is None
         async with anyio.create_task_group() as group:
             group.start_soon(passes, pacer)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             pacer.release(permit, DONE)
+            free.append(pacer.is_free)
             assert pacer.try_acquire() is None
+        free.append(pacer.is_free)
+        assert free == [True, False, False, True]
+
+    run(main)
+
+
+def test_gate_is_not_called_free_when_a_request_may_have_to_wait_for_time_to_pass() -> None:
+    """Neither with a rate, nor in an outage, though a slot is there."""
+
+    async def main() -> None:
+        assert not gate(max_rate_per_s=100.0).is_free
+        pacer = gate()
+        await break_down(pacer)
+        assert not pacer.is_free
 
     run(main)
