@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
 import anyio
-import anyio.lowlevel
 
 from encord_async.errors import (
     AuthenticationError,
@@ -204,8 +203,6 @@ class Executor:
     async def _ended(self, results: Sequence[tuple[Ticket, Result]], making: Making | None = None) -> Ended:
         """Write down how steps without an intent ended."""
         await self._ledger.write([self._record(ticket, result, making) for ticket, result in results])
-        # A ledger in memory waits for nothing, and many that are there already must not keep others from running.
-        await anyio.lowlevel.checkpoint()
         return Ended(results)
 
     def _intent(self, ticket: Ticket, making: Making, request: Envelope | RestRequest) -> Record:

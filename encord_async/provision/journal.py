@@ -50,7 +50,7 @@ _MAX_ROWS: Final = 256
 """Rows made and handed to the database at once: thousands of members of a refused batch may share one commit."""
 _LOOKUP: Final = 400
 """Parameters in one query; SQLite took no more than 999 for many years."""
-_WOKEN_AT_ONCE: Final = 16
+_WOKEN_AT_ONCE: Final = 4
 """So many writers go on in one turn of the event loop when their commit is done; all together would hold it up."""
 
 

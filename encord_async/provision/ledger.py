@@ -9,12 +9,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+import anyio
 
 from encord_async.errors import EncordError
 from encord_async.provision.steps import StepKind
 
 __all__ = ["Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest"]
+
+_WRITERS_A_TURN: Final = 4
+"""So many writers go on in one turn of the event loop, as a journal lets few go on at once: all would hold it up."""
 
 
 class State(StrEnum):
@@ -136,6 +141,8 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._by_name: defaultdict[bytes, dict[bytes, Record]] = defaultdict(dict)
+        # Gives a turn of the event loop away whenever it is taken.
+        self._turnstile = anyio.Semaphore(_WRITERS_A_TURN)
 
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:  # noqa: ARG002 - forgets
         """Nothing: there was no earlier run."""
@@ -143,9 +150,10 @@ class MemoryLedger:
 
     async def write(self, records: Iterable[Record]) -> None:
         """Keep those that have a name, until the process ends."""
-        for record in records:
-            if record.name is not None:
-                self._by_name[record.name][record.identity] = record
+        async with self._turnstile:
+            for record in records:
+                if record.name is not None:
+                    self._by_name[record.name][record.identity] = record
 
     async def namesakes(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
