@@ -10,8 +10,8 @@ Where somebody else takes half of the limit at random, a share of requests meets
 rest. And a long burst that has filled up meanwhile (after an outage, or while half of the limit went unused) looks like
 a higher limit until it is used up. Tried at 5/s: cuts of 4 or 3 % instead of 6 (goodput of flat runs 0.993 instead of
 0.991, 1.5 to 2.3 % refused instead of 1.4), a first step of 1 % and stretches of 4 successes (nine tenths of the
-tripled runs refuse more than 2 %), a calm of 20 or 30 successes (tripled runs gain or lose 1 point, halved ones refuse 2.1 or
-1.8 %), further cuts that grow by 3 points each (a limit that halves costs 11 refusals instead of 7).
+tripled runs refuse more than 2 %), a calm of 20 or 30 successes (tripled runs gain or lose 1 point, halved ones refuse
+2.1 or 1.8 %), further cuts that grow by 3 points each (a limit that halves costs 11 refusals instead of 7).
 
     python benchmarks/pacing_grid.py [--quick] [--seeds N]
 """
