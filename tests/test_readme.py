@@ -358,7 +358,7 @@ def test_every_method_for_a_call_of_the_service_has_one_of_the_sdk() -> None:
     shown = {call for _, ours, _ in table(section("Leaving the SDK"), "official SDK") for call in calls(ours)}
     names = {name for owner, name in shown if owner != "project"}
     own = {"aclose", "collect", "execute", "pages", "provision", "send"}
-    watching = {"clock", "identity", "report_in_doubt", "statistics", "throttled_elsewhere"}
+    watching = {"clock", "identity", "is_free", "report_in_doubt", "statistics", "throttled_elsewhere"}
     assert public_members(EncordSession) - names == own | watching
     handle = {name for owner, name in shown if owner == "project"}
     assert public_members(ProjectHandle) - handle == set()
