@@ -237,7 +237,7 @@ class Rate:
         first = self._episode[0]
         floor = FLOOR * _per_s(self._accepted - first.accepted + 1, now_s - first.at_s)
         cut = min(rate * FURTHER_CUT, max(measured * BELOW, floor))
-        if len(self._episode) > 1 and self._episode[-2].accepted == self._accepted:
+        if len(self._episode) >= ENOUGH and self._episode[-ENOUGH].accepted == self._accepted:
             cut = min(cut, rate / 2)
         return cut, min(rate * BELOW, max(measured, cut))
 
