@@ -223,7 +223,7 @@ class Rate:
         measured, least = self._measured(self._last_cut, now_s), rate * FIRST_CUT
         if rate > self._top * (1 + BOLD) and rate * self._latency_s > DENSE:
             # Somewhere between what was known to be accepted and what was refused: soon at either end from there.
-            return max(math.sqrt(self._top * rate), DENSE / self._latency_s), least
+            return min(max(math.sqrt(self._top * rate), DENSE / self._latency_s), least), least
         cut = min(rate * CUT, max(measured * BELOW, least))
         return cut, min(rate * BELOW, max(measured, cut))
 
@@ -237,6 +237,7 @@ class Rate:
         first = self._episode[0]
         floor = FLOOR * _per_s(self._accepted - first.accepted + 1, now_s - first.at_s)
         cut = min(rate * FURTHER_CUT, max(measured * BELOW, floor))
+        # Refused whatever it asks: at half of that it is refused half as often.
         if len(self._episode) >= ENOUGH and self._episode[-ENOUGH].accepted == self._accepted:
             cut = min(cut, rate / 2)
         return cut, min(rate * BELOW, max(measured, cut))
