@@ -12,13 +12,11 @@ measured.
 
 import argparse
 import asyncio
-import gc
 import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -26,6 +24,7 @@ from typing import Final
 # Each file runs by itself, and the folder of a script is all that Python looks in.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks._collector import AS_APPLY, collector
 from benchmarks._common import report
 from benchmarks._fixed_reply import IN_FLIGHT, Server, bare_creates, fixed_reply, provision_creates
 from benchmarks._goals import Goal, as_figures, verdicts
@@ -33,12 +32,10 @@ from benchmarks._goals import Goal, as_figures, verdicts
 REPEATS: Final = 7
 CREATES: Final = 5000
 TICK_S: Final = 0.001
-GC_THRESHOLD: Final = 50_000
-"""As `encord_async.cli.apply` sets it."""
 MOST_MS: Final = 20.0
 
-APPLY: Final = "provision, journal on, collector set as by apply"
 JOURNAL: Final = "provision, journal on"
+APPLY: Final = JOURNAL + AS_APPLY
 NO_JOURNAL: Final = "provision, no journal"
 BARE: Final = "bare aiohttp loop"
 IDLE: Final = "nothing to do"
@@ -99,7 +96,7 @@ def main() -> None:
         asyncio.run(provision_creates(servers["http"], 100))
         for _ in range(repeats):
             for who, work in contenders.items():
-                with _collector(as_apply=who == APPLY):
+                with collector(as_apply=who == APPLY):
                     runs[who].append(asyncio.run(_measured(work, servers["http"])))
     figures = [_figures(who, found) for who, found in runs.items()]
     goals = [
@@ -121,21 +118,6 @@ def main() -> None:
         repeats=repeats,
         quick=quick,
     )
-
-
-@contextmanager
-def _collector(*, as_apply: bool) -> Iterator[None]:
-    """Begin without garbage; if *as_apply*, with what is there out of the collector's sight, and seldom looked for."""
-    usual = gc.get_threshold()
-    gc.collect()
-    if as_apply:
-        gc.set_threshold(GC_THRESHOLD)
-        gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*usual)
 
 
 async def _measured(work: Work, server: Server) -> list[float]:

@@ -27,6 +27,7 @@ import uvloop
 # Each file runs by itself, and the folder of a script is all that Python looks in.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks._collector import AS_APPLY, collector
 from benchmarks._common import report
 from benchmarks._fixed_reply import (
     IN_FLIGHT,
@@ -70,11 +71,12 @@ Client = Callable[[Server], Cost]
 Creates = Callable[[Server, int], Coroutine[object, object, None]]
 
 
-def in_process(creates: int, client: Creates, *, fast: bool) -> Client:
+def in_process(creates: int, client: Creates, *, fast: bool, as_apply: bool = False) -> Client:
     """A client that runs in this process, on a new event loop each time: uvloop's if *fast*."""
 
     def run(server: Server) -> Cost:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop if fast else None) as runner:
+        loop_factory = uvloop.new_event_loop if fast else None
+        with collector(as_apply=as_apply), asyncio.Runner(loop_factory=loop_factory) as runner:
             began_s, began_cpu_s = time.perf_counter(), time.process_time()
             runner.run(client(server, creates))
             return Cost((time.perf_counter() - began_s) / creates, (time.process_time() - began_cpu_s) / creates)
@@ -98,6 +100,7 @@ def clients(*, quick: bool) -> dict[str, Client]:
     quick_ones: dict[str, Creates] = {BARE: bare_creates, SESSION: session_creates, PROVISION: provision_creates}
     found = {who: in_process(many, client, fast=False) for who, client in quick_ones.items()}
     found[CROWD] = in_process(many, partial(session_creates, tasks=1000), fast=False)
+    found[PROVISION + AS_APPLY] = in_process(many, provision_creates, fast=False, as_apply=True)
     found[WITHOUT] = in_process(many, partial(provision_creates, journal=False), fast=False)
     found |= {who + UVLOOP: in_process(many, client, fast=True) for who, client in quick_ones.items()}
     found[HTTPX] = in_process(few, httpx_creates, fast=False)
