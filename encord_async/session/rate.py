@@ -72,7 +72,8 @@ STRETCH_S: Final = 0.4
 STRETCH_ROUND_TRIPS: Final = 4.0
 """Successes in which the excess doubles: so many, and so many seconds' worth, for a refusal to come back in between."""
 BOLD: Final = 0.1
-"""With so much excess and no refusal, the limit is another one, and the rate doubles as fast as it may."""
+"""With so much excess and no refusal, the limit is another one, or a burst has filled up that is to be used first: the
+rate rises in a straight line then, as steeply as doubling begins, so as not to overshoot the old limit by far."""
 DOUBLING: Final = 0.7
 """What each success adds to the rate to double it in a second, whatever it is (ln 2)."""
 FASTEST_DOUBLING_S: Final = 0.3
@@ -280,7 +281,8 @@ class Rate:
         else:
             excess = max(rate - self._top, STEP * rate)
             stretch = STRETCH + rate * max(STRETCH_S, STRETCH_ROUND_TRIPS * self._latency_s)
-            self._set(rate + (doubling if excess > BOLD * self._top else min(DOUBLING * excess / stretch, doubling)))
+            bold = excess > BOLD * self._top
+            self._set(rate + (doubling * self._top / rate if bold else min(DOUBLING * excess / stretch, doubling)))
 
 
 def _per_s(number: float, elapsed_s: float) -> float:
