@@ -11,8 +11,9 @@ rest. And a long burst that has filled up meanwhile (after an outage, or while h
 a higher limit until it is used up. Tried at 5/s: cuts of 4 or 3 % instead of 6 (goodput of flat runs 0.993 instead of
 0.991, 1.5 to 2.3 % refused instead of 1.4), a first step of 1 % and stretches of 4 successes (nine tenths of the
 tripled runs refuse more than 2 %), a calm of 20 or 30 successes (tripled runs gain or lose 1 point, halved ones refuse
-2.1 or 1.8 %), further cuts that grow by 3 points each (a limit that halves costs 11 refusals instead of 7). Tried at all limits: to
-double above a known limit instead of rising in a straight line (81 runs instead of 61 are refused too much).
+2.1 or 1.8 %), further cuts that grow by 3 points each (a limit that halves costs 11 refusals instead of 7). Tried at
+all limits: to double above a known limit instead of rising in a straight line (81 runs instead of 61 are refused too
+much).
 
     python benchmarks/pacing_grid.py [--quick] [--seeds N]
 """
