@@ -117,7 +117,7 @@ def test_refusals_after_the_cut_go_on_to_what_is_accepted() -> None:
 
 
 def test_slow_limit_that_halves_costs_few_refusals() -> None:
-    """At 5/s a refusal is one request in five seconds' worth: a handful of them tells where the limit went."""
+    """At 5/s little is accepted between two refusals, and still a handful of them tells where the limit went."""
     rate, bucket, refusals = learnt(5.0), 0.0, 0
     # The last look above the limit was not long ago, and its refusal is none of the change's.
     rate.throttled(leave(rate, 300.0), 300.05)
