@@ -535,8 +535,8 @@ async def test_tolerated_failures_do_not_stop(session: EncordSession, service: S
 
 
 async def test_drain(session: EncordSession, service: Service) -> None:
-    """Asked to stop, a run reads no further and sends nothing more, not even what waits for a slot; what was sent ends as
-    the service says."""
+    """Asked to stop, a run reads no further and sends nothing more, not even what waits for a slot; what was sent ends
+    as the service says."""
     hold = Hold(service, "project.POST")
     outcomes: list[Outcome] = []
     async with session.provision([project(f"P{n}") for n in range(100)], journal=None) as run:
