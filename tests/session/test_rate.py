@@ -51,6 +51,22 @@ def learnt(per_s: float, now_s: float = 100.0, *, concurrency: int = 64) -> Rate
     return rate
 
 
+def refusals_of_bucket(rate: Rate, requests: int, now_s: float, *, limit_per_s: float, burst: float) -> int:
+    """Send so many *requests*, each as soon as it may, to a near token bucket that is empty; how many it turns away."""
+    level, refusals = 0.0, 0
+    for _ in range(requests):
+        sent_s = max(now_s, rate.next_s())
+        level, now_s = min(burst, level + (sent_s - now_s) * limit_per_s), sent_s
+        permit = leave(rate, sent_s)
+        if level >= 1:
+            level -= 1
+            rate.accepted(permit, sent_s)
+        else:
+            refusals += 1
+            rate.throttled(permit, sent_s)
+    return refusals
+
+
 # --- what it does ----------------------------------------------------------------------------------------------------
 
 
@@ -103,36 +119,18 @@ def test_one_episode_is_one_cut() -> None:
 
 def test_refusals_after_the_cut_go_on_to_what_is_accepted() -> None:
     """When the limit has halved, a few rounds of refusals bring the rate there."""
-    rate, now_s, bucket = learnt(100.0), 200.0, 0.0
-    for _ in range(300):
-        sent_s = max(now_s, rate.next_s())
-        bucket, now_s = min(1.0, bucket + (sent_s - now_s) * 50), sent_s
-        permit = leave(rate, sent_s)
-        if bucket >= 1:
-            bucket -= 1
-            rate.accepted(permit, sent_s)
-        else:
-            rate.throttled(permit, sent_s)
+    rate = learnt(100.0)
+    refusals_of_bucket(rate, 300, 200.0, limit_per_s=50, burst=1)
     assert rate.per_s == pytest.approx(50, rel=0.12)
 
 
 def test_slow_limit_that_halves_costs_few_refusals() -> None:
     """At 5/s little is accepted between two refusals, and still a handful of them tells where the limit went."""
-    rate, bucket, refusals = learnt(5.0), 0.0, 0
+    rate = learnt(5.0)
     # The last look above the limit was not long ago, and its refusal is none of the change's.
     rate.throttled(leave(rate, 300.0), 300.05)
     now_s = play(rate, [("accepted", 0.0, 0.0)] * 15, 300.05)
-    end_s = now_s + 20
-    while now_s < end_s:
-        sent_s = max(now_s, rate.next_s())
-        bucket, now_s = min(2.0, bucket + (sent_s - now_s) * 2.5), sent_s
-        permit = leave(rate, sent_s)
-        if bucket >= 1:
-            bucket -= 1
-            rate.accepted(permit, sent_s)
-        else:
-            refusals += 1
-            rate.throttled(permit, sent_s)
+    refusals = refusals_of_bucket(rate, 60, now_s, limit_per_s=2.5, burst=2)
     assert rate.per_s == pytest.approx(2.5, rel=0.1)
     assert refusals <= 9
 
