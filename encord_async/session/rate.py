@@ -47,7 +47,8 @@ EPISODE: Final = 8
 IDLE_S: Final = 1.0
 """Who sent nothing for so long measures nothing: what was accepted meanwhile was all that was asked for."""
 ENOUGH: Final = 3
-"""Accepted since a refusal, for it to say anything about the limit."""
+"""Accepted since a refusal, for it to say anything about the limit; as many refusals in a row, with nothing accepted
+between them, say that it is far below."""
 EDGES: Final = 0.5
 EDGES_SHARE: Final = 0.01
 EDGES_ROUND_TRIPS: Final = 0.5
@@ -238,7 +239,7 @@ class Rate:
         first = self._episode[0]
         floor = FLOOR * _per_s(self._accepted - first.accepted + 1, now_s - first.at_s)
         cut = min(rate * FURTHER_CUT, max(measured * BELOW, floor))
-        # Refused whatever it asks: at half of that it is refused half as often.
+        # All was refused: at half of the rate that is half as often.
         if len(self._episode) >= ENOUGH and self._episode[-ENOUGH].accepted == self._accepted:
             cut = min(cut, rate / 2)
         return cut, min(rate * BELOW, max(measured, cut))
