@@ -135,7 +135,7 @@ def provision(api: Api, projects: int, *, journal: bool) -> Done:
     path = api.folder / "run.journal" if journal else None
     if journal:
         # Imported on first need, which is no part of the work; how long imports take is another benchmark.
-        importlib.import_module("encord_async.provision.journal")
+        importlib.import_module("encord_async.journal.journal")
 
     async def run() -> float:
         async with EncordSession.from_ssh_key(api.key_file, domain=api.url, concurrency=CONCURRENCY) as session:

@@ -176,7 +176,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="print where the time goes instead")
     asked = parser.parse_args()
     # Imported on first need, which is no part of the work; how long imports take is another benchmark.
-    importlib.import_module("encord_async.provision.journal")
+    importlib.import_module("encord_async.journal.journal")
     repeats = 2 if asked.quick else REPEATS
     contenders = clients(quick=asked.quick)
     runs: defaultdict[tuple[str, str], list[Cost]] = defaultdict(list)

@@ -1,6 +1,8 @@
 """encord-async: the asynchronous bulk client for Encord. Everything public is in ``__all__``."""
 
 from encord_async.client import EncordSession, ProjectHandle
+from encord_async.engine.outcome import Outcome, Status, Summary
+from encord_async.engine.run import Progress, Run
 from encord_async.errors import (
     AppliedError,
     AuthenticationError,
@@ -104,8 +106,6 @@ from encord_async.protocol.rest_operations import (
     UpdateOntology,
 )
 from encord_async.protocol.signing import APIKey, BearerToken, SSHKey
-from encord_async.provision.outcome import Outcome, Status, Summary
-from encord_async.provision.run import Progress, Run
 from encord_async.session.session import Statistics
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 

@@ -1,6 +1,6 @@
 """The front door: `EncordSession`, with a method for each call of the service and one for whole manifests.
 
-Only names and defaults live here; the work is done in ``session/`` and ``provision/``.
+Only names and defaults live here; the work is done in ``session/`` and ``engine/``.
 """
 
 import os
@@ -32,10 +32,10 @@ from encord_async.session.session import Session
 from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
-    from encord_async.provision.existing import DatasetAPI, Existing
-    from encord_async.provision.journal import Journal
-    from encord_async.provision.run import Run
-    from encord_async.provision.sources import Manifest
+    from encord_async.engine.account import DatasetAPI, Existing
+    from encord_async.engine.run import Run
+    from encord_async.journal.journal import Journal
+    from encord_async.manifest.sources import Manifest
 
 __all__ = ["EncordSession", "ProjectHandle"]
 
@@ -186,8 +186,8 @@ class EncordSession(Session):
         """
         # Imported on first need: a quarter of the time that the import of everything takes, and of no use to whoever
         # makes single calls.
-        from encord_async.provision.existing import DatasetAPI, Existing
-        from encord_async.provision.run import FailureLimit, Options, Run
+        from encord_async.engine.account import DatasetAPI, Existing
+        from encord_async.engine.run import FailureLimit, Options, Run
 
         options = Options(
             existing=_one_of(Existing, existing, "existing"),
@@ -212,7 +212,7 @@ class EncordSession(Session):
                 )
             journal = f"{manifest}.journal"
         # Imported on first need: SQLAlchemy is an extra, and takes longer to import than all the rest.
-        from encord_async.provision.journal import Identity, Journal
+        from encord_async.journal.journal import Identity, Journal
 
         return Journal(journal, Identity(self.settings.domain, self.identity))
 

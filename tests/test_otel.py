@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from encord_async import EncordSession, NotFoundError, RemoveOrganisationUser, ServiceFaultError, rest_request
+from encord_async.engine.outcome import Status
 from encord_async.otel import OpenTelemetryObserver
-from encord_async.provision.outcome import Status
 from encord_async.session.observer import Attempt, Beginning
 from encord_async.testing import QUICK_SETTINGS, EncordEmulator
 

@@ -26,7 +26,7 @@ from encord_async import APIKeyScope, EncordError, EncordSession, ProjectHandle,
 from encord_async.cli.failures import ExitCode
 from encord_async.cli.main import cli
 from encord_async.emulator import Emulator, EmulatorSettings, Fault
-from encord_async.provision.manifest import ENTRY_MODELS, APIKeyWish, UserWish, manifest_schema
+from encord_async.manifest.entries import ENTRY_MODELS, APIKeyWish, UserWish, manifest_schema
 
 README: Final = Path(__file__).parents[1] / "README.md"
 TEXT: Final = README.read_text(encoding="utf-8")

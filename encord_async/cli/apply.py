@@ -40,8 +40,8 @@ from encord_async.errors import EncordError, UsageError
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
-    from encord_async.provision.outcome import Outcome, Status, Summary
-    from encord_async.provision.run import Progress
+    from encord_async.engine.outcome import Outcome, Status, Summary
+    from encord_async.engine.run import Progress
 
 __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
 
@@ -183,8 +183,8 @@ def apply(
 
 def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: str, options: Mapping[str, Any]) -> bool:
     """Show what would be made that cannot be undone, and ask; nothing to make needs no answer."""
-    from encord_async.provision.existing import DatasetAPI, Existing
-    from encord_async.provision.preview import Forecast, preview
+    from encord_async.engine.account import DatasetAPI, Existing
+    from encord_async.plan import Forecast, preview
 
     async def look() -> Forecast:
         async with sessions() as session:
@@ -336,7 +336,7 @@ def _drain(run: AnyRun) -> None:
 
 def _complete(summary: "Summary") -> "Summary":
     """*summary*, with entries that were cut off half-way counted as in doubt: they may have happened."""
-    from encord_async.provision.outcome import Status
+    from encord_async.engine.outcome import Status
 
     cut_off = summary.entries - sum(summary.by_status.values())
     if not cut_off:
@@ -463,7 +463,7 @@ def print_ending(output: Output, ending: Ending) -> None:
 
 
 def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
-    from encord_async.provision.outcome import Status
+    from encord_async.engine.outcome import Status
 
     for outcome in ending.shown:
         name = f" @{outcome.key}" if outcome.key else ""
@@ -484,11 +484,11 @@ def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
 
 def _shown(journal: str | None) -> str | None:
     """The path or URL of a journal as it may be printed."""
-    from encord_async.provision.journal import is_url
+    from encord_async.journal.journal import is_url
 
     if journal is None or not is_url(journal):
         return journal
-    from encord_async.provision.journal_postgres import without_password
+    from encord_async.journal.postgres import without_password
 
     return without_password(journal)
 
@@ -502,7 +502,7 @@ def _way_out(journal: str | None) -> str:
 
 
 def _words() -> "list[tuple[Status, str]]":
-    from encord_async.provision.outcome import Status
+    from encord_async.engine.outcome import Status
 
     return [
         (Status.CREATED, "created"),

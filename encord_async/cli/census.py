@@ -4,7 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from encord_async.provision.manifest import Entry
+    from encord_async.manifest.entries import Entry
 
 __all__ = ["COUNTED", "contents"]
 

@@ -27,14 +27,14 @@ def cluster(dask: str, journal: str | None) -> "Iterator[Client]":
         UsageError: *journal* is none that several machines can write, or nobody answers at the address.
         MissingExtraError: Dask or the driver of PostgreSQL is not installed.
     """
-    from encord_async.provision.journal import is_url
+    from encord_async.journal.journal import is_url
 
     if journal is None or not is_url(journal):
         raise UsageError(
             "--dask needs a journal that several machines can write: give --journal postgresql://...?job=NAME"
         )
     from encord_async.cluster import connected, local_cluster
-    from encord_async.provision.journal_postgres import password_of, without_password
+    from encord_async.journal.postgres import password_of, without_password
 
     without_password(journal)
     local = _LOCAL.fullmatch(dask)

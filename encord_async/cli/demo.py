@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from encord_async.emulator import Seed
     from encord_async.emulator.app import Stats
     from encord_async.emulator.store import ProjectState, State
-    from encord_async.provision.manifest import Entry
-    from encord_async.provision.outcome import Outcome
+    from encord_async.engine.outcome import Outcome
+    from encord_async.manifest.entries import Entry
 
 __all__ = ["Wanted", "demo", "differences", "wanted_state"]
 
@@ -72,8 +72,8 @@ def _read(manifest: str) -> "list[Entry]":
     """
     if manifest == "-":
         raise UsageError("the demo reads its manifest more than once; give a file")
-    from encord_async.provision.manifest import PlacedEntry
-    from encord_async.provision.manifest_files import check_manifest, raise_for_problems, read_manifest
+    from encord_async.manifest.entries import PlacedEntry
+    from encord_async.manifest.files import check_manifest, raise_for_problems, read_manifest
 
     found = check_manifest(manifest)
     raise_for_problems(found.problems, total=found.problem_count)
@@ -128,7 +128,7 @@ def wanted_state(entries: "Sequence[Entry]", hashes: Mapping[int, str]) -> Wante
 
 
 def _ask_all(wanted: Wanted, entries: "Sequence[Entry]", hashes: Mapping[int, str], keys: Mapping[str, str]) -> None:
-    from encord_async.provision.manifest import NamedEntry
+    from encord_async.manifest.entries import NamedEntry
 
     for number, entry in enumerate(entries, 1):
         if entry.kind == "project":

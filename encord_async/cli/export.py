@@ -15,8 +15,8 @@ from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
 
 if TYPE_CHECKING:
-    from encord_async.provision.export import Exported, LeftOut
-    from encord_async.provision.manifest import Entry
+    from encord_async.export import Exported, LeftOut
+    from encord_async.manifest.entries import Entry
 
 __all__ = ["export"]
 
@@ -95,8 +95,8 @@ def export(
     with _writer(target) as write:
 
         async def work() -> "tuple[Exported, int]":
-            from encord_async.provision.export import Scope
-            from encord_async.provision.export import export as export_account
+            from encord_async.export import Scope
+            from encord_async.export import export as export_account
 
             scope = Scope(
                 ontologies=not without_ontologies, users=not without_users, organisation=not without_organisation
@@ -126,7 +126,7 @@ def _writer(target: str | None) -> "Iterator[Callable[[Entry], None]]":
     Raises:
         UsageError: The file cannot be written.
     """
-    from encord_async.provision.export import entry_json
+    from encord_async.export import entry_json
 
     def line(entry: "Entry") -> bytes:
         # Bytes, because a terminal's encoding has no say in what is JSON.

@@ -17,7 +17,7 @@ from encord_async.errors import (
 )
 
 if TYPE_CHECKING:
-    from encord_async.provision.outcome import Summary
+    from encord_async.engine.outcome import Summary
 
 __all__ = ["ExitCode", "as_json", "code_of", "exit_code", "hint", "redacted", "sole"]
 

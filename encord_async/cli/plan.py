@@ -17,7 +17,7 @@ from encord_async.cli.options import (
 from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
-    from encord_async.provision.preview import Action, Forecast
+    from encord_async.plan import Action, Forecast
 
 __all__ = ["forecast_rows", "irreversible_line", "plan"]
 
@@ -48,8 +48,8 @@ def plan(*, output: Output, service: Service, manifest: str, existing: str, data
     Exit codes: 0 nothing is in the way, 1 some entries would fail, 2 a bad manifest or an unusable key,
     4 the service does not accept the key.
     """
-    from encord_async.provision.existing import DatasetAPI, Existing
-    from encord_async.provision.preview import Verb, preview
+    from encord_async.engine.account import DatasetAPI, Existing
+    from encord_async.plan import Verb, preview
 
     actions: list[Action] = []
 

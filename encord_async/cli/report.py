@@ -21,8 +21,8 @@ from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
 
 if TYPE_CHECKING:
-    from encord_async.provision.ledger import Record
-    from encord_async.provision.report import Links, Report, Row
+    from encord_async.journal.record import Record
+    from encord_async.report.summary import Links, Report, Row
 
 __all__ = ["report"]
 
@@ -107,8 +107,8 @@ def report(
 
     Exit codes: 0 it is written, whatever the run came to (see 'status'); 2 no usable journal, or it cannot be written.
     """
-    from encord_async.provision.journal import is_url
-    from encord_async.provision.report import links_for
+    from encord_async.journal.journal import is_url
+    from encord_async.report.summary import links_for
 
     if out is None and csv_file is None and traffic_file is None and not output.json:
         if is_url(journal):
@@ -141,8 +141,8 @@ async def _read(
     where: str, app_url: str | None, max_rows: int, table: "_Csv | None"
 ) -> "tuple[str, Report, Links | None]":
     """Read the journal once, from its beginning to its end; the first of the result is its name."""
-    from encord_async.provision.journal import Journal
-    from encord_async.provision.report import ReportBuilder, links_for
+    from encord_async.journal.journal import Journal
+    from encord_async.report.summary import ReportBuilder, links_for
 
     builder = ReportBuilder(max_rows=max_rows)
     async with Journal(where, None) as journal:
@@ -249,7 +249,7 @@ class _Csv:
 
     def write(self, rows: "Iterable[Row]") -> None:
         """Write a line for each of *rows*."""
-        from encord_async.provision.report import row_json
+        from encord_async.report.summary import row_json
 
         shown = (row_json(row, self._links) for row in rows)
         self._put([_cell(values[name]) for name in _COLUMNS] for values in shown)

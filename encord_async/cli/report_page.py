@@ -19,7 +19,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from encord_async.provision.report import Links, Report, Row
+    from encord_async.report.summary import Links, Report, Row
 
 __all__ = ["SCRIPTS", "STYLES", "asset", "packed", "rendered"]
 
@@ -84,8 +84,8 @@ def packed(data: Mapping[str, object]) -> str:
 
 def page_data(report: "Report", links: "Links | None") -> dict[str, object]:
     """What the page's script gets."""
-    from encord_async.provision.report import SHOWN_STATUSES
-    from encord_async.provision.steps import StepKind
+    from encord_async.kinds.steps import StepKind
+    from encord_async.report.summary import SHOWN_STATUSES
 
     kinds, statuses = [kind.value for kind in StepKind], [status.value for status in SHOWN_STATUSES]
     return {
@@ -176,7 +176,7 @@ _WORDS: Final = {
 
 
 def _tiles(report: "Report") -> str:
-    from encord_async.provision.report import SHOWN_STATUSES
+    from encord_async.report.summary import SHOWN_STATUSES
 
     tiles = []
     for status in SHOWN_STATUSES:
@@ -203,7 +203,7 @@ def _sent(report: "Report") -> str:
 
 
 def _advice(report: "Report", journal: str) -> str:
-    from encord_async.provision.outcome import Status
+    from encord_async.engine.outcome import Status
 
     advice = []
     if report.running_pid is not None:
@@ -220,8 +220,8 @@ def _advice(report: "Report", journal: str) -> str:
 
 
 def _kinds(report: "Report") -> str:
-    from encord_async.provision.outcome import Status
-    from encord_async.provision.report import SHOWN_STATUSES
+    from encord_async.engine.outcome import Status
+    from encord_async.report.summary import SHOWN_STATUSES
 
     def cells(counts: Mapping[Status, int]) -> str:
         return "".join(

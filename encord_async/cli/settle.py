@@ -54,9 +54,9 @@ def settle(
 
     Exit codes: 0 nothing is in doubt any more, 2 bad usage, 3 some are still in doubt, 4 not authenticated.
     """
-    from encord_async.provision.journal import Identity, Journal
-    from encord_async.provision.recovery import check_decisions, decide_by_hand, recover
-    from encord_async.provision.settle import Settler
+    from encord_async.engine.doubt import Settler
+    from encord_async.engine.recovery import check_decisions, decide_by_hand, recover
+    from encord_async.journal.journal import Identity, Journal
 
     async def work() -> int:
         async with service.sessions()() as session:

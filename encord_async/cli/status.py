@@ -10,8 +10,8 @@ from encord_async.cli.options import journal_argument, output_options
 from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
-    from encord_async.provision.journal import Journal
-    from encord_async.provision.ledger import Record
+    from encord_async.journal.journal import Journal
+    from encord_async.journal.record import Record
 
 __all__ = ["open_lines", "record_json", "status"]
 
@@ -35,7 +35,7 @@ def status(*, output: Output, journal: str) -> int:
 
     Exit codes: 0 all is done, 1 some failed, 2 no usable journal, 3 some are in doubt.
     """
-    from encord_async.provision.journal import Journal
+    from encord_async.journal.journal import Journal
 
     async def look() -> int:
         async with Journal(journal, None) as opened:

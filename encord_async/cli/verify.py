@@ -16,10 +16,10 @@ from encord_async.errors import JournalMismatchError, UsageError
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
-    from encord_async.provision.ledger import Ledger
-    from encord_async.provision.manifest import Entry
-    from encord_async.provision.repair import Kept, Repaired, Repairs
-    from encord_async.provision.verify import Difference, Report, Wishes
+    from encord_async.journal.record import Ledger
+    from encord_async.manifest.entries import Entry
+    from encord_async.verify.projects import Difference, Report, Wishes
+    from encord_async.verify.repair import Kept, Repaired, Repairs
 
 __all__ = ["verify"]
 
@@ -136,8 +136,8 @@ class _Verified:
 
 
 async def _look(session: "EncordSession", source: _Source, *, fix: bool, prune: bool) -> _Verified:
-    from encord_async.provision.journal import Journal
-    from encord_async.provision.ledger import MemoryLedger
+    from encord_async.journal.journal import Journal
+    from encord_async.journal.record import MemoryLedger
 
     if source.journal is None:
         return await _look_with(session, source, MemoryLedger(), fix=fix, prune=prune)
@@ -154,8 +154,8 @@ async def _look(session: "EncordSession", source: _Source, *, fix: bool, prune: 
 async def _look_with(
     session: "EncordSession", source: _Source, ledger: "Ledger", *, fix: bool, prune: bool
 ) -> _Verified:
-    from encord_async.provision.repair import Repairs
-    from encord_async.provision.verify import Report, gather
+    from encord_async.verify.projects import Report, gather
+    from encord_async.verify.repair import Repairs
 
     wishes = await gather(source.manifest, ledger)
     verified = _Verified(wishes, Report(), Repairs(prune=prune))
@@ -166,7 +166,7 @@ async def _look_with(
 
 async def _compare(session: "EncordSession", verified: _Verified, *, fix: bool) -> None:
     """Compare, and leave what was found in *verified*."""
-    from encord_async.provision.verify import compare
+    from encord_async.verify.projects import compare
 
     verified.differences.clear()
 
@@ -191,8 +191,8 @@ async def _compare(session: "EncordSession", verified: _Verified, *, fix: bool) 
 
 async def _mend(session: "EncordSession", source: _Source, verified: _Verified) -> None:
     """Send the repairs, and compare again."""
-    from encord_async.provision.journal import Identity, Journal
-    from encord_async.provision.repair import repair
+    from encord_async.journal.journal import Identity, Journal
+    from encord_async.verify.repair import repair
 
     journal = None
     if source.journal is not None:
@@ -224,7 +224,7 @@ def _repair_lines(counts: Mapping[str, int]) -> list[str]:
 
 
 def _exit_code(verified: _Verified) -> ExitCode:
-    from encord_async.provision.outcome import Status
+    from encord_async.engine.outcome import Status
 
     codes = {ExitCode.FAILED if verified.report.differences else ExitCode.DONE}
     if verified.repaired is not None:

@@ -13,10 +13,10 @@ It never schedules: it cuts the manifest into shards, and where and when they ru
 
 from typing import TYPE_CHECKING
 
+from encord_async.engine.account import DatasetAPI, Existing
+from encord_async.engine.run import FailureLimit, Options
 from encord_async.errors import MissingExtraError
-from encord_async.provision.existing import DatasetAPI, Existing
-from encord_async.provision.run import FailureLimit, Options
-from encord_async.provision.sources import Manifest
+from encord_async.manifest.sources import Manifest
 
 try:
     from encord_async.cluster.coordinator import ClusterRun

@@ -28,18 +28,18 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from encord_async.cluster.shards import Cutter, Shard
 from encord_async.cluster.worker import Introduction, Report, SessionOptions, Signals, Task, introduce, provision_shard
+from encord_async.engine.outcome import Outcome, Status, Summary
+from encord_async.engine.run import Options, Progress
+from encord_async.engine.schedule import why_dead
 from encord_async.errors import EncordError, JournalError, UncertainError, UsageError
-from encord_async.provision.journal import Identity, Journal
-from encord_async.provision.journal import Shard as JournalShard
-from encord_async.provision.journal_postgres import without_password
-from encord_async.provision.manifest import Checker, Place, PlacedEntry, Problem
-from encord_async.provision.manifest_files import check_manifest, manifest_error, raise_for_problems
-from encord_async.provision.outcome import Outcome, Status, Summary
-from encord_async.provision.part import Part, PartEntry
-from encord_async.provision.plan import why_dead
-from encord_async.provision.run import Options, Progress
-from encord_async.provision.sources import Item, Manifest, open_source
-from encord_async.provision.steps import Namer
+from encord_async.journal.journal import Identity, Journal
+from encord_async.journal.journal import Shard as JournalShard
+from encord_async.journal.postgres import without_password
+from encord_async.kinds.steps import Namer
+from encord_async.manifest.entries import Checker, Place, PlacedEntry, Problem
+from encord_async.manifest.files import check_manifest, manifest_error, raise_for_problems
+from encord_async.manifest.part import Part, PartEntry
+from encord_async.manifest.sources import Item, Manifest, open_source
 from encord_async.session.session import Statistics
 from encord_async.session.settings import Settings
 

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from encord_async.provision.ledger import name_digest
-from encord_async.provision.making import title_of
-from encord_async.provision.manifest import (
+from encord_async.engine.making import title_of
+from encord_async.journal.record import name_digest
+from encord_async.kinds.steps import StepKind
+from encord_async.manifest.entries import (
     DatasetEntry,
     Entry,
     GroupEntry,
@@ -26,8 +27,7 @@ from encord_async.provision.manifest import (
     needed_keys,
     referenced_key,
 )
-from encord_async.provision.part import Part, PartEntry
-from encord_async.provision.steps import StepKind
+from encord_async.manifest.part import Part, PartEntry
 
 __all__ = ["Cutter", "Shard"]
 

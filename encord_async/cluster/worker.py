@@ -16,13 +16,13 @@ import anyio.to_thread
 from distributed import Client, Event, Variable, get_client
 
 from encord_async.client import ENV_PASSPHRASE, EncordSession, key_from_env
+from encord_async.engine.outcome import Outcome, Status, Summary
+from encord_async.engine.run import Options, Run
 from encord_async.errors import EncordError, JournalError
+from encord_async.journal.journal import Identity, Journal
+from encord_async.journal.journal import Shard as JournalShard
+from encord_async.manifest.part import Part
 from encord_async.protocol.signing import SSHKey
-from encord_async.provision.journal import Identity, Journal
-from encord_async.provision.journal import Shard as JournalShard
-from encord_async.provision.outcome import Outcome, Status, Summary
-from encord_async.provision.part import Part
-from encord_async.provision.run import Options, Run
 from encord_async.session.settings import Settings
 
 __all__ = ["Introduction", "Report", "SessionOptions", "Signals", "Task", "introduce", "provision_shard"]

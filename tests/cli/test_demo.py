@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from encord_async.cli.demo import differences, wanted_state
-from encord_async.protocol.catalogue import ProjectUserRole
-from encord_async.provision.manifest import (
+from encord_async.manifest.entries import (
     DatasetEntry,
     Entry,
     ProjectDatasetsEntry,
     ProjectEntry,
     ProjectUsersEntry,
 )
+from encord_async.protocol.catalogue import ProjectUserRole
 from tests.cli.conftest import EXAMPLE, Here, Json, process, write_manifest
 
 

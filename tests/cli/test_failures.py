@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.cli.failures import ExitCode, as_json, code_of, exit_code, hint, redacted, sole
+from encord_async.engine.outcome import Status, Summary
 from encord_async.errors import (
     AuthenticationError,
     EncordError,
@@ -18,7 +19,6 @@ from encord_async.errors import (
     NotSentError,
     ReplyShapeError,
 )
-from encord_async.provision.outcome import Status, Summary
 
 TABLE: list[tuple[dict[Status, int], str | None, EncordError | None, bool, int]] = [
     ({}, None, None, False, 0),

@@ -20,11 +20,11 @@ import anyio.to_thread
 import pytest
 
 from encord_async.cli.report_page import SCRIPTS, STYLES, asset, rendered
-from encord_async.provision.journal import Identity, Journal
-from encord_async.provision.ledger import Record, State
-from encord_async.provision.report import ReportBuilder, links_for
-from encord_async.provision.steps import StepKind
-from encord_async.provision.traffic import Traffic
+from encord_async.journal.journal import Identity, Journal
+from encord_async.journal.record import Record, State
+from encord_async.journal.traffic import Traffic
+from encord_async.kinds.steps import StepKind
+from encord_async.report.summary import ReportBuilder, links_for
 from tests.cli.chromium import Chromium, Page, started_chromium
 from tests.cli.conftest import Api, Done, Here, process, write_manifest
 

@@ -10,8 +10,8 @@ import pytest
 from distributed import Client
 
 from encord_async.cluster import ClusterRun, Options, SessionOptions, local_cluster, provision
+from encord_async.engine.outcome import Outcome
 from encord_async.errors import EncordError
-from encord_async.provision.outcome import Outcome
 from encord_async.session.settings import RetryPolicy, Settings
 from tests.crash.conftest import EmulatorProcess
 from tests.postgres import PASSWORD, PostgresServer

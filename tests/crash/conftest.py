@@ -35,15 +35,15 @@ from encord_async.emulator.service import Envelope
 from encord_async.emulator.service import Service as Rules
 from encord_async.emulator.store import LogEntry, State, Store
 from encord_async.emulator.verify import RestHeaders
+from encord_async.engine.outcome import Outcome, Summary
+from encord_async.engine.run import Options, Run
 from encord_async.errors import JournalError, NoReplyError, NotSentError, UnreadableReplyError
+from encord_async.journal.journal import Identity, Journal, _Commit
+from encord_async.journal.record import Record
+from encord_async.journal.traffic import Traffic
 from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
-from encord_async.provision.journal import Identity, Journal, _Commit
-from encord_async.provision.ledger import Record
-from encord_async.provision.outcome import Outcome, Summary
-from encord_async.provision.run import Options, Run
-from encord_async.provision.traffic import Traffic
 from encord_async.session.clock import Clock
 from encord_async.session.settings import RetryPolicy, Settings
 from encord_async.session.transport import Transport

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from encord_async.engine.run import Options
 from encord_async.protocol.catalogue import ProjectUserRole
-from encord_async.provision.run import Options
 from tests.crash.conftest import (
     ME,
     SETTLE_S,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from encord_async.provision.existing import Existing
-from encord_async.provision.run import Options
+from encord_async.engine.account import Existing
+from encord_async.engine.run import Options
 from tests.crash.conftest import (
     SETTLE_S,
     Death,

@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 
-from encord_async.provision.ledger import State
-from encord_async.provision.run import Options
-from encord_async.provision.steps import CREATES
+from encord_async.engine.run import Options
+from encord_async.journal.record import State
+from encord_async.kinds.steps import CREATES
 from tests.crash.conftest import SETTLE_S, Entry, Fate, Job, World, of_numbers
 
 KEY: Final = {"title": "ci", "scopes": ["label.read"]}

@@ -13,9 +13,9 @@ from hypothesis import event, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from encord_async.provision.ledger import State
-from encord_async.provision.run import Options
-from encord_async.provision.steps import StepKind
+from encord_async.engine.run import Options
+from encord_async.journal.record import State
+from encord_async.kinds.steps import StepKind
 from tests.crash.conftest import LAG_S, ME, SETTLE_S, Disk, Entry, Fate, Job, Life, World, of_numbers
 
 USERS = st.lists(st.sampled_from(["ann@example.com", "bob@example.com"]), unique=True, max_size=2)

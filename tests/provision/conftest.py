@@ -12,13 +12,13 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from encord_async.client import EncordSession
+from encord_async.engine.outcome import Outcome, Summary
+from encord_async.engine.run import Run
 from encord_async.errors import EncordError
+from encord_async.manifest.sources import Manifest
 from encord_async.protocol.catalogue import Endpoint, ProjectUserRole
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
-from encord_async.provision.outcome import Outcome, Summary
-from encord_async.provision.run import Run
-from encord_async.provision.sources import Manifest
 from encord_async.session.clock import SystemClock
 from encord_async.session.settings import Settings, Timeouts
 

@@ -6,9 +6,9 @@ import pytest
 
 from encord_async.emulator import Fault, FaultRule
 from encord_async.errors import ConflictError
+from encord_async.kinds.steps import StepKind
+from encord_async.plan import Verb, preview
 from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
-from encord_async.provision.preview import Verb, preview
-from encord_async.provision.steps import StepKind
 from tests.provision.conftest import Entry, project, users
 from tests.provision.world import CREATES, ME, PROGRAMME, STRUCTURE, open_world, words
 

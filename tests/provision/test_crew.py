@@ -3,8 +3,8 @@
 import anyio
 import pytest
 
+from encord_async.engine.crew import each
 from encord_async.errors import NotFoundError
-from encord_async.provision.crew import each
 
 
 async def test_each_thing_once_and_a_few_at_a_time() -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator, Fault, FaultRule
+from encord_async.engine.outcome import Outcome, Status
+from encord_async.engine.run import Run
 from encord_async.errors import AuthenticationError, UncertainError
-from encord_async.provision.outcome import Outcome, Status
-from encord_async.provision.run import Run
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 from tests.provision.conftest import Entry, all_of, collect, dataset, project, users
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from encord_async.engine.outcome import Outcome, RoleKept
 from encord_async.errors import (
     ConflictError,
     ManifestError,
@@ -16,7 +17,6 @@ from encord_async.errors import (
     ServiceFaultError,
     ThrottledError,
 )
-from encord_async.provision.outcome import Outcome, RoleKept
 from tests.provision.conftest import (
     Dataset,
     Fault,

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from encord_async.engine.account import Account, Adopt, Create, Existing, Found, match
 from encord_async.errors import ConflictError, ServiceFaultError
-from encord_async.provision.existing import Account, Adopt, Create, Existing, Found, match
-from encord_async.provision.steps import StepKind
+from encord_async.kinds.steps import StepKind
 from tests.provision.conftest import Dataset, Fault, Project, Service, open_session
 
 OURS, OTHERS = Found("ours", is_admin=True), Found("theirs", is_admin=False)

@@ -12,10 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.errors import AuthenticationError, ReplyShapeError
-from encord_async.protocol import models
-from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole, StorageLocation
-from encord_async.provision.export import Contents, Exported, Exporter, KeyMaker, LeftOut, Scope, entry_json, export
-from encord_async.provision.manifest import (
+from encord_async.export import Contents, Exported, Exporter, KeyMaker, LeftOut, Scope, entry_json, export
+from encord_async.manifest.entries import (
     Checker,
     DatasetEntry,
     Entry,
@@ -26,6 +24,8 @@ from encord_async.provision.manifest import (
     ProjectEntry,
     read_json_entry,
 )
+from encord_async.protocol import models
+from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole, StorageLocation
 from tests.provision.conftest import ADMIN, Dataset, Fault, Project, Service, open_session, provision
 from tests.provision.listing import LIST, ListingService
 

@@ -7,10 +7,10 @@ import pytest
 
 from encord_async.emulator import Fault, FaultRule
 from encord_async.errors import AuthenticationError
+from encord_async.export import Exported, Exporter, LeftOut, Scope, entry_json, export
+from encord_async.manifest.entries import Checker, OrganisationUserEntry, Place, PlacedEntry, read_json_entry
 from encord_async.protocol.catalogue import MemberType, OrganisationRole
 from encord_async.protocol.rest_models import Group, OrganisationUser
-from encord_async.provision.export import Exported, Exporter, LeftOut, Scope, entry_json, export
-from encord_async.provision.manifest import Checker, OrganisationUserEntry, Place, PlacedEntry, read_json_entry
 from tests.provision.conftest import Entry, dataset, project
 from tests.provision.world import PROGRAMME, STRUCTURE, World, open_world, words
 

@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator
+from encord_async.engine.outcome import Status
 from encord_async.errors import JournalBusyError, JournalError, JournalMismatchError
-from encord_async.provision.journal import Identity, Journal
-from encord_async.provision.ledger import Record, State, name_digest
-from encord_async.provision.outcome import Status
-from encord_async.provision.steps import StepKind
+from encord_async.journal.journal import Identity, Journal
+from encord_async.journal.record import Record, State, name_digest
+from encord_async.kinds.steps import StepKind
 from encord_async.session.settings import Settings
 from tests.provision.conftest import Service, all_of, open_session, project
 
@@ -368,7 +368,7 @@ async def test_cancelled_writer(tmp_path: Path) -> None:
 OTHER_PROCESS = """
 import sys
 import anyio
-from encord_async.provision.journal import Identity, Journal
+from encord_async.journal.journal import Identity, Journal
 
 async def main():
     async with Journal(sys.argv[1], Identity("https://api.encord.com", "SHA256:me")) as journal:
@@ -426,7 +426,7 @@ async def test_second_in_one_process_is_refused(tmp_path: Path) -> None:
 READER = """
 import sys
 import anyio
-from encord_async.provision.journal import Journal
+from encord_async.journal.journal import Journal
 
 async def main():
     for _ in range(4):
@@ -575,7 +575,7 @@ READ_ONLY = """
 import os, tempfile, anyio
 from pathlib import Path
 from encord_async.errors import JournalError
-from encord_async.provision.journal import Identity, Journal
+from encord_async.journal.journal import Identity, Journal
 
 me = Identity("https://api.example.com", "SHA256:me")
 
@@ -804,9 +804,9 @@ FULL = """
 import resource, sys
 import anyio
 from encord_async.errors import JournalError
-from encord_async.provision.journal import Identity, Journal
-from encord_async.provision.ledger import Record, State
-from encord_async.provision.steps import StepKind
+from encord_async.journal.journal import Identity, Journal
+from encord_async.journal.record import Record, State
+from encord_async.kinds.steps import StepKind
 
 async def main():
     async with Journal(sys.argv[1], Identity("https://api.encord.com", "SHA256:me")) as journal:

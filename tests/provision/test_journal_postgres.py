@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from encord_async.engine.outcome import Outcome
 from encord_async.errors import JournalBusyError, JournalError, JournalMismatchError, UsageError
-from encord_async.provision.journal import Identity, Journal, Shard
-from encord_async.provision.ledger import Record, State, name_digest
-from encord_async.provision.outcome import Outcome
-from encord_async.provision.steps import StepKind
+from encord_async.journal.journal import Identity, Journal, Shard
+from encord_async.journal.record import Record, State, name_digest
+from encord_async.kinds.steps import StepKind
 from tests.postgres import PASSWORD, PostgresServer
 from tests.provision.conftest import Call, Service, all_of, open_session
 
@@ -180,7 +180,7 @@ async def test_password_shows_nowhere(url: Url) -> None:
 
 OTHER_PROCESS = """
 import sys, anyio
-from encord_async.provision.journal import Identity, Journal
+from encord_async.journal.journal import Identity, Journal
 async def main():
     async with Journal(sys.argv[1], Identity("https://api.encord.com", "SHA256:me")):
         print("open", flush=True)
@@ -306,7 +306,7 @@ async def test_successor_waits(url: Url) -> None:
 
 async def test_no_shard_of_a_run_that_is_over(url: Url, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of a run whose head is gone is not begun; one that is begun keeps the next run waiting."""
-    monkeypatch.setattr("encord_async.provision.journal_postgres._PARTS_WAIT_S", 0.3)
+    monkeypatch.setattr("encord_async.journal.postgres._PARTS_WAIT_S", 0.3)
     gone = anyio.Event()
 
     async def head(*, task_status: TaskStatus[Shard]) -> None:

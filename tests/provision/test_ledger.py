@@ -3,8 +3,8 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from encord_async.provision.ledger import Ledger, MemoryLedger, Record, State, name_digest
-from encord_async.provision.steps import StepKind
+from encord_async.journal.record import Ledger, MemoryLedger, Record, State, name_digest
+from encord_async.kinds.steps import StepKind
 
 NAME = name_digest(StepKind.PROJECT, "Cats", "")
 

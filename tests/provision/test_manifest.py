@@ -7,8 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole, StorageLocation
-from encord_async.provision.manifest import (
+from encord_async.manifest.entries import (
     ENTRY_MODELS,
     Checker,
     DatasetEntry,
@@ -23,6 +22,7 @@ from encord_async.provision.manifest import (
     read_entry,
     read_json_entry,
 )
+from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole, StorageLocation
 
 HASH = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeee1"
 PLACE = Place("cats.jsonl", 12, 10)

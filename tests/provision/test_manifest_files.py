@@ -13,9 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from encord_async.errors import ManifestError, MissingExtraError
-from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
-from encord_async.provision import manifest_files
-from encord_async.provision.manifest import (
+from encord_async.manifest import files as manifest_files
+from encord_async.manifest.entries import (
     APIKeyWish,
     DatasetEntry,
     Entry,
@@ -28,7 +27,8 @@ from encord_async.provision.manifest import (
     ProjectUsersEntry,
     UserWish,
 )
-from encord_async.provision.manifest_files import check_manifest, manifest_error, raise_for_problems, read_manifest
+from encord_async.manifest.files import check_manifest, manifest_error, raise_for_problems, read_manifest
+from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 
 GOOD = '{"kind": "dataset", "title": "Cats"}\n'
 ENTRIES: tuple[Entry, ...] = (

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from encord_async.engine.outcome import Outcome, RoleKept, Status, Summary, worst
 from encord_async.errors import NotFoundError
-from encord_async.provision.outcome import Outcome, RoleKept, Status, Summary, worst
 
 SATISFIED = {Status.CREATED, Status.ADOPTED, Status.UPDATED, Status.UNCHANGED}
 

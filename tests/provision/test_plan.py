@@ -12,9 +12,11 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
+from encord_async.engine.schedule import Batch, Creation, Plan, Result, Ticket, Wish, Work, tickets_of
 from encord_async.errors import BlockedError, ManifestError, NotFoundError
-from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
-from encord_async.provision.manifest import (
+from encord_async.kinds.steps import CREATES, ITSELF, Namer, Step, StepKind, steps_of
+from encord_async.manifest.entries import (
     APIKeyWish,
     DatasetEntry,
     Entry,
@@ -29,9 +31,7 @@ from encord_async.provision.manifest import (
     UserWish,
     referenced_key,
 )
-from encord_async.provision.outcome import Outcome, RoleKept, Status, worst
-from encord_async.provision.plan import Batch, Creation, Plan, Result, Ticket, Wish, Work, tickets_of
-from encord_async.provision.steps import CREATES, ITSELF, Namer, Step, StepKind, steps_of
+from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 
 ADMIN, REVIEWER = ProjectUserRole.ADMIN, ProjectUserRole.REVIEWER
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from encord_async.engine.account import Existing
 from encord_async.errors import AuthenticationError, ManifestError, ServiceFaultError
-from encord_async.provision.existing import Existing
-from encord_async.provision.preview import Action, Forecast, Verb, preview
-from encord_async.provision.steps import StepKind
+from encord_async.kinds.steps import StepKind
+from encord_async.plan import Action, Forecast, Verb, preview
 from tests.provision.conftest import (
     Dataset,
     Entry,

@@ -11,15 +11,15 @@ import pytest
 
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator, Fault, FaultRule
+from encord_async.engine.doubt import Settler
+from encord_async.engine.making import contents_digest
+from encord_async.engine.outcome import Status
+from encord_async.engine.recovery import NOT_THERE, decide_by_hand, recover
 from encord_async.errors import AuthenticationError, JournalError, UsageError
+from encord_async.journal.journal import Identity, Journal
+from encord_async.journal.record import Record, State, name_digest
+from encord_async.kinds.steps import StepKind
 from encord_async.protocol.signing import BearerToken
-from encord_async.provision.journal import Identity, Journal
-from encord_async.provision.ledger import Record, State, name_digest
-from encord_async.provision.making import contents_digest
-from encord_async.provision.outcome import Status
-from encord_async.provision.recovery import NOT_THERE, decide_by_hand, recover
-from encord_async.provision.settle import Settler
-from encord_async.provision.steps import StepKind
 from encord_async.session.settings import RetryPolicy, Settings
 from tests.provision.conftest import all_of, project
 

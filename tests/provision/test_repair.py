@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from encord_async.engine.outcome import Status
 from encord_async.errors import AuthenticationError, ConflictError, NoReplyError
-from encord_async.provision.journal import Identity, Journal
-from encord_async.provision.ledger import MemoryLedger
-from encord_async.provision.outcome import Status
-from encord_async.provision.repair import Repaired, Repairs, repair
-from encord_async.provision.verify import Report, Thing, compare, gather
+from encord_async.journal.journal import Identity, Journal
+from encord_async.journal.record import MemoryLedger
+from encord_async.verify.projects import Report, Thing, compare, gather
+from encord_async.verify.repair import Repaired, Repairs, repair
 from tests.provision.conftest import (
     ADMIN,
     Call,

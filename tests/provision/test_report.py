@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from encord_async.engine.outcome import Status
 from encord_async.errors import UsageError
-from encord_async.provision.ledger import Record, State
-from encord_async.provision.outcome import Status
-from encord_async.provision.report import (
+from encord_async.journal.record import Record, State
+from encord_async.journal.traffic import Traffic
+from encord_async.kinds.steps import StepKind
+from encord_async.report.summary import (
     SHOWN_STATUSES,
     Links,
     Report,
@@ -22,8 +24,6 @@ from encord_async.provision.report import (
     links_for,
     status_of,
 )
-from encord_async.provision.steps import StepKind
-from encord_async.provision.traffic import Traffic
 
 T0 = 1_760_000_000.0
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from encord_async.engine.outcome import Outcome, Status
+from encord_async.engine.resume import Recall, recall
+from encord_async.engine.schedule import Result
 from encord_async.errors import ConflictError
+from encord_async.journal.record import Record, State
+from encord_async.kinds.steps import Namer, Step, StepKind, steps_of
+from encord_async.manifest.entries import APIKeyWish, DatasetEntry, Entry, ProjectEntry, UserWish
 from encord_async.protocol.catalogue import ProjectUserRole
-from encord_async.provision.ledger import Record, State
-from encord_async.provision.manifest import APIKeyWish, DatasetEntry, Entry, ProjectEntry, UserWish
-from encord_async.provision.outcome import Outcome, Status
-from encord_async.provision.plan import Result
-from encord_async.provision.resume import Recall, recall
-from encord_async.provision.steps import Namer, Step, StepKind, steps_of
 from tests.provision.conftest import (
     Call,
     Fault,

@@ -18,11 +18,11 @@ from encord_async.client import EncordSession
 from encord_async.emulator import Emulator
 from encord_async.emulator.faults import Fault as FaultName
 from encord_async.emulator.faults import FaultRule
+from encord_async.engine.outcome import Outcome, Status
+from encord_async.engine.run import FailureLimit, Options, Run
 from encord_async.errors import AuthenticationError, EncordError, ManifestError, UsageError
+from encord_async.manifest.entries import ProjectEntry, ProjectUsersEntry
 from encord_async.protocol.catalogue import ProjectUserRole
-from encord_async.provision.manifest import ProjectEntry, ProjectUsersEntry
-from encord_async.provision.outcome import Outcome, Status
-from encord_async.provision.run import FailureLimit, Options, Run
 from encord_async.session.settings import Settings
 from tests.provision.conftest import (
     Call,

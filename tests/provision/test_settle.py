@@ -11,11 +11,7 @@ from hypothesis import strategies as st
 
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator, Fault, FaultRule
-from encord_async.errors import NoReplyError, NotFoundError
-from encord_async.protocol.catalogue import APIKeyScope
-from encord_async.provision.ledger import Doubt, MemoryLedger, Record, State, name_digest
-from encord_async.provision.making import contents_digest, key_fingerprint
-from encord_async.provision.settle import (
+from encord_async.engine.doubt import (
     AdoptIt,
     LeaveIt,
     SendAgain,
@@ -24,7 +20,11 @@ from encord_async.provision.settle import (
     WaitLonger,
     decide,
 )
-from encord_async.provision.steps import StepKind
+from encord_async.engine.making import contents_digest, key_fingerprint
+from encord_async.errors import NoReplyError, NotFoundError
+from encord_async.journal.record import Doubt, MemoryLedger, Record, State, name_digest
+from encord_async.kinds.steps import StepKind
+from encord_async.protocol.catalogue import APIKeyScope
 from encord_async.session.settings import Settings
 
 SETTLE_S = 10.0

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole
-from encord_async.provision.manifest import (
+from encord_async.kinds.steps import CREATES, ITSELF, Namer, Step, StepKind, steps_of
+from encord_async.manifest.entries import (
     APIKeyWish,
     DatasetEntry,
     Entry,
@@ -22,7 +22,7 @@ from encord_async.provision.manifest import (
     ProjectUsersEntry,
     UserWish,
 )
-from encord_async.provision.steps import CREATES, ITSELF, Namer, Step, StepKind, steps_of
+from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole
 
 keys = st.none() | st.sampled_from(["k1", "k2", "k3"])
 titles = st.sampled_from(["Cats", "Dogs", "Cats "])

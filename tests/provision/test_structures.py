@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from encord_async.provision.manifest import OntologyEntry, PlacedEntry, Problem
-from encord_async.provision.manifest_files import read_manifest
-from encord_async.provision.sources import open_source
+from encord_async.manifest.entries import OntologyEntry, PlacedEntry, Problem
+from encord_async.manifest.files import read_manifest
+from encord_async.manifest.sources import open_source
 
 STRUCTURE = {"objects": [{"name": "Katze \u00e4"}], "classifications": []}
 ENTRY = {"kind": "ontology", "key": "o", "title": "Felines", "structure_file": "parts/felines.json"}

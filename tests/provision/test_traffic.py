@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator, EmulatorSettings
 from encord_async.errors import JournalError
-from encord_async.provision.journal import Identity, Journal
-from encord_async.provision.ledger import Record, State
-from encord_async.provision.steps import StepKind
-from encord_async.provision.traffic import Meter, Traffic, watch
+from encord_async.journal.journal import Identity, Journal
+from encord_async.journal.record import Record, State
+from encord_async.journal.traffic import Meter, Traffic, watch
+from encord_async.kinds.steps import StepKind
 from encord_async.session.session import Statistics
 from encord_async.session.settings import Settings
 from tests.provision.conftest import Service, all_of, open_session, project

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.errors import AuthenticationError, ManifestError, ReplyShapeError
+from encord_async.journal.journal import Journal
+from encord_async.journal.record import Ledger, MemoryLedger, Record
+from encord_async.manifest.entries import Place, ProjectEntry
 from encord_async.protocol.catalogue import ProjectUserRole
-from encord_async.provision.journal import Journal
-from encord_async.provision.ledger import Ledger, MemoryLedger, Record
-from encord_async.provision.manifest import Place, ProjectEntry
-from encord_async.provision.verify import (
+from encord_async.verify.projects import (
     Difference,
     Fault,
     ProjectFacts,

@@ -10,11 +10,11 @@ import pytest
 from encord_async.emulator import Fault as ServiceFault
 from encord_async.emulator import FaultRule
 from encord_async.errors import AuthenticationError
+from encord_async.journal.journal import Identity, Journal
+from encord_async.journal.record import MemoryLedger
 from encord_async.protocol.catalogue import MemberType, OrganisationRole, ProjectUserRole
-from encord_async.provision.journal import Identity, Journal
-from encord_async.provision.ledger import MemoryLedger
-from encord_async.provision.repair import Deed, Repaired, Repairs, repair
-from encord_async.provision.verify import Difference, Report, Thing, compare, gather
+from encord_async.verify.projects import Difference, Report, Thing, compare, gather
+from encord_async.verify.repair import Deed, Repaired, Repairs, repair
 from tests.provision.conftest import Entry, dataset, project, users
 from tests.provision.world import ME, PROGRAMME, World, open_world
 

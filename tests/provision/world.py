@@ -8,9 +8,9 @@ from typing import Any
 
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator, FaultRule
-from encord_async.provision.existing import Existing
-from encord_async.provision.outcome import Outcome
-from encord_async.provision.preview import Action, preview
+from encord_async.engine.account import Existing
+from encord_async.engine.outcome import Outcome
+from encord_async.plan import Action, preview
 from encord_async.session.settings import RetryPolicy, Settings
 from tests.provision.conftest import Entry, all_of
 

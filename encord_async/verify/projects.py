@@ -24,25 +24,13 @@ from typing import Final, TypeAlias
 import anyio
 import anyio.to_thread
 
+from encord_async.engine.crew import each
+from encord_async.engine.making import title_of
+from encord_async.engine.members import Groups, Members, Unlisted, groups_of, members_of
 from encord_async.errors import AuthenticationError, NotFoundError, RefusedError
-from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
-from encord_async.protocol.operations import GetProject, ListDatasets, ListProjectAPIKeys
-from encord_async.provision.crew import each
-from encord_async.provision.difference import (
-    NOT_PROVISIONED,
-    Difference,
-    Fault,
-    NamedWish,
-    Thing,
-    different,
-    extra,
-    missing,
-    names,
-    role_name,
-)
-from encord_async.provision.ledger import Ledger, Record, State
-from encord_async.provision.making import title_of
-from encord_async.provision.manifest import (
+from encord_async.journal.record import Ledger, Record, State
+from encord_async.kinds.steps import CREATES, Namer, Step, StepKind, steps_of
+from encord_async.manifest.entries import (
     Checker,
     DatasetEntry,
     Entry,
@@ -59,11 +47,24 @@ from encord_async.provision.manifest import (
     ProjectGroupsEntry,
     referenced_key,
 )
-from encord_async.provision.manifest_files import check_manifest, raise_for_problems
-from encord_async.provision.members import Groups, Members, Unlisted, groups_of, members_of
-from encord_async.provision.sources import STANDARD_INPUT, Manifest, open_source
-from encord_async.provision.steps import CREATES, Namer, Step, StepKind, steps_of
-from encord_async.provision.verify_organisation import (
+from encord_async.manifest.files import check_manifest, raise_for_problems
+from encord_async.manifest.sources import STANDARD_INPUT, Manifest, open_source
+from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
+from encord_async.protocol.operations import GetProject, ListDatasets, ListProjectAPIKeys
+from encord_async.session.session import Session
+from encord_async.verify.difference import (
+    NOT_PROVISIONED,
+    Difference,
+    Fault,
+    NamedWish,
+    Thing,
+    different,
+    extra,
+    missing,
+    names,
+    role_name,
+)
+from encord_async.verify.organisation import (
     GroupWish,
     Lacking,
     OntologyWish,
@@ -72,7 +73,6 @@ from encord_async.provision.verify_organisation import (
     compare_organisation,
     parts_of,
 )
-from encord_async.session.session import Session
 
 __all__ = [
     "APIKeyName",

@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
 from encord_async.errors import BlockedError, EncordError, ManifestError
-from encord_async.protocol.catalogue import ProjectUserRole
-from encord_async.provision.ledger import Doubt
-from encord_async.provision.manifest import (
+from encord_async.journal.record import Doubt
+from encord_async.kinds.steps import CREATES, ITSELF, Step, StepKind
+from encord_async.manifest.entries import (
     Entry,
     NamedEntry,
     ProjectEntry,
     referenced_key,
 )
-from encord_async.provision.outcome import Outcome, RoleKept, Status, worst
-from encord_async.provision.steps import CREATES, ITSELF, Step, StepKind
+from encord_async.protocol.catalogue import ProjectUserRole
 
 __all__ = ["Batch", "Creation", "Lane", "Plan", "Result", "Ticket", "Wish", "Work", "tickets_of", "why_dead"]
 

@@ -20,10 +20,10 @@ from anyio import RunFinishedError
 from anyio.lowlevel import EventLoopToken
 
 from encord_async.errors import EncordError, UsageError
-from encord_async.provision.manifest import Entry, Place, PlacedEntry, Problem, read_entry
-from encord_async.provision.manifest_files import read_manifest
-from encord_async.provision.part import Part
-from encord_async.provision.structures import with_structure
+from encord_async.manifest.entries import Entry, Place, PlacedEntry, Problem, read_entry
+from encord_async.manifest.files import read_manifest
+from encord_async.manifest.part import Part
+from encord_async.manifest.structures import with_structure
 
 STANDARD_INPUT: Final = "-"
 

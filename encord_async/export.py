@@ -20,7 +20,22 @@ from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
+from encord_async.engine.crew import each
+from encord_async.engine.members import Groups, Members, Unlisted, groups_of, listing, members_of
 from encord_async.errors import AuthenticationError, RefusedError
+from encord_async.manifest.entries import (
+    APIKeyWish,
+    DatasetEntry,
+    Entry,
+    GroupEntry,
+    OntologyEntry,
+    OrganisationUserEntry,
+    ProjectAPIKeyEntry,
+    ProjectDatasetsEntry,
+    ProjectEntry,
+    ProjectGroupsEntry,
+    UserWish,
+)
 from encord_async.protocol.catalogue import (
     APIKeyScope,
     DatasetUserRole,
@@ -40,21 +55,6 @@ from encord_async.protocol.rest_operations import (
     ListOntologies,
     ListOrganisationUsers,
 )
-from encord_async.provision.crew import each
-from encord_async.provision.manifest import (
-    APIKeyWish,
-    DatasetEntry,
-    Entry,
-    GroupEntry,
-    OntologyEntry,
-    OrganisationUserEntry,
-    ProjectAPIKeyEntry,
-    ProjectDatasetsEntry,
-    ProjectEntry,
-    ProjectGroupsEntry,
-    UserWish,
-)
-from encord_async.provision.members import Groups, Members, Unlisted, groups_of, listing, members_of
 from encord_async.session.session import Session
 
 __all__ = ["Contents", "Exported", "Exporter", "KeyMaker", "LeftOut", "Scope", "entry_json", "export"]

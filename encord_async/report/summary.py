@@ -14,11 +14,11 @@ from itertools import pairwise
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+from encord_async.engine.outcome import Status
 from encord_async.errors import UsageError
-from encord_async.provision.ledger import Record, State
-from encord_async.provision.outcome import Status
-from encord_async.provision.steps import CREATES, StepKind
-from encord_async.provision.traffic import Traffic
+from encord_async.journal.record import Record, State
+from encord_async.journal.traffic import Traffic
+from encord_async.kinds.steps import CREATES, StepKind
 
 __all__ = [
     "SHOWN_STATUSES",

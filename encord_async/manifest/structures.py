@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from encord_async.provision.manifest import OntologyEntry, PlacedEntry, Problem, read_entry, shown
+from encord_async.manifest.entries import OntologyEntry, PlacedEntry, Problem, read_entry, shown
 
 __all__ = ["MAX_STRUCTURE_BYTES", "with_structure"]
 

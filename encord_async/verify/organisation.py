@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from encord_async.engine.crew import each
+from encord_async.engine.members import Unlisted, listing
 from encord_async.errors import AuthenticationError, RefusedError
+from encord_async.manifest.entries import Place
 from encord_async.protocol.catalogue import MemberType, OrganisationRole
 from encord_async.protocol.rest_models import Group, Ontology, OrganisationUser
 from encord_async.protocol.rest_operations import (
@@ -22,11 +25,8 @@ from encord_async.protocol.rest_operations import (
     ListOntologies,
     ListOrganisationUsers,
 )
-from encord_async.provision.crew import each
-from encord_async.provision.difference import Difference, NamedWish, Thing, different, extra, missing, names
-from encord_async.provision.manifest import Place
-from encord_async.provision.members import Unlisted, listing
 from encord_async.session.session import Session
+from encord_async.verify.difference import Difference, NamedWish, Thing, different, extra, missing, names
 
 __all__ = [
     "GroupWish",

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
+from encord_async.engine.account import DatasetAPI
+from encord_async.engine.making import contents_digest, hash_of, key_fingerprint
 from encord_async.errors import EncordError, NotFoundError
+from encord_async.journal.record import Doubt, Ledger, Record
+from encord_async.kinds.steps import StepKind
 from encord_async.protocol.models import ProjectAPIKey
 from encord_async.protocol.operations import (
     GetProject,
@@ -19,10 +23,6 @@ from encord_async.protocol.operations import (
     ListProjects,
 )
 from encord_async.protocol.rest_operations import CreateDatasetV2, CreateGroup, CreateOntology, Creation
-from encord_async.provision.existing import DatasetAPI
-from encord_async.provision.ledger import Doubt, Ledger, Record
-from encord_async.provision.making import contents_digest, hash_of, key_fingerprint
-from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
 
 __all__ = [

@@ -18,6 +18,14 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from encord_async.engine.account import Account, DatasetAPI, Existing
+from encord_async.engine.doubt import Settler
+from encord_async.engine.executor import Ended, Executor, Later, Split
+from encord_async.engine.making import Maker
+from encord_async.engine.outcome import Outcome, Status, Summary
+from encord_async.engine.recovery import recover
+from encord_async.engine.resume import added_steps, recall
+from encord_async.engine.schedule import Plan, Work
 from encord_async.errors import (
     AuthenticationError,
     EncordError,
@@ -25,25 +33,17 @@ from encord_async.errors import (
     SettingsError,
     UsageError,
 )
-from encord_async.provision.executor import Ended, Executor, Later, Split
-from encord_async.provision.existing import Account, DatasetAPI, Existing
-from encord_async.provision.ledger import Ledger, MemoryLedger, Record
-from encord_async.provision.making import Maker
-from encord_async.provision.manifest import Checker, Place, PlacedEntry, Problem
-from encord_async.provision.manifest_files import check_manifest, manifest_error, raise_for_problems
-from encord_async.provision.outcome import Outcome, Status, Summary
-from encord_async.provision.part import GivenNames, Part
-from encord_async.provision.plan import Plan, Work
-from encord_async.provision.recovery import recover
-from encord_async.provision.resume import added_steps, recall
-from encord_async.provision.settle import Settler
-from encord_async.provision.sources import Item, Manifest, Source, open_source
-from encord_async.provision.steps import Namer, Step, steps_of
-from encord_async.provision.traffic import watch
+from encord_async.journal.record import Ledger, MemoryLedger, Record
+from encord_async.journal.traffic import watch
+from encord_async.kinds.steps import Namer, Step, steps_of
+from encord_async.manifest.entries import Checker, Place, PlacedEntry, Problem
+from encord_async.manifest.files import check_manifest, manifest_error, raise_for_problems
+from encord_async.manifest.part import GivenNames, Part
+from encord_async.manifest.sources import Item, Manifest, Source, open_source
 from encord_async.session.session import Session, Statistics
 
 if TYPE_CHECKING:
-    from encord_async.provision.journal import Journal
+    from encord_async.journal.journal import Journal
 
 __all__ = ["FailureLimit", "Options", "Progress", "Run"]
 

@@ -11,6 +11,12 @@ from typing import Final, TypeAlias, TypeVar
 
 import anyio
 
+from encord_async.engine.account import Account, Adopt, Existing, Found, differs, match
+from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger
+from encord_async.engine.making import Maker, Making, hash_of, key_fingerprint
+from encord_async.engine.members import MAX_GROUPS_REMOVED
+from encord_async.engine.outcome import RoleKept, Status
+from encord_async.engine.schedule import Batch, Result, Ticket, Work, tickets_of
 from encord_async.errors import (
     AuthenticationError,
     ConflictError,
@@ -27,6 +33,14 @@ from encord_async.errors import (
     ThrottledError,
     UncertainError,
     UnreadableReplyError,
+)
+from encord_async.journal.record import Doubt, Ledger, Record, State
+from encord_async.kinds.steps import StepKind
+from encord_async.manifest.entries import (
+    MakingEntry,
+    OntologyEntry,
+    OrganisationUserEntry,
+    ProjectEntry,
 )
 from encord_async.protocol.catalogue import ProjectUserRole
 from encord_async.protocol.envelope import Envelope
@@ -50,20 +64,6 @@ from encord_async.protocol.rest_operations import (
     RemoveProjectUsers,
     RestOperation,
 )
-from encord_async.provision.existing import Account, Adopt, Existing, Found, differs, match
-from encord_async.provision.ledger import Doubt, Ledger, Record, State
-from encord_async.provision.making import Maker, Making, hash_of, key_fingerprint
-from encord_async.provision.manifest import (
-    MakingEntry,
-    OntologyEntry,
-    OrganisationUserEntry,
-    ProjectEntry,
-)
-from encord_async.provision.members import MAX_GROUPS_REMOVED
-from encord_async.provision.outcome import RoleKept, Status
-from encord_async.provision.plan import Batch, Result, Ticket, Work, tickets_of
-from encord_async.provision.settle import AdoptIt, LeaveIt, Settler, WaitLonger
-from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session, sealed
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from encord_async.errors import JournalBusyError, JournalError, MissingExtraError
-from encord_async.provision.journal_store import Fill, Owner, Shard
+from encord_async.journal.store import Fill, Owner, Shard
 
 try:
     import psycopg

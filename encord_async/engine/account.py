@@ -15,10 +15,10 @@ from typing import Final, NamedTuple, TypeAlias
 import anyio
 
 from encord_async.errors import ConflictError
+from encord_async.kinds.steps import StepKind
 from encord_async.protocol.catalogue import DatasetUserRole, OntologyUserRole, ProjectUserRole
 from encord_async.protocol.operations import ListDatasets
 from encord_async.protocol.rest_operations import ListDatasetsV2, ListGroups, ListOntologies, ListProjectsV2
-from encord_async.provision.steps import StepKind
 from encord_async.session.session import Session
 
 __all__ = ["Account", "Adopt", "Create", "DatasetAPI", "Existing", "Found", "differs", "match", "stamped"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from encord_async.provision.manifest import Entry, PlacedEntry
+from encord_async.manifest.entries import Entry, PlacedEntry
 
 __all__ = ["GivenNames", "Part", "PartEntry"]
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import anyio
 
 from encord_async.errors import EncordError
-from encord_async.provision.steps import StepKind
+from encord_async.kinds.steps import StepKind
 
 __all__ = ["Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest"]
 

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from encord_async.errors import ManifestError, MissingExtraError
-from encord_async.provision.manifest import (
+from encord_async.manifest.entries import (
     ENTRY_MODELS,
     Checker,
     Entry,
@@ -31,7 +31,7 @@ from encord_async.provision.manifest import (
     read_json_entry,
     shown,
 )
-from encord_async.provision.structures import with_structure
+from encord_async.manifest.structures import with_structure
 
 if TYPE_CHECKING:
     import yaml

@@ -11,6 +11,11 @@ from typing import Any, TypeAlias
 
 from pydantic import SecretStr
 
+from encord_async.engine.account import DatasetAPI, stamped
+from encord_async.engine.schedule import Ticket
+from encord_async.journal.record import name_digest
+from encord_async.kinds.steps import StepKind
+from encord_async.manifest.entries import DatasetEntry, GroupEntry, MakingEntry, OntologyEntry, ProjectEntry
 from encord_async.protocol.catalogue import StorageLocation
 from encord_async.protocol.models import NewDataset
 from encord_async.protocol.operations import (
@@ -22,11 +27,6 @@ from encord_async.protocol.operations import (
 )
 from encord_async.protocol.rest_models import CreatedDataset, Group, Ontology
 from encord_async.protocol.rest_operations import CreateDatasetV2, CreateGroup, CreateOntology, RestOperation
-from encord_async.provision.existing import DatasetAPI, stamped
-from encord_async.provision.ledger import name_digest
-from encord_async.provision.manifest import DatasetEntry, GroupEntry, MakingEntry, OntologyEntry, ProjectEntry
-from encord_async.provision.plan import Ticket
-from encord_async.provision.steps import StepKind
 
 __all__ = [
     "AnyOperation",

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
+from encord_async.engine.crew import each
+from encord_async.engine.doubt import AdoptIt, LeaveIt, SendAgain, Settler, WaitLonger
+from encord_async.engine.outcome import Status
 from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError, UsageError
-from encord_async.provision.crew import each
-from encord_async.provision.ledger import Doubt, Ledger, Record, State
-from encord_async.provision.outcome import Status
-from encord_async.provision.settle import AdoptIt, LeaveIt, SendAgain, Settler, WaitLonger
-from encord_async.provision.steps import StepKind
+from encord_async.journal.record import Doubt, Ledger, Record, State
+from encord_async.kinds.steps import StepKind
 from encord_async.session.session import Session
 
 __all__ = ["MADE", "NOT_MADE", "NOT_THERE", "check_decisions", "decide_by_hand", "recover"]

@@ -13,13 +13,12 @@ from typing import Final, TypeAlias
 
 import anyio
 
+from encord_async.engine.account import Account, Adopt, DatasetAPI, Existing, differs, match
+from encord_async.engine.crew import each
+from encord_async.engine.making import title_of
 from encord_async.errors import AuthenticationError, ConflictError, RefusedError
-from encord_async.protocol.operations import GetProject, ListProjectAPIKeys
-from encord_async.protocol.rest_operations import GetOntologyV2
-from encord_async.provision.crew import each
-from encord_async.provision.existing import Account, Adopt, DatasetAPI, Existing, differs, match
-from encord_async.provision.making import title_of
-from encord_async.provision.manifest import (
+from encord_async.kinds.steps import IRREVERSIBLE, StepKind
+from encord_async.manifest.entries import (
     APIKeyWish,
     Checker,
     DatasetEntry,
@@ -38,9 +37,10 @@ from encord_async.provision.manifest import (
     ProjectUsersEntry,
     referenced_key,
 )
-from encord_async.provision.manifest_files import check_manifest, raise_for_problems
-from encord_async.provision.sources import Item, Manifest, open_source
-from encord_async.provision.steps import IRREVERSIBLE, StepKind
+from encord_async.manifest.files import check_manifest, raise_for_problems
+from encord_async.manifest.sources import Item, Manifest, open_source
+from encord_async.protocol.operations import GetProject, ListProjectAPIKeys
+from encord_async.protocol.rest_operations import GetOntologyV2
 from encord_async.session.session import Session
 
 __all__ = ["Action", "Facts", "Forecast", "Verb", "decide", "preview"]

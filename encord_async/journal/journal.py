@@ -29,10 +29,10 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from encord_async.errors import JournalError, JournalMismatchError, MissingExtraError, UsageError
-from encord_async.provision.journal_store import RESTORE, Owner, Shard, Store
-from encord_async.provision.ledger import Record, State
-from encord_async.provision.steps import StepKind
-from encord_async.provision.traffic import Traffic
+from encord_async.journal.record import Record, State
+from encord_async.journal.store import RESTORE, Owner, Shard, Store
+from encord_async.journal.traffic import Traffic
+from encord_async.kinds.steps import StepKind
 
 try:
     import sqlalchemy as sa
@@ -593,12 +593,12 @@ def is_url(where: str | Path) -> bool:
 def _store(where: str | Path, shard: Shard | None) -> Store:
     if is_url(where):
         # Imported on first need: the driver is an extra.
-        from encord_async.provision.journal_postgres import PostgresStore
+        from encord_async.journal.postgres import PostgresStore
 
         return PostgresStore(str(where), shard=shard)
     if shard is not None:
         raise UsageError(f"{where} is a file, which one process writes; several need a journal in PostgreSQL")
-    from encord_async.provision.journal_sqlite import SqliteStore
+    from encord_async.journal.sqlite import SqliteStore
 
     return SqliteStore(Path(where))
 

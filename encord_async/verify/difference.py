@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from encord_async.engine.account import stamped
+from encord_async.manifest.entries import Place
 from encord_async.protocol.catalogue import ProjectUserRole
-from encord_async.provision.existing import stamped
-from encord_async.provision.manifest import Place
 
 __all__ = [
     "NOT_PROVISIONED",

@@ -6,13 +6,13 @@ Pure: records in, a `Recall` out. It never reads the journal itself and never se
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from encord_async.engine.making import structure_digest, title_of
+from encord_async.engine.outcome import Status
+from encord_async.engine.schedule import Result
 from encord_async.errors import ConflictError
-from encord_async.provision.ledger import Doubt, Record, State
-from encord_async.provision.making import structure_digest, title_of
-from encord_async.provision.manifest import DatasetEntry, Entry, GroupEntry, MakingEntry, OntologyEntry, ProjectEntry
-from encord_async.provision.outcome import Status
-from encord_async.provision.plan import Result
-from encord_async.provision.steps import ITSELF, Step, StepKind, attach_step
+from encord_async.journal.record import Doubt, Record, State
+from encord_async.kinds.steps import ITSELF, Step, StepKind, attach_step
+from encord_async.manifest.entries import DatasetEntry, Entry, GroupEntry, MakingEntry, OntologyEntry, ProjectEntry
 
 __all__ = ["Recall", "added_steps", "recall"]
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from encord_async.errors import JournalBusyError, JournalError, UsageError
-from encord_async.provision.journal_store import RESTORE, Fill, Owner
+from encord_async.journal.store import RESTORE, Fill, Owner
 
 __all__ = ["SqliteStore"]
 

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from encord_async.engine.crew import each
+from encord_async.engine.members import remove_groups, remove_members
+from encord_async.engine.outcome import Outcome, Status
+from encord_async.engine.run import Options, Run
 from encord_async.errors import AuthenticationError, EncordError
-from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
-from encord_async.protocol.rest_operations import AddGroupMembers
-from encord_async.provision.crew import each
-from encord_async.provision.ledger import Ledger, State, name_digest
-from encord_async.provision.manifest import (
+from encord_async.journal.record import Ledger, State, name_digest
+from encord_async.kinds.steps import Namer, StepKind, steps_of
+from encord_async.manifest.entries import (
     Entry,
     OrganisationUserEntry,
     ProjectAPIKeyEntry,
@@ -27,11 +29,11 @@ from encord_async.provision.manifest import (
     ProjectGroupsEntry,
     ProjectUsersEntry,
 )
-from encord_async.provision.members import remove_groups, remove_members
-from encord_async.provision.outcome import Outcome, Status
-from encord_async.provision.run import Options, Run
-from encord_async.provision.steps import Namer, StepKind, steps_of
-from encord_async.provision.verify import (
+from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
+from encord_async.protocol.rest_operations import AddGroupMembers
+from encord_async.session.session import Session
+from encord_async.verify.organisation import Lacking, LackingMembers, OrganisationUserWish
+from encord_async.verify.projects import (
     APIKeyName,
     ProjectFacts,
     ProjectWishes,
@@ -44,11 +46,9 @@ from encord_async.provision.verify import (
     missing_users,
     users_to_remove,
 )
-from encord_async.provision.verify_organisation import Lacking, LackingMembers, OrganisationUserWish
-from encord_async.session.session import Session
 
 if TYPE_CHECKING:
-    from encord_async.provision.journal import Journal
+    from encord_async.journal.journal import Journal
 
 __all__ = ["Deed", "Kept", "Repaired", "Repairs", "repair"]
 

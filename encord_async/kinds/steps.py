@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
-from encord_async.provision.manifest import (
+from encord_async.manifest.entries import (
     DatasetEntry,
     Entry,
     GroupEntry,
@@ -24,6 +23,7 @@ from encord_async.provision.manifest import (
     ProjectGroupsEntry,
     ProjectUsersEntry,
 )
+from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 
 __all__ = ["CREATES", "IRREVERSIBLE", "ITSELF", "Namer", "Step", "StepKind", "attach_step", "steps_of"]
 

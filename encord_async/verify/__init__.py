@@ -1,0 +1,1 @@
+"""Manifest and account, compared; and the differences that may be mended."""
