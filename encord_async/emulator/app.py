@@ -318,6 +318,9 @@ class Edge:
             case Fault.LATE_COMMIT:
                 self._apply_later(taken, rule)
                 raise _Cut
+            case Fault.GAVE_UP:
+                self._apply_later(taken, rule)
+                return _html(rule.status, None)
             case Fault.HANG:
                 await self._hang(request)
                 raise _Cut

@@ -92,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--burst", type=int, help="requests at once before HTTP 429 (default: one second's worth)")
     add("--faults", type=Path, help="YAML or JSON file with a list of fault rules")
     add("--strict", action="store_true", help="accept only what the official SDK would send, byte for byte")
+    add("--null-descriptions", action="store_true", help="filters find no description where there is none, as in SQL")
+    add("--newest-first", action="store_true", help="listings begin with what was made last, so that pages shift")
     add("--page-size", type=int, default=100, help="entries of a REST listing at once (default: %(default)s)")
     add(
         "--signature-window", type=float, default=300.0, help="seconds a REST signature is taken (default: %(default)s)"
@@ -113,6 +115,8 @@ def _settings(arguments: argparse.Namespace) -> EmulatorSettings:
         burst=arguments.burst,
         faults=() if arguments.faults is None else _rules(arguments.faults),
         strict=arguments.strict,
+        null_descriptions=arguments.null_descriptions,
+        newest_first=arguments.newest_first,
         failure_http_status=arguments.failure_status,
         page_size=arguments.page_size,
         signature_window_s=arguments.signature_window,

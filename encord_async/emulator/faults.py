@@ -31,6 +31,8 @@ class Fault(StrEnum):
     """Everything happens, ``seconds`` later."""
     LATE_COMMIT = "late_commit"
     """The connection is cut at once; the request is applied ``seconds`` later."""
+    GAVE_UP = "gave_up"
+    """An HTTP ``status`` with an HTML body at once, as a proxy that waits no longer; applied ``seconds`` later."""
     STALE_READ = "stale_read"
     """A listing shows nothing younger than ``seconds``."""
     HANG = "hang"
@@ -48,6 +50,7 @@ class Fault(StrEnum):
 _EXTRA: Final[Mapping[Fault, tuple[str, ...]]] = {
     Fault.DELAY: ("seconds",),
     Fault.LATE_COMMIT: ("seconds",),
+    Fault.GAVE_UP: ("seconds", "status"),
     Fault.STALE_READ: ("seconds",),
     Fault.STATUS: ("status", "seconds", "retry_after"),
     Fault.RATE_LIMITED: ("retry_after",),
@@ -55,7 +58,7 @@ _EXTRA: Final[Mapping[Fault, tuple[str, ...]]] = {
 }
 LISTINGS: Final = ENVELOPE_LISTINGS | REST_LISTINGS
 _COMMON: Final = ("query", "fault", "probability", "times", "after", "seed")
-_NEEDS_SECONDS: Final = (Fault.DELAY, Fault.LATE_COMMIT, Fault.STALE_READ)
+_NEEDS_SECONDS: Final = (Fault.DELAY, Fault.LATE_COMMIT, Fault.GAVE_UP, Fault.STALE_READ)
 _CODE: Final = re.compile(r"[A-Z][A-Z_]*")
 _HEADER_TEXT: Final = re.compile(r"[ -~]+")
 

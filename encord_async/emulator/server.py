@@ -37,6 +37,8 @@ class EmulatorSettings:
     one user and a hundred datasets. *latency_s* is the shortest and longest time a request takes, half of it before
     the work is done and half after. *burst* defaults to one second's worth of *rate_limit_per_s*. *page_size* is how
     much of a REST listing comes at once, *signature_window_s* how far from now a REST signature may have been created.
+    With *null_descriptions* filters find no description where there is none, as if it were NULL; with *newest_first*
+    listings begin with what was made last, so that their pages shift while things are made.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +52,8 @@ class EmulatorSettings:
     strict: bool = False
     failure_http_status: Literal[200, 400] = 200
     page_size: int = 100
+    null_descriptions: bool = False
+    newest_first: bool = False
     signature_window_s: float = 300.0
 
     def __post_init__(self) -> None:
@@ -96,7 +100,9 @@ class Emulator:
             OSError: The port cannot be listened on.
         """
         settings = self._settings
-        self._store = store = Store(settings.state)
+        self._store = store = Store(
+            settings.state, null_descriptions=settings.null_descriptions, newest_first=settings.newest_first
+        )
         try:
             self._found_state = store.meta("seeded") is not None
             if not self._found_state:

@@ -136,6 +136,13 @@ _FILTER_TERMS: Final = {
 }
 
 
+_NULL_TERMS: Final = {
+    "desc_eq": "NULLIF(r.description, '') = ?",
+    "desc_like": "NULLIF(r.description, '') LIKE ?",
+}
+"""Equal to NULL is nothing, in SQL."""
+
+
 class StateError(Exception):
     """The file given as state cannot be used as such."""
 
@@ -297,8 +304,11 @@ class LogEntry(TypedDict):
 class Store:
     """Everything the emulator knows. Not for use from several threads."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, null_descriptions: bool = False, newest_first: bool = False) -> None:
         """Open or make the file *path*; None keeps all in memory.
+
+        With *null_descriptions*, filters find no description where there is none, as if it were NULL; with
+        *newest_first*, listings begin with what was made last.
 
         Raises:
             StateError: The file is not an emulator's state, or cannot be opened.
@@ -312,6 +322,8 @@ class Store:
             raise StateError(f"{path}: cannot be opened as the emulator's state ({error})") from error
         try:
             self._prepare()
+            self._filter_terms = _FILTER_TERMS | (_NULL_TERMS if null_descriptions else {})
+            self._order = "DESC" if newest_first else "ASC"
             self.organisation = Organisation(self._db)
         except (sqlite3.Error, StateError) as error:
             self._db.close()
@@ -732,9 +744,11 @@ class Store:
     def _filtered(
         self, start: str, terms: Sequence[str], values: Sequence[object], filter_: Filter
     ) -> Iterator[tuple[Any, ...]]:
-        given = {term: value for key, term in _FILTER_TERMS.items() if (value := getattr(filter_, key)) is not None}
+        given = {
+            term: value for key, term in self._filter_terms.items() if (value := getattr(filter_, key)) is not None
+        }
         where = " AND ".join([*terms, *given])
-        yield from self._db.execute(f"{start}{where} ORDER BY r.id", [*values, *given.values()])
+        yield from self._db.execute(f"{start}{where} ORDER BY r.id {self._order}", [*values, *given.values()])
 
 
 def _new_hash() -> str:

@@ -90,6 +90,19 @@ async def test_late_commit_cuts_first_and_applies_later(ann: Api, emulator: Emul
     assert [entry["fault"] for entry in emulator.log()] == ["late_commit"]
 
 
+async def test_a_proxy_that_gave_up(ann: Api, emulator: Emulator) -> None:
+    """The proxy's own page comes at once; the service applies what was asked all the same."""
+    _faulty(emulator, {"query": "project.POST", "fault": "gave_up", "status": 504, "seconds": 0.02, "times": 1})
+    async with ann.http.post(
+        ann.url + "/public/user",
+        data=(body := envelope_bytes("project.POST", CREATE)),
+        headers=ann.headers(body, None, None),
+    ) as response:
+        assert (response.status, response.content_type) == (504, "text/html")
+    assert _created(emulator) == []
+    await until(lambda: bool(_created(emulator)))
+
+
 async def test_late_commit_dies_with_the_emulator(
     http: aiohttp.ClientSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -516,6 +516,32 @@ async def test_a_stale_read_hides_what_is_new(rest: Rest, emulator: Emulator) ->
     assert len((await rest("GET /datasets/list")).body["result"]) == 3
 
 
+async def test_pages_shift_if_the_newest_comes_first(start: Start, http: aiohttp.ClientSession) -> None:
+    """What is made between two pages pushes the last of one onto the next."""
+    api = Rest(http, (await start(EmulatorSettings(seed=SEED, newest_first=True, page_size=1))).url, ANN)
+    first = await api("GET /projects")
+    assert [row["title"] for row in first.results] == ["Seeded"]
+    for title in ("B", "C"):
+        await Api(http, api.url, ANN).create(title)
+    page = await api("GET /projects")
+    assert [row["title"] for row in page.results] == ["C"]
+    await Api(http, api.url, ANN).create("D")
+    page = await api(f"GET /projects?pageToken={page.body['nextPageToken']}")
+    assert [row["title"] for row in page.results] == ["C"]
+
+
+async def test_a_missing_description_can_be_null(start: Start, http: aiohttp.ClientSession) -> None:
+    """Nothing equals it then, not even an empty one, over either API."""
+    for is_null, found in ((False, 1), (True, 0)):
+        url = (await start(EmulatorSettings(seed=SEED, null_descriptions=is_null))).url
+        listed = await Rest(http, url, ANN)("GET /datasets/list?titleEq=Cats&descriptionEq=")
+        assert len(listed.body["result"]) == found
+        for wanted in ("desc_eq", "desc_like"):
+            payload = {"filter": {"title_eq": "Cats", wanted: ""}}
+            assert len((await Api(http, url, ANN).call("datasetwithuserrole.GET", payload)).result) == found
+        assert len((await Rest(http, url, ANN)("GET /datasets/list?descriptionEq=about+dogs")).body["result"]) == 1
+
+
 def test_every_call_of_the_catalogue_is_answered(service: RestService) -> None:
     """No call is promised by the catalogue that the emulator has no rule for: none ends in an error of its own."""
     for call in REST_CALLS.values():
