@@ -214,9 +214,15 @@ class ThrottledError(RefusedError):
 
 
 class UncertainError(EncordError):
-    """The request was, or may have been, sent and no readable answer came: it may have happened."""
+    """The request was, or may have been, sent and no readable answer came: it may have happened.
+
+    Attributes:
+        is_answer: Whether the service itself said so, and is done with the request. What a proxy says that waits no
+            longer is no answer: the service may still be at work.
+    """
 
     applied: ClassVar[Applied] = "unknown"
+    is_answer: bool = False
 
 
 class NoReplyError(UncertainError):

@@ -329,6 +329,8 @@ class _Previewer:
         what, title = StepKind(entry.kind), title_of(entry)
         found = await self._account.find(what, title, entry.description)
         try:
+            if self._existing is Existing.ADOPT:
+                found = await self._account.suited(entry, found)
             decision = match(what, title, found, self._existing)
         except ConflictError as error:
             return Dead(error.message)

@@ -1,7 +1,6 @@
 """The methods of a session and of a project's handle that go over REST v2, against the local Encord."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -176,13 +175,12 @@ async def test_a_create_whose_answer_is_lost_is_found_and_not_made_twice(
     session: EncordSession, emulator: Emulator
 ) -> None:
     """The error says that it may have happened; the operation's own look-up finds the one that was made."""
-    since = datetime.now(UTC) - timedelta(seconds=1)
     emulator.set_faults([FaultRule(query="v2/datasets.POST", fault=Fault.DROP_AFTER_COMMIT, times=1)])
     operation = CreateDatasetV2(title="Raw")
     with pytest.raises(NoReplyError) as caught:
         await session.execute(operation)
     assert caught.value.applied == "unknown"
-    found = [item for item in await session.collect(operation.look_up(since)) if operation.is_it(item, since)]
+    found = [item for item in await session.collect(operation.look_up()) if operation.is_it(item)]
     assert [line["hash"] for line in emulator.log()] == [operation.adopted(item).dataset_uuid for item in found]
 
 

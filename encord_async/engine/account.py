@@ -4,6 +4,7 @@
 of each its hash under a digest of title and description. It never changes anything.
 """
 
+import copy
 import hashlib
 import re
 from collections import defaultdict
@@ -14,14 +15,29 @@ from typing import Final, NamedTuple, TypeAlias
 
 import anyio
 
-from encord_async.errors import ConflictError
+from encord_async.errors import ConflictError, EncordError
 from encord_async.kinds.steps import StepKind
-from encord_async.protocol.catalogue import DatasetUserRole, OntologyUserRole, ProjectUserRole
-from encord_async.protocol.operations import ListDatasets
+from encord_async.manifest.entries import DatasetEntry, MakingEntry
+from encord_async.protocol.catalogue import DatasetUserRole, OntologyUserRole, ProjectUserRole, StorageLocation
+from encord_async.protocol.models import Dataset, DatasetDetails
+from encord_async.protocol.operations import GetDataset, ListDatasets
+from encord_async.protocol.rest_models import ListedDataset
 from encord_async.protocol.rest_operations import ListDatasetsV2, ListGroups, ListOntologies, ListProjectsV2
 from encord_async.session.session import Session
 
-__all__ = ["Account", "Adopt", "Create", "DatasetAPI", "Existing", "Found", "differs", "match", "stamped"]
+__all__ = [
+    "Account",
+    "Adopt",
+    "Create",
+    "DatasetAPI",
+    "Existing",
+    "Found",
+    "Keeping",
+    "differs",
+    "keeping_of",
+    "match",
+    "stamped",
+]
 
 
 _STAMP: Final = re.compile(r" ?\[encord-async ([0-9a-f]{12})\]$")
@@ -47,12 +63,34 @@ class DatasetAPI(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where a dataset keeps its data, and whether it has a folder of its own; None is what a listing does not say."""
+
+    location: StorageLocation | int | None = None
+    has_folder: bool | None = None
+
+    def serves(self, location: int, *, folder: bool) -> bool | None:
+        """Whether this is as wished, a folder more than was wished for included; None if it does not say."""
+        unsaid = self.location is None or (folder and self.has_folder is None)
+        as_wished = self.location in {None, location} and not (folder and self.has_folder is False)
+        return as_wished if not (as_wished and unsaid) else None
+
+    def __str__(self) -> str:
+        place = self.location.name if isinstance(self.location, StorageLocation) else f"{self.location}"
+        return f"its data at {place}{'' if self.has_folder else ' and no backing folder'}"
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """Something that the account holds; *mark* is that of the entry that it was made for, if it shows one."""
+    """Something that the account holds; *mark* is that of the entry that it was made for, if it shows one.
+
+    *keeping* is of datasets only.
+    """
 
     hash: str
     is_admin: bool
     mark: str | None = None
+    keeping: Keeping | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +143,20 @@ class Account:
         self._dataset_api = dataset_api
         self._lock = anyio.Lock()
         self._index: dict[StepKind, dict[bytes, list[Found]]] = {}
+        self._failures: dict[StepKind, EncordError] = {}
         self._claimed: set[str] = set()
 
     async def namesakes(self, what: StepKind, title: str, description: str) -> list[Found]:
         """What went by exactly this title and description when the account was listed, stamps aside.
 
         Raises:
-            EncordError: The account cannot be listed.
+            EncordError: The account cannot be listed. It was tried as often as anything is, and is not tried again for
+                each entry that asks.
         """
         if what not in self._index:
             async with self._lock:
                 if what not in self._index:
-                    self._index[what] = await self._listed(what)
+                    self._index[what] = await self._listed_once(what)
         return self._index[what].get(_digest(title, description), [])
 
     async def find(self, what: StepKind, title: str, description: str) -> list[Found]:
@@ -131,11 +171,54 @@ class Account:
         """Keep *found_hash* from being adopted by another entry."""
         self._claimed.add(found_hash)
 
+    async def suited(self, entry: MakingEntry, found: Iterable[Found]) -> list[Found]:
+        """Those of *found* that are kept as *entry* wishes, if it is a dataset: its data cannot move over this API.
+
+        Raises:
+            ConflictError: The account is admin of some, and none of these is.
+            EncordError: A dataset cannot be read.
+        """
+        if not isinstance(entry, DatasetEntry):
+            return list(found)
+        wished = int(entry.storage), entry.create_backing_folder
+        ours = [(one, await self._keeping(one, wished[0], folder=wished[1])) for one in found if one.is_admin]
+        suited = [one for one, keeping in ours if keeping.serves(wished[0], folder=wished[1]) is not False]
+        if ours and not suited:
+            other, keeping = ours[0]
+            raise ConflictError(
+                f"the dataset {other.hash} {entry.title!r} is there already with {keeping}, and "
+                f"{Keeping(entry.storage, entry.create_backing_folder)} is wanted; state in the manifest what it has, "
+                "give this one another title or description, or use existing='create' to make another",
+                code="STORAGE_KEPT",
+            )
+        return suited
+
+    async def _keeping(self, found: Found, location: int, *, folder: bool) -> Keeping:
+        said = found.keeping or Keeping()
+        if said.serves(location, folder=folder) is None:
+            return keeping_of(await self._session.execute(GetDataset(dataset_hash=found.hash)))
+        return said
+
+    async def _listed_once(self, what: StepKind) -> dict[bytes, list[Found]]:
+        failure = self._failures.get(what)
+        if failure is None:
+            try:
+                return await self._listed(what)
+            except EncordError as error:
+                failure = self._failures[what] = copy.copy(error)
+                plural = "ontologies" if what is StepKind.ONTOLOGY else f"{what.value}s"
+                failure.message = f"the {plural} of the account cannot be listed: {error.message}"
+        # A copy: one error that is raised again and again would gather all their tracebacks.
+        raise copy.copy(failure)
+
     async def _listed(self, what: StepKind) -> dict[bytes, list[Found]]:
         index: defaultdict[bytes, list[Found]] = defaultdict(list)
+        shown: set[str] = set()
         async for listed in self._listing(what):
-            found = Found(listed.hash, listed.is_admin, _mark(listed.description))
-            index[_digest(listed.title, listed.description)].append(found)
+            if listed.hash not in shown:
+                shown.add(listed.hash)
+                found = Found(listed.hash, listed.is_admin, _mark(listed.description), listed.keeping)
+                index[_digest(listed.title, listed.description)].append(found)
         return dict(index)
 
     def _listing(self, what: StepKind) -> AsyncIterator["_Listed"]:
@@ -158,12 +241,13 @@ class Account:
     async def _datasets(self) -> AsyncIterator["_Listed"]:
         if self._dataset_api is DatasetAPI.ENVELOPE:
             for owned in await self._session.execute(ListDatasets()):
-                old = owned.dataset
-                yield _Listed(old.dataset_hash, old.title, old.description, owned.user_role == DatasetUserRole.ADMIN)
+                old, is_admin = owned.dataset, owned.user_role == DatasetUserRole.ADMIN
+                yield _Listed(old.dataset_hash, old.title, old.description, is_admin, keeping_of(old))
             return
         async for page in self._session.pages(ListDatasetsV2()):
             for one in page.results:
-                yield _Listed(one.dataset_uuid, one.title, one.description, one.user_role == DatasetUserRole.ADMIN)
+                is_admin = one.user_role == DatasetUserRole.ADMIN
+                yield _Listed(one.dataset_uuid, one.title, one.description, is_admin, keeping_of(one))
 
     async def _ontologies(self) -> AsyncIterator["_Listed"]:
         async for page in self._session.pages(ListOntologies()):
@@ -184,6 +268,20 @@ class _Listed(NamedTuple):
     title: str
     description: str | None
     is_admin: bool
+    keeping: Keeping | None = None
+
+
+def keeping_of(dataset: Dataset | ListedDataset | DatasetDetails) -> Keeping:
+    """How *dataset* is kept, as far as this reply of the service says."""
+    match dataset:
+        case Dataset():
+            return Keeping(dataset.type)
+        case ListedDataset():
+            is_said = "backing_folder_uuid" in dataset.model_fields_set
+            return Keeping(dataset.storage_location, dataset.backing_folder_uuid is not None if is_said else None)
+        case DatasetDetails():
+            location = StorageLocation.__members__.get(dataset.dataset_type or "")
+            return Keeping(location, dataset.backing_folder_uuid is not None)
 
 
 def differs(structure: Mapping[str, object], editor: Mapping[str, object]) -> bool:

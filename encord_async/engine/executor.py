@@ -16,6 +16,7 @@ from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger
 from encord_async.engine.making import Maker, Making, hash_of, key_fingerprint
 from encord_async.engine.members import MAX_GROUPS_REMOVED
 from encord_async.engine.outcome import RoleKept, Status
+from encord_async.engine.resume import taken_over
 from encord_async.engine.schedule import Batch, Result, Ticket, Work, tickets_of
 from encord_async.errors import (
     AuthenticationError,
@@ -28,11 +29,9 @@ from encord_async.errors import (
     NotFoundError,
     RefusedError,
     ReplyShapeError,
-    ServiceFaultError,
     SettingsError,
     ThrottledError,
     UncertainError,
-    UnreadableReplyError,
 )
 from encord_async.journal.record import Doubt, Ledger, Record, State
 from encord_async.kinds.steps import StepKind
@@ -252,6 +251,10 @@ class Executor:
             return await self._admit(ticket)
         if ticket.doubt is not None:
             return await self._settle(ticket, ticket.doubt)
+        return await self._anew(ticket)
+
+    async def _anew(self, ticket: Ticket, never: Record | None = None) -> Verdict:
+        """Make what *ticket* wishes now, unless it is there; *never* is what was sent for it and did not happen."""
         making = self._maker.making(ticket)
         if making.name in self._doubtful:
             # Until it is known what became of a namesake, a second one would make it impossible to tell.
@@ -259,8 +262,9 @@ class Executor:
         there = await self._there(ticket, making)
         if isinstance(there, Result):
             return await self._ended([(ticket, there)], making)
-        if there:
-            making.details["baseline"] = there
+        before = _baseline(never) if never is not None and never.name == making.name else ()
+        if there or before:
+            making.details["baseline"] = list(dict.fromkeys((*before, *there)))
         if making.name in self._doubtful:
             # It came into doubt while this one looked around, and its look-up may be under way.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
@@ -283,6 +287,7 @@ class Executor:
         request = sealed(making.operation)
         record = self._intent(ticket, making, request)
         ticket.sends += 1
+        sent_s = self._session.clock.monotonic_s()
         self._sending[making.name] += 1
         try:
             await self._ledger.write([record])
@@ -302,11 +307,12 @@ class Executor:
                 doubt = Doubt(
                     record=record,
                     since_s=self._session.clock.monotonic_s(),
-                    over=isinstance(error, ServiceFaultError | UnreadableReplyError),
+                    over=isinstance(error, UncertainError) and error.is_answer,
                     error=error,
                 )
                 self._doubt(ticket, doubt)
             else:
+                self._settler.saw_created(record, hash_of(made), sent_s=sent_s)
                 return await self._made(ticket, record, hash_of(made), making.taken)
         finally:
             _less(self._sending, making.name)
@@ -326,7 +332,10 @@ class Executor:
         )
 
     async def _made(self, ticket: Ticket, record: Record, made: str, taken: int) -> Ended:
-        """Something was made: write that down, then give a project the datasets that its create had no room for."""
+        """The service said what it made: write that down, then give a project what its create had no room for.
+
+        Only this makes a project fresh. One that was looked up may have lain there for days, and hold anything.
+        """
         result = Result(status=Status.CREATED, hash=made)
         await self._ledger.write([self._closed(record, result)])
         if record.kind is not StepKind.PROJECT:
@@ -334,17 +343,34 @@ class Executor:
         self._fresh[made] = None
         if len(self._fresh) > _REMEMBERED_FRESH:
             self._fresh.popitem(last=False)
-        self._settler.saw_created(record.title, str(record.details.get("description") or ""), made)
         rest = ticket.items[taken:]
-        if rest:
-            try:
-                await self._attach(made, rest)
-            except (AuthenticationError, SettingsError):
-                raise
-            except EncordError as error:
-                return Ended([(ticket, Result(status=Status.FAILED, hash=made, error=error))])
-            whole = replace(record, details={**record.details, "references": _references(ticket)})
-            await self._ledger.write([self._closed(whole, result)])
+        return await self._filled(ticket, record, result, rest) if rest else Ended([(ticket, result)])
+
+    async def _filled(self, ticket: Ticket, record: Record, result: Result, rest: Sequence[str] | None) -> Ended:
+        """Give a project that was made the datasets *rest*, or whatever it lacks, and write down that it has them."""
+        made = result.hash or ""
+        try:
+            await (self._attach(made, rest) if rest is not None else self._complete(made, ticket))
+        except (AuthenticationError, SettingsError):
+            raise
+        except EncordError as error:
+            return Ended([(ticket, Result(status=Status.FAILED, hash=made, error=error))])
+        whole = replace(record, details={**record.details, "references": _references(ticket)})
+        await self._ledger.write([self._closed(whole, result)])
+        return Ended([(ticket, result)])
+
+    async def _found(self, ticket: Ticket, record: Record, made: str) -> Ended:
+        """What was in doubt is there: write that down, then see what it is for the entry as it is now.
+
+        It was sent by another run, it may be: for an entry that was edited since, or in batches of another size.
+        """
+        created = self._closed(record, Result(status=Status.CREATED, hash=made))
+        await self._ledger.write([created])
+        if (now := taken_over(ticket.wish.entry, ticket.step, created)).status is Status.FAILED:
+            return Ended([(ticket, now)])
+        result = Result(status=Status.CREATED, hash=made)
+        if record.kind is StepKind.PROJECT and ticket.items:
+            return await self._filled(ticket, record, result, None)
         return Ended([(ticket, result)])
 
     async def _attach(self, project_hash: str, dataset_hashes: Sequence[str]) -> None:
@@ -361,7 +387,10 @@ class Executor:
         if not isinstance(entry, MakingEntry):
             raise AssertionError(f"a {entry.kind} entry makes nothing")
         namesakes = await self._account.namesakes(step.kind, making.title, entry.description)
-        decision = match(step.kind, making.title, await self._free(ticket, making, namesakes), self._existing)
+        free = await self._free(ticket, making, namesakes)
+        if self._existing is Existing.ADOPT:
+            free = await self._account.suited(entry, free)
+        decision = match(step.kind, making.title, free, self._existing)
         if not isinstance(decision, Adopt):
             return [found.hash for found in namesakes]
         self._account.claim(decision.hash)
@@ -452,7 +481,7 @@ class Executor:
         try:
             verdict = await self._looked(doubt)
             if isinstance(verdict, AdoptIt):
-                ended = await self._made(ticket, doubt.record, verdict.hash, self._maker.making(ticket).taken)
+                ended = await self._found(ticket, doubt.record, verdict.hash)
                 self._no_doubt(ticket)
                 return ended
         finally:
@@ -471,11 +500,7 @@ class Executor:
             failed = Result(status=Status.FAILED, error=doubt.error)
             await self._ledger.write([self._closed(doubt.record, failed)])
             return Ended([(ticket, failed)])
-        making = self._maker.making(ticket)
-        before = _baseline(doubt.record)
-        if before:
-            making.details["baseline"] = before
-        return await self._make(ticket, making)
+        return await self._anew(ticket, doubt.record)
 
     async def _looked(self, doubt: Doubt) -> AdoptIt | WaitLonger | LeaveIt | None:
         """Look once; a look that fails is tried again until the settling time is over."""

@@ -99,7 +99,10 @@ class Maker:
                 operation, more = self._project(ticket, entry, description)
             case OntologyEntry():
                 operation = CreateOntology(title=title, description=description, editor=entry.structure)
-                more = {"structure": structure_digest(entry.structure)}
+                more = {
+                    "structure": structure_digest(entry.structure),
+                    "structure_parts": sorted(entry.structure or ()),
+                }
             case GroupEntry():
                 operation = CreateGroup(name=title, description=description)
         return Making(

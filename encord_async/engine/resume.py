@@ -14,7 +14,7 @@ from encord_async.journal.record import Doubt, Record, State
 from encord_async.kinds.steps import ITSELF, Step, StepKind, attach_step
 from encord_async.manifest.entries import DatasetEntry, Entry, GroupEntry, MakingEntry, OntologyEntry, ProjectEntry
 
-__all__ = ["Recall", "added_steps", "recall"]
+__all__ = ["Recall", "added_steps", "recall", "taken_over"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +76,12 @@ def recall(
         if record.is_open:
             doubts[step.identity] = Doubt(record=record, since_s=began_s, over=True)
             continue
-        results[step.identity] = _taken_over(entry, step, record)
+        results[step.identity] = taken_over(entry, step, record)
     return Recall(steps=planned, results=results, doubts=doubts)
 
 
-def _taken_over(entry: Entry, step: Step, record: Record) -> Result:
+def taken_over(entry: Entry, step: Step, record: Record) -> Result:
+    """What a step that *record* says is done is for *entry* as it is now: unchanged, or failed if it cannot follow."""
     if step.kind not in ITSELF:
         return Result(status=Status.UNCHANGED, hash=record.project_hash)
     found = record.hash

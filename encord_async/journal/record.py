@@ -89,8 +89,8 @@ class Doubt:
     Attributes:
         record: The step as it is written down.
         since_s: When the doubt arose, on the monotonic clock; for one of an earlier run, when this run began.
-        over: Whether the service cannot still be at work on it: it answered, even if only that it broke down,
-            or the process that asked is gone.
+        over: Whether the service cannot still be at work on it: it answered by itself, even if only that it broke
+            down (see `UncertainError.is_answer`), or the process that asked is gone.
         looks: How often it was looked for.
         error: What the sending ended in, if that was in this run.
     """

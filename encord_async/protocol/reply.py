@@ -49,13 +49,17 @@ class RawReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What an error says of the reply and the request that it is about."""
+    """What an error says of the reply and the request that it is about.
+
+    *is_answer* is whether the service itself has answered, and not a proxy in its place.
+    """
 
     operation: str
     trace_id: str | None
     http_status: int
     retry_after_s: float | None
     secrets: tuple[str, ...]
+    is_answer: bool
 
     def shown(self, text: str) -> str:
         """*text* fit for a message: one line, bounded, without the caller's secrets."""
@@ -95,7 +99,14 @@ def judge(
     is_envelope = isinstance(body_status, int) and not isinstance(body_status, bool)
     if is_envelope and body_status == ENVELOPE_SUCCESS and isinstance(document, dict):
         return document.get("response")
-    context = context_of(reply, operation=operation, trace_id=trace_id, now_s=now_s, secrets=secrets)
+    context = context_of(
+        reply,
+        operation=operation,
+        trace_id=trace_id,
+        now_s=now_s,
+        secrets=secrets,
+        is_readable=is_envelope and isinstance(document, dict) and _code(document) is not None,
+    )
     if is_envelope and isinstance(document, dict):
         raise _envelope_error(document, context)
     why = "it is empty" if not reply.body else "it is not an envelope"
@@ -103,15 +114,25 @@ def judge(
 
 
 def context_of(
-    reply: RawReply, *, operation: str, trace_id: str | None, now_s: float, secrets: tuple[str, ...]
+    reply: RawReply,
+    *,
+    operation: str,
+    trace_id: str | None,
+    now_s: float,
+    secrets: tuple[str, ...],
+    is_readable: bool,
 ) -> Context:
-    """Gather what an error about *reply* is to say. The arguments are those of `judge`."""
+    """Gather what an error about *reply* is to say.
+
+    The arguments are those of `judge`, and whether the body is what the service writes when it answers an error.
+    """
     return Context(
         operation=operation,
         trace_id=trace_id,
         http_status=reply.http_status,
         retry_after_s=retry_after_s(reply.headers, now_s=now_s),
         secrets=secrets,
+        is_answer=is_readable and reply.http_status not in _OF_PROXIES,
     )
 
 
@@ -135,11 +156,11 @@ def retry_after_s(headers: Mapping[str, str], *, now_s: float) -> float | None:
 
 def _envelope_error(document: Mapping[str, object], context: Context) -> errors.EncordError:
     status = document["status"]
-    response = document.get("response")
     payload = document.get("payload")
     said = context.shown(payload) if isinstance(payload, str) else ""
-    if isinstance(response, list) and len(response) == 1 and isinstance(response[0], str):
-        code = context.shown(response[0])
+    plain_code = _code(document)
+    if plain_code is not None:
+        code = context.shown(plain_code)
         fact = CODES.get(code)
         if fact is None and isinstance(status, int) and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             fact = CodeFact(CodeMeaning.UNCLEAR, "", "the service broke down")
@@ -152,6 +173,19 @@ def _envelope_error(document: Mapping[str, object], context: Context) -> errors.
         return _by_number(status, said, context)
     return unreadable("its envelope holds neither success nor an error code", context)
 
+
+def _code(document: Mapping[str, object]) -> str | None:
+    """The error code of an envelope; None if it is none that the service would write."""
+    response = document.get("response")
+    if isinstance(response, list) and len(response) == 1 and isinstance(response[0], str):
+        return response[0]
+    return None
+
+
+_OF_PROXIES: Final = frozenset({202, 408, 460, 499, 502, 503, 504, *range(520, 531), 598, 599})
+"""HTTP statuses of proxies that have put a request off, or wait for the service no longer, whatever their body looks
+like: the service may still be at work. Sources: RFC 9110; AWS load balancers (460), nginx (499), Cloudflare (520 to
+530), proxies' time-outs (598, 599)."""
 
 _BEFORE_THE_HANDLER: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 """HTTP statuses that the SDK (0.1.211) heeds even with an envelope: the call was turned away before it was handled."""
@@ -176,6 +210,8 @@ BY_NUMBER: Final[StatusTable] = {
     404: (errors.NotFoundError, "nothing answers there; check the domain"),
     405: (errors.InvalidArgumentsError, "the method is not offered"),
     408: (errors.ServiceFaultError, "the service gave up waiting for the request"),
+    460: (errors.ServiceFaultError, "a proxy gave the request up"),
+    499: (errors.ServiceFaultError, "a proxy gave the request up"),
     413: (errors.PayloadTooLargeError, "the request is larger than the service takes; use smaller lists"),
     422: (errors.InvalidArgumentsError, "the service does not accept the request"),
     429: (errors.ThrottledError, "too many requests"),
@@ -234,7 +270,7 @@ def unreadable(why: str, context: Context) -> errors.EncordError:
 
 
 def _build(kind: type[errors.EncordError], message: str, code: str | None, context: Context) -> errors.EncordError:
-    return kind(
+    error = kind(
         message,
         code=code,
         http_status=context.http_status,
@@ -242,3 +278,6 @@ def _build(kind: type[errors.EncordError], message: str, code: str | None, conte
         trace_id=context.trace_id,
         operation=context.operation,
     )
+    if isinstance(error, errors.UncertainError):
+        error.is_answer = context.is_answer
+    return error

@@ -11,7 +11,6 @@ to a project; those are envelopes, in `encord_async.protocol.operations`.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar, cast
 
 from pydantic import SecretStr
@@ -124,6 +123,8 @@ class PageOperation(RestOperation[Page[ItemT]], Generic[ItemT]):
     """One page of a listing; the first without *page_token*."""
 
     reader: ClassVar[Adapter[Any]]
+    item_name: ClassVar[str]
+    """The member by which an item is known: two of one name are one thing, shown twice."""
 
     page_token: str | None = None
 
@@ -146,6 +147,12 @@ class PageOperation(RestOperation[Page[ItemT]], Generic[ItemT]):
             raise ReplyShapeError("the listing does not end: a page leads to itself", operation=self.call.name)
         return replace(self, page_token=token)
 
+    def unlike(self, shown: set[object], page: Page[ItemT]) -> Page[ItemT]:
+        """*page* without what is among *shown*; the names of what it has are added to them."""
+        fresh = {name: item for item in page.results if (name := getattr(item, self.item_name)) not in shown}
+        shown.update(fresh)
+        return page if len(fresh) == len(page.results) else page.model_copy(update={"results": tuple(fresh.values())})
+
 
 class Creation(RestOperation[MadeT], Generic[MadeT, ItemT]):
     """An operation that makes something, and knows how to find out whether it did."""
@@ -153,16 +160,16 @@ class Creation(RestOperation[MadeT], Generic[MadeT, ItemT]):
     __slots__ = ()
 
     @abstractmethod
-    def look_up(self, since: datetime) -> PageOperation[ItemT]:
-        """The listing in which the thing would be, as far as the service can narrow it down.
+    def look_up(self) -> PageOperation[ItemT]:
+        """The listing in which the thing would be, as far as the service can narrow it down for sure.
 
-        Args:
-            since: A moment before the operation was first sent.
+        Asked for neither by description nor by time: a service may keep a missing description as NULL, and its clock
+        may be another.
         """
 
     @abstractmethod
-    def is_it(self, item: ItemT, since: datetime) -> bool:
-        """Whether *item* of that listing looks as what this operation makes."""
+    def is_it(self, item: ItemT) -> bool:
+        """Whether *item* of that listing has the names that this operation gives, and is the caller's own."""
 
     @abstractmethod
     def adopted(self, item: ItemT) -> MadeT:
@@ -198,11 +205,13 @@ def _filters(filter_: ListingFilter, description: str) -> dict[str, QueryValue]:
 
 
 _NO_FILTER: Final = ListingFilter()
+_ADMIN: Final = 0
+"""Admin of a project, a dataset or an ontology alike."""
 
 
-def _young(created_at: datetime | None, since: datetime) -> bool:
-    """Whether something is not older than *since*; a listing may leave the moment out."""
-    return created_at is None or created_at >= (since if since.tzinfo else since.replace(tzinfo=UTC))
+def _is_ours(role: int | str | None) -> bool:
+    """Whether *role* is what the maker of a thing holds in it; a listing may leave it out."""
+    return role is None or role == _ADMIN
 
 
 # ------------------------------------------------------------------ datasets
@@ -232,12 +241,12 @@ class CreateDatasetV2(Creation[models.CreatedDataset, models.ListedDataset]):
     def parse(self, content: object) -> models.CreatedDataset:
         return _CREATED_DATASET.read(content, self.call.name)
 
-    def look_up(self, since: datetime) -> "ListDatasetsV2":
-        return ListDatasetsV2(filter=ListingFilter(title_eq=self.title, created_after=since))
+    def look_up(self) -> "ListDatasetsV2":
+        return ListDatasetsV2(filter=ListingFilter(title_eq=self.title))
 
-    def is_it(self, item: models.ListedDataset, since: datetime) -> bool:
+    def is_it(self, item: models.ListedDataset) -> bool:
         same = item.title == self.title and (item.description or "") == self.description
-        return same and _young(item.created_at, since)
+        return same and _is_ours(item.user_role)
 
     def adopted(self, item: models.ListedDataset) -> models.CreatedDataset:
         return models.CreatedDataset(dataset_uuid=item.dataset_uuid, backing_folder_uuid=item.backing_folder_uuid)
@@ -248,6 +257,7 @@ class ListDatasetsV2(PageOperation[models.ListedDataset]):
     """List the caller's datasets; the service answers with one page. Source: SDK 0.1.153 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/datasets/list")
+    item_name: ClassVar[str] = "dataset_uuid"
 
     filter: ListingFilter = _NO_FILTER
     include_org_access: bool = False
@@ -266,6 +276,7 @@ class ListDatasetUsers(PageOperation[models.DatasetMember]):
 
     call: ClassVar[RestCall] = rest_call("GET", "/datasets/{dataset}/users")
     reader: ClassVar[Adapter[Any]] = _pages_of(models.DatasetMember)
+    item_name: ClassVar[str] = "user_email"
 
     dataset_hash: str
 
@@ -308,6 +319,7 @@ class ListProjectsV2(PageOperation[models.ProjectDetails]):
 
     call: ClassVar[RestCall] = rest_call("GET", "/projects")
     reader: ClassVar[Adapter[Any]] = _pages_of(models.ProjectDetails)
+    item_name: ClassVar[str] = "project_hash"
 
     filter: ListingFilter = _NO_FILTER
     include_org_access: bool = False
@@ -373,6 +385,7 @@ class ListProjectDatasets(_OfProject, PageOperation[models.ProjectPart]):
 
     call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}/datasets")
     reader: ClassVar[Adapter[Any]] = _pages_of(models.ProjectPart)
+    item_name: ClassVar[str] = "dataset_hash"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,6 +394,7 @@ class ListProjectUsers(_OfProject, PageOperation[models.ProjectMember]):
 
     call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}/users")
     reader: ClassVar[Adapter[Any]] = _pages_of(models.ProjectMember)
+    item_name: ClassVar[str] = "user_email"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -411,6 +425,7 @@ class ListProjectGroups(_OfProject, PageOperation[models.ProjectGroup]):
 
     call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}/groups")
     reader: ClassVar[Adapter[Any]] = _pages_of(models.ProjectGroup)
+    item_name: ClassVar[str] = "group_hash"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -459,6 +474,7 @@ class ListProjectTags(_OfProject, PageOperation[models.Tag]):
 
     call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}/tags")
     reader: ClassVar[Adapter[Any]] = _pages_of(models.Tag)
+    item_name: ClassVar[str] = "uuid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -516,12 +532,12 @@ class CreateOntology(Creation[models.Ontology, models.Ontology]):
     def parse(self, content: object) -> models.Ontology:
         return _ONTOLOGY.read(content, self.call.name)
 
-    def look_up(self, since: datetime) -> "ListOntologies":
-        return ListOntologies(filter=ListingFilter(title_eq=self.title, created_after=since))
+    def look_up(self) -> "ListOntologies":
+        return ListOntologies(filter=ListingFilter(title_eq=self.title))
 
-    def is_it(self, item: models.Ontology, since: datetime) -> bool:
+    def is_it(self, item: models.Ontology) -> bool:
         same = item.title == self.title and (item.description or "") == self.description
-        return same and _young(item.created_at, since)
+        return same and _is_ours(item.user_role)
 
     def adopted(self, item: models.Ontology) -> models.Ontology:
         return item
@@ -533,6 +549,7 @@ class ListOntologies(PageOperation[models.Ontology]):
 
     call: ClassVar[RestCall] = rest_call("GET", "/ontologies")
     reader: ClassVar[Adapter[Any]] = _pages_of(models.Ontology)
+    item_name: ClassVar[str] = "ontology_uuid"
 
     filter: ListingFilter = _NO_FILTER
     include_org_access: bool = False
@@ -609,12 +626,11 @@ class CreateGroup(Creation[models.Group, models.Group]):
     def parse(self, content: object) -> models.Group:
         return _GROUP.read(content, self.call.name)
 
-    def look_up(self, since: datetime) -> "ListGroups":
+    def look_up(self) -> "ListGroups":
         return ListGroups()
 
-    def is_it(self, item: models.Group, since: datetime) -> bool:
-        same = item.name == self.name and (item.description or "") == self.description
-        return same and _young(item.created_at, since)
+    def is_it(self, item: models.Group) -> bool:
+        return item.name == self.name and (item.description or "") == self.description
 
     def adopted(self, item: models.Group) -> models.Group:
         return item
@@ -626,6 +642,7 @@ class ListGroups(PageOperation[models.Group]):
 
     call: ClassVar[RestCall] = rest_call("GET", "/user/current-organisation/groups")
     reader: ClassVar[Adapter[Any]] = _pages_of(models.Group)
+    item_name: ClassVar[str] = "group_hash"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -657,6 +674,7 @@ class ListGroupMembers(_OfGroup, PageOperation[models.GroupMember]):
 
     call: ClassVar[RestCall] = rest_call("GET", "/organisation/groups/{group}/users")
     reader: ClassVar[Adapter[Any]] = _GROUP_MEMBERS
+    item_name: ClassVar[str] = "user_email"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -709,6 +727,7 @@ class ListOrganisationUsers(PageOperation[models.OrganisationUser]):
 
     call: ClassVar[RestCall] = rest_call("GET", "/organisation/users")
     reader: ClassVar[Adapter[Any]] = _pages_of(models.OrganisationUser)
+    item_name: ClassVar[str] = "email"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -766,6 +785,7 @@ class ListTags(PageOperation[models.Tag]):
 
     call: ClassVar[RestCall] = rest_call("GET", "/organisation/organisation-tags")
     reader: ClassVar[Adapter[Any]] = _pages_of(models.Tag)
+    item_name: ClassVar[str] = "uuid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -786,10 +806,10 @@ class CreateTag(Creation[models.Tag, models.Tag]):
     def parse(self, content: object) -> models.Tag:
         return _TAG.read(content, self.call.name)
 
-    def look_up(self, since: datetime) -> ListTags:
+    def look_up(self) -> ListTags:
         return ListTags()
 
-    def is_it(self, item: models.Tag, since: datetime) -> bool:
+    def is_it(self, item: models.Tag) -> bool:
         return item.name == self.name
 
     def adopted(self, item: models.Tag) -> models.Tag:

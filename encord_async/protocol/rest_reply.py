@@ -50,7 +50,14 @@ def judge_rest(
         document, readable = None, False
     if reply.http_status == HTTPStatus.OK and readable:
         return document
-    context = context_of(reply, operation=operation, trace_id=trace_id, now_s=now_s, secrets=secrets)
+    context = context_of(
+        reply,
+        operation=operation,
+        trace_id=trace_id,
+        now_s=now_s,
+        secrets=secrets,
+        is_readable=isinstance(document, dict) and not {"message", "detail"}.isdisjoint(document),
+    )
     raise plain_error(document, context, _BY_NUMBER) or unreadable(_why(reply), context)
 
 

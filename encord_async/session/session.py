@@ -23,6 +23,7 @@ from encord_async.errors import (
     ExistsError,
     NotSentError,
     RefusedError,
+    ReplyShapeError,
     ThrottledError,
     UncertainError,
     UsageError,
@@ -48,6 +49,9 @@ from encord_async.session.transport import AiohttpTransport, Transport
 __all__ = ["Session", "Statistics", "sealed"]
 
 T = TypeVar("T")
+
+_MOST_BARREN_PAGES: Final = 100
+"""So many pages one after the other may bring nothing new: a service may look for something that is rare."""
 
 logger = logging.getLogger("encord_async")
 
@@ -277,13 +281,27 @@ class Session:
     async def pages(self, listing: PageOperation[T], *, api_key: APIKey | None = None) -> AsyncIterator[Page[T]]:
         """Each page of a listing from *listing* on, asked for as the iteration comes to it. Raises as `execute`.
 
+        What a page shows that an earlier one has shown is left out of it: pages shift when something is made meanwhile.
         The iteration owns no task and no connection: it may be left at any page.
+
+        Raises:
+            ReplyShapeError: The listing does not end: its pages lead in a circle, or to ever more pages of nothing new.
         """
+        shown: set[object] = set()
+        turned: set[str | None] = set()
+        barren = 0
         following: PageOperation[T] | None = listing
         while following is not None:
+            turned.add(following.page_token)
             page = await self.execute(following, api_key=api_key)
+            fresh = following.unlike(shown, page)
+            barren = 0 if fresh.results else barren + 1
             following = following.after(page)
-            yield page
+            if following is not None and (following.page_token in turned or barren > _MOST_BARREN_PAGES):
+                raise ReplyShapeError(
+                    "the listing does not end: its pages bring nothing new", operation=listing.call.name
+                )
+            yield fresh
 
     async def collect(self, listing: PageOperation[T], *, api_key: APIKey | None = None) -> tuple[T, ...]:
         """Everything on all pages of a listing from *listing* on. Raises as `execute`."""

@@ -152,4 +152,4 @@ def test_any_reply_is_a_value_or_one_of_our_errors(status: int, body: bytes, ret
         return
     assert status != 204
     assert error.http_status == status
-    assert error.applied == ("unknown" if status < 300 or status == 408 or status >= 500 else "not_applied")
+    assert error.applied == ("unknown" if status < 300 or status in {408, 460, 499} or status >= 500 else "not_applied")

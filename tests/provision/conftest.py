@@ -16,7 +16,7 @@ from encord_async.engine.outcome import Outcome, Summary
 from encord_async.engine.run import Run
 from encord_async.errors import EncordError
 from encord_async.manifest.sources import Manifest
-from encord_async.protocol.catalogue import Endpoint, ProjectUserRole
+from encord_async.protocol.catalogue import Endpoint, ProjectUserRole, StorageLocation
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
 from encord_async.session.clock import SystemClock
@@ -108,11 +108,14 @@ class Project:
 
 @dataclass(slots=True)
 class Dataset:
-    """A dataset of the model."""
+    """A dataset of the model; *is_said* is whether listings say where its data lie."""
 
     title: str
     description: str = ""
     role: int = 0
+    type: int = 0
+    folder: str | None = None
+    is_said: bool = True
 
 
 @dataclass(slots=True)
@@ -238,7 +241,9 @@ class Service:
                 return self._create_project(call.payload)
             case "dataset.POST":
                 hash_ = self._new("dataset")
-                self.datasets[hash_] = Dataset(call.payload["title"], call.payload.get("description", ""))
+                self.datasets[hash_] = Dataset(
+                    call.payload["title"], call.payload.get("description", ""), type=call.payload["type"]
+                )
                 return {"dataset_hash": hash_, "title": call.payload["title"], "type": call.payload["type"]}
             case "v2/datasets.POST":
                 hash_ = self._new("dataset")
@@ -255,6 +260,11 @@ class Service:
                 return {
                     "result": [
                         {"datasetUuid": hash_, "userRole": ["admin", "user"][dataset.role], **_names(dataset)}
+                        | (
+                            {"storageLocation": dataset.type, "backingFolderUuid": dataset.folder}
+                            if dataset.is_said
+                            else {}
+                        )
                         for hash_, dataset in self.datasets.items()
                     ]
                 }
@@ -265,7 +275,10 @@ class Service:
                 ]
             case "datasetwithuserrole.GET":
                 return [
-                    {"user_role": dataset.role, "dataset": {"dataset_hash": hash_, "type": 0, **_names(dataset)}}
+                    {
+                        "user_role": dataset.role,
+                        "dataset": {"dataset_hash": hash_, "type": dataset.type, **_names(dataset)},
+                    }
                     for hash_, dataset in self.datasets.items()
                 ]
             case "projectapikey.POST":
@@ -274,8 +287,15 @@ class Service:
             case "projectapikey.GET":
                 keys = self._project(call.uid).keys
                 return [{"api_key": "secret", "title": title, "scopes": scopes} for title, scopes in keys]
+            case "dataset.GET":
+                return self._dataset(call)
             case _:
                 return self._on_project(call)
+
+    def _dataset(self, call: Call) -> Json:
+        dataset = self.datasets[call.resource]
+        kept = {"dataset_type": StorageLocation(dataset.type).name, "backing_folder_uuid": dataset.folder}
+        return {"dataset_hash": call.resource, "data_rows": [], **kept, **_names(dataset)}
 
     def _on_project(self, call: Call) -> Json:
         project = self._project(call.resource)

@@ -159,10 +159,9 @@ async def test_a_dataset_in_doubt_is_found_over_either_api(first: str, then: str
 
 
 @JOURNALS
-@pytest.mark.parametrize("fault", [rule(Fault.STATUS, status=502), rule(Fault.ERROR, code="UNKNOWN_ERROR")])
-async def test_service_that_broke_down(fault: FaultRule, journal: str | None, tmp_path: Path) -> None:
-    """A create that ended in a breakdown is looked for, for the settling time, and then sent again."""
-    async with open_world(fault) as world:
+async def test_service_that_broke_down(journal: str | None, tmp_path: Path) -> None:
+    """A create whose breakdown the service itself told is looked for, for the settling time, and then sent again."""
+    async with open_world(rule(Fault.ERROR, code="UNKNOWN_ERROR")) as world:
         began_s = anyio.current_time()
         (outcome,) = await world.run([project("Cats")], None if journal is None else tmp_path / journal)
         assert outcome.status is Status.CREATED
@@ -173,16 +172,35 @@ async def test_service_that_broke_down(fault: FaultRule, journal: str | None, tm
 
 async def test_service_that_stays_broken(tmp_path: Path) -> None:
     """A create that always ends in a breakdown fails after the usual number of tries, and is no doubt any more."""
-    async with open_world(rule(Fault.STATUS, status=502, times=2)) as world:
+    async with open_world(rule(Fault.ERROR, code="UNKNOWN_ERROR", times=2)) as world:
         world.retry = RetryPolicy(max_attempts=2, backoff_base_s=0.01)
         (outcome,) = await world.run([project("Cats")], tmp_path / "j", settle_s=0.05)
         assert outcome.status is Status.FAILED
         assert outcome.error is not None
-        assert outcome.error.http_status == 502
+        assert outcome.error.code == "UNKNOWN_ERROR"
         assert world.sent() == 2
         (outcome,) = await world.run([project("Cats")], tmp_path / "j", settle_s=0.05)
         assert outcome.status is Status.CREATED
         assert world.made() == {"Cats": 1}
+
+
+@pytest.mark.parametrize("query", ["project.POST", "v2/datasets.POST"])
+async def test_proxy_that_waits_no_longer(query: str, tmp_path: Path) -> None:
+    """What a proxy says that gave up waiting is no answer: what comes after the settling time is not made twice."""
+
+    async def play(status: int) -> None:
+        async with open_world(rule(Fault.GAVE_UP, query, status=status, seconds=0.2)) as world:
+            manifest, journal = [ONE_OF_EACH[query]], tmp_path / f"{status}"
+            (outcome,) = await world.run(manifest, journal, settle_s=0.0)
+            assert outcome.status is Status.IN_DOUBT, status
+            await until(lambda: world.made(query) == {"Cats": 1})
+            (outcome,) = await world.run(manifest, journal, settle_s=0.0)
+            assert outcome.status is Status.UNCHANGED, status
+            assert (world.sent(query), world.made(query)) == (1, {"Cats": 1}), status
+
+    async with anyio.create_task_group() as group:
+        for status in (202, 408, 460, 499, 502, 503, 504, 524):
+            group.start_soon(play, status)
 
 
 @JOURNALS
@@ -204,7 +222,7 @@ async def test_lost_request(journal: str | None, tmp_path: Path) -> None:
 async def test_others_go_on_meanwhile(tmp_path: Path) -> None:
     """What hangs on a project in doubt waits for it, and gets it; everything else does not wait."""
     order: list[int] = []
-    async with open_world(rule(Fault.STATUS, status=502)) as world:
+    async with open_world(rule(Fault.ERROR, code="UNKNOWN_ERROR")) as world:
         manifest = [project("Cats", key="c"), users("@c", "a@example.com"), *(project(f"Dogs {n}") for n in range(20))]
         async with world.provision(manifest, tmp_path / "j", settle_s=0.4) as run:
             async for outcome in run:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.client import EncordSession
-from encord_async.emulator import Emulator, Fault, FaultRule
+from encord_async.emulator import Emulator, EmulatorSettings, Fault, FaultRule, Seed, SeedUser
 from encord_async.engine.doubt import (
     AdoptIt,
     LeaveIt,
@@ -20,11 +20,12 @@ from encord_async.engine.doubt import (
     WaitLonger,
     decide,
 )
-from encord_async.engine.making import contents_digest, key_fingerprint
+from encord_async.engine.making import contents_digest, key_fingerprint, structure_digest
 from encord_async.errors import NoReplyError, NotFoundError
 from encord_async.journal.record import Doubt, MemoryLedger, Record, State, name_digest
 from encord_async.kinds.steps import StepKind
-from encord_async.protocol.catalogue import APIKeyScope
+from encord_async.protocol.catalogue import APIKeyScope, DatasetUserRole, ProjectUserRole, StorageLocation
+from encord_async.protocol.signing import BearerToken
 from encord_async.session.settings import Settings
 
 SETTLE_S = 10.0
@@ -188,6 +189,10 @@ class Bench:
         """Look for *record*, whose doubt arose *age_s* ago."""
         since_s = self.session.clock.monotonic_s() - age_s
         return await self.settler.settle(doubt_of(record, since_s=since_s, over=over))
+
+    def saw_created(self, record: Record, made: str) -> None:
+        """Let the settler know of something that was made just now."""
+        self.settler.saw_created(record, made, sent_s=self.session.clock.monotonic_s())
 
 
 @asynccontextmanager
@@ -357,7 +362,7 @@ async def test_listing_that_lags() -> None:
     """If a listing does not show what was made after the doubt arose, it does not prove that something is absent."""
     async with open_bench() as bench:
         witness = await bench.session.create_project("Witness")
-        bench.settler.saw_created("Witness", "", witness)
+        bench.saw_created(wish(title="Witness"), witness)
         assert await bench.settle(wish(), age_s=SETTLE_S) == SendAgain()
         stale = FaultRule(query="projectwithuserrole.GET", fault=Fault.STALE_READ, seconds=60.0)
         bench.emulator.set_faults([stale])
@@ -368,14 +373,158 @@ async def test_listing_that_lags() -> None:
         assert isinstance(await bench.settle(wish()), WaitLonger)
 
 
+@pytest.mark.parametrize("kind", ["envelope", "rest", "ontology", "group", "api key"])
+async def test_every_kind_has_a_witness(kind: str) -> None:
+    """Whatever is in doubt, a listing of its kind that lags is no proof, and one that is fresh is."""
+    async with open_bench() as bench:
+        session, listing, more = bench.session, "", dict[str, Any]()
+        match kind:
+            case "envelope":
+                made, listing = (await session.create_dataset("W")).dataset_hash, "datasetwithuserrole.GET"
+                more = {"kind": StepKind.DATASET}
+            case "rest":
+                made, listing = (await session.create_dataset_v2("W")).dataset_uuid, "v2/datasets/list.GET"
+                more = {"kind": StepKind.DATASET, "details": {"api": "rest"}}
+            case "ontology":
+                made, listing = (await session.create_ontology("W")).ontology_uuid, "v2/ontologies.GET"
+                more = {"kind": StepKind.ONTOLOGY}
+            case "group":
+                made, listing = (await session.create_group("W")).group_hash, "v2/user/current-organisation/groups.GET"
+                more = {"kind": StepKind.GROUP}
+            case _:
+                project_hash, listing = await session.create_project("P"), "projectapikey.GET"
+                key = await session.create_project_api_key(project_hash, "W", [APIKeyScope.LABEL_READ])
+                made = key_fingerprint(key.get_secret_value())
+                more = {"kind": StepKind.API_KEY, "project_hash": project_hash, "details": {"scopes": ["label.read"]}}
+        bench.saw_created(wish(2, title="W", **more), made)
+        assert await bench.settle(wish(**more), age_s=SETTLE_S) == SendAgain()
+        bench.emulator.set_faults([FaultRule(query=listing, fault=Fault.STALE_READ, seconds=60.0)])
+        verdict = await bench.settle(wish(**more), age_s=SETTLE_S)
+        assert isinstance(verdict, LeaveIt)
+        assert "lag" in verdict.why
+
+
+async def test_witness_of_another_kind() -> None:
+    """Where nothing else of its kind was made, what lags elsewhere speaks against sending again."""
+    async with open_bench() as bench:
+        bench.saw_created(wish(2, title="Witness"), "00000000-0000-4000-8000-00000000dead")
+        assert isinstance(await bench.settle(wish(kind=StepKind.ONTOLOGY), age_s=SETTLE_S), LeaveIt)
+
+
+@pytest.mark.parametrize("kind", ["dataset", "ontology", "group"])
+async def test_a_clock_that_is_days_ahead(kind: str) -> None:
+    """What was made is found, whatever time it is here and there."""
+    async with open_bench() as bench:
+        session, details = bench.session, dict[str, Any]()
+        match kind:
+            case "dataset":
+                made, details = (await session.create_dataset_v2("Cats")).dataset_uuid, {"api": "rest"}
+            case "ontology":
+                made = (await session.create_ontology("Cats")).ontology_uuid
+            case _:
+                made = (await session.create_group("Cats")).group_hash
+        record = wish(kind=StepKind(kind), started_s=session.clock.wall_s() + 3 * 86_400, details=details)
+        assert await bench.settle(record) == AdoptIt(made)
+
+
+STRUCTURE: dict[str, Any] = {"objects": [{"name": "Cat"}], "classifications": []}
+
+
+def ontology_wish(structure: dict[str, Any] | None) -> Record:
+    """An ontology that was sent and not heard of."""
+    details = {"structure": structure_digest(structure), "structure_parts": sorted(structure or ())}
+    return wish(kind=StepKind.ONTOLOGY, details=details)
+
+
+async def test_ontology_of_a_project_is_not_ours() -> None:
+    """The empty ontology that a project of that title got by itself is not what an entry has made."""
+    async with open_bench() as bench:
+        await bench.session.create_project("Cats")
+        (automatic,) = [one.ontology_uuid for one in await bench.session.list_ontologies()]
+        assert isinstance(await bench.settle(ontology_wish(STRUCTURE)), WaitLonger)
+        assert await bench.settle(ontology_wish(STRUCTURE), age_s=SETTLE_S) == SendAgain()
+        # An entry that wants an empty one cannot be told from it.
+        assert isinstance(await bench.settle(ontology_wish(None)), WaitLonger)
+        left = await bench.settle(ontology_wish(None), age_s=SETTLE_S)
+        assert isinstance(left, LeaveIt)
+        assert left.candidates == (automatic,)
+        ours = await bench.session.create_ontology("Cats", editor=STRUCTURE)
+        assert await bench.settle(ontology_wish(STRUCTURE)) == AdoptIt(ours.ontology_uuid)
+
+
+async def test_ontology_of_another_structure() -> None:
+    """What has our title and another structure may be ours, kept in another form: a person decides."""
+    async with open_bench() as bench:
+        made = await bench.session.create_ontology("Cats", editor={"objects": [{"name": "Dog"}]})
+        left = await bench.settle(ontology_wish(STRUCTURE), age_s=SETTLE_S)
+        assert isinstance(left, LeaveIt)
+        assert left.candidates == (made.ontology_uuid,)
+
+
+@pytest.mark.parametrize("api", ["rest", "envelope"])
+async def test_where_data_lie_tells_datasets_apart(api: str) -> None:
+    """Of two namesakes in doubt each finds the one that keeps its data as it asked; REST or envelope, said or read."""
+    async with open_bench() as bench:
+        more = {"title": "Raw", "kind": StepKind.DATASET}
+        one = wish(1, details={"storage": 0, "create_backing_folder": True, "api": api}, request="one", **more)
+        two = wish(2, details={"storage": 1, "create_backing_folder": False}, request="two", **more)
+        await bench.ledger.write([one, two])
+        aws = await bench.session.create_dataset("Raw", storage=StorageLocation.AWS_S3, create_backing_folder=False)
+        assert isinstance(await bench.settle(one), WaitLonger)
+        assert await bench.settle(two) == AdoptIt(aws.dataset_hash)
+        plain = await bench.session.create_dataset("Raw", create_backing_folder=False)
+        assert isinstance(await bench.settle(one), WaitLonger)
+        ours = await bench.session.create_dataset("Raw")
+        assert await bench.settle(one) == AdoptIt(ours.dataset_hash)
+        left = await bench.settle(replace(one, details={**one.details, "baseline": [ours.dataset_hash]}), age_s=99)
+        assert isinstance(left, LeaveIt)
+        assert set(left.candidates) == {aws.dataset_hash, plain.dataset_hash}
+
+
+async def test_namesake_of_somebody_else() -> None:
+    """What somebody else has made and let us into is not what we have made, whatever its title."""
+    me, other = (SeedUser(email=f"{name}@example.com", bearer_token=name) for name in ("me", "other"))
+    async with Emulator(EmulatorSettings(seed=Seed(users=(me, other)))) as emulator:
+        settings = Settings(domain=emulator.url)
+        async with (
+            EncordSession(BearerToken("me"), settings) as session,
+            EncordSession(BearerToken("other"), settings) as others,
+        ):
+            bench = Bench(emulator, session, ledger := MemoryLedger(), Settler(session, ledger, settle_s=SETTLE_S))
+            theirs = await others.create_project("Cats")
+            await others.project(theirs).add_users([me.email], ProjectUserRole.ANNOTATOR)
+            raw = await others.create_dataset("Cats")
+            await others.add_dataset_users(raw.dataset_hash, [me.email], DatasetUserRole.USER)
+            for kind, details in (("project", {}), ("dataset", {}), ("dataset", {"api": "rest"})):
+                record = wish(kind=StepKind(kind), details=details)
+                assert isinstance(await bench.settle(record), WaitLonger)
+            ours = await session.create_project("Cats")
+            assert await bench.settle(wish()) == AdoptIt(ours)
+
+
+@pytest.mark.parametrize("api", [None, "rest", "envelope"])
+async def test_missing_description_is_null(api: str | None) -> None:
+    """What has no description is found where the service keeps that as NULL, which equals nothing."""
+    async with Emulator(EmulatorSettings(null_descriptions=True)) as emulator:
+        assert emulator.private_key is not None
+        async with EncordSession.from_ssh_key(emulator.private_key, settings=Settings(domain=emulator.url)) as session:
+            settler = Settler(session, MemoryLedger(), settle_s=SETTLE_S)
+            if api is None:
+                made, record = await session.create_project("Cats"), wish()
+            else:
+                made = (await session.create_dataset("Cats")).dataset_hash
+                record = wish(kind=StepKind.DATASET, details={"api": api})
+            assert await settler.settle(doubt_of(record)) == AdoptIt(made)
+
+
 async def test_old_witness_is_enough() -> None:
     """A listing that lags by less than the doubt is old is fresh enough, however much is made every moment."""
     async with open_bench() as bench:
         for number in range(3):
             title = f"Witness {number}"
-            bench.settler.saw_created(title, "", await bench.session.create_project(title))
+            bench.saw_created(wish(title=title), await bench.session.create_project(title))
         # One that no listing shows yet.
-        bench.settler.saw_created("Younger", "", "00000000-0000-4000-8000-00000000dead")
+        bench.saw_created(wish(title="Younger"), "00000000-0000-4000-8000-00000000dead")
         assert await bench.settle(wish(), age_s=SETTLE_S) == SendAgain()
 
 

@@ -269,6 +269,33 @@ async def test_a_page_that_fails_is_tried_again_by_itself(network: Network, cloc
     assert [sent.target.partition("?")[2] for sent in network.sent] == ["", "pageToken=1", "pageToken=1"]
 
 
+async def test_a_page_that_shifts_shows_a_thing_once(network: Network, clock: FakeClock) -> None:
+    """What was pushed onto the next page by something new, and what stands twice on one, is one thing."""
+    network.reply(_page("a", "a", "b", token="1")).reply(_page("b", "c"))
+    async with opened(network, clock) as session:
+        users = await session.collect(USERS)
+    assert [user.user_email for user in users] == ["a", "b", "c"]
+
+
+async def test_pages_that_lead_in_a_circle_are_an_error(network: Network, clock: FakeClock) -> None:
+    """A page that leads back to an earlier one ends the listing, however long the circle."""
+    for number in range(1, 9):
+        network.reply(_page(str(number), token=str(number % 4 + 1)))
+    async with opened(network, clock) as session:
+        with pytest.raises(errors.ReplyShapeError, match="does not end"):
+            await session.collect(USERS)
+    assert len(network.sent) == 5
+
+
+async def test_pages_without_end_are_an_error(network: Network, clock: FakeClock) -> None:
+    """Ever new tokens for ever the same are not followed for ever."""
+    for number in range(200):
+        network.reply(_page("a", token=str(number)))
+    async with opened(network, clock) as session:
+        with pytest.raises(errors.ReplyShapeError, match="does not end"):
+            await session.collect(USERS)
+
+
 async def test_a_page_that_leads_to_itself_is_an_error(network: Network, clock: FakeClock) -> None:
     """A service that never ends its listing does not keep us for ever."""
     network.reply(_page("a", token="1")).reply(_page("a", token="1"))
