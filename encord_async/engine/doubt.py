@@ -123,7 +123,7 @@ def decide(
     if not listing_is_fresh:
         return LeaveIt("listings lag behind what was made, so that its absence proves nothing")
     if not doubt.over:
-        return LeaveIt("no answer came, and it is not to be seen; run again later, or settle it by hand")
+        return LeaveIt("no answer of the service came, and it is not to be seen; run again later, or settle it by hand")
     return SendAgain()
 
 

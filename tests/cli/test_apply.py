@@ -127,7 +127,7 @@ def test_the_way_out_of_doubt(here: Here, api: Api, tmp_path: Path) -> None:
         api.control("DELETE", "faults")
         assert done.code == 3
         shown[name] = done.err
-        assert "not tried: @p in doubt: no answer came" in done.err
+        assert "not tried: @p in doubt: no answer of the service came" in done.err
         assert "in doubt: in doubt" not in done.err
         assert done.err.count("hint: ") == 1
     assert f"'encord-async settle {manifest}.journal'" in shown["with"]

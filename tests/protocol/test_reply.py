@@ -620,3 +620,34 @@ def test_turned_away_before_it_was_handled(status: int, code: str) -> None:
     wanted = errors.ThrottledError if status == 429 else errors.PayloadTooLargeError
     with pytest.raises(wanted):
         judge(RawReply(status, {}, body), operation="project.POST", now_s=0.0)
+
+
+class TestWhoAnswered:
+    """Whether an error that leaves open what happened is the service's own word, or that of a proxy in its place."""
+
+    @pytest.mark.parametrize(
+        ("body", "http_status", "is_answer"),
+        [
+            ({"status": 400, "response": ["UNKNOWN_ERROR"]}, 200, True),
+            ({"status": 500, "response": ["NEW_ERROR"], "payload": "why"}, 500, True),
+            # An envelope in form only: proxies write a status as well.
+            ({"status": 504, "error": "Gateway Time-out"}, 500, False),
+            ({"status": 202, "response": None}, 200, False),
+            ({"status": 500, "response": "UNKNOWN_ERROR"}, 200, False),
+            ({"detail": "why"}, 500, False),
+            (HTML, 500, False),
+            (b"", 200, False),
+            *[
+                (body, status, False)
+                for status in (408, 460, 499, 502, 503, 504, 520, 524, 530, 598, 599)
+                for body in ({"status": 400, "response": ["UNKNOWN_ERROR"]}, HTML)
+            ],
+        ],
+    )
+    def test_only_an_envelope_is_the_services_own(
+        self, body: bytes | object, http_status: int, is_answer: bool
+    ) -> None:
+        """A whole envelope is, unless it comes with a status that proxies give in place of an answer."""
+        error = _error(body, http_status)
+        assert isinstance(error, errors.UncertainError)
+        assert error.is_answer is is_answer

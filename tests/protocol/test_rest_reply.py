@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from encord_async import errors
-from encord_async.errors import EncordError
+from encord_async.errors import EncordError, UncertainError
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.rest_reply import judge_rest
 
@@ -153,3 +153,23 @@ def test_any_reply_is_a_value_or_one_of_our_errors(status: int, body: bytes, ret
     assert status != 204
     assert error.http_status == status
     assert error.applied == ("unknown" if status < 300 or status in {408, 460, 499} or status >= 500 else "not_applied")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_answer"),
+    [
+        (500, b'{"message": "why"}', True),
+        (500, b'{"detail": "why"}', True),
+        (500, b"<html>", False),
+        (500, b"", False),
+        (202, b'{"message": "accepted"}', False),
+        (504, b'{"message": "Endpoint request timed out"}', False),
+        (524, b"<html>", False),
+        (408, b'{"detail": "why"}', False),
+    ],
+)
+def test_who_answered(status: int, body: bytes, is_answer: bool) -> None:
+    """An error document is the service's own word, unless it comes with a status that proxies give in its place."""
+    with pytest.raises(UncertainError) as caught:
+        judge_rest(RawReply(status, {}, body), operation="v2/x.POST", now_s=NOW_S)
+    assert caught.value.is_answer is is_answer

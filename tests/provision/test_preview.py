@@ -116,6 +116,14 @@ async def test_two_of_one_title(service: Service) -> None:
     assert forecast.count(Verb.FAIL) == forecast.count(Verb.FAIL, StepKind.PROJECT) + 1 == 2
 
 
+async def test_a_dataset_that_is_kept_elsewhere(service: Service) -> None:
+    """What keeps its data elsewhere than the entry asks is a failure, as it would be in a run."""
+    service.datasets["d"] = Dataset("Raw", type=1)
+    _, actions = await foresee(service, dataset("Raw"), dataset("Raw", storage="aws"))
+    assert [action.verb for action in actions] == [Verb.FAIL, Verb.ADOPT]
+    assert "with its data at AWS_S3 and no backing folder, and its data at CORD_STORAGE" in (actions[0].reason or "")
+
+
 async def test_one_of_two_equal_entries_adopts(service: Service) -> None:
     """What is there is taken once; the second entry of that title makes another."""
     service.datasets["d"] = Dataset("Raw")
