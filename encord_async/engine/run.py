@@ -7,7 +7,7 @@ What is decided, the plan decides; what is sent, the executor sends.
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from encord_async.engine.making import Maker
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.recovery import recover
 from encord_async.engine.resume import added_steps, recall
-from encord_async.engine.schedule import Plan, Work
+from encord_async.engine.schedule import Plan, Result, Ticket, Work
 from encord_async.errors import (
     AuthenticationError,
     EncordError,
@@ -174,14 +174,25 @@ class Run:
     manifest's own iterator raises ends the run at once, and comes out of the block as it is.
     """
 
-    def __init__(self, session: Session, manifest: Manifest, options: Options, *, journal: "Journal | None") -> None:
+    def __init__(
+        self,
+        session: Session,
+        manifest: Manifest,
+        options: Options,
+        *,
+        journal: "Journal | None",
+        ledger: Ledger | None = None,
+        stamp_key: bytes | None = None,
+        on_end: Callable[[Ticket, Result], None] | None = None,
+    ) -> None:
         self._session = session
         self._manifest = manifest
         self._options = options
         self._journal = journal
-        self._ledger: Ledger = journal or MemoryLedger()
+        self._stamp_key = stamp_key
+        self._ledger: Ledger = journal or ledger or MemoryLedger()
         self._settler = Settler(session, self._ledger, settle_s=options.settle_s)
-        self._plan = Plan(max_batch=options.max_batch)
+        self._plan = Plan(max_batch=options.max_batch, on_end=on_end)
         self._executor: Executor
         self._namer: Namer | GivenNames = Namer()
         self._checker = Checker()
@@ -222,7 +233,7 @@ class Run:
         source = open_source(self._manifest)
         if self._journal is not None:
             await self._journal.__aenter__()
-        stamp_key = self._journal.stamp_key if self._journal is not None else os.urandom(16)
+        stamp_key = self._journal.stamp_key if self._journal is not None else self._stamp_key or os.urandom(16)
         self._executor = Executor(
             self._session,
             Account(self._session, dataset_api=self._options.dataset_api),
