@@ -14,7 +14,7 @@ from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Overlay, Rehearsal, is_new
 from encord_async.engine.run import Options, Run
 from encord_async.engine.schedule import Result, Ticket
-from encord_async.errors import JournalMismatchError
+from encord_async.errors import EncordError, JournalMismatchError
 from encord_async.journal.record import State
 from encord_async.kinds.steps import CREATES, IRREVERSIBLE, ITSELF, StepKind
 from encord_async.manifest.entries import Entry, GroupEntry, ProjectEntry
@@ -265,7 +265,8 @@ class _Plotter:
     def _of_step(self, ticket: Ticket, result: Result) -> Iterator[Action]:
         step, wish = ticket.step, ticket.wish
         creates = step.kind in ITSELF or step.kind in CREATES
-        refused = result.status in _REFUSED
+        # A project may be made, and one of the datasets that are attached afterwards be refused.
+        refused = result.status in _REFUSED and not is_new(result.hash)
         yield Action(
             number=wish.number,
             place=wish.place,
@@ -278,17 +279,17 @@ class _Plotter:
             code=result.error.code if refused and result.error is not None else None,
             reason=result.error.message if refused and result.error is not None else None,
         )
-        if isinstance(wish.entry, ProjectEntry) and step.kind is StepKind.PROJECT and result.hash is not None:
-            yield from self._attached(ticket, wish.entry, result.hash)
+        if isinstance(wish.entry, ProjectEntry) and step.kind is StepKind.PROJECT and not refused and result.hash:
+            yield from self._attached(ticket, wish.entry, result.hash, result.error)
 
     def _verb(self, ticket: Ticket, result: Result) -> Verb:
         step = ticket.step
-        if result.status in _REFUSED:
+        if result.status in _REFUSED and not is_new(result.hash):
             return Verb.REFUSE
         if step.identity in self._ledger.open:
             return Verb.SETTLE
         match result.status:
-            case Status.CREATED:
+            case Status.CREATED | Status.FAILED:
                 return Verb.CREATE
             case Status.ADOPTED:
                 return Verb.ADOPT
@@ -300,7 +301,9 @@ class _Plotter:
         item = ticket.items[0] if ticket.items else ticket.step.item
         return (ticket.step.kind, ticket.project_hash or "", item) in self._rehearsal.changes
 
-    def _attached(self, ticket: Ticket, entry: ProjectEntry, project_hash: str) -> Iterator[Action]:
+    def _attached(
+        self, ticket: Ticket, entry: ProjectEntry, project_hash: str, error: EncordError | None
+    ) -> Iterator[Action]:
         """The datasets that go along with a project, or that an adopted one is given."""
         references = list(dict.fromkeys(entry.datasets))
         # Two references may stand for one dataset.
@@ -310,10 +313,12 @@ class _Plotter:
             yield Action(
                 number=ticket.wish.number,
                 place=ticket.wish.place,
-                verb=Verb.ADD if changes else Verb.KEEP,
+                verb=Verb.ADD if changes else Verb.KEEP if error is None else Verb.REFUSE,
                 what=StepKind.DATASET,
                 items=(reference,),
                 project=_named(entry),
+                code=None if changes or error is None else error.code,
+                reason=None if changes or error is None else error.message,
             )
 
 
