@@ -19,7 +19,7 @@ SOURCES := _encord_async_pytest.py $(shell find encord_async examples -type f ! 
 CHECKED := _encord_async_pytest.py encord_async tests $(if $(wildcard benchmarks/*.py),benchmarks) $(if $(wildcard examples/*.py),examples)
 BENCHES := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
-.PHONY: help venv sdks demo test lint format bench bench-crash lock clean FORCE
+.PHONY: help venv sdks demo test soak lint format bench bench-crash lock clean FORCE
 .DEFAULT_GOAL := help
 # A target whose recipe failed half-way is not taken for done.
 .DELETE_ON_ERROR:
@@ -48,6 +48,9 @@ format: $(VENV)/locked ## put the code in order
 bench: $(VENV)/installed ## run every benchmark in turn
 	@if [ -z "$(BENCHES)" ]; then echo "no benchmarks yet"; fi
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $(BIN)/python "$$bench"; done
+
+soak: $(VENV)/installed ## an hour of random manifests, edits, stops and networks; SOAK_ARGS="--minutes 5 --seed 1"
+	$(BIN)/python tests/soak/soak.py $(SOAK_ARGS)
 
 bench-crash: $(VENV)/installed ## kill runs at random and count what was made twice
 	$(BIN)/python benchmarks/crash.py

@@ -31,7 +31,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from encord_async import CreateProject, EncordSession, Settings, SSHKey
+from encord_async import EncordSession, Settings, SSHKey
+from encord_async.operations import CreateProject
 from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.envelope import seal
 from encord_async.protocol.reply import RawReply

@@ -40,7 +40,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import report
 from benchmarks._goals import Goal, as_figures, verdicts
-from encord_async import AddDatasets, EncordError, EncordSession, RefusedError, Settings, SSHKey
+from encord_async import EncordError, EncordSession, RefusedError, Settings, SSHKey
+from encord_async.operations import AddDatasets
 from encord_async.protocol.envelope import seal
 
 LIMIT_PER_S: Final = 200

@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import report
 from benchmarks._goals import Goal, as_figures, verdicts
-from encord_async import CreateProject, SSHKey
+from encord_async import SSHKey
+from encord_async.operations import CreateProject
 from encord_async.protocol.envelope import seal
 
 REPEATS: Final = 9

@@ -3,13 +3,16 @@
 Only names and defaults live here; the work is done in ``session/`` and ``engine/``.
 """
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+import anyio
+import anyio.to_thread
 from pydantic import SecretStr
 
 from encord_async.errors import KeyFormatError, UsageError
@@ -33,9 +36,15 @@ from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
     from encord_async.engine.account import DatasetAPI, Existing
-    from encord_async.engine.run import Run
+    from encord_async.engine.run import Options, Run
+    from encord_async.export import Exported, LeftOut
     from encord_async.journal.journal import Journal
+    from encord_async.manifest.entries import Entry
+    from encord_async.manifest.files import CheckReport
     from encord_async.manifest.sources import Manifest
+    from encord_async.plan import Action, Forecast
+    from encord_async.verify.difference import Difference
+    from encord_async.verify.projects import Report
 
 __all__ = ["EncordSession", "ProjectHandle"]
 
@@ -186,35 +195,171 @@ class EncordSession(Session):
         """
         # Imported on first need: a quarter of the time that the import of everything takes, and of no use to whoever
         # makes single calls.
-        from encord_async.engine.account import DatasetAPI, Existing
-        from encord_async.engine.run import FailureLimit, Options, Run
+        from encord_async.engine.run import FailureLimit, Run
 
-        options = Options(
-            existing=_one_of(Existing, existing, "existing"),
-            dataset_api=_one_of(DatasetAPI, dataset_api, "dataset_api"),
-            max_batch=max_batch,
+        options = replace(
+            _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid),
             settle_s=settle_s,
-            stamp=stamp,
             fail_fast=fail_fast,
             max_failures=None if max_failures is None else FailureLimit.parse(max_failures),
-            skip_invalid=skip_invalid,
         )
         return Run(self, manifest, options, journal=self._journal(manifest, journal))
 
+    async def validate(self, manifest: str | Path) -> "CheckReport":
+        """Check the manifest at a path without the network: all that is wrong with it, and how many entries it has.
+
+        >>> async def is_good(session: EncordSession) -> bool:
+        ...     report = await session.validate("programme.jsonl")
+        ...     for problem in report.problems:
+        ...         print(problem)
+        ...     return not report.problem_count
+
+        Raises:
+            ManifestError: The file cannot be read or holds no entry.
+        """
+        from encord_async.manifest.files import check_manifest
+
+        return await anyio.to_thread.run_sync(check_manifest, manifest)
+
+    async def plan(
+        self,
+        manifest: "Manifest",
+        *,
+        journal: str | Path | None = "beside",
+        existing: "Existing | str" = "adopt",
+        dataset_api: "DatasetAPI | str" = "rest",
+        max_batch: int = 1000,
+        stamp: bool = False,
+        skip_invalid: bool = False,
+        on_action: "Callable[[Action], None]" = lambda _: None,
+    ) -> "Forecast":
+        """Say what `provision` would do with the same arguments: it is that run, rehearsed. Only reads are sent.
+
+        >>> async def show(session: EncordSession) -> None:
+        ...     actions: list[Action] = []
+        ...     forecast = await session.plan("programme.jsonl", on_action=actions.append)
+        ...     print(forecast.irreversible, forecast.as_json(), actions)
+
+        Args:
+            manifest: As for `provision`.
+            journal: As for `provision`; one that is not there yet is not made.
+            existing: As for `provision`.
+            dataset_api: As for `provision`.
+            max_batch: As for `provision`.
+            stamp: As for `provision`.
+            skip_invalid: As for `provision`.
+            on_action: Is given each action as entries end, in no particular order. What stays as it is, is only
+                counted.
+
+        Returns:
+            The sums.
+
+        Raises:
+            ManifestError: There is a bad entry.
+            JournalError: The journal cannot be read; `JournalMismatchError` if it is another account's.
+            EncordError: The account cannot be read.
+        """
+        from encord_async.plan import plan
+
+        options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
+        async with self._read_journal(manifest, journal) as opened:
+            return await plan(self, manifest, options, journal=opened, on_action=on_action)
+
+    async def verify(
+        self,
+        manifest: "Manifest",
+        *,
+        journal: str | Path | None = "beside",
+        on_difference: "Callable[[Difference], None]" = lambda _: None,
+    ) -> "Report":
+        """Read back what *manifest* is about, and hand out each difference. Only reads are sent.
+
+        Args:
+            manifest: As for `provision`.
+            journal: That of the run, which says what the entries were made as. Without one only what the manifest
+                names by its hash can be found.
+            on_difference: Is given each difference as it is found, in no particular order.
+
+        Returns:
+            The sums.
+
+        Raises:
+            ManifestError: There is a bad entry.
+            JournalError: The journal cannot be read.
+            EncordError: The account cannot be read.
+        """
+        from encord_async.journal.record import MemoryLedger
+        from encord_async.verify.projects import compare, gather
+
+        async with self._read_journal(manifest, journal) as opened:
+            wishes = await gather(manifest, opened or MemoryLedger())
+        return await compare(self, wishes, on_difference=on_difference)
+
+    async def export(
+        self,
+        on_entry: "Callable[[Entry], None]",
+        *,
+        ontologies: bool = True,
+        users: bool = True,
+        organisation: bool = True,
+        on_left_out: "Callable[[LeftOut], None]" = lambda _: None,
+    ) -> "Exported":
+        """Write the account down as entries of a manifest. Only reads are sent.
+
+        Args:
+            on_entry: Is given each entry, in the manifest's order.
+            ontologies: Ontologies, and which of them each project has.
+            users: Users of projects, of groups and of the organisation.
+            organisation: Users and groups of the organisation, and the groups of projects.
+            on_left_out: Is told of each thing that is left out, and why.
+
+        Returns:
+            The sums.
+
+        Raises:
+            EncordError: The account cannot be read.
+        """
+        from encord_async.export import Scope, export
+
+        scope = Scope(ontologies=ontologies, users=users, organisation=organisation)
+        return await export(self, on_entry, scope=scope, on_left_out=on_left_out)
+
+    @contextlib.asynccontextmanager
+    async def _read_journal(self, manifest: "Manifest", journal: str | Path | None) -> "AsyncGenerator[Journal | None]":
+        """The journal of a run, opened to read only; None if there is none yet."""
+        if journal == "beside" and (not isinstance(manifest, str | Path) or str(manifest) == "-"):
+            journal = None
+        where = self._where(manifest, journal)
+        if where is None:
+            yield None
+            return
+        from encord_async.journal.journal import Journal, is_url
+
+        if not is_url(where) and not await anyio.Path(where).exists():
+            yield None
+            return
+        async with Journal(where, None) as opened:
+            yield opened
+
     def _journal(self, manifest: "Manifest", journal: str | Path | None) -> "Journal | None":
-        if journal is None:
+        where = self._where(manifest, journal)
+        if where is None:
             return None
-        if journal == "beside":
-            if not isinstance(manifest, str | Path) or str(manifest) == "-":
-                raise UsageError(
-                    "entries that come from no file have no place beside it for a journal; "
-                    "give journal=PATH to be able to run again after a kill, or journal=None to do without"
-                )
-            journal = f"{manifest}.journal"
         # Imported on first need: SQLAlchemy is an extra, and takes longer to import than all the rest.
         from encord_async.journal.journal import Identity, Journal
 
-        return Journal(journal, Identity(self.settings.domain, self.identity))
+        return Journal(where, Identity(self.settings.domain, self.identity))
+
+    @staticmethod
+    def _where(manifest: "Manifest", journal: str | Path | None) -> str | Path | None:
+        if journal != "beside":
+            return journal
+        if not isinstance(manifest, str | Path) or str(manifest) == "-":
+            raise UsageError(
+                "entries that come from no file have no place beside it for a journal; "
+                "give journal=PATH to be able to run again after a kill, or journal=None to do without"
+            )
+        return f"{manifest}.journal"
 
     async def create_project(
         self,
@@ -567,6 +712,22 @@ def _all_of(values: Iterable[T], name: str) -> tuple[T, ...]:
     if isinstance(values, str):
         raise UsageError(f"{name} is one text; give a list of texts")
     return tuple(values)
+
+
+def _planning(
+    existing: "Existing | str", dataset_api: "DatasetAPI | str", *, max_batch: int, stamp: bool, skip_invalid: bool
+) -> "Options":
+    """The options that decide what a run does."""
+    from encord_async.engine.account import DatasetAPI, Existing
+    from encord_async.engine.run import Options
+
+    return Options(
+        existing=_one_of(Existing, existing, "existing"),
+        dataset_api=_one_of(DatasetAPI, dataset_api, "dataset_api"),
+        max_batch=max_batch,
+        stamp=stamp,
+        skip_invalid=skip_invalid,
+    )
 
 
 def _one_of(options: type[OptionT], value: OptionT | str, name: str) -> OptionT:

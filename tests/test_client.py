@@ -18,7 +18,6 @@ from encord_async import (
     DatasetUserRole,
     EncordSession,
     KeyFormatError,
-    ListingFilter,
     ProjectUserRole,
     Settings,
     SettingsError,
@@ -26,6 +25,7 @@ from encord_async import (
     StorageLocation,
     UsageError,
 )
+from encord_async.operations import ListingFilter
 from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.reply import RawReply
 

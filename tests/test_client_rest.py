@@ -6,12 +6,10 @@ import pytest
 from pydantic import SecretStr
 
 from encord_async import (
-    CreateDatasetV2,
     DatasetUserRole,
     EncordSession,
     ExistsError,
     ForbiddenError,
-    ListingFilter,
     MemberType,
     NoReplyError,
     NotFoundError,
@@ -21,6 +19,7 @@ from encord_async import (
     UsageError,
 )
 from encord_async.emulator import Emulator, EmulatorSettings, Fault, FaultRule
+from encord_async.operations import CreateDatasetV2, ListingFilter
 
 FIRST = "00000000-0000-4000-8000-000000000001"
 ME = "emulator@example.com"

@@ -16,9 +16,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from encord_async import EncordSession, NotFoundError, RemoveOrganisationUser, ServiceFaultError, rest_request
+from encord_async import EncordSession, NotFoundError, ServiceFaultError
 from encord_async.engine.outcome import Status
+from encord_async.operations import RemoveOrganisationUser
 from encord_async.otel import OpenTelemetryObserver
+from encord_async.raw import rest_request
 from encord_async.session.observer import Attempt, Beginning
 from encord_async.testing import QUICK_SETTINGS, EncordEmulator
 

@@ -3,9 +3,13 @@
 import inspect
 import types
 
+import pytest
+
 import encord_async
 from encord_async import errors
-from encord_async.protocol import rest_operations
+from encord_async import operations as encord_operations
+from encord_async import raw as encord_raw
+from encord_async.protocol import operations, rest_operations
 
 
 def test_all_is_sorted_and_without_doubles() -> None:
@@ -30,26 +34,24 @@ def test_every_error_is_public() -> None:
     assert all(issubclass(getattr(encord_async, name), encord_async.EncordError) for name in kinds)
 
 
-def test_every_operation_is_public() -> None:
-    """Whatever `EncordSession.execute` takes can be made from public names."""
-    operations = [kind.__name__ for kind in encord_async.Operation.__subclasses__()]
-    ours = [name for name in operations if hasattr(encord_async, name)]
-    assert sorted(ours) == sorted(
-        kind.__name__
-        for kind in encord_async.Operation.__subclasses__()
-        if kind.__module__ == "encord_async.protocol.operations"
-    )
+@pytest.mark.parametrize("module", [encord_operations, encord_raw], ids=["operations", "raw"])
+def test_lists_of_names_are_sorted_and_true(module: types.ModuleType) -> None:
+    """The modules of names beside the front door list what they have, and repeat nothing of it."""
+    found = {name for name in vars(module) if name.isidentifier() and not name.startswith("_")}
+    assert module.__all__ == sorted(found)
+    assert found.isdisjoint(encord_async.__all__)
 
 
-def test_every_rest_operation_is_public() -> None:
-    """The same of REST v2; and no name stands for an operation of both APIs."""
-    ours = [
-        kind
-        for name, kind in inspect.getmembers(rest_operations, inspect.isclass)
-        if issubclass(kind, encord_async.RestOperation) and kind.__module__ == rest_operations.__name__
-    ]
+@pytest.mark.parametrize(("module", "base"), [(operations, "Operation"), (rest_operations, "RestOperation")])
+def test_every_operation_is_public(module: types.ModuleType, base: str) -> None:
+    """Whatever `EncordSession.execute` takes can be made from public names, of both APIs."""
+    ours = {
+        name: kind
+        for name, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, getattr(encord_operations, base)) and kind.__module__ == module.__name__
+    }
     assert ours
-    assert [kind.__name__ for kind in ours if getattr(encord_async, kind.__name__, None) is not kind] == []
+    assert [name for name, kind in ours.items() if getattr(encord_operations, name, None) is not kind] == []
 
 
 def test_public_things_are_documented() -> None:

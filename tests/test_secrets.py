@@ -23,19 +23,18 @@ from encord_async import (
     APIKey,
     APIKeyScope,
     BearerToken,
-    CreateProject,
     EncordError,
     EncordSession,
-    Endpoint,
     ProjectUserRole,
     RetryPolicy,
     Settings,
     SettingsError,
     SSHKey,
     Timeouts,
-    envelope,
 )
+from encord_async.operations import CreateProject
 from encord_async.protocol.envelope import seal
+from encord_async.raw import Endpoint, envelope
 
 SEED = bytes(range(100, 132))
 PRIVATE = Ed25519PrivateKey.from_private_bytes(SEED)

@@ -33,7 +33,7 @@ from encord_async.cli.options import (
     service_options,
 )
 from encord_async.cli.output import Output, many, on_terminal
-from encord_async.cli.plan import forecast_rows, irreversible_line
+from encord_async.cli.plan import Planned, existing_journal, forecast_rows, heading, irreversible_line
 from encord_async.cli.progress import show_bar, show_lines
 from encord_async.cli.question import agrees
 from encord_async.errors import EncordError, UsageError
@@ -184,21 +184,23 @@ def apply(
 def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: str, options: Mapping[str, Any]) -> bool:
     """Show what would be made that cannot be undone, and ask; nothing to make needs no answer."""
     from encord_async.engine.account import DatasetAPI, Existing
-    from encord_async.plan import Forecast, preview
+    from encord_async.engine.run import Options
 
-    async def look() -> Forecast:
+    journal = options["journal"]
+    planned = Planned(existing_journal(manifest, None if journal == "beside" else journal))
+
+    async def look() -> None:
         async with sessions() as session:
-            return await preview(
-                session,
-                manifest,
-                existing=Existing(options["existing"]),
-                dataset_api=DatasetAPI(options["dataset_api"]),
-                skip_invalid=bool(options["skip_invalid"]),
-            )
+            more = {name: options[name] for name in ("max_batch", "stamp", "skip_invalid")}
+            existing, dataset_api = Existing(options["existing"]), DatasetAPI(options["dataset_api"])
+            await planned.look(session, manifest, Options(existing=existing, dataset_api=dataset_api, **more))
 
-    forecast = anyio.run(look)
+    anyio.run(look)
+    forecast = planned.sums
     if not forecast.irreversible:
         return True
+    for line in heading(planned):
+        output.say(line)
     output.table(forecast_rows(forecast), head=["action", "what", "number"], right=[2])
     output.say(irreversible_line(forecast), bold=True)
     return agrees("Go on?")

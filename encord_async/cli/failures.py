@@ -31,6 +31,8 @@ class ExitCode(IntEnum):
     IN_DOUBT = 3
     NOT_AUTHENTICATED = 4
     STOPPED = 5
+    WOULD_CHANGE = 6
+    """Of `plan --detailed-exit-code`."""
     BUG = 70
     """``EX_SOFTWARE`` of sysexits.h: an error that nobody foresaw."""
     INTERRUPTED = 130

@@ -82,6 +82,7 @@ def cli() -> None:
         3  some may have happened, and it could not be found out
         4  the service does not accept the key
         5  stopped by --fail-fast or --max-failures
+        6  plan --detailed-exit-code: something would change
        70  a bug in encord-async
       130  interrupted: the first Ctrl-C lets requests under way end, the second stops at once
 

@@ -21,6 +21,7 @@ from encord_async.errors import EncordError, KeyFormatError, ManifestError, Sett
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
+    from encord_async.engine.run import Options
     from encord_async.protocol.signing import APIKey, SSHKey
     from encord_async.session.settings import Settings
 
@@ -32,6 +33,7 @@ __all__ = [
     "journal_argument",
     "manifest_argument",
     "output_options",
+    "planning_options",
     "problem_json",
     "report",
     "service_options",
@@ -113,6 +115,54 @@ dataset_api_option: Final = click.option(
     help="Over which API datasets are made and listed. Those whose data do not lie at Encord are made over the "
     "envelope API in any case: the other cannot say where.",
 )
+
+
+_PLANNING: Final = (
+    click.option(
+        "--journal",
+        shell_complete=file_names,
+        metavar="PATH|URL",
+        help="Where the run is written down: a file, or postgresql://user@host/database?job=NAME.  "
+        "[default: MANIFEST.journal]",
+    ),
+    existing_option,
+    dataset_api_option,
+    click.option(
+        "--max-batch",
+        type=click.IntRange(min=1),
+        default=1000,
+        show_default=True,
+        help="Most users or datasets in one request.",
+    ),
+    click.option(
+        "--stamp", is_flag=True, help="Put a short mark of the entry into descriptions, so that look-ups are exact."
+    ),
+    click.option("--skip-invalid", is_flag=True, help="Provision the good entries of a manifest that has bad ones."),
+)
+
+
+def planning_options(verb: Verb) -> Verb:
+    """What decides what a run does: the verb gets its ``journal``, and ``options``, which makes the rest."""
+
+    @functools.wraps(verb)
+    def wrapped(
+        *, existing: str, dataset_api: str, max_batch: int, stamp: bool, skip_invalid: bool, **rest: Any
+    ) -> int:
+        def options() -> "Options":
+            from encord_async.engine.account import DatasetAPI, Existing
+            from encord_async.engine.run import Options
+
+            return Options(
+                existing=Existing(existing),
+                dataset_api=DatasetAPI(dataset_api),
+                max_batch=max_batch,
+                stamp=stamp,
+                skip_invalid=skip_invalid,
+            )
+
+        return verb(options=options, **rest)
+
+    return _with(wrapped, _PLANNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

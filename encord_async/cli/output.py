@@ -76,8 +76,22 @@ class Output:
         if hint:
             click.echo(click.style("hint:", bold=True) + f" {plain(hint)}", err=True, color=self._color)
 
-    def table(self, rows: Iterable[Sequence[object]], *, head: Sequence[str] = (), right: Iterable[int] = ()) -> None:
-        """Print a table on standard output; the columns *right* are numbers. Nothing with ``json``."""
+    def table(
+        self,
+        rows: Iterable[Sequence[object]],
+        *,
+        head: Sequence[str] = (),
+        right: Iterable[int] = (),
+        colours: Mapping[int, Mapping[str, str]] | None = None,
+    ) -> None:
+        """Print a table on standard output. Nothing with ``json``.
+
+        Args:
+            rows: The cells.
+            head: Titles of the columns.
+            right: Columns of numbers.
+            colours: For a column, the style of a row by what its cell says.
+        """
         if self.json:
             return
         from rich.table import Table
@@ -91,7 +105,8 @@ class Output:
             title = head[index] if index < len(head) else ""
             table.add_column(title, justify="right" if index in numbers else "left", overflow="fold")
         for row in shown:
-            table.add_row(*map(Text, row))
+            styles = [style[row[index]] for index, style in (colours or {}).items() if row[index] in style]
+            table.add_row(*map(Text, row), style=styles[0] if styles else None)
         console = self.console()
         with console.capture() as captured:
             console.print(table)

@@ -1,5 +1,10 @@
-"""``encord-async plan``: says what apply would do. Only reads are sent."""
+"""``encord-async plan``: says what apply would do. Only reads are sent, and nothing is written."""
 
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -8,108 +13,244 @@ import click
 from encord_async.cli.failures import ExitCode
 from encord_async.cli.options import (
     Service,
-    dataset_api_option,
-    existing_option,
     manifest_argument,
     output_options,
+    planning_options,
     service_options,
 )
 from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
+    from encord_async.client import EncordSession
+    from encord_async.engine.run import Options
+    from encord_async.journal.journal import Journal
     from encord_async.plan import Action, Forecast
+    from encord_async.verify.difference import Difference
 
-__all__ = ["forecast_rows", "irreversible_line", "plan"]
+__all__ = ["Planned", "existing_journal", "forecast_rows", "heading", "irreversible_line", "plan"]
 
 _MAX_ACTIONS: Final = 100_000
+_MAX_GONE: Final = 100
 
 
 @click.command(short_help="Say what apply would do; only reads.")
 @manifest_argument
 @service_options
-@existing_option
-@dataset_api_option
+@planning_options
+@click.option("--refresh", is_flag=True, help="Look at what the journal says is done, too, and show what has drifted.")
+@click.option("--summary", is_flag=True, help="Only the numbers, without the list of actions.")
+@click.option("--detailed-exit-code", is_flag=True, help="End with 6 where something would change.")
 @click.option(
     "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
 @output_options
-def plan(*, output: Output, service: Service, manifest: str, existing: str, dataset_api: str, concurrency: int) -> int:
-    """Say what 'apply' would do with MANIFEST: create, adopt, attach, add, remove, leave alone, or fail. Only reads are
-    sent.
+def plan(
+    *,
+    output: Output,
+    service: Service,
+    manifest: str,
+    journal: str | None,
+    options: "Callable[[], Options]",
+    refresh: bool,
+    summary: bool,
+    detailed_exit_code: bool,
+    concurrency: int,
+) -> int:
+    """Say what 'apply' would do with MANIFEST, as a difference: create, adopt, add, remove, settle, or refuse and why.
+    Only reads are sent.
 
-    Who is in a project or group that is there is not looked at, so its users and groups are shown as 'add or leave
-    alone'. At most 100,000 actions are shown; all are counted. '-' reads JSON lines from standard input.
+    It is the run itself, rehearsed: with the same journal and the same options it decides as 'apply' does. What the
+    journal says is done costs no request and is only counted; --refresh looks at the account for it as well. What the
+    journal has and the manifest no longer does is named, and nothing is done about it. What an earlier run left in
+    doubt is looked for once; 'apply' looks longer, and makes it only if it surely is not there.
+
+    At most 100,000 actions are shown; all are counted. '-' reads JSON lines from standard input.
 
     \b
     Examples:
       encord-async plan programme.jsonl
       encord-async plan programme.jsonl --existing fail --json
+      encord-async plan programme.jsonl --refresh --summary
 
-    Exit codes: 0 nothing is in the way, 1 some entries would fail, 2 a bad manifest or an unusable key,
-    4 the service does not accept the key.
+    Exit codes: 0 nothing is in the way, 1 some entries would fail, 2 a bad manifest, journal or key, 4 the service does
+    not accept the key, 6 with --detailed-exit-code: something would change.
     """
-    from encord_async.engine.account import DatasetAPI, Existing
-    from encord_async.plan import Verb, preview
-
-    actions: list[Action] = []
-
-    def keep(action: "Action") -> None:
-        if len(actions) < _MAX_ACTIONS:
-            actions.append(action)
-
+    planned = Planned(existing_journal(manifest, journal))
     sessions = service.sessions(concurrency=concurrency)
 
-    async def look() -> "tuple[Forecast, int]":
+    async def look() -> None:
         async with sessions() as session:
-            found = await preview(
-                session,
-                manifest,
-                existing=Existing(existing),
-                dataset_api=DatasetAPI(dataset_api),
-                on_action=keep,
-            )
-            return found, session.statistics().requests
+            await planned.look(session, manifest, options(), refresh=refresh)
 
-    forecast, requests = anyio.run(look)
-    actions.sort(key=lambda action: action.number)
+    anyio.run(look)
     if output.json:
-        output.result(
-            {
-                "entries": forecast.entries,
-                "actions": [action.as_json() for action in actions],
-                "counts": forecast.as_json(),
-                "irreversible": forecast.irreversible,
-                "requests": requests,
-            }
-        )
+        output.result(planned.as_json())
     else:
-        _print(output, actions, forecast)
-    return ExitCode.FAILED if forecast.count(Verb.FAIL) else ExitCode.DONE
+        _print(output, planned, summary=summary)
+    return planned.exit_code(detailed=detailed_exit_code)
 
 
-def _print(output: Output, actions: "list[Action]", forecast: "Forecast") -> None:
-    output.table(
-        [(action.place, _WORDS[action.verb], _NOUNS[action.what], _described(action)) for action in actions],
-        head=["entry", "action", "what", ""],
-    )
-    if len(actions) == _MAX_ACTIONS:
-        output.line("... and more; all are counted below")
+def existing_journal(manifest: str, journal: str | None) -> str | None:
+    """The journal of the run, if it is there yet."""
+    from encord_async.journal.journal import is_url
+
+    if journal is None:
+        journal = None if manifest == "-" else f"{manifest}.journal"
+    if journal is None or is_url(journal) or Path(journal).exists():
+        return journal
+    return None
+
+
+@dataclass(slots=True)
+class Planned:
+    """A plan, and what it was made of.
+
+    Attributes:
+        journal: Where the journal is; None if there is none yet.
+        domain: The service's address.
+        account: A name of the account that may be shown.
+        forecast: The sums.
+        actions: The first of the actions.
+        drift: With a look at the account: how it differs from what is done.
+        requests: How many were sent; all were reads.
+    """
+
+    journal: str | None = None
+    domain: str = ""
+    account: str = ""
+    forecast: "Forecast | None" = None
+    actions: "list[Action]" = field(default_factory=list)
+    drift: "list[Difference] | None" = None
+    requests: int = 0
+
+    async def look(self, session: "EncordSession", manifest: str, options: "Options", *, refresh: bool = False) -> None:
+        """Make the plan."""
+        from encord_async.journal.journal import Journal
+        from encord_async.plan import plan as make_plan
+
+        self.domain, self.account = session.settings.domain, session.identity
+        async with AsyncExitStack() as stack:
+            opened: Journal | None = None
+            if self.journal is not None:
+                opened = await stack.enter_async_context(Journal(self.journal, None))
+            self.forecast = await make_plan(session, manifest, options, journal=opened, on_action=self._keep)
+            if refresh and opened is not None:
+                self.drift = await _drift(session, manifest, opened)
+        self.actions.sort(key=lambda action: action.number)
+        self.requests = session.statistics().requests
+
+    def _keep(self, action: "Action") -> None:
+        if len(self.actions) < _MAX_ACTIONS:
+            self.actions.append(action)
+
+    @property
+    def sums(self) -> "Forecast":
+        """The sums; there are some once the plan is made."""
+        if self.forecast is None:
+            raise AssertionError("the plan is not made yet")
+        return self.forecast
+
+    def as_json(self) -> dict[str, object]:
+        """What programs get."""
+        shown: dict[str, object] = {
+            "domain": self.domain,
+            "account": self.account,
+            "entries": self.sums.entries,
+            "actions": [action.as_json() for action in self.actions],
+            "counts": self.sums.as_json(),
+            "irreversible": self.sums.irreversible,
+            "gone": [one.as_json() for one in self.sums.gone],
+            "requests": self.requests,
+        }
+        return shown if self.drift is None else shown | {"drift": [one.as_json() for one in self.drift]}
+
+    def exit_code(self, *, detailed: bool) -> int:
+        """See the verb."""
+        from encord_async.plan import Verb
+
+        code = ExitCode.FAILED if self.sums.count(Verb.REFUSE) else ExitCode.DONE
+        if detailed and (self.sums.changes or self.drift):
+            code = max(code, ExitCode.WOULD_CHANGE)
+        return code
+
+
+async def _drift(session: "EncordSession", manifest: str, journal: "Journal") -> "list[Difference]":
+    """How the account differs from what the journal says is done."""
+    from encord_async.verify.projects import compare, gather
+
+    found: list[Difference] = []
+    wishes = await gather(manifest, journal)
+    # What was never made is what the plan itself is about.
+    wishes.absent.clear()
+    await compare(session, wishes, on_difference=found.append)
+    return sorted(found, key=lambda one: (one.place.number, one.what, one.fault, one.item))
+
+
+def heading(planned: Planned) -> list[str]:
+    """Whom a plan is about."""
+    return [
+        f"account  {planned.account} at {planned.domain}",
+        f"journal  {planned.journal or 'none yet: nothing is known of earlier runs'}",
+    ]
+
+
+def _print(output: Output, planned: Planned, *, summary: bool) -> None:
+    forecast = planned.sums
+    for line in heading(planned):
+        output.line(line)
     output.line()
-    output.table(forecast_rows(forecast), head=["action", "what", "number"], right=[2])
-    output.line()
-    output.line(irreversible_line(forecast), bold=True)
+    if planned.actions and not summary:
+        output.table(
+            [(one.place, _WORDS[one.verb], _NOUNS[one.what], _described(one)) for one in planned.actions],
+            head=["entry", "action", "what", ""],
+            colours={1: _COLOURS},
+        )
+        if len(planned.actions) == _MAX_ACTIONS:
+            output.line("... and more; all are counted below")
+        output.line()
+    _print_drift(output, planned)
+    for one in forecast.gone[:_MAX_GONE]:
+        name = f" @{one.key}" if one.key else ""
+        output.line(
+            f"gone from the manifest, and nothing is done about it: {_NOUNS[one.what]}{name} {one.title!r} ({one.hash})"
+        )
+    if len(forecast.gone) > _MAX_GONE:
+        output.line(f"... and {len(forecast.gone) - _MAX_GONE:,} more are gone from the manifest")
+    rows = forecast_rows(forecast)
+    if rows:
+        output.table(rows, head=["action", "what", "number"], right=[2])
+        output.line()
+    if forecast.changes:
+        output.line(irreversible_line(forecast), bold=True)
+    else:
+        output.line(f"No changes: {many(forecast.entries, 'entry is', 'entries are')} as wished.", bold=True)
+
+
+def _print_drift(output: Output, planned: Planned) -> None:
+    for one in planned.drift or ():
+        reason = f": {one.reason}" if one.reason else ""
+        output.line(f"drift  {one.place}  {one.fault.value} {one.what.value} {one.item}{reason}")
+    if planned.drift:
+        counts = Counter(one.fault for one in planned.drift)
+        output.line(f"{many(counts.total(), 'difference', 'differences')}; 'encord-async verify --fix' can mend some\n")
 
 
 _WORDS: Final = {
     "create": "create",
     "adopt": "adopt",
-    "attach": "attach",
-    "detach": "detach",
     "add": "add",
-    "add_or_leave": "add or leave alone",
     "remove": "remove",
-    "leave_alone": "leave alone",
-    "fail": "FAIL",
+    "settle": "settle",
+    "keep": "keep",
+    "refuse": "REFUSE",
+}
+_COLOURS: Final = {
+    "create": "green",
+    "adopt": "cyan",
+    "add": "green",
+    "remove": "yellow",
+    "settle": "magenta",
+    "REFUSE": "bold red",
 }
 _NOUNS: Final = {
     "dataset": "dataset",
@@ -156,7 +297,8 @@ def irreversible_line(forecast: "Forecast") -> str:
     """How many things that cannot be undone would be made, and which."""
     if not forecast.irreversible:
         return "Nothing that cannot be undone would be made."
-    created = forecast.as_json()["create"]
-    parts = [many(created[what], *nouns) for what, nouns in _IRREVERSIBLE.items() if what in created]
+    counts = forecast.as_json()
+    made = Counter(counts.get("create", {})) + Counter(counts.get("settle", {}))
+    parts = [many(made[what], *nouns) for what, nouns in _IRREVERSIBLE.items() if made[what]]
     things = many(forecast.irreversible, "thing", "things")
     return f"{things} that cannot be undone would be made: {', '.join(parts)}."

@@ -7,7 +7,7 @@ What is decided, the plan decides; what is sent, the executor sends.
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from encord_async.engine.making import Maker
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.recovery import recover
 from encord_async.engine.resume import added_steps, recall
-from encord_async.engine.schedule import Plan, Work
+from encord_async.engine.schedule import Plan, Result, Ticket, Work
 from encord_async.errors import (
     AuthenticationError,
     EncordError,
@@ -45,7 +45,7 @@ from encord_async.session.session import Session, Statistics
 if TYPE_CHECKING:
     from encord_async.journal.journal import Journal
 
-__all__ = ["FailureLimit", "Options", "Progress", "Run"]
+__all__ = ["FailureLimit", "Options", "Progress", "Props", "Run"]
 
 _CHUNK: Final = 256
 _WORKERS_PER_SLOT: Final = 4
@@ -138,6 +138,23 @@ class Progress:
     elapsed_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Props:
+    """What a rehearsal puts in the place of what a run would make: nothing of it writes, or waits.
+
+    Attributes:
+        ledger: Knows what earlier runs wrote.
+        settler: Looks, and remembers nothing that was only played.
+        stamp_key: That of the journal.
+        on_end: Told each step with what it ended in.
+    """
+
+    ledger: Ledger
+    settler: Settler
+    stamp_key: bytes
+    on_end: Callable[[Ticket, Result], None]
+
+
 class _Seat:
     """Where a worker without work waits until some is put in front of it, or it may go."""
 
@@ -174,14 +191,23 @@ class Run:
     manifest's own iterator raises ends the run at once, and comes out of the block as it is.
     """
 
-    def __init__(self, session: Session, manifest: Manifest, options: Options, *, journal: "Journal | None") -> None:
+    def __init__(
+        self,
+        session: Session,
+        manifest: Manifest,
+        options: Options,
+        *,
+        journal: "Journal | None",
+        props: "Props | None" = None,
+    ) -> None:
         self._session = session
         self._manifest = manifest
         self._options = options
         self._journal = journal
-        self._ledger: Ledger = journal or MemoryLedger()
-        self._settler = Settler(session, self._ledger, settle_s=options.settle_s)
-        self._plan = Plan(max_batch=options.max_batch)
+        self._props = props
+        self._ledger: Ledger = journal or (MemoryLedger() if props is None else props.ledger)
+        self._settler = Settler(session, self._ledger, settle_s=options.settle_s) if props is None else props.settler
+        self._plan = Plan(max_batch=options.max_batch, on_end=None if props is None else props.on_end)
         self._executor: Executor
         self._namer: Namer | GivenNames = Namer()
         self._checker = Checker()
@@ -222,7 +248,8 @@ class Run:
         source = open_source(self._manifest)
         if self._journal is not None:
             await self._journal.__aenter__()
-        stamp_key = self._journal.stamp_key if self._journal is not None else os.urandom(16)
+        kept = self._journal or self._props
+        stamp_key = os.urandom(16) if kept is None else kept.stamp_key
         self._executor = Executor(
             self._session,
             Account(self._session, dataset_api=self._options.dataset_api),

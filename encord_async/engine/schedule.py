@@ -8,7 +8,7 @@ because any later entry may refer to it. Finished entries without a key leave no
 import heapq
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -179,10 +179,12 @@ class Plan:
 
     Args:
         max_batch: Most steps in one envelope.
+        on_end: Told each step with what it ended in.
     """
 
-    def __init__(self, *, max_batch: int) -> None:
+    def __init__(self, *, max_batch: int, on_end: Callable[[Ticket, Result], None] | None = None) -> None:
         self._max_batch = max_batch
+        self._on_end = on_end
         self._named: dict[str, _Named] = {}
         self._creations: deque[Creation] = deque()
         self._split: deque[Batch] = deque()
@@ -476,6 +478,8 @@ class Plan:
                 continue
             ticket.missing = -1
             wish.note(result)
+            if self._on_end is not None:
+                self._on_end(ticket, result)
             if ticket.step.kind in ITSELF:
                 ends.extend(self._resolve(wish, result))
             elif wish.hash is None:

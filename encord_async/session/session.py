@@ -272,8 +272,8 @@ class Session:
         """Send one request, with retries as its effect allows, and return what the reply carries.
 
         That is the ``response`` of an envelope, or the JSON value of a REST reply, None if it has no content. The
-        untyped way for calls without an operation class; see `encord_async.envelope` and
-        `encord_async.rest_request`. Raises as `execute`.
+        untyped way for calls without an operation class; see `encord_async.raw.envelope` and
+        `encord_async.raw.rest_request`. Raises as `execute`.
         """
         call = self._call(request, api_key)
         return await _watched(call, self._deliver(call))

@@ -40,22 +40,21 @@ def test_the_actions_as_json(here: Here, api: Api, tmp_path: Path) -> None:
     assert found["counts"] == {
         "create": {"project": 1, "api_key": 1},
         "adopt": {"dataset": 1},
-        "attach": {"dataset": 1},
-        "add": {"user": 2},
+        "add": {"dataset": 1, "user": 2},
     }
     actions = [(action["number"], action["action"], action["what"]) for action in found["actions"]]
     assert actions == [
         (1, "add", "user"),
         (2, "adopt", "dataset"),
         (3, "create", "project"),
-        (3, "attach", "dataset"),
+        (3, "add", "dataset"),
         (3, "create", "api_key"),
     ]
     assert found["actions"][1]["hash"] == DATASETS[0]
 
 
 def test_after_apply_nothing_is_left_to_make(here: Here, api: Api, tmp_path: Path) -> None:
-    """What apply has done, plan sees: adopted, attached already, and users that it cannot see."""
+    """What the journal says is done is only counted, without a request; without a journal all of it is adopted."""
     manifest = write_manifest(
         tmp_path / "m.jsonl",
         {
@@ -69,13 +68,12 @@ def test_after_apply_nothing_is_left_to_make(here: Here, api: Api, tmp_path: Pat
     )
     assert here("apply", manifest, "--no-progress", env=api.env).code == 0
     found = here("plan", manifest, "--json", env=api.env).json
+    assert found["counts"] == {"keep": {"project": 1, "api_key": 1, "user": 1}}
+    assert (found["irreversible"], found["requests"]) == (0, 0)
+    assert "No changes: 1 entry is as wished." in here("plan", manifest, env=api.env).out
+    found = here("plan", manifest, "--json", "--journal", str(tmp_path / "another"), env=api.env).json
     assert found["irreversible"] == 0
-    assert found["counts"] == {
-        "adopt": {"project": 1, "api_key": 1},
-        "add_or_leave": {"user": 1},
-        "leave_alone": {"dataset": 2},
-    }
-    assert "Nothing that cannot be undone would be made." in here("plan", manifest, env=api.env).out
+    assert found["counts"] == {"adopt": {"project": 1, "api_key": 1}, "keep": {"dataset": 2, "user": 1}}
 
 
 def test_what_would_fail_is_told(here: Here, api: Api, tmp_path: Path) -> None:
@@ -94,7 +92,7 @@ def test_what_would_fail_is_told(here: Here, api: Api, tmp_path: Path) -> None:
     assert "several projects 'Twins' could be meant" in reasons[0]
     assert "no such project" in reasons[2]
     assert done.json["irreversible"] == 0
-    assert "FAIL" in here("plan", manifest, env=api.env).out
+    assert "REFUSE" in here("plan", manifest, env=api.env).out
     existing = write_manifest(tmp_path / "e.jsonl", {"kind": "dataset", "title": "Dataset 002"})
     assert here("plan", existing, "--existing", "fail", env=api.env).code == 1
     assert here("plan", existing, "--existing", "create", "--json", env=api.env).json["irreversible"] == 1

@@ -194,7 +194,7 @@ class MortalJournal(Journal):
     """The journal with a point before and after each of its commits."""
 
     def __init__(self, path: Path, death: Death) -> None:
-        super().__init__(path, Identity("http://127.0.0.1:1", "me"))
+        super().__init__(path, Identity("http://127.0.0.1:1", BearerToken(TOKEN).identity))
         self._death = death
 
     def _commit(self, commit: _Commit) -> None:

@@ -2,14 +2,8 @@
 
 import pytest
 
-from encord_async import (
-    APIKeyScope,
-    EncordSession,
-    ForbiddenError,
-    ListingFilter,
-    ProjectUserRole,
-    StorageLocation,
-)
+from encord_async import APIKeyScope, EncordSession, ForbiddenError, ProjectUserRole, StorageLocation
+from encord_async.operations import ListingFilter
 from tests.interop.conftest import ANNS_PROJECT, BOBS_PROJECT, CATS, DOGS, PETS, Sdk, SdkError, only_old
 
 pytestmark = only_old

@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
-from encord_async import CopyOption, DatasetUserRole, EncordSession, ListingFilter, ProjectUserRole
+from encord_async import CopyOption, DatasetUserRole, EncordSession, ProjectUserRole
 from encord_async.emulator import Emulator
+from encord_async.operations import ListingFilter
 from tests.interop.conftest import (
     ANN,
     ANNS_PROJECT,

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from encord_async import EncordSession, ListingFilter, ProjectStatus
+from encord_async import EncordSession, ProjectStatus
 from encord_async.emulator import Emulator, EmulatorSettings
+from encord_async.operations import ListingFilter
 
 SCRIPT = Path(__file__).parent / "scripts" / "sdk_rest.py"
 FIRST = "00000000-0000-4000-8000-000000000001"

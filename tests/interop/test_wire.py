@@ -14,28 +14,23 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from encord_async import (
+from encord_async import APIKeyScope, CopyOption, DatasetUserRole, EncordSession, ProjectUserRole, StorageLocation
+from encord_async.emulator import Emulator
+from encord_async.operations import (
     AddDatasets,
     AddDatasetUsers,
     AddProjectUsers,
-    APIKeyScope,
-    CopyOption,
     CopyProject,
     CreateDataset,
     CreateProject,
     CreateProjectAPIKey,
-    DatasetUserRole,
-    EncordSession,
     GetProject,
     ListingFilter,
     ListProjectAPIKeys,
     ListProjects,
     Operation,
-    ProjectUserRole,
     RemoveDatasets,
-    StorageLocation,
 )
-from encord_async.emulator import Emulator
 from encord_async.protocol.envelope import seal
 from tests.interop.conftest import ANN, ANNS_PROJECT, CATS, DOGS, PETS, Json, Sdk, only_new, only_old
 

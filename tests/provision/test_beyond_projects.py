@@ -7,7 +7,7 @@ import pytest
 from encord_async.emulator import Fault, FaultRule
 from encord_async.errors import ConflictError
 from encord_async.kinds.steps import StepKind
-from encord_async.plan import Verb, preview
+from encord_async.plan import Verb, plan
 from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
 from tests.provision.conftest import Entry, project, users
 from tests.provision.world import CREATES, ME, PROGRAMME, STRUCTURE, open_world, words
@@ -113,8 +113,8 @@ async def test_an_ontology_that_is_there_with_another_structure() -> None:
         assert outcome.error.code == "STRUCTURE_KEPT"
         (action,) = await world.actions([other])
         assert (action.verb, action.reason) == (
-            Verb.FAIL,
-            f"the ontology {outcome.error.message.split()[2]} is there with another structure",
+            Verb.REFUSE,
+            outcome.error.message,
         )
 
 
@@ -187,9 +187,9 @@ async def test_the_preview_says_what_a_run_would_do() -> None:
             (Verb.CREATE, StepKind.PROJECT, ("More cats",)),
             (Verb.ADD, StepKind.GROUP_MEMBER, ("@ann", "@rob")),
             (Verb.ADD, StepKind.GROUP, ("@annotators",)),
-            (Verb.ADD_OR_LEAVE, StepKind.ORGANISATION_USER, ("ann@example.com",)),
+            (Verb.ADD, StepKind.ORGANISATION_USER, ("ann@example.com",)),
         }
-        assert (await preview(world.session, PROGRAMME)).irreversible == 4
+        assert (await plan(world.session, PROGRAMME)).irreversible == 4
         await world.run(PROGRAMME)
         verbs = {action.verb for action in await world.actions(PROGRAMME)}
-        assert verbs == {Verb.ADOPT, Verb.ADD_OR_LEAVE, Verb.LEAVE}
+        assert verbs == {Verb.ADOPT}

@@ -10,7 +10,8 @@ from encord_async.client import EncordSession
 from encord_async.emulator import Emulator, FaultRule
 from encord_async.engine.account import Existing
 from encord_async.engine.outcome import Outcome
-from encord_async.plan import Action, preview
+from encord_async.engine.run import Options
+from encord_async.plan import Action, plan
 from encord_async.session.settings import RetryPolicy, Settings
 from tests.provision.conftest import Entry, all_of
 
@@ -68,7 +69,7 @@ class World:
     async def actions(self, manifest: list[Entry], existing: Existing = Existing.ADOPT) -> list[Action]:
         """What a run would do."""
         found: list[Action] = []
-        await preview(self.session, manifest, existing=existing, on_action=found.append)
+        await plan(self.session, manifest, Options(existing=existing), on_action=found.append)
         return found
 
 

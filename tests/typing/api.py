@@ -10,23 +10,14 @@ from encord_async import (
     APIKeyScope,
     CopyOption,
     DatasetUserRole,
-    Effect,
     EncordError,
     EncordSession,
-    Endpoint,
-    Envelope,
-    GetProject,
-    ListingFilter,
-    ListProjects,
-    ListProjectUsers,
-    Operation,
     OrganisationRole,
     Outcome,
     Progress,
     ProjectHandle,
     ProjectStatus,
     ProjectUserRole,
-    ResourceType,
     RetryPolicy,
     Run,
     Settings,
@@ -36,10 +27,10 @@ from encord_async import (
     StorageLocation,
     Summary,
     Timeouts,
-    envelope,
-    rest_request,
 )
+from encord_async.operations import GetProject, ListingFilter, ListProjects, ListProjectUsers, Operation
 from encord_async.protocol import models, rest_models
+from encord_async.raw import Effect, Endpoint, Envelope, ResourceType, envelope, rest_request
 
 
 def sessions() -> None:

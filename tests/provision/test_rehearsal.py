@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.engine.account import Existing
+from encord_async.engine.run import Options
 from encord_async.errors import AuthenticationError, ManifestError, ServiceFaultError
 from encord_async.kinds.steps import StepKind
-from encord_async.plan import Action, Forecast, Verb, preview
+from encord_async.plan import Action, Forecast, Verb, plan
 from tests.provision.conftest import (
     Dataset,
     Entry,
@@ -26,16 +27,15 @@ from tests.provision.conftest import (
     users,
 )
 
-READS = {"v2/projects.GET", "v2/datasets/list.GET", "project.GET", "projectapikey.GET"}
 KEY = {"title": "k", "scopes": ["label.read"]}
 
 
 async def foresee(service: Service, *entries: Entry, **options: Any) -> tuple[Forecast, list[Action]]:
-    """A preview of *entries*, which must only have read."""
+    """A plan of *entries*, which must only have read."""
     actions: list[Action] = []
     async with open_session(service) as session:
-        forecast = await preview(session, entries, on_action=actions.append, **options)
-    assert service.names.keys() <= READS
+        forecast = await plan(session, entries, Options(**options), on_action=actions.append)
+    assert all(name.endswith(".GET") for name in service.names)
     return forecast, sorted(actions, key=lambda action: action.number)
 
 
@@ -56,7 +56,7 @@ async def test_an_empty_account(service: Service) -> None:
     assert told(actions) == [
         ("add", "user", ("a@example.com",)),
         ("create", "project", ("Cats",)),
-        ("attach", "dataset", ("@d",)),
+        ("add", "dataset", ("@d",)),
         ("add", "user", ("b@example.com",)),
         ("create", "api_key", ("k",)),
         ("create", "dataset", ("Raw",)),
@@ -78,17 +78,14 @@ async def test_what_is_there_is_adopted_and_compared(service: Service) -> None:
     )
     assert told(actions) == [
         ("adopt", "project", ("Cats",)),
-        ("attach", "dataset", ("d2",)),
-        ("leave_alone", "dataset", ("d1",)),
+        ("add", "dataset", ("d2",)),
         ("adopt", "api_key", ("k",)),
         ("create", "api_key", ("l",)),
-        ("detach", "dataset", ("d3",)),
-        ("leave_alone", "dataset", ("d2",)),
-        ("add_or_leave", "user", ("a@example.com",)),
+        ("remove", "dataset", ("d3", "d2")),
+        ("add", "user", ("a@example.com",)),
     ]
     assert actions[0].hash == "there"
     assert forecast.irreversible == 1
-    assert service.names["project.GET"] == 1
 
 
 async def test_projects_by_hash_are_read(service: Service) -> None:
@@ -99,28 +96,27 @@ async def test_projects_by_hash_are_read(service: Service) -> None:
         service, attach("there", "d1", "d2"), attach("gone", "d1"), users("gone", "a@example.com")
     )
     assert told(actions) == [
-        ("attach", "dataset", ("d2",)),
-        ("leave_alone", "dataset", ("d1",)),
-        ("fail", "dataset", ("gone",)),
-        ("fail", "user", ("gone",)),
+        ("add", "dataset", ("d2",)),
+        ("refuse", "dataset", ("d1",)),
+        ("refuse", "user", ("a@example.com",)),
     ]
-    assert "no such project" in (actions[2].reason or "")
+    assert "no such project" in (actions[1].reason or "")
 
 
 async def test_two_of_one_title(service: Service) -> None:
     """Several candidates are a failure that lists them, and what refers to it fails too."""
     service.projects |= {"one": Project("Cats"), "two": Project("Cats")}
     forecast, actions = await foresee(service, project("Cats", key="p"), users("@p", "a@example.com"))
-    assert [action.verb for action in actions] == [Verb.FAIL, Verb.FAIL]
+    assert [action.verb for action in actions] == [Verb.REFUSE, Verb.REFUSE]
     assert "one, two" in (actions[0].reason or "")
-    assert forecast.count(Verb.FAIL) == forecast.count(Verb.FAIL, StepKind.PROJECT) + 1 == 2
+    assert forecast.count(Verb.REFUSE) == forecast.count(Verb.REFUSE, StepKind.PROJECT) + 1 == 2
 
 
 async def test_a_dataset_that_is_kept_elsewhere(service: Service) -> None:
     """What keeps its data elsewhere than the entry asks is a failure, as it would be in a run."""
     service.datasets["d"] = Dataset("Raw", type=1)
     _, actions = await foresee(service, dataset("Raw"), dataset("Raw", storage="aws"))
-    assert [action.verb for action in actions] == [Verb.FAIL, Verb.ADOPT]
+    assert [action.verb for action in actions] == [Verb.REFUSE, Verb.ADOPT]
     assert "with its data at AWS_S3 and no backing folder, and its data at CORD_STORAGE" in (actions[0].reason or "")
 
 
@@ -136,7 +132,7 @@ async def test_one_of_two_equal_entries_adopts(service: Service) -> None:
     [
         (Existing.ADOPT, [Verb.ADOPT, Verb.ADOPT]),
         (Existing.CREATE, [Verb.CREATE, Verb.CREATE]),
-        (Existing.FAIL, [Verb.FAIL]),
+        (Existing.FAIL, [Verb.REFUSE]),
     ],
 )
 async def test_existing(service: Service, existing: Existing, verbs: list[Verb]) -> None:
@@ -150,25 +146,25 @@ async def test_an_api_key_that_is_there_fails_where_asked(service: Service) -> N
     """With ``fail``, a key of that title and those scopes is a failure."""
     service.projects["p"] = Project("Cats", keys=[("k", ("label.read",))])
     _, actions = await foresee(service, {"kind": "project_api_key", "project": "p", **KEY}, existing=Existing.FAIL)
-    assert told(actions) == [("fail", "api_key", ("k",))]
+    assert told(actions) == [("refuse", "api_key", ("k",))]
 
 
 async def test_another_ontology(service: Service) -> None:
     """A project that is there with another ontology cannot become the one wanted."""
     service.projects["p"] = Project("Cats", ontology="old")
     _, actions = await foresee(service, project("Cats", ontology_hash="new"))
-    assert actions[0].verb is Verb.FAIL
+    assert actions[0].verb is Verb.REFUSE
     assert "old" in (actions[0].reason or "")
 
 
 async def test_a_bad_entry(service: Service) -> None:
-    """Bad entries are all named, and no action is given; with *skip_invalid* they are passed over."""
+    """The first bad entry of what is no file is named, as by a run; with *skip_invalid* it is passed over."""
     entries = [project("Cats", key="p"), {"kind": "dataset", "title": ""}, users("@q", "a@example.com")]
     with pytest.raises(ManifestError) as caught:
         await foresee(service, *entries)
-    assert len(caught.value.problems) == 2
+    assert "entry 2: title: must not be empty" in str(caught.value)
     forecast, actions = await foresee(service, *entries, skip_invalid=True)
-    assert [action.verb for action in actions] == [Verb.CREATE, Verb.FAIL]
+    assert [action.verb for action in actions] == [Verb.CREATE, Verb.REFUSE]
     assert forecast.irreversible == 1
 
 
@@ -177,7 +173,7 @@ async def test_a_credential_that_is_not_accepted(service: Service) -> None:
     service.projects["p"] = Project("Cats")
     async with open_session(service, token="another") as session:
         with pytest.raises(AuthenticationError):
-            await preview(session, [users("p", "a@example.com"), users("q", "a@example.com")])
+            await plan(session, [users("p", "a@example.com"), users("q", "a@example.com")])
 
 
 async def test_a_service_that_breaks_down(service: Service) -> None:
@@ -186,7 +182,7 @@ async def test_a_service_that_breaks_down(service: Service) -> None:
     service.faults.append(Fault("project.GET", error=lambda: ServiceFaultError("broken"), left=100))
     async with open_session(service) as session:
         with pytest.raises(ServiceFaultError):
-            await preview(session, [users("p", "a@example.com")])
+            await plan(session, [users("p", "a@example.com")])
 
 
 async def test_a_stream(service: Service) -> None:
@@ -198,7 +194,7 @@ async def test_a_stream(service: Service) -> None:
 
     counted: list[Action] = []
     async with open_session(service) as session:
-        forecast = await preview(session, stream(), on_action=counted.append)
+        forecast = await plan(session, stream(), on_action=counted.append)
     assert forecast.counts == {(Verb.ADD, StepKind.USER): 600, (Verb.CREATE, StepKind.PROJECT): 1}
     assert len(counted) == forecast.entries == 601
 
@@ -207,7 +203,7 @@ async def test_projects_are_read_several_at_a_time(service: Service) -> None:
     """Many projects are read as many at once as the session allows."""
     service.projects |= {f"p{number}": Project(f"Cats {number}") for number in range(50)}
     forecast, _ = await foresee(service, *(users(f"p{number}", "a@example.com") for number in range(50)))
-    assert forecast.count(Verb.ADD_OR_LEAVE) == 50
+    assert forecast.count(Verb.ADD) == 50
     assert service.max_in_flight == 4
 
 

@@ -1,0 +1,154 @@
+"""What plan announces is what apply does, action by action, whatever account, journal, options and edits there are.
+
+The witness is the service's own state and log before and after. Manifests and edits are those of the soak.
+"""
+
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from hypothesis import Phase, given, note, settings
+from hypothesis import strategies as st
+
+from encord_async.client import EncordSession
+from encord_async.engine.account import Existing
+from encord_async.engine.run import Options
+from encord_async.journal.journal import Journal
+from encord_async.kinds.steps import StepKind
+from encord_async.plan import Action, Forecast, Verb, plan
+from encord_async.protocol.signing import BearerToken
+from tests.crash.conftest import CREATES, ME, TOKEN, Death, Life, MortalJournal, MortalTransport, Program, Service
+from tests.soak.wishes import Entry, Wishes
+
+OPTIONS = st.builds(
+    Options,
+    existing=st.sampled_from(Existing),
+    stamp=st.booleans(),
+    max_batch=st.sampled_from([1, 2, 1000]),
+    settle_s=st.just(0.02),
+)
+PASTS = ["no", "done", "killed", "another"]
+"""Runs before: none, one that ended, one that was killed, one with another journal."""
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+Pairs: TypeAlias = set[tuple[str, str]]
+"""What is in what: a user, dataset or group in a project, a user in a group."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account, and a folder for journals."""
+
+    service: Service
+    folder: Path
+
+    def program(self, manifest: Sequence[Entry], journal: str, options: Options) -> Program:
+        """*manifest* as somebody runs it."""
+        return Program(
+            manifest=list(manifest),
+            service=self.service,
+            journal=lambda death: MortalJournal(self.folder / journal, death),
+            options=options,
+        )
+
+    async def apply(
+        self, manifest: Sequence[Entry], journal: str, options: Options, dies_at: int | None = None
+    ) -> Life:
+        """Run it, or a part of it."""
+        return await self.program(manifest, journal, options).live(Death(dies_at))
+
+    async def plan(self, manifest: Sequence[Entry], journal: str, options: Options) -> tuple[Forecast, list[Action]]:
+        """What a run would do."""
+        actions: list[Action] = []
+        transport = MortalTransport(self.service, Death())
+        settings_ = self.program(manifest, journal, options).settings
+        session = EncordSession(BearerToken(TOKEN), settings_, transport=lambda _: transport)
+        path = self.folder / journal
+        async with session:
+            if not path.exists():
+                return await plan(session, manifest, options, on_action=actions.append), actions
+            async with Journal(path, None) as opened:
+                return await plan(session, manifest, options, journal=opened, on_action=actions.append), actions
+
+
+def pairs(service: Service) -> dict[StepKind, Pairs]:
+    """Who and what is in which project and group, but for whoever made it."""
+    state = service.state()
+    projects = [(one["project_hash"], one) for one in state["projects"]]
+    held = {
+        StepKind.USER: {(found, user["email"]) for found, one in projects for user in one["users"]},
+        StepKind.DATASET: {(found, dataset) for found, one in projects for dataset in one["datasets"]},
+        StepKind.GROUP_MEMBER: {(one["group_hash"], user) for one in state["groups"] for user in one["users"]},
+    }
+    return {what: {pair for pair in there if pair[1] != ME} for what, there in held.items()}
+
+
+MAKES = {
+    "project.POST": StepKind.PROJECT,
+    "v2/datasets.POST": StepKind.DATASET,
+    "v2/ontologies.POST": StepKind.ONTOLOGY,
+    "v2/organisation/groups.POST": StepKind.GROUP,
+    "projectapikey.POST": StepKind.API_KEY,
+}
+
+
+@pytest.mark.timeout(600)
+@settings(max_examples=300, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(
+    st.integers(0, 10**9), OPTIONS, st.integers(0, 4), st.sampled_from(["no", "done", "killed", "another"]), st.data()
+)
+async def test_plan_is_apply(seed: int, options: Options, edits: int, past: str, data: st.DataObject) -> None:
+    """Each thing that plan says is made, added, removed, adopted, kept or refused is, and nothing else is."""
+    wishes = Wishes(random.Random(seed))
+    wishes.begin()
+    service = Service()
+    try:
+        with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+            account = Account(service, Path(name))
+            if past != "no":
+                dies_at = data.draw(st.integers(1, 60)) if past == "killed" else None
+                journal = "other.db" if past == "another" else "run.db"
+                await account.apply(wishes.entries, journal, replace(options, existing=Existing.ADOPT), dies_at)
+            for _ in range(edits):
+                note(wishes.edit())
+            await _hold_plan_against_apply(account, wishes.entries, options)
+    finally:
+        service.close()
+
+
+async def _hold_plan_against_apply(account: Account, manifest: Sequence[Entry], options: Options) -> None:
+    note(f"{manifest} {options}")
+    service = account.service
+    before, logged = pairs(service), len(service.store.log())
+    forecast, actions = await account.plan(manifest, "run.db", options)
+    assert (pairs(service), len(service.store.log())) == (before, logged), "plan changed something"
+    said = "\n".join(str(action.as_json()) for action in actions)
+    life = await account.apply(manifest, "run.db", options)
+    note(f"{said}\n{[(one.number, one.kind, one.status.value, str(one.error)) for one in life.outcomes]}")
+    made = Counter(
+        (MAKES[line["query"]], line["title"]) for line in service.store.log()[logged:] if line["query"] in CREATES
+    )
+    assert made == announced(actions)
+    after = pairs(service)
+    for what, there in after.items():
+        added, removed = len(there - before[what]), len(before[what] - there)
+        assert (added, removed) == (forecast.count(Verb.ADD, what), forecast.count(Verb.REMOVE, what)), what
+    refused = {action.number for action in actions if action.verb is Verb.REFUSE}
+    assert refused == {one.number for one in life.outcomes if one.status.value in {"failed", "blocked"}}
+    adopted = Counter(action.hash for action in actions if action.verb is Verb.ADOPT and action.hash)
+    assert adopted <= Counter(one.hash for one in life.outcomes)
+    if not forecast.changes:
+        assert {one.status.value for one in life.outcomes} <= {"unchanged"}
+
+
+def announced(actions: Sequence[Action]) -> Counter[Any]:
+    """What would be made, by kind and title."""
+    found: Counter[Any] = Counter()
+    for action in actions:
+        if action.verb is Verb.CREATE or (action.verb is Verb.SETTLE and action.hash is None):
+            found.update((action.what, item) for item in action.items)
+    return found

@@ -1,0 +1,14 @@
+"""Some scenarios of the soak with the command line as it is installed; `make soak` plays many more."""
+
+import pytest
+
+from tests.soak.soak import soak
+
+SCENARIOS = 12
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", [1, 101, 201])
+def test_nothing_is_twice_missing_or_false(first: int) -> None:
+    """Whatever edits, stops and networks do, nothing is made twice, nothing said is false, and nothing is missing."""
+    assert soak(range(first, first + SCENARIOS)).faults == []

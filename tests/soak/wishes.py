@@ -1,0 +1,306 @@
+"""Random manifests and random edits of them, and what may ever be made of all their versions. Pure: chance is given.
+
+Titles come from small pools, so that namesakes are common; a person's role is always the same, since no role can be
+changed; and what one entry adds no other entry of the same version removes.
+"""
+
+import copy
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+Entry: TypeAlias = dict[str, Any]
+Name: TypeAlias = tuple[str, str, str]
+"""Kind, title and description: by this the service's listings tell things apart."""
+
+MAKING: Final = ("dataset", "project", "ontology", "group")
+NO_SUCH_DATASET: Final = "00000000-0000-0000-0000-00000000dead"
+_DESCRIPTIONS: Final = ("", "", "by us")
+_ROLES: Final = ("annotator", "reviewer", "annotator_reviewer")
+_PEOPLE: Final = tuple(f"person{number}@example.com" for number in range(9))
+_GUESTS: Final = tuple(f"guest{number}@example.com" for number in range(6))
+"""People of whom only memberships of their own speak, which may be taken back."""
+
+
+def role_of(email: str) -> str:
+    """The one role that somebody has."""
+    return _ROLES[sum(email.encode()) % len(_ROLES)]
+
+
+def name_of(entry: Entry) -> Name:
+    """What *entry* goes by in listings."""
+    return entry["kind"], entry.get("name") or entry["title"], entry.get("description", "")
+
+
+@dataclass(slots=True)
+class Wishes:
+    """A manifest that somebody edits.
+
+    Attributes:
+        chance: Draws everything.
+        entries: The manifest as it is now.
+        removed: Entries that were taken off, and may come back.
+        most: How many things of a name any version has wished for, and how many keys of a title in projects of a name.
+    """
+
+    chance: random.Random
+    entries: list[Entry] = field(default_factory=list)
+    removed: list[Entry] = field(default_factory=list)
+    most: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    _numbers: int = 0
+
+    def begin(self) -> None:
+        """Wish for the first things."""
+        for _ in range(self.chance.randint(3, 7)):
+            self._add_thing()
+        for _ in range(self.chance.randint(0, 4)):
+            self._add_membership()
+        self.note()
+
+    def edit(self) -> str:
+        """Change something, and say what."""
+        edits: list[Callable[[], str | None]] = [
+            self._add_thing,
+            self._add_membership,
+            self._change_users,
+            self._change_users,
+            self._change_datasets,
+            self._add_key,
+            self._flip_membership,
+            self._flip_membership,
+            self._move_membership,
+            self._name_or_rename,
+            self._shuffle,
+            self._remove,
+            self._put_back,
+            self._spoil_or_mend,
+        ]
+        for _ in range(20):
+            said = self.chance.choice(edits)()
+            if said is not None:
+                self.note()
+                return said
+        return "nothing"
+
+    def mend(self) -> None:
+        """Take out what no service could do."""
+        for entry in self.entries:
+            entry["datasets"] = [one for one in entry.get("datasets", ()) if one != NO_SUCH_DATASET]
+            if not entry["datasets"]:
+                del entry["datasets"]
+        self.note()
+
+    def note(self) -> None:
+        """Count what this version wishes for."""
+        self.most |= wished(self.entries)
+
+    # ------------------------------------------------------------------ edits
+
+    def _add_thing(self) -> str:
+        kind = self.chance.choice(("dataset", "project", "project", "project", "ontology", "group"))
+        title = f"{kind} {self.chance.randint(1, 3)}"
+        entry: Entry = {"kind": kind, ("name" if kind == "group" else "title"): title}
+        entry["description"] = self.chance.choice(_DESCRIPTIONS)
+        if self.chance.random() < 0.6:
+            entry["key"] = self._fresh_key()
+        if kind == "project":
+            entry["datasets"] = self._some_datasets()
+            entry["users"] = [_user(email) for email in self._some(_PEOPLE, 3)]
+            entry["api_keys"] = [_api_key(title) for title in self._some(("ci", "export"), 2)]
+        elif kind == "group":
+            entry["members"] = self._some(_PEOPLE, 2)
+        elif kind == "ontology":
+            entry["structure"] = {"objects": [], "classifications": []}
+        self._insert(entry)
+        return f"added {name_of(entry)}"
+
+    def _add_membership(self) -> str | None:
+        project = self._some_keyed_project()
+        if project is None:
+            return None
+        entry: Entry = {"project": f"@{project['key']}"}
+        kind = self.chance.choice(("project_users", "project_users", "project_datasets", "project_api_key"))
+        if kind == "project_users":
+            free = [one for one in _GUESTS if not any(one in _people(other) for other in self.entries)]
+            emails = self._some(free, 2)
+            if not emails:
+                return None
+            entry |= {"kind": kind, "emails": emails, "role": role_of(emails[0])}
+            entry["emails"] = [one for one in emails if role_of(one) == entry["role"]]
+        elif kind == "project_datasets":
+            datasets = self._some_datasets()
+            if not datasets:
+                return None
+            entry |= {"kind": kind, "add": datasets}
+        else:
+            entry |= {"kind": kind, **_api_key(self.chance.choice(("ci", "more")))}
+        if self.chance.random() < 0.3:
+            entry["key"] = self._fresh_key()
+        self._insert(entry)
+        return f"added {kind} of {entry['project']}"
+
+    def _change_users(self) -> str | None:
+        project = self._one("project")
+        if project is None:
+            return None
+        self.chance.shuffle(project["users"])
+        there = {user["email"] for user in project["users"]}
+        free = [one for one in _PEOPLE if one not in there]
+        if free and self.chance.random() < 0.7:
+            project["users"].append(_user(self.chance.choice(free)))
+            return "added a user"
+        return "put users in another order"
+
+    def _change_datasets(self) -> str | None:
+        project = self._one("project")
+        if project is None:
+            return None
+        project["datasets"] = list(dict.fromkeys([*project.get("datasets", ()), *self._some_datasets()]))
+        return "added datasets"
+
+    def _add_key(self) -> str | None:
+        project = self._one("project")
+        if project is None or len(project["api_keys"]) > 2:
+            return None
+        titles = {wish["title"] for wish in project["api_keys"]}
+        title = self.chance.choice([one for one in ("ci", "export", "third") if one not in titles])
+        project["api_keys"].append(_api_key(title))
+        return "added an API key"
+
+    def _flip_membership(self) -> str | None:
+        entry = self._one("project_users")
+        if entry is None:
+            return None
+        if entry.get("remove"):
+            emails = entry.pop("remove")
+            entry |= {"emails": emails, "role": role_of(emails[0])}
+            return "added somebody again"
+        entry["remove"] = entry.pop("emails")
+        del entry["role"]
+        return "took somebody off"
+
+    def _move_membership(self) -> str | None:
+        entry, project = self._one("project_users"), self._some_keyed_project()
+        if entry is None or project is None or entry.get("remove"):
+            return None
+        entry["project"] = f"@{project['key']}"
+        return "a membership is of another project now"
+
+    def _name_or_rename(self) -> str | None:
+        entry = self._one(*MAKING)
+        if entry is None:
+            return None
+        old, new = entry.get("key"), self._fresh_key()
+        entry["key"] = new
+        for other in self.entries:
+            if old is not None:
+                _replace_reference(other, f"@{old}", f"@{new}")
+        return "gave a key" if old is None else "renamed a key"
+
+    def _shuffle(self) -> str:
+        self.chance.shuffle(self.entries)
+        return "put entries in another order"
+
+    def _remove(self) -> str | None:
+        referred = {one for entry in self.entries for one in _references(entry)}
+        free = [entry for entry in self.entries if f"@{entry.get('key')}" not in referred]
+        if len(free) < 2:
+            return None
+        entry = self.chance.choice(free)
+        self.entries.remove(entry)
+        self.removed.append(copy.deepcopy(entry))
+        return f"removed a {entry['kind']}"
+
+    def _put_back(self) -> str | None:
+        keys = {f"@{entry.get('key')}" for entry in self.entries}
+        guests = {one for entry in self.entries for one in _people(entry)}
+        fitting = [
+            entry
+            for entry in self.removed
+            if all(reference in keys for reference in _references(entry))
+            and (entry["kind"] != "project_users" or guests.isdisjoint(_people(entry)))
+        ]
+        if not fitting:
+            return None
+        entry = self.chance.choice(fitting)
+        self.removed.remove(entry)
+        self._insert(entry)
+        return f"put a {entry['kind']} back"
+
+    def _spoil_or_mend(self) -> str | None:
+        project = self._one("project")
+        if project is None or project.get("key") is not None:
+            return None
+        if NO_SUCH_DATASET in project["datasets"]:
+            project["datasets"].remove(NO_SUCH_DATASET)
+            return "mended a project"
+        project["datasets"].append(NO_SUCH_DATASET)
+        return "spoiled a project"
+
+    # ------------------------------------------------------------------ drawing
+
+    def _fresh_key(self) -> str:
+        self._numbers += 1
+        return f"k{self._numbers}"
+
+    def _insert(self, entry: Entry) -> None:
+        self.entries.insert(self.chance.randint(0, len(self.entries)), entry)
+
+    def _one(self, *kinds: str) -> Entry | None:
+        fitting = [entry for entry in self.entries if entry["kind"] in kinds]
+        return self.chance.choice(fitting) if fitting else None
+
+    def _some(self, of: Iterable[str], most: int) -> list[str]:
+        pool = list(of)
+        return self.chance.sample(pool, self.chance.randint(0, min(most, len(pool))))
+
+    def _some_datasets(self) -> list[str]:
+        keys = [f"@{entry['key']}" for entry in self.entries if entry["kind"] == "dataset" and entry.get("key")]
+        return self._some(keys, 4)
+
+    def _some_keyed_project(self) -> Entry | None:
+        fitting = [entry for entry in self.entries if entry["kind"] == "project" and entry.get("key")]
+        return self.chance.choice(fitting) if fitting else None
+
+
+def wished(entries: Iterable[Entry]) -> Counter[tuple[str, ...]]:
+    """How many things of each name *entries* wish for, and how many keys of each title in projects of each name."""
+    entries = list(entries)
+    projects = {f"@{entry['key']}": name_of(entry) for entry in entries if entry.get("key") and "title" in entry}
+    counts: Counter[tuple[str, ...]] = Counter()
+    for entry in entries:
+        if entry["kind"] in MAKING:
+            counts[name_of(entry)] += 1
+        for wish in entry.get("api_keys", ()):
+            counts["api_key", *name_of(entry)[1:], wish["title"]] += 1
+        if entry["kind"] == "project_api_key":
+            counts["api_key", *projects[entry["project"]][1:], entry["title"]] += 1
+    return counts
+
+
+def _user(email: str) -> Entry:
+    return {"email": email, "role": role_of(email)}
+
+
+def _api_key(title: str) -> Entry:
+    return {"title": title, "scopes": ["label.read"]}
+
+
+def _people(entry: Entry) -> set[str]:
+    return {*entry.get("emails", ()), *entry.get("remove", ())} if entry["kind"] == "project_users" else set()
+
+
+def _references(entry: Entry) -> Iterator[str]:
+    for value in (entry.get("project"), *entry.get("datasets", ()), *entry.get("add", ())):
+        if isinstance(value, str) and value.startswith("@"):
+            yield value
+
+
+def _replace_reference(entry: Entry, old: str, new: str) -> None:
+    if entry.get("project") == old:
+        entry["project"] = new
+    for name in ("datasets", "add"):
+        if name in entry:
+            entry[name] = [new if one == old else one for one in entry[name]]
