@@ -157,16 +157,15 @@ class SqliteStore:
         ours = os.fstat(descriptor)
         if ours.st_nlink == 1:
             return
-        with os.scandir(self._file.parent) as entries:
-            names = [entry.name for entry in entries if entry.inode() == ours.st_ino and _is_same(_at(entry), ours)]
-        for name in names:
-            log = _at(self._file.with_name(f"{name}-wal"))
-            if name != self._file.name and log is not None and log.st_size:
+        seen = [path for path in self._file.parent.iterdir() if _is_same(_at(path), ours)]
+        for path in seen:
+            log = _at(path.with_name(f"{path.name}-wal"))
+            if path != self._file and log is not None and log.st_size:
                 raise JournalError(
-                    f"{self.name} is the same file as {name}, and was last written by that name, beside which a part "
+                    f"{self.name} is the same file as {path.name}, and was last written by that name, beside which a part "
                     "of it lies; give that one"
                 )
-        if self._writes and len(names) < ours.st_nlink:
+        if self._writes and len(seen) < ours.st_nlink:
             raise JournalError(
                 f"{self.name} has other names in other folders (hard links), by one of which it may have been written "
                 "last; give a copy of its own, or remove the other names"
@@ -295,10 +294,10 @@ def _sync_directory(folder: Path) -> None:
         os.close(handle)
 
 
-def _at(path: Path | os.DirEntry[str]) -> os.stat_result | None:
+def _at(path: Path) -> os.stat_result | None:
     """What lies at *path*, if something does."""
     try:
-        return os.stat(path, follow_symlinks=False)
+        return path.lstat()
     except FileNotFoundError:
         return None
 

@@ -98,6 +98,11 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
+def modes(folder: Path) -> set[int]:
+    """Who may read and write what it holds."""
+    return {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
 # --- keeping ----------------------------------------------------------------------------------------------------------
 
 
@@ -331,7 +336,7 @@ async def test_leaves_one_file(tmp_path: Path) -> None:
     """After a clean end only the journal itself lies there, and it was never anybody else's to read."""
     async with Journal(tmp_path / "j", ME) as journal:
         await journal.write([record(1)])
-        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+        assert modes(tmp_path) == {0o600}
     assert set(files(tmp_path)) == {"j"}
 
 
@@ -495,11 +500,11 @@ async def test_journal_taken_away(tmp_path: Path, happens: Callable[[Path], None
 
 async def test_run_whose_journal_is_taken_away(tmp_path: Path, service: Service) -> None:
     """A run whose journal is removed sends nothing after that, and says what happened."""
-    async with open_session(service) as session:
-        async with session.provision([project("Cats"), project("Dogs")], journal=tmp_path / "j") as run:
-            (tmp_path / "j").unlink()
-            with pytest.raises(JournalError, match="removed, moved or replaced"):
-                await all_of(run)
+    manifest = [project("Cats"), project("Dogs")]
+    async with open_session(service) as session, session.provision(manifest, journal=tmp_path / "j") as run:
+        (tmp_path / "j").unlink()
+        with pytest.raises(JournalError, match="removed, moved or replaced"):
+            await all_of(run)
     assert service.of("project.POST") == []
 
 
