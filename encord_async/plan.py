@@ -6,7 +6,7 @@ out as they are found and not kept. Kept are: for each key what it stands for, a
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -78,6 +78,7 @@ class Action:
         project: The project or group it would be done in, as the manifest names it.
         hash: Hash of what is there already.
         role: The role, for users and groups.
+        file: The file that a part of it was read from, as the manifest names it.
         reason: Why it would fail.
     """
 
@@ -89,6 +90,7 @@ class Action:
     project: str | None = None
     hash: str | None = None
     role: str | None = None
+    file: str | None = None
     reason: str | None = None
 
     def as_json(self) -> dict[str, object]:
@@ -100,7 +102,7 @@ class Action:
             "what": _noun(self.what),
             "items": list(self.items),
         }
-        more = {"project": self.project, "hash": self.hash, "role": self.role, "reason": self.reason}
+        more = {name: getattr(self, name) for name in ("project", "hash", "role", "file", "reason")}
         return shown | {name: value for name, value in more.items() if value is not None}
 
 
@@ -426,7 +428,7 @@ def decide(
     entry = placed.entry
     maker = _Maker(number, str(placed.place), resolve, existing)
     if isinstance(entry, NamedEntry) and not isinstance(entry, ProjectEntry):
-        yield from maker.made(entry, itself or New())
+        yield from (replace(action, file=placed.file) for action in maker.made(entry, itself or New()))
         return
     if isinstance(entry, ProjectEntry):
         project, named = itself or New(), f"@{entry.key}" if entry.key else entry.title

@@ -7,9 +7,7 @@ writes it looks after each commit whether it still lies where the next run will 
 """
 
 import contextlib
-import errno
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +19,7 @@ from sqlalchemy.dialects import sqlite
 from encord_async.errors import JournalBusyError, JournalError, UsageError
 from encord_async.journal.lock import holder, lock
 from encord_async.journal.store import RESTORE, Fill, Owner
+from encord_async.plainfile import NoPlainFileError, open_plain
 
 __all__ = ["SqliteStore"]
 
@@ -117,18 +116,18 @@ class SqliteStore:
 
     def _open_to_read(self) -> int:
         try:
-            return _opened(self._file, os.O_RDONLY)
-        except (FileNotFoundError, NotADirectoryError, _NoFileError):
+            return open_plain(self._file, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError, NoPlainFileError):
             raise JournalError(f"there is no journal {self.name}; check the path") from None
 
     def _open_to_write(self, fill: Fill) -> int:
         """A descriptor of the journal, locked; one that is not there is made."""
         while True:
             try:
-                descriptor = _opened(self._file, os.O_RDWR)
+                descriptor = open_plain(self._file, os.O_RDWR)
             except FileNotFoundError:
                 return self._make(fill)
-            except (IsADirectoryError, _NoFileError):
+            except NoPlainFileError:
                 raise JournalError(f"{self.name} is no file; give the path of one") from None
             except OSError as error:
                 raise JournalError(f"cannot write {self.name}: {error.strerror}; choose another path") from None
@@ -162,8 +161,8 @@ class SqliteStore:
             log = _at(path.with_name(f"{path.name}-wal"))
             if path != self._file and log is not None and log.st_size:
                 raise JournalError(
-                    f"{self.name} is the same file as {path.name}, and was last written by that name, beside which a part "
-                    "of it lies; give that one"
+                    f"{self.name} is the same file as {path.name}, and was last written by that name, beside which "
+                    "a part of it lies; give that one"
                 )
         if self._writes and len(seen) < ours.st_nlink:
             raise JournalError(
@@ -175,8 +174,8 @@ class SqliteStore:
         """Set up a new journal; its descriptor, locked."""
         new = self._file.with_name(f".{self._file.name}.encord-async-new")
         try:
-            descriptor = _opened(new, os.O_RDWR | os.O_CREAT)
-        except _NoFileError:
+            descriptor = open_plain(new, os.O_RDWR | os.O_CREAT)
+        except NoPlainFileError:
             raise JournalError(f"{new} is no file, and in the way of a new journal; remove it") from None
         except OSError as error:
             raise JournalError(f"cannot write beside {self.name}: {error.strerror}; choose another folder") from None
@@ -239,30 +238,6 @@ class SqliteStore:
         except OSError as error:
             os.close(descriptor)
             raise JournalError(f"{self.name} cannot be locked ({error.strerror}); put it on a local disk") from None
-
-
-class _NoFileError(Exception):
-    """A pipe, a device, a folder, or a link that was put where the journal is looked for."""
-
-
-def _opened(path: Path, flags: int) -> int:
-    """A descriptor of a plain file, for its owner alone if it is made.
-
-    Raises:
-        _NoFileError: It is something else, which was neither waited for nor followed.
-        OSError: It cannot be opened.
-    """
-    try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        # The latter is a pipe that nobody reads.
-        if error.errno in {errno.ELOOP, errno.ENXIO}:
-            raise _NoFileError from None
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _NoFileError
-    return descriptor
 
 
 def _engine(database: str, query: Mapping[str, str] | None = None) -> sa.Engine:
