@@ -281,6 +281,7 @@ def _report_bug(output: Output, error: BaseException) -> int:
     if output.verbose:
         import traceback
 
-        sys.stderr.write(redacted("".join(traceback.format_exception(error))))
+        for line in redacted("".join(traceback.format_exception(error))).rstrip("\n").split("\n"):
+            output.say(line)
     output.error(message)
     return ExitCode.BUG
