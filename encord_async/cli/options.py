@@ -5,7 +5,6 @@ The key is read here, and asked for its passphrase if need be. No request is sen
 
 import functools
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
