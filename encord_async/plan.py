@@ -61,6 +61,7 @@ class Action:
         project: The project or group it would be done in, as the manifest names it.
         hash: Hash of what is there already.
         role: The role, for users and groups.
+        file: The file that a part of it was read from, as the manifest names it.
         code: Why it is refused, as a word for programs, where there is one.
         reason: Why it is refused, as the run would say it.
     """
@@ -73,6 +74,7 @@ class Action:
     project: str | None = None
     hash: str | None = None
     role: str | None = None
+    file: str | None = None
     code: str | None = None
     reason: str | None = None
 
@@ -85,7 +87,8 @@ class Action:
             "what": self.what.value,
             "items": list(self.items),
         }
-        more = {"project": self.project, "hash": self.hash, "role": self.role, "code": self.code, "reason": self.reason}
+        more = {"project": self.project, "hash": self.hash, "role": self.role, "file": self.file}
+        more |= {"code": self.code, "reason": self.reason}
         return shown | {name: value for name, value in more.items() if value is not None}
 
 
@@ -276,6 +279,7 @@ class _Plotter:
             project=None if step.kind in ITSELF else step.project or _named(wish.entry),
             hash=result.hash if creates and step.kind is not StepKind.API_KEY and not is_new(result.hash) else None,
             role=None if step.role is None else step.role.name.lower(),
+            file=wish.file if step.kind is StepKind.ONTOLOGY else None,
             code=result.error.code if refused and result.error is not None else None,
             reason=result.error.message if refused and result.error is not None else None,
         )

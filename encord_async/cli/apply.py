@@ -32,6 +32,7 @@ from encord_async.cli.options import (
     report,
     service_options,
 )
+from encord_async.cli.outfile import opened, refuse_journal
 from encord_async.cli.output import Output, many, on_terminal
 from encord_async.cli.plan import Planned, existing_journal, forecast_rows, heading, irreversible_line
 from encord_async.cli.progress import show_bar, show_lines
@@ -382,8 +383,9 @@ class Recorder:
             path = Path(self._path)
             if self._manifest != "-" and path.exists() and path.samefile(self._manifest):
                 raise UsageError(f"--outcomes {path} is the manifest itself; give another file")
+            refuse_journal(self._path)
             # Emptied only when the first entry has ended: until then the last run's outcomes may be all there is.
-            self._file = path.open("ab")
+            self._file = opened(self._path)
             self._fresh = path.is_file()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error

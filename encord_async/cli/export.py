@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import anyio
@@ -11,6 +10,7 @@ import click
 
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.options import Service, file_names, output_options, service_options
+from encord_async.cli.outfile import refuse_journal, whole
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
 
@@ -135,17 +135,12 @@ def _writer(target: str | None) -> "Iterator[Callable[[Entry], None]]":
     if target is None or target == "-":
         yield lambda entry: click.echo(line(entry), nl=False)
         return
-    path = Path(target)
-    part = path.with_name(f"{path.name}.part")
+    refuse_journal(target)
     try:
-        try:
-            with part.open("wb") as file:
-                yield lambda entry: _put(file, line(entry))
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole(target) as file:
+            yield lambda entry: _put(file, line(entry))
     except OSError as error:
-        raise UsageError(f"-o {path}: cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"-o {target}: cannot be written: {error.strerror or error}") from None
 
 
 def _put(file: BinaryIO, line: bytes) -> None:

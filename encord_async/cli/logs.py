@@ -46,7 +46,9 @@ class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, tz=UTC).astimezone()
         text = f"{moment:%H:%M:%S}.{record.msecs:03.0f} {record.levelname.lower():7} {redacted(record.getMessage())}"
-        return plain(text + ("\n" + self.formatException(record.exc_info) if record.exc_info else ""))
+        # Indented, so that no line of it passes for one of the log.
+        more = self.formatException(record.exc_info).split("\n") if record.exc_info else ()
+        return "\n".join([plain(text), *(f"  {plain(line)}" for line in more)])
 
 
 class _JSONFormatter(logging.Formatter):

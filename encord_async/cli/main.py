@@ -126,5 +126,9 @@ def _report_usage(error: click.ClickException, args: Sequence[str]) -> int:
     if output.json:
         output.result({"error": {"type": "UsageError", "message": message, "applied": "not_applied"}})
     context = getattr(error, "ctx", None)
-    output.error(message, f"see '{context.command_path} --help'" if context is not None else "")
+    # click lists the values of an option on lines of their own.
+    output.error(
+        " ".join(line.strip() for line in message.splitlines()),
+        f"see '{context.command_path} --help'" if context is not None else "",
+    )
     return ExitCode.USAGE

@@ -5,7 +5,6 @@ The key is read here, and asked for its passphrase if need be. No request is sen
 
 import functools
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -331,6 +330,7 @@ def _report_bug(output: Output, error: BaseException) -> int:
     if output.verbose:
         import traceback
 
-        sys.stderr.write(redacted("".join(traceback.format_exception(error))))
+        for line in redacted("".join(traceback.format_exception(error))).rstrip("\n").split("\n"):
+            output.say(line)
     output.error(message)
     return ExitCode.BUG

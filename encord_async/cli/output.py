@@ -22,10 +22,13 @@ _PIPE_WIDTH = 500
 
 
 def plain(text: str) -> str:
-    """*text* with nothing in it that a terminal would obey; line breaks stay."""
+    """*text* as one line with nothing in it that a terminal would obey.
+
+    All that is printed or logged for people passes through here: a title or hash must not look like a line of ours.
+    """
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def many(number: int, one: str, more: str) -> str:

@@ -279,6 +279,8 @@ def _described(action: "Action") -> str:
         parts.append(f"as {action.role}")
     if action.project:
         parts.append(f"in {action.project}")
+    if action.file:
+        parts.append(f"from the file {action.file}")
     if action.hash:
         parts.append(f"({action.hash})")
     return " ".join(parts) + (f": {action.reason}" if action.reason else "")

@@ -4,11 +4,12 @@ Sends nothing, needs no key, changes no journal.
 """
 
 import csv
+import io
+import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
@@ -17,6 +18,7 @@ import click
 
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.options import file_names, journal_argument, output_options
+from encord_async.cli.outfile import refuse_journal, whole
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
 
@@ -28,9 +30,10 @@ __all__ = ["report"]
 
 _RECORDS_AT_A_TIME: Final = 2000
 _STDOUT: Final = "-"
-_SQLITE: Final = b"SQLite format 3\x00"
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet take a cell for a formula."""
+_FORMULA: Final = re.compile("^(?=[=+@\\-\t\uff1d\uff0b\uff20\uff0d])", re.MULTILINE)
+"""Where a spreadsheet would take a cell for a formula, or a line of it, if it takes the line for a row."""
+_LINE_ENDS: Final = re.compile("\r\n?")
+"""Not put into quotes by Python's csv before 3.13, and ends of rows to whoever reads with universal newlines."""
 
 _COLUMNS: Final = (
     *("id", "kind", "status", "title", "key", "hash", "project_hash", "link", "code", "message", "candidates"),
@@ -118,7 +121,8 @@ def report(
     if [output.json, *(path == _STDOUT for path in files)].count(True) > 1:
         raise UsageError("only one thing can go to standard output; give a FILE for the other")
     for path in files:
-        _refuse_journal(path)
+        if path is not None and path != _STDOUT:
+            refuse_journal(path)
     links_for("", app_url)
     with ExitStack() as stack:
         table = None if csv_file is None else stack.enter_context(_Csv(csv_file))
@@ -168,20 +172,6 @@ def _clean(record: "Record") -> "Record":
     return replace(record, **hidden) if hidden else record
 
 
-def _refuse_journal(path: str | None) -> None:
-    """See to it that no journal is written over, by whatever order of arguments."""
-    if path is None or path == _STDOUT or not Path(path).is_file():
-        return
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(len(_SQLITE))
-    except OSError:
-        # What cannot be read may still be written.
-        return
-    if head == _SQLITE:
-        raise UsageError(f"{path} is a journal or another database, and would be overwritten; give another FILE")
-
-
 def _write_page(path: str, made: "Report", journal: str, links: "Links | None") -> None:
     from importlib.metadata import version
 
@@ -191,7 +181,12 @@ def _write_page(path: str, made: "Report", journal: str, links: "Links | None") 
     if path == _STDOUT:
         sys.stdout.buffer.write(page)
     else:
-        _writing(path, lambda: Path(path).write_bytes(page))
+        _writing(path, lambda: _put_page(path, page))
+
+
+def _put_page(path: str, page: bytes) -> None:
+    with whole(path) as file:
+        file.write(page)
 
 
 def _write_traffic(path: str, made: "Report") -> None:
@@ -201,8 +196,8 @@ def _write_traffic(path: str, made: "Report") -> None:
         table.writerows(sample.as_json() for sample in made.traffic)
 
     def write_file() -> None:
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
-            write(file)
+        with whole(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+            write(text)
 
     _writing(path, (lambda: write(sys.stdout)) if path == _STDOUT else write_file)
 
@@ -223,7 +218,6 @@ class _Csv:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._target = Path(path)
         self._file: TextIO = sys.stdout
         self._closing = ExitStack()
         self._links: Links | None = None
@@ -234,7 +228,7 @@ class _Csv:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _writing(self._path, self._closing.close)
+        _writing(self._path, lambda: self._closing.__exit__(kind, error, traceback))
 
     def begin(self, links: "Links | None") -> None:
         """Open the file and write the names of the columns."""
@@ -244,8 +238,9 @@ class _Csv:
         self._put([_COLUMNS])
 
     def _open(self) -> None:
-        file = self._target.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-        self._file = self._closing.enter_context(file)
+        file = self._closing.enter_context(whole(self._path))
+        text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
+        self._file = self._closing.enter_context(text)
 
     def write(self, rows: "Iterable[Row]") -> None:
         """Write a line for each of *rows*."""
@@ -260,4 +255,4 @@ class _Csv:
 
 def _cell(value: object) -> object:
     text = " ".join(value) if isinstance(value, list) else value
-    return f"'{text}" if isinstance(text, str) and text.startswith(_FORMULA) else text
+    return _FORMULA.sub("'", _LINE_ENDS.sub("\n", text)) if isinstance(text, str) else text

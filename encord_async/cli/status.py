@@ -80,7 +80,8 @@ async def _report(output: Output, journal: "Journal") -> int:
 def _list(output: Output, what: str, records: "list[Record]") -> None:
     if not records:
         return
-    output.line(f"\n{many(len(records), 'step is', 'steps are')} {what}:", bold=True)
+    output.line()
+    output.line(f"{many(len(records), 'step is', 'steps are')} {what}:", bold=True)
     for line in open_lines(records[:_SHOWN]):
         output.line(line)
     if len(records) > _SHOWN:

@@ -244,7 +244,8 @@ def _print(output: Output, verified: _Verified) -> None:
         output.table(rows, head=["entry", "", "what", ""])
         output.line()
     if verified.report.differences > len(rows):
-        output.line(f"... and {verified.report.differences - len(rows):,} more\n")
+        output.line(f"... and {verified.report.differences - len(rows):,} more")
+        output.line()
     if verified.repaired is not None:
         _print_repaired(output, verified.repairs.counts(), verified.repaired)
     report = verified.report

@@ -18,6 +18,7 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from random import Random
 from typing import Final, Literal, TypeAlias, TypedDict
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -412,8 +413,9 @@ class Edge:
     # --- control endpoints
 
     async def _control(self, request: web.BaseRequest, what: str) -> web.StreamResponse:
-        if not _is_loopback(request.remote):
-            return _json_response({"detail": "only from this machine"}, status=403)
+        # A web page whose host's name leads here would come from this machine too, but under that name.
+        if not (_is_loopback(request.remote) and _names_loopback(request.headers.getall("Host", []))):
+            return _json_response({"detail": "only from this machine, by its own address"}, status=403)
         match request.method, what:
             case "GET", "stats":
                 return _json_response(self.stats())
@@ -502,6 +504,15 @@ def _is_loopback(address: str | None) -> bool:
         return address is not None and ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def _names_loopback(hosts: list[str]) -> bool:
+    """Whether a request says, once, that it is meant for this machine."""
+    try:
+        (host,) = [urlsplit(f"//{host}").hostname for host in hosts]
+    except ValueError:
+        return False
+    return host == "localhost" or _is_loopback(host)
 
 
 def _now_us() -> int:

@@ -6,9 +6,11 @@ error. It never listens anywhere but on this machine.
 
 import argparse
 import asyncio
+import errno
 import json
 import os
 import signal
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -142,14 +144,21 @@ def _write_key(path: Path, private_key: str | None) -> None:
     if private_key is None:
         _say(f"{path}: not written, the users of this state brought their own keys")
         return
-    if path.exists():
-        if path.read_text(encoding="utf-8", errors="replace") == private_key:
-            return
-        _say(f"{path}: was there already and is overwritten with the new key")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    # A link is not followed, and a pipe not waited for.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
+        there = os.fstat(descriptor)
+        if not stat.S_ISREG(there.st_mode) or there.st_nlink > 1 or there.st_uid != os.geteuid():
+            raise OSError(errno.EPERM, "the key is only written to a plain file of your own", str(path))
         os.fchmod(descriptor, 0o600)
-        file.write(private_key)
+        key = private_key.encode()
+        if file.read(len(key) + 1) == key:
+            return
+        if there.st_size:
+            _say(f"{path}: was there already and is overwritten with the new key")
+        file.truncate(0)
+        file.seek(0)
+        file.write(key)
 
 
 def _say(text: str) -> None:

@@ -489,6 +489,7 @@ class Run:
                 identity=one.identity,
                 known=known.results,
                 doubts=known.doubts,
+                file=one.placed.file,
             )
 
     def _problems(self, item: Item) -> tuple[Problem, ...]:

@@ -63,6 +63,8 @@ class Wish:
     blocked_by: str | None = None
     role_kept: tuple[RoleKept, ...] = ()
     candidates: tuple[str, ...] = ()
+    file: str | None = None
+    """The file that a part of the entry was read from, as the manifest names it."""
 
     def note(self, result: Result) -> None:
         """Take over what a step of it ended in; the worst step says how the entry ended."""
@@ -245,6 +247,7 @@ class Plan:
         identity: bytes,
         known: Mapping[bytes, Result] | None = None,
         doubts: Mapping[bytes, Doubt] | None = None,
+        file: str | None = None,
     ) -> None:
         """Take in the next entry.
 
@@ -256,12 +259,13 @@ class Plan:
             identity: Its identity.
             known: Results of steps that an earlier run has finished, by step identity.
             doubts: Steps that an earlier run has left in doubt, by step identity.
+            file: The file that a part of it was read from, for people.
 
         Raises:
             ManifestError: Another entry has the same key.
         """
         target = self._declare(entry)
-        wish = Wish(number=number, place=place, entry=entry, identity=identity, target=target)
+        wish = Wish(number=number, place=place, entry=entry, identity=identity, target=target, file=file)
         self._wishes[number] = wish
         tickets = [Ticket(step, wish, doubt=doubts.get(step.identity) if doubts else None) for step in steps]
         wish.open_steps = len(tickets)

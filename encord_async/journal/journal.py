@@ -373,6 +373,7 @@ class Journal:
                     connection.execute(self._write_end, [_end(record, intent.texts) for record, intent in ended])
                 self._insert_traffic(connection)
                 connection.commit()
+                self._store.confirm()
             except sa.exc.SQLAlchemyError:
                 with contextlib.suppress(sa.exc.SQLAlchemyError):
                     connection.rollback()

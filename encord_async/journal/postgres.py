@@ -119,6 +119,9 @@ class PostgresStore:
     def begin_writing(self, connection: sa.Connection) -> None:
         """See `Store`."""
 
+    def confirm(self) -> None:
+        """See `Store`. A server does not lose a table that a transaction of this connection has just written to."""
+
     def share(self, connection: sa.Connection, run: int) -> None:
         """See `Store`."""
         if not self._try(connection, "pg_try_advisory_lock", f"run {run}"):

@@ -2,22 +2,24 @@
 
 SQLite is used in write-ahead mode with ``synchronous=FULL``, which syncs the log at each commit. A new journal is
 set up under another name and then renamed, so that a file of the journal's name always is a whole one, however early
-its maker was killed. An empty one has lost what it held.
+its maker was killed. An empty one has lost what it held. It is locked from its first byte on, see `lock`, and whoever
+writes it looks after each commit whether it still lies where the next run will look for it.
 """
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from encord_async.errors import JournalBusyError, JournalError, UsageError
+from encord_async.journal.lock import holder, lock
 from encord_async.journal.store import RESTORE, Fill, Owner
+from encord_async.plainfile import NoPlainFileError, open_plain
 
 __all__ = ["SqliteStore"]
 
@@ -25,7 +27,7 @@ _HEAD: Final = b"SQLite format 3\x00"
 
 
 class SqliteStore:
-    """See `Store`. The lock is one on a file beside the journal; it ends with the process that holds it."""
+    """See `Store`."""
 
     converts = False
 
@@ -34,7 +36,11 @@ class SqliteStore:
         self._path = path
         self._file = path
         self._engine: sa.Engine | None = None
-        self._lock: IO[str] | None = None
+        self._descriptor: int | None = None
+        """Of the journal. Closed last: to close any descriptor of a file lets go of the locks that SQLite has on it."""
+        self._writes = False
+        self._log: os.stat_result | None = None
+        """Which file SQLite's log is; the same until the journal is closed."""
 
     def insert(self, table: sa.Table, /) -> Any:
         """See `Store`."""
@@ -42,14 +48,13 @@ class SqliteStore:
 
     def open(self, fill: Fill | None) -> sa.Connection:
         """See `Store`."""
-        # SQLite puts its log beside the file that a link leads to, so the lock lies there as well.
-        self._file = self._path.resolve()
-        if fill is not None:
-            self._take_lock()
-            if not self._file.exists():
-                self._make(fill)
-        self._look_at_file()
-        self._engine = self._engine_for(writing=fill is not None)
+        # SQLite puts its log beside the file that a link leads to.
+        self._file = Path(os.path.realpath(self._path))
+        self._writes = fill is not None
+        self._descriptor = self._open_to_read() if fill is None else self._open_to_write(fill)
+        self._look_at_content(self._descriptor)
+        self._look_at_names(self._descriptor)
+        self._engine = self._engine_for(writing=self._writes)
         return self._engine.connect()
 
     def check(self, connection: sa.Connection) -> str:
@@ -60,6 +65,18 @@ class SqliteStore:
     def begin_writing(self, connection: sa.Connection) -> None:
         """See `Store`."""
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        # SQLite makes the log when it first looks into the file.
+        connection.exec_driver_sql("PRAGMA schema_version").all()
+        self._log = _at(self._beside("-wal"))
+
+    def confirm(self) -> None:
+        """See `Store`."""
+        file, log = os.fstat(self._held()), _at(self._beside("-wal"))
+        if not (_is_same(_at(self._file), file) and _is_same(log, self._log)):
+            raise JournalError(
+                f"{self.name}, or its log, was removed, moved or replaced while it was being written: nothing more is "
+                "sent; look in the account for what was made last before you run this again"
+            )
 
     def share(self, connection: sa.Connection, run: int) -> None:  # noqa: ARG002 - a file is not shared
         """See `Store`."""
@@ -71,13 +88,11 @@ class SqliteStore:
 
     def owner(self) -> Owner | None:
         """See `Store`."""
-        # Without a lock file nobody writes.
-        with contextlib.suppress(OSError), self._beside(".lock").open() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                text = lock.read().strip()
-                return Owner(int(text)) if text.isdigit() else None
+        if self._writes:
+            return Owner(os.getpid())
+        with contextlib.suppress(OSError):
+            pid = holder(self._held())
+            return None if pid is None else Owner(pid)
         return None
 
     def close(self) -> None:
@@ -85,45 +100,121 @@ class SqliteStore:
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.dispose()
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            with contextlib.suppress(OSError):
-                self._beside(".lock").unlink()
-            lock.close()
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     # ------------------------------------------------------------------ the file
 
     def _beside(self, suffix: str) -> Path:
         return self._file.with_name(self._file.name + suffix)
 
-    def _look_at_file(self) -> None:
+    def _held(self) -> int:
+        if self._descriptor is None:
+            raise JournalError("the journal is closed")
+        return self._descriptor
+
+    def _open_to_read(self) -> int:
+        try:
+            return open_plain(self._file, os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError, NoPlainFileError):
+            raise JournalError(f"there is no journal {self.name}; check the path") from None
+
+    def _open_to_write(self, fill: Fill) -> int:
+        """A descriptor of the journal, locked; one that is not there is made."""
+        while True:
+            try:
+                descriptor = open_plain(self._file, os.O_RDWR)
+            except FileNotFoundError:
+                return self._make(fill)
+            except NoPlainFileError:
+                raise JournalError(f"{self.name} is no file; give the path of one") from None
+            except OSError as error:
+                raise JournalError(f"cannot write {self.name}: {error.strerror}; choose another path") from None
+            self._lock(descriptor)
+            if _is_same(_at(self._file), os.fstat(descriptor)):
+                return descriptor
+            # Whoever had it may have put another in its place between these two calls.
+            os.close(descriptor)
+
+    def _look_at_content(self, descriptor: int) -> None:
         """See to it that there is a SQLite file to open."""
-        if not self._file.is_file():
-            raise JournalError(f"there is no journal {self.name}; check the path")
-        with self._file.open("rb") as file:
-            head = file.read(len(_HEAD))
+        if self._writes and not os.access(self._file.parent, os.W_OK):
+            raise JournalError(f"cannot write beside {self.name}, as SQLite has to; choose another folder")
+        head = os.pread(descriptor, len(_HEAD), 0)
         if not head:
             raise JournalError(f"{self.name} is empty, which a journal never is; {RESTORE} or delete it")
         if head != _HEAD:
             raise JournalError(f"{self.name} is no journal; give another path, it was not touched")
 
-    def _make(self, fill: Fill) -> None:
-        """Set up a new journal."""
-        log = self._beside("-wal")
-        # A reader leaves an empty one behind.
-        if log.exists() and log.stat().st_size:
+    def _look_at_names(self, descriptor: int) -> None:
+        """See to it that the last one who wrote the journal knew it by this name.
+
+        SQLite keeps its log beside the name that it is given: by another one, what a killed process has written there
+        last would not be found, and all of it would be made again.
+        """
+        ours = os.fstat(descriptor)
+        if ours.st_nlink == 1:
+            return
+        seen = [path for path in self._file.parent.iterdir() if _is_same(_at(path), ours)]
+        for path in seen:
+            log = _at(path.with_name(f"{path.name}-wal"))
+            if path != self._file and log is not None and log.st_size:
+                raise JournalError(
+                    f"{self.name} is the same file as {path.name}, and was last written by that name, beside which "
+                    "a part of it lies; give that one"
+                )
+        if self._writes and len(seen) < ours.st_nlink:
             raise JournalError(
-                f"{log} is there and its journal is not: put the journal back, or delete the log if it is not wanted"
+                f"{self.name} has other names in other folders (hard links), by one of which it may have been written "
+                "last; give a copy of its own, or remove the other names"
             )
+
+    def _make(self, fill: Fill) -> int:
+        """Set up a new journal; its descriptor, locked."""
+        new = self._file.with_name(f".{self._file.name}.encord-async-new")
+        try:
+            descriptor = open_plain(new, os.O_RDWR | os.O_CREAT)
+        except NoPlainFileError:
+            raise JournalError(f"{new} is no file, and in the way of a new journal; remove it") from None
+        except OSError as error:
+            raise JournalError(f"cannot write beside {self.name}: {error.strerror}; choose another folder") from None
+        self._lock(descriptor)
+        # Else somebody who was faster has given it the journal's name.
+        if _is_same(_at(new), os.fstat(descriptor)):
+            try:
+                if _at(self._file) is None:
+                    self._fill(fill, new, descriptor)
+                    new.rename(self._file)
+                    _sync_directory(self._file.parent)
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            new.unlink()
+        os.close(descriptor)
+        return self._open_to_write(fill)
+
+    def _fill(self, fill: Fill, new: Path, descriptor: int) -> None:
+        log = _at(self._beside("-wal"))
+        # A reader leaves an empty one behind.
+        if log is not None and log.st_size:
+            raise JournalError(
+                f"{self._beside('-wal')} is there and its journal is not: put the journal back, or delete the log if "
+                "it is not wanted"
+            )
+        left = os.fstat(descriptor)
+        if left.st_nlink != 1 or left.st_uid != os.geteuid():
+            raise JournalError(f"{new} is somebody else's, and in the way of a new journal; remove it")
         # What a process left that was killed in the middle of this.
-        for suffix in ("", "-journal"):
-            self._beside(".new" + suffix).unlink(missing_ok=True)
-        engine = _engine(str(self._beside(".new")))
-        with engine.begin() as connection:
+        os.ftruncate(descriptor, 0)
+        engine = _engine(str(new))
+        with engine.connect() as connection:
+            # Nothing is to be rolled back: who is killed leaves what the next one empties.
+            connection.exec_driver_sql("PRAGMA journal_mode=MEMORY")
             fill(connection)
+            connection.commit()
         engine.dispose()
-        self._beside(".new").rename(self._file)
-        _sync_directory(self._file.parent)
 
     def _engine_for(self, *, writing: bool) -> sa.Engine:
         if writing:
@@ -134,37 +225,19 @@ class SqliteStore:
             query["immutable"] = "1"
         return _engine("file:" + quote(os.fsencode(self._file)), query)
 
-    # ------------------------------------------------------------------ locking
-
-    def _take_lock(self) -> None:
-        if self._file.is_dir():
-            raise JournalError(f"{self.name} is a folder; give the path of a file")
-        while self._lock is None:
-            try:
-                lock = self._beside(".lock").open("a+")
-            except OSError as error:
-                raise JournalError(
-                    f"cannot write beside {self.name}: {error.strerror}; choose another folder"
-                ) from None
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Whoever had it may have removed the file between these two calls, and then a lock on it means nothing.
-                if _is_at(self._beside(".lock"), lock):
-                    self._lock = lock
-            except BlockingIOError:
-                lock.seek(0)
-                owner = lock.read().strip() or "unknown"
-                raise JournalBusyError(
-                    f"{self.name} is in use by process {owner}; wait for it, or give another journal"
-                ) from None
-            except OSError as error:
-                raise JournalError(f"{self.name} cannot be locked ({error.strerror}); put it on a local disk") from None
-            finally:
-                if self._lock is None:
-                    lock.close()
-        self._lock.truncate(0)
-        self._lock.write(f"{os.getpid()}\n")
-        self._lock.flush()
+    def _lock(self, descriptor: int) -> None:
+        """Lock it, or close it."""
+        try:
+            lock(descriptor)
+        except BlockingIOError:
+            owner = holder(descriptor) or "unknown"
+            os.close(descriptor)
+            raise JournalBusyError(
+                f"{self.name} is in use by process {owner}; wait for it, or give another journal"
+            ) from None
+        except OSError as error:
+            os.close(descriptor)
+            raise JournalError(f"{self.name} cannot be locked ({error.strerror}); put it on a local disk") from None
 
 
 def _engine(database: str, query: Mapping[str, str] | None = None) -> sa.Engine:
@@ -196,9 +269,16 @@ def _sync_directory(folder: Path) -> None:
         os.close(handle)
 
 
-def _is_at(path: Path, file: IO[str]) -> bool:
-    """Whether *path* still leads to the open *file*."""
+def _at(path: Path) -> os.stat_result | None:
+    """What lies at *path*, if something does."""
     try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+        return path.lstat()
     except FileNotFoundError:
-        return False
+        return None
+
+
+def _is_same(one: os.stat_result | None, other: os.stat_result | None) -> bool:
+    """Whether both are one file; nothing is the same as nothing."""
+    if one is None or other is None:
+        return one is other
+    return os.path.samestat(one, other)

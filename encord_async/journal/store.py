@@ -74,6 +74,14 @@ class Store(Protocol):
         """Prepare what surely is a journal of ours for being written."""
         ...
 
+    def confirm(self) -> None:
+        """See to it that what was committed lies where the next run will look for it.
+
+        Raises:
+            JournalError: It does not.
+        """
+        ...
+
     def share(self, connection: sa.Connection, run: int) -> None:
         """Let shards of *run* be written, and nothing else by others, for as long as this one stays open."""
         ...

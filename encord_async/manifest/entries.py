@@ -538,10 +538,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class PlacedEntry:
-    """An entry and where it stands."""
+    """An entry and where it stands; *file* is what it names for a part of it, if it does, and was read."""
 
     place: Place
     entry: Entry
+    file: str | None = None
 
 
 def read_entry(raw: object, place: Place) -> Entry | tuple[Problem, ...]:

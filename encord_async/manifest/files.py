@@ -47,9 +47,12 @@ MAX_YAML_BYTES: Final = 64 * 2**20
 MAX_YAML_DEPTH: Final = 32
 """How deep YAML may be nested; an entry needs four levels."""
 
-MAX_ALIASED_VALUES: Final = 10_000_000
-"""How many values all the aliases of a YAML file may stand for; a few lines of them can stand for more than any memory
-holds."""
+MAX_ALIASED_BYTES: Final = MAX_YAML_BYTES
+"""How long all that the aliases of a YAML file stand for may be, written out; a few lines of them can stand for more
+than any memory holds."""
+
+_BYTES_A_VALUE: Final = 8
+"""What a value takes written out beside its text: its place in the line, quotes, comma."""
 
 MAX_PROBLEMS: Final = 1_000
 """How many problems a report lists; it counts them all."""
@@ -514,8 +517,9 @@ class _YAMLItems:
         self._events = events
         self._resolver = yaml.resolver.Resolver()
         self._anchors: dict[str, tuple[object, int]] = {}
-        self._values = 0
-        self._aliased = 0
+        self._size_bytes = 0
+        """Of all values so far, written out."""
+        self._aliased_bytes = 0
         self._faults: list[tuple[str, str]] = []
 
     def __iter__(self) -> Iterator[tuple[int, object, list[tuple[str, str]]]]:
@@ -553,10 +557,11 @@ class _YAMLItems:
             return self._alias(event, path)
         if len(path) > MAX_YAML_DEPTH:
             raise _Unreadable(_line_of(event), f"is nested deeper than {MAX_YAML_DEPTH} levels")
-        before = self._values
-        self._values += 1
+        before_bytes = self._size_bytes
+        self._size_bytes += _BYTES_A_VALUE
         value: object = None
         if isinstance(event, yaml.ScalarEvent):
+            self._size_bytes += len(event.value if event.value.isascii() else event.value.encode())
             value = self._scalar(event, path)
         elif isinstance(event, yaml.SequenceStartEvent):
             self._refuse_tag(event, path, "seq")
@@ -568,7 +573,7 @@ class _YAMLItems:
             value = self._mapping(path)
         anchor = getattr(event, "anchor", None)
         if anchor is not None:
-            self._anchors[anchor] = (value, self._values - before)
+            self._anchors[anchor] = (value, self._size_bytes - before_bytes)
         return value
 
     def _until(self, end: "type[yaml.Event]") -> Iterator["yaml.Event"]:
@@ -581,12 +586,12 @@ class _YAMLItems:
         if event.anchor not in self._anchors:
             self._fault(path, f"{shown(f'*{event.anchor}')} names no anchor before it")
             return None
-        value, size = self._anchors[event.anchor]
-        self._values += size
-        self._aliased += size
-        if self._aliased > MAX_ALIASED_VALUES:
-            line = _line_of(event)
-            raise _Unreadable(line, f"brings the values that aliases stand for above {MAX_ALIASED_VALUES:,}")
+        value, size_bytes = self._anchors[event.anchor]
+        self._size_bytes += size_bytes
+        self._aliased_bytes += size_bytes
+        if self._aliased_bytes > MAX_ALIASED_BYTES:
+            most = f"{MAX_ALIASED_BYTES // 2**20} MiB"
+            raise _Unreadable(_line_of(event), f"brings what aliases stand for above {most}", "use JSONL")
         return value
 
     def _mapping(self, path: tuple[str, ...]) -> dict[str, object]:

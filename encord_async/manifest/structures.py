@@ -1,13 +1,16 @@
 """Structures of ontologies that lie in files of their own: read when their entry is, relative to the manifest.
 
-It reads the one file that an entry names and nothing else, and never writes.
+It reads the one file that an entry names, if it is a plain one in the manifest's folder, and nothing else: a manifest
+may come from somebody who must not learn what else lies here. It never writes.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Final
 
 from encord_async.manifest.entries import OntologyEntry, PlacedEntry, Problem, read_entry, shown
+from encord_async.plainfile import open_plain
 
 __all__ = ["MAX_STRUCTURE_BYTES", "with_structure"]
 
@@ -31,7 +34,7 @@ def with_structure(placed: PlacedEntry, folder: Path | None) -> PlacedEntry | tu
         return (_problem(placed, "is for manifests in files", "read the file, and give 'structure'"),)
     name = shown(entry.structure_file)
     try:
-        structure = _read(folder / entry.structure_file)
+        structure = _read(folder, entry.structure_file)
     except OSError as error:
         return (_problem(placed, f"{name} cannot be read: {error.strerror or error}"),)
     except RecursionError:
@@ -40,17 +43,21 @@ def with_structure(placed: PlacedEntry, folder: Path | None) -> PlacedEntry | tu
         return (_problem(placed, f"{name} is no structure: {error}"),)
     whole = entry.model_dump(exclude={"structure_file"}) | {"structure": structure}
     read = read_entry(whole, placed.place)
-    return read if isinstance(read, tuple) else PlacedEntry(placed.place, read)
+    return read if isinstance(read, tuple) else PlacedEntry(placed.place, read, file=entry.structure_file)
 
 
-def _read(path: Path) -> object:
-    """The JSON value in *path*.
+def _read(folder: Path, name: str) -> object:
+    """The JSON value in the file *name* of *folder*, or of a folder therein.
 
     Raises:
         OSError: It cannot be read.
         ValueError: It holds something else, or too much.
     """
-    with path.open("rb") as stream:
+    # Wherever links lead; what is opened then is followed no further.
+    path = Path(os.path.realpath(folder / name))
+    if not path.is_relative_to(os.path.realpath(folder)):
+        raise ValueError("it lies outside the folder of the manifest; put a copy of it there")
+    with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as stream:
         data = stream.read(MAX_STRUCTURE_BYTES + 1)
     if len(data) > MAX_STRUCTURE_BYTES:
         raise ValueError(f"it is larger than {MAX_STRUCTURE_BYTES // 2**20} MiB")

@@ -26,6 +26,9 @@ __all__ = ["APIKey", "BearerToken", "Credential", "SSHKey"]
 _CACHED_HEADERS: Final = 1024
 _CACHED_BODY_MAX_BYTES: Final = 4096
 
+_MAX_KEY_FILE_BYTES: Final = 64 * 1024
+"""A key takes half a kilobyte, and there may be text around it."""
+
 _BEGIN: Final = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _END: Final = "-----END OPENSSH PRIVATE KEY-----"
 _MAGIC: Final = "b3BlbnNzaC1rZXktdjE"
@@ -118,11 +121,14 @@ class SSHKey(_Opaque):
             raise KeyFormatError("the path of the key file is a key's text; give the path of the file it is in")
         try:
             file = Path(path).expanduser()
-            content = file.read_bytes()
+            with file.open("rb") as stream:
+                content = stream.read(_MAX_KEY_FILE_BYTES + 1)
         except OSError as error:
             raise KeyFormatError(f"cannot read the key file {path}: {error.strerror}; check the path") from None
         except (RuntimeError, ValueError) as error:  # no such home directory; a NUL in the path
             raise KeyFormatError(f"cannot read the key file {path}: {error}; check the path") from None
+        if len(content) > _MAX_KEY_FILE_BYTES:
+            raise KeyFormatError(f"{file} is larger than any key; give an OpenSSH private key")
         # Not left to decode(): its error holds all it was given.
         if not content.isascii():
             raise KeyFormatError(f"{file} is not a text file; give an OpenSSH private key")

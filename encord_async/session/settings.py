@@ -1,15 +1,22 @@
 """Settings of a session as frozen values, checked when they are made. Reads no environment and no file."""
 
+import contextlib
 import ipaddress
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from encord_async.errors import SettingsError
 from encord_async.protocol.catalogue import DEFAULT_DOMAIN
 
 __all__ = ["RetryPolicy", "Settings", "Timeouts", "checked_domain", "is_loopback"]
+
+_LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_LONGEST_HOST: Final = 254
+"""Characters of a name with a dot after each label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +107,7 @@ def checked_domain(domain: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise SettingsError(f"the domain {domain!r} is not a URL; give for example {DEFAULT_DOMAIN}") from None
-    if parts.scheme not in {"https", "http"} or not host:
+    if parts.scheme not in {"https", "http"} or not host or not _is_host(host) or not text.isprintable():
         raise SettingsError(f"the domain {domain!r} is not an http(s) URL; give for example {DEFAULT_DOMAIN}")
     if parts.username is not None or parts.password is not None:
         raise SettingsError("the domain holds a user name or password; the key authenticates, leave them out")
@@ -109,6 +116,18 @@ def checked_domain(domain: str) -> str:
     if parts.scheme == "http" and not is_loopback(host):
         raise SettingsError(f"{domain!r} is plain http, which anybody on the way can read; use https://{host}")
     return text
+
+
+def _is_host(host: str) -> bool:
+    """Whether *host* is an address, or a name that can be looked up; of any other the library's errors are raw."""
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    try:
+        labels = host.encode("idna").decode().removesuffix(".").split(".")
+    except UnicodeError:
+        return False
+    named = all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+    return named and sum(map(len, labels)) + len(labels) <= _LONGEST_HOST
 
 
 def is_loopback(host: str) -> bool:

@@ -6,7 +6,9 @@ follows a redirect and keeps no cookie.
 """
 
 import asyncio
+import errno
 import math
+import os
 import ssl
 import urllib.request
 from collections.abc import Coroutine, Mapping
@@ -33,6 +35,8 @@ _NOT_SENT: Final = (
     aiohttp.InvalidURL,
 )
 
+_NO_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
+
 
 class Transport(Protocol):
     """What a session needs of the network."""
@@ -43,7 +47,8 @@ class Transport(Protocol):
         """Send one request and return the reply.
 
         Raises:
-            SettingsError: The service shows a certificate that is not trusted; nothing was sent.
+            SettingsError: The service shows a certificate that is not trusted, or this process may open no more files;
+                nothing was sent.
             NotSentError: No byte of the request left.
             NoReplyError: It may have arrived; no reply came within *timeout_s*, or the connection was lost.
             UnreadableReplyError: A reply came that is cut short or too large.
@@ -222,6 +227,11 @@ class AiohttpTransport:
                 f"the service's certificate is not trusted: {_reason(error)}; check the domain or give a ca_bundle"
             ) from error
         except _NOT_SENT as error:
+            if _out_of_files(error):
+                raise SettingsError(
+                    "no connection: this process may open no more files; raise its limit, as by 'ulimit -n 4096', or "
+                    "give a lower concurrency"
+                ) from error
             raise NotSentError(f"no connection: {_reason(error)}") from error
         except TimeoutError as error:
             raise NoReplyError("no reply in time; the request may have taken effect") from error
@@ -297,6 +307,17 @@ def _proxy(domain: str) -> str | None:
             f"correct or unset {parts.scheme.upper()}_PROXY and ALL_PROXY"
         )
     return proxy
+
+
+def _out_of_files(error: Exception) -> bool:
+    """Whether a connection failed here, for want of a file descriptor, and says nothing of the service."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        # Whoever looks up names cannot say that it could not open a socket to ask.
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError as other:
+            return other.errno in _NO_FILES
+    return isinstance(error, OSError) and error.errno in _NO_FILES
 
 
 def _reason(error: BaseException) -> str:

@@ -139,6 +139,15 @@ def test_outcomes(here: Here, api: Api, tmp_path: Path) -> None:
     outcomes = tmp_path / "outcomes.jsonl"
     outcomes.write_text("what an earlier run wrote\n")
     manifest = write_manifest(tmp_path / "m.jsonl", project("Recorded"), member("@p"), member("no-such"))
+    outcomes.rename(tmp_path / "precious")
+    outcomes.symlink_to("precious")
+    refused = here("apply", manifest, "--outcomes", outcomes, env=api.env)
+    assert (refused.code, "it is a link" in refused.err) == (2, True)
+    (tmp_path / "other.journal").write_bytes(b"SQLite format 3\x00 and so on")
+    refused = here("apply", manifest, "--outcomes", tmp_path / "other.journal", env=api.env)
+    assert (refused.code, "is a journal or another database" in refused.err) == (2, True)
+    outcomes.unlink()
+    (tmp_path / "precious").rename(outcomes)
     assert here("apply", manifest, "--outcomes", outcomes, "--json", env=api.env).code == 1
     lines = [json.loads(line) for line in outcomes.read_text().splitlines()]
     found = {line["number"]: line["status"] for line in lines}

@@ -19,6 +19,19 @@ def test_people_read_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert err.endswith("debug   again in 0.5 s: lost\\x1b[2J\n")
 
 
+def test_no_line_of_the_log_is_forged(capsys: pytest.CaptureFixture[str]) -> None:
+    """A hash or an error's text with a line break in it is no second line of the log."""
+    forged = "x\n12:00:00.000 info    created project @cats"
+    with logging_to_stderr("text", verbose=True):
+        LOGGER.debug("created %s", forged)
+        try:
+            raise ValueError(forged)
+        except ValueError:
+            LOGGER.exception("failed")
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if not line.startswith("  ")]) == 2
+
+
 def test_programs_read_json(capsys: pytest.CaptureFixture[str]) -> None:
     """With --log-format json each line is an object, also that of an error with a traceback."""
     with logging_to_stderr("json", verbose=True):

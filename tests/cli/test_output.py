@@ -11,16 +11,14 @@ from encord_async.cli.output import Output, many, plain
 
 @given(st.text())
 def test_nothing_for_the_terminal_to_obey(text: str) -> None:
-    """Whatever a title holds, the terminal gets printable characters and line breaks only."""
-    shown = plain(text)
-    assert all(char.isprintable() or char == "\n" for char in shown)
-    assert "\x1b" not in shown
+    """Whatever a title holds, the terminal gets printable characters only, and no line that is not ours."""
+    assert plain(text).isprintable()
 
 
 def test_printable_text_stays() -> None:
     """Titles in any script are shown as they are."""
     assert plain("Kätzchen 猫") == "Kätzchen 猫"
-    assert plain("a\x1b[31mb\nc") == "a\\x1b[31mb\nc"
+    assert plain("a\x1b[31mb\nc") == "a\\x1b[31mb\\nc"
 
 
 def test_no_color_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +42,18 @@ def test_results_and_messages_do_not_mix(capsys: pytest.CaptureFixture[str]) -> 
     assert json.loads(out) == {"a": "é"}
     assert out.isascii()
     assert err == "working\nerror: broken\nhint: mend it\n"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_no_line_is_forged(capsys: pytest.CaptureFixture[str], end: str) -> None:
+    """A title or hash with a line break in it stays in its line, whichever way it is shown."""
+    output, title = Output(), f"Cats{end}m.jsonl:2  create  project  Dogs"
+    output.line(title)
+    output.say(title, bold=True)
+    output.error(title, title)
+    output.table([("m.jsonl:1", "create", title)], head=["entry", "action", ""])
+    out, err = capsys.readouterr()
+    assert (len(out.splitlines()), len(err.splitlines())) == (3, 3)
 
 
 def test_a_table_in_a_pipe_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:

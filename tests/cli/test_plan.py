@@ -53,6 +53,15 @@ def test_the_actions_as_json(here: Here, api: Api, tmp_path: Path) -> None:
     assert found["actions"][1]["hash"] == DATASETS[0]
 
 
+def test_files_that_entries_name_are_shown(here: Here, api: Api, tmp_path: Path) -> None:
+    """Which file of this machine would be sent, because an entry names it, is said before it is."""
+    (tmp_path / "felines.json").write_text('{"objects": [], "classifications": []}')
+    entry = {"kind": "ontology", "title": "Felines", "structure_file": "felines.json"}
+    manifest = write_manifest(tmp_path / "m.jsonl", entry)
+    assert "Felines from the file felines.json" in here("plan", manifest, env=api.env).out
+    assert here("plan", manifest, "--json", env=api.env).json["actions"][0]["file"] == "felines.json"
+
+
 def test_after_apply_nothing_is_left_to_make(here: Here, api: Api, tmp_path: Path) -> None:
     """What the journal says is done is only counted, without a request; without a journal all of it is adopted."""
     manifest = write_manifest(

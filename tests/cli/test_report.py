@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import stat
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -313,12 +314,23 @@ def test_csv_holds_every_step_and_json_says_how_many_it_lacks(here: Here, journa
     assert (found["steps"], found["left_out"], len(found["failed"]), found["updated"]) == (5, 2, 1, [])
 
 
-@pytest.mark.parametrize("title", ["=1+1", "+1", "-1", "@cmd", "\t=1", HOSTILE, 'a,"b"\nc', "Käsebröd 猫"])
+@pytest.mark.parametrize("title", ["=1+1", "+1", "-1", "@cmd", "\t=1", "\uff1d1", HOSTILE, 'a,"b"\nc', "Käsebröd 猫"])
 def test_csv_survives_a_spreadsheet(tmp_path: Path, here: Here, title: str) -> None:
     """No title is run as a formula by a spreadsheet, and none breaks out of its cell."""
     path = journal_of(tmp_path / "run.journal", [record(1, title=title)])
     (line,) = csv.DictReader(io.StringIO(here("report", path, "--csv").out))
-    assert line["title"] == (title if title[0] not in "=+-@\t" else f"'{title}")
+    assert line["title"] == (title if title[0] not in "=+-@\t\uff1d" else f"'{title}")
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_no_line_of_a_cell_is_a_formula(tmp_path: Path, here: Here, end: str) -> None:
+    """Nor is what follows a line break in a title, for readers that take any line break for the end of a row."""
+    path = journal_of(tmp_path / "run.journal", [record(1, title=f"Cats{end}=1+1{end}Dogs")])
+    assert here("report", path, "--csv", tmp_path / "steps.csv").code == 0
+    text = (tmp_path / "steps.csv").read_bytes().decode()
+    assert not any(line.startswith("=") for line in text.splitlines())
+    (line,) = csv.DictReader(io.StringIO(text.replace("\r", "\n")))
+    assert line["title"] == "Cats\n'=1+1\nDogs"
 
 
 # ---------------------------------------------------------------------------------------------------- usage
@@ -355,6 +367,19 @@ def test_bad_usage_is_told_and_touches_nothing(
     assert done.code == 2
     assert words in done.out + done.err
     assert journal.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["-o", "--csv", "--traffic-csv"])
+def test_what_is_written_goes_through_no_link(here: Here, journal: Path, tmp_path: Path, option: str) -> None:
+    """A link in the place of the file is refused; a new file is for its user alone."""
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "link").symlink_to("precious")
+    done = here("report", journal, option, tmp_path / "link")
+    assert done.code == 2
+    assert f"{tmp_path / 'link'} cannot be written: it is a link" in done.err
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert here("report", journal, option, tmp_path / "file").code == 0
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
 
 
 def test_a_missing_journal_is_told_and_writes_nothing(here: Here, tmp_path: Path) -> None:

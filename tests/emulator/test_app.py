@@ -331,6 +331,28 @@ async def test_other_paths_and_methods(ann: Api, method: str, path: str, status:
         assert response.status == status
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("rebound.example", 403),
+        ("127.0.0.1.rebound.example:80", 403),
+        ("10.0.0.1", 403),
+        ("[", 403),
+        ("", 403),
+        ("localhost:80", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:80", 200),
+    ],
+)
+async def test_control_is_only_for_who_means_this_machine(ann: Api, host: str, status: int) -> None:
+    """A web page whose own name leads here (DNS rebinding) can neither read the state nor set faults."""
+    for method, name in (("GET", "state"), ("PUT", "faults")):
+        url = f"{ann.url}/_emulator/{name}"
+        async with ann.http.request(method, url, data=b"[]", headers={"Host": host}) as response:
+            assert response.status == status
+
+
 async def test_latency_is_in_every_reply(start: Start, http: aiohttp.ClientSession) -> None:
     """Each request takes at least the shorter time, and many wait at once."""
     emulator = await start(EmulatorSettings(seed=SEED, latency_s=(0.02, 0.03)))

@@ -7,7 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from encord_async.emulator.command import run
+from encord_async.emulator.command import run, serve
+from encord_async.emulator.server import EmulatorSettings
 from tests.emulator.conftest import ANN, Api, Signer, until
 
 # -P: the package as installed, not the folder of the sources that the tests may be started in.
@@ -112,6 +113,17 @@ async def test_the_key_is_written_for_its_owner_only(tmp_path: Path, http: aioht
         _, _, err = await running.stop(signal.SIGTERM)
     assert "overwritten" in err
     assert "PRIVATE KEY" not in err
+
+
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
+async def test_the_key_goes_through_no_link(tmp_path: Path, plant: Callable[[Path, Path], None]) -> None:
+    """What somebody has put in the place of the key is not written, and that is said."""
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "precious").chmod(0o644)
+    plant(tmp_path / "key", tmp_path / "precious")
+    assert await serve(EmulatorSettings(), write_key=tmp_path / "key") == 2
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert stat.S_IMODE((tmp_path / "precious").stat().st_mode) == 0o644
 
 
 async def test_a_seed_is_planted_once(tmp_path: Path, http: aiohttp.ClientSession) -> None:

@@ -393,6 +393,11 @@ class TestFiles:
         with pytest.raises(KeyFormatError, match=r"cannot read the key file .*nothing: No such file .*check the path"):
             SSHKey.from_path(tmp_path / "nothing")
 
+    def test_a_file_without_end(self) -> None:
+        """What is larger than any key is read no further than that."""
+        with pytest.raises(KeyFormatError, match="/dev/zero is larger than any key"):
+            SSHKey.from_path("/dev/zero")
+
     def test_a_directory(self, tmp_path: Path) -> None:
         """A directory is named as one."""
         with pytest.raises(KeyFormatError, match=r"cannot read the key file .*: Is a directory; check the path"):

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import tempfile
@@ -94,7 +95,12 @@ def on_connect(statement: str) -> Iterator[None]:
 
 def files(folder: Path) -> dict[str, bytes]:
     """What a folder holds."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def modes(folder: Path) -> set[int]:
+    """Who may read and write what it holds."""
+    return {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
 
 
 # --- keeping ----------------------------------------------------------------------------------------------------------
@@ -327,10 +333,10 @@ async def test_text_that_is_no_text(tmp_path: Path) -> None:
 
 
 async def test_leaves_one_file(tmp_path: Path) -> None:
-    """After a clean end only the journal itself lies there."""
+    """After a clean end only the journal itself lies there, and it was never anybody else's to read."""
     async with Journal(tmp_path / "j", ME) as journal:
         await journal.write([record(1)])
-        assert (tmp_path / "j.lock").read_text() == f"{os.getpid()}\n"
+        assert modes(tmp_path) == {0o600}
     assert set(files(tmp_path)) == {"j"}
 
 
@@ -408,7 +414,6 @@ async def test_dead_owner(tmp_path: Path) -> None:
     with another_process(tmp_path / "j") as owner:
         owner.send_signal(signal.SIGKILL)
         owner.wait()
-    assert (tmp_path / "j.lock").exists()
     assert await everything(tmp_path / "j", ME) == []
     assert set(files(tmp_path)) == {"j"}
 
@@ -421,6 +426,108 @@ async def test_second_in_one_process_is_refused(tmp_path: Path) -> None:
             await second.__aenter__()
         await first.write([record(1)])
     assert await everything(tmp_path / "j", ME) == [record(1)]
+
+
+@pytest.mark.parametrize("name", ["other", "elsewhere/other"])
+async def test_second_name_of_a_journal(tmp_path: Path, name: str) -> None:
+    """A second process is refused whatever name it knows the journal by, and whatever else is removed meanwhile."""
+    (tmp_path / "elsewhere").mkdir()
+    async with Journal(tmp_path / "j", ME) as journal:
+        await journal.write([record(1)])
+        (tmp_path / name).hardlink_to(tmp_path / "j")
+        for path in (tmp_path / name, tmp_path / "j"):
+            for more in set(files(tmp_path)) - {"j", "j-wal", "j-shm", name}:
+                (tmp_path / more).unlink()
+            with pytest.raises(JournalBusyError, match=rf"in use by process {os.getpid()};"):
+                await everything(path, ME)
+
+
+async def test_killed_by_another_name(tmp_path: Path) -> None:
+    """What a killed run wrote lies beside the name that it knew; by another name the journal is refused, not taken."""
+    async with Journal(tmp_path / "j", ME):
+        pass
+    (tmp_path / "other").hardlink_to(tmp_path / "j")
+    (tmp_path / "j-wal").write_bytes(b"x" * 100)
+    for identity in (ME, None):
+        with pytest.raises(JournalError, match=r"other is the same file as j, and was last written by that name"):
+            await everything(tmp_path / "other", identity)
+    assert await everything(tmp_path / "j", ME) == []
+    assert await everything(tmp_path / "other", ME) == []
+
+
+async def test_names_in_other_folders(tmp_path: Path) -> None:
+    """Where a part of the journal may lie out of sight it is not written; it may be read."""
+    async with Journal(tmp_path / "j", ME) as journal:
+        await journal.write([record(1)])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "j").hardlink_to(tmp_path / "j")
+    with pytest.raises(JournalError, match="other names in other folders"):
+        await everything(tmp_path / "j", ME)
+    assert await everything(tmp_path / "j") == [record(1)]
+
+
+def removed(path: Path) -> None:
+    """The journal is gone."""
+    path.unlink()
+
+
+def replaced(path: Path) -> None:
+    """A copy is in its place."""
+    shutil.copy(path, path.with_name("copy"))
+    path.with_name("copy").replace(path)
+
+
+def moved(path: Path) -> None:
+    """It has another name."""
+    path.rename(path.with_name("moved"))
+
+
+def log_removed(path: Path) -> None:
+    """What SQLite has written last is gone."""
+    path.with_name(f"{path.name}-wal").unlink()
+
+
+@pytest.mark.parametrize("happens", [removed, replaced, moved, log_removed])
+async def test_journal_taken_away(tmp_path: Path, happens: Callable[[Path], None]) -> None:
+    """Once the journal is not where the next run will look for it, nothing passes for written down any more."""
+    async with Journal(tmp_path / "j", ME) as journal:
+        await journal.write([intended(1)])
+        happens(tmp_path / "j")
+        for _ in range(2):
+            with pytest.raises(JournalError, match=r"/j, or its log, was removed, moved or replaced.*nothing more is"):
+                await journal.write([record(1)])
+
+
+async def test_run_whose_journal_is_taken_away(tmp_path: Path, service: Service) -> None:
+    """A run whose journal is removed sends nothing after that, and says what happened."""
+    manifest = [project("Cats"), project("Dogs")]
+    async with open_session(service) as session, session.provision(manifest, journal=tmp_path / "j") as run:
+        (tmp_path / "j").unlink()
+        with pytest.raises(JournalError, match="removed, moved or replaced"):
+            await all_of(run)
+    assert service.of("project.POST") == []
+
+
+async def test_touches_nothing_of_others(tmp_path: Path) -> None:
+    """Files that happen to be called like the journal and more, and what links of such names lead to, stay."""
+    (tmp_path / "precious").write_text("precious")
+    others = ("j.lock", "j.new", "j.new-journal")
+    for name in others:
+        (tmp_path / name).symlink_to("precious")
+    async with Journal(tmp_path / "j", ME) as journal:
+        await journal.write([record(1)])
+    assert all((tmp_path / name).is_symlink() for name in others)
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
+async def test_link_in_the_place_of_a_new_journal(tmp_path: Path, plant: Callable[[Path, Path], None]) -> None:
+    """A new journal is not written to where somebody wants it to go."""
+    (tmp_path / "precious").write_text("precious")
+    plant(tmp_path / ".j.encord-async-new", tmp_path / "precious")
+    with pytest.raises(JournalError, match=r"\.j\.encord-async-new is .* in the way of a new journal; remove it"):
+        await everything(tmp_path / "j", ME)
+    assert (tmp_path / "precious").read_text() == "precious"
 
 
 READER = """
@@ -544,6 +651,7 @@ NO_JOURNALS = [
     empty_database,
     header_only,
     Path.mkdir,
+    os.mkfifo,
 ]
 
 
@@ -553,10 +661,10 @@ async def test_no_journal(tmp_path: Path, make: Callable[[Path], None], identity
     """What is no journal is refused, named, and left as it is."""
     path = tmp_path / "j"
     make(path)
-    before = {} if path.is_dir() else files(tmp_path)
+    before = files(tmp_path)
     with pytest.raises(JournalError, match="/j"):
         await everything(path, identity)
-    assert path.is_dir() or files(tmp_path) == before
+    assert files(tmp_path) == before
 
 
 @pytest.mark.parametrize("path", ["missing", "missing/j", "/dev/null/j", "", "nul\x00l", "n" * 300])
@@ -619,8 +727,7 @@ async def test_log_without_its_journal(tmp_path: Path) -> None:
 
 async def test_killed_while_making_it(tmp_path: Path) -> None:
     """What a process left that was killed before its journal was whole is not in the way."""
-    (tmp_path / "j.new").write_bytes(b"half")
-    (tmp_path / "j.new-journal").write_bytes(b"half")
+    (tmp_path / ".j.encord-async-new").write_bytes(b"half")
     assert await everything(tmp_path / "j", ME) == []
     assert set(files(tmp_path)) == {"j"}
 

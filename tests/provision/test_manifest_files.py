@@ -523,7 +523,17 @@ def test_a_bomb_of_aliases_does_not_go_off(write: Write, parser: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
-    assert found[-1] == "m.yaml:7: brings the values that aliases stand for above 10,000,000"
+    assert found[-1] == "m.yaml:7: brings what aliases stand for above 64 MiB; use JSONL"
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{GRINNING FACE}"])
+def test_aliases_of_long_texts_are_counted_by_their_bytes(write: Write, parser: str, letter: str) -> None:
+    """A few aliases of one long text are as much as many of short ones."""
+    text = letter * (1_000_000 // len(letter.encode()))
+    lines = [f"- {{kind: dataset, title: A, description: &d {text}}}"]
+    lines += [f"- {{kind: dataset, title: A{n}, description: *d}}" for n in range(100)]
+    found = problems(write("m.yaml", "\n".join(lines)))
+    assert found[-1] == "m.yaml:69: brings what aliases stand for above 64 MiB; use JSONL"
 
 
 def test_a_bomb_of_merges_does_not_go_off(write: Write) -> None:

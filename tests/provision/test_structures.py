@@ -1,6 +1,7 @@
 """Structures of ontologies in files of their own are read with their entry, relative to the manifest."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,62 @@ def test_yaml_and_csv_name_files_too(tmp_path: Path) -> None:
 def test_a_file_that_is_no_structure(manifest: Callable[[bytes], Path], content: bytes, said: str) -> None:
     """What is wrong with the file is said at the entry that names it."""
     assert problem_in(manifest(content)).startswith(f"m.jsonl:1: {said}")
+
+
+def linked(folder: Path) -> None:
+    """A link out of the folder."""
+    (folder / "parts").mkdir()
+    (folder / "parts" / "felines.json").symlink_to(folder.parent / "secret.json")
+
+
+def linked_folder(folder: Path) -> None:
+    """A link out of the folder, further up."""
+    (folder.parent / "secret.json").rename(folder.parent / "felines.json")
+    (folder / "parts").symlink_to("..")
+
+
+@pytest.mark.parametrize("link", [linked, linked_folder])
+def test_a_link_out_of_the_folder(tmp_path: Path, link: Callable[[Path], None]) -> None:
+    """What lies outside the manifest's folder is not read, wherever a link in it leads."""
+    (tmp_path / "secret.json").write_text(json.dumps(STRUCTURE))
+    folder = tmp_path / "manifest"
+    folder.mkdir()
+    link(folder)
+    path = folder / "m.jsonl"
+    path.write_text(json.dumps(ENTRY))
+    assert problem_in(path).endswith("it lies outside the folder of the manifest; put a copy of it there")
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_name_out_of_the_folder(tmp_path: Path, absolute: bool) -> None:
+    """Nor is it read by a name that leads there."""
+    secret = tmp_path / "secret.json"
+    secret.write_text(json.dumps(STRUCTURE))
+    (tmp_path / "manifest").mkdir()
+    path = tmp_path / "manifest" / "m.jsonl"
+    path.write_text(json.dumps(ENTRY | {"structure_file": str(secret) if absolute else "../secret.json"}))
+    assert problem_in(path).endswith("it lies outside the folder of the manifest; put a copy of it there")
+
+
+def test_links_within_the_folder(tmp_path: Path) -> None:
+    """Links are good that stay in the folder, and so is one that leads to the folder itself."""
+    (tmp_path / "real" / "parts").mkdir(parents=True)
+    (tmp_path / "real" / "shared.json").write_text(json.dumps(STRUCTURE))
+    (tmp_path / "real" / "parts" / "felines.json").symlink_to("../shared.json")
+    (tmp_path / "real" / "m.jsonl").write_text(json.dumps(ENTRY))
+    (tmp_path / "link").symlink_to("real")
+    (placed,) = read_manifest(tmp_path / "link" / "m.jsonl")
+    assert isinstance(placed, PlacedEntry)
+    assert placed.file == "parts/felines.json"
+
+
+def test_a_pipe(tmp_path: Path) -> None:
+    """A pipe is refused, and not waited for."""
+    (tmp_path / "parts").mkdir()
+    os.mkfifo(tmp_path / "parts" / "felines.json")
+    path = tmp_path / "m.jsonl"
+    path.write_text(json.dumps(ENTRY))
+    assert problem_in(path).endswith("cannot be read: it is no plain file")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from encord_async.errors import SettingsError
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts, checked_domain, is_loopback
@@ -23,6 +24,8 @@ from encord_async.session.settings import RetryPolicy, Settings, Timeouts, check
         ("http://localhost:8080/", "http://localhost:8080"),
         ("http://[::1]:8080", "http://[::1]:8080"),
         ("http://127.255.0.3", "http://127.255.0.3"),
+        ("https://my_service.", "https://my_service."),
+        ("https://encord.k\u00f6ln:443", "https://encord.k\u00f6ln:443"),
     ],
 )
 def test_domain_is_tidied(given: str, kept: str) -> None:
@@ -49,6 +52,16 @@ def test_domain_is_tidied(given: str, kept: str) -> None:
         ("http://127.0.0.1.evil.example", "use https://"),
         ("http://0.0.0.0:80", "use https://"),
         ("http://10.0.0.1", "use https://"),
+        ("https://a..b", "not an http"),
+        ("https://.encord.com", "not an http"),
+        (f"https://{'a' * 64}.com", "not an http"),
+        (f"https://{'a.' * 130}com", "not an http"),
+        ("https://api.encord.com\\evil", "not an http"),
+        ("https://api encord.com", "not an http"),
+        ("https://api.\nencord.com", "not an http"),
+        ("https://a\u200db.com", "not an http"),
+        ("https://\ud800.com", "not an http"),
+        ("https://256.1.1.1", "not an http"),
     ],
 )
 def test_unusable_domain_is_refused(domain: str, says: str) -> None:
@@ -74,6 +87,7 @@ def test_any_text_is_a_domain_or_a_settings_error(text: str) -> None:
         except SettingsError:
             continue
         assert not kept.endswith("/")
+        assert URL(f"{kept}/public").raw_host
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import datetime as dt
 import gzip
 import ipaddress
 import json
+import os
+import resource
 import ssl
 import tracemalloc
 import zlib
@@ -246,6 +248,24 @@ async def test_refused_connection_is_not_sent() -> None:
         with pytest.raises(errors.NotSentError, match="no connection") as caught:
             await post(transport)
     assert caught.value.applied == "not_applied"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "nowhere.invalid"])
+async def test_no_room_for_a_connection_is_no_silence_of_the_service(host: str) -> None:
+    """When this process may open no more files that is said, with the remedy, and nobody waits for the service."""
+    async with serving(saying(OK)) as server:
+        url = server.url if host == "127.0.0.1" else f"https://{host}"
+        async with transport_to(url) as transport:
+            lowest = os.dup(0)
+            os.close(lowest)
+            before = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
+            try:
+                with pytest.raises(errors.SettingsError, match=r"open no more files.*ulimit -n.*lower concurrency"):
+                    await post(transport)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert server.requests == []
 
 
 async def test_unknown_host_is_not_sent() -> None:

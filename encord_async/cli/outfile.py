@@ -1,0 +1,103 @@
+"""Files that a command writes for whoever runs it, and for nobody else to read. It never looks at what goes into them.
+
+A link in the place of such a file is not followed, and what belongs to others is left alone: in a folder that others
+may write to as well, somebody may have put it there.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from encord_async.errors import UsageError
+from encord_async.plainfile import open_plain
+
+__all__ = ["opened", "refuse_journal", "whole"]
+
+_SQLITE: Final = b"SQLite format 3\x00"
+
+_SYSTEM: Final = re.compile(r"/dev|/proc/[^/]+/fd")
+"""Folders whose links only the system makes: /dev/stdout, and /dev/fd/63 for what a shell calls >(program)."""
+
+
+def opened(path: str) -> BinaryIO:
+    """The file *path* for writing at its end: made if it is not there, not emptied if it is.
+
+    Raises:
+        OSError: It cannot be opened, or is a link, or another user's, or has other names.
+        ValueError: It is no name of a file.
+    """
+    target = Path(path)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    if not _SYSTEM.fullmatch(os.path.realpath(target.parent)):
+        flags |= os.O_NOFOLLOW
+    try:
+        descriptor = os.open(target, flags, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _refused("it is a link; name the file itself") from None
+        raise
+    try:
+        _look_at(os.fstat(descriptor), target.parent, followed=not flags & os.O_NOFOLLOW)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "wb")
+
+
+@contextlib.contextmanager
+def whole(path: str) -> Iterator[BinaryIO]:
+    """A file that lies at *path* once the block has ended well; until then there is what was there before.
+
+    Raises:
+        OSError: It cannot be written, or is a link or another user's.
+        ValueError: It is no name of a file.
+    """
+    target = Path(path)
+    with contextlib.ExitStack() as stack:
+        try:
+            there = target.lstat()
+        except FileNotFoundError:
+            pass
+        else:
+            if not stat.S_ISREG(there.st_mode):
+                # A device or pipe must not be replaced; it is never half there either.
+                yield stack.enter_context(opened(path))
+                return
+        descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".part")
+        stack.callback(lambda: Path(part).unlink(missing_ok=True))
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        Path(part).replace(target)
+
+
+def refuse_journal(path: str) -> None:
+    """See to it that no journal is written over, by whatever order of arguments.
+
+    Raises:
+        UsageError: A journal, or another database, would be.
+    """
+    head = b""
+    # What cannot be read may still be written.
+    with contextlib.suppress(OSError, ValueError), os.fdopen(open_plain(Path(path), os.O_RDONLY), "rb") as file:
+        head = file.read(len(_SQLITE))
+    if head == _SQLITE:
+        raise UsageError(f"{path} is a journal or another database, and would be overwritten; give another FILE")
+
+
+def _look_at(file: os.stat_result, folder: Path, *, followed: bool) -> None:
+    if followed or not stat.S_ISREG(file.st_mode):
+        return
+    if file.st_nlink > 1:
+        raise _refused("it has other names (hard links); give another file")
+    if file.st_uid != os.geteuid() and folder.stat().st_mode & stat.S_IWOTH:
+        raise _refused("it belongs to another user; give another file")
+
+
+def _refused(why: str) -> OSError:
+    return OSError(errno.EPERM, why)
