@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
-import anyio
-
 from encord_async.engine.account import Account, Adopt, Existing, Found, differs, match
 from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger
 from encord_async.engine.making import Maker, Making, hash_of, key_fingerprint
@@ -30,6 +28,7 @@ from encord_async.errors import (
     ReplyShapeError,
     ServiceFaultError,
     SettingsError,
+    StoppedError,
     ThrottledError,
     UncertainError,
     UnreadableReplyError,
@@ -65,6 +64,7 @@ from encord_async.protocol.rest_operations import (
     RestOperation,
 )
 from encord_async.session.session import Session, sealed
+from encord_async.session.stop import Stop
 
 T = TypeVar("T")
 
@@ -99,10 +99,6 @@ class Later:
 Verdict: TypeAlias = Ended | Split | Later
 
 
-class _StoppedError(Exception):
-    """The run was stopped before a request had left. It never leaves the executor."""
-
-
 class Executor:
     """Does work over *session*.
 
@@ -135,8 +131,7 @@ class Executor:
         self._sending: Counter[bytes] = Counter()
         self._doubtful: defaultdict[bytes, set[bytes]] = defaultdict(set)
         self._settling: set[bytes] = set()
-        self._unsent: set[anyio.CancelScope] = set()
-        self._stopped = False
+        self._stop = Stop()
 
     async def do(self, work: Work) -> Verdict:
         """Bring *work* to its end, or as far as it gets now.
@@ -150,7 +145,7 @@ class Executor:
             return await self._batch(work) if isinstance(work, Batch) else await self._create(work.ticket)
         except (AuthenticationError, SettingsError, JournalError):
             raise
-        except _StoppedError:
+        except StoppedError:
             return Ended([(ticket, Result(status=Status.CANCELLED)) for ticket in tickets_of(work)])
         except EncordError as error:
             failed = Result(status=Status.FAILED, error=error)
@@ -158,32 +153,13 @@ class Executor:
 
     def stop(self) -> None:
         """Let what has left come to its end, and nothing else leave."""
-        self._stopped = True
-        for scope in tuple(self._unsent):
-            scope.cancel()
+        self._stop.ask()
 
     async def _ask(
         self, operation: Operation[T] | RestOperation[T], request: Envelope | RestRequest | None = None
     ) -> T:
-        """Send *operation*, unless the run is stopped before the request has left; *request* if it is sealed already.
-
-        Raises:
-            _StoppedError: It was; nothing has left.
-        """
-        if self._stopped:
-            raise _StoppedError
-        if self._session.is_free:
-            # There is no wait that a stop would have to cut short.
-            return await self._session.execute(operation, request=request)
-        with anyio.CancelScope() as scope:
-            self._unsent.add(scope)
-            try:
-                return await self._session.execute(
-                    operation, request=request, on_send=lambda: self._unsent.discard(scope)
-                )
-            finally:
-                self._unsent.discard(scope)
-        raise _StoppedError
+        """Send *operation*, unless the run is stopped before it has left; *request* if it is sealed already."""
+        return await self._session.execute(operation, request=request, stop=self._stop)
 
     def abandoned(self, work: Work, error: EncordError) -> list[tuple[Ticket, Result]]:
         """How the steps of *work* end after `do` has raised *error*."""
@@ -288,7 +264,7 @@ class Executor:
             await self._ledger.write([record])
             try:
                 made = await self._ask(making.operation, request)
-            except _StoppedError:
+            except StoppedError:
                 # Not a byte has left: the next run may send it without looking.
                 await self._ledger.write([self._closed(record, Result(status=Status.CANCELLED))])
                 raise
