@@ -12,7 +12,6 @@ from typing import Final, TypeAlias, TypeVar
 from encord_async.engine.account import Account, Adopt, Existing, Found, differs, match
 from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger
 from encord_async.engine.making import Maker, Making, hash_of, key_fingerprint
-from encord_async.engine.members import MAX_GROUPS_REMOVED
 from encord_async.engine.outcome import RoleKept, Status
 from encord_async.engine.schedule import Batch, Result, Ticket, Work, tickets_of
 from encord_async.errors import (
@@ -72,13 +71,16 @@ __all__ = ["Ended", "Executor", "Later", "Split", "Verdict"]
 
 _REMEMBERED_FRESH: Final = 100_000
 _NAMESAKE_WAIT_S: Final = 0.1
+_FATAL: Final = (AuthenticationError, SettingsError, JournalError)
+"""No other work fares better: the credential is not accepted, the service not reached, or the ledger not written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A result for each step of the work."""
+    """A result for each step of the work, and the error because of which nothing more may be sent, if there is one."""
 
     results: Sequence[tuple[Ticket, Result]]
+    failure: EncordError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +136,19 @@ class Executor:
         self._stop = Stop()
 
     async def do(self, work: Work) -> Verdict:
-        """Bring *work* to its end, or as far as it gets now.
-
-        Raises:
-            AuthenticationError: The credential is not accepted; no other work will fare better.
-            SettingsError: The service cannot be talked to as configured.
-            JournalError: The ledger cannot be written; nothing more may be sent.
-        """
+        """Bring *work* to its end, or as far as it gets now."""
         try:
-            return await self._batch(work) if isinstance(work, Batch) else await self._create(work.ticket)
-        except (AuthenticationError, SettingsError, JournalError):
-            raise
+            return await self._done(work)
+        except _FATAL as error:
+            return Ended(_abandoned(work, error), failure=error)
         except StoppedError:
             return Ended([(ticket, Result(status=Status.CANCELLED)) for ticket in tickets_of(work)])
+
+    async def _done(self, work: Work) -> Verdict:
+        try:
+            return await self._batch(work) if isinstance(work, Batch) else await self._create(work.ticket)
+        except (StoppedError, *_FATAL):
+            raise
         except EncordError as error:
             failed = Result(status=Status.FAILED, error=error)
             return await self._ended([(ticket, failed) for ticket in tickets_of(work)])
@@ -161,24 +163,18 @@ class Executor:
         """Send *operation*, unless the run is stopped before it has left; *request* if it is sealed already."""
         return await self._session.execute(operation, request=request, stop=self._stop)
 
-    def abandoned(self, work: Work, error: EncordError) -> list[tuple[Ticket, Result]]:
-        """How the steps of *work* end after `do` has raised *error*."""
-        results: list[tuple[Ticket, Result]] = []
-        for ticket in tickets_of(work):
-            if ticket.doubt is not None or (isinstance(error, JournalError) and ticket.sends):
-                # What could not be written down may have been made all the same.
-                results.append((ticket, Result(status=Status.IN_DOUBT, error=error)))
-            elif isinstance(error, JournalError):
-                results.append((ticket, Result(status=Status.FAILED, error=error)))
-            else:
-                results.append((ticket, Result(status=Status.CANCELLED)))
-        return results
-
     # ------------------------------------------------------------------ writing down
 
     async def _ended(self, results: Sequence[tuple[Ticket, Result]], making: Making | None = None) -> Ended:
         """Write down how steps without an intent ended."""
-        await self._ledger.write([self._record(ticket, result, making) for ticket, result in results])
+        return await self._written([self._record(ticket, result, making) for ticket, result in results], results)
+
+    async def _written(self, records: Sequence[Record], results: Sequence[tuple[Ticket, Result]]) -> Ended:
+        """Write down how steps ended. That it cannot be written down makes no difference to how they did."""
+        try:
+            await self._ledger.write(records)
+        except JournalError as error:
+            return Ended(results, failure=error)
         return Ended(results)
 
     def _intent(self, ticket: Ticket, making: Making, request: Envelope | RestRequest) -> Record:
@@ -265,15 +261,13 @@ class Executor:
             try:
                 made = await self._ask(making.operation, request)
             except StoppedError:
-                # Not a byte has left: the next run may send it without looking.
-                await self._ledger.write([self._closed(record, Result(status=Status.CANCELLED))])
-                raise
+                # It was not sent: the next run may send it without looking.
+                cancelled = Result(status=Status.CANCELLED)
+                return await self._written([self._closed(record, cancelled)], [(ticket, cancelled)])
             except NotAppliedError as error:
                 failed = Result(status=Status.FAILED, error=error)
-                await self._ledger.write([self._closed(record, failed)])
-                if isinstance(error, AuthenticationError | SettingsError):
-                    raise
-                return Ended([(ticket, failed)])
+                ended = await self._written([self._closed(record, failed)], [(ticket, failed)])
+                return replace(ended, failure=error) if isinstance(error, _FATAL) else ended
             except EncordError as error:
                 doubt = Doubt(
                     record=record,
@@ -303,25 +297,39 @@ class Executor:
 
     async def _made(self, ticket: Ticket, record: Record, made: str, taken: int) -> Ended:
         """Something was made: write that down, then give a project the datasets that its create had no room for."""
-        result = Result(status=Status.CREATED, hash=made)
-        await self._ledger.write([self._closed(record, result)])
+        created = Result(status=Status.CREATED, hash=made)
+        ended = await self._written([self._closed(record, created)], [(ticket, created)])
+        if ended.failure is not None:
+            # As the ledger has it. The next run finds it; until then nobody but who reads this knows what it is.
+            unknown = Result(status=Status.IN_DOUBT, error=ended.failure, candidates=(made,))
+            return Ended([(ticket, unknown)], failure=ended.failure)
         if record.kind is not StepKind.PROJECT:
-            return Ended([(ticket, result)])
+            return ended
         self._fresh[made] = None
         if len(self._fresh) > _REMEMBERED_FRESH:
             self._fresh.popitem(last=False)
         self._settler.saw_created(record.title, str(record.details.get("description") or ""), made)
-        rest = ticket.items[taken:]
-        if rest:
-            try:
-                await self._attach(made, rest)
-            except (AuthenticationError, SettingsError):
-                raise
-            except EncordError as error:
-                return Ended([(ticket, Result(status=Status.FAILED, hash=made, error=error))])
-            whole = replace(record, details={**record.details, "references": _references(ticket)})
-            await self._ledger.write([self._closed(whole, result)])
-        return Ended([(ticket, result)])
+        return await self._filled(ticket, record, created, taken) if ticket.items[taken:] else ended
+
+    async def _filled(self, ticket: Ticket, record: Record, created: Result, taken: int) -> Ended:
+        """Give a new project all datasets but the first *taken*, and write down which ones it got."""
+        attached, result, failure = taken, created, None
+        try:
+            for some in _chunks(ticket.items[taken:], self._maker.max_batch):
+                await self._ask(AddDatasets(project_hash=created.hash or "", dataset_hashes=some))
+                attached += len(some)
+        except StoppedError:
+            missing = len(ticket.items) - attached
+            why = f"the run was stopped before {missing} of its datasets were attached; the next run attaches them"
+            result = replace(created, status=Status.CANCELLED, error=StoppedError(why))
+        except EncordError as error:
+            result = replace(created, status=Status.FAILED, error=error)
+            failure = error if isinstance(error, _FATAL) else None
+        # Several references may stand for one hash, so that the first so many are surely among those attached.
+        references = _references(ticket)[: attached if attached < len(ticket.items) else None]
+        known = replace(record, details={**record.details, "references": references})
+        ended = await self._written([self._closed(known, created)], [(ticket, result)])
+        return ended if failure is None else replace(ended, failure=failure)
 
     async def _attach(self, project_hash: str, dataset_hashes: Sequence[str]) -> None:
         for some in _chunks(dataset_hashes, self._maker.max_batch):
@@ -457,7 +465,7 @@ class Executor:
         """Look once; a look that fails is tried again until the settling time is over."""
         try:
             verdict = await self._settler.settle(doubt)
-        except (AuthenticationError, SettingsError, JournalError):
+        except _FATAL:
             raise
         except EncordError as error:
             return self._settler.not_seen(doubt, error)
@@ -496,8 +504,7 @@ class Executor:
             case StepKind.ADD_GROUP:
                 await self._ask(AddProjectGroups(project_hash=about, group_hashes=items, role=role))
             case StepKind.REMOVE_GROUP:
-                for some in _chunks(items, MAX_GROUPS_REMOVED):
-                    await self._ask(RemoveProjectGroups(project_hash=about, group_hashes=some))
+                await self._ask(RemoveProjectGroups(project_hash=about, group_hashes=items))
             case StepKind.GROUP_MEMBER:
                 await self._ask(AddGroupMembers(group_hash=about, emails=items))
             case _:
@@ -517,6 +524,19 @@ class Executor:
         except (NotFoundError, ForbiddenError):
             return False
         return True
+
+
+def _abandoned(work: Work, error: EncordError) -> list[tuple[Ticket, Result]]:
+    """How the steps of *work* end that *error* has kept from being sent, or from being looked for."""
+    return [(ticket, _abandoned_step(ticket, error)) for ticket in tickets_of(work)]
+
+
+def _abandoned_step(ticket: Ticket, error: EncordError) -> Result:
+    if ticket.doubt is not None:
+        return Result(status=Status.IN_DOUBT, error=error)
+    if isinstance(error, JournalError):
+        return Result(status=Status.FAILED, error=error)
+    return Result(status=Status.CANCELLED)
 
 
 def _references(ticket: Ticket) -> list[str]:
