@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import click
 
 from encord_async.cli.failures import ExitCode
+from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
     Service,
     dataset_api_option,
@@ -70,7 +70,7 @@ def plan(*, output: Output, service: Service, manifest: str, existing: str, data
             )
             return found, session.statistics().requests
 
-    forecast, requests = anyio.run(look)
+    forecast, requests = run(look)
     actions.sort(key=lambda action: action.number)
     if output.json:
         output.result(
