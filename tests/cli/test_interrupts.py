@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,15 +79,19 @@ def test_the_first_one_drains(api: Api, manifest: Path, request: pytest.FixtureR
     assert any(line.endswith(": cancelled") for line in status)
 
 
-def test_the_second_one_stops(api: Api, manifest: Path) -> None:
-    """A second Ctrl-C ends the run at once; what was under way is in doubt, and the sums still add up."""
+@pytest.mark.parametrize("more", [0, 3])
+def test_the_second_one_stops(api: Api, manifest: Path, more: int) -> None:
+    """A second Ctrl-C ends the run at once; what was under way is in doubt, and the sums still add up. More of them do
+    no more."""
     api.control("PUT", "faults", [{"query": "project.POST", "fault": "hang"}])
     with running(api, manifest) as process:
         wait_for_requests(api)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         assert process.stderr.readline().startswith("stopping: 4 requests under way")
-        process.send_signal(signal.SIGINT)
+        for _ in range(1 + more):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
         out, _ = process.communicate(timeout=20)
     api.control("DELETE", "faults")
     assert process.returncode == 130
