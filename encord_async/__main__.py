@@ -1,6 +1,7 @@
 """Entry point of ``encord-async`` and ``python -m encord_async``; it only hands over to the command line."""
 
 import contextlib
+import signal
 import sys
 from importlib.util import find_spec
 
@@ -18,6 +19,8 @@ def main() -> None:
     from encord_async.cli.main import run
 
     code = run()
+    # All is done and said: Ctrl-C once more would only take the exit code away. SIGTERM still ends what hangs.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     if out.error is not None:
