@@ -344,7 +344,9 @@ class Executor:
             return await self._key_there(ticket, making)
         if not isinstance(entry, MakingEntry):
             raise AssertionError(f"a {entry.kind} entry makes nothing")
-        namesakes = await self._account.namesakes(step.kind, making.title, entry.description)
+        # An account may be large and its service down: a stop ends the look, too, which changes nothing.
+        named = step.kind, making.title, entry.description
+        namesakes = await self._stop.cut(lambda: self._account.namesakes(*named))
         decision = match(step.kind, making.title, await self._free(ticket, making, namesakes), self._existing)
         if not isinstance(decision, Adopt):
             return [found.hash for found in namesakes]

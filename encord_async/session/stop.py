@@ -1,7 +1,7 @@
-"""A wish that nothing more may leave: it ends waits for a turn, and never touches a request that has left.
+"""A wish that nothing more may leave: it ends waits for a turn, and never touches what has left and may change things.
 
-Who wishes and why is not known here. That a request is sent and that it is stopped cannot happen at once: the only
-thing that a stop can cut short is a wait that lies before the sending and is over when that begins.
+Who wishes and why is not known here. That a request is sent and that it is stopped cannot happen at once: all that a
+stop can cut short is a wait that lies before the sending and is over when that begins, or a look, which changes nothing.
 """
 
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ class Stop:
             raise StoppedError("the run was stopped before this was sent")
 
     async def cut(self, wait: Callable[[], Awaitable[T]]) -> T:
-        """What *wait* gives, which sends nothing.
+        """What *wait* gives, which sends nothing, or only what reads.
 
         Raises:
             StoppedError: It was asked before that.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
@@ -113,6 +114,21 @@ async def test_what_has_left_is_never_called_cancelled(
     async with session.provision(manifest, journal=tmp_path / "j", existing="create") as run:
         assert all(outcome.status.satisfied for outcome in await all_of(run))
     assert twice(service) == {}
+
+
+async def test_nobody_waits_for_a_listing(session: EncordSession, service: Prompt) -> None:
+    """A run that is stopped while it lists the account does not wait for that, however long it takes."""
+
+    async def hang(call: Call) -> None:
+        run.drain()
+        await anyio.sleep_forever()
+
+    service.pace = hang
+    async with session.provision([project("Cats"), project("Dogs")], journal=None) as run:
+        with anyio.fail_after(5):
+            outcomes = await all_of(run)
+    assert {one.status for one in outcomes} == {Status.CANCELLED}
+    assert service.projects == {}
 
 
 # --- projects with more datasets than one request takes ---------------------------------------------------------------
