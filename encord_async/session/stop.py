@@ -1,7 +1,7 @@
 """A wish that nothing more may leave: it ends waits for a turn, and never touches what has left and may change things.
 
 Who wishes and why is not known here. That a request is sent and that it is stopped cannot happen at once: all that a
-stop can cut short is a wait that lies before the sending and is over when that begins, or a look, which changes nothing.
+stop can cut short is a wait before the sending, which is over when that begins, or a look, which changes nothing.
 """
 
 from collections.abc import Awaitable, Callable
