@@ -1,19 +1,32 @@
 """Entry point of ``encord-async`` and ``python -m encord_async``; it only hands over to the command line."""
 
+import contextlib
+import signal
 import sys
 from importlib.util import find_spec
+
+from encord_async.cli.streams import mend
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line and exit with its code (2: the extra ``cli`` is not installed)."""
+    """Run the command line and exit with its code (1: its output is lost, 2: the extra ``cli`` is not installed)."""
+    out = mend()
     if not all(map(_is_there, ("click", "rich"))):
         sys.stderr.write("error: the command line needs more packages: pip install 'encord-async[cli]'\n")
         sys.exit(2)
     from encord_async.cli.main import run
 
-    sys.exit(run())
+    code = run()
+    # All is done and said: Ctrl-C once more would only take the exit code away. SIGTERM still ends what hangs.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    if out.error is not None:
+        sys.stderr.write(f"error: standard output cannot be written: {out.error.strerror}\n")
+        code = max(code, 1)
+    sys.exit(code)
 
 
 def _is_there(name: str) -> bool:

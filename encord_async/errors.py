@@ -13,6 +13,7 @@
             JournalMismatchError  it belongs to another account or service
         NotSentError              the network failed before a byte of the request left
         DeadlineError             the caller's own time ran out before a request was sent
+        StoppedError              the run was stopped before a request was sent
         BlockedError              an entry was not tried, because what it needs did not come about
         ConflictError             the account holds what contradicts the manifest, and the API cannot change it
         RefusedError              the service answered no
@@ -61,6 +62,7 @@ __all__ = [
     "ReplyShapeError",
     "ServiceFaultError",
     "SettingsError",
+    "StoppedError",
     "ThrottledError",
     "UncertainError",
     "UnencodableError",
@@ -171,6 +173,10 @@ class NotSentError(NotAppliedError):
 
 class DeadlineError(NotAppliedError):
     """The operation's deadline passed while no request of it was under way."""
+
+
+class StoppedError(NotAppliedError):
+    """The run was stopped before a request was sent."""
 
 
 class BlockedError(NotAppliedError):

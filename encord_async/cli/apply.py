@@ -21,7 +21,7 @@ import click
 
 from encord_async.cli.cluster import begin_on, cluster
 from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted
-from encord_async.cli.interrupts import Interrupts, interruptible
+from encord_async.cli.interrupts import Interrupts, interruptible, listening, run
 from encord_async.cli.options import (
     Service,
     dataset_api_option,
@@ -167,19 +167,21 @@ def apply(
     if asks and not _agreed(output, service.sessions(**bounds), manifest, options):
         raise UsageError("you did not agree; nothing was made")
     ending = Ending(journal=_shown(f"{manifest}.journal" if options["journal"] == "beside" else journal))
-    with Recorder(outcomes, manifest) as recorder, ExitStack() as stack:
-        if dask is None:
-            begin: Begin = functools.partial(begin_here, service.sessions(**bounds)(), manifest, options)
-        else:
-            client = stack.enter_context(cluster(dask, options["journal"]))
-            begin = functools.partial(begin_on, client, service, service.settings(**bounds), manifest, options)
+    with ExitStack() as until_the_last_word:
+        with Recorder(outcomes, manifest) as recorder, ExitStack() as stack:
+            if dask is None:
+                begin: Begin = functools.partial(begin_here, service.sessions(**bounds)(), manifest, options)
+            else:
+                client = stack.enter_context(cluster(dask, options["journal"]))
+                begin = functools.partial(begin_on, client, service, service.settings(**bounds), manifest, options)
 
-        async def work(interrupts: Interrupts) -> None:
-            bar = None if no_progress or output.json else output
-            await provision(begin, ending, on_outcome=recorder.write, interrupts=interrupts, progress=bar)
+            async def work(interrupts: Interrupts) -> None:
+                bar = None if no_progress or output.json else output
+                await provision(begin, ending, on_outcome=recorder.write, interrupts=interrupts, progress=bar)
 
-        _, interrupts = anyio.run(interruptible, work)
-    return _finish(output, ending, recorder.error, interrupted=interrupts.count > 0)
+            interrupts = until_the_last_word.enter_context(listening())
+            anyio.run(interruptible, work, interrupts)
+        return _finish(output, ending, recorder.error, interrupted=interrupts.count > 0)
 
 
 def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: str, options: Mapping[str, Any]) -> bool:
@@ -196,7 +198,7 @@ def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: s
             existing, dataset_api = Existing(options["existing"]), DatasetAPI(options["dataset_api"])
             await planned.look(session, manifest, Options(existing=existing, dataset_api=dataset_api, **more))
 
-    anyio.run(look)
+    run(look)
     forecast = planned.sums
     if not forecast.irreversible:
         return True

@@ -18,7 +18,7 @@ import click
 from encord_async.cli.apply import Ending, begin_here, print_ending, provision
 from encord_async.cli.census import COUNTED, contents
 from encord_async.cli.failures import ExitCode, as_json, exit_code
-from encord_async.cli.interrupts import Interrupts, interruptible
+from encord_async.cli.interrupts import Interrupts, interruptible, listening
 from encord_async.cli.options import file_names, output_options, report
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
@@ -60,8 +60,9 @@ def demo(*, output: Output, manifest: str | None) -> int:
             shipped = resources.files("encord_async.cli").joinpath(_MANIFEST)
             manifest = str(stack.enter_context(resources.as_file(shipped)))
         performance = _Performance(output, manifest, _read(manifest))
-        _, interrupts = anyio.run(interruptible, performance.play)
-    return performance.curtain(interrupted=interrupts.count > 0)
+        interrupts = stack.enter_context(listening())
+        anyio.run(interruptible, performance.play, interrupts)
+        return performance.curtain(interrupted=interrupts.count > 0)
 
 
 def _read(manifest: str) -> "list[Entry]":
@@ -281,6 +282,8 @@ class _Performance:
         if ending.summary is None or stats is None:
             if ending.failure is not None:
                 return max(code, report(self._output, ending.failure))
+            if self._output.json:
+                self._output.result({"error": {"type": "Interrupted", "message": "interrupted"}})
             self._output.error("interrupted")
             return ExitCode.INTERRUPTED
         if self._differences:

@@ -5,10 +5,10 @@ import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-import anyio
 import click
 
 from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.interrupts import run
 from encord_async.cli.options import Service, file_names, output_options, service_options
 from encord_async.cli.outfile import refuse_journal, whole
 from encord_async.cli.output import Output, many
@@ -105,7 +105,7 @@ def export(
                 exported = await export_account(session, write, scope=scope, on_left_out=lambda one: _keep(left, one))
                 return exported, session.statistics().requests
 
-        exported, requests = anyio.run(work)
+        exported, requests = run(work)
     if output.json:
         shown = exported.as_json() | {"users_read": not (without_users or exported.unlisted), "requests": requests}
         output.result(shown | {"not_listed": exported.not_listed, "first_left_out": [one.as_json() for one in left]})

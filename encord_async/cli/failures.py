@@ -56,7 +56,7 @@ def exit_code(summary: "Summary | None", failure: EncordError | None, *, interru
     if interrupted:
         codes.add(ExitCode.INTERRUPTED)
     if failure is not None:
-        codes.add(code_of(failure))
+        codes.add(_code_in_a_run(failure, summary))
     if summary is not None:
         counts = {status.value: count for status, count in summary.by_status.items() if count}
         if counts.keys() & {"failed", "blocked", "cancelled"}:
@@ -66,6 +66,14 @@ def exit_code(summary: "Summary | None", failure: EncordError | None, *, interru
         if summary.stopped_by in _LIMITS:
             codes.add(ExitCode.STOPPED)
     return max(codes)
+
+
+def _code_in_a_run(failure: EncordError, summary: "Summary | None") -> ExitCode:
+    code = code_of(failure)
+    if code is not ExitCode.USAGE or summary is None or not summary.requests or isinstance(failure, ManifestError):
+        return code
+    # "Bad usage, nothing was sent" is not so any more. Of a stream whose entries turn bad everybody is told so.
+    return ExitCode.FAILED
 
 
 def code_of(error: EncordError) -> ExitCode:

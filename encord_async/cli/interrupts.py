@@ -1,16 +1,18 @@
 """Ctrl-C: the first one asks work to come to an end, the second one ends it. Says so on standard error.
 
-Listens while the work runs, and no longer; knows nothing of what the work is.
+From when it begins to listen until the last word is said a signal is noted, and raises nothing: an exception out of
+nowhere would cut off what ends the work, or its words. It knows nothing of what the work is.
 """
 
+import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import anyio
-from anyio.abc import TaskStatus
 
-__all__ = ["Interrupts", "interruptible"]
+__all__ = ["Interrupts", "interruptible", "listening", "run"]
 
 T = TypeVar("T")
 
@@ -22,38 +24,73 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.count = 0
+        self._heeded = 0
         self._ask: Callable[[], None] | None = None
+        self._wake: Callable[[], object] | None = None
 
     def on_first(self, ask: Callable[[], None]) -> None:
         """From now on the first signal calls *ask*; without this it ends the work at once."""
         self._ask = ask
 
-    def note(self) -> bool:
-        """Note a signal; whether the work has to end at once."""
+    def note(self) -> None:
+        """Note a signal. This is called between any two instructions: all else is left to the event loop."""
         self.count += 1
-        if self.count > 1 or self._ask is None:
-            return True
-        self._ask()
-        return False
+        if self._wake is not None:
+            self._wake()
 
+    @contextmanager
+    def ending(self, scope: anyio.CancelScope) -> Iterator[None]:
+        """While this lasts, signals are heeded: *scope* is what ends the work."""
+        loop = asyncio.get_running_loop()
+        self._wake = lambda: loop.call_soon_threadsafe(self._heed, scope)
+        try:
+            self._heed(scope)
+            yield
+        finally:
+            self._wake = None
 
-async def interruptible(work: Callable[[Interrupts], Awaitable[T]]) -> tuple[T | None, Interrupts]:
-    """Run *work*; its result, or None if a signal ended it, with what was received."""
-    interrupts = Interrupts()
-    result: T | None = None
-    async with anyio.create_task_group() as group:
-        await group.start(_listen, interrupts, group.cancel_scope)
-        result = await work(interrupts)
-        group.cancel_scope.cancel()
-    return result, interrupts
-
-
-async def _listen(
-    interrupts: Interrupts, scope: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-) -> None:
-    with anyio.open_signal_receiver(*_SIGNALS) as signals:
-        task_status.started()
-        async for _ in signals:
-            if interrupts.note():
+    def _heed(self, scope: anyio.CancelScope) -> None:
+        while self._heeded < self.count:
+            self._heeded += 1
+            if self._heeded > 1 or self._ask is None:
                 scope.cancel()
-                return
+            else:
+                self._ask()
+
+
+@contextmanager
+def listening() -> Iterator[Interrupts]:
+    """Note signals, from here to the end of the block."""
+    interrupts = Interrupts()
+    before = {number: signal.signal(number, lambda *_: interrupts.note()) for number in _SIGNALS}
+    try:
+        yield interrupts
+    finally:
+        for number, handler in before.items():
+            # None is one that something else than Python has set, and that Python cannot give back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+async def interruptible(work: Callable[[Interrupts], Awaitable[T]], interrupts: Interrupts) -> T | None:
+    """Run *work*; its result, or None if a signal ended it."""
+    with anyio.CancelScope() as scope, interrupts.ending(scope):
+        return await work(interrupts)
+    return None
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run *work*, which the first signal ends, in an event loop of its own.
+
+    Raises:
+        KeyboardInterrupt: A signal ended it, and in good order: nothing of it is left.
+    """
+    done: list[T] = []
+
+    async def noted(_: Interrupts) -> None:
+        done.append(await work())
+
+    with listening() as interrupts:
+        anyio.run(interruptible, noted, interrupts)
+    if not done:
+        raise KeyboardInterrupt
+    return done[0]

@@ -39,7 +39,10 @@ class _StderrHandler(logging.Handler):
     """Looks up standard error for each record: a progress bar puts a stream of its own there."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        sys.stderr.write(self.format(record) + "\n")
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+        except Exception:  # noqa: BLE001 - as all handlers do: what cannot be logged must not end what is logged
+            self.handleError(record)
 
 
 class _TextFormatter(logging.Formatter):

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from encord_async.cli.failures import ExitCode, as_json, code_of, hint, redacted, sole
+from encord_async.cli.interrupts import listening
 from encord_async.cli.logs import logging_to_stderr
 from encord_async.cli.output import Output, on_terminal
 from encord_async.errors import EncordError, KeyFormatError, ManifestError, SettingsError
@@ -270,7 +271,9 @@ def _speaking(output: Output, verb: Callable[[], int]) -> int:
     except EncordError as error:
         return report(output, error)
     except (KeyboardInterrupt, click.Abort):
-        return _report_interrupt(output)
+        with listening():
+            # Whoever presses Ctrl-C once more does not cut off the words that the first one is due.
+            return _report_interrupt(output)
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the user gets a message
         inner = sole(error)
         if isinstance(inner, EncordError):

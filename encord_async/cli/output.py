@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
@@ -54,6 +54,7 @@ class Output:
     json: bool = False
     colour: bool = True
     verbose: bool = False
+    _given: list[Mapping[str, object]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, *, json: bool, no_color: bool, verbose: bool) -> "Output":
@@ -61,8 +62,10 @@ class Output:
         return cls(json=json, colour=not (no_color or os.environ.get("NO_COLOR")), verbose=verbose)
 
     def result(self, value: Mapping[str, object]) -> None:
-        """Print the one JSON object."""
-        click.echo(json.dumps(value))
+        """Print the one JSON object; whatever goes wrong after it does not become a second one."""
+        if not self._given:
+            self._given.append(value)
+            click.echo(json.dumps(value))
 
     def line(self, text: str = "", *, bold: bool = False) -> None:
         """Print a line for people on standard output; nothing with ``json``."""

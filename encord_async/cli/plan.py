@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import click
 
 from encord_async.cli.failures import ExitCode
+from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
     Service,
     manifest_argument,
@@ -82,7 +82,7 @@ def plan(
         async with sessions() as session:
             await planned.look(session, manifest, options(), refresh=refresh)
 
-    anyio.run(look)
+    run(look)
     if output.json:
         output.result(planned.as_json())
     else:

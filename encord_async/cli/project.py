@@ -4,10 +4,10 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import anyio
 import click
 
 from encord_async.cli.failures import ExitCode
+from encord_async.cli.interrupts import run
 from encord_async.cli.options import API_KEY, Service, output_options, service_options
 from encord_async.cli.output import Output, many
 
@@ -53,7 +53,7 @@ def _send(service: Service, call: "Callable[[EncordSession], Awaitable[T]]", *, 
         async with sessions() as session:
             return await call(session)
 
-    return anyio.run(work)
+    return run(work)
 
 
 @project.command()

@@ -13,10 +13,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
-import anyio
 import click
 
 from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.interrupts import run
 from encord_async.cli.options import file_names, journal_argument, output_options
 from encord_async.cli.outfile import refuse_journal, whole
 from encord_async.cli.output import Output, many
@@ -126,7 +126,7 @@ def report(
     links_for("", app_url)
     with ExitStack() as stack:
         table = None if csv_file is None else stack.enter_context(_Csv(csv_file))
-        name, made, links = anyio.run(_read, journal, app_url, max_rows, table)
+        name, made, links = run(lambda: _read(journal, app_url, max_rows, table))
     if out is not None:
         _write_page(out, made, name, links)
     if traffic_file is not None:

@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-import anyio
 import click
 
 from encord_async.cli.failures import ExitCode
+from encord_async.cli.interrupts import run
 from encord_async.cli.options import Service, journal_argument, output_options, service_options
 from encord_async.cli.output import Output, many
 from encord_async.cli.status import open_lines, record_json
@@ -77,7 +77,7 @@ def settle(
                     await recover(session, ledger, settler, records, patient=True, on_settled=settled.append)
                 return _report(output, settled, list(await ledger.open_intents()))
 
-    return anyio.run(work)
+    return run(work)
 
 
 def _report(output: Output, settled: list[Any], left: list[Any]) -> int:

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import click
 
 from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.interrupts import run
 from encord_async.cli.options import journal_argument, output_options
 from encord_async.cli.output import Output, many
 
@@ -41,7 +41,7 @@ def status(*, output: Output, journal: str) -> int:
         async with Journal(journal, None) as opened:
             return await _report(output, opened)
 
-    return anyio.run(look)
+    return run(look)
 
 
 async def _report(output: Output, journal: "Journal") -> int:

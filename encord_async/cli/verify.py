@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import anyio
 import click
 
 from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.interrupts import run
 from encord_async.cli.options import Service, file_names, manifest_argument, output_options, service_options
 from encord_async.cli.output import Output, many, on_terminal
 from encord_async.cli.question import agrees
@@ -93,14 +93,14 @@ def verify(
         async with sessions() as session:
             return await _look(session, source, fix=fix, prune=prune)
 
-    verified = anyio.run(look)
+    verified = run(look)
     if fix and verified.repairs and (yes or not on_terminal() or _agreed(output, verified)):
 
         async def mend() -> None:
             async with sessions() as session:
                 await _mend(session, source, verified)
 
-        anyio.run(mend)
+        run(mend)
     _print(output, verified)
     return _exit_code(verified)
 

@@ -5,16 +5,13 @@ sent, the intent is in the ledger, and a create whose outcome is unknown is look
 """
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
-
-import anyio
 
 from encord_async.engine.account import Account, Adopt, Existing, Found, differs, match
 from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger
 from encord_async.engine.making import Maker, Making, hash_of, key_fingerprint
-from encord_async.engine.members import MAX_GROUPS_REMOVED
 from encord_async.engine.outcome import RoleKept, Status
 from encord_async.engine.resume import taken_over
 from encord_async.engine.schedule import Batch, Result, Ticket, Work, tickets_of
@@ -30,6 +27,7 @@ from encord_async.errors import (
     RefusedError,
     ReplyShapeError,
     SettingsError,
+    StoppedError,
     ThrottledError,
     UncertainError,
 )
@@ -64,6 +62,7 @@ from encord_async.protocol.rest_operations import (
     RestOperation,
 )
 from encord_async.session.session import Session, sealed
+from encord_async.session.stop import Stop
 
 T = TypeVar("T")
 
@@ -71,13 +70,16 @@ __all__ = ["Ended", "Executor", "Later", "Split", "Verdict"]
 
 _REMEMBERED_FRESH: Final = 100_000
 _NAMESAKE_WAIT_S: Final = 0.1
+_FATAL: Final = (AuthenticationError, SettingsError, JournalError)
+"""No other work fares better: the credential is not accepted, the service not reached, or the ledger not written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A result for each step of the work."""
+    """A result for each step of the work, and the error because of which nothing more may be sent, if there is one."""
 
     results: Sequence[tuple[Ticket, Result]]
+    failure: EncordError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +98,6 @@ class Later:
 
 
 Verdict: TypeAlias = Ended | Split | Later
-
-
-class _StoppedError(Exception):
-    """The run was stopped before a request had left. It never leaves the executor."""
 
 
 class Executor:
@@ -134,74 +132,48 @@ class Executor:
         self._sending: Counter[bytes] = Counter()
         self._doubtful: defaultdict[bytes, set[bytes]] = defaultdict(set)
         self._settling: set[bytes] = set()
-        self._unsent: set[anyio.CancelScope] = set()
-        self._stopped = False
+        self._stop = Stop()
 
     async def do(self, work: Work) -> Verdict:
-        """Bring *work* to its end, or as far as it gets now.
+        """Bring *work* to its end, or as far as it gets now."""
+        try:
+            return await self._done(work)
+        except _FATAL as error:
+            return Ended(_abandoned(work, error), failure=error)
+        except StoppedError:
+            return Ended([(ticket, Result(status=Status.CANCELLED)) for ticket in tickets_of(work)])
 
-        Raises:
-            AuthenticationError: The credential is not accepted; no other work will fare better.
-            SettingsError: The service cannot be talked to as configured.
-            JournalError: The ledger cannot be written; nothing more may be sent.
-        """
+    async def _done(self, work: Work) -> Verdict:
         try:
             return await self._batch(work) if isinstance(work, Batch) else await self._create(work.ticket)
-        except (AuthenticationError, SettingsError, JournalError):
+        except (StoppedError, *_FATAL):
             raise
-        except _StoppedError:
-            return Ended([(ticket, Result(status=Status.CANCELLED)) for ticket in tickets_of(work)])
         except EncordError as error:
             failed = Result(status=Status.FAILED, error=error)
             return await self._ended([(ticket, failed) for ticket in tickets_of(work)])
 
     def stop(self) -> None:
         """Let what has left come to its end, and nothing else leave."""
-        self._stopped = True
-        for scope in tuple(self._unsent):
-            scope.cancel()
+        self._stop.ask()
 
     async def _ask(
         self, operation: Operation[T] | RestOperation[T], request: Envelope | RestRequest | None = None
     ) -> T:
-        """Send *operation*, unless the run is stopped before the request has left; *request* if it is sealed already.
-
-        Raises:
-            _StoppedError: It was; nothing has left.
-        """
-        if self._stopped:
-            raise _StoppedError
-        if self._session.is_free:
-            # There is no wait that a stop would have to cut short.
-            return await self._session.execute(operation, request=request)
-        with anyio.CancelScope() as scope:
-            self._unsent.add(scope)
-            try:
-                return await self._session.execute(
-                    operation, request=request, on_send=lambda: self._unsent.discard(scope)
-                )
-            finally:
-                self._unsent.discard(scope)
-        raise _StoppedError
-
-    def abandoned(self, work: Work, error: EncordError) -> list[tuple[Ticket, Result]]:
-        """How the steps of *work* end after `do` has raised *error*."""
-        results: list[tuple[Ticket, Result]] = []
-        for ticket in tickets_of(work):
-            if ticket.doubt is not None or (isinstance(error, JournalError) and ticket.sends):
-                # What could not be written down may have been made all the same.
-                results.append((ticket, Result(status=Status.IN_DOUBT, error=error)))
-            elif isinstance(error, JournalError):
-                results.append((ticket, Result(status=Status.FAILED, error=error)))
-            else:
-                results.append((ticket, Result(status=Status.CANCELLED)))
-        return results
+        """Send *operation*, unless the run is stopped before it has left; *request* if it is sealed already."""
+        return await self._session.execute(operation, request=request, stop=self._stop)
 
     # ------------------------------------------------------------------ writing down
 
     async def _ended(self, results: Sequence[tuple[Ticket, Result]], making: Making | None = None) -> Ended:
         """Write down how steps without an intent ended."""
-        await self._ledger.write([self._record(ticket, result, making) for ticket, result in results])
+        return await self._written([self._record(ticket, result, making) for ticket, result in results], results)
+
+    async def _written(self, records: Sequence[Record], results: Sequence[tuple[Ticket, Result]]) -> Ended:
+        """Write down how steps ended. That it cannot be written down makes no difference to how they did."""
+        try:
+            await self._ledger.write(records)
+        except JournalError as error:
+            return Ended(results, failure=error)
         return Ended(results)
 
     def _intent(self, ticket: Ticket, making: Making, request: Envelope | RestRequest) -> Record:
@@ -293,16 +265,14 @@ class Executor:
             await self._ledger.write([record])
             try:
                 made = await self._ask(making.operation, request)
-            except _StoppedError:
-                # Not a byte has left: the next run may send it without looking.
-                await self._ledger.write([self._closed(record, Result(status=Status.CANCELLED))])
-                raise
+            except StoppedError:
+                # It was not sent: the next run may send it without looking.
+                cancelled = Result(status=Status.CANCELLED)
+                return await self._written([self._closed(record, cancelled)], [(ticket, cancelled)])
             except NotAppliedError as error:
                 failed = Result(status=Status.FAILED, error=error)
-                await self._ledger.write([self._closed(record, failed)])
-                if isinstance(error, AuthenticationError | SettingsError):
-                    raise
-                return Ended([(ticket, failed)])
+                ended = await self._written([self._closed(record, failed)], [(ticket, failed)])
+                return replace(ended, failure=error) if isinstance(error, _FATAL) else ended
             except EncordError as error:
                 doubt = Doubt(
                     record=record,
@@ -336,42 +306,61 @@ class Executor:
 
         Only this makes a project fresh. One that was looked up may have lain there for days, and hold anything.
         """
-        result = Result(status=Status.CREATED, hash=made)
-        await self._ledger.write([self._closed(record, result)])
-        if record.kind is not StepKind.PROJECT:
-            return Ended([(ticket, result)])
+        created = Result(status=Status.CREATED, hash=made)
+        ended = await self._noted(ticket, record, created)
+        if ended.failure is not None or record.kind is not StepKind.PROJECT:
+            return ended
         self._fresh[made] = None
         if len(self._fresh) > _REMEMBERED_FRESH:
             self._fresh.popitem(last=False)
         rest = ticket.items[taken:]
-        return await self._filled(ticket, record, result, rest) if rest else Ended([(ticket, result)])
-
-    async def _filled(self, ticket: Ticket, record: Record, result: Result, rest: Sequence[str] | None) -> Ended:
-        """Give a project that was made the datasets *rest*, or whatever it lacks, and write down that it has them."""
-        made = result.hash or ""
-        try:
-            await (self._attach(made, rest) if rest is not None else self._complete(made, ticket))
-        except (AuthenticationError, SettingsError):
-            raise
-        except EncordError as error:
-            return Ended([(ticket, Result(status=Status.FAILED, hash=made, error=error))])
-        whole = replace(record, details={**record.details, "references": _references(ticket)})
-        await self._ledger.write([self._closed(whole, result)])
-        return Ended([(ticket, result)])
+        return await self._filled(ticket, record, created, rest) if rest else ended
 
     async def _found(self, ticket: Ticket, record: Record, made: str) -> Ended:
         """What was in doubt is there: write that down, then see what it is for the entry as it is now.
 
         It was sent by another run, it may be: for an entry that was edited since, or in batches of another size.
         """
-        created = self._closed(record, Result(status=Status.CREATED, hash=made))
-        await self._ledger.write([created])
-        if (now := taken_over(ticket.wish.entry, ticket.step, created)).status is Status.FAILED:
+        created = Result(status=Status.CREATED, hash=made)
+        ended = await self._noted(ticket, record, created)
+        if ended.failure is not None:
+            return ended
+        now = taken_over(ticket.wish.entry, ticket.step, self._closed(record, created))
+        if now.status is Status.FAILED:
             return Ended([(ticket, now)])
-        result = Result(status=Status.CREATED, hash=made)
         if record.kind is StepKind.PROJECT and ticket.items:
-            return await self._filled(ticket, record, result, None)
-        return Ended([(ticket, result)])
+            return await self._filled(ticket, record, created, None)
+        return ended
+
+    async def _noted(self, ticket: Ticket, record: Record, created: Result) -> Ended:
+        """Write down that something is there."""
+        ended = await self._written([self._closed(record, created)], [(ticket, created)])
+        if ended.failure is None:
+            return ended
+        # As the ledger has it. The next run finds it; until then nobody but who reads this knows what it is.
+        unknown = Result(status=Status.IN_DOUBT, error=ended.failure, candidates=(created.hash or "",))
+        return Ended([(ticket, unknown)], failure=ended.failure)
+
+    async def _filled(self, ticket: Ticket, record: Record, created: Result, rest: Sequence[str] | None) -> Ended:
+        """Give a project the datasets *rest*, or if that is None what it lacks, and write down which ones it got."""
+        made, result, failure = created.hash or "", created, None
+        lacking = set(ticket.items)
+        try:
+            if rest is None:
+                rest = await self._lacking(made, ticket)
+            lacking = set(rest)
+            for some in _chunks(rest, self._maker.max_batch):
+                await self._ask(AddDatasets(project_hash=made, dataset_hashes=some))
+                lacking.difference_update(some)
+        except StoppedError:
+            why = f"the run was stopped before {len(lacking)} of its datasets were attached; the next run attaches them"
+            result = replace(created, status=Status.CANCELLED, error=StoppedError(why))
+        except EncordError as error:
+            result = replace(created, status=Status.FAILED, error=error)
+            failure = error if isinstance(error, _FATAL) else None
+        known = replace(record, details={**record.details, "references": _references(ticket, lacking)})
+        ended = await self._written([self._closed(known, created)], [(ticket, result)])
+        return ended if failure is None else replace(ended, failure=failure)
 
     async def _attach(self, project_hash: str, dataset_hashes: Sequence[str]) -> None:
         for some in _chunks(dataset_hashes, self._maker.max_batch):
@@ -386,7 +375,9 @@ class Executor:
             return await self._key_there(ticket, making)
         if not isinstance(entry, MakingEntry):
             raise AssertionError(f"a {entry.kind} entry makes nothing")
-        namesakes = await self._account.namesakes(step.kind, making.title, entry.description)
+        # An account may be large and its service down: a stop ends the look, too, which changes nothing.
+        named = step.kind, making.title, entry.description
+        namesakes = await self._stop.cut(lambda: self._account.namesakes(*named))
         free = await self._free(ticket, making, namesakes)
         if self._existing is Existing.ADOPT:
             free = await self._account.suited(entry, free)
@@ -395,7 +386,7 @@ class Executor:
             return [found.hash for found in namesakes]
         self._account.claim(decision.hash)
         if isinstance(entry, ProjectEntry):
-            await self._complete(decision.hash, ticket)
+            await self._attach(decision.hash, await self._lacking(decision.hash, ticket))
         elif isinstance(entry, OntologyEntry) and entry.structure is not None:
             await self._compare(decision.hash, entry.structure)
         return Result(status=Status.ADOPTED, hash=decision.hash)
@@ -415,8 +406,8 @@ class Executor:
         mark = self._maker.mark(ticket)
         return free if mark is None else [found for found in free if found.mark in {None, mark}]
 
-    async def _complete(self, adopted: str, ticket: Ticket) -> None:
-        """Give an adopted project the datasets that it lacks."""
+    async def _lacking(self, adopted: str, ticket: Ticket) -> list[str]:
+        """The datasets that a project which is there lacks."""
         project, wanted = await self._ask(GetProject(project_hash=adopted)), ticket.ontology_hash
         if wanted and project.ontology_hash and project.ontology_hash != wanted:
             raise ConflictError(
@@ -425,7 +416,7 @@ class Executor:
                 code="ONTOLOGY_KEPT",
             )
         attached = {dataset.dataset_hash for dataset in project.datasets}
-        await self._attach(adopted, [item for item in ticket.items if item not in attached])
+        return [item for item in ticket.items if item not in attached]
 
     async def _compare(self, adopted: str, structure: Mapping[str, object]) -> None:
         """Refuse an ontology that is there with another structure."""
@@ -506,7 +497,7 @@ class Executor:
         """Look once; a look that fails is tried again until the settling time is over."""
         try:
             verdict = await self._settler.settle(doubt)
-        except (AuthenticationError, SettingsError, JournalError):
+        except _FATAL:
             raise
         except EncordError as error:
             return self._settler.not_seen(doubt, error)
@@ -545,8 +536,7 @@ class Executor:
             case StepKind.ADD_GROUP:
                 await self._ask(AddProjectGroups(project_hash=about, group_hashes=items, role=role))
             case StepKind.REMOVE_GROUP:
-                for some in _chunks(items, MAX_GROUPS_REMOVED):
-                    await self._ask(RemoveProjectGroups(project_hash=about, group_hashes=some))
+                await self._ask(RemoveProjectGroups(project_hash=about, group_hashes=items))
             case StepKind.GROUP_MEMBER:
                 await self._ask(AddGroupMembers(group_hash=about, emails=items))
             case _:
@@ -568,9 +558,29 @@ class Executor:
         return True
 
 
-def _references(ticket: Ticket) -> list[str]:
+def _abandoned(work: Work, error: EncordError) -> list[tuple[Ticket, Result]]:
+    """How the steps of *work* end that *error* has kept from being sent, or from being looked for."""
+    return [(ticket, _abandoned_step(ticket, error)) for ticket in tickets_of(work)]
+
+
+def _abandoned_step(ticket: Ticket, error: EncordError) -> Result:
+    if ticket.doubt is not None:
+        return Result(status=Status.IN_DOUBT, error=error)
+    if isinstance(error, JournalError):
+        return Result(status=Status.FAILED, error=error)
+    return Result(status=Status.CANCELLED)
+
+
+def _references(ticket: Ticket, lacking: Collection[str]) -> list[str]:
+    """The datasets that the entry names, but for those that its project is *lacking*."""
     entry = ticket.wish.entry
-    return list(dict.fromkeys(entry.datasets)) if isinstance(entry, ProjectEntry) else []
+    references = list(dict.fromkeys(entry.datasets)) if isinstance(entry, ProjectEntry) else []
+    if not lacking:
+        return references
+    if len(references) != len(ticket.items):
+        # Two stand for one dataset, and which ones is not kept: all are attached once more, which changes nothing.
+        return []
+    return [one for one, item in zip(references, ticket.items, strict=True) if item not in lacking]
 
 
 def _baseline(record: Record) -> list[str]:

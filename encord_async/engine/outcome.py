@@ -19,7 +19,7 @@ class Status(StrEnum):
     BLOCKED = "blocked"
     """Not tried, because something it needs did not come about."""
     CANCELLED = "cancelled"
-    """Not tried, because the run was stopped."""
+    """Not tried, or not to its end, because the run was stopped; with a hash if it was made."""
     CREATED = "created"
     ADOPTED = "adopted"
     """It was there already, and is taken as ours."""

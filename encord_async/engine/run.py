@@ -26,13 +26,7 @@ from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.recovery import recover
 from encord_async.engine.resume import added_steps, recall
 from encord_async.engine.schedule import Plan, Result, Ticket, Work
-from encord_async.errors import (
-    AuthenticationError,
-    EncordError,
-    JournalError,
-    SettingsError,
-    UsageError,
-)
+from encord_async.errors import EncordError, UsageError
 from encord_async.journal.record import Ledger, MemoryLedger, Record
 from encord_async.journal.traffic import watch
 from encord_async.kinds.steps import Namer, Step, steps_of
@@ -529,12 +523,7 @@ class Run:
         return await seat.wait()
 
     async def _do(self, work: Work) -> None:
-        try:
-            verdict = await self._executor.do(work)
-        except (AuthenticationError, SettingsError, JournalError) as error:
-            self._fail(error, "it cannot go on")
-            self._plan.finish(work, self._executor.abandoned(work, error))
-            return
+        verdict = await self._executor.do(work)
         match verdict:
             case Split():
                 self._plan.split(verdict.batch)
@@ -544,6 +533,8 @@ class Run:
                 # Namesakes by the thousand may be put off without a wait for anything in between.
                 await anyio.lowlevel.checkpoint()
             case Ended():
+                if verdict.failure is not None:
+                    self._fail(verdict.failure, "it cannot go on")
                 self._plan.finish(work, verdict.results)
 
     async def _keep_time(self) -> None:

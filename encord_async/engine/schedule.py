@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from encord_async.engine.members import MAX_GROUPS_REMOVED
 from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
 from encord_async.errors import BlockedError, EncordError, ManifestError
 from encord_async.journal.record import Doubt
@@ -41,7 +42,7 @@ class Result:
     @property
     def usable_hash(self) -> str | None:
         """Hash that others may build on: of what is there, even if not in all as wished."""
-        return self.hash if self.status.satisfied or self.status is Status.FAILED else None
+        return None if self.status is Status.IN_DOUBT else self.hash
 
 
 @dataclass(slots=True, eq=False)
@@ -171,6 +172,9 @@ _NEEDS_ITEM: Final = frozenset(
     {StepKind.ATTACH, StepKind.DETACH, StepKind.ADD_GROUP, StepKind.REMOVE_GROUP, StepKind.GROUP_MEMBER}
 )
 """Steps whose item is a reference, or may be one."""
+
+_MOST: Final = {StepKind.REMOVE_GROUP: MAX_GROUPS_REMOVED}
+"""Bounds of single requests: what took two could be done by half when a run ends."""
 
 _CREATIONS: Final = CREATES | {StepKind.ORGANISATION_USER}
 """Steps that are sent alone, before all others."""
@@ -408,7 +412,8 @@ class Plan:
         if not self._lanes:
             return None
         lane, waiting = self._lanes.popitem(last=False)
-        taken = [waiting.popleft() for _ in range(min(self._max_batch, len(waiting)))]
+        most = min(self._max_batch, _MOST.get(lane.kind, self._max_batch), len(waiting))
+        taken = [waiting.popleft() for _ in range(most)]
         if waiting:
             self._lanes[lane] = waiting
         return Batch(lane, tuple(taken))

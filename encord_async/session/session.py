@@ -44,6 +44,7 @@ from encord_async.session.pacing import OutageError, Pacer, Verdict
 from encord_async.session.rate import Permit
 from encord_async.session.retrying import deliver_again
 from encord_async.session.settings import Settings
+from encord_async.session.stop import Stop
 from encord_async.session.transport import AiohttpTransport, Transport
 
 __all__ = ["Session", "Statistics", "sealed"]
@@ -91,6 +92,9 @@ class _Call(ABC):
     trace_id: str
     deadline_s: float | None
     watch: Watch[Any] | None
+    stop: Stop | None = None
+    unsure: bool = False
+    """Whether an attempt may have been applied, and no later one was answered."""
 
     @abstractmethod
     def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> Coroutine[Any, Any, RawReply]:
@@ -128,6 +132,24 @@ class _RestCall(_Call):
 
     def judge(self, reply: RawReply, *, now_s: float) -> object:
         return judge_rest(reply, operation=self.name, trace_id=self.trace_id, now_s=now_s, secrets=self.secrets)
+
+
+@dataclass(frozen=True, slots=True)
+class _StoppableClock:
+    """The session's clock as the retries of one call see it: they wait no longer when it may not leave any more."""
+
+    clock: Clock
+    stop: Callable[[], Stop | None]
+
+    def monotonic_s(self) -> float:
+        return self.clock.monotonic_s()
+
+    def wall_s(self) -> float:
+        return self.clock.wall_s()
+
+    async def sleep(self, seconds: float) -> None:
+        stop = self.stop()
+        await (self.clock.sleep(seconds) if stop is None else stop.cut(lambda: self.clock.sleep(seconds)))
 
 
 class Session:
@@ -234,7 +256,7 @@ class Session:
         *,
         api_key: APIKey | None = None,
         request: Envelope | RestRequest | None = None,
-        on_send: Callable[[], None] | None = None,
+        stop: Stop | None = None,
     ) -> T:
         """Run one operation, of the envelope API or of REST v2, and return its result.
 
@@ -242,22 +264,22 @@ class Session:
             operation: What to ask of the service.
             api_key: Authenticate with this key of the resource instead of the session's credential; not for REST v2.
             request: What `sealed` makes of *operation*, from a caller who has it already.
-            on_send: Called when the request is about to leave for the first time: until then a caller who no longer
-                wants it may cancel, and nothing has happened.
+            stop: Keeps the request from leaving once it is asked to; what has left is not touched. What may have been
+                done already, because an answer was lost, is brought to an end, unless the service is down.
 
         Raises:
+            StoppedError: *stop* was asked to, and it was not done.
             NotAppliedError: It was not done.
             UncertainError: It may have been done. A create is never sent again after this.
             AppliedError: It was done, but the answer is not understood.
         """
         call = self._call(request or sealed(operation), api_key)
-        return await _watched(call, self._executed(operation, call, on_send))
+        call.stop = stop
+        return await _watched(call, self._executed(operation, call))
 
-    async def _executed(
-        self, operation: Operation[T] | RestOperation[T], call: _Call, on_send: Callable[[], None] | None
-    ) -> T:
+    async def _executed(self, operation: Operation[T] | RestOperation[T], call: _Call) -> T:
         try:
-            response = await self._deliver(call, on_send)
+            response = await self._deliver(call)
         except ExistsError as error:
             if isinstance(operation, RestOperation):
                 return operation.if_exists(error)
@@ -310,10 +332,10 @@ class Session:
             found.extend(page.results)
         return tuple(found)
 
-    async def _deliver(self, call: _Call, on_send: Callable[[], None] | None = None) -> object:
+    async def _deliver(self, call: _Call) -> object:
         """The ``response`` of the reply, after as many attempts as it takes."""
         try:
-            return await self._attempt(call, on_send=on_send)
+            return await self._attempt(call)
         except OutageError:
             raise _down(call) from None
         except EncordError as failure:
@@ -332,7 +354,7 @@ class Session:
             effect=call.effect,
             policy=self.settings.retry,
             load=self._pacer,
-            clock=self._clock,
+            clock=_StoppableClock(self._clock, lambda: self._stop_of(call)),
             chance=self._chance.random,
             deadline_s=call.deadline_s,
             on_retry=note,
@@ -413,9 +435,7 @@ class Session:
         operation_s = self.settings.timeouts.operation_s
         return None if operation_s is None else self._clock.monotonic_s() + operation_s
 
-    async def _attempt(
-        self, call: _Call, *, returning: bool = False, on_send: Callable[[], None] | None = None
-    ) -> object:
+    async def _attempt(self, call: _Call, *, returning: bool = False) -> object:
         """Send once and judge; every attempt passes the pacer."""
         permit = self._pacer.try_acquire() or await self._wait_for_turn(call, returning=returning)
         verdict, retry_after_s = Verdict.UNKNOWN, None
@@ -424,8 +444,10 @@ class Session:
             if transport is None:
                 raise UsageError("the session is not open; use it inside 'async with'")
             timeout_s = self._time_left_s(call)
-            if on_send is not None:
-                on_send()
+            stop = self._stop_of(call)
+            if stop is not None:
+                # The last moment: from here on it leaves, and nothing but a cancelled task keeps it from its answer.
+                stop.check()
             self._requests += 1
             exchange = self._exchange(call, transport, timeout_s)
             response = await (exchange if call.watch is None else call.watch.attempt(exchange))
@@ -433,6 +455,7 @@ class Session:
             return response
         except EncordError as error:
             error.operation, error.trace_id = call.name, call.trace_id
+            call.unsure |= isinstance(error, UncertainError)
             verdict, retry_after_s = _verdict(error), error.retry_after_s
             self._throttled += verdict is Verdict.THROTTLED
             raise
@@ -445,7 +468,20 @@ class Session:
             call.watch.http_status = reply.http_status
         return call.judge(reply, now_s=self._clock.wall_s())
 
+    def _stop_of(self, call: _Call) -> Stop | None:
+        """What may keep *call* from leaving (again)."""
+        if call.unsure and call.effect is not Effect.READ and not self._pacer.in_outage:
+            # It may have been done: one more answer says so for sure, and is not far.
+            return None
+        return call.stop
+
     async def _wait_for_turn(self, call: _Call, *, returning: bool) -> Permit:
+        stop = self._stop_of(call)
+        if stop is None:
+            return await self._wait_till_deadline(call, returning=returning)
+        return await stop.cut(lambda: self._wait_till_deadline(call, returning=returning))
+
+    async def _wait_till_deadline(self, call: _Call, *, returning: bool) -> Permit:
         if call.deadline_s is None:
             return await self._pacer.acquire(returning=returning)
         with anyio.move_on_after(call.deadline_s - self._clock.monotonic_s()):

@@ -1,12 +1,26 @@
 """Provisioning on the command line: exit codes, JSON, outcomes, questions."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import DATASETS, EXAMPLE, Api, Done, Here, Json, Start, Terminal, process, write_manifest
+from tests.cli.conftest import (
+    DATASETS,
+    EXAMPLE,
+    PROGRAM,
+    Api,
+    Done,
+    Here,
+    Json,
+    Start,
+    Terminal,
+    process,
+    process_env,
+    write_manifest,
+)
 from tests.cli.test_project import new_key
 
 SUMS = ["created", "adopted", "updated", "unchanged", "failed", "blocked", "in_doubt", "cancelled"]
@@ -175,6 +189,34 @@ def test_a_full_disk(here: Here, api: Api, tmp_path: Path) -> None:
     assert done.code >= 1
     assert "No space left" in done.err
     assert sum(done.json[name] for name in SUMS) == done.json["entries"]
+
+
+@pytest.mark.platform("linux")
+def test_a_full_disk_under_the_journal(api: Api, tmp_path: Path) -> None:
+    """When the journal cannot be written any more, exit code and sums say that something was sent, and what is so."""
+    titles = [f"Journal {one}" for one in range(400)]
+    manifest = write_manifest(tmp_path / "m.jsonl", *(project(one, one) for one in titles))
+    limited = [
+        "sh",
+        "-c",
+        'ulimit -f 300; exec "$@"',
+        "sh",
+        PROGRAM,
+        "apply",
+        str(manifest),
+        "--json",
+        "--concurrency=4",
+    ]
+    done = subprocess.run(limited, capture_output=True, text=True, env=process_env(api.env), timeout=50, check=False)
+    found = json.loads(done.stdout)
+    assert found["error"]["type"] == "JournalError"
+    assert done.returncode == (3 if found["in_doubt"] else 1)
+    assert sum(found[name] for name in SUMS) == found["entries"]
+    there = {one["title"] for one in api.control("GET", "state")["projects"]} & set(titles)
+    assert 0 < len(there) == found["created"] + found["in_doubt"] < 400
+    again = process("apply", manifest, "--json", "--settle-s", "0", env=api.env)
+    assert (again.code, again.json["unchanged"]) == (0, len(there))
+    assert all(len(api.projects(title)) == 1 for title in titles[:3] + titles[-3:])
 
 
 def test_a_bad_manifest_sends_nothing(here: Here, api: Api, tmp_path: Path) -> None:

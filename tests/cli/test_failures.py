@@ -1,6 +1,7 @@
 """Which exit code, which hint, and that no key is repeated."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from encord_async.errors import (
     AuthenticationError,
     EncordError,
     ForbiddenError,
+    JournalError,
     KeyFormatError,
     ManifestError,
     NoReplyError,
@@ -33,6 +35,7 @@ TABLE: list[tuple[dict[Status, int], str | None, EncordError | None, bool, int]]
     ({Status.CANCELLED: 9}, "it cannot go on", AuthenticationError("x"), False, 4),
     ({Status.FAILED: 1, Status.CANCELLED: 9}, "fail_fast", None, False, 5),
     ({Status.IN_DOUBT: 1, Status.CANCELLED: 9}, "max_failures", None, False, 5),
+    ({Status.CANCELLED: 9}, "it cannot go on", JournalError("x"), False, 2),
     ({Status.CANCELLED: 9}, "interrupted", None, True, 130),
     ({Status.FAILED: 1}, "fail_fast", AuthenticationError("x"), True, 130),
 ]
@@ -45,6 +48,14 @@ def test_exit_codes(
     """Of several exit codes that apply, the highest is taken."""
     summary = Summary(entries=sum(counts.values()), by_status=counts, stopped_by=stopped_by)
     assert exit_code(summary, failure, interrupted=interrupted) == code
+
+
+def test_two_means_that_nothing_was_sent() -> None:
+    """A journal that cannot be written any more is no bad usage once something was sent; a bad entry in a stream is."""
+    summary = Summary(entries=3, by_status={Status.CREATED: 2, Status.FAILED: 1}, requests=3)
+    assert exit_code(summary, JournalError("the disk is full"), interrupted=False) == 1
+    assert exit_code(summary, ManifestError("x"), interrupted=False) == 2
+    assert exit_code(replace(summary, requests=0), JournalError("x"), interrupted=False) == 2
 
 
 @given(st.dictionaries(st.sampled_from(Status), st.integers(0, 3)), st.booleans())

@@ -1,14 +1,21 @@
 """Ctrl-C: the first drains, the second stops."""
 
 import json
+import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
+import click
 import pytest
 
+from encord_async.cli.interrupts import Interrupts, interruptible, listening, run
+from encord_async.cli.options import output_options
+from encord_async.cli.output import Output
 from tests.cli.conftest import PROGRAM, Api, Json, process_env, write_manifest
 from tests.cli.conftest import process as run_to_the_end
 from tests.cli.test_apply import SUMS, project
@@ -72,15 +79,19 @@ def test_the_first_one_drains(api: Api, manifest: Path, request: pytest.FixtureR
     assert any(line.endswith(": cancelled") for line in status)
 
 
-def test_the_second_one_stops(api: Api, manifest: Path) -> None:
-    """A second Ctrl-C ends the run at once; what was under way is in doubt, and the sums still add up."""
+@pytest.mark.parametrize("more", [0, 3])
+def test_the_second_one_stops(api: Api, manifest: Path, more: int) -> None:
+    """A second Ctrl-C ends the run at once; what was under way is in doubt, and the sums still add up. More of them do
+    no more."""
     api.control("PUT", "faults", [{"query": "project.POST", "fault": "hang"}])
     with running(api, manifest) as process:
         wait_for_requests(api)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         assert process.stderr.readline().startswith("stopping: 4 requests under way")
-        process.send_signal(signal.SIGINT)
+        for _ in range(1 + more):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
         out, _ = process.communicate(timeout=20)
     api.control("DELETE", "faults")
     assert process.returncode == 130
@@ -103,6 +114,82 @@ def test_it_goes_on_where_it_was(api: Api, manifest: Path, request: pytest.Fixtu
     found: Json = json.loads(out)
     assert sum(found[name] for name in SUMS) == found["entries"] == PROJECTS
     assert made(api, request) == PROJECTS
+
+
+def press(times: int = 1) -> None:
+    """Press Ctrl-C."""
+    for _ in range(times):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_any_number_of_them_ends_in_good_order() -> None:
+    """However often and however late it is pressed, it raises nothing: all that ends the work, and its words, come."""
+    said = []
+
+    async def work(interrupts: Interrupts) -> None:
+        interrupts.on_first(lambda: said.append("drains"))
+        try:
+            press()
+            await anyio.sleep(0.01)
+            said.append("drained")
+            press()
+            await anyio.sleep_forever()
+        finally:
+            press(2)
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.01)
+            press()
+            said.append("ended")
+
+    before = signal.getsignal(signal.SIGINT)
+    with listening() as interrupts:
+        anyio.run(interruptible, work, interrupts)
+        press()
+        said.append("last word")
+    assert said == ["drains", "drained", "ended", "last word"]
+    assert interrupts.count == 6
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_one_that_comes_before_the_work() -> None:
+    """What was asked for before the work began is heeded: it does not begin."""
+    with listening() as interrupts:
+        press()
+        assert anyio.run(interruptible, lambda _: anyio.sleep_forever(), interrupts) is None
+
+
+def test_one_that_comes_when_all_is_done() -> None:
+    """Work that is through has its result, though somebody has just asked it to stop."""
+
+    async def work() -> int:
+        press()
+        return 7
+
+    assert run(work) == 7
+
+
+def _pressed(*, output: Output) -> int:
+    async def work() -> None:
+        try:
+            press()
+            await anyio.sleep_forever()
+        finally:
+            press()
+
+    try:
+        run(work)
+    finally:
+        output.result({"first": True}) if output.verbose else None
+    return 0
+
+
+@pytest.mark.parametrize("options", [[], ["--verbose"]])
+def test_one_object_and_no_more(capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
+    """With --json a command that is interrupted prints exactly one object, also if it was about to print another."""
+    command = click.command()(output_options(_pressed))
+    assert command.main(["--json", *options], standalone_mode=False) == 130
+    found = json.loads(capsys.readouterr().out)
+    assert found.get("first") if options else found["error"]["type"] == "Interrupted"
 
 
 def test_during_a_single_operation(api: Api) -> None:

@@ -1,5 +1,7 @@
 """The log on standard error."""
 
+import errno
+import io
 import json
 import logging
 
@@ -56,6 +58,19 @@ def test_only_warnings_unless_asked(capsys: pytest.CaptureFixture[str]) -> None:
     assert "small" not in (err := capsys.readouterr().err)
     assert "large" in err
     assert (LOGGER.level, LOGGER.propagate, LOGGER.handlers) == before
+
+
+class _Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("stream", [_Full(), None], ids=["full", "closed"])
+def test_a_log_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO | None) -> None:
+    """A disk that is full under the log does not end the work that is logged, and nor does a log that is closed."""
+    monkeypatch.setattr("sys.stderr", stream)
+    with logging_to_stderr("text", verbose=False):
+        LOGGER.warning("lost")
 
 
 def test_no_key_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:

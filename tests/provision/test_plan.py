@@ -490,6 +490,14 @@ def test_memberships_of_one_project_and_role_gather() -> None:
     assert plan.next(0.0) is None
 
 
+def test_groups_are_taken_off_a_hundred_at_a_time() -> None:
+    """One piece of work is one request: what a request cannot hold is another piece, which may end otherwise."""
+    plan = Plan(max_batch=1000)
+    groups = tuple(f"g{number}" for number in range(150))
+    fill(plan, [ProjectGroupsEntry(project="p", add=(), remove=groups)])
+    assert [len(tickets_of(take(plan))) for _ in range(2)] == [100, 50]
+
+
 def test_lanes_take_turns() -> None:
     """A project with very many memberships does not keep the others waiting."""
     plan = Plan(max_batch=2)
