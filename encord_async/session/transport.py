@@ -403,7 +403,8 @@ class AiohttpTransport:
                 room -= len(chunk)
                 if room < 0:
                     raise UnreadableReplyError(
-                        f"the reply is larger than {self._max_reply_bytes} bytes; the request may have taken effect"
+                        f"the reply is larger than {self._max_reply_bytes} bytes, the bound that max_reply_bytes sets; "
+                        "the request may have taken effect"
                     )
                 chunks.append(chunk)
         finally:
