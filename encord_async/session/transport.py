@@ -191,13 +191,10 @@ class _Body(aiohttp.BytesPayload):
 
     handler: _Handler
     """Of the connection that was chosen."""
-    has_left: bool = False
-    """Whether anything of the request may have."""
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write it, unless something has come unasked."""
         self.handler.ask()
-        self.has_left = True
         await super().write_with_length(writer, content_length)
 
 
@@ -359,10 +356,10 @@ class AiohttpTransport:
     async def _send(
         self, method: str, url: URL, headers: Mapping[str, str], body: bytes, timeout_s: float | None
     ) -> RawReply:
-        payload = _Body(body) if body else None
+        data = _Body(body) if body else None
         try:
             with self._overdue.bound(timeout_s):
-                response = await self._client.request(method, url, data=payload, headers=headers, allow_redirects=False)
+                response = await self._client.request(method, url, data=data, headers=headers, allow_redirects=False)
                 return RawReply(response.status, response.headers, await self._read(response))
         except aiohttp.ClientHttpProxyError as error:
             failure: EncordError = NotSentError(f"no connection: the proxy answers HTTP {error.status}")
@@ -379,8 +376,9 @@ class AiohttpTransport:
         except aiohttp.ClientPayloadError as error:
             raise UnreadableReplyError("the reply is cut short; the request may have taken effect") from error
         except (aiohttp.ClientError, OSError) as error:
-            if isinstance(error, _UnaskedError) or (payload is not None and not payload.has_left):
-                raise NotSentError(f"no connection to send on: {_reason(error)}") from error
+            # Raised while a body was to be written, it comes as the cause of another.
+            if isinstance(error, _UnaskedError) or isinstance(error.__cause__, _UnaskedError):
+                raise NotSentError(f"no connection to send on: {_UnaskedError()}") from error
             raise NoReplyError(
                 f"the connection was lost: {_reason(error)}; the request may have taken effect"
             ) from error
