@@ -12,6 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 from encord_async.engine.account import Account, Adopt, Existing, Found, differs, match
 from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger
 from encord_async.engine.making import Maker, Making, hash_of, key_fingerprint
+from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import RoleKept, Status
 from encord_async.engine.resume import taken_over
 from encord_async.engine.schedule import Batch, Result, Ticket, Work, tickets_of
@@ -32,6 +33,7 @@ from encord_async.errors import (
     UncertainError,
 )
 from encord_async.journal.record import Doubt, Ledger, Record, State
+from encord_async.journal.seen import Seen
 from encord_async.kinds.steps import StepKind
 from encord_async.manifest.entries import (
     MakingEntry,
@@ -133,6 +135,20 @@ class Executor:
         self._doubtful: defaultdict[bytes, set[bytes]] = defaultdict(set)
         self._settling: set[bytes] = set()
         self._stop = Stop()
+        self._seen = Seen()
+        self._arriving: dict[str, bytes] = {}
+        """Hashes that are being written down, and for which step."""
+        self._twice: set[str] = set()
+        """Hashes that two creates were answered with."""
+        self.suspects = Suspects()
+
+    async def prepare(self) -> None:
+        """Learn which hashes are known; to be called before there is any work.
+
+        Raises:
+            JournalError: The ledger cannot be read.
+        """
+        self._seen = await self._ledger.seen()
 
     async def do(self, work: Work) -> Verdict:
         """Bring *work* to its end, or as far as it gets now."""
@@ -219,6 +235,9 @@ class Executor:
     # ------------------------------------------------------------------ creations
 
     async def _create(self, ticket: Ticket) -> Verdict:
+        standing = self.suspects.standing(ticket)
+        if standing is not Standing.SOUND and ticket.doubt is None:
+            return self._held([ticket], standing)
         if ticket.step.kind is StepKind.ORGANISATION_USER:
             return await self._admit(ticket)
         if ticket.doubt is not None:
@@ -282,8 +301,11 @@ class Executor:
                 )
                 self._doubt(ticket, doubt)
             else:
-                self._settler.saw_created(record, hash_of(made), sent_s=sent_s)
-                return await self._made(ticket, record, hash_of(made), making.taken)
+                alone = await self._made_alone(ticket, record, hash_of(made), making.taken)
+                if alone is not None:
+                    self._settler.saw_created(record, hash_of(made), sent_s=sent_s)
+                    return alone
+                doubt = await self._mixed_up(ticket, record, hash_of(made))
         finally:
             _less(self._sending, making.name)
         return await self._settle(ticket, doubt)
@@ -385,6 +407,7 @@ class Executor:
         if not isinstance(decision, Adopt):
             return [found.hash for found in namesakes]
         self._account.claim(decision.hash)
+        self._seen.add(decision.hash)
         if isinstance(entry, ProjectEntry):
             await self._attach(decision.hash, await self._lacking(decision.hash, ticket))
         elif isinstance(entry, OntologyEntry) and entry.structure is not None:
@@ -444,6 +467,7 @@ class Executor:
         if self._existing is Existing.FAIL:
             raise ConflictError(f"an API key {step.item!r} with these scopes is there already", code="EXISTS")
         self._account.claim(free[0].hash)
+        self._seen.add(free[0].hash)
         return Result(status=Status.ADOPTED, hash=free[0].hash)
 
     # ------------------------------------------------------------------ doubts
@@ -472,6 +496,7 @@ class Executor:
         try:
             verdict = await self._looked(doubt)
             if isinstance(verdict, AdoptIt):
+                self._seen.add(verdict.hash)
                 ended = await self._found(ticket, doubt.record, verdict.hash)
                 self._no_doubt(ticket)
                 return ended
@@ -503,9 +528,76 @@ class Executor:
             return self._settler.not_seen(doubt, error)
         return verdict if isinstance(verdict, AdoptIt | WaitLonger | LeaveIt) else None
 
+    # ------------------------------------------------------------------ replies that were mixed up
+
+    async def _made_alone(self, ticket: Ticket, record: Record, made: str, taken: int) -> Ended | None:
+        """`_made`; None if *made* was there before, or another create was or is meanwhile answered with it."""
+        if made in _baseline(record) or (not self._seen.add(made) and await self._is_anothers(record, made)):
+            return None
+        self._arriving[made] = record.identity
+        try:
+            ended = await self._made(ticket, record, made, taken)
+        finally:
+            del self._arriving[made]
+        return None if made in self._twice else ended
+
+    async def _is_anothers(self, record: Record, made: str) -> bool:
+        """Whether another step has got *made*: then it is not known to be of either, and the other is looked up."""
+        arriving = self._arriving.get(made)
+        if arriving is not None:
+            # Before anything is awaited: that one looks at its end whether it has stayed alone.
+            self._twice.add(made)
+        known = {arriving, record.identity}
+        others = [
+            other
+            for other in await self._ledger.holders(made)
+            if other.state is State.DONE and other.identity not in known
+        ]
+        if others:
+            self._twice.add(made)
+        for other in others:
+            await self._look_again(other, made)
+        return made in self._twice
+
+    async def _look_again(self, other: Record, made: str) -> None:
+        """Put in doubt that *other* has got *made*, until it is seen to go by the other's name."""
+        self._fresh.pop(made, None)
+        self.suspects.note(other, Standing.UNDER_REVIEW)
+        details = {**other.details, "candidates": [made]}
+        doubtful = Result(status=Status.IN_DOUBT, error=mixed_up(made))
+        await self._ledger.write([self._closed(replace(other, details=details), doubtful)])
+        try:
+            fits = made in await self._settler.look(other)
+        except _FATAL:
+            raise
+        except EncordError:
+            fits = False
+        if fits:
+            await self._ledger.write([other])
+        self.suspects.note(other, Standing.SOUND if fits else Standing.SUSPECT)
+
+    async def _mixed_up(self, ticket: Ticket, record: Record, made: str) -> Doubt:
+        """Write down that the answer is not to be relied on. What was sent may still be on its way to the service."""
+        error = mixed_up(made)
+        doubt = Doubt(record=record, since_s=self._session.clock.monotonic_s(), over=False, error=error)
+        self._doubt(ticket, doubt)
+        await self._ledger.write([self._closed(record, Result(status=Status.IN_DOUBT, error=error))])
+        return doubt
+
+    def _held(self, tickets: Sequence[Ticket], standing: Standing) -> Verdict:
+        """What becomes of steps that build on what may be another's."""
+        if standing is Standing.UNDER_REVIEW:
+            return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
+        return Ended([(ticket, self.suspects.result(ticket)) for ticket in tickets])
+
     # ------------------------------------------------------------------ batches
 
     async def _batch(self, batch: Batch) -> Verdict:
+        standings = {self.suspects.standing(ticket) for ticket in batch.tickets}
+        if len(standings) > 1:
+            return Split(batch)
+        if Standing.SOUND not in standings:
+            return self._held(batch.tickets, *standings)
         items = tuple(dict.fromkeys(_item(ticket) for ticket in batch.tickets))
         try:
             users = await self._send(batch, items)

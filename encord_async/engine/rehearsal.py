@@ -22,6 +22,7 @@ from encord_async.engine.doubt import Settler
 from encord_async.engine.members import Unlisted, groups_of, listing, members_of
 from encord_async.errors import EncordError, ForbiddenError, NotFoundError, RefusedError
 from encord_async.journal.record import Ledger, Record
+from encord_async.journal.seen import Seen
 from encord_async.kinds.steps import StepKind
 from encord_async.protocol.catalogue import Effect
 from encord_async.protocol.models import NewDataset, Project, ProjectDataset, ProjectUser
@@ -411,6 +412,15 @@ class Overlay:
         under = await self._under.namesakes(name) if self._under is not None else ()
         own = self._by_name.get(name, {})
         return [record for record in under if record.identity not in self._own] + list(own.values())
+
+    async def holders(self, found: str) -> Sequence[Record]:
+        """See `Ledger`."""
+        under = await self._under.holders(found) if self._under is not None else ()
+        return [record for record in under if record.identity not in self._own]
+
+    async def seen(self) -> Seen:
+        """See `Ledger`."""
+        return Seen() if self._under is None else await self._under.seen()
 
     async def open_intents(self) -> Sequence[Record]:
         """See `Ledger`."""

@@ -397,6 +397,7 @@ class Run:
         try:
             records = await self._ledger.open_intents()
             await recover(self._session, self._ledger, self._settler, records, patient=False)
+            await self._executor.prepare()
         except EncordError as error:
             self._fail(error, "what an earlier run left open cannot be looked up")
 
@@ -563,6 +564,7 @@ class Run:
             self._room.set()
         if self._all_read and self._plan.idle and not self._over:
             self._over = True
+            self._failure = self._failure or self._executor.suspects.error
             self._ended.set()
             if self._plan.open_entries:
                 raise AssertionError(f"{self._plan.open_entries} entries wait for nothing: this is a bug")

@@ -30,6 +30,7 @@ from anyio.abc import TaskGroup
 
 from encord_async.errors import JournalError, JournalMismatchError, MissingExtraError, UsageError
 from encord_async.journal.record import Record, State
+from encord_async.journal.seen import Seen
 from encord_async.journal.store import RESTORE, Owner, Shard, Store
 from encord_async.journal.traffic import Traffic
 from encord_async.kinds.steps import StepKind
@@ -289,6 +290,14 @@ class Journal:
         entries = None if self._shard is None else self._shard.entries
         return records if entries is None else [record for record in records if record.entry in entries]
 
+    async def seen(self) -> Seen:
+        """See `Ledger`; a shard begins with nothing, for else each of many would read it all."""
+        return Seen() if self._shard is not None else await self._on_thread(self._seen)
+
+    async def holders(self, found: str) -> Sequence[Record]:
+        """See `Ledger`; reads everything, for what hardly ever happens."""
+        return await self._on_thread(self._select, _STEPS.c.name.isnot(None) & (_STEPS.c.hash == found))
+
     async def records(self, *, most: int, after: int = 0) -> tuple[list[Record], int]:
         """A page of all records in the order in which their steps began, and where the next page starts."""
         return await self._on_thread(self._page, most, after)
@@ -502,6 +511,11 @@ class Journal:
                     record = _record(row)
                     found[record.identity] = record
         return found
+
+    def _seen(self) -> Seen:
+        wanted = sa.select(_STEPS.c.hash).where(_STEPS.c.name.isnot(None) & _STEPS.c.hash.isnot(None))
+        with self._reading() as connection, connection.execute(wanted, execution_options={"yield_per": 1000}) as rows:
+            return Seen(row.hash for row in rows)
 
     def _counts(self) -> dict[str, dict[str, int]]:
         ended = sa.case((_STEPS.c.state.in_(_OPEN), _STEPS.c.state), else_=_STEPS.c.status).label("ended")

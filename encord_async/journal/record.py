@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import anyio
 
 from encord_async.errors import EncordError
+from encord_async.journal.seen import Seen
 from encord_async.kinds.steps import StepKind
 
 __all__ = ["Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest"]
@@ -135,6 +136,14 @@ class Ledger(Protocol):
         """All steps that may have happened without our knowing."""
         ...
 
+    async def seen(self) -> Seen:
+        """The hashes of all that was made or adopted."""
+        ...
+
+    async def holders(self, found: str) -> Sequence[Record]:
+        """The steps that made or adopted what has the hash *found*: one, unless replies were mixed up."""
+        ...
+
 
 class MemoryLedger:
     """The ledger of a run without a journal: keeps the namesakes of what this run made, for its own settling."""
@@ -162,3 +171,11 @@ class MemoryLedger:
     async def open_intents(self) -> Sequence[Record]:
         """None: there was no earlier run."""
         return ()
+
+    async def seen(self) -> Seen:
+        """Nothing: there was no earlier run."""
+        return Seen()
+
+    async def holders(self, found: str) -> Sequence[Record]:
+        """See `Ledger`; reads everything, for what hardly ever happens."""
+        return [record for alike in self._by_name.values() for record in alike.values() if record.hash == found]

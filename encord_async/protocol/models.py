@@ -7,7 +7,7 @@ Source: SDK 0.1.90 to 0.1.211 ``orm/*.py`` and docstrings, per model below.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_core import from_json
@@ -23,6 +23,7 @@ __all__ = [
     "Dataset",
     "DatasetDetails",
     "DatasetUser",
+    "Many",
     "NewDataset",
     "OwnedDataset",
     "OwnedProject",
@@ -31,6 +32,12 @@ __all__ = [
     "ProjectDataset",
     "ProjectUser",
 ]
+
+T = TypeVar("T")
+
+_MAX_LISTED: Final = 100_000
+"""Most items of one list: those of an account come without pages. In the longest reply accepted by default that is
+168 bytes for each, and a dataset with its hash, title and two dates takes 250."""
 
 
 def _utc(moment: datetime) -> datetime:
@@ -51,10 +58,13 @@ def listed(value: object) -> object:
     return value
 
 
+Many: TypeAlias = Annotated[tuple[T, ...], Field(fail_fast=True, max_length=_MAX_LISTED)]
+"""A list of the service's. The first bad item ends the reading: to collect what is wrong with each of a million would
+take gigabytes."""
 Hash: TypeAlias = Annotated[str, Field(min_length=1)]
 Moment: TypeAlias = Annotated[datetime, AfterValidator(_utc)]
 Scopes: TypeAlias = Annotated[
-    tuple[Annotated[APIKeyScope | str, Field(union_mode="left_to_right")], ...], BeforeValidator(listed)
+    Many[Annotated[APIKeyScope | str, Field(union_mode="left_to_right")]], BeforeValidator(listed)
 ]
 Role: TypeAlias = Annotated[ProjectUserRole | int, Field(union_mode="left_to_right")]
 DatasetRole: TypeAlias = Annotated[DatasetUserRole | int, Field(union_mode="left_to_right")]
@@ -111,9 +121,9 @@ class Project(_Reply):
     last_edited_at: Moment | None = None
     ontology_hash: str | None = None
     editor_ontology: dict[str, Any] | str | None = None
-    datasets: tuple[ProjectDataset, ...] = ()
-    label_rows: tuple[dict[str, Any], ...] | None = None
-    source_projects: tuple[str, ...] | None = None
+    datasets: Many[ProjectDataset] = ()
+    label_rows: Many[dict[str, Any]] | None = None
+    source_projects: Many[str] | None = None
     workflow_manager_uuid: str | None = None
 
 

@@ -96,12 +96,12 @@ def _resource(type_: str, method: Method) -> Query:
     return query(Endpoint.RESOURCE, type_, method)
 
 
-_API_KEYS: Final = _Adapter[tuple[models.ProjectAPIKey, ...]](tuple[models.ProjectAPIKey, ...])
-_PROJECT_USERS: Final = _Adapter[tuple[models.ProjectUser, ...]](tuple[models.ProjectUser, ...])
-_DATASET_USERS: Final = _Adapter[tuple[models.DatasetUser, ...]](tuple[models.DatasetUser, ...])
+_API_KEYS: Final = _Adapter[tuple[models.ProjectAPIKey, ...]](models.Many[models.ProjectAPIKey])
+_PROJECT_USERS: Final = _Adapter[tuple[models.ProjectUser, ...]](models.Many[models.ProjectUser])
+_DATASET_USERS: Final = _Adapter[tuple[models.DatasetUser, ...]](models.Many[models.DatasetUser])
 _PROJECT: Final = _Adapter[models.Project](models.Project)
-_PROJECTS: Final = _Adapter[tuple[models.OwnedProject, ...]](tuple[models.OwnedProject, ...])
-_DATASETS: Final = _Adapter[tuple[models.OwnedDataset, ...]](tuple[models.OwnedDataset, ...])
+_PROJECTS: Final = _Adapter[tuple[models.OwnedProject, ...]](models.Many[models.OwnedProject])
+_DATASETS: Final = _Adapter[tuple[models.OwnedDataset, ...]](models.Many[models.OwnedDataset])
 _NEW_DATASET: Final = _Adapter[models.NewDataset](models.NewDataset)
 _DATASET: Final = _Adapter[models.DatasetDetails](models.DatasetDetails)
 

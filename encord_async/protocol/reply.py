@@ -27,14 +27,19 @@ __all__ = [
     "Context",
     "RawReply",
     "StatusTable",
+    "content_of",
     "context_of",
     "judge",
     "plain_error",
     "retry_after_s",
     "unreadable",
+    "what_is_wrong",
 ]
 
 _SHOWN_CHARACTERS: Final = 300
+_MAX_PARTS: Final = 500_000
+"""Most lists and objects in a reply. An empty object takes three bytes on the wire, next to none of them packed, and 70
+in memory; a listing of 50,000 datasets has 50,000, and an ontology's structure one for each 50 bytes."""
 _RETRY_AFTER_MAX_S: Final = 24 * 3600.0
 
 
@@ -92,7 +97,7 @@ def judge(
         UnreadableReplyError: No envelope, and nothing in the HTTP status to go by.
     """
     try:
-        document: object = from_json(reply.body, allow_inf_nan=False) if reply.body else None
+        document: object = content_of(reply.body) if reply.body else None
     except ValueError:
         document = None
     body_status = document.get("status") if isinstance(document, dict) else None
@@ -109,8 +114,31 @@ def judge(
     )
     if is_envelope and isinstance(document, dict):
         raise _envelope_error(document, context)
-    why = "it is empty" if not reply.body else "it is not an envelope"
+    why = what_is_wrong(reply.body, otherwise="it is not an envelope")
     raise plain_error(document, context, BY_NUMBER) or unreadable(why, context)
+
+
+def content_of(body: bytes) -> object:
+    """*body* as JSON.
+
+    Raises:
+        ValueError: It is none, or nested more deeply (200 levels) or in more parts than any answer.
+    """
+    if _is_overfull(body):
+        raise ValueError
+    return from_json(body, allow_inf_nan=False)
+
+
+def what_is_wrong(body: bytes, *, otherwise: str) -> str:
+    """Why a body is no answer, for people."""
+    if _is_overfull(body):
+        return f"it holds more than {_MAX_PARTS} lists and objects"
+    return otherwise if body else "it is empty"
+
+
+def _is_overfull(body: bytes) -> bool:
+    """Whether it would take far more memory than its length says. Counts what stands in texts as well."""
+    return len(body) > _MAX_PARTS and body.count(b"{") + body.count(b"[") > _MAX_PARTS
 
 
 def context_of(

@@ -21,7 +21,7 @@ from encord_async.protocol.catalogue import (
     ProjectUserRole,
     StorageLocation,
 )
-from encord_async.protocol.models import Hash, Moment
+from encord_async.protocol.models import Hash, Many, Moment
 
 __all__ = [
     "BearerTokenReply",
@@ -42,6 +42,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_MAX_PAGE: Final = 10_000
+"""Most items of a page; the longest that the SDK can ask for has 1000. Source: SDK 0.1.211 ``storage.py``."""
 
 _DATASET_ROLES: Final[Mapping[object, DatasetUserRole]] = {
     "admin": DatasetUserRole.ADMIN,
@@ -74,7 +77,7 @@ class _Reply(BaseModel):
 class Page(_Reply, Generic[T]):
     """A part of a listing, and the token that leads to the next one. Source: SDK ``http/v2/payloads.py``."""
 
-    results: tuple[T, ...]
+    results: Annotated[tuple[T, ...], Field(fail_fast=True, max_length=_MAX_PAGE)]
     next_page_token: str | None = None
 
 
@@ -101,7 +104,7 @@ class ListedDataset(_Reply):
 class ListedDatasets(_Reply):
     """The listing of datasets, which has no pages."""
 
-    result: tuple[ListedDataset, ...]
+    result: Many[ListedDataset]
 
 
 class DatasetMember(_Reply):
@@ -126,7 +129,7 @@ class ProjectDetails(_Reply):
     ontology_hash: str | None = None
     editor_ontology: dict[str, Any] | None = None
     user_role: ProjectRole | None = None
-    source_projects: tuple[str, ...] | None = None
+    source_projects: Many[str] | None = None
     workflow_manager_uuid: str | None = None
     workflow: dict[str, Any] | None = None
 

@@ -267,7 +267,9 @@ class ListDatasetsV2(PageOperation[models.ListedDataset]):
 
     def parse(self, content: object) -> Page[models.ListedDataset]:
         # The one listing whose member is called result. Source: SDK 0.1.211 orm/dataset.py.
-        return Page(results=_LISTED_DATASETS.read(content, self.call.name).result)
+        # Made without being checked again: without further pages there may be more on it than a page has elsewhere.
+        found = _LISTED_DATASETS.read(content, self.call.name).result
+        return Page[models.ListedDataset].model_construct(results=found, next_page_token=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,17 @@ nothing, everything else is an error with a text in ``message`` or ``detail``.
 from http import HTTPStatus
 from typing import Final
 
-from pydantic_core import from_json
-
 from encord_async import errors
-from encord_async.protocol.reply import BY_NUMBER, RawReply, StatusTable, context_of, plain_error, unreadable
+from encord_async.protocol.reply import (
+    BY_NUMBER,
+    RawReply,
+    StatusTable,
+    content_of,
+    context_of,
+    plain_error,
+    unreadable,
+    what_is_wrong,
+)
 
 __all__ = ["judge_rest"]
 
@@ -44,7 +51,7 @@ def judge_rest(
     if reply.http_status == HTTPStatus.NO_CONTENT:
         return None
     try:
-        document: object = from_json(reply.body, allow_inf_nan=False)
+        document: object = content_of(reply.body)
         readable = True
     except ValueError:
         document, readable = None, False
@@ -64,4 +71,4 @@ def judge_rest(
 def _why(reply: RawReply) -> str:
     if reply.http_status != HTTPStatus.OK:
         return f"HTTP {reply.http_status} is not one of its answers"
-    return "it is not JSON" if reply.body else "it is empty"
+    return what_is_wrong(reply.body, otherwise="it is not JSON")

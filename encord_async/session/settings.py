@@ -78,8 +78,10 @@ class Settings:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     ca_bundle: Path | None = None
     """PEM file of the certificate authorities to trust; None trusts those of the system."""
-    max_reply_bytes: int = 64 * 1024 * 1024
-    """Longest reply accepted, after decompression."""
+    max_reply_bytes: int = 16 * 1024 * 1024
+    """Longest reply accepted, after decompression. The default has room for the longest that comes without pages, the
+    listing of 50,000 datasets, and to read a reply of this length takes at most 250 MB and two seconds, whatever it
+    holds. An account with more, or projects read with the metadata of all their labels, need a higher bound."""
     user_agent_suffix: str = ""
     """Product tokens to append to the ``User-Agent`` header, for example ``my-tool/1.2``."""
 

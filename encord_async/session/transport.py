@@ -2,21 +2,30 @@
 
 Three ends: a `RawReply`; `NotSentError`, when no byte of the request left; `NoReplyError` or
 `UnreadableReplyError`, when it may have. It never judges a status, never retries and keeps aiohttp from doing so, never
-follows a redirect and keeps no cookie.
+follows a redirect and keeps no cookie. A connection whose peer has sent anything that was not asked for is never used
+again, and what had begun to come before a request was written is never its reply.
 """
 
 import asyncio
 import errno
 import math
 import os
+import select
 import ssl
 import urllib.request
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, cast
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from encord_async.errors import EncordError, NoReplyError, NotSentError, SettingsError, UnreadableReplyError
@@ -90,6 +99,148 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _LostError(_reason(error)) from error
+
+
+class _UnaskedError(aiohttp.ClientConnectionError):
+    """The peer said something before it was asked, or is gone; nothing was sent."""
+
+    def __init__(self) -> None:
+        super().__init__("the other side sent something unasked, or closed the connection, before it was asked")
+
+
+class _Handler(ResponseHandler):
+    """What reads a connection, in aiohttp's place: it knows at each byte whether something was asked.
+
+    aiohttp hands out a kept connection whatever came on it meanwhile, and takes a whole reply that did for the answer
+    to the next request (3.14: ``connector.py``, ``_get`` asks `is_connected` and not `should_close`). A proxy that
+    repeats a reply would so answer one create with another's hash.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        # From its making until it is first taken it may be asked something by aiohttp itself: to be a tunnel.
+        self._asked = True
+        self.is_fresh = True
+        """Whether no reply has come on it yet."""
+        self._poll: select.poll | None = None
+
+    def take(self) -> None:
+        """It is chosen for another request; nothing that comes from now on is taken, until `ask`.
+
+        Raises:
+            _UnaskedError: It cannot be used.
+        """
+        self._asked = False
+        if self.should_close:
+            raise _UnaskedError
+
+    def ask(self) -> None:
+        """A request is about to be written, in this turn of the event loop: what comes from now on is its reply.
+
+        Raises:
+            _UnaskedError: Something has come already.
+        """
+        if not self._is_silent():
+            self._refuse()
+            raise _UnaskedError
+        self._asked = True
+
+    def data_received(self, data: bytes) -> None:
+        """Take what was asked for. The last byte goes by itself: if the reply ends before it, it is one too many."""
+        if not self._asked and data:
+            self._refuse()
+            return
+        super().data_received(data[:-1])
+        if not data:
+            return  # Only to go on with what was held back while nobody read.
+        if self._asked:
+            super().data_received(data[-1:])
+        else:
+            self._refuse()
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Take a reply's head. One that begins behind the end of another answers nothing."""
+        if not self._asked:
+            self._refuse()
+            return
+        super().feed_data(data, size)
+        message, body = data
+        if message.code >= 200 or message.code == 101:
+            body.on_eof(self._answered)
+
+    def _answered(self) -> None:
+        self._asked = self.is_fresh = False
+
+    def _refuse(self) -> None:
+        """Close the connection at once, and let whoever waits for a reply on it know; what came whole stays."""
+        self.abort()
+        self.set_exception(_UnaskedError())
+
+    def _is_silent(self) -> bool:
+        """Whether the connection is open, and nothing waits in the socket that the event loop has not come to read."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        # After the handshake a server may send what belongs to TLS itself, such as tickets; later on it is a sign of
+        # its end, or so rare that a new connection is no loss.
+        if self.is_fresh and transport.get_extra_info("ssl_object") is not None:
+            return True
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not self._poll.poll(0)
+
+
+class _Body(aiohttp.BytesPayload):
+    """A request's body, which is written together with the head: just before, the connection is asked."""
+
+    handler: _Handler
+    """Of the connection that was chosen."""
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Write it, unless something has come unasked."""
+        self.handler.ask()
+        await super().write_with_length(writer, content_length)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes and keeps connections as aiohttp does, and hands out only those on which nothing came unasked."""
+
+    def __init__(self, *, tls: ssl.SSLContext | bool) -> None:
+        # The session's own semaphore bounds what is in flight; a second bound here would make a wait for
+        # a slot look like a wait for the network.
+        super().__init__(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ssl=tls)
+        # The one private name of aiohttp that is used here (3.14 ``connector.py``, in ``BaseConnector.__init__``):
+        # there is no public way to say what reads a connection. If it changes, `connect` refuses to work.
+        make = partial(_Handler, loop=asyncio.get_running_loop())
+        self._factory = make  # type: ignore[assignment]  # a partial is not covariant in what it makes
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """A connection for *req*. Until that is written nothing that comes on it is taken.
+
+        Raises:
+            _UnaskedError: A new connection brought something before anything was sent on it.
+        """
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            handler = connection.protocol
+            if not isinstance(handler, _Handler):
+                raise AssertionError("this release of aiohttp makes its connections in a way that is not known here")
+            try:
+                handler.take()
+                if isinstance(req.body, _Body):
+                    req.body.handler = handler
+                else:
+                    # Without a body aiohttp writes the head with no turn of the event loop in between.
+                    handler.ask()
+            except _UnaskedError:
+                connection.close()
+                if handler.is_fresh:
+                    raise
+            else:
+                return connection
 
 
 class _Overdue:
@@ -172,9 +323,7 @@ class AiohttpTransport:
         self._overdue = _Overdue()
         tls, proxy = _tls(settings), _proxy(settings.domain)
         self._client = aiohttp.ClientSession(
-            # The session's own semaphore bounds what is in flight; a second bound here would make a wait for
-            # a slot look like a wait for the network.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ssl=tls),
+            connector=_Connector(tls=tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=settings.timeouts.connect_s),
@@ -212,11 +361,10 @@ class AiohttpTransport:
     async def _send(
         self, method: str, url: URL, headers: Mapping[str, str], body: bytes, timeout_s: float | None
     ) -> RawReply:
+        data = _Body(body) if body else None
         try:
             with self._overdue.bound(timeout_s):
-                response = await self._client.request(
-                    method, url, data=body or None, headers=headers, allow_redirects=False
-                )
+                response = await self._client.request(method, url, data=data, headers=headers, allow_redirects=False)
                 return RawReply(response.status, response.headers, await self._read(response))
         except aiohttp.ClientHttpProxyError as error:
             failure: EncordError = NotSentError(f"no connection: the proxy answers HTTP {error.status}")
@@ -238,6 +386,9 @@ class AiohttpTransport:
         except aiohttp.ClientPayloadError as error:
             raise UnreadableReplyError("the reply is cut short; the request may have taken effect") from error
         except (aiohttp.ClientError, OSError) as error:
+            # Raised while a body was to be written, it comes as the cause of another.
+            if isinstance(error, _UnaskedError) or isinstance(error.__cause__, _UnaskedError):
+                raise NotSentError(f"no connection to send on: {_UnaskedError()}") from error
             raise NoReplyError(
                 f"the connection was lost: {_reason(error)}; the request may have taken effect"
             ) from error
@@ -260,7 +411,8 @@ class AiohttpTransport:
                 room -= len(chunk)
                 if room < 0:
                     raise UnreadableReplyError(
-                        f"the reply is larger than {self._max_reply_bytes} bytes; the request may have taken effect"
+                        f"the reply is larger than {self._max_reply_bytes} bytes, the bound that max_reply_bytes sets; "
+                        "the request may have taken effect"
                     )
                 chunks.append(chunk)
         finally:

@@ -40,6 +40,7 @@ from encord_async.engine.run import Options, Run
 from encord_async.errors import JournalError, NoReplyError, NotSentError, UnreadableReplyError
 from encord_async.journal.journal import Identity, Journal, _Commit
 from encord_async.journal.record import Record
+from encord_async.journal.seen import Seen
 from encord_async.journal.traffic import Traffic
 from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.reply import RawReply
@@ -394,6 +395,14 @@ class Disk:
     async def open_intents(self) -> Sequence[Record]:
         """See `Ledger`."""
         return [record for record in self.records.values() if record.is_open]
+
+    async def seen(self) -> Seen:
+        """See `Ledger`."""
+        return Seen(record.hash for record in self.records.values() if record.hash is not None and record.name)
+
+    async def holders(self, found: str) -> Sequence[Record]:
+        """See `Ledger`."""
+        return [record for record in self.records.values() if record.hash == found and record.name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,7 +111,7 @@ class Network:
         """Let the next request to *url* be answered so: an envelope with *response*, or *body* as it is."""
 
         def note(url: URL, **options: Any) -> None:
-            self.sent.append(Sent(str(url), options["headers"], options["data"]))
+            self.sent.append(Sent(str(url), options["headers"], options["data"].decode().encode()))
             assert options["allow_redirects"] is False
             if clock is not None:
                 clock.now_s += takes_s
@@ -129,7 +129,7 @@ class Network:
         """Let the next request to *url* end in an error of the network."""
 
         def note(url: URL, **options: Any) -> None:
-            self.sent.append(Sent(str(url), options["headers"], options["data"]))
+            self.sent.append(Sent(str(url), options["headers"], options["data"].decode().encode()))
 
         self._replies.post(url, exception=error, callback=note)
 

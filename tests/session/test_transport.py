@@ -553,6 +553,43 @@ async def test_ca_bundle_is_trusted(certificate: Certificate) -> None:
     assert len(server.requests) == 1
 
 
+async def test_connections_under_tls_are_kept(certificate: Certificate) -> None:
+    """What TLS itself sends beside replies, as a server's tickets, is nothing unasked."""
+    async with (
+        serving(saying(OK, keep=True), certificate.context) as server,
+        transport_to(f"https://127.0.0.1:{server.port}", ca_bundle=certificate.path) as transport,
+    ):
+        for _ in range(20):
+            await post(transport)
+    assert (server.connections, len(server.requests)) == (1, 20)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.02], ids=["in one packet", "while idle"])
+async def test_connection_under_tls_that_brings_a_reply_too_many_is_not_used_again(
+    certificate: Certificate, after_s: float
+) -> None:
+    """TLS keeps others out, and not the service's own proxy from repeating itself."""
+    first = True
+
+    async def answer(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        nonlocal first
+        writer.write(OK)
+        if first:
+            await asyncio.sleep(after_s)
+            writer.write(OK.replace(b"{}", b"no"))
+        first = False
+        return True
+
+    async with (
+        serving(answer, certificate.context) as server,
+        transport_to(f"https://127.0.0.1:{server.port}", ca_bundle=certificate.path) as transport,
+    ):
+        assert await post(transport) == (200, b"{}")
+        await asyncio.sleep(0.05)
+        assert await post(transport) == (200, b"{}")
+    assert server.connections == 2
+
+
 async def test_certificate_of_another_host_is_not_accepted(certificate: Certificate) -> None:
     """A trusted certificate counts only for the host that it names."""
     async with serving(saying(OK, keep=True), tls=certificate.context) as server:
