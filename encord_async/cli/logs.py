@@ -46,7 +46,7 @@ class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, tz=UTC).astimezone()
         text = f"{moment:%H:%M:%S}.{record.msecs:03.0f} {record.levelname.lower():7} {redacted(record.getMessage())}"
-        return plain(text + ("\n" + self.formatException(record.exc_info) if record.exc_info else ""))
+        return plain(text + ("\n" + redacted(self.formatException(record.exc_info)) if record.exc_info else ""))
 
 
 class _JSONFormatter(logging.Formatter):
@@ -58,5 +58,5 @@ class _JSONFormatter(logging.Formatter):
             "message": redacted(record.getMessage()),
         }
         if record.exc_info:
-            shown["exception"] = self.formatException(record.exc_info)
+            shown["exception"] = redacted(self.formatException(record.exc_info))
         return json.dumps(shown)

@@ -40,6 +40,7 @@ from encord_async.manifest.entries import Checker, Place, PlacedEntry, Problem
 from encord_async.manifest.files import check_manifest, manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.sources import Item, Manifest, Source, open_source
+from encord_async.redaction import quoted
 from encord_async.session.session import Session, Statistics
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class FailureLimit:
                 raise ValueError
             return cls(count=count)
         except ValueError:
-            raise UsageError(f"{plain!r} is no number of failures; give for example 50 or 5%") from None
+            raise UsageError(f"{quoted(plain)} is no number of failures; give for example 50 or 5%") from None
 
     def exceeded(self, failed: int, ended: int) -> bool:
         """Whether *failed* of *ended* entries are too many."""

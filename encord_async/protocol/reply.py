@@ -21,9 +21,12 @@ from pydantic_core import from_json
 
 from encord_async import errors
 from encord_async.protocol.catalogue import CODES, ENVELOPE_SUCCESS, CodeFact, CodeMeaning, Header
+from encord_async.redaction import masked
+from encord_async.secrecy import Secret
 
 __all__ = [
     "BY_NUMBER",
+    "NOTHING_SENT",
     "Context",
     "RawReply",
     "StatusTable",
@@ -34,7 +37,11 @@ __all__ = [
     "unreadable",
 ]
 
+NOTHING_SENT: Final[Secret[Mapping[str, str]]] = Secret({})
+
 _SHOWN_CHARACTERS: Final = 300
+_PROOFS: Final = (Header.AUTHORIZATION.value, Header.SIGNATURE.value)
+"""Headers of a request by which it is accepted: what they say, no error repeats."""
 _RETRY_AFTER_MAX_S: Final = 24 * 3600.0
 
 
@@ -55,13 +62,13 @@ class Context:
     trace_id: str | None
     http_status: int
     retry_after_s: float | None
-    secrets: tuple[str, ...]
+    sent: Secret[Mapping[str, str]]
 
     def shown(self, text: str) -> str:
-        """*text* fit for a message: one line, bounded, without the caller's secrets."""
-        for secret in self.secrets:
-            text = text.replace(secret, "[secret]")
-        line = " ".join("".join(char if char.isprintable() else " " for char in text[:2000]).split())
+        """*text* fit for a message: one line, bounded, without what authorised the request."""
+        proofs = (self.sent.reveal().get(name, "").removeprefix("Bearer ") for name in _PROOFS)
+        text = masked(text[:2000], proofs)
+        line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
 
 
@@ -71,7 +78,7 @@ def judge(
     operation: str,
     trace_id: str | None = None,
     now_s: float,
-    secrets: tuple[str, ...] = (),
+    sent: Secret[Mapping[str, str]] = NOTHING_SENT,
 ) -> object:
     """Return the ``response`` member of a successful reply.
 
@@ -80,7 +87,7 @@ def judge(
         operation: Name of the call, for the error.
         trace_id: Trace id of the request, for the error.
         now_s: Wall-clock time in seconds since 1970.
-        secrets: Texts that an error must not repeat even if the service does.
+        sent: Headers of the request: an error does not repeat what authorised it, even if the service does.
 
     Raises:
         RefusedError: The service will not do it; `ThrottledError` and others by meaning.
@@ -95,7 +102,7 @@ def judge(
     is_envelope = isinstance(body_status, int) and not isinstance(body_status, bool)
     if is_envelope and body_status == ENVELOPE_SUCCESS and isinstance(document, dict):
         return document.get("response")
-    context = context_of(reply, operation=operation, trace_id=trace_id, now_s=now_s, secrets=secrets)
+    context = context_of(reply, operation=operation, trace_id=trace_id, now_s=now_s, sent=sent)
     if is_envelope and isinstance(document, dict):
         raise _envelope_error(document, context)
     why = "it is empty" if not reply.body else "it is not an envelope"
@@ -103,7 +110,7 @@ def judge(
 
 
 def context_of(
-    reply: RawReply, *, operation: str, trace_id: str | None, now_s: float, secrets: tuple[str, ...]
+    reply: RawReply, *, operation: str, trace_id: str | None, now_s: float, sent: Secret[Mapping[str, str]]
 ) -> Context:
     """Gather what an error about *reply* is to say. The arguments are those of `judge`."""
     return Context(
@@ -111,7 +118,7 @@ def context_of(
         trace_id=trace_id,
         http_status=reply.http_status,
         retry_after_s=retry_after_s(reply.headers, now_s=now_s),
-        secrets=secrets,
+        sent=sent,
     )
 
 

@@ -7,13 +7,23 @@ The rule (source: SDK 0.1.211 ``http/v2/api_client.py``, ``http/v2/error_utils.p
 nothing, everything else is an error with a text in ``message`` or ``detail``.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
 from pydantic_core import from_json
 
 from encord_async import errors
-from encord_async.protocol.reply import BY_NUMBER, RawReply, StatusTable, context_of, plain_error, unreadable
+from encord_async.protocol.reply import (
+    BY_NUMBER,
+    NOTHING_SENT,
+    RawReply,
+    StatusTable,
+    context_of,
+    plain_error,
+    unreadable,
+)
+from encord_async.secrecy import Secret
 
 __all__ = ["judge_rest"]
 
@@ -30,7 +40,7 @@ def judge_rest(
     operation: str,
     trace_id: str | None = None,
     now_s: float,
-    secrets: tuple[str, ...] = (),
+    sent: Secret[Mapping[str, str]] = NOTHING_SENT,
 ) -> object:
     """Return the JSON value of a successful reply, None for one without content.
 
@@ -50,7 +60,7 @@ def judge_rest(
         document, readable = None, False
     if reply.http_status == HTTPStatus.OK and readable:
         return document
-    context = context_of(reply, operation=operation, trace_id=trace_id, now_s=now_s, secrets=secrets)
+    context = context_of(reply, operation=operation, trace_id=trace_id, now_s=now_s, sent=sent)
     raise plain_error(document, context, _BY_NUMBER) or unreadable(_why(reply), context)
 
 
