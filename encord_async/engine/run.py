@@ -41,6 +41,7 @@ from encord_async.manifest.files import check_manifest, manifest_error, raise_fo
 from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.sources import Item, Manifest, Source, open_source
 from encord_async.redaction import quoted
+from encord_async.secrecy import sealed
 from encord_async.session.session import Session, Statistics
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class FailureLimit:
     share: float | None = None
 
     @classmethod
+    @sealed
     def parse(cls, text: str | int) -> Self:
         """Read ``50`` or ``5%``.
 

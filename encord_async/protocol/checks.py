@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from encord_async.errors import ReplyShapeError, UsageError
 from encord_async.redaction import quoted
+from encord_async.secrecy import sealed
 
 __all__ = ["Adapter", "assign", "one_of", "some", "text", "texts"]
 
@@ -65,6 +66,7 @@ def texts(values: Iterable[str], what: str) -> tuple[str, ...]:
     return found
 
 
+@sealed
 def one_of(kind: type[E], value: object, what: str) -> E:
     """*value* as a member of *kind*."""
     try:

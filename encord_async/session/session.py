@@ -92,6 +92,12 @@ class _Call(ABC):
     def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> Coroutine[Any, Any, RawReply]:
         """Make one attempt; *now_s* is the wall-clock time."""
 
+    def noted(self, reply: RawReply) -> RawReply:
+        """*reply*, after whoever observes has its status."""
+        if self.watch is not None:
+            self.watch.http_status = reply.http_status
+        return reply
+
     @abstractmethod
     def judge(self, reply: RawReply, *, now_s: float) -> object:
         """What the service answered, or the error that it means."""
@@ -426,10 +432,8 @@ class Session:
 
     async def _exchange(self, call: _Call, transport: Transport, timeout_s: float | None) -> object:
         try:
-            reply = await call.send(transport, now_s=self._clock.wall_s(), timeout_s=timeout_s)
-            if call.watch is not None:
-                call.watch.http_status = reply.http_status
-            return call.judge(reply, now_s=self._clock.wall_s())
+            sending = call.send(transport, now_s=self._clock.wall_s(), timeout_s=timeout_s)
+            return call.judge(call.noted(await sending), now_s=self._clock.wall_s())
         except Exception as error:
             # aiohttp's frames hold our headers, and those of the judge what the service makes of them.
             conceal(error)
