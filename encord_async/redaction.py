@@ -25,13 +25,17 @@ _TELLING_CHARACTERS: Final = 12
 _BASE64: Final = string.ascii_letters + string.digits + "+/="
 # All repetitions are bounded, or of what cannot be read in two ways: a text of any length takes a time in proportion.
 _KEY_BEGIN: Final = re.compile(
-    r"-{0,5}\s?BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?:.{0,20000}?-\s?END [A-Z0-9 ]{0,30}PRIVATE KEY[A-Z ]{0,9}-*|[^'\"]*)",
+    r"(?:-{0,5}\s?BEGIN [A-Z0-9 ]{0,30})?PRIVATE KEY"
+    r"(?:.{0,20000}?-\s?END [A-Z0-9 ]{0,30}PRIVATE KEY[A-Z ]{0,9}-*|[^'\"]*)",
     re.DOTALL,
 )
 """An armoured key; one whose end is missing goes to the end of what is quoted."""
-_KEY_END: Final = re.compile(r"-{0,5}\s?END [A-Z0-9 ]{0,30}PRIVATE KEY[A-Z ]{0,9}-{0,5}")
-_KEY_LINES: Final = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{8,}={0,2}(?:(?:\\[nr]|[\r\n])+[A-Za-z0-9+/=]+)*")
-"""Base64 as it stands between the armour, with its line breaks, be they spelt out."""
+_KEY_END: Final = re.compile(r"-{4,5}\s?END [A-Z0-9 ]{0,30}-{0,5}")
+_KEY_LINES: Final = re.compile(
+    r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{8,}={0,2}"
+    r"(?:(?:\\[nr]|[\r\n])+[A-Za-z0-9+/=]+|[ \t]+[A-Za-z0-9+/]{16,}={0,2})*"
+)
+"""Base64 as it stands between the armour, with its line breaks, be they spelt out or made blanks."""
 _KEY_MAGIC: Final = "b3BlbnNzaC1rZX"
 _KEY_CHARACTERS: Final = 44
 """Base64 of so many characters may be a piece of a key. A fingerprint is shorter: 43 characters."""
@@ -40,7 +44,7 @@ _URL_USER: Final = r"([A-Za-z][A-Za-z0-9+.-]{0,30}:\\?/\\?/[^\s/:?#\[]{0,200})"
 
 _RULES: Final[tuple[tuple[str, re.Pattern[str], str], ...]] = (
     # What each is looked for by, since most texts hold nothing: in small letters.
-    ("begin ", _KEY_BEGIN, HIDDEN_KEY),
+    ("private key", _KEY_BEGIN, HIDDEN_KEY),
     ("putty-user-key-file", re.compile("PuTTY-User-Key-File.*", re.DOTALL), HIDDEN_KEY),
     # Words about bearer tokens have no digits, and are short.
     ("bearer", re.compile(r"(?i)\b(bearer\s{1,9})(?=[^\s0-9]{0,99}[0-9]|\S{24})[\w.~+/%=-]{8,}"), rf"\1{HIDDEN}"),
@@ -76,7 +80,7 @@ def redacted(text: str) -> str:
     for sign, pattern, hidden in _RULES:
         if sign in text.lower():
             text = pattern.sub(hidden, text)
-    *heads, last = _KEY_END.split(text) if "PRIVATE KEY" in text else [text]
+    *heads, last = _KEY_END.split(text) if "END " in text else [text]
     # What the armour's end belongs to stands before it, in lines or with their breaks spelt out.
     text = "".join(head.rstrip(_BASE64 + string.whitespace + "\\") + " " + HIDDEN_KEY for head in heads) + last
     return _KEY_LINES.sub(_key_lines, _SIGNATURE.sub(HIDDEN, text))
