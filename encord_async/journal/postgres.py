@@ -263,7 +263,7 @@ def _parsed(url: str) -> tuple[sa.URL, str]:
         # Its words may hold the URL, and that a password.
         raise JournalError(f"the journal's URL cannot be read; {example}") from None
     if parsed.drivername != "postgresql":
-        raise JournalError(f"a journal cannot be kept in {quoted(parsed.drivername)}; {example}")
+        raise JournalError(f"a journal cannot be kept in {parsed.drivername}; {example}")
     if "@" in f"{parsed.host}{parsed.database}":
         # The rest of a password: what follows its first "@" was taken for host and database.
         raise JournalError("the journal's URL has a password with '@' in it; write that as %40")
