@@ -30,6 +30,8 @@ from encord_async.protocol.catalogue import (
     StorageLocation,
 )
 from encord_async.protocol.signing import APIKey, BearerToken, SSHKey
+from encord_async.redaction import quoted
+from encord_async.secrecy import Secret, SecretText, sealed, wrapped
 from encord_async.session.observer import Observer
 from encord_async.session.session import Session
 from encord_async.session.settings import Settings
@@ -67,11 +69,12 @@ class EncordSession(Session):
     """
 
     @classmethod
+    @sealed
     def from_ssh_key(
         cls,
-        key: str | Path | SSHKey,
+        key: SecretText | Path | SSHKey,
         *,
-        passphrase: str | None = None,
+        passphrase: SecretText | None = None,
         settings: Settings | None = None,
         domain: str | None = None,
         concurrency: int | None = None,
@@ -80,7 +83,7 @@ class EncordSession(Session):
         """A session that signs with an OpenSSH Ed25519 private key.
 
         Args:
-            key: Path of the key file, or the text of the key.
+            key: Path of the key file, or the text of the key; texts and passphrases may also be pydantic's `SecretStr`.
             passphrase: For a key that has one.
             settings: All settings; *domain* and *concurrency* override their fields.
             domain: See `Settings.domain`.
@@ -92,15 +95,16 @@ class EncordSession(Session):
             SettingsError: A setting cannot work.
         """
         if not isinstance(key, SSHKey):
-            text = str(key)
+            text = str(key) if isinstance(key, Path) else wrapped(key).reveal()
             load = SSHKey.from_text if _is_key_text(text) else SSHKey.from_path
             key = load(text, passphrase=passphrase)
         return cls(key, _with(settings, domain, concurrency), observer=observer)
 
     @classmethod
+    @sealed
     def from_bearer_token(
         cls,
-        token: str,
+        token: SecretText,
         *,
         settings: Settings | None = None,
         domain: str | None = None,
@@ -111,6 +115,7 @@ class EncordSession(Session):
         return cls(BearerToken(token), _with(settings, domain, concurrency), observer=observer)
 
     @classmethod
+    @sealed
     def from_env(
         cls,
         *,
@@ -137,14 +142,15 @@ class EncordSession(Session):
             settings = replace(settings, ca_bundle=Path(env[ENV_CA_BUNDLE]))
         return cls(key, _with(settings, domain or env.get(ENV_DOMAIN) or None, concurrency), observer=observer)
 
-    def project(self, project_hash: str, *, api_key: str | SecretStr | None = None) -> "ProjectHandle":
+    @sealed
+    def project(self, project_hash: str, *, api_key: SecretText | None = None) -> "ProjectHandle":
         """A handle on one project; sends nothing.
 
         Calls of the handle are signed with the session's key, or authenticated with *api_key* if given.
         """
-        secret = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
-        return ProjectHandle(self, project_hash, APIKey(secret) if secret is not None else None)
+        return ProjectHandle(self, project_hash, None if api_key is None else APIKey(api_key))
 
+    @sealed
     def provision(
         self,
         manifest: "Manifest",
@@ -682,8 +688,9 @@ class ProjectHandle:
         return await self._session.collect(listing, api_key=self._api_key)
 
 
-def key_from_env(env: Mapping[str, str]) -> SSHKey:
-    """The SSH key that *env* names.
+@sealed
+def key_from_env(env: Mapping[str, str], *, passphrase: Secret[str] | None = None) -> SSHKey:
+    """The SSH key that *env* names; *passphrase* takes the place of the one there.
 
     Raises:
         KeyFormatError: Neither variable is set, one is empty, or the key cannot be used.
@@ -696,7 +703,7 @@ def key_from_env(env: Mapping[str, str]) -> SSHKey:
         if name == ENV_KEY_FILE and _is_key_text(env[name]):
             raise KeyFormatError(f"{name} holds the text of a key, not a path; set {ENV_KEY} to it instead")
         try:
-            return load(env[name], passphrase=env.get(ENV_PASSPHRASE) or None)
+            return load(env[name], passphrase=passphrase or env.get(ENV_PASSPHRASE))
         except KeyFormatError as error:
             raise KeyFormatError(f"{name}: {error.message}") from None
     raise KeyFormatError(f"no key: set {ENV_KEY_FILE} to the path of an OpenSSH private key, or {ENV_KEY} to its text")
@@ -735,7 +742,7 @@ def _one_of(options: type[OptionT], value: OptionT | str, name: str) -> OptionT:
         return options(value)
     except ValueError:
         *others, last = options
-        raise UsageError(f"{name} is {value!r}; use {', '.join(others)} or {last}") from None
+        raise UsageError(f"{name} is {quoted(value)}; use {', '.join(others)} or {last}") from None
 
 
 def _with(settings: Settings | None, domain: str | None, concurrency: int | None) -> Settings:

@@ -31,10 +31,13 @@
       AppliedError                the service acted
         ReplyShapeError           and said so, but in a shape we do not understand
 
-Nothing here holds a key, a token or a request body, so that an error can be logged as it is.
+Nothing here holds a key, a token or a request body, so that an error can be logged as it is: each message goes through
+`encord_async.redaction.redacted`.
 """
 
 from typing import ClassVar, Literal, TypeAlias
+
+from encord_async.redaction import redacted
 
 __all__ = [
     "Applied",
@@ -98,8 +101,8 @@ class EncordError(Exception):
         trace_id: str | None = None,
         operation: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = redacted(message)
+        super().__init__(self.message)
         self.code = code
         self.http_status = http_status
         self.retry_after_s = retry_after_s

@@ -42,7 +42,7 @@ def cluster(dask: str, journal: str | None) -> "Iterator[Client]":
         opened = connected(dask)
     else:
         password = password_of(journal)
-        opened = local_cluster(int(local[1]), env={} if password is None else {"PGPASSWORD": password})
+        opened = local_cluster(int(local[1]), env={} if password is None else {"PGPASSWORD": password.reveal()})
     with opened as client:
         yield client
 

@@ -15,6 +15,8 @@ from encord_async.errors import (
     UncertainError,
     UsageError,
 )
+from encord_async.redaction import HIDDEN_KEY
+from encord_async.redaction import redacted as _redacted
 
 if TYPE_CHECKING:
     from encord_async.engine.outcome import Summary
@@ -40,8 +42,6 @@ class ExitCode(IntEnum):
 
 _LIMITS: Final = frozenset({"fail_fast", "max_failures", "deadline"})
 """Values of `Summary.stopped_by` that a limit of the caller's stands behind."""
-
-_KEY_MARKS: Final = ("PRIVATE KEY", "b3BlbnNzaC1rZXkt", "PuTTY-User-Key-File")
 
 
 def exit_code(summary: "Summary | None", failure: EncordError | None, *, interrupted: bool) -> ExitCode:
@@ -122,10 +122,11 @@ def _who_may(operation: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """*text*, unless it may hold the text of a key that was given where something else belongs."""
-    if any(mark in text for mark in _KEY_MARKS):
+    """*text* without secrets; if one is the text of a key that was given where something else belongs, that is said."""
+    shown = _redacted(text)
+    if HIDDEN_KEY in shown:
         return "an argument holds the text of a private key; give the path of its file with --ssh-key-file"
-    return text
+    return shown
 
 
 def sole(error: BaseException) -> BaseException:

@@ -50,7 +50,7 @@ class _TextFormatter(logging.Formatter):
         moment = datetime.fromtimestamp(record.created, tz=UTC).astimezone()
         text = f"{moment:%H:%M:%S}.{record.msecs:03.0f} {record.levelname.lower():7} {redacted(record.getMessage())}"
         # Indented, so that no line of it passes for one of the log.
-        more = self.formatException(record.exc_info).split("\n") if record.exc_info else ()
+        more = redacted(self.formatException(record.exc_info)).split("\n") if record.exc_info else ()
         return "\n".join([plain(text), *(f"  {plain(line)}" for line in more)])
 
 
@@ -63,5 +63,5 @@ class _JSONFormatter(logging.Formatter):
             "message": redacted(record.getMessage()),
         }
         if record.exc_info:
-            shown["exception"] = self.formatException(record.exc_info)
+            shown["exception"] = redacted(self.formatException(record.exc_info))
         return json.dumps(shown)

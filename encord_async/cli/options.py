@@ -5,7 +5,7 @@ The key is read here, and asked for its passphrase if need be. No request is sen
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -18,6 +18,7 @@ from encord_async.cli.interrupts import listening
 from encord_async.cli.logs import logging_to_stderr
 from encord_async.cli.output import Output, on_terminal
 from encord_async.errors import EncordError, KeyFormatError, ManifestError, SettingsError
+from encord_async.secrecy import Secret, sealed
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
@@ -186,7 +187,7 @@ class Service:
         from encord_async.client import EncordSession
 
         settings = self.settings(concurrency=concurrency, max_rate_per_s=max_rate_per_s)
-        credential = _api_key(os.environ) if use_api_key else self._key(os.environ)
+        credential = _api_key() if use_api_key else self._key()
         return functools.partial(EncordSession, credential, settings)
 
     def settings(self, *, concurrency: int | None = None, max_rate_per_s: float | None = None) -> "Settings":
@@ -206,31 +207,32 @@ class Service:
             ca_bundle=None if self.ca_bundle is None else Path(self.ca_bundle),
         )
 
-    def _key(self, env: Mapping[str, str]) -> "SSHKey":
+    @sealed
+    def _key(self) -> "SSHKey":
         from encord_async.client import ENV_PASSPHRASE, key_from_env
         from encord_async.protocol.signing import SSHKey
 
-        def load(passphrase: str | None) -> SSHKey:
+        def load(passphrase: Secret[str]) -> SSHKey:
             if self.ssh_key_file is not None:
                 return SSHKey.from_path(self.ssh_key_file, passphrase=passphrase)
-            return key_from_env({**env, ENV_PASSPHRASE: passphrase or ""})
+            return key_from_env(os.environ, passphrase=passphrase)
 
         try:
-            return load(env.get(ENV_PASSPHRASE) or None)
+            return load(Secret(os.environ.get(ENV_PASSPHRASE, "")))
         except KeyFormatError as error:
             if "is encrypted" not in error.message:
                 raise
             if not on_terminal():
                 raise KeyFormatError(f"{error.message} in {ENV_PASSPHRASE}") from None
-        return load(click.prompt("Passphrase of the key", hide_input=True, err=True))
+        return load(Secret(click.prompt("Passphrase of the key", hide_input=True, err=True)))
 
 
-def _api_key(env: Mapping[str, str]) -> "APIKey":
+def _api_key() -> "APIKey":
     from encord_async.protocol.signing import APIKey
 
-    if not env.get(API_KEY, "").strip():
+    if not os.environ.get(API_KEY, "").strip():
         raise SettingsError(f"--use-api-key: {API_KEY} is not set; set it to the API key of the project")
-    return APIKey(env[API_KEY])
+    return APIKey(os.environ[API_KEY])
 
 
 def service_options(verb: Verb) -> Verb:

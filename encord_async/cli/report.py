@@ -166,9 +166,9 @@ async def _read(
 
 
 def _clean(record: "Record") -> "Record":
-    """*record* without the text of a private key that stood where something else belongs."""
+    """*record* without the secrets that stood where something else belongs."""
     texts = {"place": record.place, "key": record.key, "title": record.title, "message": record.message}
-    hidden: dict[str, Any] = {name: redacted(text) for name, text in texts.items() if text and redacted(text) != text}
+    hidden: dict[str, Any] = {name: shown for name, text in texts.items() if text and (shown := redacted(text)) != text}
     return replace(record, **hidden) if hidden else record
 
 

@@ -40,6 +40,7 @@ from encord_async.manifest.entries import Checker, Place, PlacedEntry, Problem
 from encord_async.manifest.files import check_manifest, manifest_error, raise_for_problems
 from encord_async.manifest.part import Part, PartEntry
 from encord_async.manifest.sources import Item, Manifest, open_source
+from encord_async.secrecy import Secret, sealed
 from encord_async.session.session import Statistics
 from encord_async.session.settings import Settings
 
@@ -126,6 +127,7 @@ class ClusterRun:
     After the last outcome, what stopped the run before its time is raised.
     """
 
+    @sealed
     def __init__(
         self, manifest: Manifest, *, client: Any, session_options: SessionOptions, journal: str, options: Options
     ) -> None:
@@ -135,7 +137,7 @@ class ClusterRun:
         self._client = client
         self._session_options = session_options
         self._options = options
-        self._where = journal
+        self._where = Secret(journal)
         self._shown_to_workers = without_password(journal)
         self._journal: Journal
         self._signals: Signals
@@ -182,7 +184,7 @@ class ClusterRun:
         self._cutter, self._most_held = Cutter(most=size), _HELD_SHARDS * size
         async with AsyncExitStack() as stack:
             identity = Identity(self._session_options.settings.domain, account)
-            self._journal = await stack.enter_async_context(Journal(self._where, identity))
+            self._journal = await stack.enter_async_context(Journal(self._where.reveal(), identity))
             self._number = await self._journal.share()
             self._signals = Signals(f"encord-async-{self._number:x}")
             await self._in_thread(partial(self._signals.throttled(self._client).set, ""))

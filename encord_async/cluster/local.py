@@ -10,6 +10,8 @@ from typing import Final
 from distributed import Client, LocalCluster, Nanny
 
 from encord_async.errors import UsageError
+from encord_async.redaction import quoted
+from encord_async.secrecy import Secret
 
 __all__ = ["connected", "local_cluster"]
 
@@ -27,7 +29,9 @@ def connected(address: str) -> Iterator[Client]:
         UsageError: Nobody answers there.
     """
     if not _ADDRESS.fullmatch(address):
-        raise UsageError(f"{address!r} is no address of a scheduler; give for example tcp://scheduler:8786, or local:4")
+        raise UsageError(
+            f"{quoted(address)} is no address of a scheduler; give for example tcp://scheduler:8786, or local:4"
+        )
     try:
         client = Client(address, timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]  # Dask has no types here
     except OSError as error:
@@ -52,6 +56,9 @@ class _Keeper(Nanny):
 @contextmanager
 def local_cluster(workers: int, *, env: dict[str, str] | None = None) -> Iterator[Client]:
     """So many worker processes with one thread each, ended with the block; *env* is added to their environment."""
+    # The password of a database may be in it.
+    surroundings = Secret(env or {})
+    del env
     with _deaf_to_interrupts():
         cluster = LocalCluster(  # type: ignore[no-untyped-call]  # Dask has no types here
             n_workers=workers,
@@ -61,7 +68,7 @@ def local_cluster(workers: int, *, env: dict[str, str] | None = None) -> Iterato
             dashboard_address="127.0.0.1:0",
             # With keys of its own: whoever reaches a scheduler can run anything as its user, and others may be here.
             security=True,
-            env=env or {},
+            env=surroundings.reveal(),
             scheduler_kwargs={"allowed_failures": _ALLOWED_FAILURES},
         )
     with cluster, Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]  # as above

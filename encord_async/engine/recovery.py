@@ -15,6 +15,7 @@ from encord_async.engine.outcome import Status
 from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError, UsageError
 from encord_async.journal.record import Doubt, Ledger, Record, State
 from encord_async.kinds.steps import StepKind
+from encord_async.redaction import quoted
 from encord_async.session.session import Session
 
 __all__ = ["MADE", "NOT_MADE", "NOT_THERE", "check_decisions", "decide_by_hand", "recover"]
@@ -124,7 +125,7 @@ def _hash_of(record: Record, found: str) -> str | None:
             "candidates that 'encord-async status --json' lists"
         )
     if is_made:
-        raise UsageError(f"which {record.kind.value} was made? give its hash instead of {found!r}")
+        raise UsageError(f"which {record.kind.value} was made? give its hash instead of {quoted(found)}")
     return found
 
 
@@ -138,10 +139,10 @@ def _named(records: Iterable[Record], entry: str) -> Record:
         or (len(wanted) >= _SHORTEST_IDENTITY and record.identity.hex().startswith(wanted.lower()))
     ]
     if not fitting:
-        raise UsageError(f"nothing that is in doubt goes by {entry!r}; 'encord-async status' lists what is")
+        raise UsageError(f"nothing that is in doubt goes by {quoted(entry)}; 'encord-async status' lists what is")
     if len(fitting) > 1:
         numbers = ", ".join(record.identity.hex()[:12] for record in fitting[:10])
-        raise UsageError(f"{len(fitting)} steps in doubt go by {entry!r}; name one by its number: {numbers}")
+        raise UsageError(f"{len(fitting)} steps in doubt go by {quoted(entry)}; name one by its number: {numbers}")
     return fitting[0]
 
 

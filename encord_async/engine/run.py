@@ -34,6 +34,8 @@ from encord_async.manifest.entries import Checker, Place, PlacedEntry, Problem
 from encord_async.manifest.files import check_manifest, manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.sources import Item, Manifest, Source, open_source
+from encord_async.redaction import quoted
+from encord_async.secrecy import sealed
 from encord_async.session.session import Session, Statistics
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class FailureLimit:
     share: float | None = None
 
     @classmethod
+    @sealed
     def parse(cls, text: str | int) -> Self:
         """Read ``50`` or ``5%``.
 
@@ -74,7 +77,7 @@ class FailureLimit:
                 raise ValueError
             return cls(count=count)
         except ValueError:
-            raise UsageError(f"{plain!r} is no number of failures; give for example 50 or 5%") from None
+            raise UsageError(f"{quoted(plain)} is no number of failures; give for example 50 or 5%") from None
 
     def exceeded(self, failed: int, ended: int) -> bool:
         """Whether *failed* of *ended* entries are too many."""

@@ -34,6 +34,7 @@ from encord_async.journal.seen import Seen
 from encord_async.journal.store import RESTORE, Owner, Shard, Store
 from encord_async.journal.traffic import Traffic
 from encord_async.kinds.steps import StepKind
+from encord_async.secrecy import conceal, sealed
 
 try:
     import sqlalchemy as sa
@@ -208,6 +209,7 @@ class Journal:
         JournalError: It cannot be used, and why.
     """
 
+    @sealed
     def __init__(self, where: str | Path, identity: Identity | None, *, shard: Shard | None = None) -> None:
         self._store = _store(where, shard)
         self._identity = identity
@@ -335,7 +337,7 @@ class Journal:
             JournalError: There is none: whatever lock was held may be another's by now.
         """
         # Whoever asks may have no time to wait for a server that is cut off.
-        await anyio.to_thread.run_sync(self._ask, limiter=self._thread, abandon_on_cancel=True)
+        await self._on_thread(self._ask, may_abandon=True)
 
     async def about(self) -> Mapping[str, str]:
         """What the journal says of itself: ``schema``, ``made_s``, ``domain`` and ``account``."""
@@ -409,8 +411,13 @@ class Journal:
 
     # ------------------------------------------------------------------ on the thread
 
-    async def _on_thread(self, function: Callable[[*Args], T], *args: *Args) -> T:
-        return await anyio.to_thread.run_sync(function, *args, limiter=self._thread)
+    async def _on_thread(self, function: Callable[[*Args], T], *args: *Args, may_abandon: bool = False) -> T:
+        try:
+            return await anyio.to_thread.run_sync(function, *args, limiter=self._thread, abandon_on_cancel=may_abandon)
+        except JournalError as error:
+            # The frames of the database's driver hold the password.
+            conceal(error)
+            raise
 
     def _open(self) -> None:
         writes = self._identity is not None

@@ -25,6 +25,8 @@ from sqlalchemy.dialects import postgresql
 
 from encord_async.errors import JournalBusyError, JournalError, MissingExtraError
 from encord_async.journal.store import Fill, Owner, Shard
+from encord_async.redaction import quoted
+from encord_async.secrecy import Secret, sealed
 
 try:
     import psycopg
@@ -77,12 +79,12 @@ class PostgresStore:
 
     converts = True
 
+    @sealed
     def __init__(self, url: str, *, shard: Shard | None = None) -> None:
         parsed, job = _parsed(url)
         self.name = sa.URL.create(
             "postgresql", parsed.username, None, parsed.host, parsed.port, parsed.database, {"job": job}
         ).render_as_string()
-        self._url = parsed
         self._schema = f"encord_async_{job}"
         self._shard = shard
         self._connected = False
@@ -254,6 +256,7 @@ def _application() -> str:
     return f"encord-async {os.getpid()}@{platform.node()}".encode("ascii", "replace").decode()[:63]
 
 
+@sealed
 def _parsed(url: str) -> tuple[sa.URL, str]:
     """What to connect to, and the name of the job."""
     example = "give postgresql://user@host/database?job=NAME"
@@ -264,22 +267,28 @@ def _parsed(url: str) -> tuple[sa.URL, str]:
         raise JournalError(f"the journal's URL cannot be read; {example}") from None
     if parsed.drivername != "postgresql":
         raise JournalError(f"a journal cannot be kept in {parsed.drivername}; {example}")
+    if "@" in f"{parsed.host}{parsed.database}":
+        # The rest of a password: what follows its first "@" was taken for host and database.
+        raise JournalError("the journal's URL has a password with '@' in it; write that as %40")
     job = parsed.query.get("job")
     if not isinstance(job, str):
         raise JournalError(
             f"the journal's URL names no job; {example}, with one name for each manifest, so that they do not meet"
         )
     if not _JOB.fullmatch(job):
-        raise JournalError(f"{job!r} is no name of a job; use up to 40 small letters, digits, '_' and '-'")
+        raise JournalError(f"{quoted(job)} is no name of a job; use up to 40 small letters, digits, '_' and '-'")
     rest = dict(_rest(parsed))
     return parsed.set(drivername="postgresql+psycopg", query={**_CONNECT, "client_encoding": "utf8", **rest}), job
 
 
-def password_of(url: str) -> str | None:
+@sealed
+def password_of(url: str) -> Secret[str] | None:
     """The password in *url*, for a process that is to have it in its environment."""
-    return sa.make_url(url).password
+    password = _parsed(url)[0].password
+    return None if password is None else Secret(password)
 
 
+@sealed
 def without_password(url: str) -> str:
     """*url* as it may go to other machines, which have the password from their own surroundings.
 

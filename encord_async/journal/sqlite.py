@@ -20,6 +20,7 @@ from encord_async.errors import JournalBusyError, JournalError, UsageError
 from encord_async.journal.lock import holder, lock
 from encord_async.journal.store import RESTORE, Fill, Owner
 from encord_async.plainfile import NoPlainFileError, open_plain
+from encord_async.redaction import redacted
 
 __all__ = ["SqliteStore"]
 
@@ -32,7 +33,7 @@ class SqliteStore:
     converts = False
 
     def __init__(self, path: Path) -> None:
-        self.name = str(path)
+        self.name = redacted(str(path))
         self._path = path
         self._file = path
         self._engine: sa.Engine | None = None

@@ -36,6 +36,7 @@ from encord_async.protocol.catalogue import (
     StorageLocation,
 )
 from encord_async.protocol.jsontext import json_bytes
+from encord_async.redaction import quoted, redacted
 
 __all__ = [
     "ENTRY_MODELS",
@@ -84,7 +85,7 @@ def _wrong(reason: str, hint: str = "") -> PydanticCustomError:
 def shown(value: object) -> str:
     """A value for a message: short, and nothing in it that a terminal would obey."""
     if isinstance(value, str):
-        return repr(value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "...")
+        return quoted(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -246,7 +247,6 @@ def _not_blank(value: str) -> str:
 REFERENCE: Final = "@"
 """What a reference begins with."""
 
-_SHOWN_CHARACTERS: Final = 60
 _GUESSED_CHARACTERS: Final = 100
 _DIGITS: Final = re.compile("[0-9]{1,9}")
 _ADDRESS: Final = re.compile(r"""[^\s@,;<>"]+@[^\s@,;<>".][^\s@,;<>"]*\.[^\s@,;<>".]+""")
@@ -530,6 +530,10 @@ class Problem:
     reason: str
     hint: str = ""
     key: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("field", "reason", "hint"):
+            object.__setattr__(self, name, redacted(getattr(self, name)))
 
     def __str__(self) -> str:
         where = f"{self.place}: {self.field}" if self.field else str(self.place)

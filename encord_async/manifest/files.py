@@ -32,6 +32,7 @@ from encord_async.manifest.entries import (
     shown,
 )
 from encord_async.manifest.structures import with_structure
+from encord_async.redaction import quoted
 
 if TYPE_CHECKING:
     import yaml
@@ -227,7 +228,7 @@ def _file_items(reader: _Reader, path: Path, source: str) -> Iterator[Item]:
         stream = path.open("rb")
     except ValueError as error:
         # A NUL in the name.
-        raise ManifestError(f"{source!r} is no name of a file") from error
+        raise ManifestError(f"{quoted(source)} is no name of a file") from error
     with stream:
         yield from reader(stream, source)
 

@@ -11,6 +11,8 @@ from typing import Generic, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from encord_async.errors import ReplyShapeError, UsageError
+from encord_async.redaction import quoted
+from encord_async.secrecy import sealed
 
 __all__ = ["Adapter", "assign", "one_of", "some", "text", "texts"]
 
@@ -64,13 +66,14 @@ def texts(values: Iterable[str], what: str) -> tuple[str, ...]:
     return found
 
 
+@sealed
 def one_of(kind: type[E], value: object, what: str) -> E:
     """*value* as a member of *kind*."""
     try:
         return kind(value)
     except ValueError:
         known = ", ".join(str(m.value) if isinstance(m.value, str) else f"{m.value} {m.name.lower()}" for m in kind)
-        raise UsageError(f"{value!r} is no {what}; use one of {known}") from None
+        raise UsageError(f"{quoted(value)} is no {what}; use one of {known}") from None
 
 
 def some(values: Iterable[str], what: str) -> tuple[str, ...]:

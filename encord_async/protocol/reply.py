@@ -21,9 +21,12 @@ from pydantic_core import from_json
 
 from encord_async import errors
 from encord_async.protocol.catalogue import CODES, ENVELOPE_SUCCESS, CodeFact, CodeMeaning, Header
+from encord_async.redaction import masked
+from encord_async.secrecy import Secret
 
 __all__ = [
     "BY_NUMBER",
+    "NOTHING_SENT",
     "Context",
     "RawReply",
     "StatusTable",
@@ -36,10 +39,14 @@ __all__ = [
     "what_is_wrong",
 ]
 
+NOTHING_SENT: Final[Secret[Mapping[str, str]]] = Secret({})
+
 _SHOWN_CHARACTERS: Final = 300
 _MAX_PARTS: Final = 500_000
 """Most lists and objects in a reply. An empty object takes three bytes on the wire, next to none of them packed, and 70
 in memory; a listing of 50,000 datasets has 50,000, and an ontology's structure one for each 50 bytes."""
+_PROOFS: Final = (Header.AUTHORIZATION.value, Header.SIGNATURE.value)
+"""Headers of a request by which it is accepted: what they say, no error repeats."""
 _RETRY_AFTER_MAX_S: Final = 24 * 3600.0
 
 
@@ -63,14 +70,14 @@ class Context:
     trace_id: str | None
     http_status: int
     retry_after_s: float | None
-    secrets: tuple[str, ...]
+    sent: Secret[Mapping[str, str]]
     is_answer: bool
 
     def shown(self, text: str) -> str:
-        """*text* fit for a message: one line, bounded, without the caller's secrets."""
-        for secret in self.secrets:
-            text = text.replace(secret, "[secret]")
-        line = " ".join("".join(char if char.isprintable() else " " for char in text[:2000]).split())
+        """*text* fit for a message: one line, bounded, without what authorised the request."""
+        proofs = (self.sent.reveal().get(name, "").removeprefix("Bearer ") for name in _PROOFS)
+        text = masked(text[:2000], proofs)
+        line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return line if len(line) <= _SHOWN_CHARACTERS else line[: _SHOWN_CHARACTERS - 1] + "…"
 
 
@@ -80,7 +87,7 @@ def judge(
     operation: str,
     trace_id: str | None = None,
     now_s: float,
-    secrets: tuple[str, ...] = (),
+    sent: Secret[Mapping[str, str]] = NOTHING_SENT,
 ) -> object:
     """Return the ``response`` member of a successful reply.
 
@@ -89,7 +96,7 @@ def judge(
         operation: Name of the call, for the error.
         trace_id: Trace id of the request, for the error.
         now_s: Wall-clock time in seconds since 1970.
-        secrets: Texts that an error must not repeat even if the service does.
+        sent: Headers of the request: an error does not repeat what authorised it, even if the service does.
 
     Raises:
         RefusedError: The service will not do it; `ThrottledError` and others by meaning.
@@ -109,7 +116,7 @@ def judge(
         operation=operation,
         trace_id=trace_id,
         now_s=now_s,
-        secrets=secrets,
+        sent=sent,
         is_readable=is_envelope and isinstance(document, dict) and _code(document) is not None,
     )
     if is_envelope and isinstance(document, dict):
@@ -147,7 +154,7 @@ def context_of(
     operation: str,
     trace_id: str | None,
     now_s: float,
-    secrets: tuple[str, ...],
+    sent: Secret[Mapping[str, str]],
     is_readable: bool,
 ) -> Context:
     """Gather what an error about *reply* is to say.
@@ -159,7 +166,7 @@ def context_of(
         trace_id=trace_id,
         http_status=reply.http_status,
         retry_after_s=retry_after_s(reply.headers, now_s=now_s),
-        secrets=secrets,
+        sent=sent,
         is_answer=is_readable and reply.http_status not in _OF_PROXIES,
     )
 

@@ -21,6 +21,7 @@ from urllib.parse import quote, urlencode
 from encord_async.errors import UnencodableError, UsageError
 from encord_async.protocol.catalogue import REST_CALLS, REST_ROOT, Effect, RestCall, RestMethod
 from encord_async.protocol.jsontext import JSON, json_bytes
+from encord_async.redaction import quoted
 
 __all__ = ["QueryValue", "RestRequest", "camel", "members", "rest_request", "seal_rest"]
 
@@ -95,7 +96,7 @@ def rest_request(
         UsageError: The path cannot be one.
     """
     if not _PLAIN_PATH.fullmatch(path):
-        raise UsageError(f"{path!r} is no path below {REST_ROOT}; give one such as /projects, percent-encoded")
+        raise UsageError(f"{quoted(path)} is no path below {REST_ROOT}; give one such as /projects, percent-encoded")
     call = REST_CALLS.get((method, path)) or RestCall(
         method=method,
         path=path,

@@ -7,12 +7,14 @@ The rule (source: SDK 0.1.211 ``http/v2/api_client.py``, ``http/v2/error_utils.p
 nothing, everything else is an error with a text in ``message`` or ``detail``.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
 from encord_async import errors
 from encord_async.protocol.reply import (
     BY_NUMBER,
+    NOTHING_SENT,
     RawReply,
     StatusTable,
     content_of,
@@ -21,6 +23,7 @@ from encord_async.protocol.reply import (
     unreadable,
     what_is_wrong,
 )
+from encord_async.secrecy import Secret
 
 __all__ = ["judge_rest"]
 
@@ -37,7 +40,7 @@ def judge_rest(
     operation: str,
     trace_id: str | None = None,
     now_s: float,
-    secrets: tuple[str, ...] = (),
+    sent: Secret[Mapping[str, str]] = NOTHING_SENT,
 ) -> object:
     """Return the JSON value of a successful reply, None for one without content.
 
@@ -62,7 +65,7 @@ def judge_rest(
         operation=operation,
         trace_id=trace_id,
         now_s=now_s,
-        secrets=secrets,
+        sent=sent,
         is_readable=isinstance(document, dict) and not {"message", "detail"}.isdisjoint(document),
     )
     raise plain_error(document, context, _BY_NUMBER) or unreadable(_why(reply), context)

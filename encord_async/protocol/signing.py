@@ -13,13 +13,14 @@ import hashlib
 import re
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Final, NoReturn, Protocol, Self
+from typing import Final, Protocol, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 
 from encord_async.errors import KeyFormatError, SettingsError
+from encord_async.secrecy import Opaque, Secret, SecretText, sealed, wrapped
 
 __all__ = ["APIKey", "BearerToken", "Credential", "SSHKey"]
 
@@ -44,26 +45,12 @@ class Credential(Protocol):
         """A name of the account that may be shown and stored; never the secret."""
         ...
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Texts that must not appear in anything shown or stored."""
-        ...
-
     def authorization(self, body: bytes) -> str:
         """Value of the ``Authorization`` header for *body*."""
         ...
 
 
-class _Opaque:
-    """Refuses to be copied out of the process."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} holds a secret and cannot be pickled or copied")
-
-
-class SSHKey(_Opaque):
+class SSHKey(Opaque):
     """An Ed25519 private key in OpenSSH format, as Encord registers them for users and service accounts."""
 
     __slots__ = ("_cached", "_header", "_key", "_prefix", "fingerprint")
@@ -80,7 +67,8 @@ class SSHKey(_Opaque):
         """As ``ssh-keygen -l`` prints it."""
 
     @classmethod
-    def from_text(cls, text: str, *, passphrase: str | None = None) -> Self:
+    @sealed
+    def from_text(cls, text: SecretText, *, passphrase: SecretText | None = None) -> Self:
         """Read a key from its text.
 
         CRLF, surrounding blanks, a key on one line with spaces and ``\\n`` written as two characters (all
@@ -89,29 +77,12 @@ class SSHKey(_Opaque):
         Raises:
             KeyFormatError: Not an Ed25519 private key in OpenSSH format, or the passphrase does not fit.
         """
-        pem = _normalised(text)
-        key: object = None
-        problem = ""
-        try:
-            key = load_ssh_private_key(pem, passphrase.encode() if passphrase else None)
-        except TypeError:
-            if passphrase:
-                return cls.from_text(text)
-            problem = "the private key is encrypted; give its passphrase"
-        except UnsupportedAlgorithm:
-            problem = f"the private key is of a type or cipher that is not supported; {_CONVERT}"
-        except ValueError:
-            hint = "check the passphrase" if passphrase else "copy the whole file again"
-            problem = f"the OpenSSH private key cannot be read: damaged or wrong passphrase; {hint}"
-        if problem:  # raised out here and not above: the library's errors quote bytes of the key
-            raise KeyFormatError(problem)
-        if not isinstance(key, Ed25519PrivateKey):
-            kind = type(key).__name__.strip("_").removesuffix("PrivateKey")
-            raise KeyFormatError(f"the private key is {kind}, and Encord takes Ed25519 only; {_CONVERT}")
-        return cls(key)
+        password = "" if passphrase is None else wrapped(passphrase).reveal()
+        return cls(_loaded(_normalised(wrapped(text).reveal()), password))
 
     @classmethod
-    def from_path(cls, path: str | Path, *, passphrase: str | None = None) -> Self:
+    @sealed
+    def from_path(cls, path: str | Path, *, passphrase: SecretText | None = None) -> Self:
         """Read a key from a file; ``~`` is expanded.
 
         Raises:
@@ -143,11 +114,6 @@ class SSHKey(_Opaque):
         return self.fingerprint
 
     @property
-    def secrets(self) -> tuple[str, ...]:
-        """Nothing: a signature proves one body and reveals no key."""
-        return ()
-
-    @property
     def public_key_hex(self) -> str:
         """The raw 32-byte public key as 64 lower-case hex digits."""
         return self._prefix[:-1]
@@ -168,33 +134,29 @@ def _header(prefix: str, key: Ed25519PrivateKey, body: bytes) -> str:
     return prefix + key.sign(hashlib.sha256(body).digest()).hex()
 
 
-class BearerToken(_Opaque):
+class BearerToken(Opaque):
     """A bearer token. Source: SDK 0.1.110 and newer (``BearerConfig``); its lifetime is unknown."""
 
     __slots__ = ("_token",)
 
-    def __init__(self, token: str) -> None:
-        self._token = _header_safe(token, "bearer token")
+    @sealed
+    def __init__(self, token: SecretText) -> None:
+        self._token = Secret(_header_safe(wrapped(token).reveal(), "bearer token"))
 
     @property
     def identity(self) -> str:
         """A short digest of the token."""
-        return f"bearer:{hashlib.sha256(self._token.encode()).hexdigest()[:16]}"
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The token."""
-        return (self._token,)
+        return f"bearer:{hashlib.sha256(self._token.reveal().encode()).hexdigest()[:16]}"
 
     def authorization(self, body: bytes) -> str:  # noqa: ARG002 - one shape for all credentials
         """``Bearer <token>``, whatever the body."""
-        return f"Bearer {self._token}"
+        return f"Bearer {self._token.reveal()}"
 
     def __repr__(self) -> str:
         return f"BearerToken({self.identity})"
 
 
-class APIKey(_Opaque):
+class APIKey(Opaque):
     """The API key of one project or dataset. Source: docs; dropped from the SDK in 0.1.147.
 
     Whether the service still honours such keys is unknown.
@@ -202,22 +164,18 @@ class APIKey(_Opaque):
 
     __slots__ = ("_key",)
 
-    def __init__(self, key: str) -> None:
-        self._key = _header_safe(key, "API key")
+    @sealed
+    def __init__(self, key: SecretText) -> None:
+        self._key = Secret(_header_safe(wrapped(key).reveal(), "API key"))
 
     @property
     def identity(self) -> str:
         """A short digest of the key."""
-        return f"api-key:{hashlib.sha256(self._key.encode()).hexdigest()[:16]}"
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The key."""
-        return (self._key,)
+        return f"api-key:{hashlib.sha256(self._key.reveal().encode()).hexdigest()[:16]}"
 
     def authorization(self, body: bytes) -> str:  # noqa: ARG002 - one shape for all credentials
         """The key as it is, without a scheme word, whatever the body."""
-        return self._key
+        return self._key.reveal()
 
     def __repr__(self) -> str:
         return f"APIKey({self.identity})"
@@ -250,6 +208,25 @@ _NOT_A_KEY: Final = (
 
 def _holds_key(text: str) -> bool:
     return "\n" in text or _MAGIC in text or any(marker in text for marker, _ in _NOT_A_KEY)
+
+
+def _loaded(pem: bytes, passphrase: str) -> Ed25519PrivateKey:
+    """The key in *pem*; an empty *passphrase* is none."""
+    try:
+        key = load_ssh_private_key(pem, passphrase.encode() if passphrase else None)
+    except TypeError:
+        if passphrase:
+            return _loaded(pem, "")
+        raise KeyFormatError("the private key is encrypted; give its passphrase") from None
+    except UnsupportedAlgorithm:
+        raise KeyFormatError(f"the private key is of a type or cipher that is not supported; {_CONVERT}") from None
+    except ValueError:
+        hint = "check the passphrase" if passphrase else "copy the whole file again"
+        raise KeyFormatError(f"the OpenSSH private key cannot be read: damaged or wrong passphrase; {hint}") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        kind = type(key).__name__.strip("_").removesuffix("PrivateKey")
+        raise KeyFormatError(f"the private key is {kind}, and Encord takes Ed25519 only; {_CONVERT}")
+    return key
 
 
 def _normalised(text: str) -> bytes:

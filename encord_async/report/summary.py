@@ -19,6 +19,7 @@ from encord_async.errors import UsageError
 from encord_async.journal.record import Record, State
 from encord_async.journal.traffic import Traffic
 from encord_async.kinds.steps import CREATES, StepKind
+from encord_async.redaction import quoted
 
 __all__ = [
     "SHOWN_STATUSES",
@@ -153,7 +154,7 @@ def links_for(domain: str, app_url: str | None = None) -> Links | None:
             return None
         app_url = f"https://app.{host.removeprefix('api.')}"
     elif not (app_url.startswith(("http://", "https://")) and _host(app_url)):
-        raise UsageError(f"--app-url {app_url!r} is no address; give one such as https://app.encord.com")
+        raise UsageError(f"--app-url {quoted(app_url)} is no address; give one such as https://app.encord.com")
     base = app_url.rstrip("/").replace("{", "%7B").replace("}", "%7D")
     return Links(project=base + "/projects/view/{}/summary", dataset=base + "/datasets/view/{}")
 

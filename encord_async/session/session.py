@@ -7,7 +7,7 @@ import logging
 import platform
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -32,12 +32,13 @@ from encord_async.protocol.catalogue import REST_CALLS, REST_ROOT, Effect, Endpo
 from encord_async.protocol.envelope import Envelope, seal
 from encord_async.protocol.http_signature import authentication
 from encord_async.protocol.operations import Operation
-from encord_async.protocol.reply import RawReply, judge
+from encord_async.protocol.reply import NOTHING_SENT, RawReply, judge
 from encord_async.protocol.rest import RestRequest
 from encord_async.protocol.rest_models import Page
 from encord_async.protocol.rest_operations import PageOperation, RestOperation
 from encord_async.protocol.rest_reply import judge_rest
 from encord_async.protocol.signing import APIKey, Credential
+from encord_async.secrecy import Secret, conceal
 from encord_async.session.clock import Clock, SystemClock
 from encord_async.session.observer import Beginning, Observer, Watch, Watcher
 from encord_async.session.pacing import OutageError, Pacer, Verdict
@@ -88,7 +89,6 @@ class _Call(ABC):
 
     name: str
     effect: Effect
-    secrets: tuple[str, ...]
     trace_id: str
     deadline_s: float | None
     watch: Watch[Any] | None
@@ -100,6 +100,12 @@ class _Call(ABC):
     def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> Coroutine[Any, Any, RawReply]:
         """Make one attempt; *now_s* is the wall-clock time."""
 
+    def noted(self, reply: RawReply) -> RawReply:
+        """*reply*, after whoever observes has its status."""
+        if self.watch is not None:
+            self.watch.http_status = reply.http_status
+        return reply
+
     @abstractmethod
     def judge(self, reply: RawReply, *, now_s: float) -> object:
         """What the service answered, or the error that it means."""
@@ -108,30 +114,33 @@ class _Call(ABC):
 @dataclass(slots=True, kw_only=True)
 class _EnvelopeCall(_Call):
     envelope: Envelope
-    headers: dict[str, str]
+    headers: Secret[Mapping[str, str]]
 
     def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> Coroutine[Any, Any, RawReply]:  # noqa: ARG002 - an envelope's signature holds no time
         envelope = self.envelope
-        return transport.post(envelope.query.endpoint, self.headers, envelope.body, timeout_s=timeout_s)
+        return transport.post(envelope.query.endpoint, self.headers.reveal(), envelope.body, timeout_s=timeout_s)
 
     def judge(self, reply: RawReply, *, now_s: float) -> object:
-        return judge(reply, operation=self.name, trace_id=self.trace_id, now_s=now_s, secrets=self.secrets)
+        return judge(reply, operation=self.name, trace_id=self.trace_id, now_s=now_s, sent=self.headers)
 
 
 @dataclass(slots=True, kw_only=True)
 class _RestCall(_Call):
     request: RestRequest
     credential: Credential
+    headers: Secret[Mapping[str, str]] = NOTHING_SENT
+    """Those of the latest attempt."""
 
     def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> Coroutine[Any, Any, RawReply]:
         # Signed for each attempt: the time is in the signature, and between attempts may lie a long wait.
         headers = authentication(self.request, self.credential, created_s=int(now_s))
         headers[_TRACE] = _trace(self.trace_id)
+        self.headers = Secret(headers)
         request = self.request
         return transport.request(request.call.method, request.target, headers, request.body, timeout_s=timeout_s)
 
     def judge(self, reply: RawReply, *, now_s: float) -> object:
-        return judge_rest(reply, operation=self.name, trace_id=self.trace_id, now_s=now_s, secrets=self.secrets)
+        return judge_rest(reply, operation=self.name, trace_id=self.trace_id, now_s=now_s, sent=self.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,15 +288,17 @@ class Session:
 
     async def _executed(self, operation: Operation[T] | RestOperation[T], call: _Call) -> T:
         try:
-            response = await self._deliver(call)
+            answer = Secret(await self._deliver(call))
         except ExistsError as error:
             if isinstance(operation, RestOperation):
                 return operation.if_exists(error)
             raise
         try:
-            return operation.parse(response)
+            return operation.parse(answer.reveal())
         except EncordError as error:
+            # An answer that was not understood may hold keys.
             error.trace_id = call.trace_id
+            conceal(error)
             raise
 
     async def send(self, request: Envelope | RestRequest, *, api_key: APIKey | None = None) -> object:
@@ -368,7 +379,7 @@ class Session:
     def _prepared(self, envelope: Envelope, api_key: APIKey | None) -> _Call:
         credential: Credential = api_key or self._credential
         query, trace_id = envelope.query, self._new_trace_id()
-        headers = {_AUTHORIZATION: credential.authorization(envelope.body), _TRACE: _trace(trace_id)}
+        headers = {_TRACE: _trace(trace_id)}
         if query.endpoint is Endpoint.RESOURCE:
             if not envelope.resource_id:
                 raise UsageError(f"{query.name} is about a resource; give its hash", operation=query.name)
@@ -380,12 +391,11 @@ class Session:
         return _EnvelopeCall(
             name=query.name,
             effect=query.effect,
-            secrets=credential.secrets,
             trace_id=trace_id,
             deadline_s=self._deadline_s(),
             watch=self._watch(query.name, "POST", query.endpoint.value, trace_id),
             envelope=envelope,
-            headers=headers,
+            headers=Secret({_AUTHORIZATION: credential.authorization(envelope.body), **headers}),
         )
 
     def _prepared_rest(self, request: RestRequest, api_key: APIKey | None) -> _Call:
@@ -399,7 +409,6 @@ class Session:
         return _RestCall(
             name=request.call.name,
             effect=request.call.effect,
-            secrets=credential.secrets,
             trace_id=trace_id,
             deadline_s=self._deadline_s(),
             watch=self._watch_rest(request.call, trace_id),
@@ -463,10 +472,13 @@ class Session:
             self._pacer.release(permit, verdict, retry_after_s=retry_after_s)
 
     async def _exchange(self, call: _Call, transport: Transport, timeout_s: float | None) -> object:
-        reply = await call.send(transport, now_s=self._clock.wall_s(), timeout_s=timeout_s)
-        if call.watch is not None:
-            call.watch.http_status = reply.http_status
-        return call.judge(reply, now_s=self._clock.wall_s())
+        try:
+            sending = call.send(transport, now_s=self._clock.wall_s(), timeout_s=timeout_s)
+            return call.judge(call.noted(await sending), now_s=self._clock.wall_s())
+        except Exception as error:
+            # aiohttp's frames hold our headers, and those of the judge what the service makes of them.
+            conceal(error)
+            raise
 
     def _stop_of(self, call: _Call) -> Stop | None:
         """What may keep *call* from leaving (again)."""

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from encord_async.errors import SettingsError
 from encord_async.protocol.catalogue import DEFAULT_DOMAIN
+from encord_async.redaction import quoted
+from encord_async.secrecy import sealed
 
 __all__ = ["RetryPolicy", "Settings", "Timeouts", "checked_domain", "is_loopback"]
 
@@ -97,6 +99,7 @@ class Settings:
             raise SettingsError("user_agent_suffix must be printable ASCII, for example my-tool/1.2")
 
 
+@sealed
 def checked_domain(domain: str) -> str:
     """*domain* without trailing slashes.
 
@@ -108,15 +111,15 @@ def checked_domain(domain: str) -> str:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise SettingsError(f"the domain {domain!r} is not a URL; give for example {DEFAULT_DOMAIN}") from None
+        raise SettingsError(f"the domain {quoted(domain)} is not a URL; give for example {DEFAULT_DOMAIN}") from None
     if parts.scheme not in {"https", "http"} or not host or not _is_host(host) or not text.isprintable():
-        raise SettingsError(f"the domain {domain!r} is not an http(s) URL; give for example {DEFAULT_DOMAIN}")
+        raise SettingsError(f"the domain {quoted(domain)} is not an http(s) URL; give for example {DEFAULT_DOMAIN}")
     if parts.username is not None or parts.password is not None:
         raise SettingsError("the domain holds a user name or password; the key authenticates, leave them out")
     if parts.path or parts.query or parts.fragment:
-        raise SettingsError(f"the domain {domain!r} has a path; give scheme and host only, as {DEFAULT_DOMAIN}")
+        raise SettingsError(f"the domain {quoted(domain)} has a path; give scheme and host only, as {DEFAULT_DOMAIN}")
     if parts.scheme == "http" and not is_loopback(host):
-        raise SettingsError(f"{domain!r} is plain http, which anybody on the way can read; use https://{host}")
+        raise SettingsError(f"{quoted(domain)} is plain http, which anybody on the way can read; use https://{host}")
     return text
 
 

@@ -31,6 +31,7 @@ from yarl import URL
 from encord_async.errors import EncordError, NoReplyError, NotSentError, SettingsError, UnreadableReplyError
 from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.reply import RawReply
+from encord_async.secrecy import Secret, sealed
 from encord_async.session.settings import Settings, is_loopback
 
 __all__ = ["AiohttpTransport", "Transport"]
@@ -328,7 +329,7 @@ class AiohttpTransport:
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=settings.timeouts.connect_s),
             middlewares=(_once,),
-            proxy=proxy,
+            proxy=proxy.reveal(),
             # With trust_env aiohttp would put a password from ~/.netrc in the place of our signature, and
             # read the environment anew for each request.
             trust_env=False,
@@ -349,22 +350,24 @@ class AiohttpTransport:
         self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> Coroutine[Any, Any, RawReply]:
         """See `Transport`."""
-        return self._send("POST", self._urls[endpoint], headers, body, timeout_s)
+        return self._send("POST", self._urls[endpoint], Secret(headers), body, timeout_s)
 
     def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> Coroutine[Any, Any, RawReply]:
         """See `Transport`."""
         # Encoded already: what yarl would tidy up is covered by the signature as it is.
-        return self._send(method, URL(self._domain + target, encoded=True), headers, body, timeout_s)
+        return self._send(method, URL(self._domain + target, encoded=True), Secret(headers), body, timeout_s)
 
     async def _send(
-        self, method: str, url: URL, headers: Mapping[str, str], body: bytes, timeout_s: float | None
+        self, method: str, url: URL, headers: Secret[Mapping[str, str]], body: bytes, timeout_s: float | None
     ) -> RawReply:
         data = _Body(body) if body else None
         try:
             with self._overdue.bound(timeout_s):
-                response = await self._client.request(method, url, data=data, headers=headers, allow_redirects=False)
+                response = await self._client.request(
+                    method, url, data=data, headers=headers.reveal(), allow_redirects=False
+                )
                 return RawReply(response.status, response.headers, await self._read(response))
         except aiohttp.ClientHttpProxyError as error:
             failure: EncordError = NotSentError(f"no connection: the proxy answers HTTP {error.status}")
@@ -421,6 +424,7 @@ class AiohttpTransport:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+@sealed
 def _tls(settings: Settings) -> ssl.SSLContext | bool:
     if settings.ca_bundle is None and settings.domain.startswith("http:"):
         # To read the system's certificates takes longer than all else about opening a session.
@@ -433,7 +437,8 @@ def _tls(settings: Settings) -> ssl.SSLContext | bool:
         ) from None
 
 
-def _proxy(domain: str) -> str | None:
+@sealed
+def _proxy(domain: str) -> Secret[str | None]:
     """The proxy that the environment names for *domain*; never one for this machine itself.
 
     Raises:
@@ -442,11 +447,11 @@ def _proxy(domain: str) -> str | None:
     parts = urlsplit(domain)
     host = parts.hostname or ""
     if is_loopback(host) or urllib.request.proxy_bypass(host):
-        return None
+        return Secret(None)
     proxies = urllib.request.getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy:
-        return None
+        return Secret(None)
     # As curl and the official SDK take it.
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     try:
@@ -458,7 +463,7 @@ def _proxy(domain: str) -> str | None:
             f"the proxy that the environment names for {parts.scheme} is not an http(s) URL; "
             f"correct or unset {parts.scheme.upper()}_PROXY and ALL_PROXY"
         )
-    return proxy
+    return Secret(proxy)
 
 
 def _out_of_files(error: Exception) -> bool:

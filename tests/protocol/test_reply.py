@@ -13,6 +13,7 @@ from encord_async import errors
 from encord_async.errors import EncordError
 from encord_async.protocol.catalogue import CODES, CodeMeaning
 from encord_async.protocol.reply import RawReply, judge, retry_after_s
+from encord_async.secrecy import Secret
 
 NOW_S = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 DAY_S = 24 * 3600.0
@@ -27,7 +28,8 @@ def _judge(
 ) -> object:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     reply = RawReply(http_status, headers or {}, raw)
-    return judge(reply, operation="project.POST", trace_id="t/1;o=1", now_s=NOW_S, secrets=secrets)
+    sent = Secret(dict(zip(("Authorization", "Signature"), secrets, strict=False)))
+    return judge(reply, operation="project.POST", trace_id="t/1;o=1", now_s=NOW_S, sent=sent)
 
 
 def _error(
@@ -585,7 +587,8 @@ def test_any_reply_is_a_value_or_an_error_of_ours(
 ) -> None:
     """Whatever bytes arrive with whatever status and headers, the caller sees a value or an `EncordError`."""
     reply = RawReply(http_status, headers, body)
-    outcome = _outcome(lambda: judge(reply, operation="project.POST", trace_id=None, now_s=NOW_S, secrets=secrets))
+    sent = Secret(dict(zip(("Authorization", "Signature"), secrets, strict=False)))
+    outcome = _outcome(lambda: judge(reply, operation="project.POST", trace_id=None, now_s=NOW_S, sent=sent))
     if isinstance(outcome, EncordError):
         assert str(outcome)
         assert outcome.applied in ("not_applied", "unknown")

@@ -9,6 +9,7 @@ from encord_async import errors
 from encord_async.errors import EncordError, UncertainError
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.rest_reply import judge_rest
+from encord_async.secrecy import Secret
 
 NOW_S = 1_700_000_000.0
 HTML = b"<html><body>502 Bad Gateway</body></html>"
@@ -17,9 +18,8 @@ HTML = b"<html><body>502 Bad Gateway</body></html>"
 def _judge(status: int, body: bytes | Any = b"", secrets: tuple[str, ...] = (), **headers: str) -> object:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return judge_rest(
-        RawReply(status, named, raw), operation="v2/projects.GET", trace_id="t", now_s=NOW_S, secrets=secrets
-    )
+    sent = Secret(dict(zip(("Authorization", "Signature"), secrets, strict=False)))
+    return judge_rest(RawReply(status, named, raw), operation="v2/projects.GET", trace_id="t", now_s=NOW_S, sent=sent)
 
 
 def _error(status: int, body: bytes | Any = b"", secrets: tuple[str, ...] = (), **headers: str) -> EncordError:

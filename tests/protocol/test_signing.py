@@ -520,12 +520,6 @@ class TestEveryCredential:
         assert re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", header)
         assert credential.authorization(b"body") == header
 
-    def test_names_what_to_mask(self, credential: Credential) -> None:
-        """Every secret that is sent is named, so that it can be masked if the service echoes it."""
-        header = credential.authorization(b"body")
-        assert all(secret in header for secret in credential.secrets)
-        assert bool(credential.secrets) == (TOKEN in header)
-
 
 def test_the_forms_of_the_headers() -> None:
     """A token goes with its scheme word, an API key without, whatever the body."""
