@@ -2,6 +2,9 @@
 
 What is decided about an entry is pure (`decide`); what has to be known for it is read before. Actions are handed
 out as they are found and not kept. Kept are: for each key what it stands for, and what waits for a key to come.
+
+It reads no journal: of what a run would leave as it is, or take over, because its journal says whose it is, it says
+what the account shows.
 """
 
 from collections import Counter, OrderedDict, deque
