@@ -188,8 +188,8 @@ class EncordSession(Session):
             settle_s: How long something that happened may take to be seen in listings, in seconds: that long a create
                 in doubt is looked for.
             stamp: Put a short mark of the entry into the descriptions of what is made, so that look-ups are exact
-                even if others make things of the same title. What shows the mark of another entry or journal is then
-                not adopted.
+                even if others make things of the same title. What shows the mark of another entry is then not adopted;
+                of an entry that the manifest does not hold, it makes the entry fail, for a person to decide.
             fail_fast: Stop at the first entry that fails.
             max_failures: Stop when more than this many have failed, or this share of them, as ``"5%"``; a share
                 counts once 100 have ended.

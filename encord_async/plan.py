@@ -17,7 +17,7 @@ from encord_async.engine.run import Options, Props, Run
 from encord_async.engine.schedule import Result, Ticket
 from encord_async.errors import EncordError, JournalMismatchError
 from encord_async.journal.record import State
-from encord_async.kinds.steps import CREATES, IRREVERSIBLE, ITSELF, StepKind
+from encord_async.kinds.steps import CREATES, IRREVERSIBLE, ITSELF, TAKING, StepKind
 from encord_async.manifest.entries import Entry, GroupEntry, ProjectEntry
 from encord_async.manifest.sources import Manifest
 from encord_async.session.session import Session
@@ -229,8 +229,6 @@ _WHAT: Final = {
 }
 """What is given or taken, where the step's own word says more."""
 
-_TAKES: Final = frozenset({StepKind.DETACH, StepKind.REMOVE_USER, StepKind.REMOVE_GROUP})
-
 
 class _Plotter:
     """Notes how steps end in a rehearsal, and says as actions what that means.
@@ -298,7 +296,7 @@ class _Plotter:
             case Status.ADOPTED:
                 return Verb.ADOPT
             case Status.UPDATED if step.kind is StepKind.ORGANISATION_USER or self._changes(ticket):
-                return Verb.REMOVE if step.kind in _TAKES else Verb.ADD
+                return Verb.REMOVE if step.kind in TAKING else Verb.ADD
         return Verb.KEEP
 
     def _changes(self, ticket: Ticket) -> bool:

@@ -29,15 +29,16 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from encord_async.cluster.shards import Cutter, Shard
 from encord_async.cluster.worker import Introduction, Report, SessionOptions, Signals, Task, introduce, provision_shard
 from encord_async.engine.outcome import Outcome, Status, Summary
+from encord_async.engine.roll import Register
 from encord_async.engine.run import Options, Progress
 from encord_async.engine.schedule import why_dead
 from encord_async.errors import EncordError, JournalError, UncertainError, UsageError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.journal import Shard as JournalShard
 from encord_async.journal.postgres import without_password
-from encord_async.kinds.steps import Namer
+from encord_async.kinds.steps import MEMBERSHIPS, Namer, steps_of
 from encord_async.manifest.entries import Checker, Place, PlacedEntry, Problem
-from encord_async.manifest.files import check_manifest, manifest_error, raise_for_problems
+from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import Part, PartEntry
 from encord_async.manifest.sources import Item, Manifest, open_source
 from encord_async.secrecy import Secret, sealed
@@ -152,6 +153,9 @@ class ClusterRun:
         self._namer = Namer()
         self._checker = Checker()
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
+        self._register = Register(stamps=False)
+        self._aside: list[PartEntry] = []
+        """Entries that wait until it is known who has gone."""
         self._total: int | None = None
         self._entries = 0
         self._counts: Counter[Status] = Counter()
@@ -185,6 +189,7 @@ class ClusterRun:
         async with AsyncExitStack() as stack:
             identity = Identity(self._session_options.settings.domain, account)
             self._journal = await stack.enter_async_context(Journal(self._where.reveal(), identity))
+            await self._register.open(self._journal, self._manifest)
             self._number = await self._journal.share()
             self._signals = Signals(f"encord-async-{self._number:x}")
             await self._in_thread(partial(self._signals.throttled(self._client).set, ""))
@@ -383,7 +388,7 @@ class ClusterRun:
     # ------------------------------------------------------------------ reading
 
     async def _check_file(self, path: str | Path) -> None:
-        report = await anyio.to_thread.run_sync(check_manifest, path)
+        report = await self._register.check_file(path)
         self._total = report.entries
         if self._options.skip_invalid:
             bad = {number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad}
@@ -401,6 +406,7 @@ class ClusterRun:
                 self._room = anyio.Event()
                 await self._room.wait()
         await self._read()
+        await self._take_in_rest()
         self._all_read = True
         if self._stopped_by is None:
             self._cutter.end_of_manifest()
@@ -436,7 +442,11 @@ class ClusterRun:
             bad = self._problems(item)
             if not bad and isinstance(item, PlacedEntry):
                 self._entries += 1
-                self._cutter.add(PartEntry(item, self._entries, self._namer.identity(item.entry)))
+                one = PartEntry(item, self._entries, self._namer.identity(item.entry))
+                if await self._has_to_wait(one):
+                    self._aside.append(one)
+                else:
+                    self._cutter.add(one)
             elif self._options.skip_invalid and bad[0].place.number > 0:
                 self._entries += 1
                 await self._emit([_refused(item, self._entries, bad)])
@@ -446,6 +456,24 @@ class ClusterRun:
         late = () if self._options.skip_invalid else self._checker.take_late()
         if late:
             self._fail(manifest_error(late), "a bad entry in the manifest")
+
+    async def _has_to_wait(self, one: PartEntry) -> bool:
+        if not self._register.is_open:
+            return False
+        entry, identity = one.placed.entry, one.identity
+        self._register.add(entry, identity)
+        own = [step.identity for step in steps_of(entry, identity) if step.kind not in MEMBERSHIPS]
+        return await self._register.has_to_wait(entry, identity, await self._journal.known(own))
+
+    async def _take_in_rest(self) -> None:
+        """Hand over the entries that were put aside, now that it is known who has gone."""
+        rest, self._aside = self._aside, []
+        try:
+            await self._register.close()
+        except EncordError as error:
+            self._fail(error, "the journal cannot be written")
+        for one in rest:
+            self._cutter.add(one)
 
     def _problems(self, item: Item) -> tuple[Problem, ...]:
         if isinstance(item, tuple):

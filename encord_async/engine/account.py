@@ -26,6 +26,7 @@ from encord_async.protocol.rest_operations import ListDatasetsV2, ListGroups, Li
 from encord_async.session.session import Session
 
 __all__ = [
+    "ENTRY_MARK",
     "Account",
     "Adopt",
     "Create",
@@ -34,12 +35,15 @@ __all__ = [
     "Found",
     "Keeping",
     "differs",
+    "entry_mark",
     "keeping_of",
     "match",
     "stamped",
 ]
 
 
+ENTRY_MARK: Final = 8
+"""So many letters of a mark are those of its entry, and the rest those of the journal."""
 _STAMP: Final = re.compile(r" ?\[encord-async ([0-9a-f]{12})\]$")
 
 
@@ -292,6 +296,17 @@ def differs(structure: Mapping[str, object], editor: Mapping[str, object]) -> bo
 def stamped(description: str, mark: str) -> str:
     """*description* with a short mark of the entry, by which a look-up finds exactly its own."""
     return f"{description} [encord-async {mark}]".lstrip()
+
+
+def entry_mark(domain: str, identity: bytes) -> str:
+    """The part of a mark that is the same whichever journal knows the entry.
+
+    Args:
+        domain: The service.
+        identity: Identity of the entry, or its first eight bytes.
+    """
+    key = hashlib.blake2b(domain.encode(), digest_size=16).digest()
+    return hashlib.blake2b(identity[:8], key=key, digest_size=ENTRY_MARK // 2).hexdigest()
 
 
 def _mark(description: str | None) -> str | None:

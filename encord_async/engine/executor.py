@@ -14,7 +14,8 @@ from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger
 from encord_async.engine.making import Maker, Making, hash_of, key_fingerprint
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import RoleKept, Status
-from encord_async.engine.resume import taken_over
+from encord_async.engine.resume import HASHES, changed, fits, taken_over
+from encord_async.engine.roll import Roll
 from encord_async.engine.schedule import Batch, Result, Ticket, Work, tickets_of
 from encord_async.errors import (
     AuthenticationError,
@@ -34,7 +35,7 @@ from encord_async.errors import (
 )
 from encord_async.journal.record import Doubt, Ledger, Record, State
 from encord_async.journal.seen import Seen
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.steps import MEMBERSHIPS, Step, StepKind, membership
 from encord_async.manifest.entries import (
     MakingEntry,
     OntologyEntry,
@@ -112,6 +113,8 @@ class Executor:
         settler: Finds out about creates in doubt.
         existing: What to do about what is there already.
         maker: Says what is sent for what is to be made.
+        roll: The entries that the manifest holds, as far as it is known.
+        remembers: Whether a membership of which the ledger has the last word is not sent again.
     """
 
     def __init__(
@@ -123,6 +126,8 @@ class Executor:
         *,
         existing: Existing,
         maker: Maker,
+        roll: Roll,
+        remembers: bool = True,
     ) -> None:
         self._session = session
         self._account = account
@@ -130,6 +135,12 @@ class Executor:
         self._settler = settler
         self._existing = existing
         self._maker = maker
+        self._roll = roll
+        self._remembers = remembers
+        self._memberships: set[StepKind] = set()
+        """Which kinds of them were to be sent so far."""
+        self._heirs: set[bytes] = set()
+        """Steps of entries that have gone, and whose results others take over or have taken over."""
         self._fresh: OrderedDict[str, None] = OrderedDict()
         self._sending: Counter[bytes] = Counter()
         self._doubtful: defaultdict[bytes, set[bytes]] = defaultdict(set)
@@ -152,14 +163,29 @@ class Executor:
 
     async def do(self, work: Work) -> Verdict:
         """Bring *work* to its end, or as far as it gets now."""
-        try:
+        if not isinstance(work, Batch):
             return await self._done(work)
+        try:
+            done, left = await self._remembered(work)
+        except JournalError as error:
+            return Ended(_abandoned(work, error), failure=error)
+        if not left:
+            return Ended(done)
+        verdict = await self._done(replace(work, tickets=left))
+        if isinstance(verdict, Ended):
+            return replace(verdict, results=[*done, *verdict.results])
+        # The halves, or the next try, will find again what is done already.
+        return Split(work) if isinstance(verdict, Split) else verdict
+
+    async def _done(self, work: Work) -> Verdict:
+        try:
+            return await self._tried(work)
         except _FATAL as error:
             return Ended(_abandoned(work, error), failure=error)
         except StoppedError:
             return Ended([(ticket, Result(status=Status.CANCELLED)) for ticket in tickets_of(work)])
 
-    async def _done(self, work: Work) -> Verdict:
+    async def _tried(self, work: Work) -> Verdict:
         try:
             return await self._batch(work) if isinstance(work, Batch) else await self._create(work.ticket)
         except (StoppedError, *_FATAL):
@@ -180,14 +206,27 @@ class Executor:
 
     # ------------------------------------------------------------------ writing down
 
-    async def _ended(self, results: Sequence[tuple[Ticket, Result]], making: Making | None = None) -> Ended:
+    async def _ended(
+        self,
+        results: Sequence[tuple[Ticket, Result]],
+        making: Making | None = None,
+        *,
+        instead_of: Collection[bytes] = (),
+    ) -> Ended:
         """Write down how steps without an intent ended."""
-        return await self._written([self._record(ticket, result, making) for ticket, result in results], results)
+        records = [self._record(ticket, result, making) for ticket, result in results]
+        return await self._written(records, results, instead_of=instead_of)
 
-    async def _written(self, records: Sequence[Record], results: Sequence[tuple[Ticket, Result]]) -> Ended:
+    async def _written(
+        self,
+        records: Sequence[Record],
+        results: Sequence[tuple[Ticket, Result]],
+        *,
+        instead_of: Collection[bytes] = (),
+    ) -> Ended:
         """Write down how steps ended. That it cannot be written down makes no difference to how they did."""
         try:
-            await self._ledger.write(records)
+            await self._ledger.write(records, instead_of=instead_of)
         except JournalError as error:
             return Ended(results, failure=error)
         return Ended(results)
@@ -214,7 +253,7 @@ class Executor:
         """A step without an intent, and how it ended."""
         step, wish, now_s = ticket.step, ticket.wish, self._session.clock.wall_s()
         return Record(
-            identity=step.identity,
+            identity=ticket.word or step.identity,
             entry=wish.identity,
             place=wish.place,
             key=wish.entry.key,
@@ -225,7 +264,7 @@ class Executor:
             status=result.status.value,
             hash=result.hash,
             name=making.name if making else None,
-            details=making.details if making else {},
+            details=making.details if making else _role(step),
             code=result.error.code if result.error else None,
             message=result.error.message if result.error else None,
             started_s=now_s,
@@ -247,12 +286,18 @@ class Executor:
     async def _anew(self, ticket: Ticket, never: Record | None = None) -> Verdict:
         """Make what *ticket* wishes now, unless it is there; *never* is what was sent for it and did not happen."""
         making = self._maker.making(ticket)
+        if ticket.made is not None:
+            return Ended([(ticket, _compared(ticket.made, making))])
         if making.name in self._doubtful:
             # Until it is known what became of a namesake, a second one would make it impossible to tell.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
+        taken_over = await self._take_over(ticket, making)
+        if taken_over is not None:
+            return taken_over
         there = await self._there(ticket, making)
         if isinstance(there, Result):
-            return await self._ended([(ticket, there)], making)
+            left = [other.identity for other in await self._left_behind(making) if other.hash == there.hash]
+            return await self._ended([(ticket, there)], making, instead_of=left)
         before = _baseline(never) if never is not None and never.name == making.name else ()
         if there or before:
             making.details["baseline"] = list(dict.fromkeys((*before, *there)))
@@ -388,6 +433,43 @@ class Executor:
         for some in _chunks(dataset_hashes, self._maker.max_batch):
             await self._ask(AddDatasets(project_hash=project_hash, dataset_hashes=some))
 
+    # ------------------------------------------------------------------ what entries that have gone left behind
+
+    async def _left_behind(self, making: Making) -> list[Record]:
+        """What nobody has any more of that name."""
+        left = await self._ledger.left_behind(making.name)
+        return [other for other in left if other.identity not in self._heirs]
+
+    async def _take_over(self, ticket: Ticket, making: Making) -> Verdict | None:
+        """Take over what an entry that has gone made, or may have made, if it is what is wished for; None if not.
+
+        However the entry was edited, it would be the same thing made twice.
+        """
+        fitting = [other for other in await self._left_behind(making) if fits(other, making.details)]
+        if not fitting:
+            return None
+        # The one that holds the same datasets rather than another, and the oldest of those.
+        references = making.details.get("references")
+        old = min(fitting, key=lambda other: (other.is_open, other.details.get("references") != references))
+        self._heirs.add(old.identity)
+        try:
+            if old.is_open:
+                return await self._take_over_doubt(ticket, old)
+            result = Result(status=Status.ADOPTED, hash=old.hash)
+            if old.kind is StepKind.PROJECT and old.hash is not None:
+                await self._attach(old.hash, await self._lacking(old.hash, ticket))
+            return await self._ended([(ticket, result)], making, instead_of=[old.identity])
+        except EncordError:
+            # Nothing was written down: it is still there to be taken over.
+            self._heirs.discard(old.identity)
+            raise
+
+    async def _take_over_doubt(self, ticket: Ticket, old: Record) -> Verdict:
+        step, wish = ticket.step, ticket.wish
+        moved = replace(old, identity=step.identity, entry=wish.identity, place=wish.place, key=wish.entry.key)
+        await self._ledger.write([moved], instead_of=[old.identity])
+        return await self._settle(ticket, Doubt(record=moved, since_s=self._session.clock.monotonic_s(), over=True))
+
     # ------------------------------------------------------------------ what is there already
 
     async def _there(self, ticket: Ticket, making: Making) -> Result | list[str]:
@@ -418,7 +500,8 @@ class Executor:
         """Those of *there* that no other entry has made, may have made or adopted."""
         if not there:
             return []
-        namesakes = await self._ledger.namesakes(making.name)
+        left = {other.identity for other in await self._left_behind(making)}
+        namesakes = [other for other in await self._ledger.namesakes(making.name) if other.identity not in left]
         known = {other.hash for other in namesakes}
         free = [found for found in self._account.unclaimed(there) if found.hash not in known]
         for other in namesakes:
@@ -426,8 +509,33 @@ class Executor:
                 # What was not there before the other was sent may be what it has made.
                 before = _baseline(other)
                 free = [found for found in free if found.hash in before]
-        mark = self._maker.mark(ticket)
-        return free if mark is None else [found for found in free if found.mark in {None, mark}]
+        return free if self._maker.mark(ticket) is None else self._of_mark(ticket, making, free)
+
+    def _of_mark(self, ticket: Ticket, making: Making, free: Sequence[Found]) -> list[Found]:
+        """Those of *free* that show the mark of the entry; if none does, those without a mark.
+
+        Raises:
+            ConflictError: All that could be meant shows marks of entries that nobody knows.
+        """
+        ours = [found for found in free if self._maker.is_ours(ticket, found.mark)]
+        if ours:
+            exactly = [found for found in ours if found.mark == self._maker.mark(ticket)]
+            return exactly or ours
+        plain = [found for found in free if found.mark is None]
+        strange = [found.hash for found in free if found.is_admin and self._is_strange(found.mark)]
+        if strange and not plain and self._existing is Existing.ADOPT:
+            raise ConflictError(
+                f"{making.title!r} is there with the stamp of another entry: {', '.join(strange[:10])}; if it is the "
+                "one that is meant, give the entry the key again that it had then, or leave it out and refer to that "
+                "hash; use existing='create' to make another",
+                code="OTHER_STAMP",
+            )
+        return plain
+
+    def _is_strange(self, mark: str | None) -> bool:
+        """Whether *mark* is that of no entry of the manifest."""
+        domain = self._session.settings.domain
+        return mark is not None and not self._roll.has_mark(mark, domain)
 
     async def _lacking(self, adopted: str, ticket: Ticket) -> list[str]:
         """The datasets that a project which is there lacks."""
@@ -592,6 +700,44 @@ class Executor:
 
     # ------------------------------------------------------------------ batches
 
+    async def _remembered(self, batch: Batch) -> tuple[list[tuple[Ticket, Result]], tuple[Ticket, ...]]:
+        """What of *batch* is as it is wished, by the last word on it, and what is left to be sent.
+
+        Before something is sent that undoes what is written down, that is forgotten: it may be undone although no
+        result was ever written down. So it is with datasets that a project was made with, which have no word of their
+        own; a word that one is being detached tells that.
+        """
+        words = await self._words(batch)
+        done: list[tuple[Ticket, Result]] = []
+        left: list[Ticket] = []
+        undone: list[Record] = []
+        for ticket in batch.tickets:
+            word = words.get(ticket.word)
+            # A dataset that is in its project from the first has no word until it is detached.
+            is_done = ticket.made is not None if word is None else self._remembers and _says(word, ticket.step)
+            if is_done:
+                done.append((ticket, Result(status=Status.UNCHANGED, hash=ticket.project_hash)))
+                continue
+            left.append(ticket)
+            undoes = word is not None and word.state is State.DONE
+            if undoes or (word is None and ticket.step.kind is StepKind.DETACH):
+                undone.append(self._record(ticket, Result(status=Status.CANCELLED)))
+        if undone and not self._stop.was_asked:
+            await self._ledger.write(undone)
+        return done, tuple(left)
+
+    async def _words(self, batch: Batch) -> Mapping[bytes, Record]:
+        """The last words on the memberships of *batch*."""
+        kind = batch.lane.kind
+        for ticket in batch.tickets:
+            ticket.word = membership(kind, batch.lane.project_hash, _item(ticket))
+        self._memberships.add(kind)
+        alike = [one for one in self._memberships if MEMBERSHIPS[one] == MEMBERSHIPS[kind]]
+        if self._ledger.is_new and len(alike) == 1:
+            # Nobody can have said anything else.
+            return {}
+        return await self._ledger.known([ticket.word for ticket in batch.tickets])
+
     async def _batch(self, batch: Batch) -> Verdict:
         standings = {self.suspects.standing(ticket) for ticket in batch.tickets}
         if len(standings) > 1:
@@ -648,6 +794,22 @@ class Executor:
         except (NotFoundError, ForbiddenError):
             return False
         return True
+
+
+def _role(step: Step) -> dict[str, object]:
+    """What is written down of a membership."""
+    return {} if step.role is None else {"role": int(step.role)}
+
+
+def _says(word: Record, step: Step) -> bool:
+    """Whether *word* is that *step* is done."""
+    return word.state is State.DONE and word.kind is step.kind and word.details.get("role") == _role(step).get("role")
+
+
+def _compared(made: Record, making: Making) -> Result:
+    """Whether a project refers to what it did when it was made."""
+    names = [name for name, of in HASHES.items() if making.details.get(of) != made.details.get(of)]
+    return changed(made, names) if names else Result(status=Status.UNCHANGED, hash=made.hash)
 
 
 def _abandoned(work: Work, error: EncordError) -> list[tuple[Ticket, Result]]:

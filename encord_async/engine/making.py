@@ -7,14 +7,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pydantic import SecretStr
 
-from encord_async.engine.account import DatasetAPI, stamped
+from encord_async.engine.account import ENTRY_MARK, DatasetAPI, entry_mark, stamped
 from encord_async.engine.schedule import Ticket
 from encord_async.journal.record import name_digest
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.steps import Step, StepKind
 from encord_async.manifest.entries import DatasetEntry, GroupEntry, MakingEntry, OntologyEntry, ProjectEntry
 from encord_async.protocol.catalogue import StorageLocation
 from encord_async.protocol.models import NewDataset
@@ -32,6 +32,7 @@ __all__ = [
     "AnyOperation",
     "Maker",
     "Making",
+    "api_key_name",
     "contents_digest",
     "hash_of",
     "key_fingerprint",
@@ -40,6 +41,8 @@ __all__ = [
 ]
 
 AnyOperation: TypeAlias = Operation[Any] | RestOperation[Any]
+
+_JOURNAL_MARK: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +73,14 @@ class Maker:
     Attributes:
         max_batch: Most datasets in one request.
         dataset_api: Over which API datasets are made.
-        stamp: Secret of the ledger's stamps; None puts no stamp into descriptions.
+        stamp_for: The domain that stamps are made for; None puts no stamp into descriptions.
+        stamp_key: Secret of the ledger, by which its stamps are told from those of others for the same entries.
     """
 
     max_batch: int
     dataset_api: DatasetAPI
-    stamp: bytes | None = None
+    stamp_for: str | None = None
+    stamp_key: bytes = b""
 
     def making(self, ticket: Ticket) -> Making:
         """What is sent for *ticket*."""
@@ -116,10 +121,24 @@ class Maker:
         )
 
     def mark(self, ticket: Ticket) -> str | None:
-        """The mark of the entry, if marks are wanted."""
-        if self.stamp is None:
+        """The mark of the entry, if marks are wanted.
+
+        Its first part is known again when the journal is gone, its second tells what two journals make at once.
+        """
+        if self.stamp_for is None:
             return None
-        return hashlib.blake2b(ticket.step.identity, key=self.stamp, digest_size=6).hexdigest()
+        return entry_mark(self.stamp_for, ticket.wish.identity) + self._secret(ticket, _JOURNAL_MARK)
+
+    def is_ours(self, ticket: Ticket, mark: str | None) -> bool:
+        """Whether *mark* is one that the entry was made with, if only under another journal."""
+        own = self.mark(ticket)
+        if own is None or mark is None:
+            return False
+        # Once all of it was the journal's.
+        return mark[:ENTRY_MARK] == own[:ENTRY_MARK] or mark == self._secret(ticket, len(own))
+
+    def _secret(self, ticket: Ticket, letters: int) -> str:
+        return hashlib.blake2b(ticket.step.identity, key=self.stamp_key, digest_size=letters // 2).hexdigest()
 
     def _dataset(self, entry: DatasetEntry, description: str) -> tuple[AnyOperation, dict[str, object]]:
         details: dict[str, object] = {
@@ -164,7 +183,12 @@ def _copy(ticket: Ticket, entry: ProjectEntry, description: str) -> tuple[AnyOpe
         description=description,
         options=entry.copy_options,
     )
-    return operation, {"references": [], "copy_of": entry.copy_of, "copy_options": sorted(entry.copy_options)}
+    return operation, {
+        "references": [],
+        "copy_of": entry.copy_of,
+        "template": ticket.template_hash,
+        "copy_options": sorted(entry.copy_options),
+    }
 
 
 def _api_key(ticket: Ticket) -> Making:
@@ -174,9 +198,14 @@ def _api_key(ticket: Ticket) -> Making:
         operation=CreateProjectAPIKey(project_hash=project_hash, title=step.item, scopes=step.scopes),
         title=step.item,
         description="",
-        name=name_digest(step.kind, project_hash, step.item, *scopes),
+        name=api_key_name(project_hash, step),
         details={"scopes": scopes},
     )
+
+
+def api_key_name(project_hash: str, step: Step) -> bytes:
+    """What namesakes of the API key that *step* makes have in common."""
+    return name_digest(step.kind, project_hash, step.item, *(scope.value for scope in step.scopes))
 
 
 def _grown(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -10,7 +10,7 @@ first need. What it does not show (whether the account may change a project that
 import contextlib
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import Any, Final, TypeAlias, TypeVar, cast
@@ -21,9 +21,9 @@ from pydantic import SecretStr
 from encord_async.engine.doubt import Settler
 from encord_async.engine.members import Unlisted, groups_of, listing, members_of
 from encord_async.errors import EncordError, ForbiddenError, NotFoundError, RefusedError
-from encord_async.journal.record import Ledger, Record
+from encord_async.journal.record import Ledger, MemoryLedger, Record, State
 from encord_async.journal.seen import Seen
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.steps import TAKING, StepKind
 from encord_async.protocol.catalogue import Effect
 from encord_async.protocol.models import NewDataset, Project, ProjectDataset, ProjectUser
 from encord_async.protocol.operations import (
@@ -383,50 +383,78 @@ def _listed(found: Mapping[str, int] | Unlisted) -> Mapping[str, int]:
 class Overlay:
     """A ledger that reads another one, if there is one, and keeps what is written for itself.
 
+    Of memberships only what takes back is kept: what gives is as the rehearsed service has it.
+
     Attributes:
         open: Identities of the steps that the other has left open.
     """
 
     def __init__(self, under: Ledger | None) -> None:
-        self._under = under
+        self._under = under or MemoryLedger()
         self._own: dict[bytes, Record] = {}
         self._by_name: defaultdict[bytes, dict[bytes, Record]] = defaultdict(dict)
+        self._moved: set[bytes] = set()
+        """Identities of records whose place others have taken."""
+        self._is_present: Callable[[bytes], bool] = lambda _: True
+        self.is_new = self._under.is_new
+        self.has_made = self._under.has_made
+        self.has_moved = self._under.has_moved
         self.open: frozenset[bytes] = frozenset()
 
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
         """See `Ledger`."""
-        found = dict(await self._under.known(identities)) if self._under is not None else {}
+        under = await self._under.known(identities)
+        found = {one: record for one, record in under.items() if one not in self._moved}
         return found | {one: self._own[one] for one in identities if one in self._own}
 
-    async def write(self, records: Iterable[Record]) -> None:
-        """Keep those that matter to others: of a name, or open before."""
+    async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:
+        """Keep what can matter to what is still to be played."""
         await anyio.lowlevel.checkpoint()
+        self._moved.update(instead_of)
+        inherits = not self.open.isdisjoint(instead_of)
         for record in records:
-            if record.name is not None or record.identity in self.open:
-                self._own[record.identity] = record
+            identity = record.identity
+            self.open |= {identity} if inherits else set()
+            takes = record.state is not State.DONE or record.kind in TAKING
+            if record.name is not None or takes or identity in self.open or identity in self._own:
+                self._own[identity] = record
             if record.name is not None:
-                self._by_name[record.name][record.identity] = record
+                self._by_name[record.name][identity] = record
 
     async def namesakes(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
-        under = await self._under.namesakes(name) if self._under is not None else ()
-        own = self._by_name.get(name, {})
-        return [record for record in under if record.identity not in self._own] + list(own.values())
+        under = await self._under.namesakes(name)
+        return [*self._untouched(under), *self._by_name.get(name, {}).values()]
 
     async def holders(self, found: str) -> Sequence[Record]:
         """See `Ledger`."""
-        under = await self._under.holders(found) if self._under is not None else ()
-        return [record for record in under if record.identity not in self._own]
+        return self._untouched(await self._under.holders(found))
 
     async def seen(self) -> Seen:
         """See `Ledger`."""
-        return Seen() if self._under is None else await self._under.seen()
+        return await self._under.seen()
+
+    async def disown(self, is_present: Callable[[bytes], bool]) -> None:
+        """See `Ledger`; kept in mind, and written nowhere."""
+        self._is_present = is_present
+
+    async def left_behind(self, name: bytes) -> Sequence[Record]:
+        """See `Ledger`."""
+        under = self._untouched(await self._under.namesakes(name))
+        return [record for record in under if record.state is not State.FAILED and not self._is_present(record.entry)]
+
+    async def detached(self, project_hashes: Collection[str]) -> Collection[str]:
+        """See `Ledger`."""
+        return await self._under.detached(project_hashes)
 
     async def open_intents(self) -> Sequence[Record]:
         """See `Ledger`."""
-        records = await self._under.open_intents() if self._under is not None else ()
+        records = await self._under.open_intents()
         self.open = frozenset(record.identity for record in records)
         return records
+
+    def _untouched(self, records: Iterable[Record]) -> list[Record]:
+        return [one for one in records if one.identity not in self._own and one.identity not in self._moved]
 
 
 class Audience(Settler):

@@ -3,8 +3,9 @@
 Pure: records in, a `Recall` out. It never reads the journal itself and never sends.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from encord_async.engine.making import structure_digest, title_of
 from encord_async.engine.outcome import Status
@@ -12,9 +13,43 @@ from encord_async.engine.schedule import Result
 from encord_async.errors import ConflictError
 from encord_async.journal.record import Doubt, Record, State
 from encord_async.kinds.steps import ITSELF, Step, StepKind, attach_step
-from encord_async.manifest.entries import DatasetEntry, Entry, GroupEntry, MakingEntry, OntologyEntry, ProjectEntry
+from encord_async.manifest.entries import (
+    DatasetEntry,
+    Entry,
+    GroupEntry,
+    MakingEntry,
+    OntologyEntry,
+    ProjectEntry,
+    referenced_key,
+)
 
-__all__ = ["Recall", "added_steps", "recall", "taken_over"]
+__all__ = ["HASHES", "Past", "Recall", "changed", "fits", "recall", "taken_over"]
+
+_LASTING: Final = (
+    "ontology",
+    "workflow_template_id",
+    "copy_options",
+    "structure",
+    "storage",
+    "create_backing_folder",
+    "scopes",
+)
+"""Details of a record that say what cannot be changed of what was made, title and description aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What a run knows of earlier ones.
+
+    Attributes:
+        records: What is written down of the steps of some entries, by step identity.
+        detached: Hashes of projects that may lack a dataset which they had once.
+        has_moved: Whether a key may mean another thing now than it did then.
+    """
+
+    records: Mapping[bytes, Record] = field(default_factory=dict)
+    detached: Collection[str] = ()
+    has_moved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,76 +60,90 @@ class Recall:
         steps: The entry's steps, with those that a change of the entry since an earlier run has added.
         results: Of steps that need not be done again.
         doubts: Of steps that may have happened.
+        unsure: Records of the projects of steps of which only hashes will tell whether they are as wished: of the
+            step that made it, because it may refer to something else now, and of datasets that were in it when it was
+            made, because they may have been detached.
     """
 
     steps: Sequence[Step]
     results: Mapping[bytes, Result] = field(default_factory=dict)
     doubts: Mapping[bytes, Doubt] = field(default_factory=dict)
+    unsure: Mapping[bytes, Record] = field(default_factory=dict)
 
 
-def added_steps(
-    entry: Entry, identity: bytes, steps: Iterable[Step], records: Mapping[bytes, Record]
-) -> Iterator[Step]:
-    """Steps for the datasets that *entry* has gained since its project was made.
-
-    The arguments are those of `recall`; what is written down of these steps has to be among its records.
-    """
-    if not isinstance(entry, ProjectEntry):
-        return
-    for step in steps:
-        record = records.get(step.identity)
-        if step.kind is not StepKind.PROJECT or record is None or record.state is not State.DONE:
-            continue
-        known = record.details.get("references")
-        then = set(known) if isinstance(known, list) else set()
-        for reference in dict.fromkeys(entry.datasets):
-            if reference not in then:
-                yield attach_step(identity, reference)
-
-
-def recall(
-    entry: Entry, identity: bytes, steps: Iterable[Step], records: Mapping[bytes, Record], *, began_s: float
-) -> Recall:
-    """Compare *entry* with what is written down of it.
+def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, began_s: float) -> Recall:
+    """Compare *entry* with what is written down of it; memberships are compared when it is known what they are about.
 
     Args:
         entry: The entry as it is now.
         identity: Its identity.
         steps: Its steps.
-        records: What is written down, by step identity.
+        past: What is written down.
         began_s: When this run began, on the monotonic clock: doubts of earlier runs settle from then on, so
             that a wall clock that was set meanwhile cannot cut the settling short.
     """
     planned = list(steps)
-    planned += list(added_steps(entry, identity, planned, records))
     results: dict[bytes, Result] = {}
     doubts: dict[bytes, Doubt] = {}
-    for step in planned:
-        record = records.get(step.identity)
+    unsure: dict[bytes, Record] = {}
+    for step in tuple(planned):
+        record = past.records.get(step.identity)
         if record is None or record.state is State.FAILED:
             continue
         if record.is_open:
             doubts[step.identity] = Doubt(record=record, since_s=began_s, over=True)
             continue
-        results[step.identity] = taken_over(entry, step, record)
-    return Recall(steps=planned, results=results, doubts=doubts)
+        result = taken_over(entry, step, record)
+        if isinstance(entry, ProjectEntry) and step.kind is StepKind.PROJECT:
+            added = _attachments(entry, identity, record, past)
+            planned += added
+            unsure |= {one.identity: record for one, was_there in added.items() if was_there}
+            if result.error is None and _refers_elsewhere(entry, record, past):
+                unsure[step.identity] = record
+                continue
+        results[step.identity] = result
+    return Recall(steps=planned, results=results, doubts=doubts, unsure=unsure)
+
+
+def _attachments(entry: ProjectEntry, identity: bytes, record: Record, past: Past) -> dict[Step, bool]:
+    """Steps for the datasets of *entry* that its project may lack, and whether each was there when it was made."""
+    known = record.details.get("references")
+    then = set(known) if isinstance(known, list) else set()
+    if past.has_moved:
+        then = {reference for reference in then if referenced_key(reference) is None}
+    missing = [one for one in dict.fromkeys(entry.datasets) if one not in then or record.hash in past.detached]
+    return {attach_step(identity, reference): reference in then for reference in missing}
 
 
 def taken_over(entry: Entry, step: Step, record: Record) -> Result:
     """What a step that *record* says is done is for *entry* as it is now: unchanged, or failed if it cannot follow."""
     if step.kind not in ITSELF:
         return Result(status=Status.UNCHANGED, hash=record.project_hash)
-    found = record.hash
     if isinstance(entry, MakingEntry):
-        changed = _changed(entry, record)
-        if changed:
-            error = ConflictError(
-                f"it was made as {found} with another {' and '.join(changed)}, which cannot be changed over this "
-                "API; change it in the web app and in the manifest, or give the entry a new key",
-                code="CHANGED",
-            )
-            return Result(status=Status.FAILED, hash=found, error=error)
-    return Result(status=Status.UNCHANGED, hash=found)
+        names = _changed(entry, record)
+        if names:
+            return changed(record, names)
+    return Result(status=Status.UNCHANGED, hash=record.hash)
+
+
+def changed(record: Record, names: Sequence[str]) -> Result:
+    """How an entry ends whose members *names* are other than what it was made with."""
+    error = ConflictError(
+        f"it was made as {record.hash} with another {' and '.join(names)}, which cannot be changed over this "
+        "API; change it in the web app and in the manifest, or give the entry a new key, and where title and "
+        "description stay use existing='create' to make another",
+        code="CHANGED",
+    )
+    return Result(status=Status.FAILED, hash=record.hash, error=error)
+
+
+def fits(record: Record, details: Mapping[str, object]) -> bool:
+    """Whether what *record*, a namesake, has made is what would be made with *details*."""
+    made = record.details
+    if ("copy_of" in made) != ("copy_of" in details):
+        return False
+    template = "template" if "template" in made else "copy_of"
+    return all(made.get(name, details.get(name)) == details.get(name) for name in (*_LASTING, template))
 
 
 def _changed(entry: MakingEntry, record: Record) -> list[str]:
@@ -106,9 +155,12 @@ def _changed(entry: MakingEntry, record: Record) -> list[str]:
     }
     match entry:
         case ProjectEntry():
-            pairs["ontology"] = (entry.wanted_ontology, made.get("ontology_reference", made.get("ontology")) or None)
+            pairs |= {
+                name: pair
+                for name, pair in _references(entry, record).items()
+                if not (_is_key(pair) and isinstance(made.get(HASHES[name]), str))
+            }
             pairs["workflow_template_id"] = (entry.workflow_template_id, made.get("workflow_template_id") or None)
-            pairs["copy_of"] = (entry.copy_of, made.get("copy_of"))
             pairs["copy_options"] = (sorted(entry.copy_options), made.get("copy_options") or [])
         case DatasetEntry():
             pairs["storage"] = (int(entry.storage), made.get("storage", int(entry.storage)))
@@ -119,3 +171,31 @@ def _changed(entry: MakingEntry, record: Record) -> list[str]:
         case GroupEntry():
             pass
     return [name for name, (wished, was) in pairs.items() if wished != was]
+
+
+HASHES: Final[Mapping[str, str]] = {"ontology": "ontology", "copy_of": "template"}
+"""Under which name a record has the hash of what a project referred to."""
+
+
+def _references(entry: ProjectEntry, record: Record) -> dict[str, tuple[str | None, object]]:
+    """What *entry* refers to and what it referred to when its project was made; its datasets aside."""
+    made = record.details
+    return {
+        "ontology": (entry.wanted_ontology, made.get("ontology_reference", made.get("ontology")) or None),
+        "copy_of": (entry.copy_of, made.get("copy_of")),
+    }
+
+
+def _is_key(pair: tuple[str | None, object]) -> bool:
+    """Whether a key is among two references, and neither is missing: they may mean the same."""
+    texts = [reference for reference in pair if isinstance(reference, str)]
+    return len(texts) == len(pair) and any(referenced_key(reference) is not None for reference in texts)
+
+
+def _refers_elsewhere(entry: ProjectEntry, record: Record, past: Past) -> bool:
+    """Whether *entry* may refer to something else than it did, and only hashes can tell."""
+    pairs = _references(entry, record).items()
+    return any(
+        _is_key(pair) and (past.has_moved or pair[0] != pair[1]) and isinstance(record.details.get(HASHES[name]), str)
+        for name, pair in pairs
+    )

@@ -7,7 +7,7 @@ What is decided, the plan decides; what is sent, the executor sends.
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,14 +24,15 @@ from encord_async.engine.executor import Ended, Executor, Later, Split
 from encord_async.engine.making import Maker
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.recovery import recover
-from encord_async.engine.resume import added_steps, recall
+from encord_async.engine.resume import Past, recall
+from encord_async.engine.roll import Register
 from encord_async.engine.schedule import Plan, Result, Ticket, Work
 from encord_async.errors import EncordError, UsageError
-from encord_async.journal.record import Ledger, MemoryLedger, Record
+from encord_async.journal.record import Ledger, MemoryLedger
 from encord_async.journal.traffic import watch
-from encord_async.kinds.steps import Namer, Step, steps_of
+from encord_async.kinds.steps import MEMBERSHIPS, Namer, Step, StepKind, steps_of
 from encord_async.manifest.entries import Checker, Place, PlacedEntry, Problem
-from encord_async.manifest.files import check_manifest, manifest_error, raise_for_problems
+from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.sources import Item, Manifest, Source, open_source
 from encord_async.redaction import quoted
@@ -174,6 +175,7 @@ class _Seat:
 class _Taken:
     """An entry on its way into the plan, or what is wrong with one that never gets there."""
 
+    number: int
     placed: PlacedEntry | None
     identity: bytes
     steps: list[Step]
@@ -196,6 +198,7 @@ class Run:
         *,
         journal: "Journal | None",
         props: "Props | None" = None,
+        remembers: bool = True,
     ) -> None:
         self._session = session
         self._manifest = manifest
@@ -217,6 +220,10 @@ class Run:
         self._entries = self._ended_entries = 0
         self._total: int | None = None
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
+        self._remembers = remembers
+        self._register = Register(stamps=options.stamp)
+        self._aside: list[_Taken] = []
+        """Entries that wait until it is known who has gone."""
         self._all_read = False
         self._over = False
         self._ended = anyio.Event()
@@ -245,8 +252,8 @@ class Run:
         source = open_source(self._manifest)
         if self._journal is not None:
             await self._journal.__aenter__()
+        await self._register.open(self._ledger, self._manifest)
         kept = self._journal or self._props
-        stamp_key = os.urandom(16) if kept is None else kept.stamp_key
         self._executor = Executor(
             self._session,
             Account(self._session, dataset_api=self._options.dataset_api),
@@ -256,8 +263,11 @@ class Run:
             maker=Maker(
                 max_batch=self._options.max_batch,
                 dataset_api=self._options.dataset_api,
-                stamp=stamp_key if self._options.stamp else None,
+                stamp_for=self._session.settings.domain if self._options.stamp else None,
+                stamp_key=os.urandom(16) if kept is None else kept.stamp_key,
             ),
+            roll=self._register.roll,
+            remembers=self._remembers,
         )
         self._send, self._receive = anyio.create_memory_object_stream[Outcome](self._options.max_batch)
         self._before = self._session.statistics()
@@ -298,7 +308,7 @@ class Run:
                 await self._journal.__aexit__(None, None, None)
 
     async def _check_file(self, path: str | Path) -> None:
-        report = await anyio.to_thread.run_sync(check_manifest, path)
+        report = await self._register.check_file(path)
         self._total = report.entries
         if self._options.skip_invalid:
             bad = {number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad}
@@ -383,6 +393,7 @@ class Run:
                 await self._take_in(items)
                 self._dispatch()
                 await self._emit()
+            await self._take_in_rest()
         finally:
             with anyio.CancelScope(shield=True):
                 await source.aclose()
@@ -417,7 +428,8 @@ class Run:
 
     def _free(self) -> int:
         # What has ended and still waits to be sent off counts: a slow consumer must not let them pile up.
-        return self._options.lookahead - (self._entries - self._ended_entries - self._plan.parked_entries)
+        waiting = self._plan.parked_entries + len(self._aside)
+        return self._options.lookahead - (self._entries - self._ended_entries - waiting)
 
     async def _wait_for_room(self) -> None:
         while self._free() <= 0:
@@ -432,44 +444,79 @@ class Run:
         bad: tuple[Problem, ...] = ()
         for item in items:
             bad = self._problems(item)
+            number = self._entries + len(taken) + 1
             if not bad and isinstance(item, PlacedEntry):
                 identity = self._namer.identity(item.entry)
-                taken.append(_Taken(item, identity, list(steps_of(item.entry, identity)), ()))
+                taken.append(_Taken(number, item, identity, list(steps_of(item.entry, identity)), ()))
+                self._register.add(item.entry, identity)
             elif self._options.skip_invalid and bad[0].place.number > 0:
-                taken.append(_Taken(item if isinstance(item, PlacedEntry) else None, b"", [], bad))
+                taken.append(_Taken(number, item if isinstance(item, PlacedEntry) else None, b"", [], bad))
                 bad = ()
             else:
                 break
-        try:
-            records = await self._recorded(taken)
-        except EncordError as error:
-            self._fail(error, "the journal cannot be read")
+        if not await self._add_all(taken):
             return
-        for one in taken:
-            self._entries += 1
-            self._add(one, records)
         bad += () if self._options.skip_invalid else self._checker.take_late()
         if bad:
             self._fail(manifest_error(bad), "a bad entry in the manifest")
 
-    async def _recorded(self, taken: Iterable[_Taken]) -> Mapping[bytes, Record]:
-        """What is written down of the steps of these entries, those included that a change of an entry adds."""
-        records = dict(await self._ledger.known([step.identity for one in taken for step in one.steps]))
-        added = [
-            step.identity
-            for one in taken
-            if one.placed is not None
-            for step in added_steps(one.placed.entry, one.identity, one.steps, records)
-        ]
-        return records | dict(await self._ledger.known(added)) if added else records
+    async def _take_in_rest(self) -> None:
+        """Add the entries that were put aside, now that it is known who has gone; or, if the run is stopped, all same.
 
-    def _add(self, one: _Taken, records: Mapping[bytes, Record]) -> None:
+        The plan lets what comes after a stop end at once.
+        """
+        rest, self._aside = self._aside, []
+        try:
+            await self._register.close()
+        except EncordError as error:
+            self._fail(error, "the journal cannot be written")
+        for start in range(0, len(rest), _CHUNK):
+            await self._add_all(rest[start : start + _CHUNK], again=True)
+            self._dispatch()
+            await self._emit()
+
+    async def _add_all(self, taken: Sequence[_Taken], *, again: bool = False) -> bool:
+        """Plan entries, but for those put aside; whether the journal could be asked about them.
+
+        Those taken in *again* have been counted, and have to end in an outcome whatever the journal says.
+        """
+        past, waiting = Past(), set[int]()
+        try:
+            past = await self._past(taken)
+            if self._register.is_open:
+                waiting = {one.number for one in taken if await self._has_to_wait(one, past)}
+        except EncordError as error:
+            self._fail(error, "the journal cannot be read")
+            if not again:
+                return False
+        if not again:
+            self._entries += len(taken)
+        for one in taken:
+            if one.number in waiting:
+                self._aside.append(one)
+            else:
+                self._add(one, past)
+        return True
+
+    async def _has_to_wait(self, one: _Taken, past: Past) -> bool:
+        if one.placed is None or one.problems or self._stopped_by is not None:
+            return False
+        return await self._register.has_to_wait(one.placed.entry, one.identity, past.records)
+
+    async def _past(self, taken: Iterable[_Taken]) -> Past:
+        """What is written down of these entries; of their memberships it is asked when they are sent."""
+        steps = [step for one in taken for step in one.steps if step.kind not in MEMBERSHIPS]
+        records = await self._ledger.known([step.identity for step in steps])
+        made = {record.hash for record in records.values() if record.kind is StepKind.PROJECT and record.hash}
+        return Past(records=records, detached=await self._ledger.detached(made), has_moved=self._ledger.has_moved)
+
+    def _add(self, one: _Taken, past: Past) -> None:
         """Plan an entry, or report it at once if it is a bad one."""
         if one.problems:
             entry = one.placed.entry if one.placed is not None else None
             self._plan.report(
                 Outcome(
-                    number=self._entries,
+                    number=one.number,
                     place=str(one.problems[0].place),
                     kind=entry.kind if entry is not None else "invalid",
                     key=entry.key if entry is not None else None,
@@ -478,16 +525,17 @@ class Run:
                 )
             )
         elif one.placed is not None:
-            known = recall(one.placed.entry, one.identity, one.steps, records, began_s=self._started_s)
+            known = recall(one.placed.entry, one.identity, one.steps, past, began_s=self._started_s)
             self._plan.add(
                 one.placed.entry,
                 known.steps,
-                number=self._entries,
+                number=one.number,
                 place=str(one.placed.place),
                 identity=one.identity,
                 known=known.results,
                 doubts=known.doubts,
                 file=one.placed.file,
+                unsure=known.unsure,
             )
 
     def _problems(self, item: Item) -> tuple[Problem, ...]:

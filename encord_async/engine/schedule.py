@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from encord_async.engine.members import MAX_GROUPS_REMOVED
 from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
 from encord_async.errors import BlockedError, EncordError, ManifestError
-from encord_async.journal.record import Doubt
+from encord_async.journal.record import Doubt, Record
 from encord_async.kinds.steps import CREATES, ITSELF, Step, StepKind
 from encord_async.manifest.entries import (
     Entry,
@@ -112,7 +112,11 @@ class Ticket:
     ontology_hash: str | None = None
     template_hash: str | None = None
     doubt: Doubt | None = None
+    made: Record | None = None
+    """The project of an earlier run that it belongs to, if only hashes will tell whether it is as wished."""
     sends: int = 0
+    word: bytes = b""
+    """What a membership is written down under, once that is known."""
 
 
 @dataclass(slots=True, eq=False)
@@ -252,6 +256,7 @@ class Plan:
         known: Mapping[bytes, Result] | None = None,
         doubts: Mapping[bytes, Doubt] | None = None,
         file: str | None = None,
+        unsure: Mapping[bytes, Record] | None = None,
     ) -> None:
         """Take in the next entry.
 
@@ -264,6 +269,7 @@ class Plan:
             known: Results of steps that an earlier run has finished, by step identity.
             doubts: Steps that an earlier run has left in doubt, by step identity.
             file: The file that a part of it was read from, for people.
+            unsure: Projects of steps that an earlier run has finished, perhaps not as wished now, by step identity.
 
         Raises:
             ManifestError: Another entry has the same key.
@@ -276,6 +282,7 @@ class Plan:
         if not tickets:
             self._close(wish)
         for ticket in tickets:
+            ticket.made = unsure.get(ticket.step.identity) if unsure else None
             result = known.get(ticket.step.identity) if known else None
             if result is not None:
                 self._end(ticket, result)
@@ -344,7 +351,7 @@ class Plan:
         if step.kind in _NEEDS_NOTHING:
             return []
         if step.kind is StepKind.PROJECT:
-            return [*_needed_by_project(entry)] if isinstance(entry, ProjectEntry) else []
+            return [*_needed_by_project(entry, datasets=ticket.made is None)] if isinstance(entry, ProjectEntry) else []
         if step.kind in _NEEDS_ITEM:
             return [step.project, step.item]
         return [step.project]
@@ -368,7 +375,8 @@ class Plan:
             return
         step, entry = ticket.step, ticket.wish.entry
         if step.kind is StepKind.PROJECT and isinstance(entry, ProjectEntry):
-            ticket.items = tuple(dict.fromkeys([self._hash(reference, ticket) for reference in entry.datasets]))
+            if ticket.made is None:
+                ticket.items = tuple(dict.fromkeys([self._hash(reference, ticket) for reference in entry.datasets]))
             if entry.wanted_ontology is not None:
                 ticket.ontology_hash = self._hash(entry.wanted_ontology, ticket)
             if entry.copy_of is not None:
@@ -535,8 +543,9 @@ def tickets_of(work: Work) -> tuple[Ticket, ...]:
     return (work.ticket,) if isinstance(work, Creation) else work.tickets
 
 
-def _needed_by_project(entry: ProjectEntry) -> Iterator[str]:
-    yield from dict.fromkeys(entry.datasets)
+def _needed_by_project(entry: ProjectEntry, *, datasets: bool) -> Iterator[str]:
+    if datasets:
+        yield from dict.fromkeys(entry.datasets)
     if entry.wanted_ontology is not None:
         yield entry.wanted_ontology
     if entry.copy_of is not None:

@@ -33,7 +33,7 @@ from encord_async.journal.record import Record, State
 from encord_async.journal.seen import Seen
 from encord_async.journal.store import RESTORE, Owner, Shard, Store
 from encord_async.journal.traffic import Traffic
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.steps import MEMBERSHIPS, StepKind
 from encord_async.secrecy import conceal, sealed
 
 try:
@@ -46,12 +46,14 @@ __all__ = ["Identity", "Journal", "Shard", "is_url"]
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
-SCHEMA_VERSION: Final = 2
-"""1 had no table of traffic."""
+SCHEMA_VERSION: Final = 3
+"""1 had no table of traffic. Before 3, memberships were written down for each entry that asked for them."""
 _MAX_ROWS: Final = 256
 """Rows made and handed to the database at once: thousands of members of a refused batch may share one commit."""
 _LOOKUP: Final = 400
 """Parameters in one query; SQLite took no more than 999 for many years."""
+_PAGE: Final = 1000
+"""Rows looked at at once where all of them are."""
 _WOKEN_AT_ONCE: Final = 4
 """So many writers go on in one turn of the event loop when their commit is done; all together would hold it up."""
 
@@ -127,6 +129,9 @@ _TRAFFIC: Final = sa.Table(
     sa.Column("in_flight", sa.Integer, nullable=False),
 )
 
+_GONE: Final = sa.Table("gone", _METADATA, sa.Column("entry", sa.LargeBinary(16), primary_key=True))
+"""Entries that the manifest held once. Made anew by each run that knows its manifest, so that it needs no checksum."""
+
 # Partial, so that rows of memberships, which have no name and never stay open, cost nothing here.
 sa.Index(
     "steps_by_name",
@@ -141,6 +146,12 @@ sa.Index(
     sqlite_where=_STEPS.c.state.in_(_OPEN),
     postgresql_where=_STEPS.c.state.in_(_OPEN),
 )
+# In words: of a parameter SQLite cannot tell whether the index has all that is asked for.
+_MISSING: Final = sa.text("(kind = 'detach' OR (kind = 'attach' AND state <> 'done'))")
+_STEPS_MISSING: Final = sa.Index(
+    "steps_missing", _STEPS.c.project_hash, sqlite_where=_MISSING, postgresql_where=_MISSING
+)
+"""Datasets that projects may lack although they had them once; there are few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +177,10 @@ class _Intent:
 class _Commit:
     """Records that will share one commit, and who waits for it. The last word on a step wins."""
 
-    __slots__ = ("_waiting", "done", "ends", "failure", "whole")
+    __slots__ = ("_waiting", "done", "ends", "failure", "retired", "whole")
 
     def __init__(self) -> None:
+        self.retired: set[bytes] = set()
         self.whole: dict[bytes, Record] = {}
         self.ends: dict[bytes, tuple[Record, _Intent]] = {}
         self.done: list[anyio.Event] = []
@@ -224,6 +236,7 @@ class Journal:
         self._unwritable: str | None = "the journal is not open for writing"
         self._closing = False
         self._stamp_key = b""
+        self._is_new = self._has_made = self._has_moved = False
         self._traffic: deque[Traffic] = deque()
 
     async def __aenter__(self) -> Self:
@@ -261,6 +274,21 @@ class Journal:
         """What makes the stamps of this journal its own; the same in every run."""
         return self._stamp_key
 
+    @property
+    def is_new(self) -> bool:
+        """See `Ledger`; a shard is not, because others write as well."""
+        return self._is_new
+
+    @property
+    def has_made(self) -> bool:
+        """See `Ledger`; as it was when the journal was opened."""
+        return self._has_made
+
+    @property
+    def has_moved(self) -> bool:
+        """See `Ledger`; as it was when the journal was opened."""
+        return self._has_moved
+
     # ------------------------------------------------------------------ the ledger
 
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
@@ -269,11 +297,12 @@ class Journal:
             return {}
         return await self._on_thread(self._known, identities)
 
-    async def write(self, records: Iterable[Record]) -> None:
+    async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:
         """See `Ledger`."""
         if self._unwritable is not None:
             raise JournalError(self._unwritable)
         commit = self._next
+        commit.retired.update(instead_of)
         for record in records:
             commit.add(record, self._intents.pop(record.identity, None))
         done = commit.join()
@@ -299,6 +328,22 @@ class Journal:
     async def holders(self, found: str) -> Sequence[Record]:
         """See `Ledger`; reads everything, for what hardly ever happens."""
         return await self._on_thread(self._select, _STEPS.c.name.isnot(None) & (_STEPS.c.hash == found))
+
+    async def disown(self, is_present: Callable[[bytes], bool]) -> None:
+        """See `Ledger`; also by who shares the journal out, for all who write shards."""
+        await self._on_thread(self._disown, is_present)
+
+    async def left_behind(self, name: bytes) -> Sequence[Record]:
+        """See `Ledger`."""
+        gone = sa.select(_GONE.c.entry).where(_GONE.c.entry == _STEPS.c.entry).exists()
+        made = _STEPS.c.state != State.FAILED.value
+        return await self._on_thread(self._select, sa.and_(_STEPS.c.name == name, made, gone))
+
+    async def detached(self, project_hashes: Collection[str]) -> Collection[str]:
+        """See `Ledger`."""
+        if not project_hashes:
+            return ()
+        return await self._on_thread(self._detached, list(project_hashes))
 
     async def records(self, *, most: int, after: int = 0) -> tuple[list[Record], int]:
         """A page of all records in the order in which their steps began, and where the next page starts."""
@@ -378,7 +423,8 @@ class Journal:
         with self._translated("cannot write"):
             connection = self._connected()
             try:
-                for some in _slices(commit.whole.values()):
+                self._retire(connection, list(commit.retired))
+                for some in _slices(self._in_order(commit.whole)):
                     connection.execute(self._write, [self._row(record) for record in some])
                 for ended in _slices(commit.ends.values()):
                     connection.execute(self._write_end, [_end(record, intent.texts) for record, intent in ended])
@@ -389,6 +435,19 @@ class Journal:
                 with contextlib.suppress(sa.exc.SQLAlchemyError):
                     connection.rollback()
                 raise
+
+    def _in_order(self, records: Mapping[bytes, Record]) -> Collection[Record]:
+        """*records* in an order in which no two processes lock one another out: a membership may be in two shards."""
+        return records.values() if self._shard is None else [records[identity] for identity in sorted(records)]
+
+    def _retire(self, connection: sa.Connection, identities: Sequence[bytes]) -> None:
+        """Let go of records whose place others take."""
+        for start in range(0, len(identities), _LOOKUP):
+            some = identities[start : start + _LOOKUP]
+            connection.execute(sa.delete(_STEPS).where(_STEPS.c.identity.in_(some)))
+        if identities and not self._has_moved:
+            self._change_meta(connection, moved="1")
+            self._has_moved = True
 
     def _row(self, record: Record) -> _Row:
         texts, row = _row(record)
@@ -431,6 +490,7 @@ class Journal:
                 if writes:
                     if self._shard is None:
                         self._migrate()
+                    self._look_back()
                     self._store.begin_writing(self._connected())
         except BaseException:
             self._close()
@@ -475,12 +535,33 @@ class Journal:
             return
         connection = self._connected()
         _TRAFFIC.create(connection, checkfirst=True)
-        meta["schema"] = str(SCHEMA_VERSION)
-        del meta["checksum"]
-        meta["checksum"] = _meta_checksum(meta)
-        for name in ("schema", "checksum"):
-            connection.execute(sa.update(_META).where(_META.c.name == name).values(value=meta[name]))
+        _GONE.create(connection, checkfirst=True)
+        _STEPS_MISSING.create(connection, checkfirst=True)
+        # Nobody knows of what role they were, or what a key stood for: they are sent again, which does no harm. Those
+        # that took a dataset away stay, because a project that has seen one is looked at more closely.
+        taken = sa.and_(_STEPS.c.kind == StepKind.DETACH.value, _STEPS.c.state == State.DONE.value)
+        old = sa.and_(_STEPS.c.kind.in_([kind.value for kind in MEMBERSHIPS]), sa.not_(taken))
+        connection.execute(sa.delete(_STEPS).where(old))
+        self._change_meta(connection, schema=str(SCHEMA_VERSION))
         connection.commit()
+
+    def _change_meta(self, connection: sa.Connection, **changes: str) -> None:
+        meta = {row.name: row.value for row in connection.execute(sa.select(_META))} | changes
+        meta.pop("checksum", None)
+        meta["checksum"] = _meta_checksum(meta)
+        for name in (*changes, "checksum"):
+            row = {"name": name, "value": meta[name]}
+            insert = self._store.insert(_META).values(row)
+            connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_={"value": meta[name]}))
+
+    def _look_back(self) -> None:
+        """See what a run has to reckon with."""
+        self._has_moved = "moved" in self._meta()
+        with self._reading() as connection:
+            made = connection.execute(sa.select(_STEPS.c.seq).where(_STEPS.c.name.isnot(None)).limit(1))
+            self._has_made = made.first() is not None
+            any_step = connection.execute(sa.select(_STEPS.c.seq).limit(1)).first()
+        self._is_new = any_step is None and self._shard is None
 
     def _check_rows(self) -> None:
         """Read everything once: a flipped bit must not pass for something done."""
@@ -544,6 +625,29 @@ class Journal:
         with self._reading() as connection:
             rows = connection.execute(sa.select(*_CONTENT).where(condition).order_by(_STEPS.c.seq))
             return [_record(row) for row in rows]
+
+    def _disown(self, is_present: Callable[[bytes], bool]) -> None:
+        with self._translated("cannot write"):
+            connection = self._connected()
+            connection.execute(sa.delete(_GONE))
+            note = self._store.insert(_GONE).on_conflict_do_nothing()
+            wanted = sa.select(_STEPS.c.seq, _STEPS.c.entry).where(_STEPS.c.name.isnot(None)).order_by(_STEPS.c.seq)
+            after = 0
+            while rows := connection.execute(wanted.where(_STEPS.c.seq > after).limit(_PAGE)).all():
+                gone = [{"entry": entry} for entry in {row.entry for row in rows} if not is_present(entry)]
+                if gone:
+                    connection.execute(note, gone)
+                after = rows[-1].seq
+            connection.commit()
+
+    def _detached(self, project_hashes: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        with self._reading() as connection:
+            for start in range(0, len(project_hashes), _LOOKUP):
+                some = project_hashes[start : start + _LOOKUP]
+                wanted = sa.select(_STEPS.c.project_hash).where(_STEPS.c.project_hash.in_(some), _MISSING).distinct()
+                found.update(connection.execute(wanted).scalars())
+        return found
 
     def _page(self, most: int, after: int) -> tuple[list[Record], int]:
         with self._reading() as connection:

@@ -6,7 +6,7 @@ everything with the process. Nothing here touches a disk. No record ever holds a
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
@@ -40,7 +40,7 @@ class Record:
     """One step as it is written down.
 
     Attributes:
-        identity: The step's identity.
+        identity: The step's identity; of a membership what `kinds.steps.membership` gives.
         entry: Identity of the entry that the step belongs to.
         place: Where the entry stood, for people.
         key: The entry's key, if it has one.
@@ -116,12 +116,32 @@ def name_digest(kind: StepKind, *names: str) -> bytes:
 class Ledger(Protocol):
     """Where a run writes down what it is about to do and what came of it."""
 
+    @property
+    def is_new(self) -> bool:
+        """Whether there is nothing in it but what this run writes."""
+        ...
+
+    @property
+    def has_made(self) -> bool:
+        """Whether earlier runs have made anything, or may have."""
+        ...
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether an entry has ever taken over what another had made, so that a key may mean another thing now."""
+        ...
+
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
         """What earlier runs, and this one, wrote of these steps."""
         ...
 
-    async def write(self, records: Iterable[Record]) -> None:
+    async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:
         """Write *records* down; when this returns they outlive a loss of power.
+
+        Args:
+            records: They take the place of those of the same identity.
+            instead_of: Identities of records whose place they take as well, all at once: what these have made
+                belongs to the new ones.
 
         Raises:
             JournalError: They could not be written. Nothing may be sent on their strength.
@@ -144,9 +164,24 @@ class Ledger(Protocol):
         """The steps that made or adopted what has the hash *found*: one, unless replies were mixed up."""
         ...
 
+    async def disown(self, is_present: Callable[[bytes], bool]) -> None:
+        """Note, for `left_behind`, which entries have gone: those whose identity is not *is_present*."""
+        ...
+
+    async def left_behind(self, name: bytes) -> Sequence[Record]:
+        """What entries that have gone made, or may have made, of this name; the oldest first."""
+        ...
+
+    async def detached(self, project_hashes: Collection[str]) -> Collection[str]:
+        """Those of these projects in which a dataset may be missing that was attached once."""
+        ...
+
 
 class MemoryLedger:
     """The ledger of a run without a journal: keeps the namesakes of what this run made, for its own settling."""
+
+    is_new = True
+    has_made = has_moved = False
 
     def __init__(self) -> None:
         self._by_name: defaultdict[bytes, dict[bytes, Record]] = defaultdict(dict)
@@ -157,8 +192,8 @@ class MemoryLedger:
         """Nothing: there was no earlier run."""
         return {}
 
-    async def write(self, records: Iterable[Record]) -> None:
-        """Keep those that have a name, until the process ends."""
+    async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:  # noqa: ARG002
+        """Keep those that have a name, until the process ends; there are no older ones."""
         async with self._turnstile:
             for record in records:
                 if record.name is not None:
@@ -179,3 +214,14 @@ class MemoryLedger:
     async def holders(self, found: str) -> Sequence[Record]:
         """See `Ledger`; reads everything, for what hardly ever happens."""
         return [record for alike in self._by_name.values() for record in alike.values() if record.hash == found]
+
+    async def disown(self, is_present: Callable[[bytes], bool]) -> None:
+        """Nothing: there was no earlier run."""
+
+    async def left_behind(self, name: bytes) -> Sequence[Record]:  # noqa: ARG002 - as above
+        """Nothing, as well."""
+        return ()
+
+    async def detached(self, project_hashes: Collection[str]) -> Collection[str]:  # noqa: ARG002 - as above
+        """None, as well."""
+        return ()

@@ -6,9 +6,10 @@ Pure: nothing here sends, waits or reads a clock.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 from encord_async.manifest.entries import (
@@ -25,7 +26,19 @@ from encord_async.manifest.entries import (
 )
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 
-__all__ = ["CREATES", "IRREVERSIBLE", "ITSELF", "Namer", "Step", "StepKind", "attach_step", "steps_of"]
+__all__ = [
+    "CREATES",
+    "IRREVERSIBLE",
+    "ITSELF",
+    "MEMBERSHIPS",
+    "TAKING",
+    "Namer",
+    "Step",
+    "StepKind",
+    "attach_step",
+    "membership",
+    "steps_of",
+]
 
 _IDENTITY_BYTES: Final = 16
 
@@ -59,6 +72,24 @@ ITSELF: Final = frozenset(
     {StepKind.DATASET, StepKind.PROJECT, StepKind.ONTOLOGY, StepKind.GROUP, StepKind.ORGANISATION_USER}
 )
 """Steps that bring about what the key of an entry stands for; the first of an entry that has one."""
+
+TAKING: Final = frozenset({StepKind.DETACH, StepKind.REMOVE_USER, StepKind.REMOVE_GROUP})
+"""Steps that take something from a project."""
+
+MEMBERSHIPS: Final[Mapping[StepKind, str]] = MappingProxyType(
+    {
+        StepKind.ATTACH: "dataset",
+        StepKind.DETACH: "dataset",
+        StepKind.USER: "user",
+        StepKind.REMOVE_USER: "user",
+        StepKind.ADD_GROUP: "group",
+        StepKind.REMOVE_GROUP: "group",
+        StepKind.GROUP_MEMBER: "member",
+    }
+)
+"""Steps that put something into a project or a group or take it out, and of which sort that is."""
+
+_ADDRESSES: Final = frozenset({"user", "member"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +177,23 @@ def steps_of(entry: Entry, identity: bytes) -> Iterator[Step]:
 def attach_step(identity: bytes, reference: str) -> Step:
     """The step that attaches one more dataset to the project of the entry with *identity*."""
     return _one(identity, StepKind.ATTACH, None, reference)
+
+
+def membership(kind: StepKind, about: str, item: str) -> bytes:
+    """What a membership is written down under: the same for whichever entry adds or removes it.
+
+    So there is one record of it, which the last word on it overwrites: what was undone since cannot pass for done.
+
+    Args:
+        kind: One of `MEMBERSHIPS`.
+        about: Hash of the project or group.
+        item: Hash of what comes or goes, or an address.
+    """
+    sort = MEMBERSHIPS[kind]
+    one = item.casefold() if sort in _ADDRESSES else item
+    # Of many items of large projects: in one piece, in which the length keeps the two apart.
+    framed = f"{sort} {len(about)}:{about}{one}"
+    return hashlib.blake2b(framed.encode(), digest_size=_IDENTITY_BYTES).digest()
 
 
 def _each(

@@ -104,8 +104,12 @@ def read_manifest(path: str | Path) -> Generator[Item]:
     return _entries_of(_READERS[suffix], Path(path), str(path))
 
 
-def check_manifest(path: str | Path) -> CheckReport:
+def check_manifest(path: str | Path, *, on_entry: Callable[[PlacedEntry], None] = lambda _: None) -> CheckReport:
     """Read the manifest at *path* once from end to end and report all that is wrong with it; nothing is sent.
+
+    Args:
+        path: Where it is.
+        on_entry: Is given each entry that is none of the bad ones by itself.
 
     Raises:
         ManifestError: The file cannot be read or holds no entry.
@@ -118,6 +122,7 @@ def check_manifest(path: str | Path) -> CheckReport:
             checker.refuse(item)
             tally.add_problem(item)
         else:
+            on_entry(item)
             tally.add_entry(item, checker.add(item))
     for problem in checker.finish():
         tally.add_problem(problem)

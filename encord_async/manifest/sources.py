@@ -27,7 +27,7 @@ from encord_async.manifest.structures import with_structure
 
 STANDARD_INPUT: Final = "-"
 
-__all__ = ["Item", "Manifest", "Source", "open_source"]
+__all__ = ["Item", "Manifest", "Source", "open_source", "read_numbered"]
 
 Wish: TypeAlias = "Entry | Mapping[str, object]"
 Manifest: TypeAlias = "str | Path | Iterable[Wish] | AsyncIterable[Wish] | Part"
@@ -161,6 +161,11 @@ class _Numbered:
         place = Place(source="<iterable>", line=None, number=self._number)
         entry = read_entry(raw, place)
         return entry if isinstance(entry, tuple) else with_structure(PlacedEntry(place, entry), None)
+
+
+def read_numbered(entries: Iterable[object]) -> Iterator[Item]:
+    """What a source over *entries* will give, read beforehand."""
+    return map(_Numbered().read, entries)
 
 
 class _IterableSource(_Numbered):

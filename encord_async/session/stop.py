@@ -23,6 +23,11 @@ class Stop:
         self._asked = False
         self._waits: set[anyio.CancelScope] = set()
 
+    @property
+    def was_asked(self) -> bool:
+        """Whether nothing may leave any more."""
+        return self._asked
+
     def ask(self) -> None:
         """From now on nothing that was given this may leave."""
         self._asked = True

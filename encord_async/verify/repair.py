@@ -2,7 +2,8 @@
 
 It makes no project, dataset, ontology or group: those that are not there yet are made by a run of the manifest. An API
 key is only made again if the journal says that it was made once; the new one is written down in the same journal before
-it is sent, so that no crash makes two. Attaching, detaching, adding and removing users and groups are harmless to
+it is sent, so that no crash makes two. Memberships are written down there as well, so that no run takes for done what
+was undone here. Attaching, detaching, adding and removing users and groups are harmless to
 repeat and leave nothing there. A group that is added gets the role wanted; roles of users stay as they are, because the
 service offers no way to change them. Nobody is taken out of a group or out of the organisation.
 """
@@ -18,17 +19,20 @@ from encord_async.engine.crew import each
 from encord_async.engine.members import remove_groups, remove_members
 from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.run import Options, Run
-from encord_async.errors import AuthenticationError, EncordError
-from encord_async.journal.record import Ledger, State, name_digest
-from encord_async.kinds.steps import Namer, StepKind, steps_of
+from encord_async.errors import AuthenticationError, EncordError, JournalError
+from encord_async.journal.record import Ledger, MemoryLedger, Record, State, name_digest
+from encord_async.kinds.steps import Namer, StepKind, membership, steps_of
 from encord_async.manifest.entries import (
     Entry,
     OrganisationUserEntry,
+    Place,
+    PlacedEntry,
     ProjectAPIKeyEntry,
     ProjectDatasetsEntry,
     ProjectGroupsEntry,
     ProjectUsersEntry,
 )
+from encord_async.manifest.part import Part, PartEntry
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 from encord_async.protocol.rest_operations import AddGroupMembers
 from encord_async.session.session import Session
@@ -215,6 +219,22 @@ class _Call:
     of: str
     items: tuple[str, ...]
 
+    def words(self, state: State, status: Status, now_s: float) -> Iterator[Record]:
+        """What is written down of it, for the runs to come."""
+        kind = _STEPS[self.deed]
+        for item in self.items:
+            yield Record(
+                identity=membership(kind, self.of, item),
+                entry=_NO_ENTRY,
+                kind=kind,
+                title=item,
+                project_hash=self.of,
+                state=state,
+                status=status.value,
+                started_s=now_s,
+                ended_s=now_s,
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
@@ -264,37 +284,49 @@ async def repair(
         session: Sends.
         repairs: What is needed.
         api_keys: What `Repairs.api_keys` gave.
-        journal: Where the making of API keys is written down; not open. There is one if there are API keys to make.
+        journal: Where it is written down; not open. There is one if there are API keys to make.
         settle_s: How long an API key that was made may take to be seen, in seconds.
 
     Raises:
         EncordError: It cannot go on; what has been done stays done.
     """
     repaired = Repaired()
-    options = Options(settle_s=settle_s)
-    await _finish(Run(session, repairs.memberships(), options, journal=None), repaired)
-    await _call(session, repairs.calls(), repaired)
-    if api_keys:
-        await _finish(Run(session, api_keys, options, journal=journal), repaired)
-    return repaired
-
-
-async def _finish(run: Run, repaired: Repaired) -> None:
+    entries = [*repairs.memberships(), *api_keys]
+    # What the journal says is known to be otherwise.
+    run = Run(session, _part(entries), Options(settle_s=settle_s), journal=journal, remembers=False)
     async with run:
         async for outcome in run:
             repaired.note(outcome)
+        await _call(session, repairs.calls(), repaired, journal or MemoryLedger())
+    return repaired
 
 
-async def _call(session: Session, calls: Iterable[_Call], repaired: Repaired) -> None:
+def _part(entries: Iterable[Entry]) -> Part:
+    """*entries* as a part of a manifest: those that it lacks have not gone."""
+    namer = Namer()
+    return Part(
+        entries=tuple(
+            PartEntry(PlacedEntry(Place("<repair>", None, number), entry), number, namer.identity(entry))
+            for number, entry in enumerate(entries, 1)
+        )
+    )
+
+
+async def _call(session: Session, calls: Iterable[_Call], repaired: Repaired, ledger: Ledger) -> None:
     """Send *calls*, several at a time; that the service refuses one of them ends nothing."""
 
     async def send(call: _Call) -> None:
+        now_s = session.clock.wall_s()
+        # First, because it may be done and never written down.
+        await ledger.write(call.words(State.FAILED, Status.CANCELLED, now_s))
         try:
             await _DEEDS[call.deed](session, call.of, call.items)
-        except AuthenticationError:
+        except (AuthenticationError, JournalError):
             raise
         except EncordError as error:
             repaired.kept.append(Kept(deed=call.deed, of=call.of, items=call.items, error=error))
+        else:
+            await ledger.write(call.words(State.DONE, Status.UPDATED, now_s))
 
     await each(list(calls), send, at_once=session.settings.concurrency)
 
@@ -310,3 +342,10 @@ _DEEDS: Final[Mapping[Deed, Callable[[Session, str, Sequence[str]], Awaitable[No
     Deed.REMOVE_GROUPS: remove_groups,
     Deed.ADD_MEMBERS: _add_members,
 }
+
+_STEPS: Final[Mapping[Deed, StepKind]] = {
+    Deed.REMOVE_USERS: StepKind.REMOVE_USER,
+    Deed.REMOVE_GROUPS: StepKind.REMOVE_GROUP,
+    Deed.ADD_MEMBERS: StepKind.GROUP_MEMBER,
+}
+_NO_ENTRY: Final = bytes(16)

@@ -1,7 +1,7 @@
 """What the tests of the cluster share: workers that are processes, an emulator that is one, and PostgreSQL."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -82,10 +82,10 @@ class Job:
         retry = RetryPolicy(max_attempts=3, backoff_base_s=0.01, backoff_max_s=0.1, outage_s=5)
         return Settings(domain=self.emulator.url, concurrency=self.concurrency, retry=retry)
 
-    def start(self) -> ClusterRun:
-        """A run that has not begun."""
+    def start(self, entries: Iterable[Entry] | None = None) -> ClusterRun:
+        """A run that has not begun, of *entries* or the manifest."""
         return provision(
-            list(self.manifest),
+            list(self.manifest) if entries is None else entries,
             client=self.client,
             journal=self.journal,
             session_options=SessionOptions(settings=self.settings, ssh_key_file=str(self.emulator.key_file)),

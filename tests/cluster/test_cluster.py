@@ -93,6 +93,34 @@ async def test_goes_on_where_one_machine_was(client: Client, emulator: EmulatorP
     assert_exact(job)
 
 
+@pytest.mark.parametrize("once", [False, True])
+async def test_edited_entries_take_over_what_they_were(
+    client: Client, emulator: EmulatorProcess, url: str, once: bool
+) -> None:
+    """Given other keys, or none, entries get what they have made, on whichever worker and however they are read."""
+    before: list[Entry] = [
+        {"kind": "dataset", "key": "raw", "title": "Raw"},
+        {"kind": "project", "key": "cats", "title": "Cats", "datasets": ["@raw"]},
+        {"kind": "project_api_key", "project": "@cats", "title": "ci", "scopes": ["label.read"]},
+        {"kind": "project", "key": "dogs", "title": "Dogs"},
+    ]
+    after: list[Entry] = [
+        {"kind": "project_api_key", "project": "@felines", "title": "ci", "scopes": ["label.read"]},
+        {"kind": "project", "key": "felines", "title": "Cats", "datasets": ["@r"]},
+        {"kind": "dataset", "key": "r", "title": "Raw"},
+        {"kind": "project", "title": "Dogs", "users": [{"email": "ann@example.com", "role": "reviewer"}]},
+    ]
+    job = Job(client, emulator, url, before)
+    await alone(job)
+    log = len(emulator.get("log"))
+    run = replace(job, manifest=after).start(iter(after) if once else None)
+    async with run:
+        outcomes = [outcome async for outcome in run]
+    assert {outcome.status.value for outcome in outcomes} == {"adopted"}
+    made = [line["query"] for line in emulator.get("log")[log:]]
+    assert set(made) == {"projectusers.POST"}
+
+
 @pytest.mark.timeout(180)
 async def test_killed_workers(client: Client, emulator: EmulatorProcess, url: str) -> None:
     """kill -9 of a worker, ten times in one job: another goes on with its shard, nothing is made twice or missing."""

@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -40,8 +40,10 @@ from encord_async.engine.run import Options, Run
 from encord_async.errors import JournalError, NoReplyError, NotSentError, UnreadableReplyError
 from encord_async.journal.journal import Identity, Journal, _Commit
 from encord_async.journal.record import Record
+from encord_async.journal.record import State as StepState
 from encord_async.journal.seen import Seen
 from encord_async.journal.traffic import Traffic
+from encord_async.kinds.steps import StepKind
 from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
@@ -360,6 +362,8 @@ class Disk:
     def __init__(self, stamp_key: bytes = b"stamp") -> None:
         self.stamp_key = stamp_key
         self.records: dict[bytes, Record] = {}
+        self.is_new = self.has_moved = False
+        self._gone: set[bytes] = set()
         self.death = Death()
 
     def opened_by(self, death: Death) -> Journal:
@@ -377,10 +381,13 @@ class Disk:
         """See `Ledger`."""
         return {identity: self.records[identity] for identity in identities if identity in self.records}
 
-    async def write(self, records: Iterable[Record]) -> None:
+    async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:
         """See `Ledger`."""
         await anyio.lowlevel.checkpoint()
         self.death.point("unwritten")
+        for identity in instead_of:
+            del self.records[identity]
+            self.has_moved = True
         self.records |= {record.identity: record for record in records}
         self.death.point("written")
         await anyio.lowlevel.checkpoint()
@@ -403,6 +410,34 @@ class Disk:
     async def holders(self, found: str) -> Sequence[Record]:
         """See `Ledger`."""
         return [record for record in self.records.values() if record.hash == found and record.name]
+
+    @property
+    def has_made(self) -> bool:
+        """See `Ledger`."""
+        return any(record.name is not None for record in self.records.values())
+
+    async def disown(self, is_present: Callable[[bytes], bool]) -> None:
+        """See `Ledger`."""
+        self._gone = {record.entry for record in self.records.values() if not is_present(record.entry)}
+
+    async def left_behind(self, name: bytes) -> Sequence[Record]:
+        """See `Ledger`."""
+        made = [record for record in await self.namesakes(name) if record.state is not StepState.FAILED]
+        return [record for record in made if record.entry in self._gone]
+
+    async def detached(self, project_hashes: Collection[str]) -> Collection[str]:
+        """See `Ledger`."""
+        return {
+            record.project_hash
+            for record in self.records.values()
+            if record.project_hash is not None and record.project_hash in project_hashes and _may_lack(record)
+        }
+
+
+def _may_lack(record: Record) -> bool:
+    """Whether a dataset may be missing in a project because of *record*."""
+    undone = record.kind is StepKind.ATTACH and record.state is not StepState.DONE
+    return undone or record.kind is StepKind.DETACH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

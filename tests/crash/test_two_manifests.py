@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from encord_async.engine.account import Existing
 from encord_async.engine.run import Options
 from tests.crash.conftest import ME, SETTLE_S, Disk, Entry, Fate, Job, World, of_numbers
 
@@ -30,7 +31,7 @@ def manifest_of(owner: str) -> list[Entry]:
 def test_neither_takes_the_others(seed: int) -> None:
     """With marks, faults and deaths on both sides, each run ends with projects and datasets of its own."""
     chance, world = random.Random(seed), World()
-    options = Options(settle_s=SETTLE_S, stamp=True)
+    options = Options(settle_s=SETTLE_S, stamp=True, existing=Existing.CREATE)
     jobs = [Job(manifest=manifest_of(owner), disk=Disk(owner.encode()), options=options) for owner in OWNERS]
     for _ in range(3):
         fates = {chance.randrange(40): chance.choice([*Fate]) for _ in range(4)}

@@ -492,9 +492,11 @@ async def test_stamping_begins_later(tmp_path: Path) -> None:
         assert [outcome.status for outcome in outcomes] == [Status.CREATED, Status.UNCHANGED]
 
 
-@pytest.mark.parametrize("existing", ["adopt", "create"])
-async def test_two_runs_at_once(existing: str, tmp_path: Path) -> None:
-    """Two manifests of equal keys and titles at the same time in one account: with stamps neither takes the other's."""
+async def test_two_runs_at_once(tmp_path: Path) -> None:
+    """Two manifests of equal keys and titles at the same time in one account: with stamps neither takes the other's.
+
+    They adopt nothing: what was made for the same entry under another journal is what a run would adopt.
+    """
     faults = (
         rule(Fault.DROP_AFTER_COMMIT, probability=0.3, times=None, seed=1),
         rule(Fault.STATUS, status=502, probability=0.2, times=None, seed=2),
@@ -505,7 +507,7 @@ async def test_two_runs_at_once(existing: str, tmp_path: Path) -> None:
 
         async def provision(name: str, *datasets: str) -> None:
             manifest = [project(f"Cats {n}", key=f"cats-{n}", datasets=datasets) for n in range(20)]
-            options = {"stamp": True, "existing": existing}
+            options = {"stamp": True, "existing": "create"}
             outcomes = await world.run_until_done(manifest, tmp_path / name, **options)
             hashes[name] = [outcome.hash for outcome in outcomes]
 

@@ -737,9 +737,9 @@ async def test_schema_from_the_future(tmp_path: Path, identity: Identity | None)
     """A journal of a newer version is refused with the advice to upgrade, and not changed."""
     assert await everything(tmp_path / "j", ME) == []
     with database(tmp_path / "j") as connection:
-        connection.execute("UPDATE meta SET value = '3' WHERE name = 'schema'")
+        connection.execute("UPDATE meta SET value = '4' WHERE name = 'schema'")
     before = (tmp_path / "j").read_bytes()
-    with pytest.raises(JournalError, match=r"schema 3, known 2.*upgrade"):
+    with pytest.raises(JournalError, match=r"schema 4, known 3.*upgrade"):
         await everything(tmp_path / "j", identity)
     assert (tmp_path / "j").read_bytes() == before
 

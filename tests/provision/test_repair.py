@@ -220,6 +220,34 @@ async def test_prune_removes_users(service: Service, tmp_path: Path) -> None:
     assert [len(call.payload["userEmails"]) for call in service.of(REMOVE)] == [1000, 500]
 
 
+async def test_what_was_pruned_is_given_again(service: Service, tmp_path: Path) -> None:
+    """What a repair takes away, the journal no longer has for done: a run that wants it again gives it again."""
+    cats = await made(service, tmp_path / "j")
+    less = [PROGRAMME[0], {**PROGRAMME[1], "users": [], "datasets": []}]
+    _, report = await fixed(service, tmp_path / "j", less, prune=True)
+    assert report.differences == 0
+    assert (set(cats.users), cats.datasets) == ({ADMIN}, [])
+    await made(service, tmp_path / "j")
+    assert cats.users.keys() == {ADMIN, "ann@example.com", "bob@example.com"}
+    assert len(cats.datasets) == 2
+    service.calls.clear()
+    await made(service, tmp_path / "j")
+    assert service.calls == []
+
+
+async def test_a_repair_believes_no_journal(service: Service, tmp_path: Path) -> None:
+    """Who was removed by hand is added again although the journal has them for added."""
+    cats = await made(service, tmp_path / "j")
+    members = dict(cats.users)
+    cats.users = {ADMIN: 0}
+    repaired, report = await fixed(service, tmp_path / "j")
+    assert (report.differences, cats.users) == (0, members)
+    assert set(repaired.counts) == {Status.UPDATED}
+    service.calls.clear()
+    await made(service, tmp_path / "j")
+    assert service.calls == []
+
+
 async def test_nobody_is_removed_by_an_account_that_is_no_admin(service: Service, tmp_path: Path) -> None:
     """If the account is not Admin it could be one of those to remove itself: nobody is, and that is told."""
     cats = await made(service, tmp_path / "j")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from encord_async.engine.outcome import Outcome, Status
-from encord_async.engine.resume import Recall, recall
+from encord_async.engine.resume import Past, Recall, recall
 from encord_async.engine.schedule import Result
 from encord_async.errors import ConflictError
 from encord_async.journal.record import Record, State
@@ -65,10 +65,11 @@ def made(entry: Entry = ENTRY, **more: Any) -> Record:
     return replace(plain, **more)
 
 
-def recalled(entry: Entry, *records: Record) -> Recall:
+def recalled(entry: Entry, *records: Record, **more: Any) -> Recall:
     """What a run recalls of *entry*."""
     identity, steps = parts(entry)
-    return recall(entry, identity, steps, {record.identity: record for record in records}, began_s=7.0)
+    past = Past(records={record.identity: record for record in records}, **more)
+    return recall(entry, identity, steps, past, began_s=7.0)
 
 
 def test_nothing_is_known() -> None:
@@ -144,10 +145,28 @@ def test_new_datasets_are_attached() -> None:
     known = recalled(entry, made())
     added = [step for step in known.steps if step.kind is StepKind.ATTACH]
     assert [(step.item, step.project) for step in added] == [("new", None), ("@new", None)]
-    record = made(identity=added[0].identity, kind=StepKind.ATTACH, hash=None, status="updated")
-    assert recalled(entry, made(), record).results[added[0].identity] == Result(status=Status.UNCHANGED)
-    failed = replace(record, state=State.FAILED)
-    assert added[0].identity not in recalled(entry, made(), failed).results
+    assert not known.unsure
+
+
+def test_datasets_that_may_have_been_detached() -> None:
+    """If something was detached from a project, its datasets are looked at one by one; so are moved keys."""
+
+    def attached(**more: Any) -> dict[str, bool]:
+        known = recalled(ENTRY, made(), **more)
+        return {step.item: step.identity in known.unsure for step in known.steps if step.kind is StepKind.ATTACH}
+
+    assert attached(detached={"another"}) == {}
+    assert attached(detached={"hash-1"}) == {"@raw": True, "dataset-1": True}
+    assert attached(has_moved=True) == {"@raw": False}
+
+
+def test_an_ontology_of_another_name() -> None:
+    """Whether another key means another ontology, only its hash can tell."""
+    record = made(details={**made().details, "ontology_reference": "@old"})
+    entry = ENTRY.model_copy(update={"ontology_hash": None, "ontology": "@new"})
+    known = recalled(entry, record)
+    assert list(known.unsure) == [record.identity]
+    assert not known.results
 
 
 def test_no_datasets_before_the_project() -> None:
@@ -201,14 +220,14 @@ EVERYTHING = [
     users("@cats", "bob@example.com", "cat@example.com"),
     users("@cats", "bob@example.com", "cat@example.com"),
     attach("@cats", "given"),
-    {"kind": "project_datasets", "project": "@cats", "add": ["more"], "remove": ["given"]},
+    {"kind": "project_datasets", "project": "@cats", "add": ["more"], "remove": ["old"]},
     {"kind": "project_api_key", "project": "@cats", "title": "export", "scopes": ["label.read"]},
 ]
 
 
 async def test_second_run_sends_nothing(service: Service, tmp_path: Path) -> None:
     """Run again, a finished manifest costs no request at all and says that everything is as it was."""
-    service.has_datasets("given", "more")
+    service.has_datasets("given", "more", "old")
     first = await run(service, EVERYTHING, tmp_path / "j")
     assert all(outcome.status.satisfied for outcome in first), first
     service.calls.clear()
@@ -220,7 +239,7 @@ async def test_second_run_sends_nothing(service: Service, tmp_path: Path) -> Non
 
 async def test_any_order_and_without_keys(service: Service, tmp_path: Path) -> None:
     """Entries without a key are known by content and occurrence: moved, each is still itself; one more is one more."""
-    service.has_datasets("given", "more")
+    service.has_datasets("given", "more", "old")
     await run(service, EVERYTHING, tmp_path / "j", existing="create")
     made = len(service.projects) + len(service.datasets)
     service.calls.clear()

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise
@@ -181,13 +182,37 @@ async def test_a_journal_of_version_1_is_brought_up_to_date_by_who_writes(old: P
         before = await journal.records(most=10)
     for time in range(2):
         async with Journal(old, ME) as journal:
-            assert (await journal.about())["schema"] == "2"
+            assert (await journal.about())["schema"] == "3"
             assert await journal.records(most=10) == before
             assert len(await journal.open_intents()) == 1
             assert await journal.traffic() == [sample(number) for number in range(1, time + 1)]
             journal.note_traffic(sample(time + 1))
     async with Journal(old, None) as journal:
         assert await journal.traffic() == [sample(1), sample(2)]
+
+
+async def test_memberships_of_old_journals_are_sent_again(old: Path) -> None:
+    """Nobody knows in which role users were added, so the next run adds them again; what was detached is remembered."""
+    rows = [(5, "user", "done", "p-1"), (6, "attach", "failed", "p-1"), (7, "detach", "done", "p-1")]
+    with closing(sqlite3.connect(old)) as connection:
+        for number, kind, state, project in rows:
+            connection.execute(
+                "INSERT INTO steps (seq, identity, entry, place, kind, title, project_hash, state, status, details, "
+                "started_s, checksum) VALUES (?, ?, ?, '', ?, 'x', ?, ?, '', '', 1.0, ?)",
+                (number, bytes([number]) * 16, bytes(16), kind, project, state, checksum(number, kind, state, project)),
+            )
+        connection.commit()
+    async with Journal(old, ME) as journal:
+        found, _ = await journal.records(most=10)
+        assert [one.kind.value for one in found] == ["project", "api_key", "detach"]
+        assert set(await journal.detached(["p-1", "p-2"])) == {"p-1"}
+        assert (journal.has_made, journal.has_moved) == (True, False)
+
+
+def checksum(number: int, kind: str, state: str, project: str) -> int:
+    """That of such a row."""
+    row = [bytes([number]) * 16, bytes(16), "", None, kind, "x", project, state, "", *[None] * 3, "", None, None, 1.0]
+    return zlib.crc32(repr([*row, None]).encode())
 
 
 async def test_who_only_reads_changes_nothing_of_version_1(old: Path) -> None:

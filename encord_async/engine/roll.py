@@ -1,0 +1,206 @@
+"""The roll of a manifest: which entries it holds that make something. It keeps eight bytes of each, and no entry.
+
+By it is told what an entry has left behind that is in the manifest no more. Files and sequences are read for it before
+anything is sent; of what can be read only once it is complete at the end.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from encord_async.engine.account import ENTRY_MARK, entry_mark
+from encord_async.engine.making import api_key_name, title_of
+from encord_async.journal.record import Ledger, Record, State, name_digest
+from encord_async.kinds.steps import Namer, StepKind, steps_of
+from encord_async.manifest.entries import (
+    Entry,
+    MakingEntry,
+    PlacedEntry,
+    ProjectAPIKeyEntry,
+    ProjectEntry,
+    referenced_key,
+)
+from encord_async.manifest.files import CheckReport, check_manifest
+from encord_async.manifest.part import Part
+from encord_async.manifest.sources import Manifest, read_numbered
+
+__all__ = ["Register", "Roll"]
+
+_HEAD: Final = 8
+_RECENT: Final = 4096
+_A_TURN: Final = 100
+"""Entries that are read in one turn of the event loop."""
+
+
+class Roll:
+    """Identities of entries; of as many as there may be."""
+
+    def __init__(self) -> None:
+        self._recent: set[int] = set()
+        self._sorted: list[array[int]] = []
+        """The longest first, each at most half as long as the one before it."""
+
+    def add(self, entry: Entry, identity: bytes) -> None:
+        """Take in *entry*, if it makes something."""
+        if not isinstance(entry, MakingEntry | ProjectAPIKeyEntry):
+            return
+        self._recent.add(_head(identity))
+        if len(self._recent) >= _RECENT:
+            self._sort()
+
+    def __contains__(self, identity: object) -> bool:
+        if not isinstance(identity, bytes):
+            return False
+        head = _head(identity)
+        return head in self._recent or any(_holds(part, head) for part in self._sorted)
+
+    def has_mark(self, mark: str, domain: str) -> bool:
+        """Whether *mark* is that of one of them at *domain*; looks at all."""
+        heads = (head for part in (*self._sorted, self._recent) for head in part)
+        return any(entry_mark(domain, head.to_bytes(_HEAD)) == mark[:ENTRY_MARK] for head in heads)
+
+    def _sort(self) -> None:
+        part = array("Q", sorted(self._recent))
+        self._recent.clear()
+        while self._sorted and len(self._sorted[-1]) < 2 * len(part):
+            part = array("Q", sorted(self._sorted.pop() + part))
+        self._sorted.append(part)
+
+
+class Register:
+    """The roll of the manifest of one run, and what hangs on it.
+
+    Args:
+        stamps: Whether it has to be known whose marks are whose, even if no earlier run has made anything.
+    """
+
+    def __init__(self, *, stamps: bool) -> None:
+        self.roll = Roll()
+        self._ledger: Ledger
+        self._stamps = stamps
+        self._is_complete = False
+        self.is_open = False
+        """Whether the roll is called while the manifest is read."""
+
+    async def check_file(self, path: str | Path) -> CheckReport:
+        """Read a file once before the run; see `check_manifest`."""
+        call = _Call(self.roll)
+        report = await anyio.to_thread.run_sync(partial(check_manifest, path, on_entry=call.add))
+        self._is_complete = True
+        return report
+
+    async def open(self, ledger: Ledger, manifest: Manifest) -> None:
+        """Find out who has gone of those that *ledger* knows, or that it can only be told when *manifest* was read."""
+        self._ledger = ledger
+        if not (ledger.has_made or self._stamps):
+            self.roll = Roll()
+            return
+        if isinstance(manifest, Part):
+            # Who has cut it has found out.
+            for one in manifest.entries:
+                self.roll.add(one.placed.entry, one.identity)
+            return
+        if isinstance(manifest, Sequence) and not isinstance(manifest, str):
+            await _Call(self.roll).add_all(manifest)
+            self._is_complete = True
+        self.is_open = not self._is_complete
+        await ledger.disown(self.roll.__contains__ if self._is_complete else _anybody)
+
+    def add(self, entry: Entry, identity: bytes) -> None:
+        """Take in the next entry, as it is read."""
+        if self.is_open:
+            self.roll.add(entry, identity)
+
+    async def has_to_wait(self, entry: Entry, identity: bytes, records: Mapping[bytes, Record]) -> bool:
+        """Whether *entry* may get what others have left behind, if it turns out at the end that these are gone.
+
+        Args:
+            entry: The entry.
+            identity: Its identity.
+            records: What is written down of its steps.
+        """
+        if not (self.is_open and self._ledger.has_made):
+            return False
+        for name in _names(entry, identity, records, await _project_hash(self._ledger, entry, identity, records)):
+            for other in await self._ledger.namesakes(name):
+                if other.state is not State.FAILED and other.entry not in self.roll:
+                    return True
+        return False
+
+    async def close(self) -> None:
+        """Note who has gone, now that all has been read; nothing if that is known."""
+        if self.is_open:
+            self.is_open = False
+            await self._ledger.disown(self.roll.__contains__)
+
+
+class _Call:
+    """Puts the entries of a manifest on a roll as a run will name them."""
+
+    def __init__(self, roll: Roll) -> None:
+        self._roll = roll
+        self._namer = Namer()
+
+    def add(self, placed: PlacedEntry) -> None:
+        if isinstance(placed.entry, MakingEntry | ProjectAPIKeyEntry):
+            self._roll.add(placed.entry, self._namer.identity(placed.entry))
+
+    async def add_all(self, manifest: Sequence[object]) -> None:
+        for number, item in enumerate(read_numbered(manifest)):
+            if isinstance(item, PlacedEntry):
+                self.add(item)
+            if number % _A_TURN == 0:
+                await anyio.lowlevel.checkpoint()
+
+
+def _anybody(_: bytes) -> bool:
+    """In place of a roll that is not complete: nobody has gone, as far as is known."""
+    return True
+
+
+def _names(entry: Entry, identity: bytes, records: Mapping[bytes, Record], project_hash: str | None) -> Iterator[bytes]:
+    """Names of what *entry* would make, as far as they can be known before its references have hashes."""
+    for step in steps_of(entry, identity):
+        record = records.get(step.identity)
+        if record is not None and record.state is not State.FAILED:
+            continue
+        if step.kind is StepKind.API_KEY:
+            if project_hash is not None:
+                yield api_key_name(project_hash, step)
+        elif isinstance(entry, MakingEntry) and step.kind is StepKind(entry.kind):
+            yield name_digest(step.kind, title_of(entry), entry.description)
+
+
+async def _project_hash(ledger: Ledger, entry: Entry, identity: bytes, records: Mapping[bytes, Record]) -> str | None:
+    """The project whose API keys *entry* asks for, if it was made by an earlier run.
+
+    One that was not has none of an earlier run, unless it waits itself until all is read.
+    """
+    if isinstance(entry, ProjectEntry):
+        record = records.get(next(steps_of(entry, identity)).identity)
+        return None if record is None else record.hash
+    if not isinstance(entry, ProjectAPIKeyEntry):
+        return None
+    key = referenced_key(entry.project)
+    if key is None:
+        return entry.project
+    project = ProjectEntry(key=key, title=key)
+    step = next(steps_of(project, Namer().identity(project)))
+    known = (await ledger.known([step.identity])).get(step.identity)
+    return None if known is None else known.hash
+
+
+def _head(identity: bytes) -> int:
+    return int.from_bytes(identity[:_HEAD])
+
+
+def _holds(part: "array[int]", head: int) -> bool:
+    place = bisect_left(part, head)
+    return place < len(part) and part[place] == head

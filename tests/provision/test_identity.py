@@ -1,0 +1,357 @@
+"""What an entry has made is its own, or is taken over, whatever becomes of the entry; what was undone is done again."""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from encord_async.engine.account import entry_mark
+from encord_async.engine.outcome import Outcome
+from encord_async.engine.roll import Roll
+from encord_async.errors import NoReplyError
+from encord_async.journal.journal import Identity, Journal
+from encord_async.kinds.steps import Namer, steps_of
+from encord_async.manifest.entries import ProjectEntry
+from tests.provision.conftest import (
+    Entry,
+    Fault,
+    Service,
+    all_of,
+    attach,
+    dataset,
+    open_session,
+    project,
+    users,
+)
+from tests.provision.listing import ListingService
+from tests.provision.world import ME, STRUCTURE, open_world, words
+
+ANN = {"email": "ann@example.com", "role": "reviewer"}
+BOB = {"email": "bob@example.com", "role": "annotator"}
+KEY = {"title": "ci", "scopes": ["label.read"]}
+READ = {"kind": "project_api_key", "project": "@cats", "title": "export", "scopes": ["label.read"]}
+
+
+@pytest.fixture
+def service() -> Service:
+    """An account that lists and removes users."""
+    return ListingService()
+
+
+async def run(service: Service, manifest: Any, journal: Path | None, **options: Any) -> list[Outcome]:
+    """One run of *manifest*, to its end; waits for nothing."""
+    wanted = {"settle_s": 0.0} | options
+    async with open_session(service) as session, session.provision(manifest, journal=journal, **wanted) as provisioning:
+        return await all_of(provisioning)
+
+
+def said(outcomes: Sequence[Outcome]) -> list[str]:
+    """How they ended."""
+    return [outcome.status.value for outcome in outcomes]
+
+
+async def stream(manifest: Sequence[Entry]) -> AsyncIterator[Entry]:
+    """*manifest* as something that can be read once."""
+    for entry in manifest:
+        yield entry
+
+
+# --- an entry that is edited ------------------------------------------------------------------------------------------
+
+EDITS: dict[str, tuple[Entry, Entry]] = {
+    "a user more": (project(users=[ANN]), project(users=[ANN, BOB])),
+    "another order": (project(users=[ANN, BOB]), project(users=[BOB, ANN])),
+    "a key given": (project(users=[ANN], api_keys=[KEY]), project(users=[ANN], api_keys=[KEY], key="cats")),
+    "a key renamed": (project(key="cats", datasets=["d1"]), project(key="felines", datasets=["d1", "d2"])),
+    "a key taken": (project(key="cats"), project()),
+    "a dataset": (dataset("Raw", key="raw"), dataset("Raw")),
+}
+
+
+@pytest.mark.parametrize("once", [False, True])
+@pytest.mark.parametrize("edit", EDITS)
+async def test_an_edited_entry_takes_over_what_it_was(service: Service, tmp_path: Path, edit: str, once: bool) -> None:
+    """Whatever becomes of an entry, of a title and description the same thing is meant, and it is made once."""
+    service.has_datasets("d1", "d2")
+    before, after = EDITS[edit]
+    (first,) = await run(service, [before], tmp_path / "j")
+    made = len(service.projects) + len(service.datasets)
+    later = [project("Other"), after]
+    second = (await run(service, stream(later) if once else later, tmp_path / "j"))[1]
+    assert (second.hash, second.status.value) == (first.hash, "adopted")
+    assert len(service.projects) + len(service.datasets) == made + 1
+    assert sum(len(one.keys) for one in service.projects.values()) == len(before.get("api_keys", ()))
+    for one in service.projects.values():
+        if one.title == "Cats":
+            assert set(after.get("datasets", ())) <= set(one.datasets)
+            assert {user["email"] for user in after.get("users", ())} <= one.users.keys()
+    service.calls.clear()
+    assert set(said(await run(service, later, tmp_path / "j"))) == {"unchanged"}
+    assert service.calls == []
+
+
+@pytest.mark.parametrize("existing", ["adopt", "create", "fail"])
+async def test_who_comes_back_gets_another(service: Service, tmp_path: Path, existing: str) -> None:
+    """What was taken over belongs to the entry that took it: the old one, back again, gets a thing of its own."""
+    old, new = project(key="old"), project(key="new")
+    (first,) = await run(service, [old], tmp_path / "j", existing=existing)
+    (second,) = await run(service, [new], tmp_path / "j", existing=existing)
+    assert first.hash == second.hash
+    mine, other = await run(service, [new, old], tmp_path / "j", existing="create")
+    assert (mine.status.value, mine.hash) == ("unchanged", first.hash)
+    assert (other.status.value, other.hash == first.hash) == ("created", False)
+
+
+@pytest.mark.parametrize("once", [False, True])
+async def test_entries_that_stay_keep_theirs(service: Service, tmp_path: Path, once: bool) -> None:
+    """One more of the same title takes nothing from those that are there, before or behind it in the manifest."""
+    first = await run(service, [project(key="a"), project(key="b")], tmp_path / "j", existing="create")
+    manifest = [project(key="c"), project(key="a"), project(key="b")]
+    second = await run(service, stream(manifest) if once else manifest, tmp_path / "j")
+    assert said(second) == ["created", "unchanged", "unchanged"]
+    assert [one.hash for one in second[1:]] == [one.hash for one in first]
+    assert len(service.projects) == 3
+
+
+async def test_a_manifest_in_a_file(service: Service, tmp_path: Path) -> None:
+    """A file is read through before anything is sent, so that nobody has to wait."""
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"kind": "project", "title": "Cats", "key": "a"}\n')
+    await run(service, path, tmp_path / "j")
+    path.write_text('{"kind": "project", "title": "Cats", "key": "b"}\n{"kind": "project", "title": "Cats"}\n')
+    outcomes = await run(service, path, tmp_path / "j")
+    assert sorted(said(outcomes)) == ["adopted", "created"]
+    assert len(service.projects) == 2
+
+
+@pytest.mark.parametrize("once", [False, True])
+async def test_an_api_key_of_its_own_entry(service: Service, tmp_path: Path, once: bool) -> None:
+    """So it is for an API key: a new key of its entry, and one of the project's, make no other."""
+    before = [project(key="cats"), READ]
+    await run(service, before, tmp_path / "j", existing="create")
+    after = [project(key="cats"), {**READ, "key": "k"}]
+    outcomes = await run(service, stream(after) if once else after, tmp_path / "j", existing="create")
+    assert said(outcomes) == ["unchanged", "adopted"]
+    renamed = [project(key="felines"), {**READ, "project": "@felines"}]
+    outcomes = await run(service, stream(renamed) if once else renamed, tmp_path / "j", existing="create")
+    assert said(outcomes) == ["adopted", "adopted"]
+    (only,) = service.projects.values()
+    assert len(only.keys) == 1
+
+
+async def test_what_is_in_doubt_is_taken_over_too(service: Service, tmp_path: Path) -> None:
+    """An entry that is edited while what it made is in doubt goes on with that doubt."""
+    service.faults += [
+        Fault("project.POST", error=lambda: NoReplyError("cut"), applies=True),
+        Fault("projectwithuserrole.GET", code="AUTHORISATION_ERROR", left=99),
+    ]
+    (outcome,) = await run(service, [project(key="a")], tmp_path / "j")
+    assert outcome.status.value == "in_doubt"
+    (outcome,) = await run(service, [project(key="b")], tmp_path / "j", existing="create")
+    assert outcome.status.value == "in_doubt"
+    service.faults.clear()
+    (outcome,) = await run(service, [project(key="b")], tmp_path / "j", existing="create")
+    assert outcome.hash == "project-1"
+    assert len(service.projects) == 1
+
+
+async def test_every_kind_beyond_projects(tmp_path: Path) -> None:
+    """Ontologies and groups are taken over as well, and a project keeps its ontology whatever that is called."""
+    before: list[Entry] = [
+        {"kind": "ontology", "key": "felines", "title": "Felines", "structure": STRUCTURE},
+        {"kind": "group", "key": "annotators", "name": "Annotators"},
+        {"kind": "project", "key": "cats", "title": "Cats", "ontology": "@felines"},
+        {"kind": "project", "key": "copy", "title": "More", "description": "a copy", "copy_of": "@cats"},
+    ]
+    renamed: list[Entry] = [
+        {"kind": "ontology", "key": "o", "title": "Felines", "structure": STRUCTURE},
+        {"kind": "group", "name": "Annotators", "members": [ME]},
+        {"kind": "project", "key": "cats", "title": "Cats", "ontology": "@o"},
+        {"kind": "project", "key": "copy", "title": "More", "description": "a copy", "copy_of": "@cats"},
+    ]
+    async with open_world() as world:
+        await world.run(before, tmp_path / "j")
+        outcomes = await world.run(renamed, tmp_path / "j")
+        assert words(outcomes) == {"o": "adopted", "group": "adopted", "cats": "unchanged", "copy": "unchanged"}
+        renamed[2:] = [
+            {"kind": "project", "key": "k", "title": "Cats", "ontology": "@o"},
+            {"kind": "project", "key": "copy", "title": "More", "description": "a copy", "copy_of": "@k"},
+        ]
+        outcomes = await world.run(renamed, tmp_path / "j")
+        assert words(outcomes) == {"o": "unchanged", "group": "unchanged", "k": "adopted", "copy": "unchanged"}
+        made = world.made()
+        assert {name: len(titles) for name, titles in made.items()} == {
+            "v2/ontologies.POST": 1,
+            "v2/organisation/groups.POST": 1,
+            "project.POST": 1,
+            "projectcopy.POST": 1,
+        }
+
+
+async def test_a_key_that_means_another_thing_now(service: Service, tmp_path: Path) -> None:
+    """When a freed key is given to another dataset, a project that names it gets that one as well."""
+    await run(service, [dataset("A", key="raw"), project(key="cats", datasets=["@raw"])], tmp_path / "j")
+    await run(service, [dataset("A", key="old"), project(key="cats", datasets=["@old"])], tmp_path / "j")
+    outcomes = await run(
+        service,
+        [dataset("A", key="old"), dataset("B", key="raw"), project(key="cats", datasets=["@old", "@raw"])],
+        tmp_path / "j",
+    )
+    (cats,) = service.projects.values()
+    assert set(cats.datasets) == {outcomes[0].hash, outcomes[1].hash}
+
+
+# --- stamps -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("once", [False, True])
+async def test_stamps_outlive_the_journal(service: Service, tmp_path: Path, once: bool) -> None:
+    """With another journal the marks are the same, so that everything is known again."""
+    manifest = [dataset("Raw", key="raw"), project(key="cats", datasets=["@raw"]), project(), project()]
+    first = await run(service, manifest, tmp_path / "j", stamp=True)
+    second = await run(service, stream(manifest) if once else manifest, tmp_path / "k", stamp=True)
+    assert said(first) == ["created"] * 4
+    assert said(second) == ["adopted"] * 4
+    assert [one.hash for one in second] == [one.hash for one in first]
+
+
+async def test_the_mark_of_another_entry_is_asked_about(service: Service, tmp_path: Path) -> None:
+    """A thing of our title that shows the mark of no entry of this manifest is neither taken nor passed over."""
+    (first,) = await run(service, [project(key="old")], tmp_path / "j", stamp=True)
+    (second,) = await run(service, [project(key="new")], tmp_path / "k", stamp=True)
+    assert second.status.value == "failed"
+    assert second.error is not None
+    assert second.error.code == "OTHER_STAMP"
+    assert str(first.hash) in second.error.message
+    assert "existing='create'" in second.error.message
+    assert len(service.projects) == 1
+    (third,) = await run(service, [project(key="new")], tmp_path / "k", stamp=True, existing="create")
+    assert third.status.value == "created"
+
+
+async def test_twins_know_their_marks(service: Service, tmp_path: Path) -> None:
+    """With the journal gone, one more of a title is made beside those whose marks the manifest accounts for."""
+    await run(service, [project(key="a"), project(key="b")], tmp_path / "j", stamp=True)
+    outcomes = await run(service, [project(key=key) for key in "cab"], tmp_path / "k", stamp=True)
+    assert said(outcomes) == ["created", "adopted", "adopted"]
+
+
+# --- what was undone --------------------------------------------------------------------------------------------------
+
+
+def removal(of: str, *emails: str) -> Entry:
+    """Users to remove from the project *of*."""
+    return {"kind": "project_users", "project": of, "remove": emails}
+
+
+def detach(of: str, *hashes: str) -> Entry:
+    """Datasets to detach from the project *of*."""
+    return {"kind": "project_datasets", "project": of, "remove": hashes}
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("own", [False, True])
+async def test_added_removed_and_added_again(service: Service, tmp_path: Path, own: bool, key: str | None) -> None:
+    """What a later version of the manifest has taken away is given again when it is wanted again."""
+    service.has_datasets("d1")
+    more: Entry = {} if key is None else {"key": key}
+    plain = project(key="cats")
+    wanting = (
+        [project(key="cats", datasets=["d1"], users=[BOB])]
+        if own
+        else [plain, users("@cats", BOB["email"]) | more, attach("@cats", "d1") | ({"key": "l"} if key else {})]
+    )
+    taking = [plain, removal("@cats", BOB["email"]) | more, detach("@cats", "d1") | ({"key": "l"} if key else {})]
+    for _ in range(2):
+        await run(service, wanting, tmp_path / "j")
+        (cats,) = service.projects.values()
+        assert BOB["email"] in cats.users
+        assert cats.datasets == ["d1"]
+        service.calls.clear()
+        assert set(said(await run(service, wanting, tmp_path / "j"))) == {"unchanged"}
+        assert service.calls == []
+        outcomes = await run(service, taking, tmp_path / "j")
+        assert said(outcomes) == ["unchanged", "updated", "updated"]
+        assert (BOB["email"] in cats.users, cats.datasets) == (False, [])
+
+
+async def test_a_removal_that_was_cut_off_is_not_forgotten(service: Service, tmp_path: Path) -> None:
+    """Before a removal is sent, it is written down that what was added may be there no more."""
+    service.has_datasets("d1")
+    wanting = [project(key="cats", datasets=["d1"])]
+    await run(service, wanting, tmp_path / "j")
+    fault = Fault("projectdataset.DELETE", error=lambda: NoReplyError("cut"), applies=True, left=99)
+    service.faults.append(fault)
+    outcomes = await run(service, [project(key="cats"), detach("@cats", "d1")], tmp_path / "j")
+    assert said(outcomes)[0] == "unchanged"
+    service.faults.clear()
+    await run(service, wanting, tmp_path / "j")
+    (cats,) = service.projects.values()
+    assert cats.datasets == ["d1"]
+
+
+async def test_a_keyed_entry_whose_project_changes(service: Service, tmp_path: Path) -> None:
+    """A membership that is done in one project is not done in another."""
+    service.has_datasets("d1")
+    both = [project(key="a"), project("Dogs", key="b")]
+
+    def wishes(of: str) -> list[Entry]:
+        return [*both, users(of, BOB["email"]) | {"key": "u"}, attach(of, "d1") | {"key": "d"}]
+
+    await run(service, wishes("@a"), tmp_path / "j")
+    assert said(await run(service, wishes("@b"), tmp_path / "j"))[2:] == ["updated", "updated"]
+    assert all(BOB["email"] in one.users and one.datasets == ["d1"] for one in service.projects.values())
+
+
+async def test_another_role_is_another_wish(service: Service, tmp_path: Path) -> None:
+    """What was done in one role is not done in another, and after that refusal not in the first one either."""
+    plain = project(key="cats")
+    await run(service, [plain, users("@cats", "ann@example.com")], tmp_path / "j")
+    outcomes = await run(service, [plain, users("@cats", "ann@example.com", role="reviewer")], tmp_path / "j")
+    assert said(outcomes) == ["unchanged", "failed"]
+    outcomes = await run(service, [plain, users("@cats", "Ann@example.com")], tmp_path / "j")
+    assert said(outcomes) == ["unchanged", "updated"]
+
+
+async def test_plan_announces_what_a_run_does(tmp_path: Path) -> None:
+    """Of an edited entry plan and run say the same: it is adopted."""
+    async with open_world() as world:
+        await world.run([project(users=[ANN])], tmp_path / "j")
+        edited = [project(key="cats", users=[ANN])]
+        actions = await world.actions(edited)
+        outcomes = await world.run(edited, tmp_path / "j")
+    assert [action.verb.value for action in actions if action.what.value == "project"] == ["adopt"]
+    assert words(outcomes) == {"cats": "adopted"}
+
+
+async def test_stamps_of_older_journals_are_known(service: Service, tmp_path: Path) -> None:
+    """A mark that is wholly the journal's, as it was once, is one's own while that journal is there."""
+    entry = ProjectEntry(title="Cats", key="cats")
+    identity = Namer().identity(entry)
+    (step,) = steps_of(entry, identity)
+    async with open_session(service) as session:
+        async with Journal(tmp_path / "j", Identity(session.settings.domain, session.identity)) as journal:
+            mark = hashlib.blake2b(step.identity, key=journal.stamp_key, digest_size=6).hexdigest()
+        before = await session.create_project("Cats", description=f"[encord-async {mark}]")
+    (outcome,) = await run(service, [entry], tmp_path / "j", stamp=True)
+    assert (outcome.status.value, outcome.hash) == ("adopted", before)
+    (outcome,) = await run(service, [entry], tmp_path / "k", stamp=True)
+    assert outcome.error is not None
+    assert outcome.error.code == "OTHER_STAMP"
+
+
+@given(heads=st.lists(st.binary(min_size=16, max_size=16), max_size=30), others=st.lists(st.binary(min_size=16)))
+def test_a_roll_knows_whom_it_holds(heads: list[bytes], others: list[bytes]) -> None:
+    """However many there are, a roll knows its entries and no others, and their marks."""
+    roll, entry = Roll(), ProjectEntry(title="Cats")
+    filler = [number.to_bytes(16, "little") for number in range(1, 9000)] if len(heads) > 20 else []
+    for identity in (*heads, *filler):
+        roll.add(entry, identity)
+    assert all(identity in roll for identity in (*heads, *filler))
+    known = {identity[:8] for identity in (*heads, *filler)}
+    assert [identity in roll for identity in others] == [identity[:8] in known for identity in others]
+    assert all(roll.has_mark(entry_mark("d", identity) + "0000", "d") for identity in heads)
