@@ -1,8 +1,9 @@
-"""What tests need that wait for processes: conditions, and ports that stay theirs.
+"""What tests need that wait: conditions, a clock to put forward, and ports that stay theirs.
 
 Never waits for a time: a busy machine takes as long as it takes.
 """
 
+import asyncio
 import contextlib
 import os
 import random
@@ -27,6 +28,22 @@ def until(condition: Callable[[], object], what: str, *, patience_s: float = PAT
         if time.monotonic() > give_up_s:
             raise TimeoutError(f"not in {patience_s} s: {what}")
         time.sleep(0.01)
+
+
+async def comes_true(condition: Callable[[], object], what: str = "what the test waits for") -> None:
+    """The same as `until`, while the event loop has turns."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > give_up_s:
+            raise TimeoutError(f"not in {PATIENCE_S} s: {what}")
+        await asyncio.sleep(0.001)
+
+
+def time_passes(seconds: float) -> None:
+    """Put the running loop's clock forward: time-outs strike that would by then. Only for loops of one test."""
+    loop = asyncio.get_running_loop()
+    before = loop.time
+    loop.time = lambda: before() + seconds  # type: ignore[method-assign]  # timers of the loop ask it
 
 
 def free_port() -> int:
