@@ -169,7 +169,7 @@ def test_a_reader_that_leaves_early() -> None:
         assert running.stderr is not None
         running.stdout.close()
         assert running.stderr.read() == b""
-        assert running.wait(20) == 1
+        assert running.wait() == 1
 
 
 def test_a_terminal_that_lacks_the_letters(tmp_path: Path) -> None:

@@ -604,7 +604,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 def test_read_only_folder() -> None:
     """In a folder without write permission no run starts, and a finished journal can still be read."""
-    done = subprocess.run([sys.executable, "-c", READ_ONLY], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", READ_ONLY], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "cannot write beside" in done.stdout
 

@@ -51,7 +51,6 @@ CHANGING = [
     for number, (limit_per_s, (in_flight, long_burst)) in enumerate(zip(LIMITS_PER_S, places, strict=True))
 ]
 
-pytestmark = pytest.mark.timeout(300)
 
 SLACK = {"refused, the limit changes": 0.01, "goodput, tripled": 0.04}
 """How far a single run may miss a goal. A change is found by refusals; and at 5/s a limit that triples for a minute is
