@@ -20,6 +20,8 @@ import yaml
 
 from encord_async.testing import EncordEmulator
 
+pytestmark = pytest.mark.process
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 KIT = EXAMPLES / "testing-kit"

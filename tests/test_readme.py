@@ -28,6 +28,8 @@ from encord_async.cli.main import cli
 from encord_async.emulator import Emulator, EmulatorSettings, Fault
 from encord_async.manifest.entries import ENTRY_MODELS, APIKeyWish, UserWish, manifest_schema
 
+pytestmark = pytest.mark.process
+
 README: Final = Path(__file__).parents[1] / "README.md"
 TEXT: Final = README.read_text(encoding="utf-8")
 PROSE: Final = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)

@@ -153,6 +153,7 @@ def test_seeds_from_files(encord_emulator: EncordEmulator, tmp_path: Path) -> No
 # --- without the fixtures --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_in_a_program_of_its_own(encord_emulator: EncordEmulator) -> None:
     """Another process finds the emulator by the variables of its environment, while the test waits."""
     command = [sys.executable, "-m", "encord_async", "project", "create", "Cats", "--json"]

@@ -160,6 +160,7 @@ def test_a_report_leaves_the_journal_alone(here: Here, journal: Path) -> None:
     assert journal.read_bytes() == before
 
 
+@pytest.mark.process
 def test_a_run_that_goes_on_can_be_reported(here: Here, tmp_path: Path) -> None:
     """The page of a run that is not over says so; what is under way is among what may have happened."""
     under_way = record(2, state=State.INTENDED, status="", hash=None, ended_s=None)
@@ -364,6 +365,7 @@ def test_a_missing_journal_is_told_and_writes_nothing(here: Here, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_the_page_can_go_down_a_pipe(journal: Path) -> None:
     """`-o -` writes nothing but the page to standard output."""
     done = process("report", journal, "-o", "-")

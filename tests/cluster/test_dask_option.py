@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import PROGRAM, process, process_env, write_manifest
 from tests.cluster.conftest import AT_WORK
 from tests.crash.conftest import Census, EmulatorProcess, big_programme, census
 from tests.postgres import PASSWORD, PostgresServer
 from tests.waiting import until
+
+pytestmark = pytest.mark.process
 
 
 def test_local_workers_and_an_interrupt(emulator: EmulatorProcess, url: str, tmp_path: Path) -> None:

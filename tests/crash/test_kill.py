@@ -8,7 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tests.crash.conftest import CREATES, Census, EmulatorProcess, Runner, big_programme, census, kill
+
+pytestmark = pytest.mark.process
 
 KILLS: Final = 16
 PROJECTS: Final = 150

@@ -5,7 +5,11 @@ import time
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tests.crash.conftest import Census, EmulatorProcess, Runner, big_programme, census
+
+pytestmark = pytest.mark.process
 
 RESTARTS: Final = 3
 PROJECTS: Final = 120

@@ -19,6 +19,8 @@ from encord_async.emulator.command import run
 from tests.emulator.conftest import ANN, Api, Signer
 from tests.waiting import comes_true
 
+pytestmark = pytest.mark.process
+
 # -P: the package as installed, not the folder of the sources that the tests may be started in.
 COMMAND = (sys.executable, "-P", "-m", "encord_async.emulator")
 SEED_FILE = f"users:\n  - email: ann@example.com\n    public_key: {ANN.public_line}\n"

@@ -10,6 +10,9 @@ import pytest
 
 from tests.session.simulation import HINTS, LIMITS_PER_S, Cell, Hint, Schedule, missed, simulate
 
+# Minutes of virtual time for each cell of the grid, some thousand requests each.
+pytestmark = pytest.mark.slow
+
 SEED = 7
 """The constants were tuned on others (101, 200 to 207, 300 to 303), and the benchmark takes others again."""
 
