@@ -13,13 +13,22 @@ UV_VERSION := 0.13.9
 
 # Arguments for pytest, for a part of the tests; coverage is measured and asked for only on the whole.
 PYTEST_ARGS ?=
+COVERAGE ?= --cov
+# A worker of pytest-xdist for each processor. Four at most, since each has servers, browsers and a cluster of its own; one
+# that is done takes over from another, and so most tests of a file stay together and share what the file starts.
+PARALLEL ?= -n logical --maxprocesses=4 --dist=worksteal
+# How often `make test-busy` runs the tests.
+TIMES ?= 10
 
 # The checkout may lie under a path with spaces; the files in it have none in their names.
 SOURCES := _encord_async_pytest.py $(shell find encord_async examples -type f ! -name '*.py[co]' ! -name '.*' 2>/dev/null) pyproject.toml README.md LICENSE
 CHECKED := _encord_async_pytest.py encord_async tests $(if $(wildcard benchmarks/*.py),benchmarks) $(if $(wildcard examples/*.py),examples)
 BENCHES := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
-.PHONY: help venv sdks demo test soak lint format bench bench-crash lock clean FORCE
+WITH_SDKS = ENCORD_SDK_NEW_PYTHON=$(SDKS)/$(SDK_NEW)/bin/python ENCORD_SDK_OLD_PYTHON=$(SDKS)/$(SDK_OLD)/bin/python
+SDKS_INSTALLED := $(SDKS)/$(SDK_NEW)/installed $(SDKS)/$(SDK_OLD)/installed
+
+.PHONY: help venv sdks demo quick test test-busy soak lint format bench bench-crash lock clean FORCE
 .DEFAULT_GOAL := help
 # A target whose recipe failed half-way is not taken for done.
 .DELETE_ON_ERROR:
@@ -31,9 +40,14 @@ help: ## list the targets
 demo: $(VENV)/installed ## provision examples/ on the embedded emulator and print what it did
 	@$(BIN)/encord-async demo
 
-test: lint $(VENV)/installed $(SDKS)/$(SDK_NEW)/installed $(SDKS)/$(SDK_OLD)/installed ## run every check and every test
-	ENCORD_SDK_NEW_PYTHON=$(SDKS)/$(SDK_NEW)/bin/python ENCORD_SDK_OLD_PYTHON=$(SDKS)/$(SDK_OLD)/bin/python \
-	$(BIN)/pytest $(or $(PYTEST_ARGS),--cov)
+quick: lint $(VENV)/installed ## run every check, and every test that is done in a minute: no processes, no servers
+	$(BIN)/pytest -q $(PARALLEL) -m "not process and not slow" --hypothesis-profile=quick $(PYTEST_ARGS)
+
+test: lint $(VENV)/installed $(SDKS_INSTALLED) ## run every check and every test
+	$(WITH_SDKS) $(BIN)/pytest --durations=20 $(or $(PYTEST_ARGS),$(PARALLEL) $(COVERAGE))
+
+test-busy: $(VENV)/installed $(SDKS_INSTALLED) ## run every test TIMES times while all cores are kept busy; says which failed
+	$(WITH_SDKS) $(BIN)/python tests/busy.py --times $(TIMES) $(or $(PYTEST_ARGS),$(PARALLEL))
 
 lint: $(VENV)/installed ## run every check that is not a test: ruff, mypy, import-linter
 	$(BIN)/ruff check .
@@ -57,7 +71,7 @@ bench-crash: $(VENV)/installed ## kill runs at random and count what was made tw
 
 venv: $(VENV)/installed ## make the environment and install the package's wheel in it
 
-sdks: $(SDKS)/$(SDK_NEW)/installed $(SDKS)/$(SDK_OLD)/installed ## make the official SDK's environments
+sdks: $(SDKS_INSTALLED) ## make the official SDK's environments
 
 clean: ## remove environments, caches and build products
 	rm -rf $(VENV) $(SDKS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov build dist

@@ -19,7 +19,57 @@ TOOL_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SERVERS])
 
 # A loaded machine is slow now and then; slowness is what the time-out is for. What CI adds (no chance) is kept.
 settings.register_profile("house", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+# A first answer; what is rare is left to `make test`.
+settings.register_profile("quick", settings.get_profile("house"), max_examples=20)
 settings.load_profile("house")
+
+
+# What a test needs is told by its fixtures; a file that starts processes itself says so in `pytestmark`.
+MARKS_OF_FIXTURES = {
+    "api": ["process"],
+    "chromium": ["browser"],
+    "clusters": ["cluster"],
+    "deployment": ["cluster"],
+    "postgres": ["process"],
+    "pytester": ["process"],
+    "require_tool": ["process"],
+    "sdk_release": ["interop"],
+    "start_api": ["process"],
+}
+IMPLY_PROCESS = {"browser", "cluster", "interop"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with what it needs beyond this process, so that it can be left out."""
+    for item in items:
+        fixtures: list[str] = getattr(item, "fixturenames", [])
+        marks = {mark for name in fixtures for mark in MARKS_OF_FIXTURES.get(name, ())}
+        marks |= {"process"} if IMPLY_PROCESS & (marks | {mark.name for mark in item.iter_markers()}) else set()
+        for mark in sorted(marks):
+            item.add_marker(mark)
+
+
+_without_process: list[str] = []
+"""The test that runs now, if it has no mark that says that it starts processes."""
+
+
+def _watch_for_processes(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "subprocess.Popen" and _without_process:
+        raise AssertionError(f"{_without_process[0]} starts {arguments[0]!s}; mark it, or its file, with `process`")
+
+
+sys.addaudithook(_watch_for_processes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that starts a process and is not marked so fails, so that ``-m "not process"`` is to be relied on."""
+    if item.get_closest_marker("process") is None:
+        _without_process.append(item.nodeid)
+    try:
+        return (yield)
+    finally:
+        _without_process.clear()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

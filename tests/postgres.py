@@ -5,16 +5,16 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg
+
+from tests.waiting import PATIENCE_S, free_port, until
 
 USER = "encord"
 PASSWORD = "a-password-that-shows-nowhere"
@@ -28,9 +28,7 @@ class PostgresServer:
         self._folder = Path(tempfile.mkdtemp(prefix="encord-async-pg-"))
         self._data = self._folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port: int = free_port()
 
     @property
     def pid(self) -> int:
@@ -67,27 +65,30 @@ class PostgresServer:
         shutil.rmtree(self._folder)
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it unless it runs, and wait until it answers."""
+        if self._process is not None and self._process.poll() is None:
+            return
         command = [self._postgres, "-D", str(self._data), "-p", str(self.port)]
         for setting in ("listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=50"):
             command += ["-c", setting]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **_ordinary_user())
-        until_s = time.monotonic() + 20
-        while True:
-            try:
-                with self.connected():
-                    return
-            except psycopg.OperationalError:
-                if time.monotonic() > until_s or self._process.poll() is not None:
-                    raise AssertionError((self._folder / "log").read_text()) from None
-                time.sleep(0.05)
+        until(self._answers, "PostgreSQL answers")
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._folder / "log").read_text()
+        try:
+            with self.connected():
+                return True
+        except psycopg.OperationalError:
+            return False
 
     def stop(self) -> None:
         """End it and every connection to it, as an administrator would."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
-            self._process.wait(20)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     @contextlib.contextmanager

@@ -20,6 +20,8 @@ import yaml
 
 from encord_async.testing import EncordEmulator
 
+pytestmark = pytest.mark.process
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 KIT = EXAMPLES / "testing-kit"
@@ -49,7 +51,7 @@ def run_example(account: dict[str, str], tmp_path: Path) -> RunExample:
 
     def run(name: str) -> str:
         command = [*COMMAND, str(EXAMPLES / name)]
-        done = subprocess.run(command, check=False, cwd=folder, env=account, capture_output=True, text=True, timeout=50)
+        done = subprocess.run(command, check=False, cwd=folder, env=account, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
@@ -79,7 +81,7 @@ def test_one_operation(encord_emulator: EncordEmulator, run_example: RunExample)
 def test_one_operation_in_doubt(account: dict[str, str], tmp_path: Path) -> None:
     """When the reply is lost it says that nobody knows, and does not try again."""
     command = [*COMMAND, str(EXAMPLES / "one_operation.py")]
-    done = subprocess.run(command, check=False, cwd=tmp_path, env=account, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(command, check=False, cwd=tmp_path, env=account, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert "applied: unknown" in done.stderr
 
@@ -149,7 +151,7 @@ def web_application(account: Mapping[str, str], folder: Path) -> Iterator[str]:
             yield process.stdout.readline().split()[-2]
         finally:
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate()
     assert (process.returncode, errors) == (0, "")
 
 
@@ -205,7 +207,7 @@ def test_the_testing_kit_s_project(tmp_path: Path) -> None:
     assert words[0] == "python"
     project = shutil.copytree(KIT, tmp_path / "project", ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
     command = [sys.executable, *words[1:], "-W", "error", "-p", "no:cacheprovider", "--strict-markers"]
-    done = subprocess.run(command, check=False, cwd=project, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(command, check=False, cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout
 

@@ -251,6 +251,7 @@ async def test_a_failing_observer_costs_nothing(
     assert complaints[0].exc_info is not None
 
 
+@pytest.mark.process
 def test_without_the_extra_the_import_says_what_to_install() -> None:
     """The bare install works; whoever wants traces without OpenTelemetry is told what brings it."""
     code = "import sys; sys.modules['opentelemetry'] = None; import encord_async, encord_async.otel"

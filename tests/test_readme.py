@@ -28,6 +28,8 @@ from encord_async.cli.main import cli
 from encord_async.emulator import Emulator, EmulatorSettings, Fault
 from encord_async.manifest.entries import ENTRY_MODELS, APIKeyWish, UserWish, manifest_schema
 
+pytestmark = pytest.mark.process
+
 README: Final = Path(__file__).parents[1] / "README.md"
 TEXT: Final = README.read_text(encoding="utf-8")
 PROSE: Final = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
@@ -132,9 +134,7 @@ def emulator(step: Step, folder: Path) -> Iterator[str]:
 
 def play(step: Step, folder: Path, env: Mapping[str, str]) -> None:
     """Run a command, and compare what it prints with what the README says it does."""
-    done = subprocess.run(
-        arguments(step.command), check=False, cwd=folder, env=env, capture_output=True, text=True, timeout=50
-    )
+    done = subprocess.run(arguments(step.command), check=False, cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, (step.command, done.stderr)
     assert without_what_varies(done.stdout) == without_what_varies(step.printed), step.command
 
@@ -194,9 +194,7 @@ def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
         "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n", encoding="utf-8"
     )
     command = [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        command, check=False, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=50
-    )
+    done = subprocess.run(command, check=False, cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 

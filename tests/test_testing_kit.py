@@ -28,6 +28,7 @@ from encord_async.testing import (
     SettingsError,
     read_settings,
 )
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["pytester"]
 
@@ -152,6 +153,7 @@ def test_seeds_from_files(encord_emulator: EncordEmulator, tmp_path: Path) -> No
 # --- without the fixtures --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.process
 def test_in_a_program_of_its_own(encord_emulator: EncordEmulator) -> None:
     """Another process finds the emulator by the variables of its environment, while the test waits."""
     command = [sys.executable, "-m", "encord_async", "project", "create", "Cats", "--json"]
@@ -291,7 +293,7 @@ BACKEND = "anyio_backend = pytest.fixture(lambda: 'asyncio')"
 def run_in_a_project(pytester: pytest.Pytester, source: str, arguments: Sequence[str]) -> pytest.RunResult:
     """Run pytest in a process of its own over *source*, with warnings as errors."""
     pytester.makepyfile(dedent(source))
-    return pytester.runpytest_subprocess("--strict-markers", *QUIET, *arguments, timeout=50)
+    return pytester.runpytest_subprocess("--strict-markers", *QUIET, *arguments, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """Opens clusters: one on this machine alone, which never listens but on loopback, or one that is there already."""
 
+import asyncio
 import re
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
-from distributed import Client, LocalCluster, Nanny
+from distributed import Client, LocalCluster, Nanny, SpecCluster, Status
+from tornado.ioloop import PeriodicCallback
 
 from encord_async.errors import UsageError
 from encord_async.redaction import quoted
@@ -53,6 +55,29 @@ class _Keeper(Nanny):
             super().close_gracefully(reason)
 
 
+class _KeptCluster(LocalCluster):
+    """Has the workers that it was asked for, whatever became of one: Dask's own may go on with fewer, or with none."""
+
+    async def _start(self) -> None:
+        self.periodic_callbacks["replace"] = PeriodicCallback(self._replace, 1000)
+        await super()._start()  # type: ignore[no-untyped-call]  # Dask has no types here
+
+    def _update_worker_status(self, op: str, msg: Any) -> None:
+        # Not what SpecCluster adds: to give up, for good, a worker that is not back after 15 seconds. On a busy machine
+        # that is one whose process is still starting.
+        super(SpecCluster, self)._update_worker_status(op, msg)  # type: ignore[no-untyped-call]  # as above
+
+    async def _replace(self) -> None:
+        """Open new ones in the place of those that ended: a nanny does so when its worker fails to start again."""
+        ended = [name for name, nanny in self.workers.items() if nanny.status in {Status.closed, Status.failed}]
+        if not ended or self.status != Status.running:
+            return
+        for name in ended:
+            del self.workers[name]
+        # What fails is logged by the nanny, and tried again the next time.
+        await asyncio.gather(self._correct_state(), return_exceptions=True)  # type: ignore[no-untyped-call]  # as above
+
+
 @contextmanager
 def local_cluster(workers: int, *, env: dict[str, str] | None = None) -> Iterator[Client]:
     """So many worker processes with one thread each, ended with the block; *env* is added to their environment."""
@@ -60,7 +85,7 @@ def local_cluster(workers: int, *, env: dict[str, str] | None = None) -> Iterato
     surroundings = Secret(env or {})
     del env
     with _deaf_to_interrupts():
-        cluster = LocalCluster(  # type: ignore[no-untyped-call]  # Dask has no types here
+        cluster = _KeptCluster(  # type: ignore[no-untyped-call]  # Dask has no types here
             n_workers=workers,
             threads_per_worker=1,
             worker_class=_Keeper,

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tests.waiting import PATIENCE_S
+
 Json: TypeAlias = Any
 """Decoded JSON; tests look into it freely."""
 
@@ -36,7 +38,7 @@ class Chromium:
         self._number = 0
         self._pages: dict[str, Page] = {}
 
-    def call(self, method: str, *, session: str | None = None, wait_s: float = 40.0, **params: Json) -> Json:
+    def call(self, method: str, *, session: str | None = None, wait_s: float = PATIENCE_S, **params: Json) -> Json:
         """Call a method of the protocol and give its result."""
         self._number += 1
         message: dict[str, Json] = {"id": self._number, "method": method, "params": params}
@@ -116,7 +118,7 @@ class Page:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def until(self, condition: str, *, wait_s: float = 30.0) -> None:
+    def until(self, condition: str, *, wait_s: float = PATIENCE_S) -> None:
         """Wait until a JavaScript condition holds, looking at each frame that the page draws."""
         self.evaluate(
             f"""new Promise((done, failed) => {{
@@ -162,11 +164,11 @@ def started_chromium(program: str, folder: Path) -> Iterator[Chromium]:
     browser = Chromium(to_write, from_read)
     try:
         yield browser
-        browser.call("Browser.close", wait_s=10)
-        process.wait(10)
+        browser.call("Browser.close")
+        process.wait()
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(10)
+            process.wait()
         os.close(to_write)
         os.close(from_read)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from encord_async.cli.main import run
+from tests.waiting import PATIENCE_S
 
 Json: TypeAlias = Any
 """Decoded JSON; tests look into it freely."""
@@ -55,7 +56,7 @@ class Api:
 
     def control(self, method: str, name: str, body: Json = None) -> Json:
         """Ask ``/_emulator/NAME``."""
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE_S)
         try:
             connection.request(method, f"/_emulator/{name}", None if body is None else json.dumps(body))
             reply = connection.getresponse()
@@ -86,7 +87,7 @@ def started_api(folder: Path, *options: str) -> Iterator[Api]:
             yield Api(json.loads(process.stdout.readline())["url"], key_file)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,6 @@ def process(*arguments: object, env: dict[str, str] | None = None, stdin: str = 
         capture_output=True,
         text=True,
         env=process_env(env or {}),
-        timeout=50,
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
@@ -181,7 +181,7 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait()
         os.close(self._master)
         os.close(self._slave)
 
@@ -206,7 +206,7 @@ class Terminal:
             over = self._process.poll() is not None
             if self._is_readable():
                 self._text += os.read(self._master, 4096).decode(errors="replace")
-        return Done(self._process.wait(20), self._text, "")
+        return Done(self._process.wait(), self._text, "")
 
 
 def write_manifest(path: Path, *entries: Json) -> Path:

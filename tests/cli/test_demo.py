@@ -17,6 +17,7 @@ from encord_async.protocol.catalogue import ProjectUserRole
 from tests.cli.conftest import EXAMPLE, Here, Json, process, write_manifest
 
 
+@pytest.mark.process
 def test_the_demo_ends_well() -> None:
     """`encord-async demo` provisions what comes with the package and says that the API holds exactly that."""
     done = process("demo")

@@ -29,7 +29,7 @@ def other(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
             yield Api(json.loads(emulator.stdout.readline())["url"], api.key_file)
         finally:
             emulator.terminate()
-            emulator.wait(10)
+            emulator.wait()
 
 
 def _public_key(key_file: Path) -> str:

@@ -19,8 +19,11 @@ from encord_async.cli.output import Output
 from tests.cli.conftest import PROGRAM, Api, Json, process_env, write_manifest
 from tests.cli.conftest import process as run_to_the_end
 from tests.cli.test_apply import SUMS, project
+from tests.waiting import until
 
 PROJECTS = 60
+UNDER_WAY_S = 2.0
+"""How long requests stay under way: a busy machine has to look, send a signal and hear it meanwhile."""
 
 
 @contextmanager
@@ -43,8 +46,7 @@ def running(api: Api, *arguments: object) -> Iterator[subprocess.Popen[str]]:
 
 def wait_for_requests(api: Api) -> None:
     """Return once four requests are under way."""
-    while api.control("GET", "stats")["in_flight"] < 4:
-        pass
+    until(lambda: api.control("GET", "stats")["in_flight"] >= 4, "4 requests under way")
 
 
 @pytest.fixture
@@ -63,11 +65,11 @@ def made(api: Api, request: pytest.FixtureRequest) -> int:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
 def test_the_first_one_drains(api: Api, manifest: Path, request: pytest.FixtureRequest, number: signal.Signals) -> None:
     """What is under way ends and is counted, nothing else is started, and the exit code is 130."""
-    api.control("PUT", "faults", [{"query": "project.POST", "fault": "delay", "seconds": 0.2}])
+    api.control("PUT", "faults", [{"query": "project.POST", "fault": "delay", "seconds": UNDER_WAY_S}])
     with running(api, manifest) as process:
         wait_for_requests(api)
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate()
     assert process.returncode == 130
     found: Json = json.loads(out)
     assert err.splitlines()[0].startswith("stopping: 4 requests under way; press Ctrl-C again")
@@ -92,7 +94,7 @@ def test_the_second_one_stops(api: Api, manifest: Path, more: int) -> None:
         for _ in range(1 + more):
             process.send_signal(signal.SIGINT)
             time.sleep(0.05)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate()
     api.control("DELETE", "faults")
     assert process.returncode == 130
     found: Json = json.loads(out)
@@ -102,14 +104,14 @@ def test_the_second_one_stops(api: Api, manifest: Path, more: int) -> None:
 
 def test_it_goes_on_where_it_was(api: Api, manifest: Path, request: pytest.FixtureRequest) -> None:
     """The same command after an interrupted run makes the rest, and nothing twice."""
-    api.control("PUT", "faults", [{"query": "project.POST", "fault": "delay", "seconds": 0.2}])
+    api.control("PUT", "faults", [{"query": "project.POST", "fault": "delay", "seconds": UNDER_WAY_S}])
     with running(api, manifest) as process:
         wait_for_requests(api)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate()
     api.control("DELETE", "faults")
     with running(api, manifest) as process:
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate()
     assert process.returncode == 0
     found: Json = json.loads(out)
     assert sum(found[name] for name in SUMS) == found["entries"] == PROJECTS
@@ -200,10 +202,9 @@ def test_during_a_single_operation(api: Api) -> None:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=process_env(api.env)
     ) as process:
-        while api.control("GET", "stats")["in_flight"] <= before:
-            pass
+        until(lambda: api.control("GET", "stats")["in_flight"] > before, "the request is under way")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate()
     api.control("DELETE", "faults")
     assert process.returncode == 130
     assert "may have taken effect" in json.loads(out)["error"]["message"]

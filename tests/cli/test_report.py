@@ -8,7 +8,6 @@ import json
 import os
 import re
 import stat
-import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -162,6 +161,7 @@ def test_a_report_leaves_the_journal_alone(here: Here, journal: Path) -> None:
     assert journal.read_bytes() == before
 
 
+@pytest.mark.process
 def test_a_run_that_goes_on_can_be_reported(here: Here, tmp_path: Path) -> None:
     """The page of a run that is not over says so; what is under way is among what may have happened."""
     under_way = record(2, state=State.INTENDED, status="", hash=None, ended_s=None)
@@ -390,6 +390,7 @@ def test_a_missing_journal_is_told_and_writes_nothing(here: Here, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_the_page_can_go_down_a_pipe(journal: Path) -> None:
     """`-o -` writes nothing but the page to standard output."""
     done = process("report", journal, "-o", "-")
@@ -505,7 +506,7 @@ def test_a_person_sees_when_the_service_throttled(show: Callable[..., Page], tmp
 
 
 def test_a_hundred_thousand_steps_can_be_sorted_filtered_and_searched(show: Callable[..., Page]) -> None:
-    """With 100,000 steps the page is there in seconds, and each click or word takes less than a few."""
+    """With 100,000 steps the page is there, holds few rows of them, and answers each click and word."""
     records = [
         record(number, kind=StepKind.DATASET if number % 7 == 0 else StepKind.PROJECT) for number in range(1, ROWS + 1)
     ]
@@ -513,13 +514,10 @@ def test_a_hundred_thousand_steps_can_be_sorted_filtered_and_searched(show: Call
         records[number - 1] = failed(number, started_s=T0 + number / 100)
     content = rendered_page(records)
     assert len(content) < 8_000_000
-    began_s = time.monotonic()
     page = show(content)
-    assert time.monotonic() - began_s < 20
     assert page.evaluate(SHOWN) == "100,000 steps"
     assert page.evaluate("document.querySelectorAll('.tabulator-row').length") < 200
 
-    began_s = time.monotonic()
     page.evaluate("""document.querySelector('.tabulator-col[tabulator-field="title"]').click()""")
     page.evaluate("""document.querySelector('.tabulator-col[tabulator-field="title"]').click()""")
     page.until(
@@ -553,7 +551,6 @@ def test_a_hundred_thousand_steps_can_be_sorted_filtered_and_searched(show: Call
         """[...document.querySelectorAll('.tabulator-row [tabulator-field="title"]')]
             .some(one => one.textContent === 'Project 100000')"""
     )
-    assert time.monotonic() - began_s < 30
 
 
 def test_hostile_texts_are_shown_as_they_are(show: Callable[..., Page]) -> None:

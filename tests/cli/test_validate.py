@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import EXAMPLE, Here, process, write_manifest
 
 BAD = [{"kind": "dataset", "title": ""}, {"kind": "projct", "title": "x"}, {"kind": "dataset", "title": "fine"}]
@@ -42,6 +44,7 @@ def test_bad_entries_as_json(here: Here, tmp_path: Path) -> None:
     assert found["problems"][1]["field"] == "title"
 
 
+@pytest.mark.process
 def test_from_standard_input() -> None:
     """`validate -` reads JSON lines from standard input."""
     good, bad = (json.dumps(entry) + "\n" for entry in (BAD[2], BAD[0]))

@@ -1,7 +1,9 @@
 """What the tests of the cluster share: workers that are processes, an emulator that is one, and PostgreSQL."""
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,30 +17,79 @@ from encord_async.errors import EncordError
 from encord_async.session.settings import RetryPolicy, Settings
 from tests.crash.conftest import EmulatorProcess
 from tests.postgres import PASSWORD, PostgresServer
+from tests.waiting import PATIENCE_S, until
 
 Entry: TypeAlias = dict[str, Any]
 
 WORKERS = 4
+AT_WORK = 40
+"""Requests after which a job is well under way, and far from its end."""
+UNHURRIED_PER_S = 100.0
+"""Requests in a second, for a job that must not be over before something is done to it."""
 _JOBS = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def cluster_client(postgres: PostgresServer) -> Iterator[Client]:
-    """Four workers, whose environment has the password of the database."""
-    with local_cluster(WORKERS, env={"PGPASSWORD": PASSWORD}) as found:
-        yield found
+class Clusters:
+    """One cluster for many tests, each of which finds it whole; a new one where a test left it past mending."""
+
+    def __init__(self) -> None:
+        self._opened = contextlib.ExitStack()
+        self._client: Client | None = None
+
+    def whole(self) -> Client:
+        """A client of a cluster whose workers are all there and have nothing to do, whatever was done to it before."""
+        if self._client is not None:
+            try:
+                until_whole(self._client, patience_s=100)
+            except (OSError, RuntimeError):
+                self.close()
+        if self._client is None:
+            # The workers' environment has the password of the database.
+            self._client = self._opened.enter_context(local_cluster(WORKERS, env={"PGPASSWORD": PASSWORD}))
+            until_whole(self._client)
+        return self._client
+
+    def close(self) -> None:
+        """End it, as far as it can be ended."""
+        self._client = None
+        with contextlib.suppress(OSError, RuntimeError):
+            self._opened.close()
+
+
+def workers_of(client: Client) -> list[str]:
+    """The addresses of the workers that are there."""
+    return list(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def until_whole(client: Client, *, without: str = "", patience_s: float = PATIENCE_S) -> None:
+    """Return once all workers are there and idle, and the one at the address *without* is not among them."""
+
+    def is_whole() -> bool:
+        there = workers_of(client)
+        busy = any(client.processing().values())  # type: ignore[no-untyped-call]  # Dask has no types here
+        return len(there) == WORKERS and without not in there and not busy
+
+    until(is_whole, f"{WORKERS} idle workers", patience_s=patience_s)
+
+
+@pytest.fixture(scope="session")
+def clusters() -> Iterator[Clusters]:
+    """Started when the first test wants it."""
+    found = Clusters()
+    yield found
+    found.close()
 
 
 @pytest.fixture
-def client(cluster_client: Client) -> Client:
+def client(clusters: Clusters) -> Client:
     """The cluster with all its workers: those that the test before killed have been started again."""
-    cluster_client.wait_for_workers(WORKERS, timeout=60)
-    return cluster_client
+    return clusters.whole()
 
 
 @pytest.fixture
 def url(postgres: PostgresServer) -> Iterator[str]:
-    """A journal that is not there yet."""
+    """A journal that is not there yet, in a server that answers even if the test before failed while it had ended."""
+    postgres.start()
     job = f"cluster-{next(_JOBS)}"
     yield postgres.url(job)
     postgres.drop(job)
@@ -74,13 +125,16 @@ class Job:
     journal: str
     manifest: Sequence[Entry]
     concurrency: int = 16
+    max_rate_per_s: float | None = None
     options: Options = field(default_factory=lambda: Options(settle_s=1.0))
 
     @property
     def settings(self) -> Settings:
         """For whoever provisions it."""
         retry = RetryPolicy(max_attempts=3, backoff_base_s=0.01, backoff_max_s=0.1, outage_s=5)
-        return Settings(domain=self.emulator.url, concurrency=self.concurrency, retry=retry)
+        return Settings(
+            domain=self.emulator.url, concurrency=self.concurrency, max_rate_per_s=self.max_rate_per_s, retry=retry
+        )
 
     def start(self, entries: Iterable[Entry] | None = None) -> ClusterRun:
         """A run that has not begun, of *entries* or the manifest."""
@@ -92,17 +146,26 @@ class Job:
             options=self.options,
         )
 
-    async def live(self, meanwhile: Callable[[ClusterRun], Any] | None = None) -> Lived:
-        """Run it to its end, whatever that is."""
+    async def live(self, meanwhile: Callable[[ClusterRun], None] | None = None) -> Lived:
+        """Run it to its end, whatever that is; *meanwhile* is done in a thread, once the workers are at work."""
         lived = Lived()
         run = self.start()
-        try:
-            async with run:
-                if meanwhile is not None:
-                    meanwhile(run)
-                async for outcome in run:
-                    lived.outcomes.append(outcome)
-        except EncordError as error:
-            lived.failure = error
+        with ThreadPoolExecutor() as pool:
+            done: list[Future[None]] = []
+            try:
+                async with run:
+                    if meanwhile is not None:
+                        done.append(pool.submit(self._once_at_work, meanwhile, run))
+                    async for outcome in run:
+                        lived.outcomes.append(outcome)
+            except EncordError as error:
+                lived.failure = error
+        for one in done:
+            one.result()
         lived.summary = run.summary.as_json()
         return lived
+
+    def _once_at_work(self, act: Callable[[ClusterRun], None], run: ClusterRun) -> None:
+        until(lambda: run._over or self.emulator.get("stats")["requests"] >= AT_WORK, f"{AT_WORK} requests")
+        assert not run._over, "the run was over before anything could be done to it"
+        act(run)

@@ -5,12 +5,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import PROGRAM, process, process_env, write_manifest
+from tests.cluster.conftest import AT_WORK
 from tests.crash.conftest import Census, EmulatorProcess, big_programme, census
 from tests.postgres import PASSWORD, PostgresServer
+from tests.waiting import until
+
+pytestmark = pytest.mark.process
 
 
 def test_local_workers_and_an_interrupt(emulator: EmulatorProcess, url: str, tmp_path: Path) -> None:
@@ -27,11 +32,9 @@ def test_local_workers_and_an_interrupt(emulator: EmulatorProcess, url: str, tmp
         stderr=subprocess.PIPE,
         text=True,
     )
-    while emulator.get("stats")["requests"] < 40:
-        assert first.poll() is None
-        time.sleep(0.05)
+    until(lambda: first.poll() is not None or emulator.get("stats")["requests"] >= AT_WORK, "the workers are at work")
     os.killpg(first.pid, signal.SIGINT)
-    told, errors = first.communicate(timeout=30)
+    told, errors = first.communicate()
     assert first.returncode == 130, errors
     assert json.loads(told)["stopped_by"] == "interrupted"
     assert json.loads(told)["cancelled"] > 0

@@ -50,6 +50,7 @@ from encord_async.protocol.signing import BearerToken
 from encord_async.session.clock import Clock
 from encord_async.session.settings import RetryPolicy, Settings
 from encord_async.session.transport import Transport
+from tests.waiting import PATIENCE_S, free_port
 
 Entry: TypeAlias = dict[str, Any]
 
@@ -650,7 +651,7 @@ class EmulatorProcess:
         self._command = [sys.executable, "-m", "encord_async.emulator", "--state", str(folder / "state.db")]
         self._command += ["--write-key", str(self.key_file), *options]
         self._process: subprocess.Popen[str] | None = None
-        self.url = "http://127.0.0.1:0"
+        self.url = f"http://127.0.0.1:{free_port()}"
 
     def __enter__(self) -> Self:
         self.start()
@@ -677,7 +678,7 @@ class EmulatorProcess:
 
     def get(self, what: str) -> Any:
         """What ``GET /_emulator/...`` tells."""
-        with urllib.request.urlopen(f"{self.url}/_emulator/{what}", timeout=30) as reply:  # noqa: S310 - loopback
+        with urllib.request.urlopen(f"{self.url}/_emulator/{what}", timeout=PATIENCE_S) as reply:  # noqa: S310 - loopback
             return json.load(reply)
 
 

@@ -23,6 +23,9 @@ from tests.crash.conftest import (
     of_numbers,
 )
 
+# Every run dies at every point that it has, and there are hundreds.
+pytestmark = pytest.mark.slow
+
 COLLEAGUE = "fay@example.com"
 MANIFEST: list[Entry] = [
     {"kind": "project_groups", "project": "@lions", "add": ["@night"], "role": "reviewer"},

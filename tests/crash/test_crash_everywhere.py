@@ -25,6 +25,9 @@ from tests.crash.conftest import (
     programme,
 )
 
+# Every run dies at every point that it has, and there are hundreds.
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:

@@ -10,6 +10,9 @@ from encord_async.journal.record import State
 from encord_async.kinds.steps import CREATES
 from tests.crash.conftest import SETTLE_S, Entry, Fate, Job, World, of_numbers
 
+# Every run dies at every point that it has, and there are hundreds.
+pytestmark = pytest.mark.slow
+
 KEY: Final = {"title": "ci", "scopes": ["label.read"]}
 MANIFEST: Final[list[Entry]] = [
     *({"kind": "dataset", "key": f"d{number}", "title": "Raw"} for number in range(4)),

@@ -9,6 +9,8 @@ import pytest
 
 from tests.crash.conftest import Census, EmulatorProcess, Runner, big_programme, census
 
+pytestmark = pytest.mark.process
+
 RESTARTS: Final = 3
 PROJECTS: Final = 120
 
@@ -18,7 +20,6 @@ def commits(emulator: EmulatorProcess) -> int:
     return len(emulator.get("log"))
 
 
-@pytest.mark.timeout(120)
 def test_the_service_is_killed_under_a_run(tmp_path: Path) -> None:
     """Whatever was on its way when the service died, in the end nothing is there twice or missing."""
     restarts = 0
@@ -26,7 +27,7 @@ def test_the_service_is_killed_under_a_run(tmp_path: Path) -> None:
         runner = Runner(tmp_path, emulator, big_programme(PROJECTS))
         process = runner.start()
         while restarts < RESTARTS and process.poll() is None:
-            until = commits(emulator) + 60
+            until = commits(emulator) + 40
             while commits(emulator) < until and process.poll() is None:
                 time.sleep(0.01)
             emulator.kill()

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pytest
 from hypothesis import event, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -17,6 +18,9 @@ from encord_async.engine.run import Options
 from encord_async.journal.record import State
 from encord_async.kinds.steps import StepKind
 from tests.crash.conftest import LAG_S, ME, SETTLE_S, Disk, Entry, Fate, Job, Life, World, of_numbers
+
+# Hypothesis lives through many lives of client and service.
+pytestmark = pytest.mark.slow
 
 USERS = st.lists(st.sampled_from(["ann@example.com", "bob@example.com"]), unique=True, max_size=2)
 KEYS = st.lists(st.sampled_from(["ci", "export"]), unique=True, max_size=2)

@@ -1,6 +1,5 @@
 """A client for the emulator's tests that shares nothing with ours: cryptography signs, aiohttp posts."""
 
-import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from encord_async.emulator import Emulator, EmulatorSettings, Seed, SeedDataset, SeedProject, SeedUser
+from tests.waiting import PATIENCE_S
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors.json").read_text(encoding="utf-8"))
 
@@ -142,15 +142,6 @@ def envelope_bytes(name: str, payload: Json = None, uid: Json = None) -> bytes:
     return json.dumps({"query_type": type_, "query_method": method, "values": values}).encode()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Give the event loop turns until *condition* holds, for ten seconds at most."""
-    for _ in range(10_000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("it never came true")
-
-
 ANN, BOB = Signer.named("ann"), Signer.named("bob")
 
 SEED = Seed(
@@ -182,8 +173,8 @@ async def start() -> AsyncIterator[Start]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that gives up soon."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+    """A client that gives up before the test does."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as session:
         yield session
 
 

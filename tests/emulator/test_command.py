@@ -17,7 +17,10 @@ import pytest
 
 from encord_async.emulator.command import run, serve
 from encord_async.emulator.server import EmulatorSettings
-from tests.emulator.conftest import ANN, Api, Signer, until
+from tests.emulator.conftest import ANN, Api, Signer
+from tests.waiting import comes_true
+
+pytestmark = pytest.mark.process
 
 # -P: the package as installed, not the folder of the sources that the tests may be started in.
 COMMAND = (sys.executable, "-P", "-m", "encord_async.emulator")
@@ -84,7 +87,7 @@ async def test_everything_answered_survives_kill_9(tmp_path: Path, http: aiohttp
         async with asyncio.TaskGroup() as group:
             for worker in range(4):
                 group.create_task(keep_creating(worker))
-            await until(lambda: len(answered) >= 40)
+            await comes_true(lambda: len(answered) >= 40)
             running.process.send_signal(signal.SIGKILL)
             await running.process.communicate()
     assert len(answered) < 4000

@@ -241,7 +241,7 @@ def _curl(curl: str, url: str, body: str, *headers: str) -> Json:
     arguments = [curl, "--silent", "--location", "--request", "POST", url, "--data-raw", body]
     for header in ("Content-Type: application/json", "Accept: application/json", *headers):
         arguments += ["--header", header]
-    return json.loads(subprocess.run(arguments, check=True, capture_output=True, timeout=20).stdout)
+    return json.loads(subprocess.run(arguments, check=True, capture_output=True).stdout)
 
 
 async def test_the_curl_forms_of_the_vendors_page(

@@ -25,6 +25,7 @@ from encord_async.emulator import (
     SeedProject,
     SeedUser,
 )
+from tests.waiting import PATIENCE_S
 
 OLD: Final = "0.1.145"
 NEW: Final = "0.1.211"
@@ -123,14 +124,14 @@ class SdkProcess:
         process.stdin.flush()
         line = process.stdout.readline()
         if not line:
-            process.wait(timeout=10)
+            process.wait(timeout=PATIENCE_S)
             raise AssertionError(f"the SDK's process died: {self._log.read_text(errors='replace')[-2000:]}")
         return json.loads(line)
 
     def close(self) -> None:
         """End the process."""
         try:
-            self._process.communicate(timeout=10)
+            self._process.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()

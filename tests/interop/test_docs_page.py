@@ -16,6 +16,7 @@ import pytest
 from encord_async import APIKeyScope, EncordSession
 from encord_async.emulator import Emulator, EmulatorSettings
 from tests.interop.conftest import ANN, ANNS_PROJECT, CATS, DOGS, PETS, SEED, Json, Person, Start
+from tests.waiting import PATIENCE_S
 
 JSON_HEADERS = ("Content-Type: application/json", "Accept: application/json")
 
@@ -128,7 +129,7 @@ class Curl:
         for header in (*JSON_HEADERS, *headers):
             arguments += ["--header", header]
         command = [argument.encode() for argument in (*arguments, "--data-raw", body)]
-        done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, timeout=20)
+        done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, timeout=PATIENCE_S)
         return json.loads(done.stdout)
 
     async def signed(self, body: str) -> Json:

@@ -13,6 +13,7 @@ import pytest
 from encord_async import EncordSession, ProjectStatus
 from encord_async.emulator import Emulator, EmulatorSettings
 from encord_async.operations import ListingFilter
+from tests.waiting import PATIENCE_S
 
 SCRIPT = Path(__file__).parent / "scripts" / "sdk_rest.py"
 FIRST = "00000000-0000-4000-8000-000000000001"
@@ -41,7 +42,7 @@ async def _run(python: Path, emulator: Emulator) -> Any:
             capture_output=True,
             text=True,
             check=False,
-            timeout=50,
+            timeout=PATIENCE_S,
             env={"PATH": os.environ.get("PATH", os.defpath)},
         )
 

@@ -17,6 +17,7 @@ from encord_async.engine.run import Run
 from encord_async.errors import AuthenticationError, UncertainError
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 from tests.provision.conftest import Entry, all_of, collect, dataset, project, users
+from tests.waiting import PATIENCE_S
 
 D1, D2, D3 = (f"00000000-0000-4000-8000-{number:012d}" for number in (1, 2, 3))
 
@@ -34,12 +35,13 @@ class World:
 
     emulator: Emulator
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(backoff_base_s=0.01))
+    attempt_s: float = PATIENCE_S
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[EncordSession]:
-        """A session of a user who waits half a second for an answer."""
+        """A session of a user who waits *attempt_s* for an answer."""
         assert self.emulator.private_key is not None
-        settings = Settings(domain=self.emulator.url, retry=self.retry, timeouts=Timeouts(attempt_s=0.5))
+        settings = Settings(domain=self.emulator.url, retry=self.retry, timeouts=Timeouts(attempt_s=self.attempt_s))
         async with EncordSession.from_ssh_key(self.emulator.private_key, settings=settings) as session:
             yield session
 
@@ -84,7 +86,7 @@ class World:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for something that is not ours to tell when it happens."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE_S):
         while not is_so():  # noqa: ASYNC110 - the emulator has no events
             await anyio.sleep(0.01)
 
@@ -224,7 +226,7 @@ async def test_others_go_on_meanwhile(tmp_path: Path) -> None:
     order: list[int] = []
     async with open_world(rule(Fault.ERROR, code="UNKNOWN_ERROR")) as world:
         manifest = [project("Cats", key="c"), users("@c", "a@example.com"), *(project(f"Dogs {n}") for n in range(20))]
-        async with world.provision(manifest, tmp_path / "j", settle_s=0.4) as run:
+        async with world.provision(manifest, tmp_path / "j", settle_s=3.0) as run:
             async for outcome in run:
                 assert outcome.status.satisfied
                 order.append(outcome.number)
@@ -237,12 +239,12 @@ async def test_late_commit(tmp_path: Path) -> None:
 
     async def within() -> None:
         async with open_world(rule(Fault.LATE_COMMIT, seconds=0.2)) as world:
-            (outcome,) = await world.run([project("Cats")], tmp_path / "within", settle_s=1.0)
+            (outcome,) = await world.run([project("Cats")], tmp_path / "within", settle_s=PATIENCE_S)
             assert outcome.status is Status.CREATED
             assert (world.sent(), world.made()) == (1, {"Cats": 1})
 
     async def beyond() -> None:
-        async with open_world(rule(Fault.LATE_COMMIT, seconds=0.6)) as world:
+        async with open_world(rule(Fault.LATE_COMMIT, seconds=2.0)) as world:
             (outcome,) = await world.run([project("Cats")], tmp_path / "beyond", settle_s=0.1)
             assert outcome.status is Status.IN_DOUBT
             assert world.sent() == 1
@@ -258,7 +260,8 @@ async def test_late_commit(tmp_path: Path) -> None:
 async def test_answer_that_takes_too_long(tmp_path: Path) -> None:
     """A create for whose answer nobody waited any longer is found when it is done."""
     async with open_world(rule(Fault.DELAY, seconds=0.7)) as world:
-        (outcome,) = await world.run([project("Cats")], tmp_path / "j", settle_s=2.0)
+        world.attempt_s = 0.5
+        (outcome,) = await world.run([project("Cats")], tmp_path / "j", settle_s=PATIENCE_S)
         assert outcome.status is Status.CREATED
         assert (world.sent(), world.made()) == (1, {"Cats": 1})
 
@@ -269,7 +272,7 @@ async def test_stale_listing(tmp_path: Path) -> None:
     async def within() -> None:
         stale = rule(Fault.STALE_READ, LISTING, seconds=0.3, times=None)
         async with open_world(rule(Fault.DROP_AFTER_COMMIT), stale) as world:
-            (outcome,) = await world.run([project("Cats")], tmp_path / "within", settle_s=1.0)
+            (outcome,) = await world.run([project("Cats")], tmp_path / "within", settle_s=PATIENCE_S)
             assert outcome.status is Status.CREATED
             assert (world.sent(), world.made()) == (1, {"Cats": 1})
 
@@ -336,7 +339,7 @@ async def test_drained_while_in_doubt(tmp_path: Path) -> None:
                 run.drain()
 
             group.start_soon(stop)
-            with anyio.fail_after(10):
+            with anyio.fail_after(PATIENCE_S):
                 (outcome,) = await all_of(run)
         assert outcome.status is Status.IN_DOUBT
         (outcome,) = await world.run([project("Cats")], tmp_path / "j")

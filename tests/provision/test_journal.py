@@ -398,6 +398,7 @@ def another_process(path: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+@pytest.mark.process
 async def test_second_process_is_refused(tmp_path: Path) -> None:
     """Two processes never write one journal; the second learns who has it, also by way of a link to the file."""
     link = tmp_path / "link"
@@ -409,6 +410,7 @@ async def test_second_process_is_refused(tmp_path: Path) -> None:
         assert await everything(link) == []
 
 
+@pytest.mark.process
 async def test_dead_owner(tmp_path: Path) -> None:
     """What a killed process had locked is free, and what it left is read."""
     with another_process(tmp_path / "j") as owner:
@@ -545,6 +547,7 @@ anyio.run(main)
 """
 
 
+@pytest.mark.process
 async def test_reading_while_another_writes(tmp_path: Path) -> None:
     """``status`` in another process sees what is written so far, and holds nobody up."""
     async with Journal(tmp_path / "j", ME) as journal:
@@ -710,9 +713,10 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
+@pytest.mark.process
 def test_read_only_folder() -> None:
     """In a folder without write permission no run starts, and a finished journal can still be read."""
-    done = subprocess.run([sys.executable, "-c", READ_ONLY], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", READ_ONLY], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "cannot write beside" in done.stdout
 
@@ -802,6 +806,7 @@ async def test_whole(clean: Files, killed: Files, identity: Identity | None) -> 
         assert await read_damaged(content, identity) == list(LAST.values())
 
 
+@pytest.mark.slow  # opens a journal hundreds of times
 async def test_cut_anywhere(clean: Files) -> None:
     """A journal cut at any byte of its last pages is refused, whether a run wants to go on or only to read."""
     whole = clean["j"]
@@ -811,6 +816,7 @@ async def test_cut_anywhere(clean: Files) -> None:
         assert await read_damaged({"j": whole[:length]}, ME) is None, length
 
 
+@pytest.mark.slow  # opens a journal hundreds of times
 async def test_log_cut_anywhere(killed: Files) -> None:
     """With its log cut at any byte, a journal is in a state in which it was earlier: nothing is done that was not."""
     log = killed["j-wal"]
@@ -936,6 +942,7 @@ anyio.run(main)
 """
 
 
+@pytest.mark.process
 def test_file_too_large(tmp_path: Path) -> None:
     """When the operating system takes no more bytes, that is an error, for good, and all that was taken is there."""
     done = subprocess.run(

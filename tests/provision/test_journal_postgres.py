@@ -24,6 +24,7 @@ from encord_async.journal.record import Record, State, name_digest
 from encord_async.kinds.steps import StepKind
 from tests.postgres import PASSWORD, PostgresServer
 from tests.provision.conftest import Call, Service, all_of, open_session
+from tests.waiting import PATIENCE_S
 
 ME = Identity("https://api.encord.com", "SHA256:me")
 _JOBS = itertools.count()
@@ -184,7 +185,7 @@ from encord_async.journal.journal import Identity, Journal
 async def main():
     async with Journal(sys.argv[1], Identity("https://api.encord.com", "SHA256:me")):
         print("open", flush=True)
-        await anyio.sleep(60)
+        await anyio.sleep_forever()
 anyio.run(main)
 """
 
@@ -212,7 +213,7 @@ async def test_second_writer(url: Url) -> None:
             owner = await reader.owner()
             assert owner is not None
             assert owner.pid == process.pid
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE_S):
         while True:
             try:
                 assert await everything(url, ME) == []

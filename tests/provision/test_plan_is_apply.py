@@ -96,7 +96,8 @@ MAKES = {
 }
 
 
-@pytest.mark.timeout(600)
+# Three runs an example.
+@pytest.mark.slow
 @settings(max_examples=300, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     st.integers(0, 10**9), OPTIONS, st.integers(0, 4), st.sampled_from(["no", "done", "killed", "another"]), st.data()

@@ -38,6 +38,7 @@ from tests.provision.conftest import (
     provision,
     users,
 )
+from tests.waiting import PATIENCE_S
 
 
 def tasks() -> set["asyncio.Task[Any]"]:
@@ -288,7 +289,7 @@ async def test_entries_that_wait_for_what_is_still_to_come_do_not_stop_the_readi
         {"kind": "dataset", "key": "d", "title": "D"},
     ]
     async with Run(session, manifest, Options(lookahead=20), journal=None) as run:
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             outcomes = await all_of(run)
     assert_sums(run, outcomes)
     assert {outcome.status for outcome in outcomes} == {Status.CREATED, Status.UPDATED}

@@ -22,6 +22,7 @@ from encord_async.session.clock import SystemClock
 from encord_async.session.pacing import Verdict
 from encord_async.session.session import Session
 from encord_async.session.settings import Settings, Timeouts
+from tests.waiting import PATIENCE_S, time_passes
 
 KEY = SSHKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 CREATE = ops.CreateProject(title="Cats")
@@ -64,7 +65,7 @@ class Server:
 
     async def seen(self, condition: Callable[[], bool]) -> None:
         """Wait until *condition* holds, looking whenever something happens here."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_S):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()
@@ -147,7 +148,7 @@ class Scene:
             warnings.simplefilter("always")
             gc.collect()
         assert caught == []
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_S):
             while self.unfinished():
                 await checkpoint()
 
@@ -277,7 +278,7 @@ async def test_stopped_while_connecting(stop: Stop) -> None:
     async with Session(KEY, Settings(domain=f"https://127.0.0.1:{port}", concurrency=1)) as session:
         await stop(session.execute(CREATE), wait_for_greeting)
         assert session.statistics().in_flight == 0
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_S):
             await gone.wait()
     listener.close()
     await listener.wait_closed()
@@ -311,15 +312,24 @@ async def test_group_with_a_failure_in_it(scene: Scene) -> None:
     await scene.assert_usable()
 
 
-@pytest.mark.parametrize("timeouts", [Timeouts(attempt_s=0.05), Timeouts(operation_s=0.05)])
+LONG = 2 * PATIENCE_S
+
+
+@pytest.mark.parametrize("timeouts", [Timeouts(attempt_s=LONG), Timeouts(operation_s=LONG)])
 async def test_own_timeouts_leave_nothing(timeouts: Timeouts) -> None:
     """The session's own time-outs give slot and connection back as a cancellation does."""
     async with serving() as server:
         server.mode = "hang"
         settings = Settings(domain=f"http://127.0.0.1:{server.port}", concurrency=1, timeouts=timeouts)
-        async with Session(KEY, settings) as session:
-            with pytest.raises(errors.NoReplyError):
-                await session.execute(CREATE)
+        async with Session(KEY, settings) as session, anyio.create_task_group() as group:
+
+            async def time_out() -> None:
+                with pytest.raises(errors.NoReplyError):
+                    await session.execute(CREATE)
+
+            group.start_soon(time_out)
+            await server.seen(lambda: server.requests == 1)
+            time_passes(LONG)
             await server.seen(lambda: server.open_connections == 0)
             assert session.statistics().in_flight == 0
 
@@ -328,11 +338,14 @@ async def test_deadline_in_the_queue() -> None:
     """An operation whose time runs out while it waits for a slot was not sent, and says so."""
     async with serving() as server:
         domain = f"http://127.0.0.1:{server.port}"
-        settings = Settings(domain=domain, concurrency=1, timeouts=Timeouts(operation_s=0.02))
+        settings = Settings(domain=domain, concurrency=1, timeouts=Timeouts(operation_s=LONG))
         async with Session(KEY, settings) as session:
             permit = await session._pacer.acquire()
+            waiting = asyncio.ensure_future(session.execute(CREATE))
+            await anyio.wait_all_tasks_blocked()
+            time_passes(LONG)
             with pytest.raises(errors.DeadlineError) as caught:
-                await session.execute(CREATE)
+                await waiting
             session._pacer.release(permit, Verdict.UNKNOWN)
             assert session.statistics().in_flight == 0
     assert caught.value.applied == "not_applied"
@@ -358,7 +371,7 @@ async def test_closed_with_operations_in_every_state(scene: Scene) -> None:
     tasks = [asyncio.ensure_future(outcome(session.execute(CREATE))) for _ in range(5)]
     await scene.server.seen(lambda: scene.server.requests == 2)
     await session.aclose()
-    with anyio.fail_after(10):
+    with anyio.fail_after(PATIENCE_S):
         found = await asyncio.gather(*tasks)
     assert [type(error) for error in found] == [errors.NoReplyError] * 2 + [errors.UsageError] * 3
     assert scene.server.requests == 2

@@ -10,6 +10,9 @@ import pytest
 
 from tests.session.simulation import HINTS, LIMITS_PER_S, Cell, Hint, Schedule, missed, simulate
 
+# Minutes of virtual time for each cell of the grid, some thousand requests each.
+pytestmark = pytest.mark.slow
+
 SEED = 7
 """The constants were tuned on others (101, 200 to 207, 300 to 303), and the benchmark takes others again."""
 
@@ -51,7 +54,6 @@ CHANGING = [
     for number, (limit_per_s, (in_flight, long_burst)) in enumerate(zip(LIMITS_PER_S, places, strict=True))
 ]
 
-pytestmark = pytest.mark.timeout(300)
 
 SLACK = {"refused, the limit changes": 0.01, "goodput, tripled": 0.04}
 """How far a single run may miss a goal. A change is found by refusals; and at 5/s a limit that triples for a minute is

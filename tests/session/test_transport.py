@@ -28,6 +28,7 @@ from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.reply import judge
 from encord_async.session.settings import Settings, Timeouts
 from encord_async.session.transport import AiohttpTransport
+from tests.waiting import PATIENCE_S, comes_true, time_passes
 
 BODY = b'{"query_type": "project"}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -124,21 +125,21 @@ async def transport_to(
     url: str,
     *,
     max_reply_bytes: int = 1_000_000,
-    connect_s: float = 5.0,
+    connect_s: float = PATIENCE_S,
     ca_bundle: Path | None = None,
 ) -> AsyncIterator[AiohttpTransport]:
     """A transport to *url*, closed afterwards."""
     settings = Settings(
         domain=url,
         max_reply_bytes=max_reply_bytes,
-        timeouts=Timeouts(connect_s=connect_s, attempt_s=10.0),
+        timeouts=Timeouts(connect_s=connect_s, attempt_s=PATIENCE_S),
         ca_bundle=ca_bundle,
     )
     async with AiohttpTransport(settings, headers={"User-Agent": "test/1"}) as transport:
         yield transport
 
 
-async def post(transport: AiohttpTransport, *, timeout_s: float | None = 10.0) -> tuple[int, bytes]:
+async def post(transport: AiohttpTransport, *, timeout_s: float | None = PATIENCE_S) -> tuple[int, bytes]:
     """Post the test's body; status and body of the reply."""
     headers = {"Authorization": SECRET}
     reply = await transport.post(Endpoint.USER, headers, BODY, timeout_s=timeout_s)
@@ -333,16 +334,29 @@ async def test_cut_gzip_is_never_taken_for_a_whole_envelope() -> None:
     """aiohttp hands out what it could unpack; cut JSON is no envelope, so it ends as unreadable all the same."""
     data = gzip.compress(json.dumps({"status": 200, "response": "hash" * 500}).encode())
     async with serving(saying(packed(data[:-20]), keep=True)) as server, transport_to(server.url) as transport:
-        reply = await transport.post(Endpoint.USER, {}, BODY, timeout_s=10.0)
+        reply = await transport.post(Endpoint.USER, {}, BODY, timeout_s=PATIENCE_S)
     with pytest.raises(errors.UnreadableReplyError):
         judge(reply, operation="project.POST", now_s=0.0)
+
+
+async def overdue(server: Server, transport: AiohttpTransport) -> None:
+    """Post, and let the time of the attempt be over once the request is at *server*."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(post_in_vain, transport)
+        await comes_true(lambda: server.requests)
+        time_passes(PATIENCE_S)
+
+
+async def post_in_vain(transport: AiohttpTransport, timeout_s: float = PATIENCE_S) -> None:
+    """Post what is not answered in time."""
+    with pytest.raises(errors.NoReplyError, match="in time"):
+        await post(transport, timeout_s=timeout_s)
 
 
 async def test_silent_server_runs_out_of_the_attempts_time() -> None:
     """No reply in the time of the attempt leaves open what was done."""
     async with serving(hang) as server, transport_to(server.url) as transport:
-        with pytest.raises(errors.NoReplyError, match="in time"):
-            await post(transport, timeout_s=0.05)
+        await overdue(server, transport)
     assert len(server.requests) == 1
 
 
@@ -354,17 +368,15 @@ async def test_slow_body_runs_out_of_the_attempts_time() -> None:
         return await hang(head, reader, writer)
 
     async with serving(answer) as server, transport_to(server.url) as transport:
-        with pytest.raises(errors.NoReplyError, match="in time"):
-            await post(transport, timeout_s=0.05)
+        await overdue(server, transport)
 
 
 async def test_each_of_many_requests_ends_in_its_own_time() -> None:
     """Requests that may take longer or less than those before them all end when they should, in that order."""
-    ended: list[float | None] = []
+    ended: list[float] = []
 
     async def one(timeout_s: float) -> None:
-        with pytest.raises(errors.NoReplyError, match="in time"):
-            await post(transport, timeout_s=timeout_s)
+        await post_in_vain(transport, timeout_s)
         ended.append(timeout_s)
 
     async with (
@@ -372,21 +384,26 @@ async def test_each_of_many_requests_ends_in_its_own_time() -> None:
         transport_to(server.url) as transport,
         anyio.create_task_group() as group,
     ):
-        for timeout_s in (0.1, 0.15, 0.05, 0.2):
+        for timeout_s in (4000, 6000, 2000, 8000):
             group.start_soon(one, timeout_s)
-    assert ended == [0.05, 0.1, 0.15, 0.2]
+        await comes_true(lambda: len(server.requests) == 4)
+        for number in range(1, 5):
+            time_passes(2000)
+            await comes_true(lambda: len(ended) >= number)  # noqa: B023 - it is over when the number changes
+            assert ended == [2000, 4000, 6000, 8000][:number]
 
 
 async def test_reply_in_time_is_not_ended_by_the_time_of_another() -> None:
     """What ended in time leaves nothing behind that could end what the same task does next."""
     async with serving(saying(OK, keep=True)) as server, transport_to(server.url) as transport:
-        await post(transport, timeout_s=0.05)
-        await asyncio.sleep(0.1)
+        await post(transport)
+        time_passes(PATIENCE_S)
+        await asyncio.sleep(0)
         assert await post(transport) == (200, b"{}")
         await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("timeout_s", [None, 10.0])
+@pytest.mark.parametrize("timeout_s", [None, PATIENCE_S])
 async def test_cancellation_by_the_caller_is_no_time_out(timeout_s: float | None) -> None:
     """Whoever cancels a request meets the cancellation, and not an error of ours."""
     arrived = asyncio.Event()
@@ -406,7 +423,9 @@ async def test_cancellation_by_the_caller_is_no_time_out(timeout_s: float | None
 async def test_cancellation_in_the_moment_of_the_time_out_is_kept() -> None:
     """A task that is cancelled when its request's time is just over ends as cancelled."""
     async with serving(hang) as server, transport_to(server.url) as transport:
-        task = asyncio.ensure_future(post(transport, timeout_s=0.05))
+        task = asyncio.ensure_future(post(transport))
+        await comes_true(lambda: server.requests)
+        time_passes(PATIENCE_S)
         while not task.cancelling():  # noqa: ASYNC110 - nobody tells when the time is over
             await asyncio.sleep(0)
         task.cancel()
@@ -414,13 +433,20 @@ async def test_cancellation_in_the_moment_of_the_time_out_is_kept() -> None:
             await task
 
 
+async def cannot_post(transport: AiohttpTransport) -> None:
+    """Post what cannot be sent."""
+    with pytest.raises(errors.NotSentError):
+        await post(transport, timeout_s=2 * PATIENCE_S)
+
+
 async def test_handshake_that_hangs_is_not_sent() -> None:
     """Running out of the time for a connection, TLS included, means that nothing was sent."""
     async with serving(hang) as server:
         url = server.url.replace("http://", "https://")
-        async with transport_to(url, connect_s=0.05) as transport:
-            with pytest.raises(errors.NotSentError):
-                await post(transport)
+        async with transport_to(url) as transport, anyio.create_task_group() as group:
+            group.start_soon(cannot_post, transport)
+            await comes_true(lambda: server.connections)
+            time_passes(PATIENCE_S)
     assert server.requests == []
 
 

@@ -10,6 +10,7 @@ import pytest
 from encord_async import errors
 from encord_async.session.settings import Settings
 from encord_async.session.transport import AiohttpTransport
+from tests.waiting import PATIENCE_S
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 NONE = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -65,7 +66,7 @@ async def test_a_connection_that_closes_sees_exactly_one_request(method: str, bo
     """aiohttp would send GET, PUT and DELETE again by itself; each attempt is ours to count and to sign."""
     async with running() as (server, transport):
         with pytest.raises(errors.NoReplyError, match="connection was lost: Server disconnected"):
-            await transport.request(method, "/v2/public/x", {}, body, timeout_s=5)
+            await transport.request(method, "/v2/public/x", {}, body, timeout_s=PATIENCE_S)
     assert (len(server.requests), server.connections) == (1, 1)
 
 
@@ -73,9 +74,9 @@ async def test_a_connection_that_closes_sees_exactly_one_request(method: str, bo
 async def test_a_kept_connection_that_closes_sees_exactly_one_request(method: str) -> None:
     """The same on a connection that has served a request before, which is where aiohttp's own retry is meant for."""
     async with running(OK) as (server, transport):
-        await transport.request("GET", "/v2/public/first", {}, b"", timeout_s=5)
+        await transport.request("GET", "/v2/public/first", {}, b"", timeout_s=PATIENCE_S)
         with pytest.raises(errors.NoReplyError):
-            await transport.request(method, "/v2/public/second", {}, b"", timeout_s=5)
+            await transport.request(method, "/v2/public/second", {}, b"", timeout_s=PATIENCE_S)
     assert [request.split(b" ")[1] for request in server.requests] == [b"/v2/public/first", b"/v2/public/second"]
 
 
@@ -91,7 +92,7 @@ async def test_a_kept_connection_that_closes_sees_exactly_one_request(method: st
 async def test_the_target_goes_out_to_the_byte(target: str) -> None:
     """What was signed is what is on the wire: no percent sign is tidied up on the way."""
     async with running(OK) as (server, transport):
-        reply = await transport.request("GET", target, {"Signature": "encord-sig=:x:"}, b"", timeout_s=5)
+        reply = await transport.request("GET", target, {"Signature": "encord-sig=:x:"}, b"", timeout_s=PATIENCE_S)
     assert (reply.http_status, reply.body) == (200, b"{}")
     head = server.requests[0].decode()
     assert head.startswith(f"GET {target} HTTP/1.1\r\n")
@@ -102,7 +103,7 @@ async def test_a_body_goes_out_and_no_body_does_not() -> None:
     """A request with nothing to say has no body; HTTP 204 comes back as such."""
     async with running(NONE, NONE, NONE) as (server, transport):
         for method, body in (("PUT", b'{"status": "paused"}'), ("PUT", b""), ("DELETE", b"")):
-            reply = await transport.request(method, "/v2/public/x", {}, body, timeout_s=5)
+            reply = await transport.request(method, "/v2/public/x", {}, body, timeout_s=PATIENCE_S)
             assert (reply.http_status, reply.body) == (204, b"")
     assert server.requests[0].endswith(b'\r\n\r\n{"status": "paused"}')
     assert server.requests[1].endswith(b"\r\n\r\n")
@@ -116,12 +117,12 @@ async def test_no_connection_is_not_sent() -> None:
         pass
     async with AiohttpTransport(Settings(domain=server.url), headers={}) as transport:
         with pytest.raises(errors.NotSentError):
-            await transport.request("GET", "/v2/public/x", {}, b"", timeout_s=5)
+            await transport.request("GET", "/v2/public/x", {}, b"", timeout_s=PATIENCE_S)
 
 
 async def test_redirects_are_not_followed() -> None:
     """A redirect comes back as it is; a signature is not carried to another address."""
     moved = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
     async with running(moved, OK) as (server, transport):
-        assert (await transport.request("GET", "/v2/public/x", {}, b"", timeout_s=5)).http_status == 307
+        assert (await transport.request("GET", "/v2/public/x", {}, b"", timeout_s=PATIENCE_S)).http_status == 307
     assert len(server.requests) == 1

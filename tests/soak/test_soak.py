@@ -4,10 +4,12 @@ import pytest
 
 from tests.soak.soak import soak
 
+# Dozens of runs, most of them through a network that makes trouble.
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
 SCENARIOS = 12
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", [1, 101, 201])
 def test_nothing_is_twice_missing_or_false(first: int) -> None:
     """Whatever edits, stops and networks do, nothing is made twice, nothing said is false, and nothing is missing."""

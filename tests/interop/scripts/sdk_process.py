@@ -24,7 +24,7 @@ from encord.orm.project import BenchmarkQaWorkflowSettings  # type: ignore[impor
 from encord.utilities.project_user import ProjectUserRole  # type: ignore[import-not-found] # see above
 
 # Shorter than a test may take; the SDK's own are three minutes.
-SETTINGS = RequestsSettings(connect_timeout=20, read_timeout=20, write_timeout=20)
+SETTINGS = RequestsSettings(connect_timeout=200, read_timeout=200, write_timeout=200)
 
 
 class Caller:

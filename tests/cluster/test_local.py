@@ -1,0 +1,56 @@
+"""A cluster on this machine has the workers that it was asked for, whatever becomes of one."""
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import dask
+from distributed import Client
+
+from tests.cluster.conftest import until_whole, workers_of
+from tests.waiting import until
+
+
+def one_of(client: Client) -> Any:
+    """What starts one of the workers, and always the same as long as it lives."""
+    cluster = client.cluster
+    assert cluster is not None
+    return cluster.workers[min(cluster.workers)]
+
+
+def end_one(client: Client, *, before: Callable[[Any], None] = lambda _: None) -> str:
+    """kill -9 of a worker, after *before* its nanny; its address, once the scheduler knows that it is gone."""
+    nanny = one_of(client)
+    address = str(nanny.worker_address)
+    before(nanny)
+    os.kill(nanny.pid, signal.SIGKILL)
+    until(lambda: address not in workers_of(client), "the worker is gone")
+    return address
+
+
+def test_a_worker_that_is_long_in_coming_back_is_waited_for(client: Client) -> None:
+    """Where a process takes long to start, as on a busy machine, a killed worker is not given up meanwhile."""
+    # Dask's own time for that, 15 s, so short that every worker is too slow.
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1ms"}):
+        until_whole(client, without=end_one(client))
+
+
+def test_a_worker_that_does_not_start_again_is_replaced(client: Client) -> None:
+    """Dask gives a worker up when its new process fails; here another one takes its place."""
+
+    def cannot_start(nanny: Any) -> None:
+        nanny.process.worker_kwargs["no_such_option"] = True
+
+    until_whole(client, without=end_one(client, before=cannot_start))
+
+
+def test_a_worker_that_dies_while_it_starts_is_replaced(client: Client) -> None:
+    """One whose process is killed before the scheduler knows of it is started again, as often as that happens."""
+    nanny = one_of(client)
+    killed, lost = {nanny.pid, None}, end_one(client)
+    for _ in range(3):
+        until(lambda: nanny.pid not in killed, "a new process")
+        killed.add(nanny.pid)
+        os.kill(nanny.pid, signal.SIGKILL)
+    until_whole(client, without=lost)
