@@ -109,8 +109,6 @@ class Wishes:
             entry["datasets"] = self._some_datasets()
             entry["users"] = [_user(email) for email in self._some(_PEOPLE, 3)]
             entry["api_keys"] = [_api_key(title) for title in self._some(("ci", "export"), 2)]
-        elif kind == "group":
-            entry["members"] = self._some(_PEOPLE, 2)
         elif kind == "ontology":
             entry["structure"] = {"objects": [], "classifications": []}
         self._insert(entry)
