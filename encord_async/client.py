@@ -164,6 +164,7 @@ class EncordSession(Session):
         fail_fast: bool = False,
         max_failures: int | str | None = None,
         skip_invalid: bool = False,
+        plan: str | Path | None = None,
     ) -> "Run":
         """Provision every entry of *manifest*, in parallel, each exactly once.
 
@@ -194,6 +195,9 @@ class EncordSession(Session):
             max_failures: Stop when more than this many have failed, or this share of them, as ``"5%"``; a share
                 counts once 100 have ended.
             skip_invalid: Provision the good entries of a manifest that has bad ones.
+            plan: Path of a plan that `plan` wrote: the run does what that says and nothing else. Entering it raises
+                `UsageError` where manifest, journal, account, domain or options are not those of the plan; an entry
+                that would do something else since the account has changed fails with the code ``NOT_PLANNED``.
 
         Raises:
             UsageError: An argument cannot work. Entering the run raises `ManifestError` for a bad file; the end of
@@ -209,7 +213,13 @@ class EncordSession(Session):
             fail_fast=fail_fast,
             max_failures=None if max_failures is None else FailureLimit.parse(max_failures),
         )
-        return Run(self, manifest, options, journal=self._journal(manifest, journal))
+        review = None
+        if plan is not None:
+            from encord_async.saved_plan import SavedPlan
+
+            review = SavedPlan.read(plan)
+            review.check_account(self.settings.domain, self.identity)
+        return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review)
 
     async def validate(self, manifest: str | Path) -> "CheckReport":
         """Check the manifest at a path without the network: all that is wrong with it, and how many entries it has.
@@ -237,6 +247,7 @@ class EncordSession(Session):
         max_batch: int = 1000,
         stamp: bool = False,
         skip_invalid: bool = False,
+        out: str | Path | None = None,
         on_action: "Callable[[Action], None]" = lambda _: None,
     ) -> "Forecast":
         """Say what `provision` would do with the same arguments: it is that run, rehearsed. Only reads are sent.
@@ -254,6 +265,7 @@ class EncordSession(Session):
             max_batch: As for `provision`.
             stamp: As for `provision`.
             skip_invalid: As for `provision`.
+            out: Path of a file to keep the plan in, for ``provision(plan=...)``.
             on_action: Is given each action as entries end, in no particular order. What stays as it is, is only
                 counted.
 
@@ -265,11 +277,11 @@ class EncordSession(Session):
             JournalError: The journal cannot be read; `JournalMismatchError` if it is another account's.
             EncordError: The account cannot be read.
         """
-        from encord_async.plan import plan
+        from encord_async.saved_plan import make_plan
 
         options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
         async with self._read_journal(manifest, journal) as opened:
-            return await plan(self, manifest, options, journal=opened, on_action=on_action)
+            return await make_plan(self, manifest, options, journal=opened, on_action=on_action, out=out)
 
     async def verify(
         self,

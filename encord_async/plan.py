@@ -25,7 +25,7 @@ from encord_async.session.session import Session
 if TYPE_CHECKING:
     from encord_async.journal.journal import Journal
 
-__all__ = ["Action", "Forecast", "Gone", "Verb", "plan"]
+__all__ = ["Action", "Decided", "Forecast", "Gone", "Verb", "plan"]
 
 _PAGE: Final = 1000
 
@@ -92,6 +92,14 @@ class Action:
         return shown | {name: value for name, value in more.items() if value is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What becomes of one step, in short; *found* is the hash of what would be adopted."""
+
+    verb: Verb
+    found: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
     """Something that the journal knows as made, and the manifest no longer wishes for. Nothing is done about it."""
@@ -151,6 +159,7 @@ async def plan(
     *,
     journal: "Journal | None" = None,
     on_action: Callable[[Action], None] = lambda _: None,
+    on_step: Callable[[bytes, Decided], None] = lambda _identity, _decided: None,
 ) -> Forecast:
     """Find out what a run would do; only reads are sent.
 
@@ -160,6 +169,7 @@ async def plan(
         options: As for the run.
         journal: That of the run, opened to read only; None for one that is not there yet.
         on_action: Is given each action as entries end, in no particular order.
+        on_step: Is given the identity of each step that does not stay as it is, and what becomes of it.
 
     Raises:
         ManifestError: There is a bad entry; a file is checked before anything is sent.
@@ -171,7 +181,7 @@ async def plan(
     # A look-up that finds nothing now ends the doubt: the run would wait, and then look again.
     options = replace(options or Options(), settle_s=0.0, fail_fast=False, max_failures=None)
     rehearsal, ledger = Rehearsal(session), Overlay(journal)
-    plotter = _Plotter(rehearsal, ledger)
+    plotter = _Plotter(rehearsal, ledger, on_step)
     played = cast("Session", rehearsal)
     props = Props(
         ledger=ledger,
@@ -237,9 +247,10 @@ class _Plotter:
         hashes: Of everything that an entry of the manifest has.
     """
 
-    def __init__(self, rehearsal: Rehearsal, ledger: Overlay) -> None:
+    def __init__(self, rehearsal: Rehearsal, ledger: Overlay, on_step: Callable[[bytes, Decided], None]) -> None:
         self._rehearsal = rehearsal
         self._ledger = ledger
+        self._on_step = on_step
         self._ended: defaultdict[int, list[_Ended]] = defaultdict(list)
         self.hashes: set[str] = set()
 
@@ -252,6 +263,11 @@ class _Plotter:
     def actions(self, number: int) -> Iterator[Action]:
         """What all that has ended of an entry means: alike things together, in the order of its steps."""
         ended = self._ended.pop(number, [])
+        for ticket, result in ended:
+            verb = self._verb(ticket, result)
+            if verb is not Verb.KEEP:
+                found = result.hash if verb is Verb.ADOPT else None
+                self._on_step(ticket.step.identity, Decided(verb, found))
         refused = next((one for one in ended if one[0].step.kind in ITSELF and one[1].usable_hash is None), None)
         if refused is not None and refused[1].status in _REFUSED:
             # All else that the entry wants is refused for the same reason.

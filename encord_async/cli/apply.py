@@ -100,6 +100,13 @@ logger = logging.getLogger("encord_async.cli")
 @click.option(
     "--stamp", is_flag=True, help="Put a short mark of the entry into descriptions, so that look-ups are exact."
 )
+@click.option(
+    "--plan",
+    "reviewed",
+    shell_complete=file_names,
+    metavar="FILE",
+    help="Do exactly what 'plan --out FILE' has kept, or nothing; asks no question.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask before making what cannot be undone.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first entry that fails.")
 @click.option(
@@ -125,6 +132,7 @@ def apply(
     outcomes: str | None,
     journal: str | None,
     dask: str | None,
+    reviewed: str | None,
     **options: Any,
 ) -> int:
     """Provision MANIFEST: each entry exactly once, in parallel, in as few requests as the API allows.
@@ -149,6 +157,7 @@ def apply(
     \b
     Examples:
       encord-async apply programme.jsonl
+      encord-async apply programme.jsonl --plan reviewed.plan
       encord-async apply programme.jsonl --yes --outcomes outcomes.jsonl --max-failures 5%
       generate-programme | encord-async apply - --json
       encord-async apply programme.jsonl --journal 'postgresql://me@db/encord?job=programme' --dask local:4
@@ -163,7 +172,11 @@ def apply(
     no_progress = options.pop("no_progress")
     options["journal"] = journal or (None if manifest == "-" else "beside")
     bounds = {name: options.pop(name) for name in ("concurrency", "max_rate_per_s")}
-    asks = not yes and manifest != "-" and on_terminal()
+    if reviewed is not None:
+        if dask is not None:
+            raise UsageError("--plan is for a run on one machine; leave out --dask")
+        options["plan"] = reviewed
+    asks = not yes and reviewed is None and manifest != "-" and on_terminal()
     if asks and not _agreed(output, service.sessions(**bounds), manifest, options):
         raise UsageError("you did not agree; nothing was made")
     ending = Ending(journal=_shown(f"{manifest}.journal" if options["journal"] == "beside" else journal))

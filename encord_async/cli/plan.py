@@ -13,6 +13,7 @@ from encord_async.cli.failures import ExitCode
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
     Service,
+    file_names,
     manifest_argument,
     output_options,
     planning_options,
@@ -38,6 +39,12 @@ _MAX_GONE: Final = 100
 @service_options
 @planning_options
 @click.option("--refresh", is_flag=True, help="Look at what the journal says is done, too, and show what has drifted.")
+@click.option(
+    "--out",
+    shell_complete=file_names,
+    metavar="FILE",
+    help="Keep the plan in FILE, for 'apply --plan FILE': exactly that, or nothing.",
+)
 @click.option("--summary", is_flag=True, help="Only the numbers, without the list of actions.")
 @click.option("--detailed-exit-code", is_flag=True, help="End with 6 where something would change.")
 @click.option(
@@ -52,6 +59,7 @@ def plan(
     journal: str | None,
     options: "Callable[[], Options]",
     refresh: bool,
+    out: str | None,
     summary: bool,
     detailed_exit_code: bool,
     concurrency: int,
@@ -71,6 +79,7 @@ def plan(
       encord-async plan programme.jsonl
       encord-async plan programme.jsonl --existing fail --json
       encord-async plan programme.jsonl --refresh --summary
+      encord-async plan programme.jsonl --out reviewed.plan
 
     Exit codes: 0 nothing is in the way, 1 some entries would fail, 2 a bad manifest, journal or key, 4 the service does
     not accept the key, 6 with --detailed-exit-code: something would change.
@@ -80,7 +89,7 @@ def plan(
 
     async def look() -> None:
         async with sessions() as session:
-            await planned.look(session, manifest, options(), refresh=refresh)
+            await planned.look(session, manifest, options(), refresh=refresh, out=out)
 
     run(look)
     if output.json:
@@ -123,17 +132,25 @@ class Planned:
     drift: "list[Difference] | None" = None
     requests: int = 0
 
-    async def look(self, session: "EncordSession", manifest: str, options: "Options", *, refresh: bool = False) -> None:
-        """Make the plan."""
+    async def look(
+        self,
+        session: "EncordSession",
+        manifest: str,
+        options: "Options",
+        *,
+        refresh: bool = False,
+        out: str | None = None,
+    ) -> None:
+        """Make the plan, and keep it in the file *out* if one is given."""
         from encord_async.journal.journal import Journal
-        from encord_async.plan import plan as make_plan
+        from encord_async.saved_plan import make_plan
 
         self.domain, self.account = session.settings.domain, session.identity
         async with AsyncExitStack() as stack:
             opened: Journal | None = None
             if self.journal is not None:
                 opened = await stack.enter_async_context(Journal(self.journal, None))
-            self.forecast = await make_plan(session, manifest, options, journal=opened, on_action=self._keep)
+            self.forecast = await make_plan(session, manifest, options, journal=opened, on_action=self._keep, out=out)
             if refresh and opened is not None:
                 self.drift = await _drift(session, manifest, opened)
         self.actions.sort(key=lambda action: action.number)

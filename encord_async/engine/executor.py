@@ -15,6 +15,7 @@ from encord_async.engine.making import Maker, Making, hash_of, key_fingerprint
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import RoleKept, Status
 from encord_async.engine.resume import HASHES, changed, fits, taken_over
+from encord_async.engine.review import Review, refusal
 from encord_async.engine.roll import Roll
 from encord_async.engine.schedule import Batch, Result, Ticket, Work, tickets_of
 from encord_async.errors import (
@@ -35,7 +36,7 @@ from encord_async.errors import (
 )
 from encord_async.journal.record import Doubt, Ledger, Record, State
 from encord_async.journal.seen import Seen
-from encord_async.kinds.steps import MEMBERSHIPS, Step, StepKind, membership
+from encord_async.kinds.steps import MEMBERSHIPS, TAKING, Step, StepKind, membership
 from encord_async.manifest.entries import (
     MakingEntry,
     OntologyEntry,
@@ -113,6 +114,7 @@ class Executor:
         settler: Finds out about creates in doubt.
         existing: What to do about what is there already.
         maker: Says what is sent for what is to be made.
+        review: What may be done at all, if that was reviewed beforehand.
         roll: The entries that the manifest holds, as far as it is known.
         remembers: Whether a membership of which the ledger has the last word is not sent again.
     """
@@ -128,6 +130,7 @@ class Executor:
         maker: Maker,
         roll: Roll,
         remembers: bool = True,
+        review: Review | None = None,
     ) -> None:
         self._session = session
         self._account = account
@@ -137,6 +140,7 @@ class Executor:
         self._maker = maker
         self._roll = roll
         self._remembers = remembers
+        self._review = review
         self._memberships: set[StepKind] = set()
         """Which kinds of them were to be sent so far."""
         self._heirs: set[bytes] = set()
@@ -169,6 +173,8 @@ class Executor:
             done, left = await self._remembered(work)
         except JournalError as error:
             return Ended(_abandoned(work, error), failure=error)
+        others, left = self._planned(left)
+        done += others
         if not left:
             return Ended(done)
         verdict = await self._done(replace(work, tickets=left))
@@ -193,6 +199,32 @@ class Executor:
         except EncordError as error:
             failed = Result(status=Status.FAILED, error=error)
             return await self._ended([(ticket, failed) for ticket in tickets_of(work)])
+
+    def _planned(self, tickets: tuple[Ticket, ...]) -> tuple[list[tuple[Ticket, Result]], tuple[Ticket, ...]]:
+        """How memberships end that are not in the plan that was reviewed, if one was, and the others."""
+        if self._review is None:
+            return [], tickets
+        others: list[tuple[Ticket, Result]] = []
+        left: list[Ticket] = []
+        for ticket in tickets:
+            if self._review.allows(ticket.step.identity, "remove" if ticket.step.kind in TAKING else "add"):
+                left.append(ticket)
+            elif self._review.knows(ticket.step.identity):
+                refused = refusal(ticket, "it was to be refused")
+                others.append((ticket, Result(status=Status.FAILED, error=refused)))
+            else:
+                # It was so already when that was reviewed.
+                others.append((ticket, Result(status=Status.UNCHANGED, hash=ticket.project_hash)))
+        return others, tuple(left)
+
+    def _see_plan(self, ticket: Ticket, verb: str, found: str | None = None) -> None:
+        """See to it that what is to be done is in the plan that was reviewed, if one was.
+
+        Raises:
+            ConflictError: It is not.
+        """
+        if self._review is not None and not self._review.allows(ticket.step.identity, verb, found):
+            raise refusal(ticket, f"the run would {verb} {found or 'it'}")
 
     def stop(self) -> None:
         """Let what has left come to its end, and nothing else leave."""
@@ -311,6 +343,7 @@ class Executor:
         entry = ticket.wish.entry
         if not isinstance(entry, OrganisationUserEntry):
             raise AssertionError(f"a {entry.kind} entry admits nobody")
+        self._see_plan(ticket, "add")
         operation = AddOrganisationUser(email=entry.email, role=entry.role, member_type=entry.member_type)
         status = Status.UPDATED if await self._ask(operation) else Status.UNCHANGED
         return await self._ended([(ticket, Result(status=status, hash=entry.email))])
@@ -320,6 +353,7 @@ class Executor:
 
     async def _make(self, ticket: Ticket, making: Making) -> Verdict:
         """Write the intent down, send, write down what came of it."""
+        self._see_plan(ticket, "create")
         request = sealed(making.operation)
         record = self._intent(ticket, making, request)
         ticket.sends += 1
@@ -451,6 +485,7 @@ class Executor:
         # The one that holds the same datasets rather than another, and the oldest of those.
         references = making.details.get("references")
         old = min(fitting, key=lambda other: (other.is_open, other.details.get("references") != references))
+        self._see_plan(ticket, "adopt", old.hash)
         self._heirs.add(old.identity)
         try:
             if old.is_open:
@@ -488,6 +523,7 @@ class Executor:
         decision = match(step.kind, making.title, free, self._existing)
         if not isinstance(decision, Adopt):
             return [found.hash for found in namesakes]
+        self._see_plan(ticket, "adopt", decision.hash)
         self._account.claim(decision.hash)
         self._seen.add(decision.hash)
         if isinstance(entry, ProjectEntry):
@@ -574,6 +610,7 @@ class Executor:
             return [found.hash for found in there]
         if self._existing is Existing.FAIL:
             raise ConflictError(f"an API key {step.item!r} with these scopes is there already", code="EXISTS")
+        self._see_plan(ticket, "adopt", free[0].hash)
         self._account.claim(free[0].hash)
         self._seen.add(free[0].hash)
         return Result(status=Status.ADOPTED, hash=free[0].hash)

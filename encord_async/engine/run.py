@@ -25,6 +25,7 @@ from encord_async.engine.making import Maker
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.recovery import recover
 from encord_async.engine.resume import Past, recall
+from encord_async.engine.review import Review
 from encord_async.engine.roll import Register
 from encord_async.engine.schedule import Plan, Result, Ticket, Work
 from encord_async.errors import EncordError, UsageError
@@ -199,6 +200,7 @@ class Run:
         journal: "Journal | None",
         props: "Props | None" = None,
         remembers: bool = True,
+        review: Review | None = None,
     ) -> None:
         self._session = session
         self._manifest = manifest
@@ -221,6 +223,7 @@ class Run:
         self._total: int | None = None
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
         self._remembers = remembers
+        self._review = review
         self._register = Register(stamps=options.stamp)
         self._aside: list[_Taken] = []
         """Entries that wait until it is known who has gone."""
@@ -252,6 +255,8 @@ class Run:
         source = open_source(self._manifest)
         if self._journal is not None:
             await self._journal.__aenter__()
+        if self._review is not None:
+            await self._review.check(self._manifest, self._options, self._journal)
         await self._register.open(self._ledger, self._manifest)
         kept = self._journal or self._props
         self._executor = Executor(
@@ -268,6 +273,7 @@ class Run:
             ),
             roll=self._register.roll,
             remembers=self._remembers,
+            review=self._review,
         )
         self._send, self._receive = anyio.create_memory_object_stream[Outcome](self._options.max_batch)
         self._before = self._session.statistics()

@@ -357,6 +357,10 @@ class Journal:
         """The first *most* steps that failed, in the order in which they began."""
         return await self._on_thread(self._first, _STEPS.c.state == State.FAILED.value, most)
 
+    async def state_digest(self) -> str:
+        """A name for all that is written in it about steps; empty if that is nothing."""
+        return await self._on_thread(self._state_digest)
+
     async def owner(self) -> Owner | None:
         """Who writes the journal now, as far as its lock tells; None if nobody does."""
         return await self._on_thread(self._owner)
@@ -648,6 +652,12 @@ class Journal:
                 wanted = sa.select(_STEPS.c.project_hash).where(_STEPS.c.project_hash.in_(some), _MISSING).distinct()
                 found.update(connection.execute(wanted).scalars())
         return found
+
+    def _state_digest(self) -> str:
+        sums = sa.select(sa.func.count(), sa.func.max(_STEPS.c.seq), sa.func.sum(_STEPS.c.checksum))
+        with self._reading() as connection:
+            count, last, checksums = connection.execute(sums).one()
+        return f"{count}-{last}-{checksums}" if count else ""
 
     def _page(self, most: int, after: int) -> tuple[list[Record], int]:
         with self._reading() as connection:

@@ -1,0 +1,213 @@
+"""A plan in a file: what was reviewed, and a `Review` that lets a run do that and nothing else.
+
+The file holds the steps by their identities, with digests of the manifest and of the state of the journal. It holds no
+secret, and is for its owner alone. It never says what is in the account: the run looks again, and what it would do now
+and did not then is not done.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import anyio.to_thread
+
+from encord_async.engine.run import Options
+from encord_async.errors import UsageError
+from encord_async.manifest.sources import Manifest
+from encord_async.plainfile import open_plain
+from encord_async.plan import Action, Decided, Forecast, Verb, plan
+from encord_async.redaction import quoted
+from encord_async.session.session import Session
+
+if TYPE_CHECKING:
+    from encord_async.journal.journal import Journal
+
+__all__ = ["SavedPlan", "make_plan"]
+
+_FORMAT: Final = "encord-async plan 1"
+_MAX_BYTES: Final = 2**30
+_DECIDING: Final = ("existing", "dataset_api", "max_batch", "stamp", "skip_invalid")
+"""The options that decide what a run does."""
+_AGAIN: Final = "make a new plan with 'encord-async plan --out'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """What was reviewed.
+
+    Attributes:
+        domain: The service's address.
+        account: A name of the account that may be shown.
+        manifest: SHA-256 of the manifest's file, in hex.
+        journal: Digest of what the journal held; empty if there was none, or nothing in it.
+        options: Those that decide what a run does, by name.
+        counts: The sums, for people.
+        steps: What each step that changes something does, by its identity.
+    """
+
+    domain: str
+    account: str
+    manifest: str
+    journal: str
+    options: Mapping[str, object]
+    counts: Mapping[str, Mapping[str, int]]
+    steps: Mapping[bytes, Decided] = field(repr=False)
+
+    @classmethod
+    async def of(
+        cls,
+        forecast: Forecast,
+        steps: Mapping[bytes, Decided],
+        manifest: Manifest,
+        options: Options,
+        *,
+        domain: str,
+        account: str,
+        journal: "Journal | None",
+    ) -> Self:
+        """The plan whose sums are *forecast*, and whose *steps* `plan` has handed out.
+
+        Raises:
+            UsageError: The manifest is no file, so that nobody could tell whether it is the same one later.
+        """
+        return cls(
+            domain=domain,
+            account=account,
+            manifest=await anyio.to_thread.run_sync(_digest, manifest),
+            journal="" if journal is None else await journal.state_digest(),
+            options=_deciding(options),
+            counts=forecast.as_json(),
+            steps=steps,
+        )
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """The plan in the file at *path*.
+
+        Raises:
+            UsageError: It cannot be read, or is no plan.
+        """
+        try:
+            with os.fdopen(open_plain(Path(path), os.O_RDONLY), encoding="utf-8") as file:
+                head, _, rest = file.read(_MAX_BYTES).partition("\n")
+            members = json.loads(head)
+            if members.pop("format") != _FORMAT:
+                raise ValueError("it is of another release")
+            steps = dict(_step(json.loads(line)) for line in rest.splitlines())
+            return cls(**members, steps=steps)
+        except OSError as error:
+            raise UsageError(f"the plan {path} cannot be read: {error.strerror or error}") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UsageError(f"{path} is no plan of this release; {_AGAIN}") from None
+
+    def write(self, path: str | Path) -> None:
+        """Write it to a file for its owner alone, whole or not at all.
+
+        Raises:
+            UsageError: It cannot be written.
+        """
+        target = Path(path)
+        head = {"format": _FORMAT, **asdict(replace(self, steps={}))}
+        del head["steps"]
+        try:
+            descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".part")
+            try:
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(json.dumps(head) + "\n")
+                    for identity, decided in self.steps.items():
+                        file.write(json.dumps([identity.hex(), decided.verb.value, decided.found]) + "\n")
+                Path(part).replace(target)
+            finally:
+                Path(part).unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(f"the plan {path} cannot be written: {error.strerror or error}") from None
+
+    # ------------------------------------------------------------------ the review
+
+    def check_account(self, domain: str, account: str) -> None:
+        """Refuse another account.
+
+        Raises:
+            UsageError: It is one.
+        """
+        if (domain, account) != (self.domain, self.account):
+            raise UsageError(
+                f"the plan is for {self.account} at {self.domain}, and this is {account} at {domain}; nothing was sent"
+            )
+
+    async def check(self, manifest: Manifest, options: Options, journal: "Journal | None") -> None:
+        """See `Review`."""
+        now = _deciding(options)
+        for name, planned in self.options.items():
+            if now.get(name) != planned:
+                raise UsageError(
+                    f"the plan was made with {name}={planned!r}, and this is {now.get(name)!r}; {_AGAIN}, or give the "
+                    "same options"
+                )
+        if await anyio.to_thread.run_sync(_digest, manifest) != self.manifest:
+            raise UsageError(f"the manifest has changed since the plan was made; {_AGAIN}")
+        if ("" if journal is None else await journal.state_digest()) != self.journal:
+            raise UsageError(f"the journal is another one, or has changed since the plan was made; {_AGAIN}")
+
+    def allows(self, identity: bytes, verb: str, found: str | None = None) -> bool:
+        """See `Review`."""
+        planned = self.steps.get(identity)
+        if planned is None:
+            return False
+        # What was in doubt may turn out either way.
+        return planned.verb is Verb.SETTLE or (planned.verb.value == verb and planned.found == found)
+
+    def knows(self, identity: bytes) -> bool:
+        """See `Review`."""
+        return identity in self.steps
+
+
+async def make_plan(
+    session: Session,
+    manifest: Manifest,
+    options: Options,
+    *,
+    journal: "Journal | None",
+    on_action: Callable[[Action], None],
+    out: str | Path | None,
+) -> Forecast:
+    """`plan`, kept in the file *out* if one is given. Raises as that, and `UsageError` if it cannot be kept."""
+    if out is None:
+        return await plan(session, manifest, options, journal=journal, on_action=on_action)
+    steps: dict[bytes, Decided] = {}
+    forecast = await plan(session, manifest, options, journal=journal, on_action=on_action, on_step=steps.__setitem__)
+    saved = await SavedPlan.of(
+        forecast,
+        steps,
+        manifest,
+        options,
+        domain=session.settings.domain,
+        account=session.identity,
+        journal=journal,
+    )
+    await anyio.to_thread.run_sync(saved.write, out)
+    return forecast
+
+
+def _deciding(options: Options) -> dict[str, object]:
+    return {name: getattr(options, name) for name in _DECIDING}
+
+
+def _step(line: Any) -> tuple[bytes, Decided]:
+    identity, verb, found = line
+    return bytes.fromhex(identity), Decided(Verb(verb), found)
+
+
+def _digest(manifest: Manifest) -> str:
+    if not isinstance(manifest, str | Path) or str(manifest) == "-":
+        raise UsageError("a plan is kept for a manifest in a file; entries from elsewhere may be others the next time")
+    try:
+        with Path(manifest).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{quoted(str(manifest))} cannot be read: {error.strerror or error}") from None
