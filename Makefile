@@ -10,6 +10,7 @@ SDK_OLD := 0.1.145
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV_VERSION := 0.13.9
+AUDIT_VERSION := 2.10.1
 
 # Arguments for pytest, for a part of the tests; coverage is measured and asked for only on the whole.
 PYTEST_ARGS ?=
@@ -28,7 +29,7 @@ BENCHES := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 WITH_SDKS = ENCORD_SDK_NEW_PYTHON=$(SDKS)/$(SDK_NEW)/bin/python ENCORD_SDK_OLD_PYTHON=$(SDKS)/$(SDK_OLD)/bin/python
 SDKS_INSTALLED := $(SDKS)/$(SDK_NEW)/installed $(SDKS)/$(SDK_OLD)/installed
 
-.PHONY: help venv sdks demo quick test test-busy soak lint format bench bench-crash lock clean FORCE
+.PHONY: help venv sdks demo quick test test-busy soak lint format bench bench-crash lock audit clean FORCE
 .DEFAULT_GOAL := help
 # A target whose recipe failed half-way is not taken for done.
 .DELETE_ON_ERROR:
@@ -129,3 +130,11 @@ lock: $(VENV)-lock/installed ## write the lock files anew; LOCK_ARGS=--upgrade t
 	for version in $(SDK_NEW) $(SDK_OLD); do \
 	    echo "encord==$$version" | $(COMPILE) - -o tests/interop/requirements-encord-$$version.lock || exit 1; \
 	done
+
+$(VENV)-audit/installed: Makefile
+	$(PYTHON) -m venv --clear $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit==$(AUDIT_VERSION)
+	@touch $@
+
+audit: $(VENV)-audit/installed ## look for known faults in the releases of the lock; asks a source of advisories on the network
+	$(VENV)-audit/bin/pip-audit --require-hashes --disable-pip -r requirements.lock
