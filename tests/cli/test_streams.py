@@ -10,6 +10,9 @@ import pytest
 from tests.cli.conftest import PROGRAM, Api, Done, process, process_env, write_manifest
 from tests.cli.test_apply import SUMS, project
 
+# Streams are those of a process.
+pytestmark = pytest.mark.process
+
 PROJECTS = 20
 
 
