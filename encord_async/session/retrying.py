@@ -86,25 +86,33 @@ def next_step(
         error: Why the attempt failed.
         effect: What doing the operation twice would do.
         history: All failures of this operation, *error* included.
-        policy: Bounds for faults; throttling is not bounded by it.
+        policy: Bounds for faults, and for the wait that the service asks for; how often it throttles has no bound.
         chance: A number from 0 to 1 drawn evenly, for the jitter.
         remaining_s: Seconds to the operation's deadline.
         in_outage: The service is down for everybody: then the pacer says when to try, and no try counts.
     """
+    hint_s = _heeded_s(error.retry_after_s, policy)
     if isinstance(error, ThrottledError):
         wait_s = _full_jitter(history.throttles, policy.backoff_base_s, _THROTTLED_MAX_WAIT_S, chance)
         # "After 0 seconds" is no hint: throttling is not bounded by the policy, and this would be a busy loop.
-        if error.retry_after_s:
+        if hint_s:
             # Spread over a tenth more, so that all who were told the same do not come back at once.
-            wait_s = error.retry_after_s * (1 + chance / 10)
+            wait_s = hint_s * (1 + chance / 10)
     elif _may_be_repeated(error, effect) and (in_outage or history.faults < policy.max_attempts):
         wait_s = _full_jitter(1 if in_outage else history.faults, policy.backoff_base_s, policy.backoff_max_s, chance)
-        wait_s = max(wait_s, error.retry_after_s or 0.0)
+        wait_s = max(wait_s, hint_s)
     else:
         return GiveUp()
     if remaining_s is not None and wait_s >= remaining_s:
         return GiveUp()
     return Again(wait_s)
+
+
+def _heeded_s(retry_after_s: float | None, policy: RetryPolicy) -> float:
+    """The wait that the service asked for as far as the policy goes along with it; 0 if it asked for none."""
+    if retry_after_s is None or not retry_after_s > 0:
+        return 0.0
+    return min(retry_after_s, policy.retry_after_max_s)
 
 
 def _may_be_repeated(error: EncordError, effect: Effect) -> bool:

@@ -198,6 +198,7 @@ class Session:
         )
         self._transport: Transport | None = None
         self._requests = self._retries = self._throttled = 0
+        self._long_wait_told = False
 
     async def __aenter__(self) -> Self:
         if self._transport is not None:
@@ -357,6 +358,7 @@ class Session:
             nonlocal turned_away
             turned_away = isinstance(error, ThrottledError)
             self._retries += not turned_away
+            self._tell_long_wait(error.retry_after_s)
             logger.debug("again in %.2f s: %s", wait_s, error)
 
         return await deliver_again(
@@ -370,6 +372,15 @@ class Session:
             deadline_s=call.deadline_s,
             on_retry=note,
         )
+
+    def _tell_long_wait(self, asked_s: float | None) -> None:
+        """Say once that the service wants to be left alone for longer than it is."""
+        most_s = self.settings.retry.retry_after_max_s
+        if asked_s is not None and asked_s > most_s and not self._long_wait_told:
+            self._long_wait_told = True
+            logger.warning(
+                "the service asks to wait %.0f s before the next try; it is asked again after %.0f s", asked_s, most_s
+            )
 
     def _call(self, request: Envelope | RestRequest, api_key: APIKey | None) -> _Call:
         if isinstance(request, RestRequest):

@@ -57,6 +57,10 @@ class RetryPolicy:
     """How long to wait for a service that answered before and is down now. What is tried meanwhile does not count as an
     attempt. When it has been down for so long, operations fail at once until it is back. 0 counts attempts alone."""
 
+    retry_after_max_s: float = 60.0
+    """Longest wait that the service is granted when it says when to come back, throttled or not. If it asked for more,
+    it is asked again after this, and a warning says so. 0 heeds no such wish."""
+
     def __post_init__(self) -> None:
         if self.max_attempts < 1:
             raise SettingsError(f"max_attempts is {self.max_attempts}; give 1 for no retries, or more")
@@ -64,6 +68,10 @@ class RetryPolicy:
             raise SettingsError("backoff_base_s must lie between 0 and backoff_max_s")
         if not 0 <= self.outage_s < math.inf:
             raise SettingsError(f"outage_s is {self.outage_s}; give 0 for no waiting, or seconds")
+        if not 0 <= self.retry_after_max_s < math.inf:
+            raise SettingsError(
+                f"retry_after_max_s is {self.retry_after_max_s}; give 0 to wait as long as without a hint, or seconds"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What follows a failed attempt: the table as a table, its promises as properties, and the loop on a clock of ours."""
 
 import inspect
+import math
 import random
 import traceback
 from collections.abc import Callable, Iterable
@@ -91,6 +92,29 @@ def test_hint_of_a_breakdown_is_a_lower_bound() -> None:
     assert step(error, faults=4, policy=RetryPolicy(backoff_base_s=1.0, backoff_max_s=8.0)) == Again(8.0)
 
 
+@pytest.mark.parametrize(
+    ("retry_after_s", "wait_s"), [(59.0, 59.0), (60.0, 60.0), (86_400.0, 60.0), (math.inf, 60.0), (2.4e9, 60.0)]
+)
+def test_hint_is_heeded_as_far_as_the_policy_goes(retry_after_s: float, wait_s: float) -> None:
+    """Whoever is told to come back tomorrow asks again after a minute, throttled or not."""
+    throttled = step(ThrottledError("x", retry_after_s=retry_after_s), throttles=1, chance=0.0)
+    assert throttled == Again(wait_s)
+    assert step(make(errors.ServiceFaultError, retry_after_s)) == Again(wait_s)
+
+
+@pytest.mark.parametrize("retry_after_s", [0.0, -5.0, math.nan, -math.inf])
+def test_hint_that_is_no_time_is_none(retry_after_s: float) -> None:
+    """A wait of no length, less or nonsense is not waited for, and the own back-off holds."""
+    assert step(ThrottledError("x", retry_after_s=retry_after_s), throttles=1) == Again(1.0)
+    assert step(make(NotSentError, retry_after_s)) == Again(1.0)
+
+
+def test_hints_may_be_left_unheeded() -> None:
+    """With a bound of 0 the own back-off is all there is."""
+    policy = RetryPolicy(backoff_base_s=1.0, backoff_max_s=8.0, retry_after_max_s=0.0)
+    assert step(ThrottledError("x", retry_after_s=30.0), throttles=1, policy=policy) == Again(1.0)
+
+
 def make(kind: type[EncordError], retry_after_s: float | None) -> EncordError:
     """An error as the service would cause it."""
     error = kind("x")
@@ -133,7 +157,7 @@ def test_waits_keep_their_bounds(
     )
     if isinstance(found, GiveUp):
         return
-    hint_s = error.retry_after_s or 0.0
+    hint_s = min(error.retry_after_s or 0.0, policy.retry_after_max_s)
     own_s = 8.0 if isinstance(error, ThrottledError) else policy.backoff_max_s
     assert max(0.0, hint_s) <= found.wait_s <= max(own_s, hint_s * 1.1)
     assert remaining_s is None or found.wait_s < remaining_s
@@ -387,7 +411,7 @@ async def test_final_errors_end_the_tries(error: EncordError) -> None:
 )
 async def test_doubt_outlives_a_later_failure_to_send(last: EncordError) -> None:
     """An operation that may have happened in its first try is not called undone because a later try never left."""
-    policy = RetryPolicy(max_attempts=2)
+    policy = RetryPolicy(max_attempts=2, retry_after_max_s=1000.0)
     loop, first = Loop([last], SET, policy=policy, deadline_s=1100.0), errors.NoReplyError("no reply")
     with pytest.raises(errors.NoReplyError) as caught:
         await loop.run(first)

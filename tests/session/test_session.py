@@ -328,6 +328,22 @@ async def test_throttled_with_a_date(network: Network, clock: FakeClock) -> None
     assert clock.waits == [pytest.approx(10.5)]
 
 
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("text", ["86400", "Thu, 01 Jan 2099 00:00:00 GMT"])
+async def test_service_that_asks_for_a_day_is_asked_again_soon(
+    network: Network, clock: FakeClock, text: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Five times "tomorrow" take five minutes and not five days, and the user is told once what was asked for."""
+    for _ in range(5):
+        network.reply(status=status, body="", headers={"Retry-After": text})
+    network.reply([])
+    async with session(clock) as opened:
+        assert await opened.execute(READ) == ()
+    assert sum(clock.waits) <= 5 * 66
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == ["the service asks to wait 86400 s before the next try; it is asked again after 60 s"]
+
+
 async def test_throttled_in_the_envelope(network: Network, clock: FakeClock) -> None:
     """A rate limit that comes with HTTP 200 is one all the same; the pacer may add a moment to the back-off."""
     for _ in range(3):

@@ -131,6 +131,9 @@ def test_timeouts_can_be_switched_off() -> None:
         lambda: RetryPolicy(backoff_max_s=0.1),
         lambda: RetryPolicy(outage_s=-1.0),
         lambda: RetryPolicy(outage_s=math.inf),
+        lambda: RetryPolicy(retry_after_max_s=-1.0),
+        lambda: RetryPolicy(retry_after_max_s=math.nan),
+        lambda: RetryPolicy(retry_after_max_s=math.inf),
     ],
 )
 def test_unusable_retry_policy_is_refused(make: Callable[[], RetryPolicy]) -> None:
