@@ -8,6 +8,7 @@ import math
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -253,11 +254,14 @@ class Run:
         if isinstance(self._manifest, str | Path) and str(self._manifest) != "-":
             await self._check_file(self._manifest)
         source = open_source(self._manifest)
-        if self._journal is not None:
-            await self._journal.__aenter__()
-        if self._review is not None:
-            await self._review.check(self._manifest, self._options, self._journal)
-        await self._register.open(self._ledger, self._manifest)
+        async with AsyncExitStack() as stack:
+            if self._journal is not None:
+                await stack.enter_async_context(self._journal)
+            if self._review is not None:
+                await self._review.check(self._manifest, self._options, self._journal)
+            await self._register.open(self._ledger, self._manifest)
+            # From here on `__aexit__` closes it.
+            stack.pop_all()
         kept = self._journal or self._props
         self._executor = Executor(
             self._session,

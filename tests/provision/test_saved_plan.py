@@ -129,6 +129,9 @@ async def test_another_run_is_refused(tmp_path: Path, change: str) -> None:
         with pytest.raises(UsageError, match=word):
             await desk.apply(**options)
         assert world.made() == made
+        # The journal was let go of.
+        async with world.session.provision(desk.manifest, settle_s=0.2) as run:
+            assert {one.status.value async for one in run} <= {"created", "adopted"}
 
 
 async def test_what_is_no_plan(tmp_path: Path) -> None:
