@@ -7,11 +7,12 @@ sent, the intent is in the ledger, and a create whose outcome is unknown is look
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from encord_async.engine.account import Account, Adopt, Existing, Found, differs, match
 from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger
-from encord_async.engine.making import Maker, Making, hash_of, key_fingerprint
+from encord_async.engine.making import Maker, Making, hash_of, holding, key_fingerprint
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import RoleKept, Status
 from encord_async.engine.resume import HASHES, changed, fits, taken_over
@@ -34,16 +35,16 @@ from encord_async.errors import (
     ThrottledError,
     UncertainError,
 )
-from encord_async.journal.record import Doubt, Ledger, Record, State
+from encord_async.journal.record import Doubt, Ledger, Record, State, set_aside
 from encord_async.journal.seen import Seen
-from encord_async.kinds.steps import MEMBERSHIPS, TAKING, Step, StepKind, membership
+from encord_async.kinds.steps import MEMBERSHIPS, TAKING, Step, StepKind, api_key_steps, membership
 from encord_async.manifest.entries import (
     MakingEntry,
     OntologyEntry,
     OrganisationUserEntry,
     ProjectEntry,
 )
-from encord_async.protocol.catalogue import ProjectUserRole
+from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 from encord_async.protocol.envelope import Envelope
 from encord_async.protocol.models import ProjectUser
 from encord_async.protocol.operations import (
@@ -102,6 +103,8 @@ class Later:
 
 
 Verdict: TypeAlias = Ended | Split | Later
+_KeyWish: TypeAlias = tuple[str, frozenset[APIKeyScope | str]]
+"""Title and scopes of an API key."""
 
 
 class Executor:
@@ -306,6 +309,7 @@ class Executor:
     # ------------------------------------------------------------------ creations
 
     async def _create(self, ticket: Ticket) -> Verdict:
+        await self._turn_away(ticket)
         standing = self.suspects.standing(ticket)
         if standing is not Standing.SOUND and ticket.doubt is None:
             return self._held([ticket], standing)
@@ -315,11 +319,21 @@ class Executor:
             return await self._settle(ticket, ticket.doubt)
         return await self._anew(ticket)
 
+    async def _turn_away(self, ticket: Ticket) -> None:
+        """Set aside what the step of an API key has made, or may have made, in another project than it is about now."""
+        record = ticket.doubt.record if ticket.doubt else ticket.made.record if ticket.made else None
+        if ticket.step.kind is not StepKind.API_KEY or record is None or record.project_hash == ticket.project_hash:
+            return
+        ticket.made = ticket.doubt = None
+        known = (await self._ledger.known([record.identity])).get(record.identity)
+        if known is not None and known.hash == record.hash and record.identity not in self._heirs:
+            await self._ledger.write([set_aside(record)], instead_of=[record.identity])
+
     async def _anew(self, ticket: Ticket, never: Record | None = None) -> Verdict:
         """Make what *ticket* wishes now, unless it is there; *never* is what was sent for it and did not happen."""
         making = self._maker.making(ticket)
         if ticket.made is not None:
-            return Ended([(ticket, _compared(ticket.made, making))])
+            return Ended([(ticket, _compared(ticket.made.record, making))])
         if making.name in self._doubtful:
             # Until it is known what became of a namesake, a second one would make it impossible to tell.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
@@ -329,7 +343,7 @@ class Executor:
         there = await self._there(ticket, making)
         if isinstance(there, Result):
             left = [other.identity for other in await self._left_behind(making) if other.hash == there.hash]
-            return await self._ended([(ticket, there)], making, instead_of=left)
+            return await self._ended([(ticket, there)], _whole(making, ticket), instead_of=left)
         before = _baseline(never) if never is not None and never.name == making.name else ()
         if there or before:
             making.details["baseline"] = list(dict.fromkeys((*before, *there)))
@@ -459,7 +473,8 @@ class Executor:
         except EncordError as error:
             result = replace(created, status=Status.FAILED, error=error)
             failure = error if isinstance(error, _FATAL) else None
-        known = replace(record, details={**record.details, "references": _references(ticket, lacking)})
+        held = [item for item in ticket.items if item not in lacking]
+        known = replace(record, details={**record.details, **holding(ticket, held)})
         ended = await self._written([self._closed(known, created)], [(ticket, result)])
         return ended if failure is None else replace(ended, failure=failure)
 
@@ -480,11 +495,12 @@ class Executor:
         However the entry was edited, it would be the same thing made twice.
         """
         fitting = [other for other in await self._left_behind(making) if fits(other, making.details)]
+        keys = await self._keys_in(fitting) if ticket.step.kind is StepKind.PROJECT and len(fitting) > 1 else {}
+        # Others may have taken some meanwhile.
+        fitting = [other for other in fitting if other.identity not in self._heirs]
         if not fitting:
             return None
-        # The one that holds the same datasets rather than another, and the oldest of those.
-        references = making.details.get("references")
-        old = min(fitting, key=lambda other: (other.is_open, other.details.get("references") != references))
+        old = min(fitting, key=partial(_unlikeness, ticket, making, keys))
         self._see_plan(ticket, "adopt", old.hash)
         self._heirs.add(old.identity)
         try:
@@ -493,15 +509,26 @@ class Executor:
             result = Result(status=Status.ADOPTED, hash=old.hash)
             if old.kind is StepKind.PROJECT and old.hash is not None:
                 await self._attach(old.hash, await self._lacking(old.hash, ticket))
-            return await self._ended([(ticket, result)], making, instead_of=[old.identity])
+            return await self._ended([(ticket, result)], _whole(making, ticket), instead_of=[old.identity])
         except EncordError:
             # Nothing was written down: it is still there to be taken over.
             self._heirs.discard(old.identity)
             raise
 
+    async def _keys_in(self, projects: Iterable[Record]) -> Mapping[str, Collection[_KeyWish]]:
+        """The API keys of each of these projects, as far as they are known to be there."""
+        found: dict[str, Collection[_KeyWish]] = {}
+        for project in projects:
+            if project.hash is not None:
+                keys = await self._ask(ListProjectAPIKeys(project_hash=project.hash))
+                found[project.hash] = {(key.title, frozenset(key.scopes)) for key in keys}
+        return found
+
     async def _take_over_doubt(self, ticket: Ticket, old: Record) -> Verdict:
         step, wish = ticket.step, ticket.wish
         moved = replace(old, identity=step.identity, entry=wish.identity, place=wish.place, key=wish.entry.key)
+        if step.kind is StepKind.API_KEY:
+            moved = replace(moved, details={**old.details, "project": step.project})
         await self._ledger.write([moved], instead_of=[old.identity])
         return await self._settle(ticket, Doubt(record=moved, since_s=self._session.clock.monotonic_s(), over=True))
 
@@ -751,7 +778,7 @@ class Executor:
         for ticket in batch.tickets:
             word = words.get(ticket.word)
             # A dataset that is in its project from the first has no word until it is detached.
-            is_done = ticket.made is not None if word is None else self._remembers and _says(word, ticket.step)
+            is_done = _was_held(ticket) if word is None else self._remembers and _says(word, ticket.step)
             if is_done:
                 done.append((ticket, Result(status=Status.UNCHANGED, hash=ticket.project_hash)))
                 continue
@@ -862,16 +889,30 @@ def _abandoned_step(ticket: Ticket, error: EncordError) -> Result:
     return Result(status=Status.CANCELLED)
 
 
-def _references(ticket: Ticket, lacking: Collection[str]) -> list[str]:
-    """The datasets that the entry names, but for those that its project is *lacking*."""
-    entry = ticket.wish.entry
-    references = list(dict.fromkeys(entry.datasets)) if isinstance(entry, ProjectEntry) else []
-    if not lacking:
-        return references
-    if len(references) != len(ticket.items):
-        # Two stand for one dataset, and which ones is not kept: all are attached once more, which changes nothing.
-        return []
-    return [one for one, item in zip(references, ticket.items, strict=True) if item not in lacking]
+def _was_held(ticket: Ticket) -> bool:
+    """Whether it is a dataset that its project had from the first."""
+    return ticket.made is not None and ticket.made.held_dataset(*ticket.items)
+
+
+def _whole(making: Making, ticket: Ticket) -> Making:
+    """*making* as it is written down of what is there, which has got all that it lacked."""
+    if ticket.step.kind is not StepKind.PROJECT:
+        return making
+    return replace(making, details={**making.details, **holding(ticket, ticket.items)})
+
+
+def _unlikeness(
+    ticket: Ticket, making: Making, keys: Mapping[str, Collection[_KeyWish]], other: Record
+) -> tuple[object, ...]:
+    """How little what *other*, which has gone, made is like what *ticket* wishes for; the least is taken over.
+
+    API keys come first, for they cannot be unmade: one that the entry does not wish for would be nobody's.
+    """
+    steps = api_key_steps(ticket.wish.entry, ticket.wish.identity)
+    wished: set[_KeyWish] = {(step.item, frozenset(step.scopes)) for step in steps}
+    there = set(keys.get(other.hash or "", ()))
+    differs = other.details.get("references") != making.details.get("references")
+    return other.is_open, len(there - wished), -len(there & wished), differs
 
 
 def _baseline(record: Record) -> list[str]:

@@ -5,17 +5,24 @@ Pure: a ticket in, a `Making` out; the same ticket gives the same in every run. 
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from pydantic import SecretStr
 
 from encord_async.engine.account import ENTRY_MARK, DatasetAPI, entry_mark, stamped
-from encord_async.engine.schedule import Ticket
+from encord_async.engine.schedule import Ticket, dataset_digest
 from encord_async.journal.record import name_digest
 from encord_async.kinds.steps import Step, StepKind
-from encord_async.manifest.entries import DatasetEntry, GroupEntry, MakingEntry, OntologyEntry, ProjectEntry
+from encord_async.manifest.entries import (
+    DatasetEntry,
+    GroupEntry,
+    MakingEntry,
+    OntologyEntry,
+    ProjectEntry,
+    referenced_key,
+)
 from encord_async.protocol.catalogue import StorageLocation
 from encord_async.protocol.models import NewDataset
 from encord_async.protocol.operations import (
@@ -35,6 +42,7 @@ __all__ = [
     "api_key_name",
     "contents_digest",
     "hash_of",
+    "holding",
     "key_fingerprint",
     "structure_digest",
     "title_of",
@@ -168,7 +176,7 @@ class Maker:
             workflow_template_id=entry.workflow_template_id,
         )
         return operation, {
-            "references": list(dict.fromkeys(entry.datasets))[: self.max_batch],
+            **holding(ticket, ticket.items[: self.max_batch]),
             "contents": [contents_digest(some) for some in _grown(ticket.items, self.max_batch)],
             "ontology": ticket.ontology_hash,
             "ontology_reference": entry.wanted_ontology,
@@ -184,7 +192,7 @@ def _copy(ticket: Ticket, entry: ProjectEntry, description: str) -> tuple[AnyOpe
         options=entry.copy_options,
     )
     return operation, {
-        "references": [],
+        **holding(ticket, ()),
         "copy_of": entry.copy_of,
         "template": ticket.template_hash,
         "copy_options": sorted(entry.copy_options),
@@ -199,7 +207,7 @@ def _api_key(ticket: Ticket) -> Making:
         title=step.item,
         description="",
         name=api_key_name(project_hash, step),
-        details={"scopes": scopes},
+        details={"scopes": scopes, "project": step.project},
     )
 
 
@@ -212,6 +220,26 @@ def _grown(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     """*items* as a project holds them after its creation, and after each envelope that attaches more."""
     for end in range(size, max(len(items), 1) + size, size):
         yield items[:end]
+
+
+def holding(ticket: Ticket, items: Collection[str]) -> dict[str, object]:
+    """What is written down of a project that holds *items*, of the datasets that its entry names.
+
+    By the references a later run knows at once that nothing has to be done. Where keys are among them, which may come
+    to mean something else, the digests of the datasets tell.
+    """
+    entry = ticket.wish.entry
+    references = list(dict.fromkeys(entry.datasets)) if isinstance(entry, ProjectEntry) else []
+    known: dict[str, object] = {"references": references}
+    held = set(items)
+    if len(held) < len(ticket.items):
+        # Where two stand for one dataset, which ones is not kept: only the digests tell.
+        alike = len(references) == len(ticket.items)
+        pairs = zip(references, ticket.items, strict=True) if alike else ()
+        known["references"] = [reference for reference, item in pairs if item in held]
+    if any(referenced_key(reference) is not None for reference in references):
+        known["held"] = [dataset_digest(item) for item in ticket.items if item in held]
+    return known
 
 
 def contents_digest(dataset_hashes: Iterable[str]) -> str:

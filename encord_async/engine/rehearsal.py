@@ -410,8 +410,8 @@ class Overlay:
     async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:
         """Keep what can matter to what is still to be played."""
         await anyio.lowlevel.checkpoint()
-        self._moved.update(instead_of)
         inherits = not self.open.isdisjoint(instead_of)
+        self._let_go(instead_of)
         for record in records:
             identity = record.identity
             self.open |= {identity} if inherits else set()
@@ -420,6 +420,14 @@ class Overlay:
                 self._own[identity] = record
             if record.name is not None:
                 self._by_name[record.name][identity] = record
+
+    def _let_go(self, identities: Collection[bytes]) -> None:
+        self._moved.update(identities)
+        self.open = self.open.difference(identities)
+        for identity in identities:
+            own = self._own.pop(identity, None)
+            if own is not None and own.name is not None:
+                del self._by_name[own.name][identity]
 
     async def namesakes(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
@@ -440,8 +448,15 @@ class Overlay:
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
-        under = self._untouched(await self._under.namesakes(name))
-        return [record for record in under if record.state is not State.FAILED and not self._is_present(record.entry)]
+        alike = [record for record in await self.namesakes(name) if record.state is not State.FAILED]
+        lost = await self._lost(alike) if self.has_moved else set()
+        return [one for one in alike if one.is_aside or one.identity in lost or not self._is_present(one.holder)]
+
+    async def _lost(self, keys: Sequence[Record]) -> set[bytes]:
+        """Which of these are API keys of projects that other entries have taken over in earlier runs."""
+        made = {key.identity: key.project_step for key in keys}
+        makers = await self.known([maker for maker in made.values() if maker is not None])
+        return {key.identity for key in keys if (maker := made[key.identity]) and key.has_lost(makers.get(maker))}
 
     async def detached(self, project_hashes: Collection[str]) -> Collection[str]:
         """See `Ledger`."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from encord_async.engine.making import structure_digest, title_of
 from encord_async.engine.outcome import Status
-from encord_async.engine.schedule import Result
+from encord_async.engine.schedule import Earlier, Result, dataset_digest
 from encord_async.errors import ConflictError
 from encord_async.journal.record import Doubt, Record, State
 from encord_async.kinds.steps import ITSELF, Step, StepKind, attach_step
@@ -60,19 +60,19 @@ class Recall:
         steps: The entry's steps, with those that a change of the entry since an earlier run has added.
         results: Of steps that need not be done again.
         doubts: Of steps that may have happened.
-        unsure: Records of the projects of steps of which only hashes will tell whether they are as wished: of the
-            step that made it, because it may refer to something else now, and of datasets that were in it when it was
-            made, because they may have been detached.
+        unsure: What was made, for steps of which only hashes will tell whether they are done by it: API keys, because
+            the project may be another now; the project itself, because it may refer to something else now; and its
+            datasets, if keys may mean others than they did, or some may have been detached.
     """
 
     steps: Sequence[Step]
     results: Mapping[bytes, Result] = field(default_factory=dict)
     doubts: Mapping[bytes, Doubt] = field(default_factory=dict)
-    unsure: Mapping[bytes, Record] = field(default_factory=dict)
+    unsure: Mapping[bytes, Earlier] = field(default_factory=dict)
 
 
 def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, began_s: float) -> Recall:
-    """Compare *entry* with what is written down of it; memberships are compared when it is known what they are about.
+    """Compare *entry* with what is written down of it; what is in a project is compared when it is known in which.
 
     Args:
         entry: The entry as it is now.
@@ -85,7 +85,7 @@ def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, 
     planned = list(steps)
     results: dict[bytes, Result] = {}
     doubts: dict[bytes, Doubt] = {}
-    unsure: dict[bytes, Record] = {}
+    unsure: dict[bytes, Earlier] = {}
     for step in tuple(planned):
         record = past.records.get(step.identity)
         if record is None or record.state is State.FAILED:
@@ -93,26 +93,42 @@ def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, 
         if record.is_open:
             doubts[step.identity] = Doubt(record=record, since_s=began_s, over=True)
             continue
+        if step.kind is StepKind.API_KEY:
+            unsure[step.identity] = Earlier(record=record)
+            continue
         result = taken_over(entry, step, record)
         if isinstance(entry, ProjectEntry) and step.kind is StepKind.PROJECT:
             added = _attachments(entry, identity, record, past)
             planned += added
-            unsure |= {one.identity: record for one, was_there in added.items() if was_there}
+            if added:
+                earlier = _earlier(record, past)
+                unsure |= {one.identity: earlier for one in added}
             if result.error is None and _refers_elsewhere(entry, record, past):
-                unsure[step.identity] = record
+                unsure[step.identity] = Earlier(record=record)
                 continue
         results[step.identity] = result
     return Recall(steps=planned, results=results, doubts=doubts, unsure=unsure)
 
 
-def _attachments(entry: ProjectEntry, identity: bytes, record: Record, past: Past) -> dict[Step, bool]:
-    """Steps for the datasets of *entry* that its project may lack, and whether each was there when it was made."""
-    known = record.details.get("references")
-    then = set(known) if isinstance(known, list) else set()
+def _attachments(entry: ProjectEntry, identity: bytes, record: Record, past: Past) -> list[Step]:
+    """Steps for the datasets of *entry* that its project may lack."""
+    known = _texts(record, "references")
     if past.has_moved:
-        then = {reference for reference in then if referenced_key(reference) is None}
+        known = [reference for reference in known if referenced_key(reference) is None]
+    then = frozenset(known)
     missing = [one for one in dict.fromkeys(entry.datasets) if one not in then or record.hash in past.detached]
-    return {attach_step(identity, reference): reference in then for reference in missing}
+    return [attach_step(identity, reference) for reference in missing]
+
+
+def _earlier(record: Record, past: Past) -> Earlier:
+    """The project of *record*, and the datasets that it had from the first."""
+    held = {dataset_digest(one) for one in _texts(record, "references") if referenced_key(one) is None}
+    return Earlier(record=record, held=held.union(_texts(record, "held")), detached=record.hash in past.detached)
+
+
+def _texts(record: Record, name: str) -> list[str]:
+    found = record.details.get(name)
+    return found if isinstance(found, list) else []
 
 
 def taken_over(entry: Entry, step: Step, record: Record) -> Result:

@@ -1,4 +1,6 @@
-"""The roll of a manifest: which entries it holds that make something. It keeps eight bytes of each, and no entry.
+"""The roll of a manifest: which entries it holds that make something, and which API keys each of them wishes for.
+
+It keeps eight bytes of each, and no entry.
 
 By it is told what an entry has left behind that is in the manifest no more. Files and sequences are read for it before
 anything is sent; of what can be read only once it is complete at the end.
@@ -18,14 +20,13 @@ import anyio.to_thread
 from encord_async.engine.account import ENTRY_MARK, entry_mark
 from encord_async.engine.making import api_key_name, title_of
 from encord_async.journal.record import Ledger, Record, State, name_digest
-from encord_async.kinds.steps import Namer, StepKind, steps_of
+from encord_async.kinds.steps import Namer, StepKind, api_key_steps, key_wish, project_step, steps_of
 from encord_async.manifest.entries import (
     Entry,
     MakingEntry,
     PlacedEntry,
     ProjectAPIKeyEntry,
     ProjectEntry,
-    referenced_key,
 )
 from encord_async.manifest.files import CheckReport, check_manifest
 from encord_async.manifest.part import Part
@@ -40,7 +41,7 @@ _A_TURN: Final = 100
 
 
 class Roll:
-    """Identities of entries; of as many as there may be."""
+    """Names of all that may hold what was made (`Record.holder`); of as many as there may be."""
 
     def __init__(self) -> None:
         self._recent: set[int] = set()
@@ -52,13 +53,14 @@ class Roll:
         if not isinstance(entry, MakingEntry | ProjectAPIKeyEntry):
             return
         self._recent.add(_head(identity))
+        self._recent.update(_head(key_wish(step.identity, step.project)) for step in api_key_steps(entry, identity))
         if len(self._recent) >= _RECENT:
             self._sort()
 
-    def __contains__(self, identity: object) -> bool:
-        if not isinstance(identity, bytes):
+    def __contains__(self, holder: object) -> bool:
+        if not isinstance(holder, bytes):
             return False
-        head = _head(identity)
+        head = _head(holder)
         return head in self._recent or any(_holds(part, head) for part in self._sorted)
 
     def has_mark(self, mark: str, domain: str) -> bool:
@@ -130,7 +132,7 @@ class Register:
             return False
         for name in _names(entry, identity, records, await _project_hash(self._ledger, entry, identity, records)):
             for other in await self._ledger.namesakes(name):
-                if other.state is not State.FAILED and other.entry not in self.roll:
+                if other.state is not State.FAILED and other.holder not in self.roll:
                     return True
         return False
 
@@ -169,11 +171,12 @@ def _names(entry: Entry, identity: bytes, records: Mapping[bytes, Record], proje
     """Names of what *entry* would make, as far as they can be known before its references have hashes."""
     for step in steps_of(entry, identity):
         record = records.get(step.identity)
-        if record is not None and record.state is not State.FAILED:
-            continue
+        known = None if record is None or record.state is State.FAILED else record
         if step.kind is StepKind.API_KEY:
-            if project_hash is not None:
+            if project_hash is not None and (known is None or known.project_hash != project_hash):
                 yield api_key_name(project_hash, step)
+        elif known is not None:
+            continue
         elif isinstance(entry, MakingEntry) and step.kind is StepKind(entry.kind):
             yield name_digest(step.kind, title_of(entry), entry.description)
 
@@ -183,17 +186,13 @@ async def _project_hash(ledger: Ledger, entry: Entry, identity: bytes, records: 
 
     One that was not has none of an earlier run, unless it waits itself until all is read.
     """
-    if isinstance(entry, ProjectEntry):
-        record = records.get(next(steps_of(entry, identity)).identity)
-        return None if record is None else record.hash
-    if not isinstance(entry, ProjectAPIKeyEntry):
+    if not isinstance(entry, ProjectEntry | ProjectAPIKeyEntry):
         return None
-    key = referenced_key(entry.project)
-    if key is None:
-        return entry.project
-    project = ProjectEntry(key=key, title=key)
-    step = next(steps_of(project, Namer().identity(project)))
-    known = (await ledger.known([step.identity])).get(step.identity)
+    project = entry.project if isinstance(entry, ProjectAPIKeyEntry) else None
+    maker = project_step(identity, project)
+    if maker is None:
+        return project
+    known = (records if project is None else await ledger.known([maker])).get(maker)
     return None if known is None else known.hash
 
 

@@ -5,10 +5,11 @@ What it keeps: the entries that are not finished, and for each finished entry wi
 because any later entry may refer to it. Finished entries without a key leave nothing behind.
 """
 
+import hashlib
 import heapq
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -25,7 +26,20 @@ from encord_async.manifest.entries import (
 )
 from encord_async.protocol.catalogue import ProjectUserRole
 
-__all__ = ["Batch", "Creation", "Lane", "Plan", "Result", "Ticket", "Wish", "Work", "tickets_of", "why_dead"]
+__all__ = [
+    "Batch",
+    "Creation",
+    "Earlier",
+    "Lane",
+    "Plan",
+    "Result",
+    "Ticket",
+    "Wish",
+    "Work",
+    "dataset_digest",
+    "tickets_of",
+    "why_dead",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +57,30 @@ class Result:
     def usable_hash(self) -> str | None:
         """Hash that others may build on: of what is there, even if not in all as wished."""
         return None if self.status is Status.IN_DOUBT else self.hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """What an earlier run has made, of which only hashes will tell whether a step is done by it.
+
+    Attributes:
+        record: It; the project of the step, or the API key that the step made.
+        held: The datasets that the project had from the first, see `dataset_digest`.
+        detached: Whether one of them may have been detached since.
+    """
+
+    record: Record
+    held: Collection[str] = ()
+    detached: bool = False
+
+    def held_dataset(self, dataset_hash: str) -> bool:
+        """Whether the project had this one from the first."""
+        return dataset_digest(dataset_hash) in self.held
+
+
+def dataset_digest(dataset_hash: str) -> str:
+    """A short name for a dataset among those of one project."""
+    return hashlib.blake2b(dataset_hash.encode(), digest_size=6).hexdigest()
 
 
 @dataclass(slots=True, eq=False)
@@ -112,8 +150,8 @@ class Ticket:
     ontology_hash: str | None = None
     template_hash: str | None = None
     doubt: Doubt | None = None
-    made: Record | None = None
-    """The project of an earlier run that it belongs to, if only hashes will tell whether it is as wished."""
+    made: Earlier | None = None
+    """What an earlier run has made, if only hashes will tell whether the step is done by it."""
     sends: int = 0
     word: bytes = b""
     """What a membership is written down under, once that is known."""
@@ -256,7 +294,7 @@ class Plan:
         known: Mapping[bytes, Result] | None = None,
         doubts: Mapping[bytes, Doubt] | None = None,
         file: str | None = None,
-        unsure: Mapping[bytes, Record] | None = None,
+        unsure: Mapping[bytes, Earlier] | None = None,
     ) -> None:
         """Take in the next entry.
 
@@ -269,7 +307,7 @@ class Plan:
             known: Results of steps that an earlier run has finished, by step identity.
             doubts: Steps that an earlier run has left in doubt, by step identity.
             file: The file that a part of it was read from, for people.
-            unsure: Projects of steps that an earlier run has finished, perhaps not as wished now, by step identity.
+            unsure: What an earlier run has made for steps that may be done by it, by step identity.
 
         Raises:
             ManifestError: Another entry has the same key.
@@ -383,11 +421,14 @@ class Plan:
                 ticket.template_hash = self._hash(entry.copy_of, ticket)
         elif step.kind not in _NEEDS_NOTHING:
             ticket.project_hash = self._hash(step.project, ticket)
+        if step.kind in _NEEDS_ITEM:
+            ticket.items = (self._hash(step.item, ticket),)
+        if _is_done(ticket):
+            self._end(ticket, Result(status=Status.UNCHANGED, hash=ticket.project_hash))
+            return
         if step.kind in _CREATIONS:
             self._creations.append(Creation(ticket))
             return
-        if step.kind in _NEEDS_ITEM:
-            ticket.items = (self._hash(step.item, ticket),)
         lane = Lane(step.kind, ticket.project_hash or "", step.role)
         self._lanes.setdefault(lane, deque()).append(ticket)
 
@@ -541,6 +582,16 @@ class Plan:
 def tickets_of(work: Work) -> tuple[Ticket, ...]:
     """The steps that *work* is to bring to an end."""
     return (work.ticket,) if isinstance(work, Creation) else work.tickets
+
+
+def _is_done(ticket: Ticket) -> bool:
+    """Whether an earlier run has done this very step, now that it is known what it is about."""
+    made = ticket.made
+    if made is None:
+        return False
+    if ticket.step.kind is StepKind.API_KEY:
+        return made.record.project_hash == ticket.project_hash
+    return ticket.step.kind is StepKind.ATTACH and not made.detached and made.held_dataset(*ticket.items)
 
 
 def _needed_by_project(entry: ProjectEntry, *, datasets: bool) -> Iterator[str]:

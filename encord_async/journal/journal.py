@@ -130,7 +130,10 @@ _TRAFFIC: Final = sa.Table(
 )
 
 _GONE: Final = sa.Table("gone", _METADATA, sa.Column("entry", sa.LargeBinary(16), primary_key=True))
-"""Entries that the manifest held once. Made anew by each run that knows its manifest, so that it needs no checksum."""
+"""Entries that the manifest held once, and steps whose API keys are nobody's now.
+
+Made anew by each run that knows its manifest, so that it needs no checksum.
+"""
 
 # Partial, so that rows of memberships, which have no name and never stay open, cost nothing here.
 sa.Index(
@@ -335,9 +338,11 @@ class Journal:
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
-        gone = sa.select(_GONE.c.entry).where(_GONE.c.entry == _STEPS.c.entry).exists()
+        gone = sa.select(_GONE.c.entry).where(_GONE.c.entry.in_([_STEPS.c.entry, _STEPS.c.identity])).exists()
+        # See `set_aside`.
+        nobodys = sa.or_(gone, _STEPS.c.entry == _STEPS.c.identity)
         made = _STEPS.c.state != State.FAILED.value
-        return await self._on_thread(self._select, sa.and_(_STEPS.c.name == name, made, gone))
+        return await self._on_thread(self._select, sa.and_(_STEPS.c.name == name, made, nobodys))
 
     async def detached(self, project_hashes: Collection[str]) -> Collection[str]:
         """See `Ledger`."""
@@ -595,14 +600,8 @@ class Journal:
             return {row.name: row.value for row in connection.execute(sa.select(_META))}
 
     def _known(self, identities: Sequence[bytes]) -> dict[bytes, Record]:
-        found: dict[bytes, Record] = {}
         with self._reading() as connection:
-            for start in range(0, len(identities), _LOOKUP):
-                some = identities[start : start + _LOOKUP]
-                for row in connection.execute(_BY_IDENTITY, {"identities": some}):
-                    record = _record(row)
-                    found[record.identity] = record
-        return found
+            return _by_identity(connection, identities)
 
     def _seen(self) -> Seen:
         wanted = sa.select(_STEPS.c.hash).where(_STEPS.c.name.isnot(None) & _STEPS.c.hash.isnot(None))
@@ -635,14 +634,22 @@ class Journal:
             connection = self._connected()
             connection.execute(sa.delete(_GONE))
             note = self._store.insert(_GONE).on_conflict_do_nothing()
-            wanted = sa.select(_STEPS.c.seq, _STEPS.c.entry).where(_STEPS.c.name.isnot(None)).order_by(_STEPS.c.seq)
-            after = 0
-            while rows := connection.execute(wanted.where(_STEPS.c.seq > after).limit(_PAGE)).all():
-                gone = [{"entry": entry} for entry in {row.entry for row in rows} if not is_present(entry)]
-                if gone:
-                    connection.execute(note, gone)
-                after = rows[-1].seq
+            is_key = _STEPS.c.kind == StepKind.API_KEY.value
+            for rows in _named(connection, (_STEPS.c.entry,), sa.not_(is_key)):
+                _note_gone(connection, note, {row.entry for row in rows if not is_present(row.entry)})
+            for rows in _named(connection, _CONTENT, is_key):
+                keys = [_record(row[1:]) for row in rows]
+                gone = {key.identity for key in keys if not is_present(key.holder)}
+                _note_gone(connection, note, gone | self._lost(connection, keys))
             connection.commit()
+
+    def _lost(self, connection: sa.Connection, keys: Sequence[Record]) -> set[bytes]:
+        """Which of these API keys are of projects that other entries have taken over since."""
+        if not self._has_moved:
+            return set()
+        made = {key.identity: key.project_step for key in keys}
+        makers = _by_identity(connection, [maker for maker in set(made.values()) if maker is not None])
+        return {key.identity for key in keys if (maker := made[key.identity]) and key.has_lost(makers.get(maker))}
 
     def _detached(self, project_hashes: Sequence[str]) -> set[str]:
         found: set[str] = set()
@@ -750,6 +757,32 @@ def _slices(records: Collection[T]) -> Iterator[list[T]]:
         size = min(_MAX_ROWS, 1 << (missing.bit_length() - 1))
         missing -= size
         yield list(islice(left, size))
+
+
+def _named(
+    connection: sa.Connection, columns: Sequence[sa.ColumnElement[Any]], condition: sa.ColumnElement[bool]
+) -> Iterator[Sequence[Any]]:
+    """Pages of all rows that made something and satisfy *condition*: their place and *columns*."""
+    wanted = sa.select(_STEPS.c.seq, *columns).where(_STEPS.c.name.isnot(None), condition).order_by(_STEPS.c.seq)
+    after = 0
+    while rows := connection.execute(wanted.where(_STEPS.c.seq > after).limit(_PAGE)).all():
+        yield rows
+        after = rows[-1].seq
+
+
+def _note_gone(connection: sa.Connection, note: sa.Executable, gone: Collection[bytes]) -> None:
+    if gone:
+        connection.execute(note, [{"entry": one} for one in gone])
+
+
+def _by_identity(connection: sa.Connection, identities: Sequence[bytes]) -> dict[bytes, Record]:
+    found: dict[bytes, Record] = {}
+    for start in range(0, len(identities), _LOOKUP):
+        some = identities[start : start + _LOOKUP]
+        for row in connection.execute(_BY_IDENTITY, {"identities": some}):
+            record = _record(row)
+            found[record.identity] = record
+    return found
 
 
 def _row(record: Record) -> tuple[list[str], _Row]:

@@ -7,7 +7,7 @@ everything with the process. Nothing here touches a disk. No record ever holds a
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -15,9 +15,9 @@ import anyio
 
 from encord_async.errors import EncordError
 from encord_async.journal.seen import Seen
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.steps import StepKind, key_wish, project_step
 
-__all__ = ["Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest"]
+__all__ = ["Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest", "set_aside"]
 
 _WRITERS_A_TURN: Final = 4
 """So many writers go on in one turn of the event loop, as a journal lets few go on at once: all would hold it up."""
@@ -82,6 +82,43 @@ class Record:
         """Whether it may have happened without our knowing."""
         return self.state is State.INTENDED or self.state is State.IN_DOUBT
 
+    @property
+    def holder(self) -> bytes:
+        """What a manifest has to hold (`Roll`) so that what this made is somebody's: its entry.
+
+        An entry may drop an API key, or ask for it in another project; so for one it is the very wish.
+        """
+        if self.kind is not StepKind.API_KEY or not self._names_project:
+            return self.entry
+        return key_wish(self.identity, self._project)
+
+    @property
+    def project_step(self) -> bytes | None:
+        """Identity of the step that made the project of an API key, if it is known to be an entry's."""
+        if self.kind is not StepKind.API_KEY or not self._names_project:
+            return None
+        return project_step(self.entry, self._project)
+
+    def has_lost(self, maker: "Record | None") -> bool:
+        """Whether the project of this API key is another entry's now, as *maker*, of its `project_step`, shows."""
+        if maker is None or maker.state is State.FAILED:
+            return True
+        return not maker.is_open and maker.hash != self.project_hash
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether it is of no step any more, see `set_aside`."""
+        return self.entry == self.identity
+
+    @property
+    def _names_project(self) -> bool:
+        return "project" in self.details
+
+    @property
+    def _project(self) -> str | None:
+        project = self.details["project"]
+        return None if project is None else str(project)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
@@ -101,6 +138,15 @@ class Doubt:
     over: bool
     looks: int = 0
     error: EncordError | None = None
+
+
+def set_aside(record: Record) -> Record:
+    """What takes the place of *record*, of an API key, when its step turns to another project.
+
+    It is of no entry, and so always `left_behind`: for whoever wishes for such a key in that project.
+    """
+    nobody = key_wish(record.identity, record.project_hash)
+    return replace(record, identity=nobody, entry=nobody)
 
 
 def name_digest(kind: StepKind, *names: str) -> bytes:
@@ -165,11 +211,18 @@ class Ledger(Protocol):
         ...
 
     async def disown(self, is_present: Callable[[bytes], bool]) -> None:
-        """Note, for `left_behind`, which entries have gone: those whose identity is not *is_present*."""
+        """Note, for `left_behind`, what is nobody's any more.
+
+        Args:
+            is_present: Whether the manifest has this `Record.holder`.
+        """
         ...
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:
-        """What entries that have gone made, or may have made, of this name; the oldest first."""
+        """What was made, or may have been made, of this name and is nobody's any more; the oldest first.
+
+        Its holder has gone; or it is an API key of a project that another entry has taken over; or it was set aside.
+        """
         ...
 
     async def detached(self, project_hashes: Collection[str]) -> Collection[str]:

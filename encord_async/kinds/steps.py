@@ -23,6 +23,7 @@ from encord_async.manifest.entries import (
     ProjectEntry,
     ProjectGroupsEntry,
     ProjectUsersEntry,
+    referenced_key,
 )
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 
@@ -35,8 +36,11 @@ __all__ = [
     "Namer",
     "Step",
     "StepKind",
+    "api_key_steps",
     "attach_step",
+    "key_wish",
     "membership",
+    "project_step",
     "steps_of",
 ]
 
@@ -129,7 +133,7 @@ class Namer:
     def identity(self, entry: Entry) -> bytes:
         """Identity of *entry*, which is the next in the manifest's order."""
         if entry.key is not None:
-            return _digest(b"key", entry.kind.encode(), entry.key.encode())
+            return _keyed(entry.kind, entry.key)
         # Without what is left at its default: a field that a later release adds changes nobody's identity.
         said = entry.model_dump_json(exclude_defaults=True)
         content = _digest(b"content", entry.kind.encode(), said.encode())
@@ -149,10 +153,10 @@ def steps_of(entry: Entry, identity: bytes) -> Iterator[Step]:
             yield from _each(identity, StepKind.USER, entry.project, entry.emails, entry.role)
             yield from _each(identity, StepKind.REMOVE_USER, entry.project, entry.remove)
         case ProjectEntry():
-            yield Step(identity=_part(identity, "project"), kind=StepKind.PROJECT, item=entry.title)
+            yield Step(identity=_makes_project(identity), kind=StepKind.PROJECT, item=entry.title)
             for user in dict.fromkeys(entry.users):
                 yield _in_role(identity, StepKind.USER, None, user.email, user.role)
-            yield from dict.fromkeys(_api_key(identity, None, wish.title, wish.scopes) for wish in entry.api_keys)
+            yield from api_key_steps(entry, identity)
         case DatasetEntry():
             yield Step(identity=_part(identity, "dataset"), kind=StepKind.DATASET, item=entry.title)
         case ProjectDatasetsEntry():
@@ -171,7 +175,39 @@ def steps_of(entry: Entry, identity: bytes) -> Iterator[Step]:
             kind = StepKind.ORGANISATION_USER
             yield Step(identity=_part(identity, kind.value, *names), kind=kind, item=entry.email)
         case ProjectAPIKeyEntry():
+            yield from api_key_steps(entry, identity)
+
+
+def api_key_steps(entry: Entry, identity: bytes) -> Iterator[Step]:
+    """Those of the steps of *entry* that make API keys."""
+    match entry:
+        case ProjectEntry():
+            yield from dict.fromkeys(_api_key(identity, None, wish.title, wish.scopes) for wish in entry.api_keys)
+        case ProjectAPIKeyEntry():
             yield _api_key(identity, entry.project, entry.title, entry.scopes)
+
+
+def key_wish(step: bytes, project: str | None) -> bytes:
+    """A name for the wish for an API key: a keyed entry may ask for the same key in another project.
+
+    Args:
+        step: Identity of the step that makes it.
+        project: The project as the step names it.
+    """
+    return _digest(step, (project or "").encode())
+
+
+def project_step(entry: bytes, project: str | None) -> bytes | None:
+    """Identity of the step that makes a project; None for one that no entry makes.
+
+    Args:
+        entry: Identity of the entry that speaks of it.
+        project: The project as a step of that entry names it; None for what the entry makes itself.
+    """
+    if project is None:
+        return _makes_project(entry)
+    key = referenced_key(project)
+    return None if key is None else _makes_project(_keyed("project", key))
 
 
 def attach_step(identity: bytes, reference: str) -> Step:
@@ -222,6 +258,14 @@ def _api_key(identity: bytes, project: str | None, title: str, scopes: tuple[API
         item=title,
         scopes=ordered,
     )
+
+
+def _keyed(kind: str, key: str) -> bytes:
+    return _digest(b"key", kind.encode(), key.encode())
+
+
+def _makes_project(identity: bytes) -> bytes:
+    return _part(identity, "project")
 
 
 def _part(identity: bytes, *names: str) -> bytes:

@@ -205,6 +205,145 @@ async def test_a_key_that_means_another_thing_now(service: Service, tmp_path: Pa
     assert set(cats.datasets) == {outcomes[0].hash, outcomes[1].hash}
 
 
+# --- API keys belong to a project -------------------------------------------------------------------------------------
+
+
+def keys_of(service: Service, title: str = "Cats") -> list[int]:
+    """How many API keys each project of *title* has."""
+    return [len(one.keys) for one in service.projects.values() if one.title == title]
+
+
+@pytest.mark.parametrize("once", [False, True])
+async def test_who_comes_back_has_no_key_of_another_project(service: Service, tmp_path: Path, once: bool) -> None:
+    """An API key counts in the project that it was made in: with another project, its entry gets another key."""
+    old, new = project(key="old", api_keys=[KEY]), project(key="new")
+    await run(service, [old], tmp_path / "j")
+    await run(service, [new], tmp_path / "j")
+    both = [new, old]
+    assert said(await run(service, stream(both) if once else both, tmp_path / "j", existing="create")) == [
+        "unchanged",
+        "created",
+    ]
+    assert keys_of(service) == [1, 1]
+    # What the old one let go of is there for the new one, whatever is asked about things that are there.
+    both = [project(key="new", api_keys=[KEY]), old]
+    for word in ("updated", "unchanged"):
+        service.calls.clear()
+        outcomes = await run(service, stream(both) if once else both, tmp_path / "j", existing="create")
+        assert said(outcomes) in (["adopted", "unchanged"], ["unchanged", "unchanged"]), word
+    assert service.calls == []
+    assert keys_of(service) == [1, 1]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_key_that_is_let_go_of_and_wished_for_at_once(service: Service, tmp_path: Path, first: int) -> None:
+    """In whichever order the entries stand, the key goes to who has the project, and the other gets a new one."""
+    old = project(key="old", api_keys=[KEY])
+    await run(service, [old], tmp_path / "j")
+    await run(service, [project(key="new")], tmp_path / "j")
+    both = [project(key="new", api_keys=[KEY]), old]
+    await run(service, both[first:] + both[:first], tmp_path / "j", existing="create")
+    assert keys_of(service) == [1, 1]
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("first", [0, 1, 2])
+async def test_a_key_entry_that_turns_to_another_project(
+    service: Service, tmp_path: Path, first: int, key: str | None
+) -> None:
+    """So it is for an API key's own entry: what it leaves behind is who has the project's, who wishes for it."""
+    read = READ | ({} if key is None else {"key": key})
+    cats, dogs = project(key="cats"), project("Dogs", key="dogs")
+    before = [cats, dogs, read]
+    await run(service, before, tmp_path / "j", existing="create")
+    export = {"title": "export", "scopes": ["label.read"]}
+    after = [project(key="cats", api_keys=[export]), dogs, {**read, "project": "@dogs"}]
+    await run(service, after[first:] + after[:first], tmp_path / "j", existing="create")
+    assert (keys_of(service), keys_of(service, "Dogs")) == ([1], [1])
+    # And back, with nobody to take the second over meanwhile.
+    await run(service, before, tmp_path / "j", existing="create")
+    await run(service, after, tmp_path / "j", existing="create")
+    assert (keys_of(service), keys_of(service, "Dogs")) == ([1], [1])
+    service.calls.clear()
+    assert set(said(await run(service, after, tmp_path / "j"))) == {"unchanged"}
+    assert service.calls == []
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_a_key_that_is_wished_for_elsewhere(service: Service, tmp_path: Path, own: bool) -> None:
+    """An API key that moves from its project into an entry of its own, or the other way round, is not made again."""
+    wish = {"title": "export", "scopes": ["label.read"]}
+    ways = [[project(key="cats", api_keys=[wish])], [project(key="cats"), READ]]
+    await run(service, ways[own], tmp_path / "j", existing="create")
+    await run(service, ways[not own], tmp_path / "j", existing="create")
+    assert keys_of(service) == [1]
+
+
+async def test_a_key_in_doubt_in_another_project(service: Service, tmp_path: Path) -> None:
+    """That a key may have been made in a project which is another's now says nothing of one's own."""
+    service.faults += [
+        Fault("projectapikey.POST", error=lambda: NoReplyError("cut"), applies=True),
+        Fault("projectapikey.GET", code="AUTHORISATION_ERROR", left=99),
+    ]
+    old, new = project(key="old", api_keys=[KEY]), project(key="new")
+    assert said(await run(service, [old], tmp_path / "j")) == ["in_doubt"]
+    await run(service, [new], tmp_path / "j")
+    assert said(await run(service, [new, old], tmp_path / "j", existing="create")) == ["unchanged", "created"]
+    assert keys_of(service) == [1, 1]
+    service.faults.clear()
+    new = project(key="new", api_keys=[KEY])
+    for _ in range(2):
+        await run(service, [new, old], tmp_path / "j", existing="create")
+        assert keys_of(service) == [1, 1]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+async def test_twins_take_over_the_project_whose_keys_they_wish_for(
+    service: Service, tmp_path: Path, swapped: bool
+) -> None:
+    """Of several that could be meant an edited entry takes one without keys that nobody would wish for then."""
+    export = {"title": "export", "scopes": ["label.read"]}
+    twins = [project(users=[ANN], api_keys=[KEY, export]), project(users=[BOB])]
+    await run(service, twins, tmp_path / "j", existing="create")
+    edited = [project(users=[BOB], api_keys=[KEY]), project(users=[ANN, BOB], api_keys=[KEY, export])]
+    await run(service, edited[::-1] if swapped else edited, tmp_path / "j")
+    assert sorted(keys_of(service)) == [1, 2]
+
+
+# --- what is finished stays so ----------------------------------------------------------------------------------------
+
+
+async def test_nothing_is_sent_again_when_a_key_has_moved(service: Service, tmp_path: Path) -> None:
+    """Renaming something sends no dataset of any project once more: that a key stands for the same is known."""
+    service.has_datasets("d1")
+    raw = [dataset("A", key="a"), dataset("B", key="b"), dataset("C", key="c")]
+    cats = project(key="cats", datasets=["@a", "d1", "@b", "@c"])
+    copy = project("Dogs", key="dogs", datasets=["@a", "@b"])
+    await run(service, [*raw, cats, copy], tmp_path / "j", max_batch=2)
+    renamed = [{**entry, "key": f"new-{entry['key']}"} for entry in raw[:2]]
+    cats = project(key="cats", datasets=["@new-a", "d1", "@new-b", "@c"])
+    copy = project("Dogs", key="hounds", datasets=["@new-a", "@new-b"])
+    service.calls.clear()
+    await run(service, [*renamed, raw[2], cats, copy], tmp_path / "j", max_batch=2)
+    assert not service.of("projectdataset.POST")
+    service.calls.clear()
+    assert set(said(await run(service, [*renamed, raw[2], cats, copy], tmp_path / "j"))) == {"unchanged"}
+    assert service.calls == []
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_an_adopted_project_is_finished(service: Service, tmp_path: Path, known: bool) -> None:
+    """A project that was adopted or taken over with all its datasets is not given any of them again."""
+    service.has_datasets("d1", "d2", "d3")
+    wish = project(key="cats", datasets=["d1", "d2", "d3"])
+    await run(service, [{**wish, "key": "old"}], tmp_path / ("j" if known else "other"))
+    outcomes = await run(service, [wish], tmp_path / "j", max_batch=1)
+    assert said(outcomes) == ["adopted"]
+    service.calls.clear()
+    assert said(await run(service, [wish], tmp_path / "j", max_batch=1)) == ["unchanged"]
+    assert service.calls == []
+
+
 # --- stamps -----------------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.resume import Past, Recall, recall
-from encord_async.engine.schedule import Result
+from encord_async.engine.schedule import Earlier, Result, dataset_digest
 from encord_async.errors import ConflictError
 from encord_async.journal.record import Record, State
 from encord_async.kinds.steps import Namer, Step, StepKind, steps_of
@@ -145,19 +145,23 @@ def test_new_datasets_are_attached() -> None:
     known = recalled(entry, made())
     added = [step for step in known.steps if step.kind is StepKind.ATTACH]
     assert [(step.item, step.project) for step in added] == [("new", None), ("@new", None)]
-    assert not known.unsure
+    assert not any(known.unsure[step.identity].held_dataset("new") for step in added)
 
 
 def test_datasets_that_may_have_been_detached() -> None:
     """If something was detached from a project, its datasets are looked at one by one; so are moved keys."""
+    record = made(details={**made().details, "held": [dataset_digest("raw-1")]})
 
-    def attached(**more: Any) -> dict[str, bool]:
-        known = recalled(ENTRY, made(), **more)
-        return {step.item: step.identity in known.unsure for step in known.steps if step.kind is StepKind.ATTACH}
+    def attached(**more: Any) -> dict[str, tuple[bool, ...]]:
+        known = recalled(ENTRY, record, **more)
+        added = {step.item: known.unsure[step.identity] for step in known.steps if step.kind is StepKind.ATTACH}
+        return {
+            item: (was.detached, *map(was.held_dataset, ["raw-1", "dataset-1", "raw-2"])) for item, was in added.items()
+        }
 
     assert attached(detached={"another"}) == {}
-    assert attached(detached={"hash-1"}) == {"@raw": True, "dataset-1": True}
-    assert attached(has_moved=True) == {"@raw": False}
+    assert attached(detached={"hash-1"}) == dict.fromkeys(["@raw", "dataset-1"], (True, True, True, False))
+    assert attached(has_moved=True) == {"@raw": (False, True, True, False)}
 
 
 def test_an_ontology_of_another_name() -> None:
@@ -176,15 +180,17 @@ def test_no_datasets_before_the_project() -> None:
         assert recalled(entry, made(state=state, hash=None)).steps == parts(entry)[1]
 
 
-def test_api_key_keeps_its_fingerprint_to_itself() -> None:
-    """The fingerprint of an API key is no hash that anybody could refer to."""
+def test_an_api_key_is_of_its_project() -> None:
+    """Whether an API key was made in the project that its step is about, is seen when that is known."""
     entry = ENTRY.model_copy(
         update={"api_keys": (APIKeyWish.model_validate({"title": "ci", "scopes": ["label.read"]}),)}
     )
     _, steps = parts(entry)
     step = next(step for step in steps if step.kind is StepKind.API_KEY)
-    known = recalled(entry, made(), made(identity=step.identity, kind=StepKind.API_KEY, hash="api-key:1"))
-    assert known.results[step.identity] == Result(status=Status.UNCHANGED)
+    record = made(identity=step.identity, kind=StepKind.API_KEY, hash="api-key:1")
+    known = recalled(entry, made(), record)
+    assert known.unsure == {step.identity: Earlier(record=record)}
+    assert step.identity not in known.results
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
