@@ -317,7 +317,7 @@ class _Plotter:
 
     def _changes(self, ticket: Ticket) -> bool:
         item = ticket.items[0] if ticket.items else ticket.step.item
-        return (ticket.step.kind, ticket.project_hash or "", item) in self._rehearsal.changes
+        return self._rehearsal.take((ticket.step.kind, ticket.project_hash or "", item))
 
     def _attached(
         self, ticket: Ticket, entry: ProjectEntry, project_hash: str, error: EncordError | None
@@ -327,7 +327,7 @@ class _Plotter:
         # Two references may stand for one dataset.
         shown = references if len(references) == len(ticket.items) else ticket.items
         for reference, item in zip(shown, ticket.items, strict=True):
-            changes = (StepKind.ATTACH, project_hash, item) in self._rehearsal.changes
+            changes = self._rehearsal.take((StepKind.ATTACH, project_hash, item))
             yield Action(
                 number=ticket.wish.number,
                 place=ticket.wish.place,

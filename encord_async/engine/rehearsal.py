@@ -93,10 +93,16 @@ class Rehearsal:
         self._organisation: set[str] | None = None
         self._there: dict[StepKind, frozenset[str] | None] = {}
         self._checked: set[str] = set()
-        self.changes: set[Change] = set()
+        self._changes: set[Change] = set()
         """What would really change; a membership that is so already does not."""
         self.failure: EncordError | None = None
         """Why the service could not be read, if it could not: then what follows from it says nothing."""
+
+    def take(self, change: Change) -> bool:
+        """Whether *change* has been made since it was last asked about: of two that wish for it one makes it."""
+        is_made = change in self._changes
+        self._changes.discard(change)
+        return is_made
 
     # ------------------------------------------------------------------ what a run needs of a session
 
@@ -230,7 +236,7 @@ class Rehearsal:
     async def _remove_datasets(self, operation: RemoveDatasets) -> None:
         held = await self._held(operation.project_hash)
         for one in held.datasets.intersection(operation.dataset_hashes):
-            self.changes.add((StepKind.DETACH, operation.project_hash, one))
+            self._changes.add((StepKind.DETACH, operation.project_hash, one))
             held.datasets.remove(one)
 
     @_answer.register
@@ -238,7 +244,7 @@ class Rehearsal:
         users = await self._users(operation.project_hash)
         for email in operation.emails:
             if users.pop(email.casefold(), None) is not None:
-                self.changes.add((StepKind.REMOVE_USER, operation.project_hash, email))
+                self._changes.add((StepKind.REMOVE_USER, operation.project_hash, email))
 
     @_answer.register
     async def _add_groups(self, operation: AddProjectGroups) -> None:
@@ -246,7 +252,7 @@ class Rehearsal:
         await self._all_there(StepKind.GROUP, operation.group_hashes)
         for one in operation.group_hashes:
             if groups.get(one) != operation.role:
-                self.changes.add((StepKind.ADD_GROUP, operation.project_hash, one))
+                self._changes.add((StepKind.ADD_GROUP, operation.project_hash, one))
             groups[one] = int(operation.role)
 
     @_answer.register
@@ -254,7 +260,7 @@ class Rehearsal:
         groups = await self._project_groups(operation.project_hash)
         for one in operation.group_hashes:
             if groups.pop(one, None) is not None:
-                self.changes.add((StepKind.REMOVE_GROUP, operation.project_hash, one))
+                self._changes.add((StepKind.REMOVE_GROUP, operation.project_hash, one))
 
     @_answer.register
     async def _create_project(self, operation: CreateProject) -> str:
@@ -274,7 +280,7 @@ class Rehearsal:
         answer = []
         for email in operation.emails:
             if email.casefold() not in users:
-                self.changes.add((StepKind.USER, about, email))
+                self._changes.add((StepKind.USER, about, email))
             role = users.setdefault(email.casefold(), int(operation.role))
             answer.append(ProjectUser(user_email=email, user_role=role, project_hash=about))
         return tuple(answer)
@@ -293,7 +299,7 @@ class Rehearsal:
                 self._groups[about] = {member.user_email.casefold() for member in members}
         for email in operation.emails:
             if email.casefold() not in self._groups[about]:
-                self.changes.add((StepKind.GROUP_MEMBER, about, email))
+                self._changes.add((StepKind.GROUP_MEMBER, about, email))
                 self._groups[about].add(email.casefold())
         return tuple(GroupMember(user_email=email) for email in self._groups[about])
 
@@ -311,7 +317,7 @@ class Rehearsal:
     def _enter(self, kind: StepKind, about: str, held: set[str], items: Iterable[str]) -> None:
         for one in items:
             if one not in held:
-                self.changes.add((kind, about, one))
+                self._changes.add((kind, about, one))
                 held.add(one)
 
     async def _held(self, project_hash: str) -> _Held:

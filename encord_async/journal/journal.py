@@ -496,10 +496,11 @@ class Journal:
                 self._check_identity()
                 if self._shard is None:
                     self._check_rows()
+                if writes and self._shard is None:
+                    self._migrate()
+                # A plan has to reckon with the same.
+                self._look_back()
                 if writes:
-                    if self._shard is None:
-                        self._migrate()
-                    self._look_back()
                     self._store.begin_writing(self._connected())
         except BaseException:
             self._close()

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encord_async.engine.account import entry_mark
+from encord_async.emulator import Fault as Cause
+from encord_async.emulator import FaultRule
+from encord_async.engine.account import Existing, entry_mark
 from encord_async.engine.outcome import Outcome
 from encord_async.engine.roll import Roll
 from encord_async.errors import NoReplyError
@@ -456,14 +458,31 @@ async def test_another_role_is_another_wish(service: Service, tmp_path: Path) ->
     assert said(outcomes) == ["unchanged", "updated"]
 
 
-async def test_plan_announces_what_a_run_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("existing", [Existing.ADOPT, Existing.CREATE])
+async def test_plan_announces_what_a_run_does(tmp_path: Path, existing: Existing) -> None:
     """Of an edited entry plan and run say the same: it is adopted."""
     async with open_world() as world:
         await world.run([project(users=[ANN])], tmp_path / "j")
         edited = [project(key="cats", users=[ANN])]
-        actions = await world.actions(edited)
-        outcomes = await world.run(edited, tmp_path / "j")
+        actions = await world.actions(edited, existing, journal=tmp_path / "j")
+        outcomes = await world.run(edited, tmp_path / "j", existing=existing)
     assert [action.verb.value for action in actions if action.what.value == "project"] == ["adopt"]
+    assert words(outcomes) == {"cats": "adopted"}
+
+
+async def test_plan_finds_what_an_entry_that_was_edited_left_in_doubt(tmp_path: Path) -> None:
+    """What is in doubt of an entry before its edit is found by plan and run alike, and is no other's."""
+    lost = FaultRule(query="project.POST", fault=Cause.DROP_AFTER_COMMIT, times=1)
+    unseen = FaultRule(query="projectwithuserrole.GET", fault=Cause.ERROR, code="AUTHORISATION_ERROR")
+    async with open_world(lost, unseen) as world:
+        await world.run([project(users=[ANN])], tmp_path / "j", settle_s=0.0)
+        world.emulator.set_faults(())
+        edited = [project(key="cats", users=[ANN])]
+        actions = await world.actions(edited, Existing.CREATE, journal=tmp_path / "j")
+        outcomes = await world.run(edited, tmp_path / "j", existing=Existing.CREATE)
+    assert [(action.verb.value, action.hash) for action in actions if action.what.value == "project"] == [
+        ("settle", outcomes["cats"].hash)
+    ]
     assert words(outcomes) == {"cats": "adopted"}
 
 

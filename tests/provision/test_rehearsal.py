@@ -157,6 +157,15 @@ async def test_another_ontology(service: Service) -> None:
     assert "old" in (actions[0].reason or "")
 
 
+async def test_what_two_entries_wish_for_is_counted_once(service: Service) -> None:
+    """A membership that several entries ask for is added once."""
+    service.has_datasets("d1")
+    entries = [project(key="p", datasets=["d1"]), attach("@p", "d1"), users("@p", "a@x.com"), users("@p", "A@x.com")]
+    forecast, _ = await foresee(service, *entries)
+    assert forecast.count(Verb.ADD, StepKind.DATASET) == 1
+    assert forecast.count(Verb.ADD, StepKind.USER) == 1
+
+
 async def test_a_bad_entry(service: Service) -> None:
     """The first bad entry of what is no file is named, as by a run; with *skip_invalid* it is passed over."""
     entries = [project("Cats", key="p"), {"kind": "dataset", "title": ""}, users("@q", "a@example.com")]

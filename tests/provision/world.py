@@ -11,6 +11,7 @@ from encord_async.emulator import Emulator, FaultRule
 from encord_async.engine.account import Existing
 from encord_async.engine.outcome import Outcome
 from encord_async.engine.run import Options
+from encord_async.journal.journal import Journal
 from encord_async.plan import Action, plan
 from encord_async.session.settings import RetryPolicy, Settings
 from tests.provision.conftest import Entry, all_of
@@ -66,10 +67,17 @@ class World:
                 made.setdefault(line["query"], []).append(line["title"])
         return made
 
-    async def actions(self, manifest: list[Entry], existing: Existing = Existing.ADOPT) -> list[Action]:
-        """What a run would do."""
+    async def actions(
+        self, manifest: list[Entry], existing: Existing = Existing.ADOPT, *, journal: Path | None = None
+    ) -> list[Action]:
+        """What a run would do; *journal* is there."""
         found: list[Action] = []
-        await plan(self.session, manifest, Options(existing=existing), on_action=found.append)
+        options = Options(existing=existing)
+        if journal is None:
+            await plan(self.session, manifest, options, on_action=found.append)
+            return found
+        async with Journal(journal, None) as opened:
+            await plan(self.session, manifest, options, journal=opened, on_action=found.append)
         return found
 
 
