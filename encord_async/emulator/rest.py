@@ -16,8 +16,8 @@ from encord_async.emulator.rest_call import RestAsk, RestRule
 from encord_async.emulator.rest_organisation import ORGANISATION_RULES
 from encord_async.emulator.rest_resources import RESOURCE_RULES
 from encord_async.emulator.rules import UserCaller
+from encord_async.emulator.signatures import RestHeaders, Signed, rest_credential_of
 from encord_async.emulator.store import Store
-from encord_async.emulator.verify import RestHeaders, Signed, rest_credential_of
 from encord_async.protocol.catalogue import REST_CALLS, REST_ROOT, Effect, RestCall
 
 __all__ = ["REST_LISTINGS", "REST_NAMES", "RestMessage", "RestReply", "RestService", "refusal"]

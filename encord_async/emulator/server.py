@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from encord_async.emulator.app import Edge, Stats
 from encord_async.emulator.bucket import TokenBucket
 from encord_async.emulator.faults import FaultRule
+from encord_async.emulator.http import Edge, Stats
 from encord_async.emulator.rest import RestService
 from encord_async.emulator.seed import DEFAULT_EMAIL, Seed, default_seed, plant
 from encord_async.emulator.service import Service

@@ -11,8 +11,8 @@ from encord_async.emulator.datasets import DATASET_RULES
 from encord_async.emulator.envelope import Refused, Request, parse
 from encord_async.emulator.projects import PROJECT_RULES
 from encord_async.emulator.rules import Call, Caller, KeyCaller, UserCaller
+from encord_async.emulator.signatures import ApiKey, Bearer, Signed, credential_of
 from encord_async.emulator.store import Store
-from encord_async.emulator.verify import ApiKey, Bearer, Signed, credential_of
 from encord_async.protocol.catalogue import QUERIES, Effect, Endpoint, ResourceType
 
 __all__ = ["LISTINGS", "QUERY_NAMES", "Envelope", "Service"]

@@ -33,8 +33,8 @@ from encord_async.emulator.rest import RestMessage, RestService
 from encord_async.emulator.seed import plant
 from encord_async.emulator.service import Envelope
 from encord_async.emulator.service import Service as Rules
+from encord_async.emulator.signatures import RestHeaders
 from encord_async.emulator.store import LogEntry, State, Store
-from encord_async.emulator.verify import RestHeaders
 from encord_async.engine.outcome import Outcome, Summary
 from encord_async.engine.run import Options, Run
 from encord_async.errors import JournalError, NoReplyError, NotSentError, UnreadableReplyError

@@ -20,8 +20,8 @@ from yarl import URL
 
 from encord_async.emulator import Emulator, EmulatorSettings, Fault, FaultRule, SettingsError
 from encord_async.emulator.rest import RestMessage, RestService
+from encord_async.emulator.signatures import RestHeaders
 from encord_async.emulator.store import Store
-from encord_async.emulator.verify import RestHeaders
 from encord_async.protocol.catalogue import REST_CALLS
 from tests.emulator.conftest import ANN, BOB, SEED, VECTORS, Api, Json, Signer, Start
 

@@ -32,7 +32,7 @@ from encord_async.emulator.envelope import Refused
 from encord_async.emulator.faults import Fault, FaultPlan, FaultRule, FaultRuleError, read_fault_rules
 from encord_async.emulator.rest import RestMessage, RestService, refusal
 from encord_async.emulator.service import Envelope, Service
-from encord_async.emulator.verify import RestHeaders
+from encord_async.emulator.signatures import RestHeaders
 from encord_async.protocol.catalogue import REST_ROOT, Endpoint, Header
 
 __all__ = ["MAX_BODY_BYTES", "Edge", "Stats"]
