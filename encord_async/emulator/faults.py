@@ -15,9 +15,7 @@ from typing import Annotated, Final
 from pydantic import Field, PlainValidator, TypeAdapter
 
 from encord_async.emulator.checking import ENTRY, GIVEN, has_to_be, read
-from encord_async.emulator.rest import REST_LISTINGS, REST_NAMES
-from encord_async.emulator.service import LISTINGS as ENVELOPE_LISTINGS
-from encord_async.emulator.service import QUERY_NAMES
+from encord_async.emulator.rules import LISTINGS, NAMES
 
 __all__ = ["Fault", "FaultPlan", "FaultRule", "FaultRuleError", "read_fault_rules"]
 
@@ -60,9 +58,6 @@ _EXTRA: Final[Mapping[Fault, tuple[str, ...]]] = {
     Fault.RATE_LIMITED: ("retry_after",),
     Fault.ERROR: ("code",),
 }
-LISTINGS: Final = ENVELOPE_LISTINGS | REST_LISTINGS
-NAMES: Final = QUERY_NAMES | REST_NAMES | {"unknown"}
-"""What statistics count by; ``unknown`` is whatever has no name."""
 _COMMON: Final = ("query", "fault", "probability", "times", "after", "seed")
 _NEEDS_SECONDS: Final = (Fault.DELAY, Fault.LATE_COMMIT, Fault.GAVE_UP, Fault.STALE_READ)
 _HEADER_TEXT: Final = re.compile(r"[ -~]+")

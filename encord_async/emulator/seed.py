@@ -7,17 +7,17 @@ of them is taken as it is, what a file says is checked against their types.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import uuid4
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
 from encord_async.emulator.checking import ENTRY, GIVEN, UNKNOWN, Text, Texts, Title, has_to_be, read
-from encord_async.emulator.projects import EMPTY_ONTOLOGY
-from encord_async.emulator.rules import ADMIN
+from encord_async.emulator.rules.access import ADMIN
+from encord_async.emulator.rules.ontologies import EMPTY_ONTOLOGY
 from encord_async.emulator.signatures import KeyPair, make_key_pair, public_key_hex
-from encord_async.emulator.store import Store, UserRow
-from encord_async.protocol.catalogue import ResourceType, StorageLocation
+from encord_async.emulator.store import DATASET, ONTOLOGY, PROJECT, Kind, Store, UserRow
+from encord_async.protocol.catalogue import StorageLocation
 
 __all__ = [
     "DEFAULT_EMAIL",
@@ -154,7 +154,7 @@ def plant(store: Store, seed: Seed, *, now_us: int) -> None:
             hash_=dataset.hash,
         )
         datasets[dataset.hash] = row.id
-        _admit(store, ResourceType.DATASET, row.id, admins, now_us)
+        _admit(store, DATASET, row.id, admins, now_us)
     ontologies = _plant_ontologies(store, seed, users, now_us)
     for project in seed.projects:
         _plant_project(store, project, users, datasets, ontologies, now_us)
@@ -171,7 +171,7 @@ def _plant_ontologies(store: Store, seed: Seed, users: Mapping[str, UserRow], no
             hash_=ontology.hash,
         ).id
         admins = [users[email.lower()] for email in ontology.admins]
-        _admit(store, ResourceType.ONTOLOGY, ids[ontology.hash], admins, now_us)
+        _admit(store, ONTOLOGY, ids[ontology.hash], admins, now_us)
     return ids
 
 
@@ -186,7 +186,7 @@ def _plant_project(
     admins = [users[email.lower()] for email in project.admins]
     if project.ontology_hash is None:
         made = store.add_ontology(title=project.title, description="", editor=EMPTY_ONTOLOGY, now_us=now_us)
-        _admit(store, ResourceType.ONTOLOGY, made.id, admins, now_us)
+        _admit(store, ONTOLOGY, made.id, admins, now_us)
         ontology_id = made.id
     else:
         ontology_id = ontologies[project.ontology_hash]
@@ -198,11 +198,11 @@ def _plant_project(
         now_us=now_us,
         hash_=project.hash,
     )
-    _admit(store, ResourceType.PROJECT, row.id, admins, now_us)
+    _admit(store, PROJECT, row.id, admins, now_us)
     store.attach(row.id, [datasets[hash_] for hash_ in project.datasets], now_us)
 
 
-def _admit(store: Store, kind: ResourceType, id_: int, admins: list[UserRow], now_us: int) -> None:
+def _admit(store: Store, kind: Kind[Any], id_: int, admins: list[UserRow], now_us: int) -> None:
     for user in admins:
         store.join(kind, id_, user.id, ADMIN, now_us)
 
