@@ -8,22 +8,14 @@ the strict one only what the official SDK sends.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from itertools import product
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["Filter", "Members", "Refused", "load", "read_filter", "read_texts"]
+__all__ = ["FILTERS", "Filter", "Members", "Refused", "load", "read_filter", "read_texts"]
 
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
-_FILTERS: Final = frozenset(
-    f"{field}_{test}"
-    for field, test in (
-        *product(("title", "desc"), ("eq", "like")),
-        *product(("created", "edited"), ("before", "after")),
-    )
-)
 
 
 def _no_number(text: str) -> float:
@@ -66,6 +58,9 @@ class Filter:
     created_after: int | None = None
     edited_before: int | None = None
     edited_after: int | None = None
+
+
+FILTERS: Final = frozenset(field.name for field in fields(Filter))
 
 
 class Members:
@@ -192,18 +187,14 @@ def read_filter(raw: Mapping[str, object]) -> Filter:
     Raises:
         Refused: INVALID_DATE_FORMAT_ERROR for a date that is not ISO 8601, else INVALID_ARGUMENTS_ERROR.
     """
-    if not _FILTERS.issuperset(raw):
+    if not FILTERS.issuperset(raw):
         raise Refused("INVALID_ARGUMENTS_ERROR", "filter has an unknown member")
-    return Filter(
-        title_eq=_filter_text(raw, "title_eq"),
-        title_like=_filter_text(raw, "title_like"),
-        desc_eq=_filter_text(raw, "desc_eq"),
-        desc_like=_filter_text(raw, "desc_like"),
-        created_before=_filter_date(raw, "created_before"),
-        created_after=_filter_date(raw, "created_after"),
-        edited_before=_filter_date(raw, "edited_before"),
-        edited_after=_filter_date(raw, "edited_after"),
-    )
+    given = {key: value for key, value in raw.items() if value is not None}
+    values: dict[str, Any] = {
+        key: (_filter_text if key.startswith(("title", "desc")) else _filter_date)(key, value)
+        for key, value in given.items()
+    }
+    return Filter(**values)
 
 
 def _to_us(moment: datetime) -> int:
@@ -213,17 +204,13 @@ def _to_us(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _filter_text(raw: Mapping[str, object], key: str) -> str | None:
-    value = raw.get(key)
-    if value is not None and not isinstance(value, str):
+def _filter_text(key: str, value: object) -> str:
+    if not isinstance(value, str):
         raise _bad(f"filter.{key}", "a string")
     return value
 
 
-def _filter_date(raw: Mapping[str, object], key: str) -> int | None:
-    value = raw.get(key)
-    if value is None:
-        return None
+def _filter_date(_: str, value: object) -> int:
     if not isinstance(value, str):
         raise Refused("INVALID_DATE_FORMAT_ERROR")
     try:

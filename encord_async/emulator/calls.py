@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from encord_async.emulator.arguments import Filter, Members, Refused, read_filter, read_texts
+from encord_async.emulator.arguments import FILTERS, Filter, Members, Refused, read_filter, read_texts
 from encord_async.emulator.signatures import Bearer, Signed
 from encord_async.emulator.store import KeyRow, Store, UserRow
 
@@ -35,17 +35,6 @@ __all__ = [
 T = TypeVar("T")
 
 _TOKEN: Final = re.compile(r"after:([0-9]{1,12})")
-_FILTERS: Final[Mapping[str, str]] = {
-    "titleEq": "title_eq",
-    "titleLike": "title_like",
-    "descEq": "desc_eq",
-    "descLike": "desc_like",
-    "createdBefore": "created_before",
-    "createdAfter": "created_after",
-    "editedBefore": "edited_before",
-    "editedAfter": "edited_after",
-}
-"""Names in a query and in a filter. Datasets say ``descriptionEq`` and ``descriptionLike``. Source: SDK 0.1.211."""
 _BOOLEANS: Final[Mapping[str, bool]] = {"True": True, "true": True, "False": False, "false": False}
 
 
@@ -187,11 +176,14 @@ class Call:
         return text is not None and _BOOLEANS[text]
 
     def filter(self, description: str) -> Filter:
-        """Return the filter of a listing, which calls the description ``desc`` or ``description``."""
+        """Return the filter of a listing, which calls the description *description*: ``titleEq``, ``descLike``...
+
+        Datasets say ``descriptionEq`` and ``descriptionLike``. Source: SDK 0.1.211.
+        """
         raw = {}
-        for name, meaning in _FILTERS.items():
-            spelt = name.replace("desc", description) if name.startswith("desc") else name
-            if (value := self.one(spelt)) is not None:
+        for meaning in sorted(FILTERS):
+            field_, test = meaning.replace("desc", description).split("_")
+            if (value := self.one(f"{field_}{test.capitalize()}")) is not None:
                 raw[meaning] = value
         return read_filter(raw)
 

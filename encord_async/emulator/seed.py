@@ -7,16 +7,15 @@ of them is taken as it is, what a file says is checked against their types.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import uuid4
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
 from encord_async.emulator.checking import ENTRY, GIVEN, UNKNOWN, Text, Texts, Title, has_to_be, read
-from encord_async.emulator.rules.access import ADMIN
 from encord_async.emulator.rules.ontologies import EMPTY_ONTOLOGY
 from encord_async.emulator.signatures import KeyPair, make_key_pair, public_key_hex
-from encord_async.emulator.store import DATASET, ONTOLOGY, PROJECT, Kind, Store, UserRow
+from encord_async.emulator.store import Store, UserRow
 from encord_async.protocol.catalogue import StorageLocation
 
 __all__ = [
@@ -140,71 +139,48 @@ def plant(store: Store, seed: Seed, *, now_us: int) -> None:
             if secret is not None:
                 store.register(user, secret)
     store.organisation.enrol_first(now_us)
-    first = users[seed.users[0].email.lower()]
-    datasets = {}
+
+    def admins(entry: SeedDataset | SeedOntology | SeedProject) -> list[UserRow]:
+        return [users[email.lower()] for email in entry.admins]
+
+    datasets: dict[str, int] = {}
     for dataset in seed.datasets:
-        admins = [users[email.lower()] for email in dataset.admins]
-        row = store.add_dataset(
+        datasets[dataset.hash] = store.add_dataset(
             title=dataset.title,
             description=dataset.description,
             type_=dataset.type,
-            creator=admins[0] if admins else first,
+            creator=(*admins(dataset), users[seed.users[0].email.lower()])[0],
             backing_folder=False,
+            admins=[user.id for user in admins(dataset)],
             now_us=now_us,
             hash_=dataset.hash,
-        )
-        datasets[dataset.hash] = row.id
-        _admit(store, DATASET, row.id, admins, now_us)
-    ontologies = _plant_ontologies(store, seed, users, now_us)
-    for project in seed.projects:
-        _plant_project(store, project, users, datasets, ontologies, now_us)
-
-
-def _plant_ontologies(store: Store, seed: Seed, users: Mapping[str, UserRow], now_us: int) -> dict[str, int]:
-    ids = {}
-    for ontology in seed.ontologies:
-        ids[ontology.hash] = store.add_ontology(
-            title=ontology.title,
-            description=ontology.description,
-            editor=dict(ontology.editor_ontology),
-            now_us=now_us,
-            hash_=ontology.hash,
         ).id
-        admins = [users[email.lower()] for email in ontology.admins]
-        _admit(store, ONTOLOGY, ids[ontology.hash], admins, now_us)
-    return ids
+    ontologies = {entry.hash: _plant_ontology(store, entry, admins(entry), now_us) for entry in seed.ontologies}
+    for project in seed.projects:
+        if project.ontology_hash is None:
+            ontology_id = _plant_ontology(store, SeedOntology(title=project.title), admins(project), now_us)
+        else:
+            ontology_id = ontologies[project.ontology_hash]
+        row = store.add_project(
+            title=project.title,
+            description=project.description,
+            ontology_id=ontology_id,
+            admins=[user.id for user in admins(project)],
+            now_us=now_us,
+            hash_=project.hash,
+        )
+        store.attach(row.id, [datasets[hash_] for hash_ in project.datasets], now_us)
 
 
-def _plant_project(
-    store: Store,
-    project: SeedProject,
-    users: Mapping[str, UserRow],
-    datasets: Mapping[str, int],
-    ontologies: Mapping[str, int],
-    now_us: int,
-) -> None:
-    admins = [users[email.lower()] for email in project.admins]
-    if project.ontology_hash is None:
-        made = store.add_ontology(title=project.title, description="", editor=EMPTY_ONTOLOGY, now_us=now_us)
-        _admit(store, ONTOLOGY, made.id, admins, now_us)
-        ontology_id = made.id
-    else:
-        ontology_id = ontologies[project.ontology_hash]
-    row = store.add_project(
-        title=project.title,
-        description=project.description,
-        ontology_id=ontology_id,
-        sources=[],
+def _plant_ontology(store: Store, ontology: SeedOntology, admins: Sequence[UserRow], now_us: int) -> int:
+    return store.add_ontology(
+        title=ontology.title,
+        description=ontology.description,
+        editor=dict(ontology.editor_ontology),
+        admins=[user.id for user in admins],
         now_us=now_us,
-        hash_=project.hash,
-    )
-    _admit(store, PROJECT, row.id, admins, now_us)
-    store.attach(row.id, [datasets[hash_] for hash_ in project.datasets], now_us)
-
-
-def _admit(store: Store, kind: Kind[Any], id_: int, admins: list[UserRow], now_us: int) -> None:
-    for user in admins:
-        store.join(kind, id_, user.id, ADMIN, now_us)
+        hash_=ontology.hash,
+    ).id
 
 
 def read_yaml(path: Path) -> object:

@@ -27,8 +27,7 @@ def test_looking_up_a_title_does_not_scan_all_projects() -> None:
     user = store.user("ann@example.com")
     with store.transaction():
         for number in range(2000):
-            project = store.add_project(title=f"P{number}", description="", ontology_id=1, sources=[], now_us=number)
-            store.join(PROJECT, project.id, user.id, 0, number)
+            store.add_project(title=f"P{number}", description="", ontology_id=1, admins=[user.id], now_us=number)
     steps = 0
 
     def count() -> int:

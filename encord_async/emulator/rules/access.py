@@ -11,11 +11,10 @@ from typing import Final
 
 from encord_async.emulator.arguments import Filter, Refused
 from encord_async.emulator.calls import Call, KeyCaller
-from encord_async.emulator.store import PROJECT, Kind, MemberRow, ProjectRow, Row, UserRow
+from encord_async.emulator.store import ADMIN, PROJECT, Kind, MemberRow, ProjectRow, Row, UserRow
 from encord_async.protocol.catalogue import OrganisationRole, ProjectUserRole
 
 __all__ = [
-    "ADMIN",
     "acting_user_id",
     "is_org_admin",
     "listed",
@@ -27,9 +26,6 @@ __all__ = [
     "resource",
     "user_of",
 ]
-
-ADMIN: Final = 0
-"""Admin of a project, a dataset or an ontology alike. Source: docs; SDK 0.1.60."""
 
 _PROJECT_READERS: Final = (ProjectUserRole.ADMIN, ProjectUserRole.TEAM_MANAGER)
 """Who may read a whole project. Source: SDK 0.1.211 ``user_client.py``, ``get_project``."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from encord_async.emulator.arguments import Members, Refused, read_filter
 from encord_async.emulator.calls import Answer, Call, Rules, moment, stamp
-from encord_async.emulator.rules.access import ADMIN, listed, needs_scope, resource, user_of
+from encord_async.emulator.rules.access import listed, needs_scope, resource, user_of
 from encord_async.emulator.store import DATASET, DatasetRow
 from encord_async.protocol.catalogue import DatasetScope, DatasetUserRole, StorageLocation
 
@@ -48,16 +48,15 @@ def _create_over_rest(call: Call) -> Answer:
 
 def _made(call: Call, given: Members, type_: int, folder: str) -> DatasetRow:
     user = user_of(call)
-    dataset = call.store.add_dataset(
+    return call.store.add_dataset(
         title=given.name("title"),
         description=given.optional_text("description") or "",
         type_=type_,
         creator=user,
         backing_folder=given.flag(folder),
+        admins=[user.id],
         now_us=call.now_us,
     )
-    call.store.join(DATASET, dataset.id, user.id, ADMIN, call.now_us)
-    return dataset
 
 
 def _list(call: Call) -> Answer:

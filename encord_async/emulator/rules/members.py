@@ -8,8 +8,8 @@ from typing import Final
 
 from encord_async.emulator.arguments import Refused
 from encord_async.emulator.calls import Answer, Call, Rules
-from encord_async.emulator.rules.access import ADMIN, is_org_admin, readable_project, resource
-from encord_async.emulator.store import DATASET, PROJECT, Kind, Row, UserRow
+from encord_async.emulator.rules.access import is_org_admin, readable_project, resource
+from encord_async.emulator.store import ADMIN, DATASET, PROJECT, Kind, Row, UserRow
 from encord_async.protocol.catalogue import DatasetUserRole, ProjectUserRole
 
 __all__ = ["RULES"]

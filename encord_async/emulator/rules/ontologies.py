@@ -9,8 +9,8 @@ from typing import Final
 
 from encord_async.emulator.arguments import Refused, read_filter
 from encord_async.emulator.calls import Answer, Call, Rules, moment, stamp
-from encord_async.emulator.rules.access import ADMIN, listed, resource, user_of
-from encord_async.emulator.store import ONTOLOGY, PROJECT, OntologyRow
+from encord_async.emulator.rules.access import listed, resource, user_of
+from encord_async.emulator.store import ADMIN, ONTOLOGY, PROJECT, OntologyRow
 from encord_async.protocol.catalogue import ResourceType
 
 __all__ = ["EMPTY_ONTOLOGY", "RULES", "add_ontology"]
@@ -21,9 +21,9 @@ EMPTY_ONTOLOGY: Final[Mapping[str, list[object]]] = {"objects": [], "classificat
 
 def add_ontology(call: Call, *, title: str, description: str, editor: Mapping[str, object]) -> OntologyRow:
     """Make an ontology whose Admin is the caller."""
-    ontology = call.store.add_ontology(title=title, description=description, editor=editor, now_us=call.now_us)
-    call.store.join(ONTOLOGY, ontology.id, user_of(call).id, ADMIN, call.now_us)
-    return ontology
+    return call.store.add_ontology(
+        title=title, description=description, editor=editor, admins=[user_of(call).id], now_us=call.now_us
+    )
 
 
 def _create(call: Call) -> Answer:

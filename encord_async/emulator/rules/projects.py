@@ -9,7 +9,6 @@ from typing import Final
 from encord_async.emulator.arguments import Members, Refused, read_filter
 from encord_async.emulator.calls import Answer, Call, Rules, moment, stamp
 from encord_async.emulator.rules.access import (
-    ADMIN,
     acting_user_id,
     listed,
     needs_scope,
@@ -49,9 +48,13 @@ def _create(call: Call) -> Answer:
     dataset_ids = own_datasets(call, hashes) if hashes else []
     ontology_id = _ontology_of_new(call, given, title)
     project = call.store.add_project(
-        title=title, description=description, ontology_id=ontology_id, sources=sources, now_us=call.now_us
+        title=title,
+        description=description,
+        ontology_id=ontology_id,
+        admins=[user.id],
+        sources=sources,
+        now_us=call.now_us,
     )
-    call.store.join(PROJECT, project.id, user.id, ADMIN, call.now_us)
     call.store.attach(project.id, dataset_ids, call.now_us)
     return Answer(project.hash, project.hash, title)
 
@@ -149,10 +152,9 @@ def _copy(call: Call) -> Answer:
         title=title,
         description=metadata.optional_text("project_description") or source.description,
         ontology_id=source.ontology_id,
-        sources=[],
+        admins=[acting_user_id(call)],
         now_us=call.now_us,
     )
-    call.store.join(PROJECT, project.id, acting_user_id(call), ADMIN, call.now_us)
     if CopyOption.COLLABORATORS in options:
         call.store.copy_members(source.id, project.id, call.now_us)
     if CopyOption.DATASETS in options:

@@ -2,6 +2,7 @@
 
 from encord_async.emulator.store.organisation import GroupRow, MemberRow, TagRow
 from encord_async.emulator.store.rows import (
+    ADMIN,
     DATASET,
     ONTOLOGY,
     PROJECT,
@@ -17,6 +18,7 @@ from encord_async.emulator.store.state import ProjectState, State
 from encord_async.emulator.store.store import LogEntry, StateError, Store
 
 __all__ = [
+    "ADMIN",
     "DATASET",
     "ONTOLOGY",
     "PROJECT",

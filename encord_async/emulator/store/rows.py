@@ -9,6 +9,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from encord_async.protocol.catalogue import ResourceType
 
 __all__ = [
+    "ADMIN",
     "DATASET",
     "ONTOLOGY",
     "PROJECT",
@@ -141,6 +142,9 @@ class Kind(Generic[Row]):
     members: str
     column: str
 
+
+ADMIN: Final = 0
+"""Admin of a project, a dataset or an ontology alike. Source: docs; SDK 0.1.60."""
 
 PROJECT: Final = Kind(ResourceType.PROJECT, ProjectRow, "projects", "project_users", "project_id")
 DATASET: Final = Kind(ResourceType.DATASET, DatasetRow, "datasets", "dataset_users", "dataset_id")

@@ -19,6 +19,10 @@ from encord_async.emulator.arguments import Filter
 from encord_async.emulator.store.organisation import SCHEMA as _ORGANISATION_SCHEMA
 from encord_async.emulator.store.organisation import Organisation
 from encord_async.emulator.store.rows import (
+    ADMIN,
+    DATASET,
+    ONTOLOGY,
+    PROJECT,
     SCHEMA,
     DatasetRow,
     KeyRow,
@@ -37,6 +41,7 @@ _VERSION: Final = 2
 """2 added the organisation."""
 
 
+_ADD: Final = for_each_kind("INSERT INTO RESOURCES VALUES ")
 _NAMED: Final = for_each_kind("SELECT * FROM RESOURCES WHERE hash = ?")
 _ROLE: Final = for_each_kind("SELECT role FROM MEMBERS WHERE user_id = ? AND RESOURCE_ID = ?")
 _JOIN: Final = for_each_kind("INSERT OR IGNORE INTO MEMBERS (user_id, RESOURCE_ID, role, since_us) VALUES (?, ?, ?, ?)")
@@ -252,22 +257,14 @@ class Store:
         type_: int,
         creator: UserRow,
         backing_folder: bool,
+        admins: Sequence[int],
         now_us: int,
         hash_: str | None = None,
     ) -> DatasetRow:
-        """Make a dataset without members."""
-        values = (
-            hash_ or _new_hash(),
-            title,
-            description,
-            type_,
-            creator.hash,
-            _new_hash() if backing_folder else None,
-            now_us,
-            now_us,
-        )
-        row_id = self._insert("INSERT INTO datasets VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", values)
-        return DatasetRow(row_id, *values)
+        """Make a dataset; *admins* are ids of users."""
+        folder = _new_hash() if backing_folder else None
+        values = (hash_ or _new_hash(), title, description, type_, creator.hash, folder)
+        return self._add(DATASET, values, admins, now_us)
 
     # --- ontologies
 
@@ -276,12 +273,17 @@ class Store:
         return OntologyRow._make(self._db.execute("SELECT * FROM ontologies WHERE id = ?", (id_,)).fetchone())
 
     def add_ontology(
-        self, *, title: str, description: str, editor: object, now_us: int, hash_: str | None = None
+        self,
+        *,
+        title: str,
+        description: str,
+        editor: object,
+        admins: Sequence[int],
+        now_us: int,
+        hash_: str | None = None,
     ) -> OntologyRow:
-        """Make an ontology without members."""
-        values = (hash_ or _new_hash(), title, description, json.dumps(editor), now_us, now_us)
-        row_id = self._insert("INSERT INTO ontologies VALUES (NULL, ?, ?, ?, ?, ?, ?)", values)
-        return OntologyRow(row_id, *values)
+        """Make an ontology; *admins* are ids of users."""
+        return self._add(ONTOLOGY, (hash_ or _new_hash(), title, description, json.dumps(editor)), admins, now_us)
 
     def save_ontology(self, id_: int, *, title: str, description: str, editor: object, now_us: int) -> None:
         """Replace what an ontology says."""
@@ -298,23 +300,14 @@ class Store:
         title: str,
         description: str,
         ontology_id: int,
-        sources: Sequence[str],
+        admins: Sequence[int],
         now_us: int,
+        sources: Sequence[str] = (),
         hash_: str | None = None,
     ) -> ProjectRow:
-        """Make a project without members and datasets."""
-        values = (
-            hash_ or _new_hash(),
-            title,
-            description,
-            ontology_id,
-            _new_hash(),
-            json.dumps(sources),
-            now_us,
-            now_us,
-        )
-        row_id = self._insert("INSERT INTO projects VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", values)
-        return ProjectRow(row_id, *values)
+        """Make a project without datasets; *admins* are ids of users."""
+        values = (hash_ or _new_hash(), title, description, ontology_id, _new_hash(), json.dumps(sources))
+        return self._add(PROJECT, values, admins, now_us)
 
     def uses_ontology(self, user_id: int, ontology_id: int) -> bool:
         """Say whether a user is a member of a project with that ontology."""
@@ -383,8 +376,8 @@ class Store:
             _new_hash(),
             now_us,
         )
-        row_id = self._insert("INSERT INTO api_keys VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", values)
-        return KeyRow(row_id, *values)
+        made = self._db.execute("INSERT INTO api_keys VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        return KeyRow(made.lastrowid or 0, *values)
 
     def key(self, api_key: str) -> tuple[KeyRow, str] | None:
         """Return an API key and the hash of what it opens, or None."""
@@ -424,11 +417,14 @@ class Store:
             Organisation(self._db).enrol_first(time.time_ns() // 1000)
             execute("COMMIT")
 
-    def _insert(self, statement: str, values: Sequence[object]) -> int:
-        row_id = self._db.execute(statement, tuple(values)).lastrowid
-        if row_id is None:
-            raise StateError("an INSERT left no row")
-        return row_id
+    def _add(self, kind: Kind[Row], values: Sequence[object], admins: Sequence[int], now_us: int) -> Row:
+        """Write a row, whose last two columns say when it was made and edited, and who its Admins are."""
+        row: tuple[object, ...] = (*values, now_us, now_us)
+        made = self._db.execute(_ADD[kind.name] + f"(NULL{', ?' * len(row)})", row)
+        id_ = made.lastrowid or 0
+        for user_id in admins:
+            self.join(kind, id_, user_id, ADMIN, now_us)
+        return kind.row._make((id_, *row))
 
 
 def _new_hash() -> str:
