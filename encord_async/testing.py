@@ -49,11 +49,11 @@ from encord_async.emulator.seed import (
     read_seed,
 )
 from encord_async.emulator.server import Emulator, EmulatorSettings, SettingsError
-from encord_async.emulator.verify import make_key_pair
+from encord_async.emulator.signatures import make_key_pair
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 
 if TYPE_CHECKING:
-    from encord_async.emulator.app import Stats
+    from encord_async.emulator.http import Stats
     from encord_async.emulator.store import LogEntry, State
 
 __all__ = [

@@ -25,7 +25,7 @@ from encord_async.errors import UsageError
 
 if TYPE_CHECKING:
     from encord_async.emulator import Seed
-    from encord_async.emulator.app import Stats
+    from encord_async.emulator.http import Stats
     from encord_async.emulator.store import ProjectState, State
     from encord_async.engine.outcome import Outcome
     from encord_async.manifest.entries import Entry

@@ -1,61 +1,49 @@
-"""Members of an envelope's payload, read into values.
+"""JSON that came in, read into values: members of a payload or body, and filters.
 
 Pure. It never supplies a meaning that the protocol does not name: what cannot be read is refused.
 The tolerant form takes what the vendor's page shows (lists as JSON text, numbers as digit text, members left out);
 the strict one only what the official SDK sends.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from itertools import product
-from typing import Final
+from typing import Any, Final
 
-from encord_async.emulator.envelope import Refused, load
-
-__all__ = ["Filter", "Members", "read_filter", "to_us"]
+__all__ = ["FILTERS", "Filter", "Members", "Refused", "load", "read_filter", "read_texts"]
 
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
-_FILTERS: Final = frozenset(
-    f"{field}_{test}"
-    for field, test in (
-        *product(("title", "desc"), ("eq", "like")),
-        *product(("created", "edited"), ("before", "after")),
-    )
-)
 
-_SDK_MEMBERS: Final[Mapping[str, tuple[str, ...] | None]] = {
-    "project.POST": (
-        "title",
-        "description",
-        "dataset_hashes",
-        "workflow_type",
-        "source_projects",
-        "ontology_hash",
-        "workflow_template_id",
-    ),
-    "projectapikey.POST": ("title", "scopes"),
-    "projectapikey.GET": None,
-    "projectapikey.PUT": (),
-    "projectwithuserrole.GET": ("filter",),
-    "datasetwithuserrole.GET": ("filter", "enable_storage_api"),
-    "ontologywithuserrole.GET": ("filter",),
-    "dataset.POST": ("title", "type", "create_backing_folder", "description"),
-    "datasetapikey.POST": ("dataset_hash", "title", "scopes"),
-    "datasetapikey.GET": ("dataset_hash",),
-    "datasetapikey.PUT": ("dataset_hash",),
-    "ontology.POST": ("title", "description", "editor"),
-    "ontology.GET": None,
-    "projectdataset.POST": ("dataset_hashes",),
-    "projectdataset.DELETE": None,
-    "projectusers.POST": ("user_emails", "user_role"),
-    "projectcopy.POST": ("copy_project_options", "copy_labels_options", "project_copy_metadata"),
-    "apikeymeta.GET": None,
-    "datasetusers.POST": ("user_emails", "user_role"),
-}
-"""Members of SDK payloads in the SDK's order; None is a payload of null. Source: SDK captures, all releases."""
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_number)
+
+
+class Refused(Exception):
+    """The call is turned down with *code*; *text* goes out with it."""
+
+    def __init__(self, code: str, text: str | None = None) -> None:
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+
+
+def load(body: bytes) -> object:
+    """Return the JSON value of *body*, or None if it is not JSON in UTF-8 (NaN and half surrogate pairs are not)."""
+    try:
+        value: object = _DECODER.decode(body.decode())
+        if b"\\u" in body:
+            # Half a surrogate pair is no text: it cannot be stored, nor be sent back.
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,21 +60,22 @@ class Filter:
     edited_after: int | None = None
 
 
+FILTERS: Final = frozenset(field.name for field in fields(Filter))
+
+
 class Members:
     """The payload of one call, read member by member."""
 
     __slots__ = ("_strict", "_values")
 
-    def __init__(self, name: str, payload: object, *, strict: bool) -> None:
-        """Take the *payload* of the call *name*.
+    def __init__(self, payload: object, *, strict: bool) -> None:
+        """Take the *payload* of a call; *strict* takes lists and numbers as such only.
 
         Raises:
-            Refused: INVALID_ARGUMENTS_ERROR if it is neither null nor an object, or not as the SDK sends it (strict).
+            Refused: INVALID_ARGUMENTS_ERROR if it is neither null nor an object.
         """
         if payload is not None and not isinstance(payload, dict):
             raise Refused("INVALID_ARGUMENTS_ERROR", "payload has to be an object or null")
-        if strict:
-            _check_members(name, payload)
         self._strict = strict
         self._values: Mapping[str, object] = payload or {}
 
@@ -198,57 +187,37 @@ def read_filter(raw: Mapping[str, object]) -> Filter:
     Raises:
         Refused: INVALID_DATE_FORMAT_ERROR for a date that is not ISO 8601, else INVALID_ARGUMENTS_ERROR.
     """
-    if not _FILTERS.issuperset(raw):
+    if not FILTERS.issuperset(raw):
         raise Refused("INVALID_ARGUMENTS_ERROR", "filter has an unknown member")
-    return Filter(
-        title_eq=_filter_text(raw, "title_eq"),
-        title_like=_filter_text(raw, "title_like"),
-        desc_eq=_filter_text(raw, "desc_eq"),
-        desc_like=_filter_text(raw, "desc_like"),
-        created_before=_filter_date(raw, "created_before"),
-        created_after=_filter_date(raw, "created_after"),
-        edited_before=_filter_date(raw, "edited_before"),
-        edited_after=_filter_date(raw, "edited_after"),
-    )
+    given = {key: value for key, value in raw.items() if value is not None}
+    values: dict[str, Any] = {
+        key: (_filter_text if key.startswith(("title", "desc")) else _filter_date)(key, value)
+        for key, value in given.items()
+    }
+    return Filter(**values)
 
 
-def to_us(moment: datetime) -> int:
+def _to_us(moment: datetime) -> int:
     """Return *moment* in microseconds since 1970; one without a zone is taken as UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     since = aware - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _filter_text(raw: Mapping[str, object], key: str) -> str | None:
-    value = raw.get(key)
-    if value is not None and not isinstance(value, str):
+def _filter_text(key: str, value: object) -> str:
+    if not isinstance(value, str):
         raise _bad(f"filter.{key}", "a string")
     return value
 
 
-def _filter_date(raw: Mapping[str, object], key: str) -> int | None:
-    value = raw.get(key)
-    if value is None:
-        return None
+def _filter_date(_: str, value: object) -> int:
     if not isinstance(value, str):
         raise Refused("INVALID_DATE_FORMAT_ERROR")
     try:
-        return to_us(datetime.fromisoformat(value))
+        return _to_us(datetime.fromisoformat(value))
     except (ValueError, OverflowError):
         raise Refused("INVALID_DATE_FORMAT_ERROR") from None
 
 
 def _bad(key: str, wanted: str) -> Refused:
     return Refused("INVALID_ARGUMENTS_ERROR", f"{key} has to be {wanted}")
-
-
-def _check_members(name: str, payload: object) -> None:
-    if name not in _SDK_MEMBERS:
-        return
-    order = _SDK_MEMBERS[name]
-    if order is None:
-        if payload is not None:
-            raise Refused("INVALID_ARGUMENTS_ERROR", "strict: payload has to be null")
-        return
-    if not isinstance(payload, dict) or list(payload) != [key for key in order if key in payload]:
-        raise Refused("INVALID_ARGUMENTS_ERROR", f"strict: payload has {', '.join(order) or 'no member'}, in order")

@@ -1,6 +1,6 @@
-"""The envelope as the server sees it: bytes to a request, results and refusals to bytes.
+"""The envelope API's outer form: bytes and headers to a call, results and refusals to bytes.
 
-Pure; it never touches the store, a clock or HTTP. Written from the protocol, not from the client's encoder.
+An adapter: it knows neither rules nor HTTP. Written from the protocol, not from the client's encoder.
 """
 
 import json
@@ -8,39 +8,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from encord_async.protocol.catalogue import ENVELOPE_SUCCESS, QUERIES, Endpoint, Method
+from encord_async.emulator.arguments import Refused, load
+from encord_async.emulator.calls import Call, Caller, KeyCaller, Reply, Terms, caller_of
+from encord_async.emulator.signatures import ApiKey, credential_of
+from encord_async.emulator.store import Store
+from encord_async.protocol.catalogue import ENVELOPE_SUCCESS, QUERIES, Endpoint, Header, Method, ResourceType
 
-__all__ = ["FAILURE_STATUS", "Refused", "Request", "failure", "load", "name_of", "parse", "success"]
+__all__ = ["EnvelopeRequest", "Said", "name_of", "parse", "read"]
 
-FAILURE_STATUS: Final = 400
+_FAILURE_STATUS: Final = 400
 """The only failing ``status`` in a body that has been seen. Source: SDK ``tests/http/test_error_handling.py``."""
 
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is not JSON")
-
-
-_DECODER: Final = json.JSONDecoder(parse_constant=_no_number)
 _METHODS: Final[Mapping[str, Method]] = {"GET": "GET", "POST": "POST", "PUT": "PUT", "DELETE": "DELETE"}
-_KNOWN: Final = {
-    *((endpoint, type_) for endpoint, type_, _ in QUERIES),
-    (Endpoint.USER, "cloudintegration"),
-    (Endpoint.RESOURCE, "cloudintegration"),
+_OFFERED: Final = {
+    *((endpoint, f"{type_}.{method}") for endpoint, type_, method in QUERIES),
+    (Endpoint.USER, "cloudintegration.GET"),
+    (Endpoint.RESOURCE, "cloudintegration.GET"),
+    (Endpoint.RESOURCE, "ontology.PUT"),
+}
+_KNOWN: Final = {(endpoint, name.partition(".")[0]) for endpoint, name in _OFFERED}
+
+_RESOURCES: Final[Mapping[str, ResourceType]] = {
+    **{item.name: item.resource_type for item in QUERIES.values() if item.resource_type is not None},
+    "ontology.PUT": ResourceType.ONTOLOGY,
 }
 
 
-class Refused(Exception):
-    """The call is turned down with *code*; *text* goes out as the envelope's payload."""
-
-    def __init__(self, code: str, text: str | None = None) -> None:
-        super().__init__(code, text)
-        self.code = code
-        self.text = text
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What an envelope asks for. Absent *uid* and *payload* are None, as null is."""
+class Said:
+    """What an envelope says. Absent *uid* and *payload* are None, as null is."""
 
     type: str
     method: Method
@@ -53,16 +49,103 @@ class Request:
         return f"{self.type}.{self.method}"
 
 
-def load(body: bytes) -> object:
-    """Return the JSON value of *body*, or None if it is not JSON in UTF-8 (NaN and half surrogate pairs are not)."""
-    try:
-        value: object = _DECODER.decode(body.decode())
-        if b"\\u" in body:
-            # Half a surrogate pair is no text: it cannot be stored, nor be sent back.
-            json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return None
-    return value
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvelopeRequest:
+    """One envelope as it came in: the exact bytes, what they say if they are JSON, and the headers that count."""
+
+    terms: Terms
+    endpoint: Endpoint
+    body: bytes
+    document: object
+    authorization: str | None
+    resource_id: str
+    resource_type: str
+
+    @property
+    def name(self) -> str:
+        """See `Request`."""
+        return name_of(self.endpoint, self.document)
+
+    @property
+    def rate_limited(self) -> Reply:
+        """See `Request`."""
+        return Reply(200, self.failure("RATE_LIMIT_ERROR", "too many requests").body)
+
+    def success(self, result: object) -> Reply:
+        """See `Request`."""
+        return Reply(200, json.dumps({"status": ENVELOPE_SUCCESS, "response": result}).encode())
+
+    def failure(self, code: str, text: str | None) -> Reply:
+        """See `Request`. The code travels as a list of one. Source: SDK."""
+        body = {"status": _FAILURE_STATUS, "response": [code], "payload": text}
+        return Reply(self.terms.failure_http_status, json.dumps(body).encode())
+
+    def call(self, store: Store, *, now_us: int, as_of_us: int) -> Call:
+        """See `Request`."""
+        strict = self.terms.strict
+        caller = self._caller(store)
+        said = parse(self.endpoint, self.document, self.body, strict=strict)
+        if (self.endpoint, said.name) not in _OFFERED:
+            raise Refused("METHOD_NOT_ALLOWED_ERROR")
+        self._check_headers(caller, said)
+        return Call(
+            name=said.name,
+            store=store,
+            caller=caller,
+            on=self.resource_id,
+            on_type=self.resource_type,
+            uid=said.uid,
+            payload=said.payload,
+            typed=strict,
+            exact=strict,
+            page_size=self.terms.page_size,
+            now_us=now_us,
+            as_of_us=as_of_us,
+        )
+
+    def _caller(self, store: Store) -> Caller:
+        credential = credential_of(self.authorization, self.body)
+        if credential is None:
+            raise Refused("AUTHENTICATION_ERROR")
+        if not isinstance(credential, ApiKey):
+            return caller_of(store, credential)
+        if self.endpoint is Endpoint.RESOURCE and (found := store.key(credential.key)):
+            return KeyCaller(*found)
+        raise Refused("AUTHENTICATION_ERROR")
+
+    def _check_headers(self, caller: Caller, said: Said) -> None:
+        strict = self.terms.strict
+        if self.endpoint is Endpoint.USER:
+            if strict and (self.resource_id or self.resource_type):
+                raise Refused("INVALID_ARGUMENTS_ERROR", "strict: ResourceID and ResourceType are empty here")
+            return
+        if not (self.resource_id.isascii() and self.resource_id.isprintable()):
+            raise Refused("INVALID_ARGUMENTS_ERROR", "the ResourceID header is not text")
+        if not self.resource_id:
+            raise Refused("INVALID_ARGUMENTS_ERROR", "the ResourceID header is missing")
+        if isinstance(caller, KeyCaller):
+            if strict and self.resource_type:
+                raise Refused("INVALID_ARGUMENTS_ERROR", "strict: ResourceType is not sent with an API key")
+            if self.resource_id != caller.resource_hash:
+                raise Refused("AUTHORISATION_ERROR", "the API key is not one of that resource")
+            return
+        wanted = _RESOURCES.get(said.name)
+        accepted = {wanted} if said.type != "ontology" else {ResourceType.ONTOLOGY, ResourceType.PROJECT}
+        if wanted is not None and self.resource_type not in accepted:
+            raise Refused("INVALID_ARGUMENTS_ERROR", f"the ResourceType header has to be {wanted}")
+
+
+def read(terms: Terms, endpoint: Endpoint, headers: Mapping[str, str], body: bytes) -> EnvelopeRequest:
+    """Return what was posted to *endpoint*."""
+    return EnvelopeRequest(
+        terms=terms,
+        endpoint=endpoint,
+        body=body,
+        document=load(body),
+        authorization=headers.get(Header.AUTHORIZATION),
+        resource_id=headers.get(Header.RESOURCE_ID, ""),
+        resource_type=headers.get(Header.RESOURCE_TYPE, ""),
+    )
 
 
 def name_of(endpoint: Endpoint, document: object) -> str:
@@ -74,8 +157,8 @@ def name_of(endpoint: Endpoint, document: object) -> str:
     return "unknown"
 
 
-def parse(endpoint: Endpoint, document: object, body: bytes, *, strict: bool) -> Request:
-    """Turn a loaded *body* into a request.
+def parse(endpoint: Endpoint, document: object, body: bytes, *, strict: bool) -> Said:
+    """Return what a loaded *body* says.
 
     With *strict*, only the bytes that the official SDK would send pass: default separators of ``json.dumps``, ASCII,
     members in its order, ``uid`` and ``payload`` both present.
@@ -97,17 +180,7 @@ def parse(endpoint: Endpoint, document: object, body: bytes, *, strict: bool) ->
         raise Refused("METHOD_NOT_ALLOWED_ERROR")
     if strict:
         _check_sdk_bytes(document, values, body)
-    return Request(type=type_, method=_METHODS[method], uid=values.get("uid"), payload=values.get("payload"))
-
-
-def success(result: object) -> bytes:
-    """Return the body of a reply that carries *result*."""
-    return json.dumps({"status": ENVELOPE_SUCCESS, "response": result}).encode()
-
-
-def failure(code: str, text: str | None = None) -> bytes:
-    """Return the body of a reply that refuses with *code*; the code travels as a list of one. Source: SDK."""
-    return json.dumps({"status": FAILURE_STATUS, "response": [code], "payload": text}).encode()
+    return Said(type=type_, method=_METHODS[method], uid=values.get("uid"), payload=values.get("payload"))
 
 
 def _check_sdk_bytes(document: dict[str, object], values: dict[str, object], body: bytes) -> None:

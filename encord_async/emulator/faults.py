@@ -8,12 +8,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from random import Random
-from typing import Final, TypeAlias
+from typing import Annotated, Final
 
-from encord_async.emulator.rest import REST_LISTINGS, REST_NAMES
-from encord_async.emulator.service import LISTINGS as ENVELOPE_LISTINGS
-from encord_async.emulator.service import QUERY_NAMES
+from pydantic import Field, PlainValidator, TypeAdapter
+
+from encord_async.emulator.checking import ENTRY, GIVEN, has_to_be, read
+from encord_async.emulator.rules import LISTINGS, NAMES
 
 __all__ = ["Fault", "FaultPlan", "FaultRule", "FaultRuleError", "read_fault_rules"]
 
@@ -56,10 +58,8 @@ _EXTRA: Final[Mapping[Fault, tuple[str, ...]]] = {
     Fault.RATE_LIMITED: ("retry_after",),
     Fault.ERROR: ("code",),
 }
-LISTINGS: Final = ENVELOPE_LISTINGS | REST_LISTINGS
 _COMMON: Final = ("query", "fault", "probability", "times", "after", "seed")
 _NEEDS_SECONDS: Final = (Fault.DELAY, Fault.LATE_COMMIT, Fault.GAVE_UP, Fault.STALE_READ)
-_CODE: Final = re.compile(r"[A-Z][A-Z_]*")
 _HEADER_TEXT: Final = re.compile(r"[ -~]+")
 
 
@@ -67,30 +67,50 @@ class FaultRuleError(ValueError):
     """A rule that cannot be used; the message names the rule and the field."""
 
 
+def _retry_after(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 86_400:
+        return str(value)
+    if isinstance(value, str) and _HEADER_TEXT.fullmatch(value):
+        return value
+    raise ValueError("has to be seconds or an HTTP date")
+
+
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_Count = Annotated[int, Field(strict=True, ge=0), has_to_be("an integer from 0 on")]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultRule:
-    """One fault, and which requests it may strike.
+    """One fault, and which requests it may strike; the model of a rule in a file, too.
 
-    Of the requests named *query* (``*``: any) the first *after* are let by; each later one is struck with
-    *probability*, *times* times at most (None: without end).
+    Of the requests that fit *query* (a name as statistics count by, in which ``*`` stands for anything) the first
+    *after* are let by; each later one is struck with *probability*, *times* times at most (None: without end).
     """
 
-    query: str
-    fault: Fault
-    probability: float = 1.0
-    times: int | None = None
-    after: int = 0
-    seed: int = 0
-    seconds: float = 0.0
-    status: int = 503
-    retry_after: str | None = None
-    code: str = "UNKNOWN_ERROR"
+    __pydantic_config__ = ENTRY
+    query: Annotated[str, Field(strict=True), has_to_be("a string")] = "*"
+    fault: Annotated[Fault, has_to_be(f"one of {', '.join(Fault)}")]
+    probability: Annotated[_Number, Field(ge=0, le=1), has_to_be("a number from 0 to 1")] = 1.0
+    times: _Count | None = None
+    after: _Count = 0
+    seed: Annotated[int, Field(strict=True), has_to_be("an integer")] = 0
+    seconds: Annotated[_Number, Field(ge=0, le=86_400), has_to_be("a number from 0 to 86400")] = 0.0
+    status: Annotated[int, Field(strict=True, ge=200, le=599), has_to_be("an HTTP status from 200 to 599")] = 503
+    retry_after: Annotated[str | None, PlainValidator(_retry_after)] = None
+    code: Annotated[
+        str, Field(strict=True, pattern=r"^[A-Z][A-Z_]*\z"), has_to_be("an error code such as UNKNOWN_ERROR")
+    ] = "UNKNOWN_ERROR"
 
     def matches(self, name: str) -> bool:
         """Say whether the rule is about requests called *name*."""
         if self.fault is Fault.STALE_READ and name not in LISTINGS:
             return False
-        return self.query in ("*", name)
+        return self.query in ("*", name) or _pattern(self.query).fullmatch(name) is not None
+
+
+@lru_cache(maxsize=256)
+def _pattern(query: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, query.split("*"))), re.DOTALL)
 
 
 class FaultPlan:
@@ -139,7 +159,7 @@ class _Entry:
         return True
 
 
-RawRule: TypeAlias = Mapping[str, object]
+_RULES: Final = TypeAdapter(tuple[Annotated[FaultRule, GIVEN], ...])
 
 
 def read_fault_rules(raw: object) -> tuple[FaultRule, ...]:
@@ -152,88 +172,25 @@ def read_fault_rules(raw: object) -> tuple[FaultRule, ...]:
         return ()
     if not isinstance(raw, list):
         raise FaultRuleError("fault rules have to be a list")
-    return tuple(_Reader(f"rules[{index}]", item).rule() for index, item in enumerate(raw))
+    for index, rule in enumerate(raw):
+        _check_fields(f"rules[{index}]", rule)
+    rules = read(_RULES, raw, lambda place, text: FaultRuleError(f"rules{place}: {text}"))
+    for index, rule in enumerate(rules):
+        known = LISTINGS if rule.fault is Fault.STALE_READ else NAMES
+        if not any(map(rule.matches, known)):
+            wanted = f"'*', one of {', '.join(sorted(known))}, or a pattern with * that fits one"
+            raise FaultRuleError(f"rules[{index}].query: has to be {wanted}")
+    return rules
 
 
-class _Reader:
-    """One raw rule, its fields taken and checked one by one."""
-
-    def __init__(self, where: str, raw: object) -> None:
-        self._where = where
-        if not isinstance(raw, dict):
-            raise FaultRuleError(f"{where}: has to be an object")
-        self._raw: RawRule = raw
-
-    def rule(self) -> FaultRule:
-        fault = self._fault()
-        known = _COMMON + _EXTRA.get(fault, ())
-        for key in self._raw:
-            if key not in known:
-                raise self._error(str(key), f"is not a field of {fault}; known are {', '.join(known)}")
-        if fault in _NEEDS_SECONDS and "seconds" not in self._raw:
-            raise self._error("seconds", f"is missing; {fault} needs it")
-        return FaultRule(
-            query=self._query(fault),
-            fault=fault,
-            probability=self._number("probability", 1.0, 0, 1),
-            times=self._integer("times", None, 0),
-            after=self._integer("after", 0, 0) or 0,
-            seed=self._integer("seed", 0, None) or 0,
-            seconds=self._number("seconds", 0.0, 0, 86_400),
-            status=self._status(),
-            retry_after=self._retry_after(),
-            code=self._code(),
-        )
-
-    def _error(self, field: str, text: str) -> FaultRuleError:
-        return FaultRuleError(f"{self._where}.{field}: {text}")
-
-    def _fault(self) -> Fault:
-        value = self._raw.get("fault")
-        try:
-            return Fault(value)  # type: ignore[arg-type]  # other types raise ValueError
-        except ValueError:
-            raise self._error("fault", f"has to be one of {', '.join(Fault)}") from None
-
-    def _query(self, fault: Fault) -> str:
-        value = self._raw.get("query", "*")
-        known = LISTINGS if fault is Fault.STALE_READ else QUERY_NAMES | REST_NAMES
-        if not isinstance(value, str) or (value != "*" and value not in known):
-            raise self._error("query", f"has to be '*' or one of {', '.join(sorted(known))}")
-        return value
-
-    def _number(self, field: str, default: float, low: float, high: float) -> float:
-        value = self._raw.get(field, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise self._error(field, f"has to be a number from {low:g} to {high:g}")
-        return float(value)
-
-    def _integer(self, field: str, default: int | None, low: int | None) -> int | None:
-        value = self._raw.get(field)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int) or (low is not None and value < low):
-            raise self._error(field, "has to be an integer" + ("" if low is None else f" from {low} on"))
-        return value
-
-    def _status(self) -> int:
-        value = self._integer("status", 503, 0) or 0
-        if not 200 <= value <= 599:
-            raise self._error("status", "has to be an HTTP status from 200 to 599")
-        return value
-
-    def _retry_after(self) -> str | None:
-        value = self._raw.get("retry_after")
-        if value is None:
-            return None
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 86_400:
-            return str(value)
-        if isinstance(value, str) and _HEADER_TEXT.fullmatch(value):
-            return value
-        raise self._error("retry_after", "has to be seconds or an HTTP date")
-
-    def _code(self) -> str:
-        value = self._raw.get("code", "UNKNOWN_ERROR")
-        if not isinstance(value, str) or not _CODE.fullmatch(value):
-            raise self._error("code", "has to be an error code such as UNKNOWN_ERROR")
-        return value
+def _check_fields(where: str, raw: object) -> None:
+    """Refuse a field that says nothing of the rule's fault, and one that the fault needs and that is missing."""
+    if not isinstance(raw, dict) or raw.get("fault") not in tuple(Fault):
+        return
+    fault = Fault(raw["fault"])
+    known = _COMMON + _EXTRA.get(fault, ())
+    for key in raw:
+        if key not in known:
+            raise FaultRuleError(f"{where}.{key}: is not a field of {fault}; known are {', '.join(known)}")
+    if fault in _NEEDS_SECONDS and raw.get("seconds") is None:
+        raise FaultRuleError(f"{where}.seconds: is missing; {fault} needs it")

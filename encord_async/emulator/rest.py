@@ -1,7 +1,6 @@
-"""REST v2 of the emulated service: which call it is, who sent it, which rule answers, and the status that goes out.
+"""REST v2's outer form: path, query, body and signature to a call, results and refusals to HTTP statuses and JSON.
 
-Pure with respect to HTTP libraries. Order of checks: path, method, credential, body, permission, arguments. What was
-changed is committed before it is told.
+An adapter: it knows neither rules nor HTTP libraries. Order of checks: path, method, credential, body.
 """
 
 import json
@@ -11,39 +10,13 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, unquote
 
-from encord_async.emulator.envelope import Refused, load
-from encord_async.emulator.rest_call import RestAsk, RestRule
-from encord_async.emulator.rest_organisation import ORGANISATION_RULES
-from encord_async.emulator.rest_resources import RESOURCE_RULES
-from encord_async.emulator.rules import UserCaller
+from encord_async.emulator.arguments import Refused, load
+from encord_async.emulator.calls import Call, Caller, Reply, Terms, caller_of
+from encord_async.emulator.signatures import rest_credential_of
 from encord_async.emulator.store import Store
-from encord_async.emulator.verify import RestHeaders, Signed, rest_credential_of
-from encord_async.protocol.catalogue import REST_CALLS, REST_ROOT, Effect, RestCall
+from encord_async.protocol.catalogue import REST_CALLS, REST_ROOT, RestCall
 
-__all__ = ["REST_LISTINGS", "REST_NAMES", "RestMessage", "RestReply", "RestService", "refusal"]
-
-_RULES: Final[Mapping[tuple[str, str], RestRule]] = {**RESOURCE_RULES, **ORGANISATION_RULES}
-
-REST_NAMES: Final = frozenset(call.name for call in REST_CALLS.values())
-"""Every REST call that the emulator answers, for example ``v2/datasets.POST``."""
-
-REST_LISTINGS: Final = frozenset(
-    call.name
-    for call in REST_CALLS.values()
-    if call.path
-    in {
-        "/datasets/list",
-        "/datasets/{dataset}/users",
-        "/projects",
-        "/projects/{project}",
-        "/projects/{project}/datasets",
-        "/projects/{project}/users",
-        "/ontologies",
-        "/user/current-organisation/groups",
-    }
-    and call.effect is Effect.READ
-)
-"""The REST calls that a stale read shows the past."""
+__all__ = ["RestRequest", "read"]
 
 _STATUSES: Final[Mapping[str, HTTPStatus]] = {
     "BAD_REQUEST": HTTPStatus.BAD_REQUEST,
@@ -64,108 +37,86 @@ _STATUSES: Final[Mapping[str, HTTPStatus]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestMessage:
-    """One request as it came in: the exact bytes of target and body, and the headers that count."""
+class RestRequest:
+    """One request as it came in, the target to the byte; *route* is the call that it is, None if there is no such."""
 
+    terms: Terms
     method: str
     target: str
+    headers: Mapping[str, str]
     body: bytes
-    headers: RestHeaders
+    route: RestCall | None
+    path: Mapping[str, str]
 
     @property
     def name(self) -> str:
-        """The name under which the request is counted and faulted, ``unknown`` if it has none."""
-        call, _ = _route(self.method, self.target)
-        return "unknown" if call is None else call.name
+        """See `Request`."""
+        return "unknown" if self.route is None else self.route.name
 
+    @property
+    def rate_limited(self) -> Reply:
+        """See `Request`."""
+        return self.failure("RATE_LIMIT_ERROR", "too many requests")
 
-@dataclass(frozen=True, slots=True)
-class RestReply:
-    """What goes out; a status of 204 has no body."""
+    def success(self, result: object) -> Reply:
+        """See `Request`."""
+        if result is None:
+            return Reply(HTTPStatus.NO_CONTENT)
+        return Reply(HTTPStatus.OK, json.dumps(result, separators=(",", ":")).encode())
 
-    status: int
-    body: bytes = b""
+    def failure(self, code: str, text: str | None) -> Reply:
+        """See `Request`. A code that is not known becomes 400."""
+        status = _STATUSES.get(code, HTTPStatus.BAD_REQUEST)
+        return Reply(status, json.dumps({"message": text or status.phrase}).encode())
 
-
-def refusal(code: str, text: str | None) -> RestReply:
-    """Return the reply that *code* of the envelope API becomes here; a code that is not known becomes 400."""
-    status = _STATUSES.get(code, HTTPStatus.BAD_REQUEST)
-    return RestReply(status, json.dumps({"message": text or status.phrase}).encode())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestService:
-    """Answers REST requests out of *store*. With *strict*, only bodies in the bytes of the official SDK."""
-
-    store: Store
-    strict: bool
-    page_size: int
-    signature_window_s: float
-
-    def answer(self, message: RestMessage, *, now_us: int, stale_us: int = 0, fault: str | None = None) -> RestReply:
-        """Return the reply; whatever was changed is committed, and noted in the log together with *fault*."""
-        try:
-            result = self._answer(message, now_us=now_us, stale_us=stale_us, fault=fault)
-        except Refused as refused:
-            return refusal(refused.code, refused.text)
-        except RecursionError:
-            return refusal("INVALID_ARGUMENTS_ERROR", "nested too deeply")
-        return RestReply(HTTPStatus.NO_CONTENT) if result is None else RestReply(HTTPStatus.OK, _json(result))
-
-    def _answer(self, message: RestMessage, *, now_us: int, stale_us: int, fault: str | None) -> object:
-        call, path = _route(message.method, message.target)
-        if call is None:
-            raise Refused("METHOD_NOT_ALLOWED_ERROR" if _path_is_known(message.target) else "RESOURCE_NOT_FOUND_ERROR")
-        caller = self._caller(message, now_us / 1e6)
-        ask = RestAsk(
-            store=self.store,
-            caller=caller,
-            path=path,
-            query=_query(message.target),
-            document=self._document(message),
-            page_size=self.page_size,
+    def call(self, store: Store, *, now_us: int, as_of_us: int) -> Call:
+        """See `Request`."""
+        if self.route is None:
+            raise Refused("METHOD_NOT_ALLOWED_ERROR" if _path_is_known(self.target) else "RESOURCE_NOT_FOUND_ERROR")
+        return Call(
+            name=self.route.name,
+            store=store,
+            caller=self._caller(store, now_us / 1e6),
+            on=next(iter(self.path.values()), ""),
+            payload=self._document(),
+            path=self.path,
+            query=_query(self.target),
+            # Bodies come from typed clients; members that nobody knows are passed over, as frameworks do.
+            typed=True,
+            exact=False,
+            page_size=self.terms.page_size,
             now_us=now_us,
-            as_of_us=now_us - stale_us,
+            as_of_us=as_of_us,
         )
-        rule = _RULES[call.method, call.path]
-        with self.store.transaction():
-            answer = rule(ask)
-            if call.effect is not Effect.READ:
-                self.store.note(query=call.name, hash_=answer.hash, title=answer.title, fault=fault, now_us=now_us)
-        return answer.result
 
-    def _caller(self, message: RestMessage, now_s: float) -> UserCaller:
+    def _caller(self, store: Store, now_s: float) -> Caller:
         found = rest_credential_of(
-            message.headers,
-            method=message.method,
-            target=message.target,
-            body=message.body,
+            self.headers,
+            method=self.method,
+            target=self.target,
+            body=self.body,
             now_s=now_s,
-            window_s=self.signature_window_s,
+            window_s=self.terms.signature_window_s,
         )
         if isinstance(found, str):
             raise Refused("AUTHENTICATION_ERROR", found)
-        users = self.store.users_of(found.public_key if isinstance(found, Signed) else found.token)
-        if len(users) != 1:
-            what = "key" if isinstance(found, Signed) else "token"
-            raise Refused(
-                "AUTHENTICATION_ERROR", f"the {what} is registered {'more than once' if users else 'nowhere'}"
-            )
-        return UserCaller(users[0])
+        return caller_of(store, found)
 
-    def _document(self, message: RestMessage) -> object:
-        if not message.body:
+    def _document(self) -> object:
+        if not self.body:
             return None
-        document = load(message.body)
+        document = load(self.body)
         if document is None:
             raise Refused("INVALID_ARGUMENTS_ERROR", "the body is not JSON in UTF-8")
-        if self.strict and json.dumps(document).encode() != message.body:
+        if self.terms.strict and json.dumps(document).encode() != self.body:
             raise Refused("INVALID_ARGUMENTS_ERROR", "strict: the bytes are not those of Python's json.dumps")
         return document
 
 
-def _json(result: object) -> bytes:
-    return json.dumps(result, separators=(",", ":")).encode()
+def read(terms: Terms, method: str, target: str, headers: Mapping[str, str], body: bytes) -> RestRequest:
+    """Return what was sent; *target* is path and query as they stood on the wire, which signatures cover."""
+    route, path = _route(method, target)
+    return RestRequest(terms=terms, method=method, target=target, headers=headers, body=body, route=route, path=path)
 
 
 def _segments(target: str) -> list[str]:

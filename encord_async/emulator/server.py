@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from encord_async.emulator.app import Edge, Stats
 from encord_async.emulator.bucket import TokenBucket
+from encord_async.emulator.calls import Terms
 from encord_async.emulator.faults import FaultRule
-from encord_async.emulator.rest import RestService
+from encord_async.emulator.http import Edge, Stats
 from encord_async.emulator.seed import DEFAULT_EMAIL, Seed, default_seed, plant
 from encord_async.emulator.service import Service
 from encord_async.emulator.store import LogEntry, State, Store
@@ -108,17 +108,18 @@ class Emulator:
             if not self._found_state:
                 self._plant(store)
             self._edge = Edge(
-                Service(store=store, strict=settings.strict),
-                RestService(
+                Service(
                     store=store,
-                    strict=settings.strict,
-                    page_size=settings.page_size,
-                    signature_window_s=settings.signature_window_s,
+                    terms=Terms(
+                        strict=settings.strict,
+                        failure_http_status=settings.failure_http_status,
+                        page_size=settings.page_size,
+                        signature_window_s=settings.signature_window_s,
+                    ),
                 ),
                 latency_s=settings.latency_s,
                 bucket=_bucket(settings),
                 rules=settings.faults,
-                failure_http_status=settings.failure_http_status,
             )
             port = await self._edge.start(settings.host, settings.port)
         except BaseException:

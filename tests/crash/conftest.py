@@ -26,15 +26,11 @@ import anyio.lowlevel
 import pytest
 
 from encord_async.client import EncordSession
-from encord_async.emulator import Seed, SeedDataset, SeedProject, SeedUser
-from encord_async.emulator import envelope as wire
-from encord_async.emulator.envelope import Refused
-from encord_async.emulator.rest import RestMessage, RestService
+from encord_async.emulator import Seed, SeedDataset, SeedProject, SeedUser, envelope, rest
+from encord_async.emulator.calls import Request, Terms
 from encord_async.emulator.seed import plant
-from encord_async.emulator.service import Envelope
 from encord_async.emulator.service import Service as Rules
 from encord_async.emulator.store import LogEntry, State, Store
-from encord_async.emulator.verify import RestHeaders
 from encord_async.engine.outcome import Outcome, Summary
 from encord_async.engine.run import Options, Run
 from encord_async.errors import JournalError, NoReplyError, NotSentError, UnreadableReplyError
@@ -118,8 +114,7 @@ class Service:
     def __init__(self, seed: Seed = SEED, *, now_us: Callable[[], int] | None = None) -> None:
         self.store = Store(None)
         self._now_us = now_us or (lambda: time.time_ns() // 1000)
-        self._rules = Rules(store=self.store, strict=False)
-        self._rest = RestService(store=self.store, strict=False, page_size=100, signature_window_s=300)
+        self._rules = Rules(store=self.store)
         plant(self.store, seed, now_us=self._now_us())
 
     def close(self) -> None:
@@ -128,28 +123,16 @@ class Service:
 
     def answer(self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, stale_us: int = 0) -> RawReply:
         """Do what an envelope asks for."""
-        taken = Envelope(
-            endpoint=endpoint,
-            body=body,
-            document=wire.load(body),
-            authorization=headers.get("Authorization"),
-            resource_id=headers.get("ResourceID", ""),
-            resource_type=headers.get("ResourceType", ""),
-        )
-        try:
-            result = self._rules.answer(taken, now_us=self._now_us(), stale_us=stale_us)
-        except Refused as refusal:
-            return RawReply(200, {}, wire.failure(refusal.code, refusal.text))
-        return RawReply(200, {}, wire.success(result))
+        return self._reply(envelope.read(self._rules.terms, endpoint, headers, body), stale_us)
 
     def answer_rest(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, stale_us: int = 0
     ) -> RawReply:
         """Do what a REST request asks for."""
-        message = RestMessage(
-            method=method, target=target, body=body, headers=RestHeaders(authorization=headers.get("Authorization"))
-        )
-        reply = self._rest.answer(message, now_us=self._now_us(), stale_us=stale_us)
+        return self._reply(rest.read(self._rules.terms, method, target, headers, body), stale_us)
+
+    def _reply(self, request: Request, stale_us: int) -> RawReply:
+        reply = self._rules.answer(request, now_us=self._now_us(), stale_us=stale_us)
         return RawReply(reply.status, {}, reply.body)
 
     def state(self) -> State:
@@ -283,12 +266,12 @@ async def _lived(session: EncordSession, run: Run, death: Death) -> Life:
 
 def name_of(endpoint: Endpoint, body: bytes) -> str:
     """The call that *body* makes."""
-    return wire.name_of(endpoint, json.loads(body))
+    return envelope.name_of(endpoint, json.loads(body))
 
 
 def rest_name_of(method: str, target: str) -> str:
     """The call that a REST request makes."""
-    return RestMessage(method=method, target=target, body=b"", headers=RestHeaders()).name
+    return rest.read(Terms(), method, target, {}, b"").name
 
 
 # ------------------------------------------------------------------------------------- a world with a time of its own

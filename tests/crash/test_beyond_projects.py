@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from encord_async.emulator.store import PROJECT
 from encord_async.engine.run import Options
 from encord_async.protocol.catalogue import ProjectUserRole
 from tests.crash.conftest import (
@@ -64,7 +65,7 @@ def assert_exactly_the_manifest(service: Service) -> None:
         "Lions": [],
         "Lynx": [raw],
     }
-    lions = store.project(projects["Lions"]["project_hash"])
+    lions = store.named(PROJECT, projects["Lions"]["project_hash"])
     assert lions is not None
     assert store.ontology_by_id(lions.ontology_id).title == "Felines"
     ((role, group),) = organisation.project_groups(lions.id)

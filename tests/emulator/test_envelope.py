@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encord_async.emulator.envelope import Refused, Request, failure, load, name_of, parse, success
+from encord_async.emulator.arguments import Refused, load
+from encord_async.emulator.calls import Terms
+from encord_async.emulator.envelope import Said, name_of, parse, read
 from encord_async.protocol.catalogue import CODES, Endpoint
 from tests.emulator.conftest import envelope_bytes
 
 
-def _read(body: bytes, *, strict: bool = False, endpoint: Endpoint = Endpoint.USER) -> Request:
+def _read(body: bytes, *, strict: bool = False, endpoint: Endpoint = Endpoint.USER) -> Said:
     return parse(endpoint, load(body), body, strict=strict)
 
 
@@ -74,8 +76,9 @@ def test_unknown_calls_are_refused(endpoint: Endpoint, name: str, code: str) -> 
 
 def test_replies_have_the_shape_that_the_sdk_reads() -> None:
     """Success carries the result, a failure a list of one code."""
-    assert json.loads(success("x")) == {"status": 200, "response": "x"}
-    assert json.loads(failure("UNKNOWN_ERROR", "why")) == {
+    request = read(Terms(), Endpoint.USER, {}, b"{}")
+    assert json.loads(request.success("x").body) == {"status": 200, "response": "x"}
+    assert json.loads(request.failure("UNKNOWN_ERROR", "why").body) == {
         "status": 400,
         "response": ["UNKNOWN_ERROR"],
         "payload": "why",

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.emulator.faults import Fault, FaultPlan, FaultRule, FaultRuleError, read_fault_rules
-from encord_async.emulator.service import QUERY_NAMES
+from encord_async.emulator.rules import NAMES as CALLS
 
-NAMES = st.lists(st.sampled_from(sorted(QUERY_NAMES)), max_size=60)
+NAMES = st.lists(st.sampled_from(sorted(CALLS)), max_size=60)
 RULES = st.lists(
     st.builds(
         FaultRule,
@@ -94,6 +94,22 @@ def test_rules_are_read_as_the_contract_spells_them() -> None:
     assert read_fault_rules(None) == ()
 
 
+def test_a_query_may_be_a_pattern_over_the_names_that_are_counted() -> None:
+    """A star stands for anything, in either API; nothing else has a meaning of its own."""
+    (rule,) = read_fault_rules([{"query": "v2/*.GET", "fault": "hang"}])
+    names = ["v2/projects/{project}/users.GET", "v2/datasets.POST", "project.GET", "v2/projects_GET", "unknown"]
+    assert [rule.matches(name) for name in names] == [True, False, False, False, False]
+    (users,) = read_fault_rules([{"query": "p*users.POST", "fault": "hang"}])
+    assert [name for name in sorted(CALLS) if users.matches(name)] == ["projectusers.POST"]
+
+
+@pytest.mark.parametrize("query", ["projekt*", "project?POST", "*.PATCH"])
+def test_a_pattern_that_fits_nothing_is_refused(query: str) -> None:
+    """A rule that could never strike is a slip."""
+    with pytest.raises(FaultRuleError, match=r"^rules\[0\]\.query: has to be '\*', one of .*, or a pattern"):
+        read_fault_rules([{"query": query, "fault": "hang"}])
+
+
 @pytest.mark.parametrize(
     ("raw", "where"),
     [
@@ -101,6 +117,7 @@ def test_rules_are_read_as_the_contract_spells_them() -> None:
         ({}, "fault"),
         ({"fault": "hang", "query": "projekt.POST"}, "query"),
         ({"fault": "stale_read", "query": "project.POST", "seconds": 1}, "query"),
+        ({"fault": "stale_read", "query": "*.POST", "seconds": 1}, "query"),
         ({"fault": "hang", "probability": 1.5}, "probability"),
         ({"fault": "hang", "probability": True}, "probability"),
         ({"fault": "hang", "times": -1}, "times"),

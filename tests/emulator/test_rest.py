@@ -19,9 +19,10 @@ import pytest
 from yarl import URL
 
 from encord_async.emulator import Emulator, EmulatorSettings, Fault, FaultRule, SettingsError
-from encord_async.emulator.rest import RestMessage, RestService
+from encord_async.emulator.calls import Terms
+from encord_async.emulator.rest import read
+from encord_async.emulator.service import Service
 from encord_async.emulator.store import Store
-from encord_async.emulator.verify import RestHeaders
 from encord_async.protocol.catalogue import REST_CALLS
 from tests.emulator.conftest import ANN, BOB, SEED, VECTORS, Api, Json, Signer, Start
 
@@ -99,45 +100,35 @@ def bobs(rest: Rest) -> Rest:
 
 
 @pytest.fixture
-def service() -> Iterator[RestService]:
+def service() -> Iterator[Service]:
     """The rules of REST v2 without HTTP, over a store of its own."""
     with contextlib.closing(Store(None)) as store:
         store.register(store.user("ann@example.com"), VECTORS["key"]["public_key_hex"])
-        yield RestService(store=store, strict=True, page_size=10, signature_window_s=300)
+        yield Service(store=store, terms=Terms(strict=True, page_size=10))
 
 
 @pytest.mark.parametrize("vector", VECTORS["v2"], ids=lambda vector: vector["id"])
-def test_the_signatures_of_the_sdk_are_accepted(service: RestService, vector: dict[str, Any]) -> None:
+def test_the_signatures_of_the_sdk_are_accepted(service: Service, vector: dict[str, Any]) -> None:
     """Every request on record of SDK 0.1.211 passes as its sender's, strictly, and is a call that is known."""
-    headers = RestHeaders(
-        content_digest=vector["content_digest"],
-        signature_input=vector["signature_input"],
-        signature=vector["signature"],
-    )
-    message = RestMessage(
-        method=vector["http_method"], target=vector["request_target"], body=vector["body"].encode(), headers=headers
-    )
+    headers = {
+        "Content-Digest": vector["content_digest"],
+        "Signature-Input": vector["signature_input"],
+        "Signature": vector["signature"],
+    }
+    body = vector["body"].encode()
+    message = read(service.terms, vector["http_method"], vector["request_target"], headers, body)
     assert message.name != "unknown"
     reply = service.answer(message, now_us=vector["created"] * 1_000_000)
     assert reply.status in (200, 204, 403, 404), reply.body
 
 
 @pytest.mark.parametrize(("age_s", "status"), [(-301, 401), (-299, 200), (0, 200), (299, 200), (301, 401)])
-def test_a_signature_is_good_for_a_while(service: RestService, age_s: int, status: int) -> None:
+def test_a_signature_is_good_for_a_while(service: Service, age_s: int, status: int) -> None:
     """Neither old signatures nor those of the future are taken."""
     signer = Signer.named("ann")
     service.store.register(service.store.user("ann@example.com"), signer.public_hex)
     headers = signed(signer, "GET", f"{ROOT}/datasets/list", b"", created=1_000_000)
-    message = RestMessage(
-        method="GET",
-        target=f"{ROOT}/datasets/list",
-        body=b"",
-        headers=RestHeaders(
-            content_digest=headers["Content-Digest"],
-            signature_input=headers["Signature-Input"],
-            signature=headers["Signature"],
-        ),
-    )
+    message = read(service.terms, "GET", f"{ROOT}/datasets/list", headers, b"")
     reply = service.answer(message, now_us=(1_000_000 + age_s) * 1_000_000)
     assert reply.status == status
     if status == 401:
@@ -542,15 +533,11 @@ async def test_a_missing_description_can_be_null(start: Start, http: aiohttp.Cli
         assert len((await Rest(http, url, ANN)("GET /datasets/list?descriptionEq=about+dogs")).body["result"]) == 1
 
 
-def test_every_call_of_the_catalogue_is_answered(service: RestService) -> None:
+def test_every_call_of_the_catalogue_is_answered(service: Service) -> None:
     """No call is promised by the catalogue that the emulator has no rule for: none ends in an error of its own."""
     for call in REST_CALLS.values():
-        message = RestMessage(
-            method=call.method,
-            target=f"{ROOT}{call.path}".replace("{", "").replace("}", ""),
-            body=b"",
-            headers=RestHeaders(),
-        )
+        target = f"{ROOT}{call.path}".replace("{", "").replace("}", "")
+        message = read(service.terms, call.method, target, {}, b"")
         assert message.name == call.name
         assert service.answer(message, now_us=0).status == 401
 

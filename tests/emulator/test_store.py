@@ -3,8 +3,7 @@
 import pytest
 
 from encord_async.emulator.arguments import Filter
-from encord_async.emulator.store import Store
-from encord_async.protocol.catalogue import ResourceType
+from encord_async.emulator.store import PROJECT, Store
 
 
 def test_a_transaction_is_kept_whole_or_not_at_all() -> None:
@@ -28,8 +27,7 @@ def test_looking_up_a_title_does_not_scan_all_projects() -> None:
     user = store.user("ann@example.com")
     with store.transaction():
         for number in range(2000):
-            project = store.add_project(title=f"P{number}", description="", ontology_id=1, sources=[], now_us=number)
-            store.join(ResourceType.PROJECT, project.id, user.id, 0, number)
+            store.add_project(title=f"P{number}", description="", ontology_id=1, admins=[user.id], now_us=number)
     steps = 0
 
     def count() -> int:
@@ -38,6 +36,6 @@ def test_looking_up_a_title_does_not_scan_all_projects() -> None:
         return 0
 
     store._db.set_progress_handler(count, 1)
-    assert [row.title for _, row in store.projects_of(user.id, Filter(title_eq="P77"), 10**18)] == ["P77"]
+    assert [row.title for _, row in store.listed(PROJECT, user.id, Filter(title_eq="P77"), 10**18)] == ["P77"]
     assert steps < 100
     store.close()

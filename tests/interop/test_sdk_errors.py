@@ -3,7 +3,7 @@
 import pytest
 
 from encord_async.emulator import Emulator, EmulatorSettings, Fault, FaultRule
-from encord_async.emulator.app import MAX_BODY_BYTES
+from encord_async.emulator.http import MAX_BODY_BYTES
 from encord_async.protocol.catalogue import CODES
 from tests.interop.conftest import (
     ANNS_PROJECT,

@@ -1,7 +1,7 @@
 """The organisation's part of the emulator's memory: members, groups, tags and where projects stand.
 
-SQL only, on the connection of `encord_async.emulator.store`, whose transactions hold here too. It never judges who may
-do what. Times are microseconds since 1970, UTC.
+SQL only, on the connection of `Store`, whose transactions hold here too. It never judges who may do what. Times are
+microseconds since 1970, UTC.
 """
 
 import json

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from encord_async.emulator import Emulator, EmulatorSettings, Fault, FaultRule, read_fault_rules
-from encord_async.emulator.app import MAX_BODY_BYTES
+from encord_async.emulator.http import MAX_BODY_BYTES
 from tests.emulator.conftest import ANN, SEED, Api, Json, Signer, Start, envelope_bytes
 from tests.waiting import PATIENCE_S, comes_true, time_passes
 

@@ -6,6 +6,7 @@ decides what a caller may do, and never puts a key or a token into an error.
 
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -21,14 +22,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
-from encord_async.protocol.catalogue import SIGNATURE_ALGORITHM, SIGNATURE_COMPONENTS, SIGNATURE_LABEL
+from encord_async.protocol.catalogue import SIGNATURE_ALGORITHM, SIGNATURE_COMPONENTS, SIGNATURE_LABEL, Header
 
 __all__ = [
     "ApiKey",
     "Bearer",
     "Credential",
     "KeyPair",
-    "RestHeaders",
     "Signed",
     "credential_of",
     "make_key_pair",
@@ -104,37 +104,29 @@ def credential_of(authorization: str | None, body: bytes) -> Credential | None:
     return ApiKey(authorization) if _API_KEY.fullmatch(authorization) else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestHeaders:
-    """The headers of a REST request that can say who sent it."""
-
-    authorization: str | None = None
-    content_digest: str | None = None
-    signature_input: str | None = None
-    signature: str | None = field(default=None, repr=False)
-
-
 def rest_credential_of(
-    headers: RestHeaders, *, method: str, target: str, body: bytes, now_s: float, window_s: float
+    headers: Mapping[str, str], *, method: str, target: str, body: bytes, now_s: float, window_s: float
 ) -> Signed | Bearer | str:
     """Return what a REST request proves or claims about its sender, or a text that says what is wrong with it.
 
     *target* is path and query as they came, to the byte; a signature is taken from *window_s* before to *window_s*
     after it says it was made.
     """
-    if headers.signature_input is None:
-        found = credential_of(headers.authorization, body)
+    signature_input = headers.get(Header.SIGNATURE_INPUT)
+    if signature_input is None:
+        found = credential_of(headers.get(Header.AUTHORIZATION), body)
         return found if isinstance(found, Bearer) else "neither a signature nor a bearer token"
-    if headers.content_digest != f"sha-256=:{base64.b64encode(sha256(body).digest()).decode()}:":
+    digest = headers.get(Header.CONTENT_DIGEST, "")
+    if digest != f"sha-256=:{base64.b64encode(sha256(body).digest()).decode()}:":
         return "Content-Digest is not the one of the body"
-    stated = _SIGNATURE_INPUT.fullmatch(headers.signature_input)
-    signature = _SIGNATURE_BYTES.fullmatch(headers.signature or "")
+    stated = _SIGNATURE_INPUT.fullmatch(signature_input)
+    signature = _SIGNATURE_BYTES.fullmatch(headers.get(Header.SIGNATURE, ""))
     if stated is None or signature is None:
         return f"Signature-Input or Signature is not of the form that {SIGNATURE_LABEL} has"
     params, created, public_key = stated[1], int(stated[2]), stated[3].lower()
     if abs(now_s - created) > window_s:
         return f"the signature was not created within {window_s:g} seconds of now"
-    lines = zip(SIGNATURE_COMPONENTS, (method, target, headers.content_digest), strict=True)
+    lines = zip(SIGNATURE_COMPONENTS, (method, target, digest), strict=True)
     base = "".join(f'"{component}": {value}\n' for component, value in lines) + f'"@signature-params": {params}'
     try:
         _loaded(public_key).verify(base64.b64decode(signature[1]), base.encode("latin-1"))

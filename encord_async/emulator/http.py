@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from ipaddress import ip_address
 from random import Random
-from typing import Final, Literal, TypeAlias, TypedDict
+from typing import Final, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -26,13 +26,11 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from encord_async.emulator import envelope
+from encord_async.emulator import envelope, rest
 from encord_async.emulator.bucket import TokenBucket
-from encord_async.emulator.envelope import Refused
+from encord_async.emulator.calls import Reply, Request
 from encord_async.emulator.faults import Fault, FaultPlan, FaultRule, FaultRuleError, read_fault_rules
-from encord_async.emulator.rest import RestMessage, RestService, refusal
-from encord_async.emulator.service import Envelope, Service
-from encord_async.emulator.verify import RestHeaders
+from encord_async.emulator.service import Service
 from encord_async.protocol.catalogue import REST_ROOT, Endpoint, Header
 
 __all__ = ["MAX_BODY_BYTES", "Edge", "Stats"]
@@ -41,6 +39,7 @@ MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 """Largest body that is read. The real service's limit is not published."""
 
 _GZIP_FROM_BYTES: Final = 1024
+_ENVELOPES: Final = tuple(Endpoint)
 _CONTROL: Final = "/_emulator/"
 _JSON: Final = "application/json"
 
@@ -76,26 +75,6 @@ class _Counts:
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
 
-Answer: TypeAlias = tuple[int, bytes]
-"""HTTP status and body."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Incoming:
-    """A request of either API, as far as chance, faults and waiting are concerned."""
-
-    name: str
-    answer: Callable[[int, str | None], Answer]
-    """Does the work; takes by how many microseconds a listing lags, and the fault to note."""
-    refuse: Callable[[str, str], Answer]
-    """The answer that an error code and a text make."""
-    rate_limited: Answer
-    """What being limited looks like in the API's own words."""
-
-
-_Reader: TypeAlias = Callable[[web.BaseRequest, bytes], _Incoming]
-
-
 class _Cut(Exception):
     """Nothing more is said on this connection."""
 
@@ -106,20 +85,16 @@ class Edge:
     def __init__(
         self,
         service: Service,
-        rest: RestService,
         *,
         latency_s: tuple[float, float],
         bucket: TokenBucket | None,
         rules: tuple[FaultRule, ...],
-        failure_http_status: Literal[200, 400],
     ) -> None:
-        """Put HTTP in front of *service* and *rest*; nothing listens yet."""
+        """Put HTTP in front of *service*; nothing listens yet."""
         self._service = service
-        self._rest_service = rest
         self._latency_s = latency_s
         self._bucket = bucket
         self._plan = FaultPlan(rules)
-        self._failure_status = failure_http_status
         self._counts = _Counts()
         self._pauses: set[asyncio.Future[bool]] = set()
         self._late: set[asyncio.TimerHandle] = set()
@@ -183,26 +158,16 @@ class Edge:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.path
-        if path in (Endpoint.USER, Endpoint.RESOURCE):
-            if request.method != "POST":
-                return await self._counted(request, None)
-            return await self._counted(request, self._envelope)
-        if path.startswith(f"{REST_ROOT}/"):
-            return await self._counted(request, self._rest)
+        if path in _ENVELOPES or path.startswith(f"{REST_ROOT}/"):
+            return await self._counted(request, offered=path not in _ENVELOPES or request.method == "POST")
         if path.startswith(_CONTROL):
             return await self._control(request, path.removeprefix(_CONTROL))
         return _json_response({"detail": "Not Found"}, status=404)
 
-    async def _counted(self, request: web.BaseRequest, read: _Reader | None) -> web.StreamResponse:
-        """Answer by way of *read*; without one, the method is not offered."""
+    async def _counted(self, request: web.BaseRequest, *, offered: bool) -> web.StreamResponse:
         self._counts.begin()
         try:
-            if read is None:
-                response: web.StreamResponse = _json_response(
-                    {"detail": "Method Not Allowed"}, status=405, headers={"Allow": "POST"}
-                )
-            else:
-                response = await self._respond(request, read)
+            response = await self._respond(request) if offered else _not_allowed()
         except _Cut:
             self._counts.cut += 1
             if request.transport is not None and not request.transport.is_closing():
@@ -213,14 +178,14 @@ class Edge:
         self._counts.by_status[response.status] += 1
         return response
 
-    async def _respond(self, request: web.BaseRequest, read: _Reader) -> web.StreamResponse:
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         # The latency counts from here, so that the emulator's own work is a part of it and not an addition.
         came_s = asyncio.get_running_loop().time()
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return _too_large()
-        taken = read(request, body)
+        taken = self._read(request, body)
         self._counts.by_query[taken.name] += 1
         if (wait_s := self._throttle()) is not None:
             return _throttled(str(max(1, math.ceil(wait_s))))
@@ -237,66 +202,12 @@ class Edge:
             self._after(request, rule, status, reply)
         return self._reply(request, status, reply)
 
-    def _envelope(self, request: web.BaseRequest, body: bytes) -> _Incoming:
-        endpoint = Endpoint(request.rel_url.path)
-        document = envelope.load(body)
-        taken = Envelope(
-            endpoint=endpoint,
-            body=body,
-            document=document,
-            authorization=request.headers.get(Header.AUTHORIZATION),
-            resource_id=request.headers.get(Header.RESOURCE_ID, ""),
-            resource_type=request.headers.get(Header.RESOURCE_TYPE, ""),
-        )
-
-        def refuse(code: str, text: str | None) -> Answer:
-            return self._failure_status, envelope.failure(code, text)
-
-        def answer(stale_us: int, fault: str | None) -> Answer:
-            try:
-                result = self._service.answer(taken, now_us=_now_us(), stale_us=stale_us, fault=fault)
-                return 200, envelope.success(result)
-            except Refused as refused:
-                return refuse(refused.code, refused.text)
-            except RecursionError:
-                return refuse("INVALID_ARGUMENTS_ERROR", "nested too deeply")
-
-        return _Incoming(
-            name=envelope.name_of(endpoint, document),
-            answer=answer,
-            refuse=refuse,
-            rate_limited=(200, envelope.failure("RATE_LIMIT_ERROR", "too many requests")),
-        )
-
-    def _rest(self, request: web.BaseRequest, body: bytes) -> _Incoming:
-        headers = request.headers
-        message = RestMessage(
-            method=request.method,
-            # As it stood on the wire: signatures cover that, and not what a parser makes of it.
-            target=request.raw_path,
-            body=body,
-            headers=RestHeaders(
-                authorization=headers.get(Header.AUTHORIZATION),
-                content_digest=headers.get(Header.CONTENT_DIGEST),
-                signature_input=headers.get(Header.SIGNATURE_INPUT),
-                signature=headers.get(Header.SIGNATURE),
-            ),
-        )
-
-        def refuse(code: str, text: str) -> Answer:
-            reply = refusal(code, text)
-            return reply.status, reply.body
-
-        def answer(stale_us: int, fault: str | None) -> Answer:
-            reply = self._rest_service.answer(message, now_us=_now_us(), stale_us=stale_us, fault=fault)
-            return reply.status, reply.body
-
-        return _Incoming(
-            name=message.name,
-            answer=answer,
-            refuse=refuse,
-            rate_limited=refuse("RATE_LIMIT_ERROR", "too many requests"),
-        )
+    def _read(self, request: web.BaseRequest, body: bytes) -> Request:
+        path, terms = request.rel_url.path, self._service.terms
+        if path in _ENVELOPES:
+            return envelope.read(terms, Endpoint(path), request.headers, body)
+        # The target as it stood on the wire: signatures cover that, and not what a parser makes of it.
+        return rest.read(terms, request.method, request.raw_path, request.headers, body)
 
     def _throttle(self) -> float | None:
         if self._bucket is None:
@@ -309,7 +220,7 @@ class Edge:
         low, high = self._latency_s
         return low if low == high else self._chance.uniform(low, high)
 
-    async def _before(self, request: web.BaseRequest, taken: _Incoming, rule: FaultRule) -> web.StreamResponse | None:
+    async def _before(self, request: web.BaseRequest, taken: Request, rule: FaultRule) -> web.StreamResponse | None:
         """Act out what *rule* does before the service sees the request; None if it is to see it."""
         match rule.fault:
             case Fault.DELAY:
@@ -334,14 +245,15 @@ class Edge:
             case Fault.RATE_LIMITED_ENVELOPE:
                 return _bytes(*taken.rate_limited)
             case Fault.ERROR:
-                return _bytes(*taken.refuse(rule.code, "injected"))
+                return _bytes(*taken.failure(rule.code, "injected"))
             case Fault.DROP_AFTER_COMMIT | Fault.TRUNCATE | Fault.STALE_READ:
                 pass
         return None
 
-    def _answer(self, taken: _Incoming, rule: FaultRule | None) -> Answer:
+    def _answer(self, taken: Request, rule: FaultRule | None) -> Reply:
         stale_us = int(rule.seconds * 1e6) if rule is not None and rule.fault is Fault.STALE_READ else 0
-        return taken.answer(stale_us, None if rule is None else str(rule.fault))
+        fault = None if rule is None else str(rule.fault)
+        return self._service.answer(taken, now_us=time.time_ns() // 1000, stale_us=stale_us, fault=fault)
 
     def _after(self, request: web.BaseRequest, rule: FaultRule, status: int, reply: bytes) -> None:
         """Act out what *rule* does to a reply that is ready."""
@@ -402,7 +314,7 @@ class Edge:
         finally:
             self._pauses.discard(pause)
 
-    def _apply_later(self, taken: _Incoming, rule: FaultRule) -> None:
+    def _apply_later(self, taken: Request, rule: FaultRule) -> None:
         def apply() -> None:
             self._late.discard(handle)
             self._answer(taken, rule)
@@ -515,10 +427,6 @@ def _names_loopback(hosts: list[str]) -> bool:
     return host == "localhost" or _is_loopback(host)
 
 
-def _now_us() -> int:
-    return time.time_ns() // 1000
-
-
 def _bytes(status: int, body: bytes, headers: dict[str, str] | None = None) -> web.Response:
     if status == HTTPStatus.NO_CONTENT:
         return web.Response(status=status, headers=headers)
@@ -527,6 +435,10 @@ def _bytes(status: int, body: bytes, headers: dict[str, str] | None = None) -> w
 
 def _json_response(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     return _bytes(status, json.dumps(value).encode(), headers)
+
+
+def _not_allowed() -> web.StreamResponse:
+    return _json_response({"detail": "Method Not Allowed"}, status=405, headers={"Allow": "POST"})
 
 
 def _too_large() -> web.Response:

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encord_async.emulator.verify import ApiKey, Bearer, Signed, credential_of, make_key_pair, public_key_hex
+from encord_async.emulator.signatures import ApiKey, Bearer, Signed, credential_of, make_key_pair, public_key_hex
 from tests.emulator.conftest import ANN, VECTORS, Signer
 
 

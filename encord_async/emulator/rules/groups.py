@@ -1,0 +1,133 @@
+"""The rules of groups: of the organisation, their members, and their roles in projects.
+
+Each function answers one call of the catalogue; none knows HTTP, opens a transaction or reads a clock.
+"""
+
+from typing import Final
+
+from encord_async.emulator.arguments import Refused
+from encord_async.emulator.calls import Answer, Call, Rules, moment
+from encord_async.emulator.rules.access import is_org_admin, org_member, readable_project, resource, user_of
+from encord_async.emulator.store import PROJECT, GroupRow
+from encord_async.protocol.catalogue import OrganisationRole, ProjectUserRole
+
+__all__ = ["RULES"]
+
+
+def _create(call: Call) -> Answer:
+    if org_member(call).role not in (OrganisationRole.ADMIN, OrganisationRole.MEMBER):
+        raise Refused("AUTHORISATION_ERROR", "the role in the organisation does not allow to make groups")
+    given = call.members()
+    group = call.store.organisation.add_group(
+        name=given.name("name"),
+        description=given.optional_text("description") or "",
+        manager_id=user_of(call).id,
+        now_us=call.now_us,
+    )
+    return Answer(_shown(group), group.hash, group.name)
+
+
+def _list(call: Call) -> Answer:
+    org_member(call)
+    return Answer(call.page(call.store.organisation.groups(call.as_of_us), _shown))
+
+
+def _get(call: Call) -> Answer:
+    return Answer(_shown(_named(call)))
+
+
+def _named(call: Call) -> GroupRow:
+    org_member(call)
+    group = call.store.organisation.group(call.on)
+    if group is None:
+        raise Refused("RESOURCE_NOT_FOUND_ERROR", "no such group")
+    return group
+
+
+def _managed(call: Call) -> GroupRow:
+    group = _named(call)
+    if group.manager_id != user_of(call).id and not is_org_admin(call):
+        raise Refused("AUTHORISATION_ERROR", "not a manager of the group")
+    return group
+
+
+def _users(call: Call) -> Answer:
+    return Answer(call.page(call.store.organisation.group_emails(_named(call).id), _in_group))
+
+
+def _in_group(email: str) -> dict[str, object]:
+    return {"userEmail": email}
+
+
+def _add_users(call: Call) -> Answer:
+    group = _managed(call)
+    organisation = call.store.organisation
+    ids = [organisation.user_id(email) for email in call.members().emails("userEmails")]
+    members = [id_ for id_ in ids if id_ is not None and organisation.member(id_) is not None]
+    if len(members) != len(ids):
+        raise Refused("AUTHORISATION_ERROR", "not everybody is a member of the organisation; nobody was added")
+    organisation.join_group(group.id, members)
+    return Answer(
+        {"results": [_in_group(email) for email in organisation.group_emails(group.id)]}, group.hash, group.name
+    )
+
+
+def _remove_users(call: Call) -> Answer:
+    group = _managed(call)
+    call.store.organisation.leave_group(group.id, call.members().emails("userEmails"))
+    return Answer(None, group.hash, group.name)
+
+
+def _project_groups(call: Call) -> Answer:
+    project = readable_project(call)
+    return Answer(call.page(call.store.organisation.project_groups(project.id), _project_group))
+
+
+def _project_group(item: tuple[int, GroupRow]) -> dict[str, object]:
+    role, group = item
+    return {**_shown(group), "isSameOrganisation": True, "userRole": role}
+
+
+def _add_project_groups(call: Call) -> Answer:
+    project = resource(call, PROJECT, call.on)
+    given = call.members()
+    hashes, role = given.texts("groupHashList"), given.number("userRole")
+    if role not in tuple(ProjectUserRole):
+        raise Refused("INVALID_ARGUMENTS_ERROR", "userRole is not a role of a project (0 to 5)")
+    groups = [call.store.organisation.group(hash_) for hash_ in hashes]
+    known = [group.id for group in groups if group is not None]
+    if not hashes or len(known) != len(hashes):
+        raise Refused("RESOURCE_NOT_FOUND_ERROR", "no such group")
+    call.store.organisation.admit_groups(project.id, known, role)
+    return Answer(None, project.hash, project.title)
+
+
+def _remove_project_groups(call: Call) -> Answer:
+    project = resource(call, PROJECT, call.on)
+    hashes = call.query.get("groupHashList", ())
+    if not hashes:
+        raise Refused("INVALID_ARGUMENTS_ERROR", "groupHashList is missing")
+    call.store.organisation.expel_groups(project.id, hashes)
+    return Answer(None, project.hash, project.title)
+
+
+def _shown(group: GroupRow) -> dict[str, object]:
+    return {
+        "groupHash": group.hash,
+        "name": group.name,
+        "description": group.description,
+        "createdAt": moment(group.created_us),
+    }
+
+
+RULES: Final[Rules] = {
+    "v2/user/current-organisation/groups.GET": _list,
+    "v2/organisation/groups.POST": _create,
+    "v2/organisation/groups/{group}.GET": _get,
+    "v2/organisation/groups/{group}/users.GET": _users,
+    "v2/organisation/groups/{group}/users.POST": _add_users,
+    "v2/organisation/groups/{group}/users/bulk-delete.POST": _remove_users,
+    "v2/projects/{project}/groups.GET": _project_groups,
+    "v2/projects/{project}/groups.POST": _add_project_groups,
+    "v2/projects/{project}/groups.DELETE": _remove_project_groups,
+}

@@ -1,0 +1,191 @@
+"""All that the emulator holds, as ``GET /_emulator/state`` shows it: secrets left out, in the order of creation.
+
+SQL that reads. It never changes anything.
+"""
+
+import json
+import sqlite3
+from typing import Any, Final, TypedDict
+
+from encord_async.emulator.store.organisation import Organisation
+from encord_async.emulator.store.rows import DATASET, PROJECT, Kind, for_each_kind
+
+__all__ = ["DatasetState", "KeyState", "ProjectState", "State", "UserState", "read_state"]
+
+
+class UserState(TypedDict):
+    """A member, as ``GET /_emulator/state`` shows it."""
+
+    email: str
+    role: int
+
+
+class KeyState(TypedDict):
+    """An API key without the key, as ``GET /_emulator/state`` shows it."""
+
+    title: str
+    scopes: list[str]
+
+
+class AccessState(TypedDict):
+    """A group with its role in a project, as ``GET /_emulator/state`` shows it."""
+
+    group_hash: str
+    role: int
+
+
+class ProjectState(TypedDict):
+    """A project, as ``GET /_emulator/state`` shows it."""
+
+    project_hash: str
+    title: str
+    description: str
+    datasets: list[str]
+    users: list[UserState]
+    api_keys: list[KeyState]
+    ontology_hash: str
+    groups: list[AccessState]
+
+
+class DatasetState(TypedDict):
+    """A dataset, as ``GET /_emulator/state`` shows it."""
+
+    dataset_hash: str
+    title: str
+    description: str
+    type: int
+    users: list[UserState]
+    backing_folder: bool
+
+
+class OntologyState(TypedDict):
+    """An ontology, as ``GET /_emulator/state`` shows it."""
+
+    ontology_hash: str
+    title: str
+    description: str
+    editor: dict[str, object]
+
+
+class GroupState(TypedDict):
+    """A group, as ``GET /_emulator/state`` shows it; *users* are e-mail addresses."""
+
+    group_hash: str
+    name: str
+    description: str
+    users: list[str]
+
+
+class OrganisationUserState(TypedDict):
+    """A member of the organisation, as ``GET /_emulator/state`` shows it."""
+
+    email: str
+    role: str
+    member_type: str
+
+
+class State(TypedDict):
+    """All that the emulator holds, secrets left out."""
+
+    projects: list[ProjectState]
+    datasets: list[DatasetState]
+    ontologies: list[OntologyState]
+    groups: list[GroupState]
+    organisation_users: list[OrganisationUserState]
+
+
+_ALL_MEMBERS: Final = for_each_kind(
+    "SELECT m.RESOURCE_ID, u.email, m.role FROM MEMBERS m JOIN users u ON u.id = m.user_id"
+    " ORDER BY m.RESOURCE_ID, m.since_us, u.id"
+)
+
+
+def read_state(db: sqlite3.Connection, organisation: Organisation) -> State:
+    """Return everything in the order in which it was created."""
+    return State(
+        projects=_project_states(db),
+        datasets=_dataset_states(db),
+        ontologies=_ontology_states(db),
+        groups=_group_states(db, organisation),
+        organisation_users=[
+            OrganisationUserState(email=one.email, role=one.role, member_type=one.member_type)
+            for one in organisation.members()
+        ],
+    )
+
+
+def _project_states(db: sqlite3.Connection) -> list[ProjectState]:
+    users = _users_by(db, PROJECT)
+    attached: dict[int, list[str]] = {}
+    for project_id, hash_ in db.execute(
+        "SELECT pd.project_id, d.hash FROM project_datasets pd JOIN datasets d ON d.id = pd.dataset_id"
+        " ORDER BY pd.project_id, pd.since_us, d.id"
+    ):
+        attached.setdefault(project_id, []).append(hash_)
+    keys: dict[int, list[KeyState]] = {}
+    for project_id, title, scopes in db.execute(
+        "SELECT resource_id, title, scopes FROM api_keys WHERE kind = 'project' ORDER BY id"
+    ):
+        keys.setdefault(project_id, []).append(KeyState(title=title, scopes=json.loads(scopes)))
+    groups: dict[int, list[AccessState]] = {}
+    for project_id, group_hash, role in db.execute(
+        "SELECT p.project_id, g.hash, p.role FROM project_groups p JOIN groups g ON g.id = p.group_id"
+        " ORDER BY p.project_id, g.id"
+    ):
+        groups.setdefault(project_id, []).append(AccessState(group_hash=group_hash, role=role))
+    return [
+        ProjectState(
+            project_hash=hash_,
+            title=title,
+            description=description,
+            datasets=attached.get(id_, []),
+            users=users.get(id_, []),
+            api_keys=keys.get(id_, []),
+            ontology_hash=ontology_hash,
+            groups=groups.get(id_, []),
+        )
+        for id_, hash_, title, description, ontology_hash in db.execute(
+            "SELECT p.id, p.hash, p.title, p.description, o.hash FROM projects p"
+            " JOIN ontologies o ON o.id = p.ontology_id ORDER BY p.id"
+        )
+    ]
+
+
+def _dataset_states(db: sqlite3.Connection) -> list[DatasetState]:
+    users = _users_by(db, DATASET)
+    return [
+        DatasetState(
+            dataset_hash=hash_,
+            title=title,
+            description=description,
+            type=type_,
+            users=users.get(id_, []),
+            backing_folder=bool(folder),
+        )
+        for id_, hash_, title, description, type_, folder in db.execute(
+            "SELECT id, hash, title, description, type, backing_folder FROM datasets ORDER BY id"
+        )
+    ]
+
+
+def _ontology_states(db: sqlite3.Connection) -> list[OntologyState]:
+    rows = db.execute("SELECT hash, title, description, editor FROM ontologies ORDER BY id")
+    return [
+        OntologyState(ontology_hash=hash_, title=title, description=description, editor=json.loads(editor))
+        for hash_, title, description, editor in rows
+    ]
+
+
+def _group_states(db: sqlite3.Connection, organisation: Organisation) -> list[GroupState]:
+    rows = db.execute("SELECT id, hash, name, description FROM groups ORDER BY id").fetchall()
+    return [
+        GroupState(group_hash=hash_, name=name, description=description, users=organisation.group_emails(id_))
+        for id_, hash_, name, description in rows
+    ]
+
+
+def _users_by(db: sqlite3.Connection, kind: Kind[Any]) -> dict[int, list[UserState]]:
+    found: dict[int, list[UserState]] = {}
+    for resource_id, email, role in db.execute(_ALL_MEMBERS[kind.name]):
+        found.setdefault(resource_id, []).append(UserState(email=email, role=role))
+    return found
