@@ -27,59 +27,8 @@ from encord_async.protocol.catalogue import (
     ProjectUserRole,
     StorageLocation,
 )
+from encord_async.protocol.operations import datasets, keys, ontologies, organisation, projects
 from encord_async.protocol.operations.base import ListingFilter, Operation, PageOperation
-from encord_async.protocol.operations.datasets import (
-    AddDatasetUsers,
-    CreateDataset,
-    CreateDatasetV2,
-    GetDataset,
-    ListDatasets,
-    ListDatasetsV2,
-    ListDatasetUsers,
-    RemoveDatasetUsers,
-)
-from encord_async.protocol.operations.keys import (
-    CreateProjectAPIKey,
-    GetBearerToken,
-    GetOrCreateProjectAPIKey,
-    ListProjectAPIKeys,
-)
-from encord_async.protocol.operations.ontologies import CreateOntology, GetOntologyV2, ListOntologies, UpdateOntology
-from encord_async.protocol.operations.organisation import (
-    AddGroupMembers,
-    AddOrganisationUser,
-    CreateGroup,
-    CreateTag,
-    GetGroup,
-    ListGroupMembers,
-    ListGroups,
-    ListOrganisationUsers,
-    ListTags,
-    RemoveGroupMembers,
-    RemoveOrganisationUser,
-)
-from encord_async.protocol.operations.projects import (
-    AddDatasets,
-    AddProjectGroups,
-    AddProjectTag,
-    AddProjectUsers,
-    CopyProject,
-    CreateProject,
-    GetOntology,
-    GetProject,
-    GetProjectV2,
-    ListProjectDatasets,
-    ListProjectGroups,
-    ListProjects,
-    ListProjectsV2,
-    ListProjectTags,
-    ListProjectUsers,
-    RemoveDatasets,
-    RemoveProjectGroups,
-    RemoveProjectTag,
-    RemoveProjectUsers,
-    SetProjectStatus,
-)
 from encord_async.protocol.signing import APIKey, BearerToken, SSHKey
 from encord_async.redaction import quoted
 from encord_async.secrecy import Secret, SecretText, sealed, wrapped
@@ -429,7 +378,7 @@ class EncordSession(Session):
     ) -> str:
         """Create a project and return its hash. It cannot be deleted over the API. Raises as `execute`."""
         return await self.execute(
-            CreateProject(
+            projects.CreateProject(
                 title=title,
                 description=description,
                 dataset_hashes=_all_of(dataset_hashes, "dataset_hashes"),
@@ -448,7 +397,7 @@ class EncordSession(Session):
     ) -> str:
         """Copy a project with what *options* name and return the hash of the copy. Raises as `execute`."""
         return await self.execute(
-            CopyProject(
+            projects.CopyProject(
                 project_hash=project_hash, title=title, description=description, options=_all_of(options, "options")
             )
         )
@@ -456,16 +405,16 @@ class EncordSession(Session):
     async def create_project_api_key(self, project_hash: str, title: str, scopes: Iterable[APIKeyScope]) -> SecretStr:
         """Create an API key of a project and return it. Raises as `execute`."""
         return await self.execute(
-            CreateProjectAPIKey(project_hash=project_hash, title=title, scopes=_all_of(scopes, "scopes"))
+            keys.CreateProjectAPIKey(project_hash=project_hash, title=title, scopes=_all_of(scopes, "scopes"))
         )
 
     async def list_project_api_keys(self, project_hash: str) -> tuple[models.ProjectAPIKey, ...]:
         """All API keys of a project, the keys themselves as `SecretStr`. Raises as `execute`."""
-        return await self.execute(ListProjectAPIKeys(project_hash=project_hash))
+        return await self.execute(keys.ListProjectAPIKeys(project_hash=project_hash))
 
     async def get_or_create_project_api_key(self, project_hash: str) -> SecretStr:
         """The project's key with all scopes, made if it is not there. Raises as `execute`."""
-        return await self.execute(GetOrCreateProjectAPIKey(project_hash=project_hash))
+        return await self.execute(keys.GetOrCreateProjectAPIKey(project_hash=project_hash))
 
     async def create_dataset(
         self,
@@ -477,7 +426,7 @@ class EncordSession(Session):
     ) -> models.NewDataset:
         """Create a dataset. Raises as `execute`."""
         return await self.execute(
-            CreateDataset(
+            datasets.CreateDataset(
                 title=title,
                 description=description,
                 storage=storage,
@@ -490,26 +439,28 @@ class EncordSession(Session):
     ) -> tuple[models.DatasetUser, ...]:
         """Add users to a dataset; the result shows the role each holds. Raises as `execute`."""
         return await self.execute(
-            AddDatasetUsers(dataset_hash=dataset_hash, emails=_all_of(emails, "emails"), role=role)
+            datasets.AddDatasetUsers(dataset_hash=dataset_hash, emails=_all_of(emails, "emails"), role=role)
         )
 
     async def list_projects(self, filter: ListingFilter | None = None) -> tuple[models.OwnedProject, ...]:  # noqa: A002 - the API's own word
         """The caller's projects. Raises as `execute`."""
-        return await self.execute(ListProjects(filter=filter or ListingFilter()))
+        return await self.execute(projects.ListProjects(filter=filter or ListingFilter()))
 
     async def list_datasets(self, filter: ListingFilter | None = None) -> tuple[models.OwnedDataset, ...]:  # noqa: A002 - the API's own word
         """The caller's datasets. Raises as `execute`."""
-        return await self.execute(ListDatasets(filter=filter or ListingFilter()))
+        return await self.execute(datasets.ListDatasets(filter=filter or ListingFilter()))
 
     async def get_dataset(self, dataset_hash: str) -> models.DatasetDetails:
         """Read a dataset, without its data rows. Raises as `execute`."""
-        return await self.execute(GetDataset(dataset_hash=dataset_hash))
+        return await self.execute(datasets.GetDataset(dataset_hash=dataset_hash))
 
     async def create_dataset_v2(
         self, title: str, *, description: str = "", create_backing_folder: bool = True
     ) -> rest_models.CreatedDataset:
         """Create a dataset over REST v2, which does not ask where its data lie. Raises as `execute`."""
-        operation = CreateDatasetV2(title=title, description=description, create_backing_folder=create_backing_folder)
+        operation = datasets.CreateDatasetV2(
+            title=title, description=description, create_backing_folder=create_backing_folder
+        )
         return await self.execute(operation)
 
     async def list_datasets_v2(
@@ -519,7 +470,7 @@ class EncordSession(Session):
         include_org_access: bool = False,
     ) -> tuple[rest_models.ListedDataset, ...]:
         """The caller's datasets; for an Admin of the organisation all of them, if asked. Raises as `execute`."""
-        listing = ListDatasetsV2(filter=filter or ListingFilter(), include_org_access=include_org_access)
+        listing = datasets.ListDatasetsV2(filter=filter or ListingFilter(), include_org_access=include_org_access)
         return await self.collect(listing)
 
     async def list_projects_v2(
@@ -538,7 +489,7 @@ class EncordSession(Session):
 
         Raises as `execute`.
         """
-        listing = ListProjectsV2(
+        listing = projects.ListProjectsV2(
             filter=filter or ListingFilter(),
             include_org_access=include_org_access,
             tags_anyof=_all_of(tags_anyof, "tags_anyof"),
@@ -547,27 +498,29 @@ class EncordSession(Session):
 
     async def list_dataset_users(self, dataset_hash: str) -> tuple[rest_models.DatasetMember, ...]:
         """Who has access to a dataset, and in which role. Raises as `execute`."""
-        return await self.collect(ListDatasetUsers(dataset_hash=dataset_hash))
+        return await self.collect(datasets.ListDatasetUsers(dataset_hash=dataset_hash))
 
     async def remove_dataset_users(self, dataset_hash: str, emails: Iterable[str]) -> None:
         """Take the access to a dataset from users; those who have none are ignored. Raises as `execute`."""
-        await self.execute(RemoveDatasetUsers(dataset_hash=dataset_hash, emails=_all_of(emails, "emails")))
+        await self.execute(datasets.RemoveDatasetUsers(dataset_hash=dataset_hash, emails=_all_of(emails, "emails")))
 
     async def create_ontology(
         self, title: str, *, description: str = "", editor: Mapping[str, Any] | None = None
     ) -> rest_models.Ontology:
         """Create an ontology with the structure *editor*, or an empty one. Raises as `execute`."""
-        return await self.execute(CreateOntology(title=title, description=description, editor=editor))
+        return await self.execute(ontologies.CreateOntology(title=title, description=description, editor=editor))
 
     async def get_ontology(self, ontology_hash: str) -> rest_models.Ontology:
         """Read an ontology by its own hash. Raises as `execute`."""
-        return await self.execute(GetOntologyV2(ontology_hash=ontology_hash))
+        return await self.execute(ontologies.GetOntologyV2(ontology_hash=ontology_hash))
 
     async def update_ontology(
         self, ontology_hash: str, *, title: str, description: str, editor: Mapping[str, Any]
     ) -> None:
         """Replace title, description and structure of an ontology. Raises as `execute`."""
-        operation = UpdateOntology(ontology_hash=ontology_hash, title=title, description=description, editor=editor)
+        operation = ontologies.UpdateOntology(
+            ontology_hash=ontology_hash, title=title, description=description, editor=editor
+        )
         await self.execute(operation)
 
     async def list_ontologies(
@@ -577,36 +530,36 @@ class EncordSession(Session):
         include_org_access: bool = False,
     ) -> tuple[rest_models.Ontology, ...]:
         """The caller's ontologies with their structures. Raises as `execute`."""
-        listing = ListOntologies(filter=filter or ListingFilter(), include_org_access=include_org_access)
+        listing = ontologies.ListOntologies(filter=filter or ListingFilter(), include_org_access=include_org_access)
         return await self.collect(listing)
 
     async def create_group(self, name: str, *, description: str = "") -> rest_models.Group:
         """Create a group of users; the caller manages it. Raises as `execute`."""
-        return await self.execute(CreateGroup(name=name, description=description))
+        return await self.execute(organisation.CreateGroup(name=name, description=description))
 
     async def get_group(self, group_hash: str) -> rest_models.Group:
         """Read a group. Raises as `execute`."""
-        return await self.execute(GetGroup(group_hash=group_hash))
+        return await self.execute(organisation.GetGroup(group_hash=group_hash))
 
     async def list_groups(self) -> tuple[rest_models.Group, ...]:
         """The groups of the caller's organisation. Raises as `execute`."""
-        return await self.collect(ListGroups())
+        return await self.collect(organisation.ListGroups())
 
     async def list_group_members(self, group_hash: str) -> tuple[rest_models.GroupMember, ...]:
         """Who is in a group. Raises as `execute`."""
-        return await self.collect(ListGroupMembers(group_hash=group_hash))
+        return await self.collect(organisation.ListGroupMembers(group_hash=group_hash))
 
     async def add_group_members(self, group_hash: str, emails: Iterable[str]) -> tuple[rest_models.GroupMember, ...]:
         """Put members of the organisation into a group; the result is everybody in it. Raises as `execute`."""
-        return await self.execute(AddGroupMembers(group_hash=group_hash, emails=_all_of(emails, "emails")))
+        return await self.execute(organisation.AddGroupMembers(group_hash=group_hash, emails=_all_of(emails, "emails")))
 
     async def remove_group_members(self, group_hash: str, emails: Iterable[str]) -> None:
         """Take users out of a group; those who are not in it are ignored. Raises as `execute`."""
-        await self.execute(RemoveGroupMembers(group_hash=group_hash, emails=_all_of(emails, "emails")))
+        await self.execute(organisation.RemoveGroupMembers(group_hash=group_hash, emails=_all_of(emails, "emails")))
 
     async def list_organisation_users(self) -> tuple[rest_models.OrganisationUser, ...]:
         """The members of the organisation, as far as the caller may see them. Raises as `execute`."""
-        return await self.collect(ListOrganisationUsers())
+        return await self.collect(organisation.ListOrganisationUsers())
 
     async def add_organisation_user(
         self,
@@ -619,23 +572,23 @@ class EncordSession(Session):
 
         Somebody without an account gets one, and a mail. Raises as `execute`.
         """
-        return await self.execute(AddOrganisationUser(email=email, role=role, member_type=member_type))
+        return await self.execute(organisation.AddOrganisationUser(email=email, role=role, member_type=member_type))
 
     async def remove_organisation_user(self, email: str) -> None:
         """End somebody's membership of the organisation. Raises as `execute`."""
-        await self.execute(RemoveOrganisationUser(email=email))
+        await self.execute(organisation.RemoveOrganisationUser(email=email))
 
     async def create_tag(self, name: str, *, description: str | None = None) -> rest_models.Tag:
         """Create a tag of the organisation; `ExistsError` if the name is taken. Raises as `execute`."""
-        return await self.execute(CreateTag(name=name, description=description))
+        return await self.execute(organisation.CreateTag(name=name, description=description))
 
     async def list_tags(self) -> tuple[rest_models.Tag, ...]:
         """The tags of the organisation. Raises as `execute`."""
-        return await self.collect(ListTags())
+        return await self.collect(organisation.ListTags())
 
     async def get_bearer_token(self) -> SecretStr:
         """A bearer token of the caller, for `from_bearer_token`. How long it lasts is unknown. Raises as `execute`."""
-        return await self.execute(GetBearerToken())
+        return await self.execute(keys.GetBearerToken())
 
 
 class ProjectHandle:
@@ -653,14 +606,14 @@ class ProjectHandle:
 
     async def add_datasets(self, dataset_hashes: Iterable[str]) -> None:
         """Attach datasets; the caller must be admin of each. Raises as `Session.execute`."""
-        operation = AddDatasets(
+        operation = projects.AddDatasets(
             project_hash=self.project_hash, dataset_hashes=_all_of(dataset_hashes, "dataset_hashes")
         )
         await self._execute(operation)
 
     async def remove_datasets(self, dataset_hashes: Iterable[str]) -> None:
         """Detach datasets. Raises as `Session.execute`."""
-        operation = RemoveDatasets(
+        operation = projects.RemoveDatasets(
             project_hash=self.project_hash, dataset_hashes=_all_of(dataset_hashes, "dataset_hashes")
         )
         await self._execute(operation)
@@ -670,63 +623,67 @@ class ProjectHandle:
 
         Raises as `Session.execute`.
         """
-        operation = AddProjectUsers(project_hash=self.project_hash, emails=_all_of(emails, "emails"), role=role)
+        operation = projects.AddProjectUsers(
+            project_hash=self.project_hash, emails=_all_of(emails, "emails"), role=role
+        )
         return await self._execute(operation)
 
     async def get(self, *, include_labels_metadata: bool = False) -> models.Project:
         """Read the project. Raises as `Session.execute`."""
-        operation = GetProject(project_hash=self.project_hash, include_labels_metadata=include_labels_metadata)
+        operation = projects.GetProject(project_hash=self.project_hash, include_labels_metadata=include_labels_metadata)
         return await self._execute(operation)
 
     async def get_ontology(self) -> Mapping[str, Any]:
         """Read the ontology of the project's editor. Raises as `Session.execute`."""
-        return await self._execute(GetOntology(project_hash=self.project_hash))
+        return await self._execute(projects.GetOntology(project_hash=self.project_hash))
 
     async def details(self) -> rest_models.ProjectDetails:
         """Read the project over REST v2: its status and the caller's role, no datasets. Raises as `Session.execute`."""
-        return await self._execute(GetProjectV2(project_hash=self.project_hash))
+        return await self._execute(projects.GetProjectV2(project_hash=self.project_hash))
 
     async def set_status(self, status: ProjectStatus) -> None:
         """Say where the project stands. Raises as `Session.execute`."""
-        await self._execute(SetProjectStatus(project_hash=self.project_hash, status=status))
+        await self._execute(projects.SetProjectStatus(project_hash=self.project_hash, status=status))
 
     async def list_datasets(self) -> tuple[rest_models.ProjectPart, ...]:
         """The datasets of the project. Raises as `Session.execute`."""
-        return await self._collect(ListProjectDatasets(project_hash=self.project_hash))
+        return await self._collect(projects.ListProjectDatasets(project_hash=self.project_hash))
 
     async def list_users(self) -> tuple[rest_models.ProjectMember, ...]:
         """The users of the project with the roles they hold. Raises as `Session.execute`."""
-        return await self._collect(ListProjectUsers(project_hash=self.project_hash))
+        return await self._collect(projects.ListProjectUsers(project_hash=self.project_hash))
 
     async def remove_users(self, emails: Iterable[str]) -> None:
         """Remove users; those who are not in the project are ignored. Raises as `Session.execute`."""
-        await self._execute(RemoveProjectUsers(project_hash=self.project_hash, emails=_all_of(emails, "emails")))
+        await self._execute(
+            projects.RemoveProjectUsers(project_hash=self.project_hash, emails=_all_of(emails, "emails"))
+        )
 
     async def list_groups(self) -> tuple[rest_models.ProjectGroup, ...]:
         """The groups that have access to the project. Raises as `Session.execute`."""
-        return await self._collect(ListProjectGroups(project_hash=self.project_hash))
+        return await self._collect(projects.ListProjectGroups(project_hash=self.project_hash))
 
     async def add_groups(self, group_hashes: Iterable[str], role: ProjectUserRole) -> None:
         """Give groups access in one role. Raises as `Session.execute`."""
         hashes = _all_of(group_hashes, "group_hashes")
-        await self._execute(AddProjectGroups(project_hash=self.project_hash, group_hashes=hashes, role=role))
+        await self._execute(projects.AddProjectGroups(project_hash=self.project_hash, group_hashes=hashes, role=role))
 
     async def remove_groups(self, group_hashes: Iterable[str]) -> None:
         """Take the access from groups. Raises as `Session.execute`."""
         hashes = _all_of(group_hashes, "group_hashes")
-        await self._execute(RemoveProjectGroups(project_hash=self.project_hash, group_hashes=hashes))
+        await self._execute(projects.RemoveProjectGroups(project_hash=self.project_hash, group_hashes=hashes))
 
     async def list_tags(self) -> tuple[rest_models.Tag, ...]:
         """The tags of the project. Raises as `Session.execute`."""
-        return await self._collect(ListProjectTags(project_hash=self.project_hash))
+        return await self._collect(projects.ListProjectTags(project_hash=self.project_hash))
 
     async def add_tag(self, tag_uuid: str) -> None:
         """Put a tag of the organisation on the project. Raises as `Session.execute`."""
-        await self._execute(AddProjectTag(project_hash=self.project_hash, tag_uuid=tag_uuid))
+        await self._execute(projects.AddProjectTag(project_hash=self.project_hash, tag_uuid=tag_uuid))
 
     async def remove_tag(self, tag_uuid: str) -> None:
         """Take a tag off the project. Raises as `Session.execute`."""
-        await self._execute(RemoveProjectTag(project_hash=self.project_hash, tag_uuid=tag_uuid))
+        await self._execute(projects.RemoveProjectTag(project_hash=self.project_hash, tag_uuid=tag_uuid))
 
     async def _execute(self, operation: Operation[T]) -> T:
         return await self._session.execute(operation, api_key=self._api_key)
