@@ -33,8 +33,6 @@ from cryptography.hazmat.primitives.serialization import (
 
 from encord_async import EncordSession, Settings, SSHKey
 from encord_async.operations import CreateProject
-from encord_async.protocol.catalogue import Endpoint
-from encord_async.protocol.envelope import seal
 from encord_async.protocol.reply import RawReply
 from encord_async.session.transport import AiohttpTransport
 
@@ -184,18 +182,12 @@ class EmptyAccount:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         self._wire = AiohttpTransport(settings, headers=headers)
 
-    async def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> RawReply:
-        """See `Transport`."""
-        if b'"query_method": "GET"' in body:
-            return RawReply(200, {"Content-Type": "application/json"}, b'{"status": 200, "response": []}')
-        return await self._wire.post(endpoint, headers, body, timeout_s=timeout_s)
-
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
         """See `Transport`."""
+        if b'"query_method": "GET"' in body:
+            return RawReply(200, {"Content-Type": "application/json"}, b'{"status": 200, "response": []}')
         if method == "GET":
             return RawReply(200, {"Content-Type": "application/json"}, b'{"results": []}')
         return await self._wire.request(method, target, headers, body, timeout_s=timeout_s)
@@ -298,5 +290,5 @@ def _signer(key_file: Path) -> Callable[[bytes], str]:
     assert isinstance(key, Ed25519PrivateKey)
     prefix = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex() + ":"
     # Both clients send the same bytes, or the comparison is none.
-    assert _body(7) == seal(CreateProject(title="Project 7")).body, seal(CreateProject(title="Project 7")).body
+    assert _body(7) == CreateProject(title="Project 7").request().body, CreateProject(title="Project 7").request().body
     return lambda body: prefix + key.sign(hashlib.sha256(body).digest()).hex()

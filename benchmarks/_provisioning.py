@@ -25,8 +25,7 @@ import aiohttp
 
 from encord_async import EncordSession
 from encord_async.protocol.catalogue import Endpoint, ProjectUserRole
-from encord_async.protocol.envelope import seal
-from encord_async.protocol.operations import AddProjectUsers, CreateProject, ListProjects
+from encord_async.protocol.operations.projects import AddProjectUsers, CreateProject, ListProjects
 from encord_async.protocol.signing import SSHKey
 
 ROLES: Final = ("annotator", "reviewer")
@@ -159,7 +158,7 @@ def bare_loop(api: Api, projects: int) -> Done:
     work: deque[tuple[str | None, dict[str, Any]]] = deque((None, wish) for wish in wishes(projects, api.datasets))
 
     async def post(client: aiohttp.ClientSession, operation: Any) -> Any:
-        envelope = seal(operation)
+        envelope = operation.request()
         headers = {"Authorization": key.authorization(envelope.body), "Content-Type": "application/json"}
         if envelope.query.endpoint is Endpoint.RESOURCE and envelope.query.resource_type is not None:
             headers |= {"ResourceID": envelope.resource_id or "", "ResourceType": envelope.query.resource_type.value}

@@ -42,7 +42,6 @@ from benchmarks._common import report
 from benchmarks._goals import Goal, as_figures, verdicts
 from encord_async import EncordError, EncordSession, RefusedError, Settings, SSHKey
 from encord_async.operations import AddDatasets
-from encord_async.protocol.envelope import seal
 
 LIMIT_PER_S: Final = 200
 BURST: Final = 20
@@ -60,7 +59,7 @@ SDK_PYTHON: Final = Path(
 CHANGES: Final = (1.0, 0.5, 1.0)
 """The limit in each third of a run in which it changes, in terms of the first."""
 
-_CALL: Final = seal(AddDatasets(project_hash="11111111-2222-3333-4444-555555555555", dataset_hashes=("d1",)))
+_CALL: Final = AddDatasets(project_hash="11111111-2222-3333-4444-555555555555", dataset_hashes=("d1",)).request()
 """A change that may be repeated: nginx drops connections when its limit is changed."""
 
 _NGINX: Final = """

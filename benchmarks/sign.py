@@ -27,7 +27,6 @@ from benchmarks._common import report
 from benchmarks._goals import Goal, as_figures, verdicts
 from encord_async import SSHKey
 from encord_async.operations import CreateProject
-from encord_async.protocol.envelope import seal
 
 REPEATS: Final = 9
 LEAST_OF_OPENSSL: Final = 0.8
@@ -64,7 +63,7 @@ def fresh_bodies(count: int) -> Iterator[list[bytes]]:
     """Bodies of creates, new ones each time."""
     first = 0
     while True:
-        yield [seal(CreateProject(title=f"Project {number}")).body for number in range(first, first + count)]
+        yield [CreateProject(title=f"Project {number}").request().body for number in range(first, first + count)]
         first += count
 
 

@@ -17,8 +17,6 @@ from pydantic import SecretStr
 
 from encord_async.errors import KeyFormatError, UsageError
 from encord_async.protocol import models, rest_models
-from encord_async.protocol import operations as ops
-from encord_async.protocol import rest_operations as rest
 from encord_async.protocol.catalogue import (
     APIKeyScope,
     CopyOption,
@@ -29,6 +27,8 @@ from encord_async.protocol.catalogue import (
     ProjectUserRole,
     StorageLocation,
 )
+from encord_async.protocol.operations import datasets, keys, ontologies, organisation, projects
+from encord_async.protocol.operations.base import ListingFilter, Operation, PageOperation
 from encord_async.protocol.signing import APIKey, BearerToken, SSHKey
 from encord_async.redaction import quoted
 from encord_async.secrecy import Secret, SecretText, sealed, wrapped
@@ -390,7 +390,7 @@ class EncordSession(Session):
     ) -> str:
         """Create a project and return its hash. It cannot be deleted over the API. Raises as `execute`."""
         return await self.execute(
-            ops.CreateProject(
+            projects.CreateProject(
                 title=title,
                 description=description,
                 dataset_hashes=_all_of(dataset_hashes, "dataset_hashes"),
@@ -409,7 +409,7 @@ class EncordSession(Session):
     ) -> str:
         """Copy a project with what *options* name and return the hash of the copy. Raises as `execute`."""
         return await self.execute(
-            ops.CopyProject(
+            projects.CopyProject(
                 project_hash=project_hash, title=title, description=description, options=_all_of(options, "options")
             )
         )
@@ -417,16 +417,16 @@ class EncordSession(Session):
     async def create_project_api_key(self, project_hash: str, title: str, scopes: Iterable[APIKeyScope]) -> SecretStr:
         """Create an API key of a project and return it. Raises as `execute`."""
         return await self.execute(
-            ops.CreateProjectAPIKey(project_hash=project_hash, title=title, scopes=_all_of(scopes, "scopes"))
+            keys.CreateProjectAPIKey(project_hash=project_hash, title=title, scopes=_all_of(scopes, "scopes"))
         )
 
     async def list_project_api_keys(self, project_hash: str) -> tuple[models.ProjectAPIKey, ...]:
         """All API keys of a project, the keys themselves as `SecretStr`. Raises as `execute`."""
-        return await self.execute(ops.ListProjectAPIKeys(project_hash=project_hash))
+        return await self.execute(keys.ListProjectAPIKeys(project_hash=project_hash))
 
     async def get_or_create_project_api_key(self, project_hash: str) -> SecretStr:
         """The project's key with all scopes, made if it is not there. Raises as `execute`."""
-        return await self.execute(ops.GetOrCreateProjectAPIKey(project_hash=project_hash))
+        return await self.execute(keys.GetOrCreateProjectAPIKey(project_hash=project_hash))
 
     async def create_dataset(
         self,
@@ -438,7 +438,7 @@ class EncordSession(Session):
     ) -> models.NewDataset:
         """Create a dataset. Raises as `execute`."""
         return await self.execute(
-            ops.CreateDataset(
+            datasets.CreateDataset(
                 title=title,
                 description=description,
                 storage=storage,
@@ -451,43 +451,43 @@ class EncordSession(Session):
     ) -> tuple[models.DatasetUser, ...]:
         """Add users to a dataset; the result shows the role each holds. Raises as `execute`."""
         return await self.execute(
-            ops.AddDatasetUsers(dataset_hash=dataset_hash, emails=_all_of(emails, "emails"), role=role)
+            datasets.AddDatasetUsers(dataset_hash=dataset_hash, emails=_all_of(emails, "emails"), role=role)
         )
 
-    async def list_projects(self, filter: ops.ListingFilter | None = None) -> tuple[models.OwnedProject, ...]:  # noqa: A002 - the API's own word
+    async def list_projects(self, filter: ListingFilter | None = None) -> tuple[models.OwnedProject, ...]:  # noqa: A002 - the API's own word
         """The caller's projects. Raises as `execute`."""
-        return await self.execute(ops.ListProjects(filter=filter or ops.ListingFilter()))
+        return await self.execute(projects.ListProjects(filter=filter or ListingFilter()))
 
-    async def list_datasets(self, filter: ops.ListingFilter | None = None) -> tuple[models.OwnedDataset, ...]:  # noqa: A002 - the API's own word
+    async def list_datasets(self, filter: ListingFilter | None = None) -> tuple[models.OwnedDataset, ...]:  # noqa: A002 - the API's own word
         """The caller's datasets. Raises as `execute`."""
-        return await self.execute(ops.ListDatasets(filter=filter or ops.ListingFilter()))
+        return await self.execute(datasets.ListDatasets(filter=filter or ListingFilter()))
 
     async def get_dataset(self, dataset_hash: str) -> models.DatasetDetails:
         """Read a dataset, without its data rows. Raises as `execute`."""
-        return await self.execute(ops.GetDataset(dataset_hash=dataset_hash))
+        return await self.execute(datasets.GetDataset(dataset_hash=dataset_hash))
 
     async def create_dataset_v2(
         self, title: str, *, description: str = "", create_backing_folder: bool = True
     ) -> rest_models.CreatedDataset:
         """Create a dataset over REST v2, which does not ask where its data lie. Raises as `execute`."""
-        operation = rest.CreateDatasetV2(
+        operation = datasets.CreateDatasetV2(
             title=title, description=description, create_backing_folder=create_backing_folder
         )
         return await self.execute(operation)
 
     async def list_datasets_v2(
         self,
-        filter: ops.ListingFilter | None = None,  # noqa: A002 - the API's own word
+        filter: ListingFilter | None = None,  # noqa: A002 - the API's own word
         *,
         include_org_access: bool = False,
     ) -> tuple[rest_models.ListedDataset, ...]:
         """The caller's datasets; for an Admin of the organisation all of them, if asked. Raises as `execute`."""
-        listing = rest.ListDatasetsV2(filter=filter or ops.ListingFilter(), include_org_access=include_org_access)
+        listing = datasets.ListDatasetsV2(filter=filter or ListingFilter(), include_org_access=include_org_access)
         return await self.collect(listing)
 
     async def list_projects_v2(
         self,
-        filter: ops.ListingFilter | None = None,  # noqa: A002 - the API's own word
+        filter: ListingFilter | None = None,  # noqa: A002 - the API's own word
         *,
         include_org_access: bool = False,
         tags_anyof: Iterable[str] = (),
@@ -501,8 +501,8 @@ class EncordSession(Session):
 
         Raises as `execute`.
         """
-        listing = rest.ListProjectsV2(
-            filter=filter or ops.ListingFilter(),
+        listing = projects.ListProjectsV2(
+            filter=filter or ListingFilter(),
             include_org_access=include_org_access,
             tags_anyof=_all_of(tags_anyof, "tags_anyof"),
         )
@@ -510,68 +510,68 @@ class EncordSession(Session):
 
     async def list_dataset_users(self, dataset_hash: str) -> tuple[rest_models.DatasetMember, ...]:
         """Who has access to a dataset, and in which role. Raises as `execute`."""
-        return await self.collect(rest.ListDatasetUsers(dataset_hash=dataset_hash))
+        return await self.collect(datasets.ListDatasetUsers(dataset_hash=dataset_hash))
 
     async def remove_dataset_users(self, dataset_hash: str, emails: Iterable[str]) -> None:
         """Take the access to a dataset from users; those who have none are ignored. Raises as `execute`."""
-        await self.execute(rest.RemoveDatasetUsers(dataset_hash=dataset_hash, emails=_all_of(emails, "emails")))
+        await self.execute(datasets.RemoveDatasetUsers(dataset_hash=dataset_hash, emails=_all_of(emails, "emails")))
 
     async def create_ontology(
         self, title: str, *, description: str = "", editor: Mapping[str, Any] | None = None
     ) -> rest_models.Ontology:
         """Create an ontology with the structure *editor*, or an empty one. Raises as `execute`."""
-        return await self.execute(rest.CreateOntology(title=title, description=description, editor=editor))
+        return await self.execute(ontologies.CreateOntology(title=title, description=description, editor=editor))
 
     async def get_ontology(self, ontology_hash: str) -> rest_models.Ontology:
         """Read an ontology by its own hash. Raises as `execute`."""
-        return await self.execute(rest.GetOntologyV2(ontology_hash=ontology_hash))
+        return await self.execute(ontologies.GetOntologyV2(ontology_hash=ontology_hash))
 
     async def update_ontology(
         self, ontology_hash: str, *, title: str, description: str, editor: Mapping[str, Any]
     ) -> None:
         """Replace title, description and structure of an ontology. Raises as `execute`."""
-        operation = rest.UpdateOntology(
+        operation = ontologies.UpdateOntology(
             ontology_hash=ontology_hash, title=title, description=description, editor=editor
         )
         await self.execute(operation)
 
     async def list_ontologies(
         self,
-        filter: ops.ListingFilter | None = None,  # noqa: A002 - the API's own word
+        filter: ListingFilter | None = None,  # noqa: A002 - the API's own word
         *,
         include_org_access: bool = False,
     ) -> tuple[rest_models.Ontology, ...]:
         """The caller's ontologies with their structures. Raises as `execute`."""
-        listing = rest.ListOntologies(filter=filter or ops.ListingFilter(), include_org_access=include_org_access)
+        listing = ontologies.ListOntologies(filter=filter or ListingFilter(), include_org_access=include_org_access)
         return await self.collect(listing)
 
     async def create_group(self, name: str, *, description: str = "") -> rest_models.Group:
         """Create a group of users; the caller manages it. Raises as `execute`."""
-        return await self.execute(rest.CreateGroup(name=name, description=description))
+        return await self.execute(organisation.CreateGroup(name=name, description=description))
 
     async def get_group(self, group_hash: str) -> rest_models.Group:
         """Read a group. Raises as `execute`."""
-        return await self.execute(rest.GetGroup(group_hash=group_hash))
+        return await self.execute(organisation.GetGroup(group_hash=group_hash))
 
     async def list_groups(self) -> tuple[rest_models.Group, ...]:
         """The groups of the caller's organisation. Raises as `execute`."""
-        return await self.collect(rest.ListGroups())
+        return await self.collect(organisation.ListGroups())
 
     async def list_group_members(self, group_hash: str) -> tuple[rest_models.GroupMember, ...]:
         """Who is in a group. Raises as `execute`."""
-        return await self.collect(rest.ListGroupMembers(group_hash=group_hash))
+        return await self.collect(organisation.ListGroupMembers(group_hash=group_hash))
 
     async def add_group_members(self, group_hash: str, emails: Iterable[str]) -> tuple[rest_models.GroupMember, ...]:
         """Put members of the organisation into a group; the result is everybody in it. Raises as `execute`."""
-        return await self.execute(rest.AddGroupMembers(group_hash=group_hash, emails=_all_of(emails, "emails")))
+        return await self.execute(organisation.AddGroupMembers(group_hash=group_hash, emails=_all_of(emails, "emails")))
 
     async def remove_group_members(self, group_hash: str, emails: Iterable[str]) -> None:
         """Take users out of a group; those who are not in it are ignored. Raises as `execute`."""
-        await self.execute(rest.RemoveGroupMembers(group_hash=group_hash, emails=_all_of(emails, "emails")))
+        await self.execute(organisation.RemoveGroupMembers(group_hash=group_hash, emails=_all_of(emails, "emails")))
 
     async def list_organisation_users(self) -> tuple[rest_models.OrganisationUser, ...]:
         """The members of the organisation, as far as the caller may see them. Raises as `execute`."""
-        return await self.collect(rest.ListOrganisationUsers())
+        return await self.collect(organisation.ListOrganisationUsers())
 
     async def add_organisation_user(
         self,
@@ -584,23 +584,23 @@ class EncordSession(Session):
 
         Somebody without an account gets one, and a mail. Raises as `execute`.
         """
-        return await self.execute(rest.AddOrganisationUser(email=email, role=role, member_type=member_type))
+        return await self.execute(organisation.AddOrganisationUser(email=email, role=role, member_type=member_type))
 
     async def remove_organisation_user(self, email: str) -> None:
         """End somebody's membership of the organisation. Raises as `execute`."""
-        await self.execute(rest.RemoveOrganisationUser(email=email))
+        await self.execute(organisation.RemoveOrganisationUser(email=email))
 
     async def create_tag(self, name: str, *, description: str | None = None) -> rest_models.Tag:
         """Create a tag of the organisation; `ExistsError` if the name is taken. Raises as `execute`."""
-        return await self.execute(rest.CreateTag(name=name, description=description))
+        return await self.execute(organisation.CreateTag(name=name, description=description))
 
     async def list_tags(self) -> tuple[rest_models.Tag, ...]:
         """The tags of the organisation. Raises as `execute`."""
-        return await self.collect(rest.ListTags())
+        return await self.collect(organisation.ListTags())
 
     async def get_bearer_token(self) -> SecretStr:
         """A bearer token of the caller, for `from_bearer_token`. How long it lasts is unknown. Raises as `execute`."""
-        return await self.execute(rest.GetBearerToken())
+        return await self.execute(keys.GetBearerToken())
 
 
 class ProjectHandle:
@@ -618,85 +618,89 @@ class ProjectHandle:
 
     async def add_datasets(self, dataset_hashes: Iterable[str]) -> None:
         """Attach datasets; the caller must be admin of each. Raises as `Session.execute`."""
-        operation = ops.AddDatasets(
+        operation = projects.AddDatasets(
             project_hash=self.project_hash, dataset_hashes=_all_of(dataset_hashes, "dataset_hashes")
         )
-        await self._session.execute(operation, api_key=self._api_key)
+        await self._execute(operation)
 
     async def remove_datasets(self, dataset_hashes: Iterable[str]) -> None:
         """Detach datasets. Raises as `Session.execute`."""
-        operation = ops.RemoveDatasets(
+        operation = projects.RemoveDatasets(
             project_hash=self.project_hash, dataset_hashes=_all_of(dataset_hashes, "dataset_hashes")
         )
-        await self._session.execute(operation, api_key=self._api_key)
+        await self._execute(operation)
 
     async def add_users(self, emails: Iterable[str], role: ProjectUserRole) -> tuple[models.ProjectUser, ...]:
         """Add users in one role. A member already there keeps the old role, and the result shows it.
 
         Raises as `Session.execute`.
         """
-        operation = ops.AddProjectUsers(project_hash=self.project_hash, emails=_all_of(emails, "emails"), role=role)
-        return await self._session.execute(operation, api_key=self._api_key)
+        operation = projects.AddProjectUsers(
+            project_hash=self.project_hash, emails=_all_of(emails, "emails"), role=role
+        )
+        return await self._execute(operation)
 
     async def get(self, *, include_labels_metadata: bool = False) -> models.Project:
         """Read the project. Raises as `Session.execute`."""
-        operation = ops.GetProject(project_hash=self.project_hash, include_labels_metadata=include_labels_metadata)
-        return await self._session.execute(operation, api_key=self._api_key)
+        operation = projects.GetProject(project_hash=self.project_hash, include_labels_metadata=include_labels_metadata)
+        return await self._execute(operation)
 
     async def get_ontology(self) -> Mapping[str, Any]:
         """Read the ontology of the project's editor. Raises as `Session.execute`."""
-        return await self._session.execute(ops.GetOntology(project_hash=self.project_hash), api_key=self._api_key)
+        return await self._execute(projects.GetOntology(project_hash=self.project_hash))
 
     async def details(self) -> rest_models.ProjectDetails:
         """Read the project over REST v2: its status and the caller's role, no datasets. Raises as `Session.execute`."""
-        return await self._rest(rest.GetProjectV2(project_hash=self.project_hash))
+        return await self._execute(projects.GetProjectV2(project_hash=self.project_hash))
 
     async def set_status(self, status: ProjectStatus) -> None:
         """Say where the project stands. Raises as `Session.execute`."""
-        await self._rest(rest.SetProjectStatus(project_hash=self.project_hash, status=status))
+        await self._execute(projects.SetProjectStatus(project_hash=self.project_hash, status=status))
 
     async def list_datasets(self) -> tuple[rest_models.ProjectPart, ...]:
         """The datasets of the project. Raises as `Session.execute`."""
-        return await self._collect(rest.ListProjectDatasets(project_hash=self.project_hash))
+        return await self._collect(projects.ListProjectDatasets(project_hash=self.project_hash))
 
     async def list_users(self) -> tuple[rest_models.ProjectMember, ...]:
         """The users of the project with the roles they hold. Raises as `Session.execute`."""
-        return await self._collect(rest.ListProjectUsers(project_hash=self.project_hash))
+        return await self._collect(projects.ListProjectUsers(project_hash=self.project_hash))
 
     async def remove_users(self, emails: Iterable[str]) -> None:
         """Remove users; those who are not in the project are ignored. Raises as `Session.execute`."""
-        await self._rest(rest.RemoveProjectUsers(project_hash=self.project_hash, emails=_all_of(emails, "emails")))
+        await self._execute(
+            projects.RemoveProjectUsers(project_hash=self.project_hash, emails=_all_of(emails, "emails"))
+        )
 
     async def list_groups(self) -> tuple[rest_models.ProjectGroup, ...]:
         """The groups that have access to the project. Raises as `Session.execute`."""
-        return await self._collect(rest.ListProjectGroups(project_hash=self.project_hash))
+        return await self._collect(projects.ListProjectGroups(project_hash=self.project_hash))
 
     async def add_groups(self, group_hashes: Iterable[str], role: ProjectUserRole) -> None:
         """Give groups access in one role. Raises as `Session.execute`."""
         hashes = _all_of(group_hashes, "group_hashes")
-        await self._rest(rest.AddProjectGroups(project_hash=self.project_hash, group_hashes=hashes, role=role))
+        await self._execute(projects.AddProjectGroups(project_hash=self.project_hash, group_hashes=hashes, role=role))
 
     async def remove_groups(self, group_hashes: Iterable[str]) -> None:
         """Take the access from groups. Raises as `Session.execute`."""
         hashes = _all_of(group_hashes, "group_hashes")
-        await self._rest(rest.RemoveProjectGroups(project_hash=self.project_hash, group_hashes=hashes))
+        await self._execute(projects.RemoveProjectGroups(project_hash=self.project_hash, group_hashes=hashes))
 
     async def list_tags(self) -> tuple[rest_models.Tag, ...]:
         """The tags of the project. Raises as `Session.execute`."""
-        return await self._collect(rest.ListProjectTags(project_hash=self.project_hash))
+        return await self._collect(projects.ListProjectTags(project_hash=self.project_hash))
 
     async def add_tag(self, tag_uuid: str) -> None:
         """Put a tag of the organisation on the project. Raises as `Session.execute`."""
-        await self._rest(rest.AddProjectTag(project_hash=self.project_hash, tag_uuid=tag_uuid))
+        await self._execute(projects.AddProjectTag(project_hash=self.project_hash, tag_uuid=tag_uuid))
 
     async def remove_tag(self, tag_uuid: str) -> None:
         """Take a tag off the project. Raises as `Session.execute`."""
-        await self._rest(rest.RemoveProjectTag(project_hash=self.project_hash, tag_uuid=tag_uuid))
+        await self._execute(projects.RemoveProjectTag(project_hash=self.project_hash, tag_uuid=tag_uuid))
 
-    async def _rest(self, operation: rest.RestOperation[T]) -> T:
+    async def _execute(self, operation: Operation[T]) -> T:
         return await self._session.execute(operation, api_key=self._api_key)
 
-    async def _collect(self, listing: rest.PageOperation[T]) -> tuple[T, ...]:
+    async def _collect(self, listing: PageOperation[T]) -> tuple[T, ...]:
         return await self._session.collect(listing, api_key=self._api_key)
 
 

@@ -46,15 +46,12 @@ from encord_async.protocol.catalogue import (
     StorageLocation,
 )
 from encord_async.protocol.models import Dataset, ListedProject, OwnedDataset, OwnedProject, Project
-from encord_async.protocol.operations import GetProject, ListDatasets, ListProjectAPIKeys, ListProjects
+from encord_async.protocol.operations.datasets import ListDatasets, ListDatasetsV2
+from encord_async.protocol.operations.keys import ListProjectAPIKeys
+from encord_async.protocol.operations.ontologies import ListOntologies
+from encord_async.protocol.operations.organisation import ListGroupMembers, ListGroups, ListOrganisationUsers
+from encord_async.protocol.operations.projects import GetProject, ListProjects
 from encord_async.protocol.rest_models import Group, Ontology, OrganisationUser
-from encord_async.protocol.rest_operations import (
-    ListDatasetsV2,
-    ListGroupMembers,
-    ListGroups,
-    ListOntologies,
-    ListOrganisationUsers,
-)
 from encord_async.session.session import Session
 
 __all__ = ["Contents", "Exported", "Exporter", "KeyMaker", "LeftOut", "Scope", "entry_json", "export"]

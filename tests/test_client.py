@@ -245,22 +245,16 @@ class Wire:
     """A network that answers each request with the same response and keeps what it was sent."""
 
     response: object = None
-    endpoint: Endpoint | None = None
+    target: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     document: Mapping[str, Any] = field(default_factory=dict)
-
-    async def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> RawReply:
-        """Note the request; succeed."""
-        self.endpoint, self.headers, self.document = endpoint, headers, json.loads(body)
-        return RawReply(200, {}, json.dumps({"status": 200, "response": self.response}).encode())
 
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
-        """Not used here."""
-        raise NotImplementedError
+        """Note the request; succeed."""
+        self.target, self.headers, self.document = target, headers, json.loads(body)
+        return RawReply(200, {}, json.dumps({"status": 200, "response": self.response}).encode())
 
     async def aclose(self) -> None:
         """There is nothing to close."""
@@ -374,7 +368,7 @@ async def test_user_calls(
     wire.response = response
     await call(session)
     assert wire.sent() == expected
-    assert wire.endpoint is Endpoint.USER
+    assert wire.target == Endpoint.USER
 
 
 PROJECT_CALLS: list[tuple[Call, object, tuple[str, str, object, object]]] = [
@@ -415,7 +409,7 @@ async def test_project_calls(
     wire.response = response
     await call(session)
     assert wire.sent() == expected
-    assert wire.endpoint is Endpoint.RESOURCE
+    assert wire.target == Endpoint.RESOURCE
     assert (wire.headers["ResourceID"], wire.headers["ResourceType"]) == (P, "project")
     assert len(wire.headers["Authorization"]) == 193
 
@@ -492,7 +486,7 @@ async def test_one_text_for_a_list_is_refused(session: EncordSession, wire: Wire
     for call in calls:
         with pytest.raises(UsageError, match="give a list"):
             await call()
-    assert wire.endpoint is None
+    assert wire.target == ""
 
 
 def test_handle_shows_its_project_only() -> None:

@@ -37,7 +37,6 @@ from encord_async import (
 )
 from encord_async.journal.journal import Identity, Journal
 from encord_async.operations import AddProjectUsers, CreateProject, ListProjectsV2
-from encord_async.protocol.envelope import seal
 from encord_async.raw import Endpoint, envelope
 from encord_async.session.transport import AiohttpTransport
 
@@ -367,7 +366,7 @@ async def test_a_reply_that_does_not_come_leaves_nothing(name: str) -> None:
 async def test_a_bug_below_leaves_nothing() -> None:
     """An error that nobody foresaw keeps its lines, so that it can be found, and no local variables."""
 
-    def careless(_: object, headers: Mapping[str, str], *__: object, **___: object) -> object:
+    def careless(_: object, __: object, headers: Mapping[str, str], *___: object, **____: object) -> object:
         at_hand = dict(headers)
         raise RuntimeError(f"{len(at_hand)} headers")
 
@@ -375,7 +374,7 @@ async def test_a_bug_below_leaves_nothing() -> None:
     async with session:
         assert session._transport is not None
         await session._transport.aclose()
-        session._transport.post = careless  # type: ignore[assignment,method-assign]
+        session._transport.request = careless  # type: ignore[assignment,method-assign]
         with pytest.raises(RuntimeError) as caught:
             await session.create_project(TITLE)
     assert "careless" in "".join(traceback.format_exception(caught.value))
@@ -446,7 +445,7 @@ def test_values_do_not_show_their_secret() -> None:
     handle = session.project("p", api_key=API_KEY)
     for value in (key, token, api_key, session, session.settings, handle, session.identity, key.identity):
         assert_silent(repr(value), str(value), f"{value}")
-    sealed = seal(CreateProject(title=TITLE))
+    sealed = CreateProject(title=TITLE).request()
     assert TITLE not in repr(sealed)
 
 

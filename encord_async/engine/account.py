@@ -20,9 +20,11 @@ from encord_async.kinds.steps import StepKind
 from encord_async.manifest.entries import DatasetEntry, MakingEntry
 from encord_async.protocol.catalogue import DatasetUserRole, OntologyUserRole, ProjectUserRole, StorageLocation
 from encord_async.protocol.models import Dataset, DatasetDetails
-from encord_async.protocol.operations import GetDataset, ListDatasets
+from encord_async.protocol.operations.datasets import GetDataset, ListDatasets, ListDatasetsV2
+from encord_async.protocol.operations.ontologies import ListOntologies
+from encord_async.protocol.operations.organisation import ListGroups
+from encord_async.protocol.operations.projects import ListProjectsV2
 from encord_async.protocol.rest_models import ListedDataset
-from encord_async.protocol.rest_operations import ListDatasetsV2, ListGroups, ListOntologies, ListProjectsV2
 from encord_async.session.session import Session
 
 __all__ = [

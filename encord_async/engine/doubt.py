@@ -15,22 +15,13 @@ from encord_async.journal.record import Doubt, Ledger, Record
 from encord_async.kinds.steps import StepKind
 from encord_async.protocol.catalogue import DatasetUserRole, ProjectUserRole
 from encord_async.protocol.models import Dataset, ProjectAPIKey
-from encord_async.protocol.operations import (
-    GetDataset,
-    GetProject,
-    ListDatasets,
-    ListingFilter,
-    ListProjectAPIKeys,
-    ListProjects,
-)
+from encord_async.protocol.operations.base import Creation, ListingFilter
+from encord_async.protocol.operations.datasets import CreateDatasetV2, GetDataset, ListDatasets
+from encord_async.protocol.operations.keys import ListProjectAPIKeys
+from encord_async.protocol.operations.ontologies import CreateOntology
+from encord_async.protocol.operations.organisation import CreateGroup
+from encord_async.protocol.operations.projects import GetProject, ListProjects, ListProjectsV2
 from encord_async.protocol.rest_models import ListedDataset, Ontology
-from encord_async.protocol.rest_operations import (
-    CreateDatasetV2,
-    CreateGroup,
-    CreateOntology,
-    Creation,
-    ListProjectsV2,
-)
 from encord_async.session.session import Session
 
 __all__ = [

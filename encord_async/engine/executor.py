@@ -45,28 +45,22 @@ from encord_async.manifest.entries import (
     ProjectEntry,
 )
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
-from encord_async.protocol.envelope import Envelope
 from encord_async.protocol.models import ProjectUser
-from encord_async.protocol.operations import (
+from encord_async.protocol.operations.base import Operation
+from encord_async.protocol.operations.keys import ListProjectAPIKeys
+from encord_async.protocol.operations.ontologies import GetOntologyV2
+from encord_async.protocol.operations.organisation import AddGroupMembers, AddOrganisationUser, GetGroup
+from encord_async.protocol.operations.projects import (
     AddDatasets,
+    AddProjectGroups,
     AddProjectUsers,
     GetProject,
-    ListProjectAPIKeys,
-    Operation,
     RemoveDatasets,
-)
-from encord_async.protocol.rest import RestRequest
-from encord_async.protocol.rest_operations import (
-    AddGroupMembers,
-    AddOrganisationUser,
-    AddProjectGroups,
-    GetGroup,
-    GetOntologyV2,
     RemoveProjectGroups,
     RemoveProjectUsers,
-    RestOperation,
 )
-from encord_async.session.session import Session, sealed
+from encord_async.protocol.request import Request
+from encord_async.session.session import Session
 from encord_async.session.stop import Stop
 
 T = TypeVar("T")
@@ -233,9 +227,7 @@ class Executor:
         """Let what has left come to its end, and nothing else leave."""
         self._stop.ask()
 
-    async def _ask(
-        self, operation: Operation[T] | RestOperation[T], request: Envelope | RestRequest | None = None
-    ) -> T:
+    async def _ask(self, operation: Operation[T], request: Request | None = None) -> T:
         """Send *operation*, unless the run is stopped before it has left; *request* if it is sealed already."""
         return await self._session.execute(operation, request=request, stop=self._stop)
 
@@ -266,7 +258,7 @@ class Executor:
             return Ended(results, failure=error)
         return Ended(results)
 
-    def _intent(self, ticket: Ticket, making: Making, request: Envelope | RestRequest) -> Record:
+    def _intent(self, ticket: Ticket, making: Making, request: Request) -> Record:
         """What is about to be sent."""
         step, wish = ticket.step, ticket.wish
         return Record(
@@ -368,7 +360,7 @@ class Executor:
     async def _make(self, ticket: Ticket, making: Making) -> Verdict:
         """Write the intent down, send, write down what came of it."""
         self._see_plan(ticket, "create")
-        request = sealed(making.operation)
+        request = making.operation.request()
         record = self._intent(ticket, making, request)
         ticket.sends += 1
         sent_s = self._session.clock.monotonic_s()

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from pydantic import SecretStr
 
@@ -25,18 +25,15 @@ from encord_async.manifest.entries import (
 )
 from encord_async.protocol.catalogue import StorageLocation
 from encord_async.protocol.models import NewDataset
-from encord_async.protocol.operations import (
-    CopyProject,
-    CreateDataset,
-    CreateProject,
-    CreateProjectAPIKey,
-    Operation,
-)
+from encord_async.protocol.operations.base import Operation
+from encord_async.protocol.operations.datasets import CreateDataset, CreateDatasetV2
+from encord_async.protocol.operations.keys import CreateProjectAPIKey
+from encord_async.protocol.operations.ontologies import CreateOntology
+from encord_async.protocol.operations.organisation import CreateGroup
+from encord_async.protocol.operations.projects import CopyProject, CreateProject
 from encord_async.protocol.rest_models import CreatedDataset, Group, Ontology
-from encord_async.protocol.rest_operations import CreateDatasetV2, CreateGroup, CreateOntology, RestOperation
 
 __all__ = [
-    "AnyOperation",
     "Maker",
     "Making",
     "api_key_name",
@@ -47,8 +44,6 @@ __all__ = [
     "structure_digest",
     "title_of",
 ]
-
-AnyOperation: TypeAlias = Operation[Any] | RestOperation[Any]
 
 _JOURNAL_MARK: Final = 4
 
@@ -66,7 +61,7 @@ class Making:
         taken: How many of a project's datasets go along in the request; the others are attached afterwards.
     """
 
-    operation: AnyOperation
+    operation: Operation[Any]
     title: str
     description: str
     name: bytes
@@ -101,7 +96,7 @@ class Maker:
         mark = self.mark(ticket)
         description = entry.description if mark is None else stamped(entry.description, mark)
         details: dict[str, object] = {"description": description, "wished_description": entry.description}
-        operation: AnyOperation
+        operation: Operation[Any]
         more: dict[str, object] = {}
         match entry:
             case DatasetEntry():
@@ -148,7 +143,7 @@ class Maker:
     def _secret(self, ticket: Ticket, letters: int) -> str:
         return hashlib.blake2b(ticket.step.identity, key=self.stamp_key, digest_size=letters // 2).hexdigest()
 
-    def _dataset(self, entry: DatasetEntry, description: str) -> tuple[AnyOperation, dict[str, object]]:
+    def _dataset(self, entry: DatasetEntry, description: str) -> tuple[Operation[Any], dict[str, object]]:
         details: dict[str, object] = {
             "storage": int(entry.storage),
             "create_backing_folder": entry.create_backing_folder,
@@ -167,7 +162,9 @@ class Maker:
         )
         return rest, details | {"api": DatasetAPI.REST.value}
 
-    def _project(self, ticket: Ticket, entry: ProjectEntry, description: str) -> tuple[AnyOperation, dict[str, object]]:
+    def _project(
+        self, ticket: Ticket, entry: ProjectEntry, description: str
+    ) -> tuple[Operation[Any], dict[str, object]]:
         operation = CreateProject(
             title=entry.title,
             description=description,
@@ -184,7 +181,7 @@ class Maker:
         }
 
 
-def _copy(ticket: Ticket, entry: ProjectEntry, description: str) -> tuple[AnyOperation, dict[str, object]]:
+def _copy(ticket: Ticket, entry: ProjectEntry, description: str) -> tuple[Operation[Any], dict[str, object]]:
     operation = CopyProject(
         project_hash=ticket.template_hash or "",
         title=entry.title,

@@ -10,11 +10,11 @@ from typing import Final, TypeAlias, TypeVar
 
 from encord_async.errors import AuthenticationError, ConflictError, RefusedError
 from encord_async.protocol.catalogue import ProjectUserRole
-from encord_async.protocol.rest_operations import (
+from encord_async.protocol.operations.base import PageOperation
+from encord_async.protocol.operations.projects import (
     GetProjectV2,
     ListProjectGroups,
     ListProjectUsers,
-    PageOperation,
     RemoveProjectGroups,
     RemoveProjectUsers,
 )

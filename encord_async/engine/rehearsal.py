@@ -26,37 +26,31 @@ from encord_async.journal.seen import Seen
 from encord_async.kinds.steps import TAKING, StepKind
 from encord_async.protocol.catalogue import Effect
 from encord_async.protocol.models import NewDataset, Project, ProjectDataset, ProjectUser
-from encord_async.protocol.operations import (
-    AddDatasets,
-    AddProjectUsers,
-    CopyProject,
-    CreateDataset,
-    CreateProject,
-    CreateProjectAPIKey,
-    GetProject,
-    ListProjectAPIKeys,
-    Operation,
-    RemoveDatasets,
-)
-from encord_async.protocol.rest_models import CreatedDataset, Group, GroupMember, Ontology, Page
-from encord_async.protocol.rest_operations import (
+from encord_async.protocol.operations.base import Operation, PageOperation
+from encord_async.protocol.operations.datasets import CreateDataset, CreateDatasetV2, ListDatasetsV2
+from encord_async.protocol.operations.keys import CreateProjectAPIKey, ListProjectAPIKeys
+from encord_async.protocol.operations.ontologies import CreateOntology, GetOntologyV2
+from encord_async.protocol.operations.organisation import (
     AddGroupMembers,
     AddOrganisationUser,
-    AddProjectGroups,
-    CreateDatasetV2,
     CreateGroup,
-    CreateOntology,
     GetGroup,
-    GetOntologyV2,
-    ListDatasetsV2,
     ListGroupMembers,
     ListGroups,
     ListOrganisationUsers,
-    PageOperation,
+)
+from encord_async.protocol.operations.projects import (
+    AddDatasets,
+    AddProjectGroups,
+    AddProjectUsers,
+    CopyProject,
+    CreateProject,
+    GetProject,
+    RemoveDatasets,
     RemoveProjectGroups,
     RemoveProjectUsers,
-    RestOperation,
 )
+from encord_async.protocol.rest_models import CreatedDataset, Group, GroupMember, Ontology, Page
 from encord_async.session.clock import Clock
 from encord_async.session.session import Session, Statistics
 from encord_async.session.settings import Settings
@@ -138,10 +132,9 @@ class Rehearsal:
     def report_in_doubt(self, kind: str) -> None:
         """Nothing: a rehearsal leaves nothing in doubt."""
 
-    async def execute(self, operation: Operation[T] | RestOperation[T], **how: Any) -> T:
+    async def execute(self, operation: Operation[T], **how: Any) -> T:
         """Send *operation* if it reads what is there, else answer it."""
-        effect = operation.query.effect if isinstance(operation, Operation) else operation.call.effect
-        if effect is not Effect.READ:
+        if operation.effect is not Effect.READ:
             return cast("T", await self._answer(operation))
         imaginary = self._imagined(operation)
         if imaginary is not None:

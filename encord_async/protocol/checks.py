@@ -10,11 +10,11 @@ from typing import Generic, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from encord_async.errors import ReplyShapeError, UsageError
+from encord_async.errors import RefusedError, ReplyShapeError, UsageError
 from encord_async.redaction import quoted
 from encord_async.secrecy import sealed
 
-__all__ = ["Adapter", "assign", "one_of", "some", "text", "texts"]
+__all__ = ["Adapter", "as_list", "assign", "one_of", "read_done", "read_hash", "some", "text", "texts"]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -47,6 +47,30 @@ class Adapter(Generic[T]):
             f"the service succeeded, but {place} of its answer is not as expected: {first['msg']}",
             operation=name,
         )
+
+
+def read_hash(content: object, name: str) -> str:
+    """*content* as a hash, or a key. Raises as `Adapter.read`."""
+    if isinstance(content, str) and content:
+        return content
+    raise ReplyShapeError("the service succeeded, but its answer is no hash", operation=name)
+
+
+def read_done(content: object, name: str) -> None:
+    """Take *content* for yes or no. Raises as `Adapter.read`.
+
+    Raises:
+        RefusedError: It is no.
+    """
+    if content is False:
+        raise RefusedError("the service answered that it did not do this", operation=name)
+    if content is not True:
+        raise ReplyShapeError("the service succeeded, but its answer is not true or false", operation=name)
+
+
+def as_list(content: object) -> object:
+    """*content*, or an empty list: the SDK takes ``{}`` for one."""
+    return () if content == {} else content
 
 
 def text(value: str, what: str) -> str:

@@ -11,15 +11,13 @@ import base64
 import hashlib
 from typing import Protocol, runtime_checkable
 
-from encord_async.errors import UsageError
 from encord_async.protocol.catalogue import (
     SIGNATURE_ALGORITHM,
     SIGNATURE_COMPONENTS,
     SIGNATURE_LABEL,
     Header,
 )
-from encord_async.protocol.rest import RestRequest
-from encord_async.protocol.signing import APIKey, Credential
+from encord_async.protocol.signing import Credential
 
 __all__ = ["Signer", "authentication", "content_digest", "signature_base", "signature_params"]
 
@@ -38,28 +36,21 @@ class Signer(Protocol):
         ...
 
 
-def authentication(request: RestRequest, credential: Credential, *, created_s: int) -> dict[str, str]:
-    """The headers that authenticate *request*: three of a signature, or ``Authorization`` with a bearer token.
+def authentication(method: str, target: str, body: bytes, credential: Credential, *, created_s: int) -> dict[str, str]:
+    """The headers that authenticate a request: three of a signature, or ``Authorization`` with a bearer token.
 
     Args:
-        request: What is going to be sent, to the byte.
+        method: The HTTP method.
+        target: Path and query exactly as they go onto the wire.
+        body: What is going to be sent, to the byte.
         credential: An SSH key or a bearer token.
-        created_s: Wall-clock time in whole seconds since 1970. The service takes a signature for a limited time
-            only (how long is unknown), so that each attempt needs one of its own.
-
-    Raises:
-        UsageError: The credential is an API key of a resource; REST v2 never took those (source: SDK 0.1.120).
+        created_s: Wall-clock time in whole seconds since 1970.
     """
-    if isinstance(credential, APIKey):
-        raise UsageError(
-            f"{request.call.name} is not open to API keys; use the SSH key of a user or a bearer token",
-            operation=request.call.name,
-        )
     if not isinstance(credential, Signer):
-        return {Header.AUTHORIZATION.value: credential.authorization(request.body)}
-    digest = content_digest(request.body)
+        return {Header.AUTHORIZATION.value: credential.authorization(body)}
+    digest = content_digest(body)
     params = signature_params(credential.public_key_hex, created_s=created_s)
-    base = signature_base(request.call.method, request.target, digest, params)
+    base = signature_base(method, target, digest, params)
     return {
         Header.CONTENT_DIGEST.value: digest,
         Header.SIGNATURE_INPUT.value: f"{SIGNATURE_LABEL}={params}",

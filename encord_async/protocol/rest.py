@@ -1,8 +1,7 @@
 """One call of REST v2 as what goes onto the wire: method, path with query, body.
 
 `seal_rest` is for operations, `rest_request` for calls that have no operation class. Equal calls give equal bytes; what
-changes from attempt to attempt is only the signature, which holds the time. Nothing here signs, sends, waits or reads a
-clock.
+changes from attempt to attempt is only the signature, which holds the time. Nothing here sends, waits or reads a clock.
 
 Source: SDK 0.1.211 ``http/v2/api_client.py``, ``orm/base_dto``: names in camelCase, members that are null left out,
 ``json.dumps`` with its default separators; queries as ``urllib.parse.urlencode`` writes them, booleans as ``True`` and
@@ -20,8 +19,13 @@ from urllib.parse import quote, urlencode
 
 from encord_async.errors import UnencodableError, UsageError
 from encord_async.protocol.catalogue import REST_CALLS, REST_ROOT, Effect, RestCall, RestMethod
+from encord_async.protocol.http_signature import authentication
 from encord_async.protocol.jsontext import JSON, json_bytes
+from encord_async.protocol.reply import RawReply
+from encord_async.protocol.rest_reply import judge_rest
+from encord_async.protocol.signing import APIKey, Credential
 from encord_async.redaction import quoted
+from encord_async.secrecy import Secret
 
 __all__ = ["QueryValue", "RestRequest", "camel", "members", "rest_request", "seal_rest"]
 
@@ -48,6 +52,49 @@ class RestRequest:
         """SHA-256 in hex of method, target and body: the name of the request in a journal."""
         head = f"{self.call.method} {self.target}\n".encode("ascii")
         return hashlib.sha256(head + self.body).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """See `Request`."""
+        return self.call.name
+
+    @property
+    def label(self) -> str:
+        """See `Request`: in a path that the caller wrote may stand anything, and each would be a name of its own."""
+        return f"v2.{self.call.method}" if self.path_template is None else self.call.name
+
+    @property
+    def effect(self) -> Effect:
+        """See `Request`."""
+        return self.call.effect
+
+    @property
+    def method(self) -> RestMethod:
+        """See `Request`."""
+        return self.call.method
+
+    @property
+    def path_template(self) -> str | None:
+        """See `Request`."""
+        return REST_ROOT + self.call.path if (self.call.method, self.call.path) in REST_CALLS else None
+
+    def headers(self, credential: Credential) -> dict[str, str]:
+        """See `Request`: none. REST v2 never took API keys (source: SDK 0.1.120)."""
+        if isinstance(credential, APIKey):
+            raise UsageError(
+                f"{self.name} is not open to API keys; use the SSH key of a user or a bearer token", operation=self.name
+            )
+        return {}
+
+    def authentication(self, credential: Credential, *, created_s: int) -> dict[str, str]:
+        """See `Request`."""
+        return authentication(self.method, self.target, self.body, credential, created_s=created_s)
+
+    def judge(
+        self, reply: RawReply, *, trace_id: str | None = None, now_s: float, sent: Secret[Mapping[str, str]]
+    ) -> object:
+        """See `Request`."""
+        return judge_rest(reply, operation=self.name, trace_id=trace_id, now_s=now_s, sent=sent)
 
 
 def seal_rest(

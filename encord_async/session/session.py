@@ -6,8 +6,7 @@ It knows nothing of manifests, plans or journals, and keeps no state of what it 
 import logging
 import platform
 import random
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -28,15 +27,11 @@ from encord_async.errors import (
     UncertainError,
     UsageError,
 )
-from encord_async.protocol.catalogue import REST_CALLS, REST_ROOT, Effect, Endpoint, Header, RestCall
-from encord_async.protocol.envelope import Envelope, seal
-from encord_async.protocol.http_signature import authentication
-from encord_async.protocol.operations import Operation
-from encord_async.protocol.reply import NOTHING_SENT, RawReply, judge
-from encord_async.protocol.rest import RestRequest
+from encord_async.protocol.catalogue import Effect, Header
+from encord_async.protocol.operations.base import Operation, PageOperation
+from encord_async.protocol.reply import RawReply
+from encord_async.protocol.request import Request
 from encord_async.protocol.rest_models import Page
-from encord_async.protocol.rest_operations import PageOperation, RestOperation
-from encord_async.protocol.rest_reply import judge_rest
 from encord_async.protocol.signing import APIKey, Credential
 from encord_async.secrecy import Secret, conceal
 from encord_async.session.clock import Clock, SystemClock
@@ -48,7 +43,7 @@ from encord_async.session.settings import Settings
 from encord_async.session.stop import Stop
 from encord_async.session.transport import AiohttpTransport, Transport
 
-__all__ = ["Session", "Statistics", "sealed"]
+__all__ = ["Session", "Statistics"]
 
 T = TypeVar("T")
 
@@ -57,8 +52,7 @@ _MOST_BARREN_PAGES: Final = 100
 
 logger = logging.getLogger("encord_async")
 
-# Taken out of their enumeration once: to ask a member for its value takes as long as to make the header.
-_AUTHORIZATION: Final = Header.AUTHORIZATION.value
+# Taken out of its enumeration once: to ask a member for its value takes as long as to make the header.
 _TRACE: Final = Header.TRACE.value
 
 
@@ -81,66 +75,28 @@ class Statistics:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Call(ABC):
+class _Call:
     """A request with everything of it that stays the same over its attempts.
 
     Not frozen: one is made for each operation, and to freeze it would take twice as long as all else about it.
     """
 
-    name: str
-    effect: Effect
+    request: Request
+    credential: Credential
+    headers: dict[str, str]
+    """All that are special to it but those that authenticate an attempt."""
     trace_id: str
     deadline_s: float | None
     watch: Watch[Any] | None
-    stop: Stop | None = None
+    stop: Stop | None
     unsure: bool = False
     """Whether an attempt may have been applied, and no later one was answered."""
-
-    @abstractmethod
-    def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> Coroutine[Any, Any, RawReply]:
-        """Make one attempt; *now_s* is the wall-clock time."""
 
     def noted(self, reply: RawReply) -> RawReply:
         """*reply*, after whoever observes has its status."""
         if self.watch is not None:
             self.watch.http_status = reply.http_status
         return reply
-
-    @abstractmethod
-    def judge(self, reply: RawReply, *, now_s: float) -> object:
-        """What the service answered, or the error that it means."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _EnvelopeCall(_Call):
-    envelope: Envelope
-    headers: Secret[Mapping[str, str]]
-
-    def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> Coroutine[Any, Any, RawReply]:  # noqa: ARG002 - an envelope's signature holds no time
-        envelope = self.envelope
-        return transport.post(envelope.query.endpoint, self.headers.reveal(), envelope.body, timeout_s=timeout_s)
-
-    def judge(self, reply: RawReply, *, now_s: float) -> object:
-        return judge(reply, operation=self.name, trace_id=self.trace_id, now_s=now_s, sent=self.headers)
-
-
-@dataclass(slots=True, kw_only=True)
-class _RestCall(_Call):
-    request: RestRequest
-    credential: Credential
-    headers: Secret[Mapping[str, str]] = NOTHING_SENT
-    """Those of the latest attempt."""
-
-    def send(self, transport: Transport, *, now_s: float, timeout_s: float | None) -> Coroutine[Any, Any, RawReply]:
-        # Signed for each attempt: the time is in the signature, and between attempts may lie a long wait.
-        headers = authentication(self.request, self.credential, created_s=int(now_s))
-        headers[_TRACE] = _trace(self.trace_id)
-        self.headers = Secret(headers)
-        request = self.request
-        return transport.request(request.call.method, request.target, headers, request.body, timeout_s=timeout_s)
-
-    def judge(self, reply: RawReply, *, now_s: float) -> object:
-        return judge_rest(reply, operation=self.name, trace_id=self.trace_id, now_s=now_s, sent=self.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,10 +218,10 @@ class Session:
 
     async def execute(
         self,
-        operation: Operation[T] | RestOperation[T],
+        operation: Operation[T],
         *,
         api_key: APIKey | None = None,
-        request: Envelope | RestRequest | None = None,
+        request: Request | None = None,
         stop: Stop | None = None,
     ) -> T:
         """Run one operation, of the envelope API or of REST v2, and return its result.
@@ -273,7 +229,7 @@ class Session:
         Args:
             operation: What to ask of the service.
             api_key: Authenticate with this key of the resource instead of the session's credential; not for REST v2.
-            request: What `sealed` makes of *operation*, from a caller who has it already.
+            request: What *operation* is as a request, from a caller who has it already.
             stop: Keeps the request from leaving once it is asked to; what has left is not touched. What may have been
                 done already, because an answer was lost, is brought to an end, unless the service is down.
 
@@ -283,17 +239,14 @@ class Session:
             UncertainError: It may have been done. A create is never sent again after this.
             AppliedError: It was done, but the answer is not understood.
         """
-        call = self._call(request or sealed(operation), api_key)
-        call.stop = stop
+        call = self._call(request or operation.request(), api_key, stop)
         return await _watched(call, self._executed(operation, call))
 
-    async def _executed(self, operation: Operation[T] | RestOperation[T], call: _Call) -> T:
+    async def _executed(self, operation: Operation[T], call: _Call) -> T:
         try:
             answer = Secret(await self._deliver(call))
         except ExistsError as error:
-            if isinstance(operation, RestOperation):
-                return operation.if_exists(error)
-            raise
+            return operation.if_exists(error)
         try:
             return operation.parse(answer.reveal())
         except EncordError as error:
@@ -302,7 +255,7 @@ class Session:
             conceal(error)
             raise
 
-    async def send(self, request: Envelope | RestRequest, *, api_key: APIKey | None = None) -> object:
+    async def send(self, request: Request, *, api_key: APIKey | None = None) -> object:
         """Send one request, with retries as its effect allows, and return what the reply carries.
 
         That is the ``response`` of an envelope, or the JSON value of a REST reply, None if it has no content. The
@@ -364,7 +317,7 @@ class Session:
         return await deliver_again(
             lambda: self._attempt(call, returning=turned_away),
             first_failure,
-            effect=call.effect,
+            effect=call.request.effect,
             policy=self.settings.retry,
             load=self._pacer,
             clock=_StoppableClock(self._clock, lambda: self._stop_of(call)),
@@ -382,74 +335,31 @@ class Session:
                 "the service asks to wait %.0f s before the next try; it is asked again after %.0f s", asked_s, most_s
             )
 
-    def _call(self, request: Envelope | RestRequest, api_key: APIKey | None) -> _Call:
-        if isinstance(request, RestRequest):
-            return self._prepared_rest(request, api_key)
-        return self._prepared(request, api_key)
-
-    def _prepared(self, envelope: Envelope, api_key: APIKey | None) -> _Call:
+    def _call(self, request: Request, api_key: APIKey | None, stop: Stop | None = None) -> _Call:
         credential: Credential = api_key or self._credential
-        query, trace_id = envelope.query, self._new_trace_id()
-        headers = {_TRACE: _trace(trace_id)}
-        if query.endpoint is Endpoint.RESOURCE:
-            if not envelope.resource_id:
-                raise UsageError(f"{query.name} is about a resource; give its hash", operation=query.name)
-            headers[Header.RESOURCE_ID.value] = _header_value(envelope.resource_id, query.name)
-            if not isinstance(credential, APIKey) and query.resource_type is not None:
-                headers[Header.RESOURCE_TYPE.value] = query.resource_type.value
-        elif isinstance(credential, APIKey):
-            raise UsageError(f"{query.name} is not open to API keys; use the SSH key of a user", operation=query.name)
-        return _EnvelopeCall(
-            name=query.name,
-            effect=query.effect,
-            trace_id=trace_id,
-            deadline_s=self._deadline_s(),
-            watch=self._watch(query.name, "POST", query.endpoint.value, trace_id),
-            envelope=envelope,
-            headers=Secret({_AUTHORIZATION: credential.authorization(envelope.body), **headers}),
-        )
-
-    def _prepared_rest(self, request: RestRequest, api_key: APIKey | None) -> _Call:
-        credential: Credential = api_key or self._credential
-        if isinstance(credential, APIKey):
-            raise UsageError(
-                f"{request.call.name} is not open to API keys; use the SSH key of a user or a bearer token",
-                operation=request.call.name,
-            )
-        trace_id = self._new_trace_id()
-        return _RestCall(
-            name=request.call.name,
-            effect=request.call.effect,
-            trace_id=trace_id,
-            deadline_s=self._deadline_s(),
-            watch=self._watch_rest(request.call, trace_id),
+        trace_id = f"{self._chance.getrandbits(128):032x}"
+        # The first is the header by which support finds the call.
+        headers = {_TRACE: f"{trace_id}/1;o=1", **request.headers(credential)}
+        return _Call(
             request=request,
             credential=credential,
+            headers=headers,
+            trace_id=trace_id,
+            deadline_s=self._deadline_s(),
+            watch=None if self._watcher is None else self._watch(self._watcher, request, trace_id),
+            stop=stop,
         )
 
-    def _watch(self, operation: str, method: str, path_template: str | None, trace_id: str) -> Watch[Any] | None:
-        if self._watcher is None:
-            return None
-        return self._watcher.watch(
+    def _watch(self, watcher: Watcher[Any], request: Request, trace_id: str) -> Watch[Any]:
+        return watcher.watch(
             Beginning(
-                operation=operation,
+                operation=request.label,
                 domain=self.settings.domain,
-                method=method,
-                path_template=path_template,
+                method=request.method,
+                path_template=request.path_template,
                 trace_id=trace_id,
             )
         )
-
-    def _watch_rest(self, call: RestCall, trace_id: str) -> Watch[Any] | None:
-        if self._watcher is None:
-            return None
-        if (call.method, call.path) in REST_CALLS:
-            return self._watch(call.name, call.method, REST_ROOT + call.path, trace_id)
-        # In a path that the caller wrote may stand anything, and each would be a name of its own.
-        return self._watch(f"v2.{call.method}", call.method, None, trace_id)
-
-    def _new_trace_id(self) -> str:
-        return f"{self._chance.getrandbits(128):032x}"
 
     def _deadline_s(self) -> float | None:
         operation_s = self.settings.timeouts.operation_s
@@ -474,7 +384,7 @@ class Session:
             verdict = Verdict.ANSWERED
             return response
         except EncordError as error:
-            error.operation, error.trace_id = call.name, call.trace_id
+            error.operation, error.trace_id = call.request.name, call.trace_id
             call.unsure |= isinstance(error, UncertainError)
             verdict, retry_after_s = _verdict(error), error.retry_after_s
             self._throttled += verdict is Verdict.THROTTLED
@@ -483,9 +393,17 @@ class Session:
             self._pacer.release(permit, verdict, retry_after_s=retry_after_s)
 
     async def _exchange(self, call: _Call, transport: Transport, timeout_s: float | None) -> object:
+        request = call.request
         try:
-            sending = call.send(transport, now_s=self._clock.wall_s(), timeout_s=timeout_s)
-            return call.judge(call.noted(await sending), now_s=self._clock.wall_s())
+            # Signed for each attempt: the time may be in the signature, and between attempts may lie a long wait.
+            created_s = int(self._clock.wall_s())
+            sent = Secret({**request.authentication(call.credential, created_s=created_s), **call.headers})
+            sending = transport.request(
+                request.method, request.target, sent.reveal(), request.body, timeout_s=timeout_s
+            )
+            return request.judge(
+                call.noted(await sending), trace_id=call.trace_id, now_s=self._clock.wall_s(), sent=sent
+            )
         except Exception as error:
             # aiohttp's frames hold our headers, and those of the judge what the service makes of them.
             conceal(error)
@@ -493,7 +411,7 @@ class Session:
 
     def _stop_of(self, call: _Call) -> Stop | None:
         """What may keep *call* from leaving (again)."""
-        if call.unsure and call.effect is not Effect.READ and not self._pacer.in_outage:
+        if call.unsure and call.request.effect is not Effect.READ and not self._pacer.in_outage:
             # It may have been done: one more answer says so for sure, and is not far.
             return None
         return call.stop
@@ -521,23 +439,9 @@ class Session:
         return left_s if attempt_s is None else min(attempt_s, left_s)
 
 
-def sealed(operation: Operation[Any] | RestOperation[Any]) -> Envelope | RestRequest:
-    """*operation* as it goes onto the wire, but for its signature; equal operations give equal requests.
-
-    Raises:
-        UnencodableError: A value cannot be written as UTF-8 or JSON.
-    """
-    return operation.request() if isinstance(operation, RestOperation) else seal(operation)
-
-
 def _watched(call: _Call, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
     """*work*, reported if anybody observes."""
     return work if call.watch is None else call.watch.operation(work)
-
-
-def _trace(trace_id: str) -> str:
-    """Value of the header by which support finds the call."""
-    return f"{trace_id}/1;o=1"
 
 
 def _verdict(error: EncordError) -> Verdict:
@@ -552,7 +456,7 @@ def _verdict(error: EncordError) -> Verdict:
 def _down(call: _Call) -> NotSentError:
     return NotSentError(
         "the service has not answered for a long time; nothing was sent, try again when it is back",
-        operation=call.name,
+        operation=call.request.name,
         trace_id=call.trace_id,
     )
 
@@ -560,16 +464,9 @@ def _down(call: _Call) -> NotSentError:
 def _too_late(call: _Call) -> DeadlineError:
     return DeadlineError(
         "the operation's time ran out before it could be sent",
-        operation=call.name,
+        operation=call.request.name,
         trace_id=call.trace_id,
     )
-
-
-def _header_value(text: str, operation: str) -> str:
-    """*text* if a header can carry it; line breaks would forge further headers."""
-    if not text.isascii() or not text.isprintable():
-        raise UsageError("the resource's hash holds characters that no hash has; check it", operation=operation)
-    return text
 
 
 @cache

@@ -29,7 +29,6 @@ from aiohttp.tracing import Trace
 from yarl import URL
 
 from encord_async.errors import EncordError, NoReplyError, NotSentError, SettingsError, UnreadableReplyError
-from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.reply import RawReply
 from encord_async.secrecy import Secret, sealed
 from encord_async.session.settings import Settings, is_loopback
@@ -51,10 +50,17 @@ _NO_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 class Transport(Protocol):
     """What a session needs of the network."""
 
-    async def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+    async def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
         """Send one request and return the reply.
+
+        Args:
+            method: The HTTP method.
+            target: Path and query as they are to go onto the wire, to the byte: a signature may cover them.
+            headers: All that is special to this request.
+            body: What to send; none if empty.
+            timeout_s: For this sending, connection included.
 
         Raises:
             SettingsError: The service shows a certificate that is not trusted, or this process may open no more files;
@@ -62,20 +68,6 @@ class Transport(Protocol):
             NotSentError: No byte of the request left.
             NoReplyError: It may have arrived; no reply came within *timeout_s*, or the connection was lost.
             UnreadableReplyError: A reply came that is cut short or too large.
-        """
-        ...
-
-    async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> RawReply:
-        """Send one request of REST v2 and return the reply. Raises as `post`.
-
-        Args:
-            method: The HTTP method.
-            target: Path and query as they are to go onto the wire, to the byte: a signature covers them.
-            headers: All that is special to this request.
-            body: What to send; none if empty.
-            timeout_s: For this sending, connection included.
         """
         ...
 
@@ -318,7 +310,6 @@ class AiohttpTransport:
     """`Transport` over one aiohttp connection pool; must be made inside a running event loop."""
 
     def __init__(self, settings: Settings, *, headers: Mapping[str, str]) -> None:
-        self._urls = {endpoint: URL(settings.domain + endpoint.value) for endpoint in Endpoint}
         self._domain = settings.domain
         self._max_reply_bytes = settings.max_reply_bytes
         self._overdue = _Overdue()
@@ -345,12 +336,6 @@ class AiohttpTransport:
         """See `Transport`."""
         self._overdue.close()
         await self._client.close()
-
-    def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> Coroutine[Any, Any, RawReply]:
-        """See `Transport`."""
-        return self._send("POST", self._urls[endpoint], Secret(headers), body, timeout_s)
 
     def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None

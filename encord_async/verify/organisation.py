@@ -18,13 +18,9 @@ from encord_async.engine.members import Unlisted, listing
 from encord_async.errors import AuthenticationError, RefusedError
 from encord_async.manifest.entries import Place
 from encord_async.protocol.catalogue import MemberType, OrganisationRole
+from encord_async.protocol.operations.ontologies import ListOntologies
+from encord_async.protocol.operations.organisation import ListGroupMembers, ListGroups, ListOrganisationUsers
 from encord_async.protocol.rest_models import Group, Ontology, OrganisationUser
-from encord_async.protocol.rest_operations import (
-    ListGroupMembers,
-    ListGroups,
-    ListOntologies,
-    ListOrganisationUsers,
-)
 from encord_async.session.session import Session
 from encord_async.verify.difference import Difference, NamedWish, Thing, different, extra, missing, names
 

@@ -50,7 +50,9 @@ from encord_async.manifest.entries import (
 from encord_async.manifest.files import check_manifest, raise_for_problems
 from encord_async.manifest.sources import STANDARD_INPUT, Manifest, open_source
 from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
-from encord_async.protocol.operations import GetProject, ListDatasets, ListProjectAPIKeys
+from encord_async.protocol.operations.datasets import ListDatasets
+from encord_async.protocol.operations.keys import ListProjectAPIKeys
+from encord_async.protocol.operations.projects import GetProject
 from encord_async.session.session import Session
 from encord_async.verify.difference import (
     NOT_PROVISIONED,

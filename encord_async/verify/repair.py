@@ -34,7 +34,7 @@ from encord_async.manifest.entries import (
 )
 from encord_async.manifest.part import Part, PartEntry
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
-from encord_async.protocol.rest_operations import AddGroupMembers
+from encord_async.protocol.operations.organisation import AddGroupMembers
 from encord_async.session.session import Session
 from encord_async.verify.organisation import Lacking, LackingMembers, OrganisationUserWish
 from encord_async.verify.projects import (

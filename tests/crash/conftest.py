@@ -40,7 +40,7 @@ from encord_async.journal.record import State as StepState
 from encord_async.journal.seen import Seen
 from encord_async.journal.traffic import Traffic
 from encord_async.kinds.steps import StepKind
-from encord_async.protocol.catalogue import Endpoint
+from encord_async.protocol.catalogue import REST_ROOT, Endpoint
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
 from encord_async.session.clock import Clock
@@ -121,15 +121,14 @@ class Service:
         """Forget everything."""
         self.store.close()
 
-    def answer(self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, stale_us: int = 0) -> RawReply:
-        """Do what an envelope asks for."""
-        return self._reply(envelope.read(self._rules.terms, endpoint, headers, body), stale_us)
-
-    def answer_rest(
+    def answer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, stale_us: int = 0
     ) -> RawReply:
-        """Do what a REST request asks for."""
-        return self._reply(rest.read(self._rules.terms, method, target, headers, body), stale_us)
+        """Do what a request of either API asks for."""
+        terms = self._rules.terms
+        if target.startswith(REST_ROOT):
+            return self._reply(rest.read(terms, method, target, headers, body), stale_us)
+        return self._reply(envelope.read(terms, Endpoint(target), headers, body), stale_us)
 
     def _reply(self, request: Request, stale_us: int) -> RawReply:
         reply = self._rules.answer(request, now_us=self._now_us(), stale_us=stale_us)
@@ -155,19 +154,10 @@ class MortalTransport:
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
         """See `Transport`."""
-        name = rest_name_of(method, target)
-        return await self._pass(name, lambda: self._service.answer_rest(method, target, headers, body))
-
-    async def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> RawReply:
-        """See `Transport`."""
-        return await self._pass(name_of(endpoint, body), lambda: self._service.answer(endpoint, headers, body))
-
-    async def _pass(self, name: str, work: Callable[[], RawReply]) -> RawReply:
+        name = name_of(method, target, body)
         await anyio.lowlevel.checkpoint()
         self._death.point(f"{name} unsent")
-        reply = work()
+        reply = self._service.answer(method, target, headers, body)
         self._death.point(f"{name} applied")
         await anyio.lowlevel.checkpoint()
         self._death.point(f"{name} answered")
@@ -264,13 +254,10 @@ async def _lived(session: EncordSession, run: Run, death: Death) -> Life:
     return Life(outcomes, run.summary, death.happened)
 
 
-def name_of(endpoint: Endpoint, body: bytes) -> str:
-    """The call that *body* makes."""
-    return envelope.name_of(endpoint, json.loads(body))
-
-
-def rest_name_of(method: str, target: str) -> str:
-    """The call that a REST request makes."""
+def name_of(method: str, target: str, body: bytes) -> str:
+    """The call that a request of either API makes."""
+    if not target.startswith(REST_ROOT):
+        return envelope.name_of(Endpoint(target), json.loads(body))
     return rest.read(Terms(), method, target, {}, b"").name
 
 
@@ -551,20 +538,11 @@ class _WorldTransport:
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
         """See `Transport`."""
-        answer = self._world.service.answer_rest
-        return await self._world.take(
-            self._death,
-            rest_name_of(method, target),
-            lambda stale_us: answer(method, target, headers, body, stale_us=stale_us),
-        )
-
-    async def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> RawReply:
-        """See `Transport`."""
         answer = self._world.service.answer
         return await self._world.take(
-            self._death, name_of(endpoint, body), lambda stale_us: answer(endpoint, headers, body, stale_us=stale_us)
+            self._death,
+            name_of(method, target, body),
+            lambda stale_us: answer(method, target, headers, body, stale_us=stale_us),
         )
 
     async def aclose(self) -> None:

@@ -9,23 +9,14 @@ import pytest
 from pydantic import TypeAdapter
 
 from encord_async.errors import ReplyShapeError, UnreadableReplyError
-from encord_async.protocol import operations, rest_operations
 from encord_async.protocol.checks import Adapter
-from encord_async.protocol.operations import (
-    AddDatasetUsers,
-    AddProjectUsers,
-    GetProject,
-    ListDatasets,
-    ListProjectAPIKeys,
-    ListProjects,
-)
+from encord_async.protocol.operations import datasets, keys, ontologies, organisation, projects
+from encord_async.protocol.operations.base import PageOperation
+from encord_async.protocol.operations.datasets import AddDatasetUsers, ListDatasets, ListDatasetsV2
+from encord_async.protocol.operations.keys import ListProjectAPIKeys
+from encord_async.protocol.operations.organisation import AddGroupMembers, ListGroups
+from encord_async.protocol.operations.projects import AddProjectUsers, GetProject, ListProjects
 from encord_async.protocol.reply import RawReply, judge
-from encord_async.protocol.rest_operations import (
-    AddGroupMembers,
-    ListDatasetsV2,
-    ListGroups,
-    PageOperation,
-)
 from encord_async.protocol.rest_reply import judge_rest
 
 SECRET = "canary-in-a-reply"
@@ -79,7 +70,7 @@ def test_the_bad_field_of_an_item_is_named() -> None:
 
 
 def _adapters() -> Iterator[Adapter[Any]]:
-    for module in (operations, rest_operations):
+    for module in (datasets, keys, ontologies, organisation, projects):
         for value in vars(module).values():
             if isinstance(value, Adapter):
                 yield value

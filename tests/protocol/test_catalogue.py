@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from encord_async.protocol import catalogue, operations
+from encord_async import operations
+from encord_async.protocol import catalogue
 from encord_async.protocol.catalogue import (
     CODES,
     QUERIES,
@@ -20,7 +21,7 @@ from encord_async.protocol.catalogue import (
     query,
     rest_call,
 )
-from encord_async.protocol.operations import Operation
+from encord_async.protocol.operations.base import EnvelopeOperation
 
 ALL_QUERIES = list(QUERIES.values())
 WIRE_ENUMS = [
@@ -38,10 +39,10 @@ WIRE_ENUMS = [
     catalogue.ResourceType,
     catalogue.StorageLocation,
 ]
-OPERATIONS: list[type[Operation[object]]] = [
+OPERATIONS: list[type[EnvelopeOperation[object]]] = [
     found
     for _, found in inspect.getmembers(operations, inspect.isclass)
-    if issubclass(found, Operation) and not inspect.isabstract(found)
+    if issubclass(found, EnvelopeOperation) and not inspect.isabstract(found)
 ]
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from encord_async.errors import UnencodableError
 from encord_async.protocol.catalogue import Effect, Endpoint, ResourceType
-from encord_async.protocol.envelope import Envelope, envelope, seal
+from encord_async.protocol.envelope import Envelope, envelope
 from encord_async.protocol.jsontext import JSON
-from encord_async.protocol.operations import CreateProject, GetProject
+from encord_async.protocol.operations.projects import CreateProject, GetProject
 
 JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -120,24 +120,24 @@ def test_a_refusal_does_not_repeat_the_payload(bad: Any) -> None:
 
 def test_seal_uses_all_that_the_operation_says() -> None:
     """Query, body and resource id of the envelope are the operation's."""
-    sealed = seal(GetProject(project_hash="p-1"))
+    sealed = GetProject(project_hash="p-1").request()
     assert sealed.query is GetProject.query
     assert sealed.resource_id == "p-1"
-    assert seal(CreateProject(title="t")).resource_id is None
+    assert CreateProject(title="t").request().resource_id is None
 
 
 def test_the_digest_is_what_gets_signed() -> None:
     """The digest names the request in the journal, and is SHA-256 of exactly the bytes that go out."""
-    sealed = seal(CreateProject(title="t"))
+    sealed = CreateProject(title="t").request()
     assert sealed.digest == hashlib.sha256(sealed.body).hexdigest()
 
 
 def test_equal_envelopes_are_equal_and_stay_so() -> None:
     """Envelopes are values: equal, hashable, not to be changed, and they cross processes."""
-    one, other = seal(CreateProject(title="t")), seal(CreateProject(title="t"))
+    one, other = CreateProject(title="t").request(), CreateProject(title="t").request()
     assert one == other
     assert hash(one) == hash(other)
-    assert one != seal(CreateProject(title="u"))
+    assert one != CreateProject(title="u").request()
     assert pickle.loads(pickle.dumps(one)) == one  # noqa: S301 - our own bytes
     with pytest.raises(AttributeError):
         one.body = b""  # type: ignore[misc]  # the point of the test
@@ -145,7 +145,7 @@ def test_equal_envelopes_are_equal_and_stay_so() -> None:
 
 def test_titles_stay_out_of_logs() -> None:
     """The repr of an envelope, which ends up in logs, has no title and no e-mail address."""
-    assert "secret plans" not in repr(seal(CreateProject(title="secret plans")))
+    assert "secret plans" not in repr(CreateProject(title="secret plans").request())
 
 
 def test_a_known_call_gets_its_facts_from_the_catalogue() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from encord_async.errors import UsageError
 from encord_async.protocol.catalogue import REST_CALLS, RestCall
-from encord_async.protocol.http_signature import Signer, authentication, content_digest, signature_base
+from encord_async.protocol.http_signature import Signer, content_digest, signature_base
 from encord_async.protocol.rest import RestRequest
 from encord_async.protocol.signing import APIKey, BearerToken, SSHKey
 
@@ -36,7 +36,7 @@ def request_of(vector: dict[str, Any]) -> RestRequest:
 @pytest.mark.parametrize("vector", VECTORS["v2"], ids=lambda vector: vector["id"])
 def test_every_vector(vector: dict[str, Any]) -> None:
     """The headers are to the byte those of the official SDK 0.1.211, which OpenSSL has verified."""
-    assert authentication(request_of(vector), KEY, created_s=vector["created"]) == {
+    assert request_of(vector).authentication(KEY, created_s=vector["created"]) == {
         "Content-Digest": vector["content_digest"],
         "Signature-Input": vector["signature_input"],
         "Signature": vector["signature"],
@@ -68,7 +68,7 @@ def _signature(headers: dict[str, str]) -> bytes:
 @given(request=REQUESTS, created_s=MOMENTS)
 def test_a_server_can_verify_what_was_signed(request: RestRequest, created_s: int) -> None:
     """Whatever is sent and whenever: the signature verifies over the base that the headers themselves describe."""
-    headers = authentication(request, KEY, created_s=created_s)
+    headers = request.authentication(KEY, created_s=created_s)
     digest = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
     assert headers["Content-Digest"] == f"sha-256=:{digest}:"
     assert f";created={created_s};" in headers["Signature-Input"]
@@ -79,7 +79,7 @@ def test_a_server_can_verify_what_was_signed(request: RestRequest, created_s: in
 @given(request=REQUESTS, created_s=MOMENTS, what=st.sampled_from(["method", "target", "body", "created"]))
 def test_a_signature_is_good_for_one_request_only(request: RestRequest, created_s: int, what: str) -> None:
     """With another method, target, body or time the signature does not verify."""
-    headers = authentication(request, KEY, created_s=created_s)
+    headers = request.authentication(KEY, created_s=created_s)
     method = "PUT" if request.call.method == "POST" else "POST"
     other = {
         "method": RestRequest(
@@ -91,7 +91,7 @@ def test_a_signature_is_good_for_one_request_only(request: RestRequest, created_
         "body": RestRequest(call=request.call, target=request.target, body=request.body + b" "),
         "created": request,
     }[what]
-    forged = authentication(other, KEY, created_s=created_s + (what == "created"))
+    forged = other.authentication(KEY, created_s=created_s + (what == "created"))
     with pytest.raises(InvalidSignature):
         PUBLIC.verify(_signature(headers), _base_of(other, forged))
 
@@ -104,13 +104,13 @@ def test_a_request_without_a_body_has_the_digest_of_nothing() -> None:
 def test_a_bearer_token_replaces_the_signature() -> None:
     """With a token there is one header, and none of a signature."""
     request = request_of(VECTORS["v2"][0])
-    assert authentication(request, BearerToken("t0ken"), created_s=1) == {"Authorization": "Bearer t0ken"}
+    assert request.authentication(BearerToken("t0ken"), created_s=1) == {"Authorization": "Bearer t0ken"}
 
 
 def test_an_api_key_is_refused() -> None:
     """The key of one project opens nothing of REST v2, and that is said before anything is sent."""
     with pytest.raises(UsageError, match="not open to API keys; use the SSH key") as caught:
-        authentication(request_of(VECTORS["v2"][0]), APIKey("secret-api-key"), created_s=1)
+        request_of(VECTORS["v2"][0]).headers(APIKey("secret-api-key"))
     assert "secret-api-key" not in str(caught.value)
 
 

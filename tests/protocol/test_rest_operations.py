@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from encord_async import operations as rest
 from encord_async.errors import ExistsError, ReplyShapeError, UsageError
-from encord_async.protocol import rest_operations as rest
 from encord_async.protocol.catalogue import (
     REST_CALLS,
     DatasetUserRole,
@@ -24,9 +24,8 @@ from encord_async.protocol.catalogue import (
     ProjectUserRole,
     StorageLocation,
 )
-from encord_async.protocol.operations import ListingFilter
+from encord_async.protocol.operations.base import Creation, ListingFilter, PageOperation, RestOperation
 from encord_async.protocol.rest_models import Page
-from encord_async.protocol.rest_operations import Creation, PageOperation, RestOperation
 
 VECTORS = {
     vector["id"]: vector

@@ -16,7 +16,7 @@ from encord_async.engine.outcome import Outcome, Summary
 from encord_async.engine.run import Run
 from encord_async.errors import EncordError
 from encord_async.manifest.sources import Manifest
-from encord_async.protocol.catalogue import Endpoint, ProjectUserRole, StorageLocation
+from encord_async.protocol.catalogue import REST_ROOT, ProjectUserRole, StorageLocation
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
 from encord_async.session.clock import SystemClock
@@ -168,36 +168,18 @@ class Service:
 
     # ------------------------------------------------------------------ Transport
 
-    async def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> RawReply:
-        """Answer an envelope."""
-        document = json.loads(body)
-        values = document["values"]
-        name = f"{document['query_type']}.{document['query_method']}"
-        call = Call(name, headers.get("ResourceID", ""), values["uid"], values["payload"])
-        self.calls.append(call)
-        self.in_flight += 1
-        self.max_in_flight = max(self.max_in_flight, self.in_flight)
-        try:
-            await (checkpoint() if self.pace is None else self.pace(call))
-            return self._reply(call, headers)
-        finally:
-            self.in_flight -= 1
-
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
-        """Answer a REST request."""
-        path, _, query = target.removeprefix("/v2/public").partition("?")
-        document = json.loads(body) if body else {}
-        call = Call(f"v2{path}.{method}", "", parse_qs(query), document)
+        """Answer a request of either API."""
+        is_rest = target.startswith(REST_ROOT)
+        call = _rest_call(method, target, body) if is_rest else _envelope_call(headers, body)
         self.calls.append(call)
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
             await (checkpoint() if self.pace is None else self.pace(call))
-            return self._plain_reply(call, headers)
+            return (self._plain_reply if is_rest else self._reply)(call, headers)
         finally:
             self.in_flight -= 1
 
@@ -354,6 +336,18 @@ class Service:
 
 def _names(thing: Project | Dataset) -> dict[str, str]:
     return {"title": thing.title, "description": thing.description}
+
+
+def _envelope_call(headers: Mapping[str, str], body: bytes) -> Call:
+    document = json.loads(body)
+    values = document["values"]
+    name = f"{document['query_type']}.{document['query_method']}"
+    return Call(name, headers.get("ResourceID", ""), values["uid"], values["payload"])
+
+
+def _rest_call(method: str, target: str, body: bytes) -> Call:
+    path, _, query = target.removeprefix(REST_ROOT).partition("?")
+    return Call(f"v2{path}.{method}", "", parse_qs(query), json.loads(body) if body else {})
 
 
 def _envelope(document: Json) -> RawReply:

@@ -17,7 +17,6 @@ from encord_async.engine.run import Run
 from encord_async.errors import UncertainError
 from encord_async.journal.journal import Journal
 from encord_async.journal.seen import Seen
-from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import SSHKey
 from encord_async.session.settings import RetryPolicy, Settings
@@ -41,21 +40,14 @@ class Proxy:
         self._swap = swap
         self._replies: dict[str, list[RawReply]] = {}
 
-    async def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> RawReply:
-        """An envelope."""
-        reply = await self._real.post(endpoint, headers, body, timeout_s=timeout_s)
-        for kind in (b"projectapikey", b"projectcopy", b"project", b"dataset"):
-            if body.startswith(b'{"query_type": "%s", "query_method": "POST"' % kind):
-                return self._mixed(kind.decode(), reply)
-        return reply
-
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
-        """A call of REST v2."""
+        """A request of either API."""
         reply = await self._real.request(method, target, headers, body, timeout_s=timeout_s)
+        for kind in (b"projectapikey", b"projectcopy", b"project", b"dataset"):
+            if body.startswith(b'{"query_type": "%s", "query_method": "POST"' % kind):
+                return self._mixed(kind.decode(), reply)
         if method == "POST" and target.endswith(("/datasets", "/ontologies", "/organisation/groups")):
             return self._mixed(target, reply)
         return reply
@@ -192,11 +184,11 @@ class Crossing(Proxy):
         self.first_is_told = anyio.Event()
         self.second = RawReply(0, {}, b"")
 
-    async def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+    async def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
         """An envelope."""
-        reply = await super().post(endpoint, headers, body, timeout_s=timeout_s)
+        reply = await super().request(method, target, headers, body, timeout_s=timeout_s)
         if not body.startswith(b'{"query_type": "project", "query_method": "POST"') or self.both_made.is_set():
             return reply
         if b'"T0"' in body:

@@ -16,7 +16,6 @@ from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.run import Options, Run
 from encord_async.errors import AuthenticationError, JournalError, StoppedError
 from encord_async.journal.journal import Identity, Journal, _Commit
-from encord_async.protocol.catalogue import Endpoint
 from encord_async.protocol.reply import RawReply
 from tests.provision.conftest import (
     Call,
@@ -42,12 +41,12 @@ class Prompt(Service):
         self.turns = 2
         self.as_it_answers: Callable[[int], None] = lambda _: None
 
-    async def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+    async def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
-        """Answer an envelope; whoever hangs up meanwhile does not undo anything."""
+        """Answer; whoever hangs up meanwhile does not undo anything."""
         number = len(self.calls)
-        reply = await super().post(endpoint, headers, body, timeout_s=timeout_s)
+        reply = await super().request(method, target, headers, body, timeout_s=timeout_s)
         for _ in range(self.turns):
             await checkpoint()
         self.as_it_answers(number)

@@ -17,10 +17,8 @@ from typing import Final, Literal, TypeAlias, TypeVar, get_args
 
 import anyio
 
+from encord_async import operations as ops
 from encord_async.errors import EncordError
-from encord_async.protocol import operations as ops
-from encord_async.protocol.catalogue import Endpoint
-from encord_async.protocol.envelope import seal
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
 from encord_async.session.session import Session
@@ -213,12 +211,6 @@ class Service:
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
-        """It has no REST API."""
-        raise NotImplementedError
-
-    async def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> RawReply:
         """Half of the round trip there, the bucket, and half of it back."""
         loop = asyncio.get_running_loop()
         half_s = self.cell.latency_s * math.exp(self.chance.gauss(0.0, LATENCY_SIGMA)) / 2
@@ -319,7 +311,7 @@ def simulate(cell: Cell) -> Result:
     durations: list[float] = []
     failed = 0
     began_s = time.process_time()
-    envelope = seal(ops.ListProjects())
+    envelope = ops.ListProjects().request()
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

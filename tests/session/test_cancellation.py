@@ -14,8 +14,7 @@ from anyio.lowlevel import checkpoint
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from encord_async import errors
-from encord_async.protocol import operations as ops
-from encord_async.protocol.catalogue import Endpoint
+from encord_async import operations as ops
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import SSHKey
 from encord_async.session.clock import SystemClock
@@ -407,12 +406,6 @@ class SlowToClose:
     """A network whose connections take a turn of the event loop to close."""
 
     closed: bool = False
-
-    async def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> RawReply:
-        """Not used here."""
-        raise NotImplementedError
 
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None

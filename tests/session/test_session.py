@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from yarl import URL
 
 from encord_async import errors
-from encord_async.protocol import operations as ops
+from encord_async import operations as ops
 from encord_async.protocol.catalogue import Effect, Endpoint, ProjectUserRole, ResourceType
-from encord_async.protocol.envelope import Envelope, envelope, seal
+from encord_async.protocol.envelope import Envelope, envelope
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import APIKey, BearerToken, Credential, SSHKey
 from encord_async.session.session import Session, Statistics
@@ -89,11 +89,11 @@ class Network:
         noted = self.timeouts_s
 
         class Noting(AiohttpTransport):
-            def post(
-                self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+            def request(
+                self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
             ) -> Coroutine[Any, Any, RawReply]:
                 noted.append(timeout_s)
-                return super().post(endpoint, headers, body, timeout_s=timeout_s)
+                return super().request(method, target, headers, body, timeout_s=timeout_s)
 
         return Noting(settings, headers={})
 
@@ -180,7 +180,7 @@ async def test_body_and_signature_are_exact(network: Network, clock: FakeClock) 
         assert await opened.execute(CREATE) == "hash-1"
     [sent] = network.sent
     assert sent.url == USER_URL
-    assert sent.body == seal(CREATE).body
+    assert sent.body == CREATE.request().body
     assert sent.body.startswith(
         b'{"query_type": "project", "query_method": "POST", "values": {"uid": null, "payload": '
     )

@@ -11,9 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from encord_async import errors
-from encord_async.protocol import rest_operations as rest
-from encord_async.protocol.catalogue import Effect, Endpoint
-from encord_async.protocol.http_signature import authentication
+from encord_async import operations as rest
+from encord_async.protocol.catalogue import Effect
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.rest import rest_request
 from encord_async.protocol.signing import APIKey, BearerToken, Credential, SSHKey
@@ -76,12 +75,6 @@ class Network:
         self.replies.append(error)
         return self
 
-    async def post(
-        self, endpoint: Endpoint, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
-    ) -> RawReply:
-        """No envelope is sent here."""
-        raise NotImplementedError
-
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
     ) -> RawReply:
@@ -128,7 +121,7 @@ async def test_a_request_carries_its_signature_and_a_trace(network: Network, clo
     request = CREATE.request()
     assert (sent.method, sent.target, sent.body) == ("POST", request.target, request.body)
     trace = sent.headers["X-Cloud-Trace-Context"]
-    expected = authentication(request, KEY, created_s=1_700_000_000) | {"X-Cloud-Trace-Context": trace}
+    expected = request.authentication(KEY, created_s=1_700_000_000) | {"X-Cloud-Trace-Context": trace}
     assert sent.headers == expected
     assert sent.timeout_s == Timeouts().attempt_s
 

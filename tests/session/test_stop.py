@@ -7,9 +7,9 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from encord_async import operations as ops
 from encord_async.client import EncordSession
 from encord_async.errors import EncordError, NoReplyError, NotSentError, StoppedError, ThrottledError
-from encord_async.protocol import operations as ops
 from encord_async.protocol.catalogue import ProjectUserRole
 from encord_async.protocol.signing import BearerToken
 from encord_async.session.clock import SystemClock

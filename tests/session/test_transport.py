@@ -142,7 +142,7 @@ async def transport_to(
 async def post(transport: AiohttpTransport, *, timeout_s: float | None = PATIENCE_S) -> tuple[int, bytes]:
     """Post the test's body; status and body of the reply."""
     headers = {"Authorization": SECRET}
-    reply = await transport.post(Endpoint.USER, headers, BODY, timeout_s=timeout_s)
+    reply = await transport.request("POST", Endpoint.USER.value, headers, BODY, timeout_s=timeout_s)
     return reply.http_status, reply.body
 
 
@@ -164,7 +164,7 @@ async def test_error_status_is_returned_and_not_judged() -> None:
     """An HTTP error is a reply like any other here, with its headers."""
     reply = b"HTTP/1.1 503 Unavailable\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nbusy"
     async with serving(saying(reply, keep=True)) as server, transport_to(server.url) as transport:
-        found = await transport.post(Endpoint.RESOURCE, {}, BODY, timeout_s=None)
+        found = await transport.request("POST", Endpoint.RESOURCE.value, {}, BODY, timeout_s=None)
     assert (found.http_status, found.body, found.headers["retry-after"]) == (503, b"busy", "7")
 
 
@@ -334,7 +334,7 @@ async def test_cut_gzip_is_never_taken_for_a_whole_envelope() -> None:
     """aiohttp hands out what it could unpack; cut JSON is no envelope, so it ends as unreadable all the same."""
     data = gzip.compress(json.dumps({"status": 200, "response": "hash" * 500}).encode())
     async with serving(saying(packed(data[:-20]), keep=True)) as server, transport_to(server.url) as transport:
-        reply = await transport.post(Endpoint.USER, {}, BODY, timeout_s=PATIENCE_S)
+        reply = await transport.request("POST", Endpoint.USER.value, {}, BODY, timeout_s=PATIENCE_S)
     with pytest.raises(errors.UnreadableReplyError):
         judge(reply, operation="project.POST", now_s=0.0)
 

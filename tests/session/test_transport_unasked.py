@@ -11,7 +11,6 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 
 from encord_async import errors
-from encord_async.protocol.catalogue import Endpoint
 from encord_async.session.settings import Settings
 from encord_async.session.transport import AiohttpTransport, _Handler
 
@@ -78,9 +77,8 @@ async def talking(script: Script, *, greeting: bytes = b"") -> AsyncIterator[tup
 
 async def ask(transport: AiohttpTransport, method: str) -> str:
     """The body of what one request is answered."""
-    if method == "POST":
-        return (await transport.post(Endpoint.USER, {}, b'{"a": 1}', timeout_s=10.0)).body.decode()
-    return (await transport.request(method, "/v2/public/projects", {}, b"", timeout_s=10.0)).body.decode()
+    target, body = ("/public/user", b'{"a": 1}') if method == "POST" else ("/v2/public/projects", b"")
+    return (await transport.request(method, target, {}, body, timeout_s=10.0)).body.decode()
 
 
 async def plainly(peer: Peer, number: int) -> None:

@@ -1,0 +1,259 @@
+"""What an operation is, over either API: how it becomes a request, and how its answer is read.
+
+It never sends, signs or retries. Bad values are refused when the operation is made, before anything is sent. The two
+APIs differ in how a request is built (`EnvelopeOperation`, `RestOperation`), and in nothing else. A listing of REST v2
+is a `PageOperation`: it asks for one page, and says which operation asks for the next.
+
+There is no operation that deletes a project or an API key: the service offers none (source: docs).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar, cast
+
+from encord_async.errors import ExistsError, ReplyShapeError
+from encord_async.protocol.catalogue import Effect, Endpoint, Method, Query, RestCall, query
+from encord_async.protocol.checks import Adapter
+from encord_async.protocol.envelope import Envelope, seal
+from encord_async.protocol.jsontext import JSON
+from encord_async.protocol.request import Request
+from encord_async.protocol.rest import QueryValue, RestRequest, camel, seal_rest
+from encord_async.protocol.rest_models import Page
+
+__all__ = [
+    "NO_FILTER",
+    "Command",
+    "Creation",
+    "EnvelopeOperation",
+    "ListingFilter",
+    "Operation",
+    "PageOperation",
+    "RestOperation",
+    "filter_query",
+    "is_ours",
+    "pages_of",
+    "resource_call",
+    "user_call",
+]
+
+T_co = TypeVar("T_co", covariant=True)
+ItemT = TypeVar("ItemT")
+MadeT = TypeVar("MadeT")
+
+
+class Operation(ABC, Generic[T_co]):
+    """One thing asked of the service; *T* is the type of its result."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def effect(self) -> Effect:
+        """What doing it twice would do."""
+
+    @abstractmethod
+    def request(self) -> Request:
+        """The operation as it goes onto the wire, but for its signature; equal operations give equal requests.
+
+        Raises:
+            UnencodableError: A value cannot be written as UTF-8 or JSON.
+        """
+
+    @abstractmethod
+    def parse(self, content: object) -> T_co:
+        """Read what a successful reply carries, see `Request.judge`.
+
+        Raises:
+            ReplyShapeError: The service succeeded but its answer is not understood.
+            RefusedError: The service answered ``false`` to a call whose answer is yes or no.
+        """
+
+    def if_exists(self, error: ExistsError) -> T_co:
+        """The result when the service answers that it is there already; raises *error* where that is no success."""
+        raise error
+
+
+class EnvelopeOperation(Operation[T_co], Generic[T_co]):
+    """One that goes over the envelope API; its payload has the member order of the official SDK."""
+
+    __slots__ = ()
+
+    query: ClassVar[Query]
+
+    @property
+    def effect(self) -> Effect:
+        return self.query.effect
+
+    def uid(self) -> JSON:
+        """The envelope's ``uid``."""
+        return None
+
+    def payload(self) -> JSON:
+        """The envelope's ``payload``."""
+        return None
+
+    def resource_id(self) -> str | None:
+        """The ``ResourceID`` header on `Endpoint.RESOURCE`."""
+        return None
+
+    def request(self) -> Envelope:
+        return seal(self.query, uid=self.uid(), payload=self.payload(), resource_id=self.resource_id())
+
+
+class RestOperation(Operation[T_co], Generic[T_co]):
+    """One that goes over REST v2."""
+
+    __slots__ = ()
+
+    call: ClassVar[RestCall]
+
+    @property
+    def effect(self) -> Effect:
+        return self.call.effect
+
+    def path(self) -> Mapping[str, str]:
+        """A value for each name in the call's path."""
+        return {}
+
+    def query(self) -> Mapping[str, QueryValue]:
+        """Names in camelCase and values of the query, in the SDK's order; None leaves one out."""
+        return {}
+
+    def body(self) -> Mapping[str, JSON] | None:
+        """The JSON object to send, in the SDK's order; None sends no body."""
+        return None
+
+    def request(self) -> RestRequest:
+        return seal_rest(self.call, path=self.path(), query=self.query(), body=self.body())
+
+
+class Command(RestOperation[None]):
+    """One of REST v2 whose answer says nothing but that it was done."""
+
+    __slots__ = ()
+
+    def parse(self, content: object) -> None:
+        return None
+
+
+# Without slots: a listing of a project's parts has two bases with fields, and only one of two may have slots.
+@dataclass(frozen=True, kw_only=True)
+class PageOperation(RestOperation[Page[ItemT]], Generic[ItemT]):
+    """One page of a listing; the first without *page_token*."""
+
+    reader: ClassVar[Adapter[Any]]
+    item_name: ClassVar[str]
+    """The member by which an item is known: two of one name are one thing, shown twice."""
+
+    page_token: str | None = None
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return {"pageToken": self.page_token}
+
+    def parse(self, content: object) -> Page[ItemT]:
+        return cast("Page[ItemT]", self.reader.read(content, self.call.name))
+
+    def after(self, page: Page[ItemT]) -> Self | None:
+        """The operation that asks for what follows *page*, None if it was the last.
+
+        Raises:
+            ReplyShapeError: The page leads to itself.
+        """
+        token = page.next_page_token
+        if not token:
+            return None
+        if token == self.page_token:
+            raise ReplyShapeError("the listing does not end: a page leads to itself", operation=self.call.name)
+        return replace(self, page_token=token)
+
+    def unlike(self, shown: set[object], page: Page[ItemT]) -> Page[ItemT]:
+        """*page* without what is among *shown*; the names of what it has are added to them."""
+        fresh = {name: item for item in page.results if (name := getattr(item, self.item_name)) not in shown}
+        shown.update(fresh)
+        return page if len(fresh) == len(page.results) else page.model_copy(update={"results": tuple(fresh.values())})
+
+
+class Creation(RestOperation[MadeT], Generic[MadeT, ItemT]):
+    """An operation that makes something, and knows how to find out whether it did."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def look_up(self) -> PageOperation[ItemT]:
+        """The listing in which the thing would be, as far as the service can narrow it down for sure.
+
+        Asked for neither by description nor by time: a service may keep a missing description as NULL, and its clock
+        may be another.
+        """
+
+    @abstractmethod
+    def is_it(self, item: ItemT) -> bool:
+        """Whether *item* of that listing has the names that this operation gives, and is the caller's own."""
+
+    @abstractmethod
+    def adopted(self, item: ItemT) -> MadeT:
+        """What the operation would have answered, had it made *item*."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListingFilter:
+    """Filters of the listings, all optional and joined by *and*. Source: SDK 0.1.29 and newer.
+
+    ``_like`` takes SQL patterns (``%``, ``_``); *before* and *after* exclude the moment itself.
+    """
+
+    title_eq: str | None = None
+    title_like: str | None = None
+    desc_eq: str | None = None
+    desc_like: str | None = None
+    created_before: datetime | None = None
+    created_after: datetime | None = None
+    edited_before: datetime | None = None
+    edited_after: datetime | None = None
+
+    def payload(self) -> dict[str, JSON]:
+        """The filters that are set, in the SDK's order, dates in ISO 8601."""
+        return {
+            field.name: value.isoformat() if isinstance(value, datetime) else value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None
+        }
+
+
+NO_FILTER: Final = ListingFilter()
+
+
+def filter_query(filter_: ListingFilter, description: str) -> dict[str, QueryValue]:
+    """*filter_* as a query of REST v2; datasets and the rest do not agree on how to spell the description."""
+    names = {"desc_eq": f"{description}_eq", "desc_like": f"{description}_like"}
+    return {
+        camel(names.get(field.name, field.name)): value
+        for field in fields(filter_)
+        if (value := getattr(filter_, field.name)) is not None
+    }
+
+
+def pages_of(item: object) -> Adapter[Any]:
+    """What reads pages of *item*."""
+    return Adapter(Page[item])  # type: ignore[valid-type]  # pydantic takes types at run time
+
+
+def user_call(type_: str, method: Method) -> Query:
+    """The catalogue's call of that name which is open to users alone."""
+    return query(Endpoint.USER, type_, method)
+
+
+def resource_call(type_: str, method: Method) -> Query:
+    """The catalogue's call of that name on one resource."""
+    return query(Endpoint.RESOURCE, type_, method)
+
+
+_ADMIN: Final = 0
+"""Admin of a project, a dataset or an ontology alike."""
+
+
+def is_ours(role: int | str | None) -> bool:
+    """Whether *role* is what the maker of a thing holds in it; a listing may leave it out."""
+    return role is None or role == _ADMIN

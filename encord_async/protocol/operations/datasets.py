@@ -1,0 +1,226 @@
+"""Operations on datasets and their users."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from encord_async.protocol import models, rest_models
+from encord_async.protocol.catalogue import (
+    DatasetUserRole,
+    Query,
+    RestCall,
+    StorageLocation,
+    rest_call,
+)
+from encord_async.protocol.checks import Adapter, as_list, assign, one_of, some, text
+from encord_async.protocol.jsontext import JSON
+from encord_async.protocol.operations.base import (
+    NO_FILTER,
+    Command,
+    Creation,
+    EnvelopeOperation,
+    ListingFilter,
+    PageOperation,
+    filter_query,
+    is_ours,
+    pages_of,
+    resource_call,
+    user_call,
+)
+from encord_async.protocol.rest import QueryValue, members
+from encord_async.protocol.rest_models import Page
+
+__all__ = [
+    "AddDatasetUsers",
+    "CreateDataset",
+    "CreateDatasetV2",
+    "GetDataset",
+    "ListDatasetUsers",
+    "ListDatasets",
+    "ListDatasetsV2",
+    "RemoveDatasetUsers",
+]
+
+_DATASET: Final = Adapter[models.DatasetDetails](models.DatasetDetails)
+_DATASETS: Final = Adapter[tuple[models.OwnedDataset, ...]](models.Many[models.OwnedDataset])
+_DATASET_USERS: Final = Adapter[tuple[models.DatasetUser, ...]](models.Many[models.DatasetUser])
+_NEW_DATASET: Final = Adapter[models.NewDataset](models.NewDataset)
+_CREATED_DATASET: Final = Adapter[rest_models.CreatedDataset](rest_models.CreatedDataset)
+_LISTED_DATASETS: Final = Adapter[rest_models.ListedDatasets](rest_models.ListedDatasets)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateDataset(EnvelopeOperation[models.NewDataset]):
+    """Create a dataset over the envelope API. Source: vendor's datasets page; SDK 0.1.98 to 0.1.152."""
+
+    query: ClassVar[Query] = user_call("dataset", "POST")
+
+    title: str
+    description: str = ""
+    storage: StorageLocation = StorageLocation.CORD_STORAGE
+    create_backing_folder: bool = True
+
+    def __post_init__(self) -> None:
+        text(self.title, "title")
+        assign(self, "storage", one_of(StorageLocation, self.storage, "storage location"))
+
+    def payload(self) -> JSON:
+        payload: dict[str, JSON] = {
+            "title": self.title,
+            "type": int(self.storage),
+            "create_backing_folder": self.create_backing_folder,
+        }
+        if self.description:
+            payload["description"] = self.description
+        return payload
+
+    def parse(self, content: object) -> models.NewDataset:
+        return _NEW_DATASET.read(content, self.query.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateDatasetV2(Creation[rest_models.CreatedDataset, rest_models.ListedDataset]):
+    """Create a dataset. Where its data lie is not asked. Source: SDK 0.1.153 to 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("POST", "/datasets")
+
+    title: str
+    description: str = ""
+    create_backing_folder: bool = True
+
+    def __post_init__(self) -> None:
+        text(self.title, "title")
+
+    def body(self) -> Mapping[str, JSON]:
+        return members(
+            title=self.title,
+            description=self.description or None,
+            create_backing_folder=self.create_backing_folder,
+            legacy_call=False,
+        )
+
+    def parse(self, content: object) -> rest_models.CreatedDataset:
+        return _CREATED_DATASET.read(content, self.call.name)
+
+    def look_up(self) -> "ListDatasetsV2":
+        return ListDatasetsV2(filter=ListingFilter(title_eq=self.title))
+
+    def is_it(self, item: rest_models.ListedDataset) -> bool:
+        same = item.title == self.title and (item.description or "") == self.description
+        return same and is_ours(item.user_role)
+
+    def adopted(self, item: rest_models.ListedDataset) -> rest_models.CreatedDataset:
+        return rest_models.CreatedDataset(dataset_uuid=item.dataset_uuid, backing_folder_uuid=item.backing_folder_uuid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfDataset:
+    """What the operations on one dataset have in common, over either API."""
+
+    dataset_hash: str
+
+    def __post_init__(self) -> None:
+        text(self.dataset_hash, "dataset_hash")
+
+    def resource_id(self) -> str:
+        return self.dataset_hash
+
+    def path(self) -> Mapping[str, str]:
+        return {"dataset": self.dataset_hash}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetDataset(_OfDataset, EnvelopeOperation[models.DatasetDetails]):
+    """Read a dataset, without its data rows. Source: SDK 0.1.211; REST v2 has no call for it."""
+
+    query: ClassVar[Query] = resource_call("dataset", "GET")
+
+    def payload(self) -> JSON:
+        return {"dataset_access_settings": {"fetch_client_metadata": False, "fetch_rows": False}}
+
+    def parse(self, content: object) -> models.DatasetDetails:
+        return _DATASET.read(content, self.query.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDatasets(EnvelopeOperation[tuple[models.OwnedDataset, ...]]):
+    """List the caller's datasets; one answer, without pages. Source: SDK 0.1.29 to 0.1.152."""
+
+    query: ClassVar[Query] = user_call("datasetwithuserrole", "GET")
+
+    filter: ListingFilter = NO_FILTER
+
+    def payload(self) -> JSON:
+        return {"filter": self.filter.payload()}
+
+    def parse(self, content: object) -> tuple[models.OwnedDataset, ...]:
+        return _DATASETS.read(as_list(content), self.query.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDatasetsV2(PageOperation[rest_models.ListedDataset]):
+    """List the caller's datasets; the service answers with one page. Source: SDK 0.1.153 to 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/datasets/list")
+    item_name: ClassVar[str] = "dataset_uuid"
+
+    filter: ListingFilter = NO_FILTER
+    include_org_access: bool = False
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return {**filter_query(self.filter, "description"), "includeOrgAccess": self.include_org_access}
+
+    def parse(self, content: object) -> Page[rest_models.ListedDataset]:
+        # The one listing whose member is called result. Source: SDK 0.1.211 orm/dataset.py.
+        # Made without being checked again: without further pages there may be more on it than a page has elsewhere.
+        found = _LISTED_DATASETS.read(content, self.call.name).result
+        return Page[rest_models.ListedDataset].model_construct(results=found, next_page_token=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddDatasetUsers(_OfDataset, EnvelopeOperation[tuple[models.DatasetUser, ...]]):
+    """Add users to a dataset in one role. Source: SDK 0.1.58 and newer."""
+
+    query: ClassVar[Query] = resource_call("datasetusers", "POST")
+
+    emails: tuple[str, ...]
+    role: DatasetUserRole = DatasetUserRole.USER
+
+    def __post_init__(self) -> None:
+        _OfDataset.__post_init__(self)
+        assign(self, "emails", some(self.emails, "emails"))
+        assign(self, "role", one_of(DatasetUserRole, self.role, "role of a dataset"))
+
+    def uid(self) -> JSON:
+        return self.dataset_hash
+
+    def payload(self) -> JSON:
+        return {"user_emails": self.emails, "user_role": int(self.role)}
+
+    def parse(self, content: object) -> tuple[models.DatasetUser, ...]:
+        return _DATASET_USERS.read(content, self.query.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDatasetUsers(_OfDataset, PageOperation[rest_models.DatasetMember]):
+    """List who has access to a dataset. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/datasets/{dataset}/users")
+    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.DatasetMember)
+    item_name: ClassVar[str] = "user_email"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveDatasetUsers(_OfDataset, Command):
+    """Take the access to a dataset from users; those who have none are ignored. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("POST", "/datasets/{dataset}/users/bulk-delete")
+
+    emails: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _OfDataset.__post_init__(self)
+        assign(self, "emails", some(self.emails, "emails"))
+
+    def body(self) -> Mapping[str, JSON]:
+        return members(user_emails=self.emails)

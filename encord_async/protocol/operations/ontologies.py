@@ -1,0 +1,127 @@
+"""Operations on ontologies. The one that a project uses is read in `encord_async.protocol.operations.projects`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from encord_async.protocol import rest_models
+from encord_async.protocol.catalogue import (
+    RestCall,
+    rest_call,
+)
+from encord_async.protocol.checks import Adapter, text
+from encord_async.protocol.jsontext import JSON
+from encord_async.protocol.operations.base import (
+    NO_FILTER,
+    Command,
+    Creation,
+    ListingFilter,
+    PageOperation,
+    RestOperation,
+    filter_query,
+    is_ours,
+    pages_of,
+)
+from encord_async.protocol.rest import QueryValue, members
+
+__all__ = [
+    "CreateOntology",
+    "GetOntologyV2",
+    "ListOntologies",
+    "UpdateOntology",
+]
+
+_ONTOLOGY: Final = Adapter[rest_models.Ontology](rest_models.Ontology)
+
+_EMPTY_EDITOR: Final[Mapping[str, JSON]] = {"objects": [], "classifications": [], "skeleton_templates": []}
+"""An ontology without content. Source: SDK 0.1.115."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateOntology(Creation[rest_models.Ontology, rest_models.Ontology]):
+    """Create an ontology; *editor* is its structure as the service keeps it. Source: SDK 0.1.153 to 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("POST", "/ontologies")
+
+    title: str
+    description: str = ""
+    editor: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        text(self.title, "title")
+
+    def body(self) -> Mapping[str, JSON]:
+        editor = _EMPTY_EDITOR if self.editor is None else self.editor
+        return members(title=self.title, description=self.description, editor=editor)
+
+    def parse(self, content: object) -> rest_models.Ontology:
+        return _ONTOLOGY.read(content, self.call.name)
+
+    def look_up(self) -> "ListOntologies":
+        return ListOntologies(filter=ListingFilter(title_eq=self.title))
+
+    def is_it(self, item: rest_models.Ontology) -> bool:
+        same = item.title == self.title and (item.description or "") == self.description
+        return same and is_ours(item.user_role)
+
+    def adopted(self, item: rest_models.Ontology) -> rest_models.Ontology:
+        return item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListOntologies(PageOperation[rest_models.Ontology]):
+    """List the caller's ontologies, their structures included. Source: SDK 0.1.153 to 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/ontologies")
+    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.Ontology)
+    item_name: ClassVar[str] = "ontology_uuid"
+
+    filter: ListingFilter = NO_FILTER
+    include_org_access: bool = False
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return {
+            **filter_query(self.filter, "desc"),
+            "includeOrgAccess": self.include_org_access,
+            "pageToken": self.page_token,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetOntologyV2(RestOperation[rest_models.Ontology]):
+    """Read an ontology by its own hash. Source: SDK 0.1.153 to 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/ontologies/{ontology}")
+
+    ontology_hash: str
+
+    def __post_init__(self) -> None:
+        text(self.ontology_hash, "ontology_hash")
+
+    def path(self) -> Mapping[str, str]:
+        return {"ontology": self.ontology_hash}
+
+    def parse(self, content: object) -> rest_models.Ontology:
+        return _ONTOLOGY.read(content, self.call.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateOntology(Command):
+    """Replace title, description and structure of an ontology. Source: SDK 0.1.153 to 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("PUT", "/ontologies/{ontology}")
+
+    ontology_hash: str
+    title: str
+    description: str
+    editor: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        text(self.ontology_hash, "ontology_hash")
+        text(self.title, "title")
+
+    def path(self) -> Mapping[str, str]:
+        return {"ontology": self.ontology_hash}
+
+    def body(self) -> Mapping[str, JSON]:
+        return members(title=self.title, description=self.description, editor=self.editor)
