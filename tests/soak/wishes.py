@@ -5,6 +5,7 @@ changed; and what one entry adds no other entry of the same version removes.
 """
 
 import copy
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -43,13 +44,21 @@ class Wishes:
         entries: The manifest as it is now.
         removed: Entries that were taken off, and may come back.
         most: How many things of a name any version has wished for, and how many keys of a title in projects of a name.
+        most_in_one: How many keys of a title any version has wished for in one project of a name.
+        exchanged: Names of projects that entries may have taken over from one another, see `begin_run`.
     """
 
     chance: random.Random
     entries: list[Entry] = field(default_factory=list)
     removed: list[Entry] = field(default_factory=list)
     most: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    most_in_one: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    exchanged: set[Name] = field(default_factory=set)
     _numbers: int = 0
+    _ownerless: set[Name] = field(default_factory=set)
+    """Names of projects whose entries were taken off."""
+    _finished: list[tuple[Entry, str]] = field(default_factory=list)
+    """The projects of the last version that was brought to its end, as they were then."""
 
     def begin(self) -> None:
         """Wish for the first things."""
@@ -71,6 +80,8 @@ class Wishes:
             self._flip_membership,
             self._flip_membership,
             self._move_membership,
+            self._move_key,
+            self._move_key_into_project,
             self._name_or_rename,
             self._shuffle,
             self._remove,
@@ -95,6 +106,26 @@ class Wishes:
     def note(self) -> None:
         """Count what this version wishes for."""
         self.most |= wished(self.entries)
+        for entry in self.entries:
+            if entry["kind"] == "project":
+                self.most_in_one |= _keys_wished(entry, self.entries)
+
+    def begin_run(self) -> None:
+        """Note for which projects nobody can tell whose they are: what an entry was before, nothing in it says.
+
+        So it is if several of one name have been edited since the last version that was brought to its end, or if one
+        was taken off and another comes, or is edited. Their entries may exchange them, and with them the API keys.
+        """
+        before = {id(entry): said for entry, said in self._finished}
+        for name in {name_of(entry) for entry in self.entries if entry["kind"] == "project"}:
+            alike = [entry for entry in self.entries if entry["kind"] == "project" and name_of(entry) == name]
+            edited = [entry for entry in alike if before.get(id(entry)) != _said(entry)]
+            if edited and (name in self._ownerless or (len(edited) > 1 and any(id(one) in before for one in edited))):
+                self.exchanged.add(name)
+
+    def end_run(self) -> None:
+        """Take in that each entry has got what it wishes for."""
+        self._finished = [(entry, _said(entry)) for entry in self.entries if entry["kind"] == "project"]
 
     # ------------------------------------------------------------------ edits
 
@@ -186,6 +217,24 @@ class Wishes:
         entry["project"] = f"@{project['key']}"
         return "a membership is of another project now"
 
+    def _move_key(self) -> str | None:
+        entry, project = self._one("project_api_key"), self._some_keyed_project()
+        if entry is None or project is None or entry["project"] == f"@{project['key']}":
+            return None
+        entry["project"] = f"@{project['key']}"
+        # Of two of one name each needs one then.
+        self.exchanged.add(name_of(project))
+        return "an API key is of another project now"
+
+    def _move_key_into_project(self) -> str | None:
+        entry = self._one("project_api_key")
+        project = entry and next(one for one in self.entries if f"@{one.get('key')}" == entry["project"])
+        if entry is None or project is None or entry["title"] in {wish["title"] for wish in project["api_keys"]}:
+            return None
+        self.entries.remove(entry)
+        project["api_keys"].append(_api_key(entry["title"]))
+        return "an API key's entry became a part of its project's"
+
     def _name_or_rename(self) -> str | None:
         entry = self._one(*MAKING)
         if entry is None:
@@ -209,6 +258,8 @@ class Wishes:
         entry = self.chance.choice(free)
         self.entries.remove(entry)
         self.removed.append(copy.deepcopy(entry))
+        if entry["kind"] == "project":
+            self._ownerless.add(name_of(entry))
         return f"removed a {entry['kind']}"
 
     def _put_back(self) -> str | None:
@@ -276,6 +327,22 @@ def wished(entries: Iterable[Entry]) -> Counter[tuple[str, ...]]:
         if entry["kind"] == "project_api_key":
             counts["api_key", *projects[entry["project"]][1:], entry["title"]] += 1
     return counts
+
+
+def _keys_wished(project: Entry, entries: Iterable[Entry]) -> Counter[tuple[str, ...]]:
+    """How many keys of each title *entries* wish for in *project*."""
+    titles = [wish["title"] for wish in project["api_keys"]]
+    titles += [
+        entry["title"]
+        for entry in entries
+        if entry["kind"] == "project_api_key" and entry["project"] == f"@{project.get('key')}"
+    ]
+    return Counter(("api_key", *name_of(project)[1:], title) for title in titles)
+
+
+def _said(entry: Entry) -> str:
+    """By what an entry is known again."""
+    return f"@{entry['key']}" if "key" in entry else json.dumps({name: value for name, value in entry.items() if value})
 
 
 def _user(email: str) -> Entry:
