@@ -94,9 +94,7 @@ class Envelope:
         """See `Request`; the same in each attempt."""
         return {_AUTHORIZATION: credential.authorization(self.body)}
 
-    def judge(
-        self, reply: RawReply, *, trace_id: str | None = None, now_s: float, sent: Secret[Mapping[str, str]]
-    ) -> object:
+    def judge(self, reply: RawReply, *, trace_id: str, now_s: float, sent: Secret[Mapping[str, str]]) -> object:
         """See `Request`."""
         return judge(reply, operation=self.name, trace_id=trace_id, now_s=now_s, sent=sent)
 

@@ -76,9 +76,7 @@ class Request(Protocol):
         """
         ...
 
-    def judge(
-        self, reply: RawReply, *, trace_id: str | None = None, now_s: float, sent: Secret[Mapping[str, str]]
-    ) -> object:
+    def judge(self, reply: RawReply, *, trace_id: str, now_s: float, sent: Secret[Mapping[str, str]]) -> object:
         """What a successful reply carries: an envelope's ``response``, or the JSON value of REST v2, None for none.
 
         Args:

@@ -90,9 +90,7 @@ class RestRequest:
         """See `Request`."""
         return authentication(self.method, self.target, self.body, credential, created_s=created_s)
 
-    def judge(
-        self, reply: RawReply, *, trace_id: str | None = None, now_s: float, sent: Secret[Mapping[str, str]]
-    ) -> object:
+    def judge(self, reply: RawReply, *, trace_id: str, now_s: float, sent: Secret[Mapping[str, str]]) -> object:
         """See `Request`."""
         return judge_rest(reply, operation=self.name, trace_id=trace_id, now_s=now_s, sent=sent)
 

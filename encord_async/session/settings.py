@@ -58,8 +58,8 @@ class RetryPolicy:
     attempt. When it has been down for so long, operations fail at once until it is back. 0 counts attempts alone."""
 
     retry_after_max_s: float = 60.0
-    """Longest wait that the service is granted when it says when to come back, throttled or not. If it asked for more, it
-    is asked again then, and a warning says so. 0 heeds no such wish."""
+    """Longest wait that the service is granted when it says when to come back, throttled or not. If it asked for more,
+    it is asked again then, and a warning says so. 0 heeds no such wish."""
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1:
