@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator
 from pydantic_core import ErrorDetails
 
-__all__ = ["ENTRY", "GIVEN", "UNKNOWN", "Text", "Texts", "Title", "has_to_be", "read"]
+__all__ = ["ENTRY", "UNKNOWN", "Text", "Texts", "Title", "has_to_be", "read", "without"]
 
 T = TypeVar("T")
 
@@ -29,12 +29,14 @@ def has_to_be(wanted: str) -> WrapValidator:
     return WrapValidator(check)
 
 
-def _given(raw: object) -> object:
-    return {key: value for key, value in raw.items() if value not in (None, "")} if isinstance(raw, dict) else raw
+def without(*blank: object) -> BeforeValidator:
+    """Return what makes a field of an entry that is one of *blank* as good as left out."""
 
+    def given(raw: object) -> object:
+        return {key: value for key, value in raw.items() if value not in blank} if isinstance(raw, dict) else raw
 
-GIVEN: Final = BeforeValidator(_given)
-"""On an entry: a member that is null or empty is as good as left out."""
+    return BeforeValidator(given)
+
 
 ENTRY: Final = ConfigDict(extra="forbid")
 """An entry that refuses fields which are none of its own. The types of its fields are strict."""

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 from pydantic import Field, PlainValidator, TypeAdapter
 
-from encord_async.emulator.checking import ENTRY, GIVEN, has_to_be, read
+from encord_async.emulator.checking import ENTRY, has_to_be, read, without
 from encord_async.emulator.rules import LISTINGS, NAMES
 
 __all__ = ["Fault", "FaultPlan", "FaultRule", "FaultRuleError", "read_fault_rules"]
@@ -159,7 +159,7 @@ class _Entry:
         return True
 
 
-_RULES: Final = TypeAdapter(tuple[Annotated[FaultRule, GIVEN], ...])
+_RULES: Final = TypeAdapter(tuple[Annotated[FaultRule, without(None)], ...])
 
 
 def read_fault_rules(raw: object) -> tuple[FaultRule, ...]:

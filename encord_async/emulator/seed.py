@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
-from encord_async.emulator.checking import ENTRY, GIVEN, UNKNOWN, Text, Texts, Title, has_to_be, read
+from encord_async.emulator.checking import ENTRY, UNKNOWN, Text, Texts, Title, has_to_be, read, without
 from encord_async.emulator.rules.ontologies import EMPTY_ONTOLOGY
 from encord_async.emulator.signatures import KeyPair, make_key_pair, public_key_hex
 from encord_async.emulator.store import Store, UserRow
@@ -40,6 +40,9 @@ _DEFAULT_DATASETS: Final = 100
 
 class SeedError(Exception):
     """A seed or rule file that cannot be used; the message names the file and the path of the field."""
+
+
+_GIVEN: Final = without(None, "")
 
 
 def _new_hash() -> str:
@@ -107,10 +110,10 @@ class Seed:
     """All that an emulator starts with."""
 
     __pydantic_config__ = ENTRY
-    users: tuple[Annotated[SeedUser, GIVEN], ...] = ()
-    datasets: tuple[Annotated[SeedDataset, GIVEN], ...] = ()
-    ontologies: tuple[Annotated[SeedOntology, GIVEN], ...] = ()
-    projects: tuple[Annotated[SeedProject, GIVEN], ...] = ()
+    users: tuple[Annotated[SeedUser, _GIVEN], ...] = ()
+    datasets: tuple[Annotated[SeedDataset, _GIVEN], ...] = ()
+    ontologies: tuple[Annotated[SeedOntology, _GIVEN], ...] = ()
+    projects: tuple[Annotated[SeedProject, _GIVEN], ...] = ()
 
 
 _SORTS: Final = {"users": SeedUser, "datasets": SeedDataset, "ontologies": SeedOntology, "projects": SeedProject}
@@ -223,7 +226,7 @@ def read_seed(path: Path) -> Seed:
     return seed
 
 
-_FILE: Final = TypeAdapter(Annotated[Seed, GIVEN])
+_FILE: Final = TypeAdapter(Annotated[Seed, _GIVEN])
 
 
 def _contradictions(seed: Seed) -> Iterator[tuple[str, str]]:

@@ -116,6 +116,7 @@ def test_a_pattern_that_fits_nothing_is_refused(query: str) -> None:
         ({"fault": "explode"}, "fault"),
         ({}, "fault"),
         ({"fault": "hang", "query": "projekt.POST"}, "query"),
+        ({"fault": "hang", "query": ""}, "query"),
         ({"fault": "stale_read", "query": "project.POST", "seconds": 1}, "query"),
         ({"fault": "stale_read", "query": "*.POST", "seconds": 1}, "query"),
         ({"fault": "hang", "probability": 1.5}, "probability"),

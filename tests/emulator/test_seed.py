@@ -58,6 +58,8 @@ async def test_a_seed_file_is_what_the_emulator_starts_with(tmp_path: Path) -> N
         ("- 1", "seed.yaml: has to be an object"),
         ("users: []", "seed.yaml: users: has to name at least one user"),
         ("users: ann", "seed.yaml: users: has to be a list"),
+        ("users: [{email: !!binary YQ==}]", "users[0].email: has to be a string"),
+        (GOOD.replace("title: Cats", "title: Cats, type: '1'"), "datasets[0].type: has to be a storage location"),
         ("people: []", "seed.yaml: people: is not known here"),
         ("users: [{}]", "users[0].email: is missing"),
         ("users: [ann]", "users[0]: has to be an object"),
@@ -79,6 +81,16 @@ def test_a_mistake_in_a_seed_is_named_with_file_and_field(tmp_path: Path, text: 
         read_seed(_written(tmp_path, text))
     assert message in str(caught.value)
     assert "seed.yaml" in str(caught.value)
+
+
+def test_fields_left_empty_are_as_good_as_left_out(tmp_path: Path) -> None:
+    """Null or nothing stands for the default, and a hash is made up."""
+    text = (
+        "users: [{email: ann@example.com, public_key: '', bearer_token: }]\nprojects: [{title: P, hash: , datasets: }]"
+    )
+    seed = read_seed(_written(tmp_path, text))
+    assert (seed.users[0].public_key, seed.users[0].bearer_token) == (None, None)
+    assert (seed.projects[0].datasets, len(seed.projects[0].hash)) == ((), 36)
 
 
 def test_a_seed_that_is_not_there_is_named(tmp_path: Path) -> None:
