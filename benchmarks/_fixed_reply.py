@@ -1,4 +1,4 @@
-"""What the benchmarks of pure client cost share: nginx that gives one fixed reply, and clients that create projects.
+"""What the benchmarks of pure client cost share: nginx that gives one fixed reply, but for the hash in it,, and clients that create projects.
 
 nginx is a process of its own on 127.0.0.1, with one worker, and answers every request alike over http and https, so
 that what is measured is the client. Nothing here prints.
@@ -68,7 +68,7 @@ http {{
         listen 127.0.0.1:{port};
         listen 127.0.0.1:{tls_port} ssl;
         ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/cert.key;
-        location / {{ return 200 '{{"status": 200, "response": "11111111-2222-3333-4444-555555555555"}}'; }}
+        location / {{ return 200 '{{"status": 200, "response": "$request_id"}}'; }}
     }}
 }}
 """

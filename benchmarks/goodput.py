@@ -74,7 +74,7 @@ http {{
     server {{
         listen unix:{folder}/answers.sock;
         default_type application/json;
-        location / {{ return 200 '{{"status": 200, "response": "11111111-2222-3333-4444-555555555555"}}'; }}
+        location / {{ return 200 '{{"status": 200, "response": "$request_id"}}'; }}
     }}
     server {{
         listen 127.0.0.1:{port}; server_name all;
