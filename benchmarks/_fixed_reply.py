@@ -1,7 +1,8 @@
-"""What the benchmarks of pure client cost share: nginx that gives one fixed reply, but for the hash in it,, and clients that create projects.
+"""What the benchmarks of pure client cost share: nginx that gives one reply, and clients that create projects.
 
-nginx is a process of its own on 127.0.0.1, with one worker, and answers every request alike over http and https, so
-that what is measured is the client. Nothing here prints.
+The reply is fixed but for the hash in it, since no two things have one. nginx is a process of its own on 127.0.0.1,
+with one worker, and answers every request alike over http and https, so that what is measured is the client. Nothing
+here prints.
 """
 
 import asyncio

@@ -262,9 +262,8 @@ class _Plotter:
 
     def actions(self, number: int) -> Iterator[Action]:
         """What all that has ended of an entry means: alike things together, in the order of its steps."""
-        ended = self._ended.pop(number, [])
-        for ticket, result in ended:
-            verb = self._verb(ticket, result)
+        ended = [(ticket, result, self._verb(ticket, result)) for ticket, result in self._ended.pop(number, [])]
+        for ticket, result, verb in ended:
             if verb is not Verb.KEEP:
                 found = result.hash if verb is Verb.ADOPT else None
                 self._on_step(ticket.step.identity, Decided(verb, found))
@@ -273,13 +272,13 @@ class _Plotter:
             # All else that the entry wants is refused for the same reason.
             ended = [refused]
         together: dict[Action, list[str]] = {}
-        for ticket, result in ended:
-            for action in self._of_step(ticket, result):
+        for ticket, result, verb in ended:
+            for action in self._of_step(ticket, result, verb):
                 together.setdefault(replace(action, items=()), []).extend(action.items)
         for action, items in together.items():
             yield replace(action, items=tuple(items))
 
-    def _of_step(self, ticket: Ticket, result: Result) -> Iterator[Action]:
+    def _of_step(self, ticket: Ticket, result: Result, verb: Verb) -> Iterator[Action]:
         step, wish = ticket.step, ticket.wish
         creates = step.kind in ITSELF or step.kind in CREATES
         # A project may be made, and one of the datasets that are attached afterwards be refused.
@@ -287,7 +286,7 @@ class _Plotter:
         yield Action(
             number=wish.number,
             place=wish.place,
-            verb=self._verb(ticket, result),
+            verb=verb,
             what=_WHAT.get(step.kind, step.kind),
             items=(step.item,),
             project=None if step.kind in ITSELF else step.project or _named(wish.entry),

@@ -727,7 +727,7 @@ async def test_unknown_key_over_http(emulator: Emulator) -> None:
             async with session.provision([project(f"P{n}") for n in range(500)], journal=None) as run:
                 await collect(run, [])
     assert isinstance(caught.value, AuthenticationError)
-    assert "the key is registered nowhere" in caught.value.message
+    assert "the public key is not registered" in caught.value.message
 
 
 async def test_idle_workers_let_go_of_what_they_did(service: Service) -> None:
