@@ -660,7 +660,9 @@ class Executor:
         try:
             verdict = await self._looked(doubt)
             if isinstance(verdict, AdoptIt):
-                self._seen.add(verdict.hash)
+                if not self._seen.add(verdict.hash):
+                    # It goes by this name: whoever else was answered with it has made something else.
+                    await self._is_anothers(doubt.record, verdict.hash)
                 ended = await self._found(ticket, doubt.record, verdict.hash)
                 self._no_doubt(ticket)
                 return ended

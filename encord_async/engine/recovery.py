@@ -11,9 +11,11 @@ from typing import Final
 
 from encord_async.engine.crew import each
 from encord_async.engine.doubt import AdoptIt, LeaveIt, SendAgain, Settler, WaitLonger
+from encord_async.engine.mixup import mixed_up
 from encord_async.engine.outcome import Status
 from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError, UsageError
 from encord_async.journal.record import Doubt, Ledger, Record, State
+from encord_async.journal.seen import Seen
 from encord_async.kinds.steps import StepKind
 from encord_async.redaction import quoted
 from encord_async.session.session import Session
@@ -57,17 +59,41 @@ async def recover(
     by_name: defaultdict[bytes, list[Record]] = defaultdict(list)
     for record in records:
         by_name[record.name or record.identity].append(record)
+    seen = await ledger.seen() if by_name else Seen()
+    doubted: list[Record] = []
 
     async def settle_namesakes(alike: list[Record]) -> None:
         # One after the other: two must not take the same thing.
         for record in alike:
             settled = await _settle(session, settler, record, began_s, patient=patient)
             if settled is not None:
-                await ledger.write([settled])
+                mixed = await _mixed_up(session, ledger, seen, settled)
+                await ledger.write([settled, *mixed])
+                doubted.extend(mixed)
                 if on_settled is not None:
                     on_settled(settled)
 
     await each(by_name.values(), settle_namesakes, at_once=session.settings.concurrency)
+    if doubted:
+        await recover(session, ledger, settler, doubted, patient=patient, on_settled=on_settled)
+
+
+async def _mixed_up(session: Session, ledger: Ledger, seen: Seen, found: Record) -> list[Record]:
+    """Steps that were answered with what *found* is seen to have made, put in doubt: theirs goes by other names."""
+    if found.hash is None or seen.add(found.hash):
+        return []
+    error, details = mixed_up(found.hash), {"candidates": [found.hash]}
+    return [
+        _closed(
+            session,
+            replace(other, details={**other.details, **details}),
+            State.IN_DOUBT,
+            Status.IN_DOUBT,
+            message=error.message,
+        )
+        for other in await ledger.holders(found.hash)
+        if other.state is State.DONE and other.identity != found.identity
+    ]
 
 
 def decide_by_hand(session: Session, records: Iterable[Record], entry: str, found: str) -> Record:

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.client import EncordSession
-from encord_async.emulator import Emulator
+from encord_async.emulator import Emulator, Fault, FaultRule
+from encord_async.engine.doubt import Settler
 from encord_async.engine.outcome import Outcome
+from encord_async.engine.recovery import recover
 from encord_async.engine.run import Run
 from encord_async.errors import UncertainError
-from encord_async.journal.journal import Journal
+from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.seen import Seen
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import SSHKey
@@ -175,11 +177,19 @@ async def test_answer_of_an_earlier_run_is_nobodys(tmp_path: Path) -> None:
     assert [there[outcome.hash or ""] for outcome in after] == ["T0", "T1"]
 
 
-class Crossing(Proxy):
-    """Gives the first project the second's answer, and the second its own when the first has been told as made."""
+NOTHING = RawReply(200, {}, b"[]")
+"""The answer to something else, which is none to a create."""
 
-    def __init__(self, real: AiohttpTransport) -> None:
+
+class Crossing(Proxy):
+    """Gives the first project the second's answer, and the second its own when the first has been told as made.
+
+    If it *loses*, the second gets none.
+    """
+
+    def __init__(self, real: AiohttpTransport, *, loses: bool = False) -> None:
         super().__init__(real, lambda replies: replies[-1])
+        self.loses = loses
         self.both_made = anyio.Event()
         self.first_is_told = anyio.Event()
         self.second = RawReply(0, {}, b"")
@@ -197,10 +207,11 @@ class Crossing(Proxy):
         self.second = reply
         self.both_made.set()
         await self.first_is_told.wait()
-        return reply
+        return NOTHING if self.loses else reply
 
 
-async def test_entry_told_as_made_with_anothers_hash_is_in_doubt_then(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loses", [False, True])
+async def test_entry_told_as_made_with_anothers_hash_is_in_doubt_then(tmp_path: Path, loses: bool) -> None:
     """Nothing more is built on it, the run says so at its end, and the next run finds what it has made."""
     projects: list[Entry] = [{"kind": "project", "key": f"k{n}", "title": f"T{n}"} for n in range(2)]
     late: Entry = {"kind": "project_users", "project": "@k0", "emails": ["a0@example.com"], "role": "reviewer"}
@@ -223,7 +234,7 @@ async def test_entry_told_as_made_with_anothers_hash_is_in_doubt_then(tmp_path: 
     async with Emulator() as emulator:
         assert emulator.private_key is not None
         key, settings = SSHKey.from_text(emulator.private_key), Settings(domain=emulator.url, concurrency=4)
-        proxy = Crossing(AiohttpTransport(settings, headers={"Content-Type": "application/json"}))
+        proxy = Crossing(AiohttpTransport(settings, headers={"Content-Type": "application/json"}), loses=loses)
         async with EncordSession(key, settings, transport=lambda _: proxy) as session:
             async with session.provision(entries(), journal=tmp_path / "j", settle_s=0.0, existing="create") as run:
                 with pytest.raises(UncertainError, match="1 of the entries that were reported as made are in doubt"):
@@ -235,6 +246,35 @@ async def test_entry_told_as_made_with_anothers_hash_is_in_doubt_then(tmp_path: 
         assert [there[outcome.hash or ""] for outcome in again] == ["T0", "T1", "T0"]
         assert all(outcome.status.satisfied for outcome in again)
         assert users_of(emulator) == {"T0": {"a0@example.com"}, "T1": set()}
+
+
+@pytest.mark.parametrize("tidies", [False, True])
+async def test_what_a_later_run_finds_is_no_others(tmp_path: Path, tidies: bool) -> None:
+    """So it is when only a later run, or `settle`, finds what it was that another entry was told to have made."""
+    projects: list[Entry] = [{"kind": "project", "key": f"k{n}", "title": f"T{n}"} for n in range(2)]
+    async with Emulator() as emulator:
+        assert emulator.private_key is not None
+        key = SSHKey.from_text(emulator.private_key)
+        settings = Settings(domain=emulator.url, concurrency=4, retry=RetryPolicy(backoff_base_s=0.001))
+        transport = AiohttpTransport(settings, headers={"Content-Type": "application/json"})
+        proxy = Crossing(transport, loses=True)
+        unseen = FaultRule(query="projectwithuserrole.GET", fault=Fault.ERROR, code="AUTHORISATION_ERROR")
+        emulator.set_faults([unseen])
+        async with EncordSession(key, settings, transport=lambda _: proxy) as session:
+            async with session.provision(projects, journal=tmp_path / "j", settle_s=0.0, existing="create") as run:
+                async for outcome in run:
+                    proxy.first_is_told.set()
+                    assert outcome.status.value == ("in_doubt" if outcome.key == "k1" else "created")
+            emulator.set_faults([])
+            if tidies:
+                async with Journal(tmp_path / "j", Identity(emulator.url, session.identity)) as journal:
+                    settler = Settler(session, journal, settle_s=0.0)
+                    await recover(session, journal, settler, await journal.open_intents(), patient=True)
+            again = await outcomes_of(session, projects, tmp_path / "j")
+            there = titles(emulator)
+    assert [there[outcome.hash or ""] for outcome in again] == ["T0", "T1"]
+    assert all(outcome.status.satisfied for outcome in again)
+    assert len(there) == 2
 
 
 # --- the names of all that was made ----------------------------------------------------------------------------------

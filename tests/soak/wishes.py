@@ -5,6 +5,7 @@ changed; and what one entry adds no other entry of the same version removes.
 """
 
 import copy
+import functools
 import json
 import random
 from collections import Counter
@@ -43,18 +44,18 @@ class Wishes:
         chance: Draws everything.
         entries: The manifest as it is now.
         removed: Entries that were taken off, and may come back.
-        most: How many things of a name any version has wished for, and how many keys of a title in projects of a name.
-        most_in_one: How many keys of a title any version has wished for in one project of a name.
+        most: How many things of a name any version has wished for.
         exchanged: Names of projects that entries may have taken over from one another, see `begin_run`.
     """
 
     chance: random.Random
     entries: list[Entry] = field(default_factory=list)
     removed: list[Entry] = field(default_factory=list)
-    most: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    most_in_one: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    most: Counter[Name] = field(default_factory=Counter)
     exchanged: set[Name] = field(default_factory=set)
     _numbers: int = 0
+    _keys: dict[int, tuple[Entry, Counter[str]]] = field(default_factory=dict)
+    """How many keys of each title any version has wished for in each project."""
     _ownerless: set[Name] = field(default_factory=set)
     """Names of projects whose entries were taken off."""
     _finished: list[tuple[Entry, str]] = field(default_factory=list)
@@ -108,7 +109,13 @@ class Wishes:
         self.most |= wished(self.entries)
         for entry in self.entries:
             if entry["kind"] == "project":
-                self.most_in_one |= _keys_wished(entry, self.entries)
+                _, most = self._keys.setdefault(id(entry), (entry, Counter()))
+                most |= _keys_wished(entry, self.entries)
+
+    def most_keys(self, name: Name) -> tuple[Counter[str], Counter[str]]:
+        """How many keys of each title there may be in projects of *name*: in all of them, and in any one."""
+        each = [most for entry, most in self._keys.values() if name_of(entry) == name]
+        return sum(each, Counter()), functools.reduce(Counter.__or__, each, Counter())
 
     def begin_run(self) -> None:
         """Note for which projects nobody can tell whose they are: what an entry was before, nothing in it says.
@@ -222,8 +229,6 @@ class Wishes:
         if entry is None or project is None or entry["project"] == f"@{project['key']}":
             return None
         entry["project"] = f"@{project['key']}"
-        # Of two of one name each needs one then.
-        self.exchanged.add(name_of(project))
         return "an API key is of another project now"
 
     def _move_key_into_project(self) -> str | None:
@@ -314,30 +319,16 @@ class Wishes:
         return self.chance.choice(fitting) if fitting else None
 
 
-def wished(entries: Iterable[Entry]) -> Counter[tuple[str, ...]]:
-    """How many things of each name *entries* wish for, and how many keys of each title in projects of each name."""
-    entries = list(entries)
-    projects = {f"@{entry['key']}": name_of(entry) for entry in entries if entry.get("key") and "title" in entry}
-    counts: Counter[tuple[str, ...]] = Counter()
-    for entry in entries:
-        if entry["kind"] in MAKING:
-            counts[name_of(entry)] += 1
-        for wish in entry.get("api_keys", ()):
-            counts["api_key", *name_of(entry)[1:], wish["title"]] += 1
-        if entry["kind"] == "project_api_key":
-            counts["api_key", *projects[entry["project"]][1:], entry["title"]] += 1
-    return counts
+def wished(entries: Iterable[Entry]) -> Counter[Name]:
+    """How many things of each name *entries* wish for."""
+    return Counter(name_of(entry) for entry in entries if entry["kind"] in MAKING)
 
 
-def _keys_wished(project: Entry, entries: Iterable[Entry]) -> Counter[tuple[str, ...]]:
+def _keys_wished(project: Entry, entries: Iterable[Entry]) -> Counter[str]:
     """How many keys of each title *entries* wish for in *project*."""
-    titles = [wish["title"] for wish in project["api_keys"]]
-    titles += [
-        entry["title"]
-        for entry in entries
-        if entry["kind"] == "project_api_key" and entry["project"] == f"@{project.get('key')}"
-    ]
-    return Counter(("api_key", *name_of(project)[1:], title) for title in titles)
+    reference = f"@{project.get('key')}"
+    others = [entry for entry in entries if entry["kind"] == "project_api_key" and entry["project"] == reference]
+    return Counter(wish["title"] for wish in (*project["api_keys"], *others))
 
 
 def _said(entry: Entry) -> str:
