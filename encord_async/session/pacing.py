@@ -176,8 +176,7 @@ class Pacer:
 
     def throttled_elsewhere(self) -> None:
         """Another client under the same limit was turned away for load: slow down as if it had been this one."""
-        now_s = self._clock.monotonic_s()
-        self._rate.throttled(Permit(now_s, pressed=False), now_s)
+        self._rate.throttled_elsewhere(self._clock.monotonic_s())
 
     def retry_wait_s(self) -> float | None:
         """Seconds to wait before a fault may be retried, so that retries stay few; None for not at all.

@@ -18,6 +18,8 @@ import math
 from collections import deque
 from typing import Final, NamedTuple
 
+from encord_async.session.noise import Noise, Sign
+
 __all__ = ["MAX_PER_S", "MIN_PER_S", "Permit", "Rate"]
 
 MIN_PER_S: Final = 0.05
@@ -81,6 +83,22 @@ FASTEST_DOUBLING_S: Final = 0.3
 DOUBLING_ROUND_TRIPS: Final = 11.0
 """Near services answer sooner, and the rate doubles in so many round trips instead of a second."""
 
+SUSTAINED: Final = 8
+SUSTAINED_ROUND_TRIPS: Final = 6.0
+"""Accepted since a refusal, and in so long, for it to be known that the service takes that rate."""
+FADING: Final = 0.98
+"""The highest such rate is believed this much less with each cut."""
+TRIAL: Final = 0.6
+"""Whether refusals are noise is tried at so much of a rate that was below the limit already."""
+TRIAL_S: Final = 5.0
+"""A trial takes no longer: other clients under one limit would have taken what was left to them by then."""
+LOW: Final = 0.7
+"""Below so much of the highest rate a trial for a small share takes as long as it needs."""
+DEEP: Final = 0.45
+"""Below so much of the highest rate a trial may take longer, as the square: others would not push it down there."""
+CHECK: Final = 3.0
+"""After a cut for more than noise, as many requests go at the rate as have so many refused by noise: are they?"""
+
 
 class Permit(NamedTuple):
     """A request's leave to go, given back with what became of it."""
@@ -129,6 +147,13 @@ class Rate:
         self._episode: deque[_Mark] = deque(maxlen=EPISODE)
         self._latency_s = 0.0
         self._replies = 0
+        self._noise = Noise()
+        self._trial_ends_s = -math.inf
+        # The rate before there was evidence of noise, what was accepted in this episode at best, and of late.
+        self._before = self._best = self._high = 0.0
+        # Up to this rate no limit refuses anything; and where there began to be more refusals than noise.
+        self._clear_to = math.inf
+        self._quiet = _Mark(-math.inf, 0)
 
     def next_s(self) -> float:
         """The earliest time for the next request."""
@@ -159,8 +184,13 @@ class Rate:
         if self._learnt is None:
             if self._window < self._concurrency:
                 self._open(self._window + WINDOW_GAIN)
-        elif permit.pressed and permit.sent_s >= self._last_cut.at_s and self._settled_s is None:
-            self._grow(self._learnt)
+        elif permit.sent_s >= self._last_cut.at_s and self._settled_s is None:
+            self._end_trial(now_s)
+            self._noise.accepted(below=self._learnt <= self._clear_to)
+            if self._noise.is_quiet:
+                self._quiet = _Mark(now_s, self._accepted)
+            if permit.pressed and not self._noise.on_trial:
+                self._grow(self._learnt)
 
     def throttled(self, permit: Permit, now_s: float) -> None:
         """The service turned it away for load. One that left before the last cut tells nothing new."""
@@ -171,6 +201,8 @@ class Rate:
             self._begin(now_s)
             return
         rate, idle_s = self._learnt, now_s - self._last_cut.at_s
+        if self._is_noise(rate, now_s):
+            return
         accepted = self._accepted - self._last_cut.accepted
         if self._pressed >= self._calm(rate) / 2 or not self._episode:
             self._episode.clear()
@@ -183,6 +215,11 @@ class Rate:
         self._cut(cut, now_s, top=top, pause_s=self._breath_s())
         if not accepted and idle_s >= BLOCKED_S:
             self._top, self._doubling = self._known, True
+
+    def throttled_elsewhere(self, now_s: float) -> None:
+        """Another client under the same limit was turned away: news, unless that happens at any rate."""
+        if not self._noise.share and not self._noise.on_trial:
+            self.throttled(Permit(now_s, False), now_s)
 
     def resume(self, now_s: float) -> None:
         """Requests may leave again after an outage: slowly at first, and soon as before."""
@@ -220,9 +257,58 @@ class Rate:
         self._last_s = now_s - 1 / self._known
         return self._known
 
+    def _is_noise(self, rate: float, now_s: float) -> bool:
+        """Whether a refusal says nothing of a limit, as far as is known or being tried."""
+        noise = self._noise
+        self._end_trial(now_s)
+        if noise.on_trial:
+            proven = noise.tried()
+            if proven:
+                # All cuts of late were mistaken.
+                self._episode.clear()
+                self._cut(max(self._before, self._high, rate), now_s, top=math.inf, pause_s=0.0)
+                self._doubling = True
+            return proven is not False
+        if noise.evidence <= 0:
+            self._before = rate
+        if not noise.exceeded(below=rate <= self._clear_to, per_s=rate):
+            return True
+        if not noise.suspected(self._sign(rate, now_s)):
+            return False
+        depth = self._high / rate
+        endless = noise.is_small and depth * LOW > 1
+        self._trial_ends_s = math.inf if endless else now_s + TRIAL_S * (depth**2 if depth * DEEP > 1 else 1)
+        self._cut(rate * TRIAL, now_s, top=rate, pause_s=0.0)
+        self._doubling = True
+        return True
+
+    def _end_trial(self, now_s: float) -> None:
+        if self._noise.on_trial and now_s > self._trial_ends_s:
+            self._noise.give_up()
+
+    def _sign(self, rate: float, now_s: float) -> Sign:
+        """What a cut at *rate* is evidence of."""
+        begins = self._pressed >= self._calm(rate) or not self._episode
+        sustained = self._sustained(self._last_cut, now_s)
+        self._best = sustained if begins else max(self._best, sustained, self._sustained(self._episode[0], now_s))
+        self._high = max(self._high * FADING, self._best)
+        if begins:
+            return Sign.LIMIT
+        return Sign.STRAY if rate * (1 - self._noise.share) < self._best else Sign.NEITHER
+
+    def _sustained(self, since: _Mark, now_s: float) -> float:
+        """What was accepted since a refusal, a second; 0 if that was too short to tell."""
+        accepted, elapsed_s = self._accepted - since.accepted, now_s - since.at_s
+        long_enough = elapsed_s > SUSTAINED_ROUND_TRIPS * self._latency_s and accepted >= SUSTAINED
+        return accepted / elapsed_s if long_enough else 0.0
+
     def _first_cut(self, rate: float, now_s: float) -> tuple[float, float]:
         """Where to go on, and where the limit may be, when an episode begins."""
         measured, least = self._measured(self._last_cut, now_s), rate * FIRST_CUT
+        if self._noise.share:
+            # Where noise is refused too, an excess is seen late, and may be large.
+            cut = min(rate * CUT, max(self._measured(self._quiet, now_s) * BELOW, rate / 2))
+            return cut, cut / BELOW
         if rate > self._top * (1 + BOLD) and rate * self._latency_s > DENSE:
             # Somewhere between what was known to be accepted and what was refused: soon at either end from there.
             return min(max(math.sqrt(self._top * rate), DENSE / self._latency_s), least), least
@@ -250,9 +336,12 @@ class Rate:
 
     def _cut(self, per_s: float, now_s: float, *, top: float, pause_s: float) -> float:
         rate = self._set(per_s)
+        # So much has to be sent for as much as the limit to be accepted.
+        top /= 1 - self._noise.share
         self._top = top
         self._climb = max(RISE * rate, top - rate) / self._calm(rate)
         self._doubling = False
+        self._clear_to = math.inf if top == math.inf else rate
         self._last_cut = _Mark(now_s, self._accepted)
         self._pressed = 0
         self._last_s = max(self._last_s, now_s + pause_s - 1 / rate)
@@ -273,6 +362,10 @@ class Rate:
 
     def _grow(self, rate: float) -> None:
         self._pressed += 1
+        if self._noise.share and rate <= self._clear_to < math.inf:
+            needed = min(CHECK / self._noise.share, self._calm(rate))
+            if self._pressed < needed:
+                return
         doubling = DOUBLING / min(max(DOUBLING_ROUND_TRIPS * self._latency_s, FASTEST_DOUBLING_S), 1.0)
         if self._doubling:
             self._doubling = rate + doubling < self._top

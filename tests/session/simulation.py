@@ -5,6 +5,7 @@ from one thing that is due to the next. A run of minutes takes as long as its ar
 """
 
 import asyncio
+import contextlib
 import math
 import random
 import selectors
@@ -43,7 +44,9 @@ DEEP_S: Final[Mapping[Hint, float]] = {"none": 2.0, "seconds": 5.0, "date": 5.0}
 
 LATENCY_MEDIAN_S: Final = 0.08
 LATENCY_SIGMA: Final = 0.4
-LATENCY_MEAN_S: Final = LATENCY_MEDIAN_S * math.exp(LATENCY_SIGMA**2 / 2)
+LATENCY_SPREAD: Final = math.exp(LATENCY_SIGMA**2 / 2)
+"""Mean in terms of the median."""
+LATENCY_MEAN_S: Final = LATENCY_MEDIAN_S * LATENCY_SPREAD
 CHANGE_FOR_S: Final = 60.0
 WALL_S: Final = 1_700_000_000.0
 
@@ -114,6 +117,11 @@ class Cell:
     long_burst: bool
     hint: Hint = "none"
     schedule: Schedule = "flat"
+    noise: float = 0.0
+    """Share of requests that is refused at random, before the bucket is asked."""
+    latency_s: float = LATENCY_MEDIAN_S
+    clients: int = 1
+    """Sessions that share the limit, and what may be in flight, and know nothing of each other."""
     seed: int = 0
 
     @property
@@ -124,6 +132,8 @@ class Cell:
     @property
     def duration_s(self) -> float:
         """Long enough for the start not to weigh too much."""
+        if self.limit_per_s == math.inf:
+            return 60.0
         return 120.0 if self.limit_per_s >= 100 else 400.0
 
     @property
@@ -146,7 +156,7 @@ class Cell:
 
     def ideal(self) -> float:
         """Requests that a client who knows everything would have had accepted."""
-        ceiling_per_s, step_s = self.in_flight / LATENCY_MEAN_S, 0.01
+        ceiling_per_s, step_s = self.unpaced_per_s, 0.01
         level, total = self.burst, 0.0
         for number in range(round(self.duration_s / step_s)):
             now_s = number * step_s
@@ -155,13 +165,27 @@ class Cell:
             level, total = level - used, total + used
         return total
 
+    @property
+    def unpaced_per_s(self) -> float:
+        """What would be accepted of the same workers without a limit and without pacing, with waits before retries."""
+        waits_s = (1.05 if self.hint == "seconds" else min(8.0, 0.5 * 2**tries) / 2 for tries in range(60))
+        waited_s = sum(self.noise ** (tries + 1) * wait_s for tries, wait_s in enumerate(waits_s))
+        return self.in_flight / (self.latency_s * LATENCY_SPREAD / (1 - self.noise) + waited_s)
+
     def _offered_at(self, now_s: float) -> float:
         taken = self.limit_per_s / 2 if self.schedule == "rival" and self.changed(now_s) else 0.0
         return self.limit_at(now_s) - taken
 
     def __str__(self) -> str:
         service = f"{self.limit_per_s:g}/s, burst {self.burst:g}, hint {self.hint}, {self.schedule}"
-        return f"{self.in_flight} in flight, {service}"
+        others = "".join(
+            (
+                f", {self.noise:g} at random" if self.noise else "",
+                f", {self.latency_s:g} s" if self.latency_s != LATENCY_MEDIAN_S else "",
+                f", {self.clients} clients" if self.clients > 1 else "",
+            )
+        )
+        return f"{self.in_flight} in flight, {service}{others}"
 
 
 def without_seed(cell: Cell) -> Cell:
@@ -189,7 +213,7 @@ class Service:
     ) -> RawReply:
         """Half of the round trip there, the bucket, and half of it back."""
         loop = asyncio.get_running_loop()
-        half_s = LATENCY_MEDIAN_S * math.exp(self.chance.gauss(0.0, LATENCY_SIGMA)) / 2
+        half_s = self.cell.latency_s * math.exp(self.chance.gauss(0.0, LATENCY_SIGMA)) / 2
         reply: asyncio.Future[RawReply] = loop.create_future()
         self.sent_s.append(loop.time())
         loop.call_later(half_s, self._arrive, loop, reply, half_s)
@@ -200,6 +224,8 @@ class Service:
 
     def take(self, now_s: float) -> bool:
         """Whether there is a token."""
+        if self.cell.limit_per_s == math.inf:
+            return True
         self._level = min(
             self.cell.burst, self._level + (now_s - self._last_s) * self.cell.limit_at((now_s + self._last_s) / 2)
         )
@@ -215,11 +241,12 @@ class Service:
     def _answer(self, now_s: float) -> RawReply:
         if self.cell.is_down(now_s):
             return _DOWN
-        if self.take(now_s):
+        by_chance = self.cell.noise > 0 and self.chance.random() < self.cell.noise
+        if not by_chance and self.take(now_s):
             self.accepted_s.append(now_s)
             return _DONE
         self.refused_s.append(now_s)
-        wait_s = (1 - self._level) / self.cell.limit_at(now_s)
+        wait_s = max(0.0, 1 - self._level) / self.cell.limit_at(now_s)
         if self.cell.hint == "seconds":
             return RawReply(429, {"Retry-After": str(max(1, math.ceil(wait_s)))}, _BODY)
         if self.cell.hint == "date":
@@ -288,9 +315,9 @@ def simulate(cell: Cell) -> Result:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        settings = Settings(concurrency=cell.in_flight)
+        settings = Settings(concurrency=cell.in_flight // cell.clients)
 
-        async def work() -> None:
+        async def work(session: Session) -> None:
             nonlocal failed
             while True:
                 asked_s = loop.time()
@@ -300,18 +327,24 @@ def simulate(cell: Cell) -> Result:
                     failed += 1
                 durations.append(loop.time() - asked_s)
 
-        async with Session(
-            BearerToken("t"),
-            settings,
-            transport=lambda _: service,
-            clock=LoopClock(),
-            chance=random.Random(f"client {cell} {cell.seed}"),
-        ) as session:
+        async with contextlib.AsyncExitStack() as stack:
+            sessions = [
+                await stack.enter_async_context(
+                    Session(
+                        BearerToken("t"),
+                        settings,
+                        transport=lambda _: service,
+                        clock=LoopClock(),
+                        chance=random.Random(f"client {cell} {cell.seed}" + f" {number}" * (number > 0)),
+                    )
+                )
+                for number in range(cell.clients)
+            ]
             if cell.schedule == "rival":
                 _rival(loop, service, cell, random.Random(f"rival {cell} {cell.seed}"))
             async with anyio.create_task_group() as workers:
-                for _ in range(cell.in_flight):
-                    workers.start_soon(work)
+                for number in range(cell.in_flight):
+                    workers.start_soon(work, sessions[number % cell.clients])
                 await asyncio.sleep(cell.duration_s)
                 workers.cancel_scope.cancel()
 

@@ -5,6 +5,7 @@ flat cells, and others so that every value of every axis meets every schedule.
 """
 
 import logging
+import math
 
 import pytest
 
@@ -76,6 +77,31 @@ def test_change_of_the_limit_is_followed(cell: Cell, caplog: pytest.LogCaptureFi
     assert {goal: by for goal, by in missed(result).items() if by > SLACK.get(goal, 0.0)} == {}
     levels = [record.levelname for record in caplog.records]
     assert levels == (["WARNING", "INFO"] if cell.schedule == "down" else [])
+
+
+RANDOM = [
+    *(
+        Cell(in_flight=in_flight, limit_per_s=math.inf, long_burst=False, noise=noise, seed=SEED)
+        for in_flight, noise in ((16, 0.1), (64, 0.02), (64, 0.1))
+    ),
+    Cell(in_flight=256, limit_per_s=100.0, long_burst=False, noise=0.1, seed=SEED),
+]
+
+
+@pytest.mark.parametrize("cell", RANDOM, ids=str)
+def test_refusals_at_random_are_not_taken_for_a_limit(cell: Cell) -> None:
+    """Where requests are refused at random, with or without a limit, nearly as much is accepted as without pacing."""
+    result = simulate(cell)
+    assert result.goodput >= 0.8
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("long_burst", [False, True])
+def test_clients_that_share_a_limit_do_not_take_each_other_for_noise(long_burst: bool) -> None:
+    """Two sessions that know nothing of each other use up the limit and have little refused."""
+    result = simulate(Cell(in_flight=64, limit_per_s=100.0, long_burst=long_burst, clients=2, seed=SEED))
+    assert result.goodput >= 0.97
+    assert result.refused <= 0.02
 
 
 def test_same_seed_gives_the_same_run() -> None:
