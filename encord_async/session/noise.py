@@ -9,8 +9,9 @@ before, either the limit falls and falls, or there is none: that is tried at a l
 the requests is refused there, it is noise. Of noise it is only ever believed that it has become less: more has to be
 proven anew.
 
-Who shares a limit with others has refusals that hardly depend on its own rate, too. So a trial is short, see `rate`;
-and noise that has less than about one request in two seconds refused is not told from a limit.
+Who shares a limit with others has refusals that hardly depend on its own rate, too. So a trial begins only once the rate
+has fallen far below what the service took, which neither others nor a limit that changes bring about (`rate.FALLEN`),
+and only where it would soon prove something. Noise that brings the rate to no such fall is taken for a limit.
 """
 
 import math
@@ -26,11 +27,11 @@ NOT_SOON: Final = -3
 """Where the evidence begins again when a trial showed no noise."""
 TRIAL: Final = 4
 """Refusals that prove it in a trial."""
+TRIAL_S: Final = 20.0
+"""In so long that proof is expected, or there is no trial: under a limit it would cost most of what that lets through."""
 TRIAL_LEAST: Final = 0.75
 TRIAL_MOST: Final = 12.0
 """So many refusals were due when these have come: if fewer, more was refused than can be noise, if more, less."""
-SMALL: Final = 0.01
-"""So small a share may be believed by mistake."""
 UNSEEN: Final = 2
 """Added to the refusals seen, as it is better to think the noise too large at first: it is lowered soon."""
 APART: Final = 5
@@ -83,11 +84,6 @@ class Noise:
         self._seen, self._tried, self._since, self._late = _Count(), _Count(), _Count(), _Count()
 
     @property
-    def is_small(self) -> bool:
-        """Whether what is on trial would, if it were believed by mistake, have hardly more refused."""
-        return self._suspected < SMALL and not self.share
-
-    @property
     def is_quiet(self) -> bool:
         """Whether noise is known, and no more than that was refused of late."""
         return self.share > 0 and self._sum == 0
@@ -123,8 +119,11 @@ class Noise:
         self._sum = 0.0
         return True
 
-    def suspected(self, sign: Sign) -> bool:
-        """There were too many; whether that may well be noise by now, and a trial begins."""
+    def suspected(self, sign: Sign, *, fallen: bool, per_s: float) -> bool:
+        """There were too many; whether that may well be noise by now, and a trial at *per_s* begins.
+
+        Only where the rate has *fallen* as it does for no limit, and where noise would soon be proven.
+        """
         apart = self._since.judged >= APART * self._since.refused
         self._since = _Count()
         if sign is Sign.STRAY:
@@ -132,11 +131,13 @@ class Noise:
                 return False
             if self.evidence == 0:
                 self._seen = _Count()
-        self.evidence = max(min(self.evidence, 0), self.evidence + sign.value)
-        if self.evidence < SUSPICION:
+        self.evidence = min(max(min(self.evidence, 0), self.evidence + sign.value), SUSPICION)
+        if self.evidence < SUSPICION or not fallen:
             return False
-        self.on_trial, self._tried = True, _Count()
-        self._suspected = self._seen.refused / self._seen.judged
+        suspected = self._seen.refused / self._seen.judged
+        if suspected * per_s * TRIAL_S < TRIAL:
+            return False
+        self.on_trial, self._tried, self._suspected = True, _Count(), suspected
         return True
 
     def tried(self) -> bool | None:

@@ -86,16 +86,12 @@ DOUBLING_ROUND_TRIPS: Final = 11.0
 SUSTAINED: Final = 8
 SUSTAINED_ROUND_TRIPS: Final = 6.0
 """Accepted since a refusal, and in so long, for it to be known that the service takes that rate."""
-FADING: Final = 0.98
+FADING: Final = 0.995
 """The highest such rate is believed this much less with each cut."""
-TRIAL: Final = 0.6
+FALLEN: Final = 0.3
+"""Only a rate below so much of the highest may be that of noise: a limit that changes, or is shared, is not so low."""
+TRIAL: Final = 0.8
 """Whether refusals are noise is tried at so much of a rate that was below the limit already."""
-TRIAL_S: Final = 5.0
-"""A trial takes no longer: other clients under one limit would have taken what was left to them by then."""
-LOW: Final = 0.7
-"""Below so much of the highest rate a trial for a small share takes as long as it needs."""
-DEEP: Final = 0.45
-"""Below so much of the highest rate a trial may take longer, as the square: others would not push it down there."""
 CHECK: Final = 3.0
 """After a cut for more than noise, as many requests go at the rate as have so many refused by noise: are they?"""
 
@@ -148,7 +144,6 @@ class Rate:
         self._latency_s = 0.0
         self._replies = 0
         self._noise = Noise()
-        self._trial_ends_s = -math.inf
         # The rate before there was evidence of noise, what was accepted in this episode at best, and of late.
         self._before = self._best = self._high = 0.0
         # Up to this rate no limit refuses anything; and where there began to be more refusals than noise.
@@ -185,7 +180,6 @@ class Rate:
             if self._window < self._concurrency:
                 self._open(self._window + WINDOW_GAIN)
         elif permit.sent_s >= self._last_cut.at_s and self._settled_s is None:
-            self._end_trial(now_s)
             self._noise.accepted(below=self._learnt <= self._clear_to)
             if self._noise.is_quiet:
                 self._quiet = _Mark(now_s, self._accepted)
@@ -260,7 +254,6 @@ class Rate:
     def _is_noise(self, rate: float, now_s: float) -> bool:
         """Whether a refusal says nothing of a limit, as far as is known or being tried."""
         noise = self._noise
-        self._end_trial(now_s)
         if noise.on_trial:
             proven = noise.tried()
             if proven:
@@ -273,18 +266,12 @@ class Rate:
             self._before = rate
         if not noise.exceeded(below=rate <= self._clear_to, per_s=rate):
             return True
-        if not noise.suspected(self._sign(rate, now_s)):
+        sign = self._sign(rate, now_s)
+        if not noise.suspected(sign, fallen=rate < FALLEN * self._high, per_s=rate * TRIAL):
             return False
-        depth = self._high / rate
-        endless = noise.is_small and depth * LOW > 1
-        self._trial_ends_s = math.inf if endless else now_s + TRIAL_S * (depth**2 if depth * DEEP > 1 else 1)
         self._cut(rate * TRIAL, now_s, top=rate, pause_s=0.0)
         self._doubling = True
         return True
-
-    def _end_trial(self, now_s: float) -> None:
-        if self._noise.on_trial and now_s > self._trial_ends_s:
-            self._noise.give_up()
 
     def _sign(self, rate: float, now_s: float) -> Sign:
         """What a cut at *rate* is evidence of."""

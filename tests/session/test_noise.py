@@ -12,7 +12,7 @@ def suspect(noise: Noise, *, share: float = 0.1) -> bool:
     for _ in range(10):
         for _ in range(round(1 / share) - 1):
             noise.accepted(below=False)
-        if noise.exceeded(below=False, per_s=100.0) and noise.suspected(Sign.STRAY):
+        if noise.exceeded(below=False, per_s=100.0) and noise.suspected(Sign.STRAY, fallen=True, per_s=1000.0):
             return True
     return False
 
@@ -34,7 +34,7 @@ def test_without_noise_each_refusal_is_too_many() -> None:
     for _ in range(1000):
         noise.accepted(below=False)
         assert noise.exceeded(below=False, per_s=100.0)
-        assert not noise.suspected(Sign.LIMIT)
+        assert not noise.suspected(Sign.LIMIT, fallen=True, per_s=1000.0)
     assert noise.share == 0
 
 
@@ -77,7 +77,7 @@ def test_refusals_above_take_from_the_evidence() -> None:
             for _ in range(30):
                 noise.accepted(below=False)
             assert noise.exceeded(below=False, per_s=100.0)
-            assert not noise.suspected(sign)
+            assert not noise.suspected(sign, fallen=True, per_s=1000.0)
 
 
 @pytest.mark.parametrize("share", [0.005, 0.02, 0.1])
@@ -114,3 +114,16 @@ def test_noise_that_ends_is_forgotten() -> None:
         noise.accepted(below=True)
     assert noise.share == 0
     assert noise.exceeded(below=False, per_s=100.0)
+
+
+@pytest.mark.parametrize(("fallen", "per_s"), [(False, 1000.0), (True, 0.1)])
+def test_no_trial_where_it_would_cost_more_than_it_shows(fallen: bool, per_s: float) -> None:
+    """Where the rate is not far down, or so low that a trial would prove nothing soon, each refusal counts as before."""
+    noise = Noise()
+    for number in range(3000):
+        if number % 20 == 0:
+            assert noise.exceeded(below=False, per_s=100.0)
+            assert not noise.suspected(Sign.STRAY, fallen=fallen, per_s=per_s)
+        else:
+            noise.accepted(below=False)
+    assert not noise.on_trial
