@@ -9,9 +9,9 @@ before, either the limit falls and falls, or there is none: that is tried at a l
 the requests is refused there, it is noise. Of noise it is only ever believed that it has become less: more has to be
 proven anew.
 
-Who shares a limit with others has refusals that hardly depend on its own rate, too. So a trial begins only once the rate
-has fallen far below what the service took, which neither others nor a limit that changes bring about (`rate.FALLEN`),
-and only where it would soon prove something. Noise that brings the rate to no such fall is taken for a limit.
+Who shares a limit with others has refusals that hardly depend on its own rate, too. So a trial begins only once the
+rate has fallen far below what the service took, which neither others nor a limit that changes bring about
+(`rate.FALLEN`), and only where it would soon prove something. Noise that brings about no such fall passes for a limit.
 """
 
 import math
@@ -28,7 +28,7 @@ NOT_SOON: Final = -3
 TRIAL: Final = 4
 """Refusals that prove it in a trial."""
 TRIAL_S: Final = 20.0
-"""In so long that proof is expected, or there is no trial: under a limit it would cost most of what that lets through."""
+"""In so long that proof is expected, or there is no trial: under a limit it would only cost."""
 TRIAL_LEAST: Final = 0.75
 TRIAL_MOST: Final = 12.0
 """So many refusals were due when these have come: if fewer, more was refused than can be noise, if more, less."""

@@ -90,7 +90,7 @@ FADING: Final = 0.995
 """The highest such rate is believed this much less with each cut."""
 FALLEN: Final = 0.3
 """Only a rate below so much of the highest may be that of noise: a limit that changes, or is shared, is not so low."""
-TRIAL: Final = 0.8
+TRIAL: Final = 0.6
 """Whether refusals are noise is tried at so much of a rate that was below the limit already."""
 CHECK: Final = 3.0
 """After a cut for more than noise, as many requests go at the rate as have so many refused by noise: are they?"""

@@ -118,7 +118,7 @@ def test_noise_that_ends_is_forgotten() -> None:
 
 @pytest.mark.parametrize(("fallen", "per_s"), [(False, 1000.0), (True, 0.1)])
 def test_no_trial_where_it_would_cost_more_than_it_shows(fallen: bool, per_s: float) -> None:
-    """Where the rate is not far down, or so low that a trial would prove nothing soon, each refusal counts as before."""
+    """Where the rate is not far down, or too low for a trial to prove something soon, each refusal counts as before."""
     noise = Noise()
     for number in range(3000):
         if number % 20 == 0:
