@@ -108,6 +108,8 @@ _STEPS: Final = sa.Table(
     sa.Column("checksum", sa.BigInteger, nullable=False),
 )
 _CONTENT: Final = tuple(column for column in _STEPS.columns if column.name not in {"seq", "checksum"})
+_BRIEF: Final = tuple(_STEPS.c[name] for name in ("identity", "entry", "project_hash", "state", "hash", "details"))
+"""The columns that say whose something is."""
 _COLUMNS: Final = tuple(column.name for column in _CONTENT)
 _END: Final = ("state", "status", "hash", "code", "message", "ended_s")
 """The columns that are not known before a request is sent."""
@@ -601,8 +603,14 @@ class Journal:
             return {row.name: row.value for row in connection.execute(sa.select(_META))}
 
     def _known(self, identities: Sequence[bytes]) -> dict[bytes, Record]:
+        found: dict[bytes, Record] = {}
         with self._reading() as connection:
-            return _by_identity(connection, identities)
+            for start in range(0, len(identities), _LOOKUP):
+                some = identities[start : start + _LOOKUP]
+                for row in connection.execute(_BY_IDENTITY, {"identities": some}):
+                    record = _record(row)
+                    found[record.identity] = record
+        return found
 
     def _seen(self) -> Seen:
         wanted = sa.select(_STEPS.c.hash).where(_STEPS.c.name.isnot(None) & _STEPS.c.hash.isnot(None))
@@ -638,8 +646,8 @@ class Journal:
             is_key = _STEPS.c.kind == StepKind.API_KEY.value
             for rows in _named(connection, (_STEPS.c.entry,), sa.not_(is_key)):
                 _note_gone(connection, note, {row.entry for row in rows if not is_present(row.entry)})
-            for rows in _named(connection, _CONTENT, is_key):
-                keys = [_record(row[1:]) for row in rows]
+            for rows in _named(connection, _BRIEF, is_key):
+                keys = [_brief(StepKind.API_KEY, *row[1:]) for row in rows]
                 gone = {key.identity for key in keys if not is_present(key.holder)}
                 _note_gone(connection, note, gone | self._lost(connection, keys))
             connection.commit()
@@ -649,7 +657,11 @@ class Journal:
         if not self._has_moved:
             return set()
         made = {key.identity: key.project_step for key in keys}
-        makers = _by_identity(connection, [maker for maker in set(made.values()) if maker is not None])
+        wanted = [maker for maker in set(made.values()) if maker is not None]
+        makers: dict[bytes, Record] = {}
+        for start in range(0, len(wanted), _LOOKUP):
+            some = {"identities": wanted[start : start + _LOOKUP]}
+            makers |= {row.identity: _brief(StepKind.PROJECT, *row) for row in connection.execute(_BRIEFLY, some)}
         return {key.identity for key in keys if (maker := made[key.identity]) and key.has_lost(makers.get(maker))}
 
     def _detached(self, project_hashes: Sequence[str]) -> set[str]:
@@ -776,16 +788,6 @@ def _note_gone(connection: sa.Connection, note: sa.Executable, gone: Collection[
         connection.execute(note, [{"entry": one} for one in gone])
 
 
-def _by_identity(connection: sa.Connection, identities: Sequence[bytes]) -> dict[bytes, Record]:
-    found: dict[bytes, Record] = {}
-    for start in range(0, len(identities), _LOOKUP):
-        some = identities[start : start + _LOOKUP]
-        for row in connection.execute(_BY_IDENTITY, {"identities": some}):
-            record = _record(row)
-            found[record.identity] = record
-    return found
-
-
 def _row(record: Record) -> tuple[list[str], _Row]:
     """What the checksum of a row is made of, and the row."""
     content = (
@@ -882,6 +884,22 @@ def _record(row: Any) -> Record:
     )
 
 
+def _brief(
+    kind: StepKind, identity: bytes, entry: bytes, project_hash: str | None, state: str, hash_: str | None, details: str
+) -> Record:
+    """A record of *kind* with what `_BRIEF` has of it."""
+    return Record(
+        identity=identity,
+        entry=entry,
+        kind=kind,
+        title="",
+        project_hash=project_hash,
+        state=_STATES[state],
+        hash=hash_,
+        details=json.loads(details) if details else {},
+    )
+
+
 def _sample(row: Mapping[Any, Any]) -> Traffic:
     # There is no checksum here: a flipped bit may have made a text or a nothing of a number.
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in row.values()):
@@ -894,7 +912,9 @@ _UNCONVERTED: Final = sa.select(
     *(sa.type_coerce(column, sa.types.NullType()) for column in (_STEPS.c.seq, _STEPS.c.checksum, *_CONTENT))
 )
 _CONVERTED: Final = sa.select(_STEPS.c.seq, _STEPS.c.checksum, *_CONTENT)
-_BY_IDENTITY: Final = sa.select(*_CONTENT).where(_STEPS.c.identity.in_(sa.bindparam("identities", expanding=True)))
+_AMONG: Final = _STEPS.c.identity.in_(sa.bindparam("identities", expanding=True))
+_BY_IDENTITY: Final = sa.select(*_CONTENT).where(_AMONG)
+_BRIEFLY: Final = sa.select(*_BRIEF).where(_AMONG)
 
 
 def _upsert(statement: Any, changed: Iterable[str]) -> sa.Executable:

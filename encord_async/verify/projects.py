@@ -347,7 +347,8 @@ class _Gatherer:
                 name = (step.item, frozenset(scope.value for scope in step.scopes))
                 project.api_keys[name] += 1
                 record = records.get(step.identity)
-                project.unmade_keys[name] += record is None or record.state is not State.DONE
+                is_made = record is not None and record.state is State.DONE and record.project_hash == project.hash
+                project.unmade_keys[name] += not is_made
             elif step.kind is StepKind.USER and step.role is not None:
                 project.users.add((sys.intern(step.item), step.role))
             elif step.kind is StepKind.REMOVE_USER:

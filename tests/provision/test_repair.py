@@ -151,6 +151,16 @@ async def test_what_was_never_made_is_left_to_apply(service: Service, tmp_path: 
     assert len(cats.keys) == 1
 
 
+async def test_a_key_that_was_made_in_another_project_is_left_to_apply(service: Service, tmp_path: Path) -> None:
+    """That a key was made once says nothing of the project that its entry has turned to since."""
+    read: Entry = {"kind": "project_api_key", "key": "k", "project": "@cats", "title": "ci", "scopes": ["label.read"]}
+    both = [project(key="cats"), project("Dogs", key="dogs")]
+    await made(service, tmp_path / "j", [*both, read])
+    repaired, report = await fixed(service, tmp_path / "j", [*both, {**read, "project": "@dogs"}])
+    assert not repaired.counts
+    assert report.as_json() == {"missing": {"api_key": 1}}
+
+
 async def test_a_key_that_is_lost_again_is_made_again(service: Service, tmp_path: Path) -> None:
     """Each repair counts for itself: what was put right once is not taken for done the next time."""
     cats = await made(service, tmp_path / "j")
