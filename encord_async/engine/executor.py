@@ -140,8 +140,8 @@ class Executor:
         self._review = review
         self._memberships: set[StepKind] = set()
         """Which kinds of them were to be sent so far."""
-        self._heirs: set[bytes] = set()
-        """Steps of entries that have gone, and whose results others take over or have taken over."""
+        self._heirs: dict[bytes, bytes] = {}
+        """Which steps have taken over, or are taking over, what others may: by its `Record.token`."""
         self._fresh: OrderedDict[str, None] = OrderedDict()
         self._sending: Counter[bytes] = Counter()
         self._doubtful: defaultdict[bytes, set[bytes]] = defaultdict(set)
@@ -301,7 +301,10 @@ class Executor:
     # ------------------------------------------------------------------ creations
 
     async def _create(self, ticket: Ticket) -> Verdict:
-        await self._turn_away(ticket)
+        if ticket.step.kind is StepKind.API_KEY:
+            kept = await self._kept(ticket)
+            if kept is not None:
+                return kept
         standing = self.suspects.standing(ticket)
         if standing is not Standing.SOUND and ticket.doubt is None:
             return self._held([ticket], standing)
@@ -311,15 +314,25 @@ class Executor:
             return await self._settle(ticket, ticket.doubt)
         return await self._anew(ticket)
 
-    async def _turn_away(self, ticket: Ticket) -> None:
-        """Set aside what the step of an API key has made, or may have made, in another project than it is about now."""
+    async def _kept(self, ticket: Ticket) -> Ended | None:
+        """The API key that an earlier run has made, if it is of the project that the step is about, and not taken over.
+
+        One that was made, or may have been made, in another project is set aside for who wishes for it there.
+        """
         record = ticket.doubt.record if ticket.doubt else ticket.made.record if ticket.made else None
-        if ticket.step.kind is not StepKind.API_KEY or record is None or record.project_hash == ticket.project_hash:
-            return
+        if record is None:
+            return None
+        is_free = self._heirs.get(record.token, ticket.step.identity) == ticket.step.identity
+        if is_free and record.project_hash == ticket.project_hash:
+            self._heirs[record.token] = ticket.step.identity
+            if ticket.doubt is not None:
+                return None
+            kept = replace(record, details={**record.details, "project": ticket.step.project})
+            return await self._written([kept], [(ticket, Result(status=Status.UNCHANGED, hash=ticket.project_hash))])
         ticket.made = ticket.doubt = None
-        known = (await self._ledger.known([record.identity])).get(record.identity)
-        if known is not None and known.hash == record.hash and record.identity not in self._heirs:
+        if is_free:
             await self._ledger.write([set_aside(record)], instead_of=[record.identity])
+        return None
 
     async def _anew(self, ticket: Ticket, never: Record | None = None) -> Verdict:
         """Make what *ticket* wishes now, unless it is there; *never* is what was sent for it and did not happen."""
@@ -479,7 +492,7 @@ class Executor:
     async def _left_behind(self, making: Making) -> list[Record]:
         """What nobody has any more of that name."""
         left = await self._ledger.left_behind(making.name)
-        return [other for other in left if other.identity not in self._heirs]
+        return [other for other in left if other.token not in self._heirs]
 
     async def _take_over(self, ticket: Ticket, making: Making) -> Verdict | None:
         """Take over what an entry that has gone made, or may have made, if it is what is wished for; None if not.
@@ -489,22 +502,22 @@ class Executor:
         fitting = [other for other in await self._left_behind(making) if fits(other, making.details)]
         keys = await self._keys_in(fitting) if ticket.step.kind is StepKind.PROJECT and len(fitting) > 1 else {}
         # Others may have taken some meanwhile.
-        fitting = [other for other in fitting if other.identity not in self._heirs]
+        fitting = [other for other in fitting if other.token not in self._heirs]
         if not fitting:
             return None
-        old = min(fitting, key=partial(_unlikeness, ticket, making, keys))
+        old = min(fitting, key=partial(_unlikeness, ticket, making, keys, self._roll))
         self._see_plan(ticket, "adopt", old.hash)
-        self._heirs.add(old.identity)
+        self._heirs[old.token] = ticket.step.identity
         try:
             if old.is_open:
                 return await self._take_over_doubt(ticket, old)
             result = Result(status=Status.ADOPTED, hash=old.hash)
             if old.kind is StepKind.PROJECT and old.hash is not None:
                 await self._attach(old.hash, await self._lacking(old.hash, ticket))
-            return await self._ended([(ticket, result)], _whole(making, ticket), instead_of=[old.identity])
+            return await self._ended([(ticket, result)], _whole(making, ticket), instead_of={old.identity, old.token})
         except EncordError:
             # Nothing was written down: it is still there to be taken over.
-            self._heirs.discard(old.identity)
+            del self._heirs[old.token]
             raise
 
     async def _keys_in(self, projects: Iterable[Record]) -> Mapping[str, Collection[_KeyWish]]:
@@ -521,7 +534,7 @@ class Executor:
         moved = replace(old, identity=step.identity, entry=wish.identity, place=wish.place, key=wish.entry.key)
         if step.kind is StepKind.API_KEY:
             moved = replace(moved, details={**old.details, "project": step.project})
-        await self._ledger.write([moved], instead_of=[old.identity])
+        await self._ledger.write([moved], instead_of={old.identity, old.token})
         return await self._settle(ticket, Doubt(record=moved, since_s=self._session.clock.monotonic_s(), over=True))
 
     # ------------------------------------------------------------------ what is there already
@@ -896,17 +909,18 @@ def _whole(making: Making, ticket: Ticket) -> Making:
 
 
 def _unlikeness(
-    ticket: Ticket, making: Making, keys: Mapping[str, Collection[_KeyWish]], other: Record
+    ticket: Ticket, making: Making, keys: Mapping[str, Collection[_KeyWish]], roll: Roll, other: Record
 ) -> tuple[object, ...]:
     """How little what *other*, which has gone, made is like what *ticket* wishes for; the least is taken over.
 
-    API keys come first, for they cannot be unmade: one that the entry does not wish for would be nobody's.
+    API keys come first, for they cannot be unmade: one that the entry does not wish for would be nobody's. Of API keys
+    those come last that their steps may be about again.
     """
     steps = api_key_steps(ticket.wish.entry, ticket.wish.identity)
     wished: set[_KeyWish] = {(step.item, frozenset(step.scopes)) for step in steps}
     there = set(keys.get(other.hash or "", ()))
     differs = other.details.get("references") != making.details.get("references")
-    return other.is_open, len(there - wished), -len(there & wished), differs
+    return other.is_open, other.identity in roll, len(there - wished), -len(there & wished), differs
 
 
 def _baseline(record: Record) -> list[str]:

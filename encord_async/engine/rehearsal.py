@@ -451,6 +451,10 @@ class Overlay:
         lost = await self._lost(alike) if self.has_moved else set()
         return [one for one in alike if one.is_aside or one.identity in lost or not self._is_present(one.holder)]
 
+    async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
+        """See `Ledger`."""
+        return await self._lost(list((await self.known(keys)).values()))
+
     async def _lost(self, keys: Sequence[Record]) -> set[bytes]:
         """Which of these are API keys of projects that other entries have taken over in earlier runs."""
         made = {key.identity: key.project_step for key in keys}

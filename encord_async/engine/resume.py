@@ -43,11 +43,13 @@ class Past:
 
     Attributes:
         records: What is written down of the steps of some entries, by step identity.
+        contested: Identities of records of API keys that others may take over, see `Ledger.contested`.
         detached: Hashes of projects that may lack a dataset which they had once.
         has_moved: Whether a key may mean another thing now than it did then.
     """
 
     records: Mapping[bytes, Record] = field(default_factory=dict)
+    contested: Collection[bytes] = ()
     detached: Collection[str] = ()
     has_moved: bool = False
 
@@ -94,7 +96,9 @@ def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, 
             doubts[step.identity] = Doubt(record=record, since_s=began_s, over=True)
             continue
         if step.kind is StepKind.API_KEY:
-            unsure[step.identity] = Earlier(record=record)
+            # By another name of its project it is held by nobody, until the step has it again.
+            contested = not record.is_held_by(step) or record.identity in past.contested
+            unsure[step.identity] = Earlier(record=record, contested=contested)
             continue
         result = taken_over(entry, step, record)
         if isinstance(entry, ProjectEntry) and step.kind is StepKind.PROJECT:

@@ -41,7 +41,7 @@ _A_TURN: Final = 100
 
 
 class Roll:
-    """Names of all that may hold what was made (`Record.holder`); of as many as there may be."""
+    """Names of all that may hold what was made (`Record.holder`), and steps of API keys; of as many as there may be."""
 
     def __init__(self) -> None:
         self._recent: set[int] = set()
@@ -53,7 +53,8 @@ class Roll:
         if not isinstance(entry, MakingEntry | ProjectAPIKeyEntry):
             return
         self._recent.add(_head(identity))
-        self._recent.update(_head(key_wish(step.identity, step.project)) for step in api_key_steps(entry, identity))
+        for step in api_key_steps(entry, identity):
+            self._recent.update((_head(step.identity), _head(key_wish(step.identity, step.project))))
         if len(self._recent) >= _RECENT:
             self._sort()
 

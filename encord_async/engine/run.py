@@ -518,7 +518,14 @@ class Run:
         steps = [step for one in taken for step in one.steps if step.kind not in MEMBERSHIPS]
         records = await self._ledger.known([step.identity for step in steps])
         made = {record.hash for record in records.values() if record.kind is StepKind.PROJECT and record.hash}
-        return Past(records=records, detached=await self._ledger.detached(made), has_moved=self._ledger.has_moved)
+        has_moved = self._ledger.has_moved
+        keys = [record.identity for record in records.values() if record.kind is StepKind.API_KEY and has_moved]
+        return Past(
+            records=records,
+            contested=await self._ledger.contested(keys),
+            detached=await self._ledger.detached(made),
+            has_moved=has_moved,
+        )
 
     def _add(self, one: _Taken, past: Past) -> None:
         """Plan an entry, or report it at once if it is a bad one."""

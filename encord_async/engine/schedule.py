@@ -67,11 +67,13 @@ class Earlier:
         record: It; the project of the step, or the API key that the step made.
         held: The datasets that the project had from the first, see `dataset_digest`.
         detached: Whether one of them may have been detached since.
+        contested: Whether another step may take the API key over.
     """
 
     record: Record
     held: Collection[str] = ()
     detached: bool = False
+    contested: bool = False
 
     def held_dataset(self, dataset_hash: str) -> bool:
         """Whether the project had this one from the first."""
@@ -590,7 +592,7 @@ def _is_done(ticket: Ticket) -> bool:
     if made is None:
         return False
     if ticket.step.kind is StepKind.API_KEY:
-        return made.record.project_hash == ticket.project_hash
+        return made.record.project_hash == ticket.project_hash and not made.contested
     return ticket.step.kind is StepKind.ATTACH and not made.detached and made.held_dataset(*ticket.items)
 
 

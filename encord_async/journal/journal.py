@@ -204,6 +204,12 @@ class _Commit:
             self.ends.pop(identity, None)
             self.whole[identity] = record
 
+    def retire(self, identities: Iterable[bytes]) -> None:
+        for identity in identities:
+            self.retired.add(identity)
+            self.ends.pop(identity, None)
+            self.whole.pop(identity, None)
+
     def join(self) -> anyio.Event:
         """What one more writer has to wait for."""
         if self._waiting % _WOKEN_AT_ONCE == 0:
@@ -307,7 +313,7 @@ class Journal:
         if self._unwritable is not None:
             raise JournalError(self._unwritable)
         commit = self._next
-        commit.retired.update(instead_of)
+        commit.retire(instead_of)
         for record in records:
             commit.add(record, self._intents.pop(record.identity, None))
         done = commit.join()
@@ -345,6 +351,10 @@ class Journal:
         nobodys = sa.or_(gone, _STEPS.c.entry == _STEPS.c.identity)
         made = _STEPS.c.state != State.FAILED.value
         return await self._on_thread(self._select, sa.and_(_STEPS.c.name == name, made, nobodys))
+
+    async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
+        """See `Ledger`."""
+        return await self._on_thread(self._contested, keys) if keys else ()
 
     async def detached(self, project_hashes: Collection[str]) -> Collection[str]:
         """See `Ledger`."""
@@ -435,6 +445,7 @@ class Journal:
             connection = self._connected()
             try:
                 self._retire(connection, list(commit.retired))
+                self._reclaim(connection, commit.whole.values())
                 for some in _slices(self._in_order(commit.whole)):
                     connection.execute(self._write, [self._row(record) for record in some])
                 for ended in _slices(commit.ends.values()):
@@ -459,6 +470,12 @@ class Journal:
         if identities and not self._has_moved:
             self._change_meta(connection, moved="1")
             self._has_moved = True
+
+    def _reclaim(self, connection: sa.Connection, records: Iterable[Record]) -> None:
+        """See to it that what steps of API keys make from now on is not `left_behind`, as what they made before was."""
+        keys = [record.identity for record in records if record.kind is StepKind.API_KEY] if self._has_moved else []
+        for start in range(0, len(keys), _LOOKUP):
+            connection.execute(sa.delete(_GONE).where(_GONE.c.entry.in_(keys[start : start + _LOOKUP])))
 
     def _row(self, record: Record) -> _Row:
         texts, row = _row(record)
@@ -663,6 +680,14 @@ class Journal:
             some = {"identities": wanted[start : start + _LOOKUP]}
             makers |= {row.identity: _brief(StepKind.PROJECT, *row) for row in connection.execute(_BRIEFLY, some)}
         return {key.identity for key in keys if (maker := made[key.identity]) and key.has_lost(makers.get(maker))}
+
+    def _contested(self, keys: Sequence[bytes]) -> set[bytes]:
+        found: set[bytes] = set()
+        with self._reading() as connection:
+            for start in range(0, len(keys), _LOOKUP):
+                some = _GONE.c.entry.in_(keys[start : start + _LOOKUP])
+                found.update(connection.execute(sa.select(_GONE.c.entry).where(some)).scalars())
+        return found
 
     def _detached(self, project_hashes: Sequence[str]) -> set[str]:
         found: set[str] = set()

@@ -15,7 +15,7 @@ import anyio
 
 from encord_async.errors import EncordError
 from encord_async.journal.seen import Seen
-from encord_async.kinds.steps import StepKind, key_wish, project_step
+from encord_async.kinds.steps import Step, StepKind, key_wish, project_step
 
 __all__ = ["Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest", "set_aside"]
 
@@ -92,6 +92,10 @@ class Record:
             return self.entry
         return key_wish(self.identity, self._project)
 
+    def is_held_by(self, step: Step) -> bool:
+        """Whether *step* is the wish that this API key was made for: its project may go by another name now."""
+        return not self._names_project or (self.identity, self._project) == (step.identity, step.project)
+
     @property
     def project_step(self) -> bytes | None:
         """Identity of the step that made the project of an API key, if it is known to be an entry's."""
@@ -104,6 +108,11 @@ class Record:
         if maker is None or maker.state is State.FAILED:
             return True
         return not maker.is_open and maker.hash != self.project_hash
+
+    @property
+    def token(self) -> bytes:
+        """What this goes by among those who would take it over: the same before and after it is set aside."""
+        return self.identity if self.kind is not StepKind.API_KEY or self.is_aside else set_aside(self).identity
 
     @property
     def is_aside(self) -> bool:
@@ -225,6 +234,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
+        """Those of these records of API keys that are `left_behind`, though their steps may come to be about them."""
+        ...
+
     async def detached(self, project_hashes: Collection[str]) -> Collection[str]:
         """Those of these projects in which a dataset may be missing that was attached once."""
         ...
@@ -273,6 +286,10 @@ class MemoryLedger:
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:  # noqa: ARG002 - as above
         """Nothing, as well."""
+        return ()
+
+    async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:  # noqa: ARG002 - as above
+        """None, as well."""
         return ()
 
     async def detached(self, project_hashes: Collection[str]) -> Collection[str]:  # noqa: ARG002 - as above

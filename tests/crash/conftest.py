@@ -357,9 +357,11 @@ class Disk:
         await anyio.lowlevel.checkpoint()
         self.death.point("unwritten")
         for identity in instead_of:
-            del self.records[identity]
+            self.records.pop(identity, None)
             self.has_moved = True
-        self.records |= {record.identity: record for record in records}
+        written = {record.identity: record for record in records}
+        self.records |= written
+        self._gone -= written.keys()
         self.death.point("written")
         await anyio.lowlevel.checkpoint()
 
@@ -389,12 +391,19 @@ class Disk:
 
     async def disown(self, is_present: Callable[[bytes], bool]) -> None:
         """See `Ledger`."""
-        self._gone = {record.entry for record in self.records.values() if not is_present(record.entry)}
+        made = [record for record in self.records.values() if record.name is not None]
+        self._gone = {record.identity for record in made if not is_present(record.holder)}
+        keys = [(record, record.project_step) for record in made]
+        self._gone |= {key.identity for key, maker in keys if maker and key.has_lost(self.records.get(maker))}
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
         made = [record for record in await self.namesakes(name) if record.state is not StepState.FAILED]
-        return [record for record in made if record.entry in self._gone]
+        return [record for record in made if record.identity in self._gone or record.is_aside]
+
+    async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
+        """See `Ledger`."""
+        return self._gone.intersection(keys)
 
     async def detached(self, project_hashes: Collection[str]) -> Collection[str]:
         """See `Ledger`."""

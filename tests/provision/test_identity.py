@@ -281,6 +281,29 @@ async def test_a_key_that_is_wished_for_elsewhere(service: Service, tmp_path: Pa
     assert keys_of(service) == [1]
 
 
+@pytest.mark.parametrize("once", [False, True])
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_project_and_an_entry_with_a_key_of_one_title(
+    service: Service, tmp_path: Path, first: int, once: bool
+) -> None:
+    """When their project is renamed each keeps its own key, and one that is new makes another."""
+    wish = {"title": "export", "scopes": ["label.read"]}
+    for before in ([wish], []):
+        read = READ | {"key": "k"}
+        path = tmp_path / f"j{len(before)}"
+        service.projects.clear()
+        await run(service, [project(key="cats", api_keys=before), read], path, existing="create")
+        after = [project(key="felines", api_keys=[wish]), {**read, "project": "@felines"}]
+        after = after[first:] + after[:first]
+        outcomes = await run(service, stream(after) if once else after, path, existing="create")
+        assert "failed" not in said(outcomes)
+        assert keys_of(service) == [2]
+        service.calls.clear()
+        assert said(await run(service, after, path, existing="create")) == ["unchanged"] * 2
+        assert service.calls == []
+        assert keys_of(service) == [2]
+
+
 async def test_a_key_in_doubt_in_another_project(service: Service, tmp_path: Path) -> None:
     """That a key may have been made in a project which is another's now says nothing of one's own."""
     service.faults += [
