@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -166,17 +167,20 @@ async def test_what_waits_in_the_socket_sends_a_read_over_another_connection(
     assert len(peer.connections) == 2
 
 
-async def test_what_comes_between_choosing_a_connection_and_writing_is_no_answer() -> None:
-    """The request is not written then, and said to be not sent."""
-    async with talking(plainly) as (peer, transport):
-        assert await ask(transport, "POST") == "1"
-        posting = asyncio.ensure_future(ask(transport, "POST"))
-        await asyncio.sleep(0)  # It has its connection now, and writes when it has its next turn.
-        peer.say(STALE)
-        with pytest.raises(errors.NotSentError, match="unasked"):
-            await posting
-        assert peer.requests == 1
-        assert await ask(transport, "POST") == "2"
+if sys.version_info < (3, 12):
+    # From 3.12 on aiohttp writes in the very step in which it takes the connection, so that nothing comes between.
+
+    async def test_what_comes_between_choosing_a_connection_and_writing_is_no_answer() -> None:
+        """The request is not written then, and said to be not sent."""
+        async with talking(plainly) as (peer, transport):
+            assert await ask(transport, "POST") == "1"
+            posting = asyncio.ensure_future(ask(transport, "POST"))
+            await asyncio.sleep(0)  # It has its connection now, and writes when it has its next turn.
+            peer.say(STALE)
+            with pytest.raises(errors.NotSentError, match="unasked"):
+                await posting
+            assert peer.requests == 1
+            assert await ask(transport, "POST") == "2"
 
 
 async def test_new_connection_on_which_the_peer_talks_first_is_not_used() -> None:

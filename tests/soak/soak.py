@@ -30,8 +30,9 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-# Behind the installed package, which is what is tested.
-sys.path.append(str(ROOT))
+if __name__ == "__main__":
+    # Behind the installed package, which is what is tested.
+    sys.path.append(str(ROOT))
 
 from encord_async.testing import EmulatorSettings, EncordEmulator, Seed  # noqa: E402 - the path comes first
 from tests.soak.proxy import Fate, Proxy  # noqa: E402 - as above
@@ -438,12 +439,17 @@ def soak(seeds: Iterable[int], *, verbose: bool = False) -> Tally:
         ["encord_async.cli.main", "encord_async.client", "encord_async.journal.sqlite", "encord_async.engine.run"]
     )
     tally = Tally()
-    for seed in seeds:
-        with tempfile.TemporaryDirectory(prefix="encord-async-soak-") as name:
-            scenario = Scenario(seed, Path(name), tally, verbose=verbose)
-            if scenario.play():
-                sys.stdout.write("\n  ".join([f"seed {seed}:", *scenario.history]) + "\n")
-                sys.stdout.flush()
+    # The processes find this module by it; under pytest it is not there, and does not stay.
+    sys.path.append(str(ROOT))
+    try:
+        for seed in seeds:
+            with tempfile.TemporaryDirectory(prefix="encord-async-soak-") as name:
+                scenario = Scenario(seed, Path(name), tally, verbose=verbose)
+                if scenario.play():
+                    sys.stdout.write("\n  ".join([f"seed {seed}:", *scenario.history]) + "\n")
+                    sys.stdout.flush()
+    finally:
+        sys.path.remove(str(ROOT))
     return tally
 
 
