@@ -17,8 +17,10 @@ from encord_async.engine.run import Options, Props, Run
 from encord_async.engine.schedule import Result, Ticket
 from encord_async.errors import EncordError, JournalMismatchError
 from encord_async.journal.record import State
-from encord_async.kinds.steps import CREATES, IRREVERSIBLE, ITSELF, TAKING, StepKind
-from encord_async.manifest.entries import Entry, GroupEntry, ProjectEntry
+from encord_async.kinds.entry import Entry, MakingEntry
+from encord_async.kinds.membership import Membership
+from encord_async.kinds.registry import step_kinds
+from encord_async.kinds.thing import Admission, Thing
 from encord_async.manifest.sources import Manifest
 from encord_async.session.session import Session
 
@@ -69,7 +71,7 @@ class Action:
     number: int
     place: str
     verb: Verb
-    what: StepKind
+    what: str
     items: tuple[str, ...]
     project: str | None = None
     hash: str | None = None
@@ -84,7 +86,7 @@ class Action:
             "number": self.number,
             "place": self.place,
             "action": self.verb.value,
-            "what": self.what.value,
+            "what": self.what,
             "items": list(self.items),
         }
         more = {"project": self.project, "hash": self.hash, "role": self.role, "file": self.file}
@@ -104,14 +106,14 @@ class Decided:
 class Gone:
     """Something that the journal knows as made, and the manifest no longer wishes for. Nothing is done about it."""
 
-    what: StepKind
+    what: str
     title: str
     key: str | None
     hash: str
 
     def as_json(self) -> dict[str, object]:
         """A JSON object."""
-        return {"what": self.what.value, "title": self.title, "key": self.key, "hash": self.hash}
+        return {"what": self.what, "title": self.title, "key": self.key, "hash": self.hash}
 
 
 @dataclass(slots=True)
@@ -125,17 +127,17 @@ class Forecast:
     """
 
     entries: int = 0
-    counts: Counter[tuple[Verb, StepKind]] = field(default_factory=Counter)
+    counts: Counter[tuple[Verb, str]] = field(default_factory=Counter)
     gone: list[Gone] = field(default_factory=list)
 
-    def count(self, verb: Verb, what: StepKind | None = None) -> int:
+    def count(self, verb: Verb, what: str | None = None) -> int:
         """How often *verb* would be done, to *what* or to anything."""
         return sum(number for (one, sort), number in self.counts.items() if one is verb and what in {None, sort})
 
     @property
     def irreversible(self) -> int:
         """How many things would be made that this API cannot unmake; of those in doubt, how many may be."""
-        return sum(self.counts[verb, what] for verb in (Verb.CREATE, Verb.SETTLE) for what in IRREVERSIBLE)
+        return sum(self.counts[verb, what] for verb in (Verb.CREATE, Verb.SETTLE) for what in _irreversible())
 
     @property
     def changes(self) -> bool:
@@ -146,7 +148,7 @@ class Forecast:
         """Numbers by verb and sort of thing."""
         shown: dict[str, dict[str, int]] = {}
         for verb in Verb:
-            sorts = {what.value: self.counts[verb, what] for what in StepKind if self.counts[verb, what]}
+            sorts = {what: self.counts[verb, what] for what in _sorts() if self.counts[verb, what]}
             if sorts:
                 shown[verb.value] = sorts
         return shown
@@ -184,6 +186,7 @@ async def plan(
     plotter = _Plotter(rehearsal, ledger, on_step)
     played = cast("Session", rehearsal)
     props = Props(
+        sends=rehearsal,
         ledger=ledger,
         settler=Audience(played, ledger, settle_s=options.settle_s),
         stamp_key=os.urandom(16) if journal is None else journal.stamp_key,
@@ -221,23 +224,24 @@ async def _gone(journal: "Journal", plotter: "_Plotter") -> AsyncIterator[Gone]:
     while True:
         records, after = await journal.records(most=_PAGE, after=after)
         for record in records:
-            made = record.kind in CREATES - {StepKind.API_KEY} and record.state is State.DONE
+            made = isinstance(record.kind, Thing) and record.state is State.DONE
             if made and record.hash and record.hash not in plotter.hashes:
-                yield Gone(what=record.kind, title=record.title, key=record.key, hash=record.hash)
+                yield Gone(what=record.kind.what, title=record.title, key=record.key, hash=record.hash)
         if len(records) < _PAGE:
             return
 
 
 _Ended: TypeAlias = tuple[Ticket, Result]
 
-_WHAT: Final = {
-    StepKind.ATTACH: StepKind.DATASET,
-    StepKind.DETACH: StepKind.DATASET,
-    StepKind.REMOVE_USER: StepKind.USER,
-    StepKind.ADD_GROUP: StepKind.GROUP,
-    StepKind.REMOVE_GROUP: StepKind.GROUP,
-}
-"""What is given or taken, where the step's own word says more."""
+
+def _sorts() -> list[str]:
+    """The words for all that a plan can speak of."""
+    return list(dict.fromkeys(kind.what for kind in step_kinds()))
+
+
+def _irreversible() -> list[str]:
+    """The words for what cannot be unmade."""
+    return [kind.what for kind in step_kinds() if kind.is_irreversible]
 
 
 class _Plotter:
@@ -257,7 +261,7 @@ class _Plotter:
     def note(self, ticket: Ticket, result: Result) -> None:
         """A step has ended."""
         self._ended[ticket.wish.number].append((ticket, result))
-        if result.hash is not None and ticket.step.kind in CREATES:
+        if result.hash is not None and ticket.step.kind.creates:
             self.hashes.add(result.hash)
 
     def actions(self, number: int) -> Iterator[Action]:
@@ -267,7 +271,7 @@ class _Plotter:
             if verb is not Verb.KEEP:
                 found = result.hash if verb is Verb.ADOPT else None
                 self._on_step(ticket.step.identity, Decided(verb, found))
-        refused = next((one for one in ended if one[0].step.kind in ITSELF and one[1].usable_hash is None), None)
+        refused = next((one for one in ended if one[0].step.kind.stands_for_entry and one[1].usable_hash is None), None)
         if refused is not None and refused[1].status in _REFUSED:
             # All else that the entry wants is refused for the same reason.
             ended = [refused]
@@ -279,25 +283,24 @@ class _Plotter:
             yield replace(action, items=tuple(items))
 
     def _of_step(self, ticket: Ticket, result: Result, verb: Verb) -> Iterator[Action]:
-        step, wish = ticket.step, ticket.wish
-        creates = step.kind in ITSELF or step.kind in CREATES
-        # A project may be made, and one of the datasets that are attached afterwards be refused.
+        step, wish, kind = ticket.step, ticket.wish, ticket.step.kind
+        # A thing may be made, and one of the items that are put in afterwards be refused.
         refused = result.status in _REFUSED and not is_new(result.hash)
         yield Action(
             number=wish.number,
             place=wish.place,
             verb=verb,
-            what=_WHAT.get(step.kind, step.kind),
+            what=kind.what,
             items=(step.item,),
-            project=None if step.kind in ITSELF else step.project or _named(wish.entry),
-            hash=result.hash if creates and step.kind is not StepKind.API_KEY and not is_new(result.hash) else None,
+            project=None if kind.stands_for_entry else step.parent or _named(wish.entry),
+            hash=result.hash if kind.stands_for_entry and not is_new(result.hash) else None,
             role=None if step.role is None else step.role.name.lower(),
-            file=wish.file if step.kind is StepKind.ONTOLOGY else None,
+            file=wish.file if kind.stands_for_entry else None,
             code=result.error.code if refused and result.error is not None else None,
             reason=result.error.message if refused and result.error is not None else None,
         )
-        if isinstance(wish.entry, ProjectEntry) and step.kind is StepKind.PROJECT and not refused and result.hash:
-            yield from self._attached(ticket, wish.entry, result.hash, result.error)
+        if isinstance(kind, Thing) and kind.items is not None and not refused and result.hash:
+            yield from self._put_in(ticket, kind, kind.items.give, result)
 
     def _verb(self, ticket: Ticket, result: Result) -> Verb:
         step = ticket.step
@@ -310,30 +313,30 @@ class _Plotter:
                 return Verb.CREATE
             case Status.ADOPTED:
                 return Verb.ADOPT
-            case Status.UPDATED if step.kind is StepKind.ORGANISATION_USER or self._changes(ticket):
-                return Verb.REMOVE if step.kind in TAKING else Verb.ADD
+            case Status.UPDATED if isinstance(step.kind, Admission) or self._changes(ticket):
+                return Verb.REMOVE if step.kind.takes else Verb.ADD
         return Verb.KEEP
 
     def _changes(self, ticket: Ticket) -> bool:
+        kind = ticket.step.kind
         item = ticket.items[0] if ticket.items else ticket.step.item
-        return self._rehearsal.take((ticket.step.kind, ticket.project_hash or "", item))
+        return isinstance(kind, Membership) and self._rehearsal.take((kind, ticket.parent_hash or "", item))
 
-    def _attached(
-        self, ticket: Ticket, entry: ProjectEntry, project_hash: str, error: EncordError | None
-    ) -> Iterator[Action]:
-        """The datasets that go along with a project, or that an adopted one is given."""
-        references = list(dict.fromkeys(entry.datasets))
-        # Two references may stand for one dataset.
+    def _put_in(self, ticket: Ticket, kind: Thing, give: Membership, result: Result) -> Iterator[Action]:
+        """The items that go along with a thing, or that an adopted one is given."""
+        error = result.error
+        references = kind.references(ticket.wish.entry)
+        # Two references may stand for one item.
         shown = references if len(references) == len(ticket.items) else ticket.items
         for reference, item in zip(shown, ticket.items, strict=True):
-            changes = self._rehearsal.take((StepKind.ATTACH, project_hash, item))
+            changes = self._rehearsal.take((give, result.hash or "", item))
             yield Action(
                 number=ticket.wish.number,
                 place=ticket.wish.place,
                 verb=Verb.ADD if changes else Verb.KEEP if error is None else Verb.REFUSE,
-                what=StepKind.DATASET,
+                what=give.what,
                 items=(reference,),
-                project=_named(entry),
+                project=_named(ticket.wish.entry),
                 code=None if changes or error is None else error.code,
                 reason=None if changes or error is None else error.message,
             )
@@ -343,7 +346,7 @@ _REFUSED: Final = frozenset({Status.FAILED, Status.BLOCKED})
 
 
 def _named(entry: Entry) -> str:
-    """How a project or group that an entry is about is called where it stands in an action."""
+    """How the thing that an entry makes is called where it stands in an action."""
     if entry.key is not None:
         return f"@{entry.key}"
-    return entry.name if isinstance(entry, GroupEntry) else getattr(entry, "title", "")
+    return entry.wished_title if isinstance(entry, MakingEntry) else ""

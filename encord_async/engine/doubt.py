@@ -6,22 +6,11 @@
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from encord_async.engine.account import DatasetAPI, keeping_of
-from encord_async.engine.making import contents_digest, hash_of, key_fingerprint, structure_digest
-from encord_async.errors import EncordError, NotFoundError
+from encord_async.errors import EncordError
 from encord_async.journal.record import Doubt, Ledger, Record
-from encord_async.kinds.steps import StepKind
-from encord_async.protocol.catalogue import DatasetUserRole, ProjectUserRole
-from encord_async.protocol.models import Dataset, ProjectAPIKey
-from encord_async.protocol.operations.base import Creation, ListingFilter
-from encord_async.protocol.operations.datasets import CreateDatasetV2, GetDataset, ListDatasets
-from encord_async.protocol.operations.keys import ListProjectAPIKeys
-from encord_async.protocol.operations.ontologies import CreateOntology
-from encord_async.protocol.operations.organisation import CreateGroup
-from encord_async.protocol.operations.projects import GetProject, ListProjects, ListProjectsV2
-from encord_async.protocol.rest_models import ListedDataset, Ontology
+from encord_async.kinds.thing import Creates, Sought
 from encord_async.session.session import Session
 
 __all__ = [
@@ -162,6 +151,7 @@ class Settler:
             EncordError: The look-up failed.
         """
         record = doubt.record
+        kind, sought = _maker_of(record), _sought(record)
         namesakes = [other for other in await self._ledger.namesakes(record.name or b"") if _is_alike(other, record)]
         taken = {other.hash for other in namesakes if other.hash is not None and not other.is_open}
         baseline = record.details.get("baseline")
@@ -174,8 +164,8 @@ class Settler:
             if not all(map(_is_told_by_contents, (record, *unlike))):
                 why = "others of its name are in doubt as well, and nothing tells them apart"
                 return LeaveIt(why, tuple(named)[:_SHOWN_CANDIDATES])
-            named = {found: item for found, item in named.items() if await self._fits(record, found)}
-        shows = {found: await self._shows(record, item) for found, item in named.items()}
+            named = {found: item for found, item in named.items() if await kind.fits(self._session, sought, found)}
+        shows = {found: await kind.shows(self._session, sought, item) for found, item in named.items()}
         candidates, others = ([found for found, it in shows.items() if it is wanted] for wanted in (True, None))
         now_s = self._session.clock.monotonic_s()
         verdict = decide(
@@ -199,102 +189,8 @@ class Settler:
         return list(await self._named(record))
 
     async def _named(self, record: Record) -> Mapping[str, object]:
-        """What `look` finds, by hash: a listing whose pages shift may show one thing twice.
-
-        Asked for by title alone, and compared here: a service may keep a missing description as NULL, which equals
-        nothing, and its clock may be another than ours. Who makes something is its admin.
-        """
-        description = str(record.details.get("description") or "")
-        listing = ListingFilter(title_eq=record.title)
-        if record.kind is StepKind.PROJECT:
-            return {
-                owned.project.project_hash: owned.project
-                for owned in await self._session.execute(ListProjects(filter=listing))
-                if owned.user_role == ProjectUserRole.ADMIN
-                and owned.project.title == record.title
-                and (owned.project.description or "") == description
-            }
-        creation = _creation(record, description)
-        if creation is not None:
-            return await self._looked_up(creation)
-        if record.kind is StepKind.DATASET:
-            return {
-                owned.dataset.dataset_hash: owned.dataset
-                for owned in await self._session.execute(ListDatasets(filter=listing))
-                if owned.user_role == DatasetUserRole.ADMIN
-                and owned.dataset.title == record.title
-                and (owned.dataset.description or "") == description
-            }
-        return await self._keys(record)
-
-    async def _keys(self, record: Record) -> Mapping[str, object]:
-        try:
-            keys = await self._session.execute(ListProjectAPIKeys(project_hash=record.project_hash or ""))
-        except NotFoundError:
-            return {}
-        scopes = record.details.get("scopes")
-        wanted = set(scopes) if isinstance(scopes, list) else set()
-        return {_fingerprint(key): key for key in keys if key.title == record.title and set(key.scopes) == wanted}
-
-    async def _looked_up(self, creation: Creation[Any, Any]) -> Mapping[str, object]:
-        """All that looks as what *creation* makes, in the listing that the operation itself names."""
-        found: dict[str, object] = {}
-        async for page in self._session.pages(creation.look_up()):
-            found |= {hash_of(creation.adopted(item)): item for item in page.results if creation.is_it(item)}
-        return found
-
-    async def _shows(self, record: Record, item: object) -> bool | None:
-        """Whether *item*, of the name of *record*, shows what was sent; None if it may be it all the same."""
-        match item:
-            case Dataset() | ListedDataset():
-                return await self._is_kept_so(record, item)
-            case Ontology():
-                return await self._is_structured_so(record, item)
-        return True
-
-    async def _is_kept_so(self, record: Record, dataset: Dataset | ListedDataset) -> bool | None:
-        location, folder = record.details.get("storage"), bool(record.details.get("create_backing_folder"))
-        if not isinstance(location, int):
-            return True
-        serves = keeping_of(dataset).serves(location, folder=folder)
-        if serves is None:
-            dataset_hash = dataset.dataset_hash if isinstance(dataset, Dataset) else dataset.dataset_uuid
-            details = await self._session.execute(GetDataset(dataset_hash=dataset_hash))
-            serves = keeping_of(details).serves(location, folder=folder)
-        # What was sent over REST did not name a place, and a folder may come later.
-        return serves is not False or None
-
-    async def _is_structured_so(self, record: Record, ontology: Ontology) -> bool | None:
-        """A project without an ontology gets one of its own title, and empty: that is not what an entry has made."""
-        sent, parts = record.details.get("structure"), record.details.get("structure_parts")
-        is_empty = not any(ontology.editor.values())
-        if sent is None:
-            same = is_empty
-        elif isinstance(parts, list):
-            same = structure_digest({part: ontology.editor.get(part) for part in parts}) == sent
-        else:
-            # Written down by a release that did not note the parts.
-            same = not is_empty
-        if not is_empty:
-            # In which form the service keeps a structure, nobody says.
-            return same or None
-        if not same:
-            return False
-        async for page in self._session.pages(ListProjectsV2(filter=ListingFilter(title_eq=record.title))):
-            if any(project.ontology_hash == ontology.ontology_uuid for project in page.results):
-                return None
-        return True
-
-    async def _fits(self, record: Record, candidate: str) -> bool:
-        """Whether *candidate* holds what was sent: namesakes with other contents are in doubt as well."""
-        if record.kind is not StepKind.PROJECT:
-            return True
-        project = await self._session.execute(GetProject(project_hash=candidate))
-        ontology = record.details.get("ontology")
-        if ontology and project.ontology_hash != ontology:
-            return False
-        stages = record.details.get("contents")
-        return isinstance(stages, list) and contents_digest(item.dataset_hash for item in project.datasets) in stages
+        """What `look` finds, by hash: a listing whose pages shift may show one thing twice."""
+        return await _maker_of(record).look_up(self._session, _sought(record))
 
     async def _listing_is_fresh(self, doubt: Doubt) -> bool:
         """Whether a listing shows what was made after the doubt arose, if there is anything."""
@@ -311,31 +207,21 @@ def _listing(record: Record) -> object:
     return record.kind, record.details.get("api")
 
 
-def _creation(record: Record, description: str) -> Creation[Any, Any] | None:
-    """What *record* sent over REST v2, as far as its look-up needs it; None if it went in an envelope."""
-    if record.kind is StepKind.ONTOLOGY:
-        return CreateOntology(title=record.title, description=description)
-    if record.kind is StepKind.GROUP:
-        return CreateGroup(name=record.title, description=description)
-    if record.details.get("api") == DatasetAPI.REST:
-        return CreateDatasetV2(title=record.title, description=description)
-    return None
+def _maker_of(record: Record) -> Creates:
+    if not isinstance(record.kind, Creates):
+        raise AssertionError(f"{record.kind.word} steps make nothing")
+    return record.kind
+
+
+def _sought(record: Record) -> Sought:
+    return Sought(title=record.title, parent_hash=record.parent_hash, details=record.details)
 
 
 def _is_told_by_contents(record: Record) -> bool:
-    """Whether what *record* made can be told from what a namesake with other contents has made.
-
-    Nobody says what a copy holds, or in which form the service keeps an ontology.
-    """
-    if record.kind is StepKind.ONTOLOGY:
-        return False
-    return record.kind is not StepKind.PROJECT or "contents" in record.details
+    """Whether what *record* made can be told from what a namesake with other contents has made."""
+    return _maker_of(record).is_told_by_contents(record.details)
 
 
 def _is_alike(one: Record, other: Record) -> bool:
     """Whether namesakes cannot be told apart by their descriptions; stamps can tell them."""
     return one.details.get("description") == other.details.get("description")
-
-
-def _fingerprint(key: ProjectAPIKey) -> str:
-    return key_fingerprint(key.api_key.get_secret_value())

@@ -12,8 +12,7 @@ from encord_async.engine.outcome import Status
 from encord_async.engine.schedule import Result, Ticket
 from encord_async.errors import BlockedError, UncertainError, UnreadableReplyError
 from encord_async.journal.record import Record
-from encord_async.kinds.steps import ITSELF
-from encord_async.manifest.entries import ProjectEntry, referenced_key
+from encord_async.kinds.fields import referenced_key
 
 __all__ = ["Standing", "Suspects", "mixed_up"]
 
@@ -35,8 +34,8 @@ class Suspects:
         self._keys: dict[str, Standing] = {}
 
     def note(self, record: Record, standing: Standing) -> None:
-        """What is known now of the entry that *record* is a step of; an API key is built on by nothing."""
-        if record.kind not in ITSELF:
+        """What is known now of the entry that *record* is a step of; what is inside a thing is built on by nothing."""
+        if not record.kind.stands_for_entry:
             return
         self._entries[record.entry] = standing
         if record.key is not None:
@@ -82,11 +81,8 @@ def mixed_up(found: str) -> UnreadableReplyError:
 
 
 def _keys_of(ticket: Ticket) -> Iterator[str]:
-    step, entry = ticket.step, ticket.wish.entry
-    references = [step.project, step.item]
-    if isinstance(entry, ProjectEntry):
-        references += [*entry.datasets, entry.wanted_ontology, entry.copy_of]
-    for reference in references:
+    step = ticket.step
+    for reference in (step.parent, step.item, *(use.reference for use in ticket.wish.entry.references())):
         key = referenced_key(reference) if reference else None
         if key is not None:
             yield key

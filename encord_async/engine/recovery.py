@@ -16,7 +16,6 @@ from encord_async.engine.outcome import Status
 from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError, UsageError
 from encord_async.journal.record import Doubt, Ledger, Record, State
 from encord_async.journal.seen import Seen
-from encord_async.kinds.steps import StepKind
 from encord_async.redaction import quoted
 from encord_async.session.session import Session
 
@@ -25,7 +24,7 @@ __all__ = ["MADE", "NOT_MADE", "NOT_THERE", "check_decisions", "decide_by_hand",
 _SHORTEST_IDENTITY: Final = 6
 
 MADE: Final = "made"
-"""A person's word for an API key that was made: keys have no hash."""
+"""A person's word for something that was made and has no hash: an API key."""
 NOT_MADE: Final = "none"
 """A person's word for a step that made nothing."""
 NOT_THERE: Final = "NOT_THERE"
@@ -127,10 +126,10 @@ async def check_decisions(settler: Settler, ledger: Ledger, decided: Iterable[Re
     """
     given: set[str] = set()
     for record in decided:
-        if record.hash is None or record.kind is StepKind.API_KEY:
+        if record.hash is None or record.kind.is_inner:
             continue
         taken = {other.hash for other in await ledger.namesakes(record.name or b"") if not other.is_open} | given
-        what = f"{record.kind.value} {record.hash}"
+        what = f"{record.kind.word} {record.hash}"
         if record.hash in taken:
             raise UsageError(f"{what} is what another entry made; nothing was decided")
         if record.hash not in await settler.look(record):
@@ -141,7 +140,7 @@ async def check_decisions(settler: Settler, ledger: Ledger, decided: Iterable[Re
 def _hash_of(record: Record, found: str) -> str | None:
     """What the journal takes *found* for; None if nobody knows which API key it was."""
     is_made = found.lower() == MADE
-    if record.kind is StepKind.API_KEY:
+    if record.kind.is_inner:
         candidates = record.details.get("candidates")
         if is_made or (isinstance(candidates, list) and found in candidates):
             return None if is_made else found
@@ -151,7 +150,7 @@ def _hash_of(record: Record, found: str) -> str | None:
             "candidates that 'encord-async status --json' lists"
         )
     if is_made:
-        raise UsageError(f"which {record.kind.value} was made? give its hash instead of {quoted(found)}")
+        raise UsageError(f"which {record.kind.word} was made? give its hash instead of {quoted(found)}")
     return found
 
 

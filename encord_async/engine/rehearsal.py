@@ -1,92 +1,66 @@
 """A session in which a run rehearses: what reads is sent, what would change something is answered as the service would.
 
-This is how `plan` says exactly what a run would do: it is the run, with this in the place of the session and a ledger
-that forgets. Nothing that changes anything ever leaves here, and nothing is written down.
+This is how `plan` says exactly what a run would do: it is the run, with this in the place of the session and of what it
+sends, and a ledger that forgets. Nothing that changes anything ever leaves here, and nothing is written down.
 
-What the service would answer is worked out from what it shows of a project, its users and its groups, read once on
-first need. What it does not show (whether the account may change a project that is not its own) is taken to go well.
+What the service would answer is worked out from what it shows of a thing and of what is in it, read once on first need.
+What it does not show (whether the account may change a thing that is not its own) is taken to go well.
 """
 
 import contextlib
+import dataclasses
 import itertools
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import singledispatchmethod
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import anyio
-from pydantic import SecretStr
 
 from encord_async.engine.doubt import Settler
-from encord_async.engine.members import Unlisted, groups_of, listing, members_of
-from encord_async.errors import EncordError, ForbiddenError, NotFoundError, RefusedError
+from encord_async.engine.making import Making
+from encord_async.engine.schedule import Lane
+from encord_async.errors import AuthenticationError, EncordError, ForbiddenError, NotFoundError, RefusedError
 from encord_async.journal.record import Ledger, MemoryLedger, Record, State
 from encord_async.journal.seen import Seen
-from encord_async.kinds.steps import TAKING, StepKind
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.membership import Membership, Relation
+from encord_async.kinds.reading import Unlisted
+from encord_async.kinds.registry import maker_of
+from encord_async.kinds.thing import Admission, DatasetAPI, Thing
 from encord_async.protocol.catalogue import Effect
-from encord_async.protocol.models import NewDataset, Project, ProjectDataset, ProjectUser
 from encord_async.protocol.operations.base import Operation, PageOperation
-from encord_async.protocol.operations.datasets import CreateDataset, CreateDatasetV2, ListDatasetsV2
-from encord_async.protocol.operations.keys import CreateProjectAPIKey, ListProjectAPIKeys
-from encord_async.protocol.operations.ontologies import CreateOntology, GetOntologyV2
-from encord_async.protocol.operations.organisation import (
-    AddGroupMembers,
-    AddOrganisationUser,
-    CreateGroup,
-    GetGroup,
-    ListGroupMembers,
-    ListGroups,
-    ListOrganisationUsers,
-)
-from encord_async.protocol.operations.projects import (
-    AddDatasets,
-    AddProjectGroups,
-    AddProjectUsers,
-    CopyProject,
-    CreateProject,
-    GetProject,
-    RemoveDatasets,
-    RemoveProjectGroups,
-    RemoveProjectUsers,
-)
-from encord_async.protocol.rest_models import CreatedDataset, Group, GroupMember, Ontology, Page
+from encord_async.protocol.request import Request
+from encord_async.protocol.rest_models import Page
 from encord_async.session.clock import Clock
 from encord_async.session.session import Session, Statistics
 from encord_async.session.settings import Settings
+from encord_async.session.stop import Stop
 
 __all__ = ["Audience", "Change", "Overlay", "Rehearsal", "is_new"]
 
 T = TypeVar("T")
 
-Change: TypeAlias = tuple[StepKind, str, str]
-"""A membership that would change: the kind of step, the project or group, and who or what."""
+Change: TypeAlias = tuple[Membership, str, str]
+"""A membership that would change: the kind of step, the thing, and who or what."""
 
 _NEW: Final = "(new "
 """Begins the stand-ins for hashes of what would be made; no hash looks like it."""
 
 
-@dataclass(slots=True)
-class _Held:
-    """What a project holds, as far as somebody asked, with what the rehearsal has changed. Addresses are casefolded."""
-
-    datasets: set[str] = field(default_factory=set)
-    users: dict[str, int] | None = None
-    groups: dict[str, int] | None = None
-
-
 class Rehearsal:
-    """Takes the place of *session* for a run; see the module."""
+    """Takes the place of *session*, and of what sends (`Sends`), for a run; see the module."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._numbers = itertools.count(1)
         self._lock = anyio.Lock()
-        self._projects: dict[str, _Held] = {}
-        self._groups: dict[str, set[str]] = {}
-        self._organisation: set[str] | None = None
-        self._there: dict[StepKind, frozenset[str] | None] = {}
-        self._checked: set[str] = set()
+        self._made: dict[str, Thing] = {}
+        """What would be made, by its stand-in."""
+        self._held: dict[tuple[Relation, str], dict[str, int | None]] = {}
+        """What is in things, as far as somebody asked, with what the rehearsal has changed; by `Relation.folded`."""
+        self._admitted: dict[Admission, set[str] | None] = {}
+        self._there: dict[Thing, frozenset[str] | None] = {}
+        self._seen: dict[Operation[Any], object] = {}
         self._changes: set[Change] = set()
         """What would really change; a membership that is so already does not."""
         self.failure: EncordError | None = None
@@ -120,11 +94,6 @@ class Rehearsal:
         """See `Session`."""
         return self._session.identity
 
-    @property
-    def _as_session(self) -> Session:
-        # What reads asks for a session, and uses nothing of it that is not here.
-        return cast("Session", self)
-
     def statistics(self) -> Statistics:
         """See `Session`."""
         return self._session.statistics()
@@ -133,12 +102,12 @@ class Rehearsal:
         """Nothing: a rehearsal leaves nothing in doubt."""
 
     async def execute(self, operation: Operation[T], **how: Any) -> T:
-        """Send *operation* if it reads what is there, else answer it."""
+        """Send *operation*, which reads; what would only be made is imagined."""
         if operation.effect is not Effect.READ:
-            return cast("T", await self._answer(operation))
-        imaginary = self._imagined(operation)
-        if imaginary is not None:
-            return cast("T", imaginary)
+            raise AssertionError(f"{type(operation).__name__} would change something")
+        imagined = self._imagined(operation)
+        if imagined is not None:
+            return cast("T", imagined)
         with self._reading():
             return await self._session.execute(operation, **how)
 
@@ -166,217 +135,139 @@ class Rehearsal:
 
     # ------------------------------------------------------------------ answers
 
-    def _imagined(self, operation: object) -> object | None:
-        """What would be read of something that would only be made; None if it is there."""
-        match operation:
-            case GetProject(project_hash=about) if about.startswith(_NEW):
-                datasets = tuple(ProjectDataset(dataset_hash=one) for one in self._projects[about].datasets)
-                return Project(project_hash=about, title="", datasets=datasets)
-            case ListProjectAPIKeys(project_hash=about) if about.startswith(_NEW):
-                return ()
-            case GetGroup(group_hash=about) if about.startswith(_NEW):
-                return Group(group_hash=about, name="")
-        return None
+    def _imagined(self, operation: Operation[Any]) -> object | None:
+        """What the service would answer about a thing that would only be made; None if it is there."""
+        fields = (getattr(operation, field.name) for field in dataclasses.fields(cast("Any", operation)))
+        about = next((value for value in fields if isinstance(value, str) and is_new(value)), None)
+        if about is None:
+            return None
+        made = self._made[about]
+        if made.inner is not None and operation == made.inner.listing(about):
+            return ()
+        if operation != made.probe(about):
+            raise AssertionError(f"nobody can say what {type(operation).__name__} answers about {about}")
+        held = {} if made.items is None else self._held.get((made.items, about), {})
+        return made.imagined(about, held)
 
-    @singledispatchmethod
-    async def _answer(self, operation: object) -> object:
-        raise AssertionError(f"{type(operation).__name__} has no rehearsal")
+    # ------------------------------------------------------------------ what a run sends
 
-    @_answer.register
-    async def _copy_project(self, operation: CopyProject) -> str:
-        await self._held(operation.project_hash)
-        return self._new_project(())
+    async def create(self, making: Making, request: Request, stop: Stop) -> str:  # noqa: ARG002 - nothing leaves
+        """See `Sends`."""
+        kind, draft = making.kind, making.draft
+        items = kind.items if isinstance(kind, Thing) else None
+        if items is not None:
+            await self._see(items.item, making.order.items[: draft.taken])
+        for needed, found_hash in draft.needs:
+            await self._see_one(needed, found_hash)
+        stand_in = f"{_NEW}{next(self._numbers)})"
+        if isinstance(kind, Thing):
+            self._made[stand_in] = kind
+        if items is not None:
+            self._give(items.give, stand_in, making.order.items[: draft.taken], None)
+        return stand_in
 
-    @_answer.register
-    async def _create_dataset(self, operation: CreateDataset) -> NewDataset:
-        return NewDataset(dataset_hash=self._new(), title=operation.title, type=operation.storage)
+    async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:  # noqa: ARG002
+        """See `Sends`."""
+        relation, about = lane.kind.relation, lane.parent_hash
+        await self._read_held(relation, about)
+        if lane.kind.takes:
+            held = self._held[relation, about]
+            for item in items:
+                if relation.folded(item) in held:
+                    del held[relation.folded(item)]
+                    self._changes.add((lane.kind, about, item))
+            return None
+        await self._see(relation.item, items)
+        return self._give(lane.kind, about, items, None if lane.role is None else int(lane.role))
 
-    @_answer.register
-    async def _create_dataset_v2(self, operation: CreateDatasetV2) -> CreatedDataset:  # noqa: ARG002 - their shape
-        return CreatedDataset(dataset_uuid=self._new())
-
-    @_answer.register
-    async def _create_ontology(self, operation: CreateOntology) -> Ontology:
-        return Ontology(ontology_uuid=self._new(), title=operation.title, editor={})
-
-    @_answer.register
-    async def _create_group(self, operation: CreateGroup) -> Group:
-        made = Group(group_hash=self._new(), name=operation.name)
-        self._groups[made.group_hash] = set()
-        return made
-
-    @_answer.register
-    async def _create_api_key(self, operation: CreateProjectAPIKey) -> SecretStr:
-        await self._held(operation.project_hash)
-        return SecretStr(self._new())
-
-    @_answer.register
-    async def _admit(self, operation: AddOrganisationUser) -> bool:
-        known = await self._members_of_organisation()
+    async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:  # noqa: ARG002 - as above
+        """See `Sends`."""
+        known = await self._known(kind)
         if known is None:
             return True
-        is_new = operation.email.casefold() not in known
-        known.add(operation.email.casefold())
+        address = kind.address(entry).casefold()
+        is_new = address not in known
+        known.add(address)
         return is_new
-
-    @_answer.register
-    async def _add_datasets(self, operation: AddDatasets) -> None:
-        held = await self._held(operation.project_hash)
-        await self._all_there(StepKind.DATASET, operation.dataset_hashes)
-        self._enter(StepKind.ATTACH, operation.project_hash, held.datasets, operation.dataset_hashes)
-
-    @_answer.register
-    async def _remove_datasets(self, operation: RemoveDatasets) -> None:
-        held = await self._held(operation.project_hash)
-        for one in held.datasets.intersection(operation.dataset_hashes):
-            self._changes.add((StepKind.DETACH, operation.project_hash, one))
-            held.datasets.remove(one)
-
-    @_answer.register
-    async def _remove_users(self, operation: RemoveProjectUsers) -> None:
-        users = await self._users(operation.project_hash)
-        for email in operation.emails:
-            if users.pop(email.casefold(), None) is not None:
-                self._changes.add((StepKind.REMOVE_USER, operation.project_hash, email))
-
-    @_answer.register
-    async def _add_groups(self, operation: AddProjectGroups) -> None:
-        groups = await self._project_groups(operation.project_hash)
-        await self._all_there(StepKind.GROUP, operation.group_hashes)
-        for one in operation.group_hashes:
-            if groups.get(one) != operation.role:
-                self._changes.add((StepKind.ADD_GROUP, operation.project_hash, one))
-            groups[one] = int(operation.role)
-
-    @_answer.register
-    async def _remove_groups(self, operation: RemoveProjectGroups) -> None:
-        groups = await self._project_groups(operation.project_hash)
-        for one in operation.group_hashes:
-            if groups.pop(one, None) is not None:
-                self._changes.add((StepKind.REMOVE_GROUP, operation.project_hash, one))
-
-    @_answer.register
-    async def _create_project(self, operation: CreateProject) -> str:
-        await self._all_there(StepKind.DATASET, operation.dataset_hashes)
-        ontology = operation.ontology_hash
-        if ontology and not ontology.startswith(_NEW) and ontology not in self._checked:
-            await self.execute(GetOntologyV2(ontology_hash=ontology))
-            self._checked.add(ontology)
-        if operation.workflow_template_id:
-            await self._held(operation.workflow_template_id)
-        return self._new_project(operation.dataset_hashes)
-
-    @_answer.register
-    async def _add_users(self, operation: AddProjectUsers) -> tuple[ProjectUser, ...]:
-        about = operation.project_hash
-        users = await self._users(about)
-        answer = []
-        for email in operation.emails:
-            if email.casefold() not in users:
-                self._changes.add((StepKind.USER, about, email))
-            role = users.setdefault(email.casefold(), int(operation.role))
-            answer.append(ProjectUser(user_email=email, user_role=role, project_hash=about))
-        return tuple(answer)
-
-    @_answer.register
-    async def _add_members(self, operation: AddGroupMembers) -> tuple[GroupMember, ...]:
-        about = operation.group_hash
-        known = await self._members_of_organisation()
-        if known is not None and not known.issuperset(email.casefold() for email in operation.emails):
-            raise ForbiddenError("not everybody is a member of the organisation")
-        async with self._lock:
-            if about not in self._groups:
-                await self.execute(GetGroup(group_hash=about))
-                listed = await listing(self._as_session, ListGroupMembers(group_hash=about))
-                members = () if isinstance(listed, Unlisted) else listed
-                self._groups[about] = {member.user_email.casefold() for member in members}
-        for email in operation.emails:
-            if email.casefold() not in self._groups[about]:
-                self._changes.add((StepKind.GROUP_MEMBER, about, email))
-                self._groups[about].add(email.casefold())
-        return tuple(GroupMember(user_email=email) for email in self._groups[about])
 
     # ------------------------------------------------------------------ what is held
 
-    def _new(self) -> str:
-        return f"{_NEW}{next(self._numbers)})"
+    def _give(
+        self, kind: Membership, about: str, items: Iterable[str], role: int | None
+    ) -> Mapping[str, int] | None:
+        """Put *items* in; the roles that they have then, where the service would show them."""
+        relation, shown = kind.relation, dict[str, int]()
+        held = self._held.setdefault((relation, about), {})
+        for item in items:
+            folded = relation.folded(item)
+            if folded not in held or (relation.role_follows and held[folded] != role):
+                self._changes.add((kind, about, item))
+                held[folded] = role
+            had = held[folded]
+            if had is not None:
+                shown[folded] = had
+        return shown if relation.shows_roles else None
 
-    def _new_project(self, dataset_hashes: Iterable[str]) -> str:
-        made = self._new()
-        self._projects[made] = _Held(users={}, groups={})
-        self._enter(StepKind.ATTACH, made, self._projects[made].datasets, dataset_hashes)
-        return made
-
-    def _enter(self, kind: StepKind, about: str, held: set[str], items: Iterable[str]) -> None:
-        for one in items:
-            if one not in held:
-                self._changes.add((kind, about, one))
-                held.add(one)
-
-    async def _held(self, project_hash: str) -> _Held:
-        """The project; raises as the service does where it is not there, or not to be seen."""
-        held = self._projects.get(project_hash)
-        if held is None:
-            project = await self.execute(GetProject(project_hash=project_hash))
-            fresh = _Held(datasets={dataset.dataset_hash for dataset in project.datasets})
-            # Somebody else may have read it meanwhile, and changed it.
-            held = self._projects.setdefault(project_hash, fresh)
-        return held
-
-    async def _users(self, project_hash: str) -> dict[str, int]:
-        held = await self._held(project_hash)
-        if held.users is None:
-            found = _listed(await members_of(self._as_session, project_hash))
-            if held.users is None:
-                held.users = {email.casefold(): role for email, role in found.items()}
-        return held.users
-
-    async def _project_groups(self, project_hash: str) -> dict[str, int]:
-        held = await self._held(project_hash)
-        if held.groups is None:
-            found = _listed(await groups_of(self._as_session, project_hash))
-            if held.groups is None:
-                held.groups = dict(found)
-        return held.groups
-
-    async def _members_of_organisation(self) -> set[str] | None:
-        """Addresses of everybody in the organisation; None if the service does not list them."""
-        async with self._lock:
-            if self._organisation is None and StepKind.ORGANISATION_USER not in self._there:
-                listed = await listing(self._as_session, ListOrganisationUsers())
-                self._there[StepKind.ORGANISATION_USER] = None
-                if not isinstance(listed, Unlisted):
-                    self._organisation = {user.email.casefold() for user in listed}
-        return self._organisation
-
-    async def _all_there(self, kind: StepKind, hashes: Sequence[str]) -> None:
-        """Refuse as the service does what refers to a dataset or group that is not there."""
-        real = [one for one in hashes if not one.startswith(_NEW)]
-        if not real:
+    async def _read_held(self, relation: Relation, about: str) -> None:
+        """Read what is in a thing; raises as the service does where it is not there, or not to be seen."""
+        if (relation, about) in self._held or is_new(about):
+            self._held.setdefault((relation, about), {})
             return
-        async with self._lock:
-            if kind not in self._there:
-                self._there[kind] = await self._listed(kind)
-        known = self._there[kind]
-        for one in real:
-            if known is not None and one not in known:
-                raise NotFoundError(f"no such {kind.value}: {one}", code="RESOURCE_NOT_FOUND_ERROR")
+        await self._look(relation.probe(about))
+        found = await relation.held(self, about)
+        listed = {} if isinstance(found, Unlisted) else found
+        # Somebody else may have read it meanwhile, and changed it.
+        self._held.setdefault((relation, about), {relation.folded(item): role for item, role in listed.items()})
 
-    async def _listed(self, kind: StepKind) -> frozenset[str] | None:
-        if kind is StepKind.GROUP:
-            groups = await listing(self._as_session, ListGroups())
-            return None if isinstance(groups, Unlisted) else frozenset(one.group_hash for one in groups)
-        datasets = await listing(self._as_session, ListDatasetsV2())
-        return None if isinstance(datasets, Unlisted) else frozenset(one.dataset_uuid for one in datasets)
+    async def _look(self, operation: Operation[Any]) -> None:
+        """Read something, unless it was there before."""
+        if operation not in self._seen:
+            self._seen[operation] = await self.execute(operation)
+
+    async def _see(self, word: str | None, items: Sequence[str]) -> None:
+        """Refuse as the service does what refers to a thing, or to somebody, not there."""
+        kind = None if word is None else maker_of(word)
+        if isinstance(kind, Admission):
+            known = await self._known(kind)
+            if known is not None and not known.issuperset(item.casefold() for item in items):
+                raise ForbiddenError("not everybody is a member of the organisation")
+        elif isinstance(kind, Thing):
+            real = [one for one in items if not is_new(one)]
+            if not real:
+                return
+            async with self._lock:
+                if kind not in self._there:
+                    self._there[kind] = await self._listed(kind)
+            known_hashes = self._there[kind]
+            for one in real:
+                if known_hashes is not None and one not in known_hashes:
+                    raise NotFoundError(f"no such {kind.noun}: {one}", code="RESOURCE_NOT_FOUND_ERROR")
+
+    async def _see_one(self, word: str, found_hash: str) -> None:
+        kind = maker_of(word)
+        if isinstance(kind, Thing) and not is_new(found_hash):
+            await self._look(kind.probe(found_hash))
+
+    async def _known(self, kind: Admission) -> set[str] | None:
+        """Addresses of everybody who is in; None if the service does not list them."""
+        async with self._lock:
+            if kind not in self._admitted:
+                found = await kind.admitted(self)
+                self._admitted[kind] = None if isinstance(found, Unlisted) else set(found)
+        return self._admitted[kind]
+
+    async def _listed(self, kind: Thing) -> frozenset[str] | None:
+        try:
+            return frozenset([one.hash async for one in kind.listed(self, DatasetAPI.REST)])
+        except AuthenticationError:
+            raise
+        except RefusedError:
+            return None
 
 
 def is_new(found: str | None) -> bool:
     """Whether this stands for something that would only be made."""
     return found is not None and found.startswith(_NEW)
-
-
-def _listed(found: Mapping[str, int] | Unlisted) -> Mapping[str, int]:
-    return {} if isinstance(found, Unlisted) else found
 
 
 class Overlay:
@@ -414,7 +305,7 @@ class Overlay:
         for record in records:
             identity = record.identity
             self.open |= {identity} if inherits else set()
-            takes = record.state is not State.DONE or record.kind in TAKING
+            takes = record.state is not State.DONE or record.kind.takes
             if record.name is not None or takes or identity in self.open or identity in self._own:
                 self._own[identity] = record
             if record.name is not None:
@@ -456,14 +347,14 @@ class Overlay:
         return await self._lost(list((await self.known(keys)).values()))
 
     async def _lost(self, keys: Sequence[Record]) -> set[bytes]:
-        """Which of these are API keys of projects that other entries have taken over in earlier runs."""
-        made = {key.identity: key.project_step for key in keys}
+        """Which of these were made inside things that other entries have taken over in earlier runs."""
+        made = {key.identity: key.parent_step for key in keys}
         makers = await self.known([maker for maker in made.values() if maker is not None])
         return {key.identity for key in keys if (maker := made[key.identity]) and key.has_lost(makers.get(maker))}
 
-    async def detached(self, project_hashes: Collection[str]) -> Collection[str]:
+    async def detached(self, hashes: Collection[str]) -> Collection[str]:
         """See `Ledger`."""
-        return await self._under.detached(project_hashes)
+        return await self._under.detached(hashes)
 
     async def open_intents(self) -> Sequence[Record]:
         """See `Ledger`."""

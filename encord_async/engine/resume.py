@@ -5,36 +5,18 @@ Pure: records in, a `Recall` out. It never reads the journal itself and never se
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
-from encord_async.engine.making import structure_digest, title_of
 from encord_async.engine.outcome import Status
-from encord_async.engine.schedule import Earlier, Result, dataset_digest
+from encord_async.engine.schedule import Earlier, Result
 from encord_async.errors import ConflictError
 from encord_async.journal.record import Doubt, Record, State
-from encord_async.kinds.steps import ITSELF, Step, StepKind, attach_step
-from encord_async.manifest.entries import (
-    DatasetEntry,
-    Entry,
-    GroupEntry,
-    MakingEntry,
-    OntologyEntry,
-    ProjectEntry,
-    referenced_key,
-)
+from encord_async.kinds.entry import Entry, MakingEntry
+from encord_async.kinds.fields import referenced_key
+from encord_async.kinds.membership import Relation
+from encord_async.kinds.step import Step, one
+from encord_async.kinds.thing import Thing, item_digest
 
-__all__ = ["HASHES", "Past", "Recall", "changed", "fits", "recall", "taken_over"]
-
-_LASTING: Final = (
-    "ontology",
-    "workflow_template_id",
-    "copy_options",
-    "structure",
-    "storage",
-    "create_backing_folder",
-    "scopes",
-)
-"""Details of a record that say what cannot be changed of what was made, title and description aside."""
+__all__ = ["Past", "Recall", "changed", "exchanged", "recall", "taken_over"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +25,8 @@ class Past:
 
     Attributes:
         records: What is written down of the steps of some entries, by step identity.
-        contested: Identities of records of API keys that others may take over, see `Ledger.contested`.
-        detached: Hashes of projects that may lack a dataset which they had once.
+        contested: Identities of records of inner things that others may take over, see `Ledger.contested`.
+        detached: Hashes of things that may lack an item which they had once.
         has_moved: Whether a key may mean another thing now than it did then.
     """
 
@@ -62,9 +44,9 @@ class Recall:
         steps: The entry's steps, with those that a change of the entry since an earlier run has added.
         results: Of steps that need not be done again.
         doubts: Of steps that may have happened.
-        unsure: What was made, for steps of which only hashes will tell whether they are done by it: API keys, because
-            the project may be another now; the project itself, because it may refer to something else now; and its
-            datasets, if keys may mean others than they did, or some may have been detached.
+        unsure: What was made, for steps of which only hashes will tell whether they are done by it: inner things,
+            because they may be wished for in another thing now; a thing itself, because it may refer to something else
+            now; and its items, if keys may mean others than they did, or some may have been taken out.
     """
 
     steps: Sequence[Step]
@@ -74,7 +56,7 @@ class Recall:
 
 
 def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, began_s: float) -> Recall:
-    """Compare *entry* with what is written down of it; what is in a project is compared when it is known in which.
+    """Compare *entry* with what is written down of it; what is in a thing is compared when it is known in which.
 
     Args:
         entry: The entry as it is now.
@@ -95,38 +77,42 @@ def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, 
         if record.is_open:
             doubts[step.identity] = Doubt(record=record, since_s=began_s, over=True)
             continue
-        if step.kind is StepKind.API_KEY:
-            # By another name of its project it is held by nobody, until the step has it again.
+        if step.kind.is_inner:
+            # By another name of its thing it is held by nobody, until the step has it again.
             contested = not record.is_held_by(step) or record.identity in past.contested
             unsure[step.identity] = Earlier(record=record, contested=contested)
             continue
         result = taken_over(entry, step, record)
-        if isinstance(entry, ProjectEntry) and step.kind is StepKind.PROJECT:
-            added = _attachments(entry, identity, record, past)
+        if isinstance(step.kind, Thing):
+            added = [] if step.kind.items is None else _additions(step.kind.items, step, entry, identity, record, past)
             planned += added
             if added:
                 earlier = _earlier(record, past)
-                unsure |= {one.identity: earlier for one in added}
-            if result.error is None and _refers_elsewhere(entry, record, past):
+                unsure |= {addition.identity: earlier for addition in added}
+            if result.error is None and _refers_elsewhere(step.kind, entry, record, past):
                 unsure[step.identity] = Earlier(record=record)
                 continue
         results[step.identity] = result
     return Recall(steps=planned, results=results, doubts=doubts, unsure=unsure)
 
 
-def _attachments(entry: ProjectEntry, identity: bytes, record: Record, past: Past) -> list[Step]:
-    """Steps for the datasets of *entry* that its project may lack."""
+def _additions(
+    items: Relation, step: Step, entry: Entry, identity: bytes, record: Record, past: Past
+) -> list[Step]:
+    """Steps for the items of *entry* that its thing may lack."""
+    assert isinstance(step.kind, Thing)
     known = _texts(record, "references")
     if past.has_moved:
         known = [reference for reference in known if referenced_key(reference) is None]
     then = frozenset(known)
-    missing = [one for one in dict.fromkeys(entry.datasets) if one not in then or record.hash in past.detached]
-    return [attach_step(identity, reference) for reference in missing]
+    references = step.kind.references(entry)
+    missing = [reference for reference in references if reference not in then or record.hash in past.detached]
+    return [one(identity, items.give, None, reference) for reference in missing]
 
 
 def _earlier(record: Record, past: Past) -> Earlier:
-    """The project of *record*, and the datasets that it had from the first."""
-    held = {dataset_digest(one) for one in _texts(record, "references") if referenced_key(one) is None}
+    """The thing of *record*, and the items that it had from the first."""
+    held = {item_digest(item) for item in _texts(record, "references") if referenced_key(item) is None}
     return Earlier(record=record, held=held.union(_texts(record, "held")), detached=record.hash in past.detached)
 
 
@@ -137,10 +123,10 @@ def _texts(record: Record, name: str) -> list[str]:
 
 def taken_over(entry: Entry, step: Step, record: Record) -> Result:
     """What a step that *record* says is done is for *entry* as it is now: unchanged, or failed if it cannot follow."""
-    if step.kind not in ITSELF:
-        return Result(status=Status.UNCHANGED, hash=record.project_hash)
-    if isinstance(entry, MakingEntry):
-        names = _changed(entry, record)
+    if not step.kind.stands_for_entry:
+        return Result(status=Status.UNCHANGED, hash=record.parent_hash)
+    if isinstance(step.kind, Thing) and isinstance(entry, MakingEntry):
+        names = _changed(step.kind, entry, record)
         if names:
             return changed(record, names)
     return Result(status=Status.UNCHANGED, hash=record.hash)
@@ -157,53 +143,31 @@ def changed(record: Record, names: Sequence[str]) -> Result:
     return Result(status=Status.FAILED, hash=record.hash, error=error)
 
 
-def fits(record: Record, details: Mapping[str, object]) -> bool:
-    """Whether what *record*, a namesake, has made is what would be made with *details*."""
-    made = record.details
-    if ("copy_of" in made) != ("copy_of" in details):
-        return False
-    template = "template" if "template" in made else "copy_of"
-    return all(made.get(name, details.get(name)) == details.get(name) for name in (*_LASTING, template))
+def exchanged(kind: Thing, made: Record, details: Mapping[str, object]) -> list[str]:
+    """Fields of which a thing made as *made* refers to something else than one with *details* would."""
+    return [field for field, (of, _) in kind.links.items() if details.get(of) != made.details.get(of)]
 
 
-def _changed(entry: MakingEntry, record: Record) -> list[str]:
-    """Members of *entry* that are other than what was made, and cannot follow."""
+def _changed(kind: Thing, entry: MakingEntry, record: Record) -> list[str]:
+    """Fields of *entry* that are other than what was made, and cannot follow."""
     made = record.details
     pairs: dict[str, tuple[object, object]] = {
-        "name" if isinstance(entry, GroupEntry) else "title": (title_of(entry), record.title),
+        entry.title_field: (entry.wished_title, record.title),
         "description": (entry.description, made.get("wished_description", "")),
+        **{
+            name: pair
+            for name, pair in _references(kind, entry, record).items()
+            if not (_is_key(pair) and isinstance(made.get(kind.links[name][0]), str))
+        },
+        **kind.compared(entry, made),
     }
-    match entry:
-        case ProjectEntry():
-            pairs |= {
-                name: pair
-                for name, pair in _references(entry, record).items()
-                if not (_is_key(pair) and isinstance(made.get(HASHES[name]), str))
-            }
-            pairs["workflow_template_id"] = (entry.workflow_template_id, made.get("workflow_template_id") or None)
-            pairs["copy_options"] = (sorted(entry.copy_options), made.get("copy_options") or [])
-        case DatasetEntry():
-            pairs["storage"] = (int(entry.storage), made.get("storage", int(entry.storage)))
-            folder = entry.create_backing_folder
-            pairs["create_backing_folder"] = (folder, made.get("create_backing_folder", folder))
-        case OntologyEntry():
-            pairs["structure"] = (structure_digest(entry.structure), made.get("structure"))
-        case GroupEntry():
-            pass
     return [name for name, (wished, was) in pairs.items() if wished != was]
 
 
-HASHES: Final[Mapping[str, str]] = {"ontology": "ontology", "copy_of": "template"}
-"""Under which name a record has the hash of what a project referred to."""
-
-
-def _references(entry: ProjectEntry, record: Record) -> dict[str, tuple[str | None, object]]:
-    """What *entry* refers to and what it referred to when its project was made; its datasets aside."""
-    made = record.details
-    return {
-        "ontology": (entry.wanted_ontology, made.get("ontology_reference", made.get("ontology")) or None),
-        "copy_of": (entry.copy_of, made.get("copy_of")),
-    }
+def _references(kind: Thing, entry: Entry, record: Record) -> dict[str, tuple[str | None, object]]:
+    """What *entry* refers to and what it referred to when its thing was made; its items aside."""
+    now, made = kind.linked(entry), record.details
+    return {field: (now.get(field), made.get(by, made.get(of)) or None) for field, (of, by) in kind.links.items()}
 
 
 def _is_key(pair: tuple[str | None, object]) -> bool:
@@ -212,10 +176,11 @@ def _is_key(pair: tuple[str | None, object]) -> bool:
     return len(texts) == len(pair) and any(referenced_key(reference) is not None for reference in texts)
 
 
-def _refers_elsewhere(entry: ProjectEntry, record: Record, past: Past) -> bool:
+def _refers_elsewhere(kind: Thing, entry: Entry, record: Record, past: Past) -> bool:
     """Whether *entry* may refer to something else than it did, and only hashes can tell."""
-    pairs = _references(entry, record).items()
     return any(
-        _is_key(pair) and (past.has_moved or pair[0] != pair[1]) and isinstance(record.details.get(HASHES[name]), str)
-        for name, pair in pairs
+        _is_key(pair)
+        and (past.has_moved or pair[0] != pair[1])
+        and isinstance(record.details.get(kind.links[name][0]), str)
+        for name, pair in _references(kind, entry, record).items()
     )

@@ -40,7 +40,7 @@ def refusal(ticket: Ticket, what: str) -> ConflictError:
     """What is said of a step that would do something that is not in the plan."""
     step = ticket.step
     return ConflictError(
-        f"{step.kind.value.replace('_', ' ')} {step.item!r}: {what}, and that is not in the plan; "
+        f"{step.kind.word.replace('_', ' ')} {step.item!r}: {what}, and that is not in the plan; "
         "the account has changed since: make a new plan",
         code="NOT_PLANNED",
     )

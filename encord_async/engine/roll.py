@@ -1,4 +1,4 @@
-"""The roll of a manifest: which entries it holds that make something, and which API keys each of them wishes for.
+"""The roll of a manifest: which entries it holds that make something, and what each of them wishes for inside a thing.
 
 It keeps eight bytes of each, and no entry.
 
@@ -8,7 +8,7 @@ anything is sent; of what can be read only once it is complete at the end.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,18 +18,14 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from encord_async.engine.account import ENTRY_MARK, entry_mark
-from encord_async.engine.making import api_key_name, title_of
 from encord_async.journal.record import Ledger, Record, State, name_digest
-from encord_async.kinds.steps import Namer, StepKind, api_key_steps, key_wish, project_step, steps_of
-from encord_async.manifest.entries import (
-    Entry,
-    MakingEntry,
-    PlacedEntry,
-    ProjectAPIKeyEntry,
-    ProjectEntry,
-)
+from encord_async.kinds.entry import Entry, MakingEntry
+from encord_async.kinds.namer import Namer
+from encord_async.kinds.step import Step, key_wish, made_by
+from encord_async.kinds.thing import InnerThing, Thing
 from encord_async.manifest.files import CheckReport, check_manifest
 from encord_async.manifest.part import Part
+from encord_async.manifest.place import PlacedEntry
 from encord_async.manifest.sources import Manifest, read_numbered
 
 __all__ = ["Register", "Roll"]
@@ -41,7 +37,7 @@ _A_TURN: Final = 100
 
 
 class Roll:
-    """Names of all that may hold what was made (`Record.holder`), and steps of API keys; of as many as there may be."""
+    """Names of all that may hold what was made (`Record.holder`), and steps of inner things; as many as there may be."""
 
     def __init__(self) -> None:
         self._recent: set[int] = set()
@@ -50,11 +46,11 @@ class Roll:
 
     def add(self, entry: Entry, identity: bytes) -> None:
         """Take in *entry*, if it makes something."""
-        if not isinstance(entry, MakingEntry | ProjectAPIKeyEntry):
+        if not entry.creates:
             return
         self._recent.add(_head(identity))
-        for step in api_key_steps(entry, identity):
-            self._recent.update((_head(step.identity), _head(key_wish(step.identity, step.project))))
+        for step in _inner_steps(entry, identity):
+            self._recent.update((_head(step.identity), _head(key_wish(step.identity, step.parent))))
         if len(self._recent) >= _RECENT:
             self._sort()
 
@@ -131,7 +127,7 @@ class Register:
         """
         if not (self.is_open and self._ledger.has_made):
             return False
-        for name in _names(entry, identity, records, await _project_hash(self._ledger, entry, identity, records)):
+        async for name in _names(self._ledger, entry, identity, records):
             for other in await self._ledger.namesakes(name):
                 if other.state is not State.FAILED and other.holder not in self.roll:
                     return True
@@ -152,7 +148,7 @@ class _Call:
         self._namer = Namer()
 
     def add(self, placed: PlacedEntry) -> None:
-        if isinstance(placed.entry, MakingEntry | ProjectAPIKeyEntry):
+        if placed.entry.creates:
             self._roll.add(placed.entry, self._namer.identity(placed.entry))
 
     async def add_all(self, manifest: Sequence[object]) -> None:
@@ -168,32 +164,36 @@ def _anybody(_: bytes) -> bool:
     return True
 
 
-def _names(entry: Entry, identity: bytes, records: Mapping[bytes, Record], project_hash: str | None) -> Iterator[bytes]:
+def _inner_steps(entry: Entry, identity: bytes) -> Iterator[Step]:
+    return (step for step in entry.steps(identity) if step.kind.is_inner)
+
+
+async def _names(
+    ledger: Ledger, entry: Entry, identity: bytes, records: Mapping[bytes, Record]
+) -> AsyncIterator[bytes]:
     """Names of what *entry* would make, as far as they can be known before its references have hashes."""
-    for step in steps_of(entry, identity):
+    for step in entry.steps(identity):
         record = records.get(step.identity)
         known = None if record is None or record.state is State.FAILED else record
-        if step.kind is StepKind.API_KEY:
-            if project_hash is not None and (known is None or known.project_hash != project_hash):
-                yield api_key_name(project_hash, step)
-        elif known is not None:
-            continue
-        elif isinstance(entry, MakingEntry) and step.kind is StepKind(entry.kind):
-            yield name_digest(step.kind, title_of(entry), entry.description)
+        if isinstance(step.kind, InnerThing):
+            parent_hash = await _parent_hash(ledger, step, step.kind, identity, records)
+            if parent_hash is not None and (known is None or known.parent_hash != parent_hash):
+                yield name_digest(step.kind, *step.kind.names(step, parent_hash))
+        elif known is None and isinstance(step.kind, Thing) and isinstance(entry, MakingEntry):
+            yield name_digest(step.kind, entry.wished_title, entry.description)
 
 
-async def _project_hash(ledger: Ledger, entry: Entry, identity: bytes, records: Mapping[bytes, Record]) -> str | None:
-    """The project whose API keys *entry* asks for, if it was made by an earlier run.
+async def _parent_hash(
+    ledger: Ledger, step: Step, kind: InnerThing, identity: bytes, records: Mapping[bytes, Record]
+) -> str | None:
+    """The thing that *step* makes something in, if it was made by an earlier run.
 
-    One that was not has none of an earlier run, unless it waits itself until all is read.
+    One that was not has nothing of an earlier run in it, unless it waits itself until all is read.
     """
-    if not isinstance(entry, ProjectEntry | ProjectAPIKeyEntry):
-        return None
-    project = entry.project if isinstance(entry, ProjectAPIKeyEntry) else None
-    maker = project_step(identity, project)
+    maker = made_by(kind.parent, identity, step.parent)
     if maker is None:
-        return project
-    known = (records if project is None else await ledger.known([maker])).get(maker)
+        return step.parent
+    known = (records if step.parent is None else await ledger.known([maker])).get(maker)
     return None if known is None else known.hash
 
 

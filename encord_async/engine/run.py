@@ -19,23 +19,29 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from encord_async.engine.account import Account, DatasetAPI, Existing
+from encord_async.engine.account import Account, Existing
 from encord_async.engine.doubt import Settler
-from encord_async.engine.executor import Ended, Executor, Later, Split
+from encord_async.engine.executor import Executor
 from encord_async.engine.making import Maker
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.recovery import recover
 from encord_async.engine.resume import Past, recall
 from encord_async.engine.review import Review
 from encord_async.engine.roll import Register
-from encord_async.engine.schedule import Plan, Result, Ticket, Work
+from encord_async.engine.schedule import Result, Schedule, Ticket, Work
+from encord_async.engine.sending import Live, Sends
+from encord_async.engine.verdict import Ended, Later, Split
 from encord_async.errors import EncordError, UsageError
 from encord_async.journal.record import Ledger, MemoryLedger
 from encord_async.journal.traffic import watch
-from encord_async.kinds.steps import MEMBERSHIPS, Namer, Step, StepKind, steps_of
-from encord_async.manifest.entries import Checker, Place, PlacedEntry, Problem
+from encord_async.kinds.membership import Membership
+from encord_async.kinds.namer import Namer
+from encord_async.kinds.step import Step
+from encord_async.kinds.thing import DatasetAPI
+from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames, Part
+from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.sources import Item, Manifest, Source, open_source
 from encord_async.redaction import quoted
 from encord_async.secrecy import sealed
@@ -143,12 +149,14 @@ class Props:
     """What a rehearsal puts in the place of what a run would make: nothing of it writes, or waits.
 
     Attributes:
+        sends: Answers as the service would, and sends nothing.
         ledger: Knows what earlier runs wrote.
         settler: Looks, and remembers nothing that was only played.
         stamp_key: That of the journal.
         on_end: Told each step with what it ended in.
     """
 
+    sends: Sends
     ledger: Ledger
     settler: Settler
     stamp_key: bytes
@@ -210,7 +218,7 @@ class Run:
         self._props = props
         self._ledger: Ledger = journal or (MemoryLedger() if props is None else props.ledger)
         self._settler = Settler(session, self._ledger, settle_s=options.settle_s) if props is None else props.settler
-        self._plan = Plan(max_batch=options.max_batch, on_end=None if props is None else props.on_end)
+        self._schedule = Schedule(max_batch=options.max_batch, on_end=None if props is None else props.on_end)
         self._executor: Executor
         self._namer: Namer | GivenNames = Namer()
         self._checker = Checker()
@@ -242,9 +250,9 @@ class Run:
         if isinstance(manifest, Part):
             self._namer = GivenNames(manifest)
             for key, found in manifest.made.items():
-                self._plan.know(key, found)
+                self._schedule.know(key, found)
             for key, why in manifest.dead.items():
-                self._plan.know(key, None, why=why)
+                self._schedule.know(key, None, why=why)
 
     # ------------------------------------------------------------------ life
 
@@ -265,6 +273,7 @@ class Run:
         kept = self._journal or self._props
         self._executor = Executor(
             self._session,
+            Live(self._session) if self._props is None else self._props.sends,
             Account(self._session, dataset_api=self._options.dataset_api),
             self._ledger,
             self._settler,
@@ -388,7 +397,7 @@ class Run:
         """Read no further and start nothing new; what is under way ends, all else is cancelled."""
         if self._stopped_by is None and not self._over:
             self._stopped_by = reason
-            self._plan.cancel()
+            self._schedule.cancel()
             self._executor.stop()
             self._reading.cancel()
             self._alarm.set()
@@ -409,7 +418,7 @@ class Run:
                 await source.aclose()
         self._all_read = True
         if self._stopped_by is None:
-            self._plan.end_of_manifest()
+            self._schedule.end_of_manifest()
             dangling = () if self._options.skip_invalid else self._checker.finish()
             if dangling and self._failure is None:
                 # Only known when a stream has ended: whatever is good in it is done all the same.
@@ -438,7 +447,7 @@ class Run:
 
     def _free(self) -> int:
         # What has ended and still waits to be sent off counts: a slow consumer must not let them pile up.
-        waiting = self._plan.parked_entries + len(self._aside)
+        waiting = self._schedule.parked_entries + len(self._aside)
         return self._options.lookahead - (self._entries - self._ended_entries - waiting)
 
     async def _wait_for_room(self) -> None:
@@ -457,7 +466,7 @@ class Run:
             number = self._entries + len(taken) + 1
             if not bad and isinstance(item, PlacedEntry):
                 identity = self._namer.identity(item.entry)
-                taken.append(_Taken(number, item, identity, list(steps_of(item.entry, identity)), ()))
+                taken.append(_Taken(number, item, identity, list(item.entry.steps(identity)), ()))
                 self._register.add(item.entry, identity)
             elif self._options.skip_invalid and bad[0].place.number > 0:
                 taken.append(_Taken(number, item if isinstance(item, PlacedEntry) else None, b"", [], bad))
@@ -515,11 +524,11 @@ class Run:
 
     async def _past(self, taken: Iterable[_Taken]) -> Past:
         """What is written down of these entries; of their memberships it is asked when they are sent."""
-        steps = [step for one in taken for step in one.steps if step.kind not in MEMBERSHIPS]
+        steps = [step for one in taken for step in one.steps if not isinstance(step.kind, Membership)]
         records = await self._ledger.known([step.identity for step in steps])
-        made = {record.hash for record in records.values() if record.kind is StepKind.PROJECT and record.hash}
+        made = {record.hash for record in records.values() if record.kind.stands_for_entry and record.hash}
         has_moved = self._ledger.has_moved
-        keys = [record.identity for record in records.values() if record.kind is StepKind.API_KEY and has_moved]
+        keys = [record.identity for record in records.values() if record.kind.is_inner and has_moved]
         return Past(
             records=records,
             contested=await self._ledger.contested(keys),
@@ -531,7 +540,7 @@ class Run:
         """Plan an entry, or report it at once if it is a bad one."""
         if one.problems:
             entry = one.placed.entry if one.placed is not None else None
-            self._plan.report(
+            self._schedule.report(
                 Outcome(
                     number=one.number,
                     place=str(one.problems[0].place),
@@ -543,7 +552,7 @@ class Run:
             )
         elif one.placed is not None:
             known = recall(one.placed.entry, one.identity, one.steps, past, began_s=self._started_s)
-            self._plan.add(
+            self._schedule.add(
                 one.placed.entry,
                 known.steps,
                 number=one.number,
@@ -582,12 +591,12 @@ class Run:
     async def _next(self) -> Work | None:
         if self._over:
             return None
-        work = self._plan.next(self._session.clock.monotonic_s())
+        work = self._schedule.next(self._session.clock.monotonic_s())
         if work is not None:
             return work
         seat = _Seat()
         self._idle.append(seat)
-        if self._plan.next_due_s is not None:
+        if self._schedule.next_due_s is not None:
             self._alarm.set()
         return await seat.wait()
 
@@ -595,21 +604,21 @@ class Run:
         verdict = await self._executor.do(work)
         match verdict:
             case Split():
-                self._plan.split(verdict.batch)
+                self._schedule.split(verdict.batch)
             case Later():
-                self._plan.postpone(work, verdict.due_s, otherwise=verdict.otherwise)
+                self._schedule.postpone(work, verdict.due_s, otherwise=verdict.otherwise)
                 self._alarm.set()
                 # Namesakes by the thousand may be put off without a wait for anything in between.
                 await anyio.lowlevel.checkpoint()
             case Ended():
                 if verdict.failure is not None:
                     self._fail(verdict.failure, "it cannot go on")
-                self._plan.finish(work, verdict.results)
+                self._schedule.finish(work, verdict.results)
 
     async def _keep_time(self) -> None:
         """Wake workers when postponed work is due; a worker that is not idle will find it by itself."""
         while not self._over:
-            due_s = self._plan.next_due_s if self._idle else None
+            due_s = self._schedule.next_due_s if self._idle else None
             wait_s = math.inf if due_s is None else max(0.0, due_s - self._session.clock.monotonic_s())
             with anyio.move_on_after(wait_s):
                 await self._alarm.wait()
@@ -622,7 +631,7 @@ class Run:
     def _dispatch(self) -> None:
         """Hand ready work to idle workers."""
         now_s = self._session.clock.monotonic_s()
-        while self._idle and (work := self._plan.next(now_s)) is not None:
+        while self._idle and (work := self._schedule.next(now_s)) is not None:
             self._idle.popleft().hand(work)
 
     async def _settle_up(self) -> None:
@@ -630,12 +639,12 @@ class Run:
         await self._emit()
         if self._free() > 0:
             self._room.set()
-        if self._all_read and self._plan.idle and not self._over:
+        if self._all_read and self._schedule.idle and not self._over:
             self._over = True
             self._failure = self._failure or self._executor.suspects.error
             self._ended.set()
-            if self._plan.open_entries:
-                raise AssertionError(f"{self._plan.open_entries} entries wait for nothing: this is a bug")
+            if self._schedule.open_entries:
+                raise AssertionError(f"{self._schedule.open_entries} entries wait for nothing: this is a bug")
             self._finish_clock()
             self._alarm.set()
             while self._idle:
@@ -645,7 +654,7 @@ class Run:
     async def _emit(self) -> None:
         """Send off all outcomes, one task at a time: else the stream could be closed while another holds some."""
         async with self._emitting:
-            while outcomes := self._plan.take_outcomes():
+            while outcomes := self._schedule.take_outcomes():
                 for outcome in outcomes:
                     self._counts[outcome.status] += 1
                     self._ended_entries += 1

@@ -1,42 +1,38 @@
-"""The plan: is told what happens and answers what is ready now. Synchronous and pure, without clock or I/O.
+"""The schedule: is told what happens and answers what is ready now. Synchronous and pure, without clock or I/O.
 
 Entries come in with their steps, work goes out, results come in, outcomes go out. It never sends and never waits.
 What it keeps: the entries that are not finished, and for each finished entry with a key its hash or its failure,
 because any later entry may refer to it. Finished entries without a key leave nothing behind.
 """
 
-import hashlib
 import heapq
 import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from encord_async.engine.members import MAX_GROUPS_REMOVED
 from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
 from encord_async.errors import BlockedError, EncordError, ManifestError
 from encord_async.journal.record import Doubt, Record
-from encord_async.kinds.steps import CREATES, ITSELF, Step, StepKind
-from encord_async.manifest.entries import (
-    Entry,
-    NamedEntry,
-    ProjectEntry,
-    referenced_key,
-)
-from encord_async.protocol.catalogue import ProjectUserRole
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.fields import referenced_key
+from encord_async.kinds.membership import Membership
+from encord_async.kinds.step import Step
+from encord_async.kinds.thing import Thing, item_digest
 
 __all__ = [
     "Batch",
     "Creation",
     "Earlier",
     "Lane",
-    "Plan",
     "Result",
+    "Schedule",
     "Ticket",
     "Wish",
     "Work",
-    "dataset_digest",
     "tickets_of",
     "why_dead",
 ]
@@ -64,10 +60,10 @@ class Earlier:
     """What an earlier run has made, of which only hashes will tell whether a step is done by it.
 
     Attributes:
-        record: It; the project of the step, or the API key that the step made.
-        held: The datasets that the project had from the first, see `dataset_digest`.
-        detached: Whether one of them may have been detached since.
-        contested: Whether another step may take the API key over.
+        record: It; the thing that the step is about, or what the step made inside of one.
+        held: The items that the thing had from the first, see `item_digest`.
+        detached: Whether one of them may have been taken out since.
+        contested: Whether another step may take over what was made.
     """
 
     record: Record
@@ -75,14 +71,9 @@ class Earlier:
     detached: bool = False
     contested: bool = False
 
-    def held_dataset(self, dataset_hash: str) -> bool:
-        """Whether the project had this one from the first."""
-        return dataset_digest(dataset_hash) in self.held
-
-
-def dataset_digest(dataset_hash: str) -> str:
-    """A short name for a dataset among those of one project."""
-    return hashlib.blake2b(dataset_hash.encode(), digest_size=6).hexdigest()
+    def held_item(self, item_hash: str) -> bool:
+        """Whether the thing had this one from the first."""
+        return item_digest(item_hash) in self.held
 
 
 @dataclass(slots=True, eq=False)
@@ -97,7 +88,7 @@ class Wish:
     """What later steps of this entry, and entries that refer to it, wait for."""
     open_steps: int = 0
     far: int = 0
-    """How often it waits for a target that is not near."""
+    """Unresolved references to entries not yet read."""
     status: Status | None = None
     hash: str | None = None
     error: EncordError | None = None
@@ -135,22 +126,24 @@ class Wish:
         )
 
 
+_NO_LINKS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """A step on its way through the plan, with what its references turned out to be.
+    """A step on its way through the schedule, with what its references turned out to be.
 
-    *project_hash* is the project, or for members the group, that it is about. *items* are the hashes of datasets or of
-    a group, or a member's address; empty where the step itself says it all. *ontology_hash* and *template_hash* are for
-    the creation of projects.
+    *parent_hash* is the thing that it is about, if it is about another than it makes. *items* are what is to be in what
+    it makes, or what it gives or takes; empty where the step itself says it all. *links* are the hashes of what else its
+    entry refers to, by the field.
     """
 
     step: Step
     wish: Wish
     missing: int = 0
-    project_hash: str | None = None
+    parent_hash: str | None = None
     items: tuple[str, ...] = ()
-    ontology_hash: str | None = None
-    template_hash: str | None = None
+    links: Mapping[str, str] = _NO_LINKS
     doubt: Doubt | None = None
     made: Earlier | None = None
     """What an earlier run has made, if only hashes will tell whether the step is done by it."""
@@ -184,11 +177,11 @@ _Named: TypeAlias = _Target | _Dead | str
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What envelopes of one kind about one project have in common."""
+    """What requests of one kind about one thing have in common."""
 
-    kind: StepKind
-    project_hash: str
-    role: ProjectUserRole | None = None
+    kind: Membership
+    parent_hash: str
+    role: IntEnum | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +193,7 @@ class Creation:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Work: one envelope for several steps of a lane. *probed* when the project itself was found in order."""
+    """Work: one request for several steps of a lane. *probed* when the thing itself was found in order."""
 
     lane: Lane
     tickets: tuple[Ticket, ...]
@@ -211,20 +204,8 @@ Work: TypeAlias = Creation | Batch
 
 _OWN: Final = "what the same entry makes"
 
-_NEEDS_NOTHING: Final = ITSELF - {StepKind.PROJECT}
-_NEEDS_ITEM: Final = frozenset(
-    {StepKind.ATTACH, StepKind.DETACH, StepKind.ADD_GROUP, StepKind.REMOVE_GROUP, StepKind.GROUP_MEMBER}
-)
-"""Steps whose item is a reference, or may be one."""
 
-_MOST: Final = {StepKind.REMOVE_GROUP: MAX_GROUPS_REMOVED}
-"""Bounds of single requests: what took two could be done by half when a run ends."""
-
-_CREATIONS: Final = CREATES | {StepKind.ORGANISATION_USER}
-"""Steps that are sent alone, before all others."""
-
-
-class Plan:
+class Schedule:
     """Entries in, work out; results in, outcomes out.
 
     Args:
@@ -332,7 +313,7 @@ class Plan:
             self._come_near(target)
 
     def _declare(self, entry: Entry) -> _Target:
-        if entry.key is None or not isinstance(entry, NamedEntry):
+        if entry.key is None or not entry.names_something:
             return _Target(_OWN, declared=True)
         named = self._named.get(entry.key)
         if named is None:
@@ -387,14 +368,14 @@ class Plan:
 
     def _needs(self, ticket: Ticket) -> list[str | None]:
         """References that must have a hash first; None stands for what the entry itself makes."""
-        step, entry = ticket.step, ticket.wish.entry
-        if step.kind in _NEEDS_NOTHING:
-            return []
-        if step.kind is StepKind.PROJECT:
-            return [*_needed_by_project(entry, datasets=ticket.made is None)] if isinstance(entry, ProjectEntry) else []
-        if step.kind in _NEEDS_ITEM:
-            return [step.project, step.item]
-        return [step.project]
+        step = ticket.step
+        match step.kind:
+            case Membership(relation=relation):
+                return [step.parent, step.item] if relation.item is not None else [step.parent]
+            case Thing():
+                items = step.kind.references(ticket.wish.entry) if ticket.made is None else ()
+                return [*items, *step.kind.linked(ticket.wish.entry).values()]
+        return [step.parent] if step.kind.is_inner else []
 
     def _lookup(self, reference: str | None, ticket: Ticket) -> _Named:
         """What *reference* stands for: a hash or address, something to wait for, or something that will not come."""
@@ -414,25 +395,24 @@ class Plan:
             self._end(ticket, Result(status=Status.CANCELLED))
             return
         step, entry = ticket.step, ticket.wish.entry
-        if step.kind is StepKind.PROJECT and isinstance(entry, ProjectEntry):
+        kind = step.kind
+        if isinstance(kind, Membership):
+            ticket.parent_hash = self._hash(step.parent, ticket)
+            if kind.relation.item is not None:
+                ticket.items = (self._hash(step.item, ticket),)
+        elif isinstance(kind, Thing):
             if ticket.made is None:
-                ticket.items = tuple(dict.fromkeys([self._hash(reference, ticket) for reference in entry.datasets]))
-            if entry.wanted_ontology is not None:
-                ticket.ontology_hash = self._hash(entry.wanted_ontology, ticket)
-            if entry.copy_of is not None:
-                ticket.template_hash = self._hash(entry.copy_of, ticket)
-        elif step.kind not in _NEEDS_NOTHING:
-            ticket.project_hash = self._hash(step.project, ticket)
-        if step.kind in _NEEDS_ITEM:
-            ticket.items = (self._hash(step.item, ticket),)
+                ticket.items = tuple(dict.fromkeys([self._hash(one, ticket) for one in kind.references(entry)]))
+            ticket.links = {field: self._hash(one, ticket) for field, one in kind.linked(entry).items()}
+        elif kind.is_inner:
+            ticket.parent_hash = self._hash(step.parent, ticket)
         if _is_done(ticket):
-            self._end(ticket, Result(status=Status.UNCHANGED, hash=ticket.project_hash))
-            return
-        if step.kind in _CREATIONS:
+            self._end(ticket, Result(status=Status.UNCHANGED, hash=ticket.parent_hash))
+        elif isinstance(kind, Membership):
+            lane = Lane(kind, ticket.parent_hash or "", step.role)
+            self._lanes.setdefault(lane, deque()).append(ticket)
+        else:
             self._creations.append(Creation(ticket))
-            return
-        lane = Lane(step.kind, ticket.project_hash or "", step.role)
-        self._lanes.setdefault(lane, deque()).append(ticket)
 
     def _hash(self, reference: str | None, ticket: Ticket) -> str:
         found = self._lookup(reference, ticket)
@@ -463,7 +443,7 @@ class Plan:
         if not self._lanes:
             return None
         lane, waiting = self._lanes.popitem(last=False)
-        most = min(self._max_batch, _MOST.get(lane.kind, self._max_batch), len(waiting))
+        most = min(lane.kind.most(self._max_batch), len(waiting))
         taken = [waiting.popleft() for _ in range(most)]
         if waiting:
             self._lanes[lane] = waiting
@@ -540,10 +520,10 @@ class Plan:
             wish.note(result)
             if self._on_end is not None:
                 self._on_end(ticket, result)
-            if ticket.step.kind in ITSELF:
+            if ticket.step.kind.stands_for_entry:
                 ends.extend(self._resolve(wish, result))
             elif wish.hash is None:
-                wish.hash = ticket.project_hash or result.hash
+                wish.hash = ticket.parent_hash or result.hash
             wish.open_steps -= 1
             if wish.open_steps == 0:
                 self._close(wish)
@@ -591,18 +571,10 @@ def _is_done(ticket: Ticket) -> bool:
     made = ticket.made
     if made is None:
         return False
-    if ticket.step.kind is StepKind.API_KEY:
-        return made.record.project_hash == ticket.project_hash and not made.contested
-    return ticket.step.kind is StepKind.ATTACH and not made.detached and made.held_dataset(*ticket.items)
-
-
-def _needed_by_project(entry: ProjectEntry, *, datasets: bool) -> Iterator[str]:
-    if datasets:
-        yield from dict.fromkeys(entry.datasets)
-    if entry.wanted_ontology is not None:
-        yield entry.wanted_ontology
-    if entry.copy_of is not None:
-        yield entry.copy_of
+    kind = ticket.step.kind
+    if kind.is_inner:
+        return made.record.parent_hash == ticket.parent_hash and not made.contested
+    return isinstance(kind, Membership) and not made.detached and made.held_item(*ticket.items)
 
 
 def _blocked(reference: str, why: str) -> Result:

@@ -15,9 +15,13 @@ import anyio
 
 from encord_async.errors import EncordError
 from encord_async.journal.seen import Seen
-from encord_async.kinds.steps import Step, StepKind, key_wish, project_step
+from encord_async.kinds.step import Step, StepKind, key_wish, made_by
+from encord_async.kinds.thing import InnerThing
 
-__all__ = ["Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest", "set_aside"]
+__all__ = ["INNER_PARENT", "Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest", "set_aside"]
+
+INNER_PARENT: Final = "project"
+"""Under which name the details of an inner thing have the thing it is in, as its step names it."""
 
 _WRITERS_A_TURN: Final = 4
 """So many writers go on in one turn of the event loop, as a journal lets few go on at once: all would hold it up."""
@@ -40,16 +44,16 @@ class Record:
     """One step as it is written down.
 
     Attributes:
-        identity: The step's identity; of a membership what `kinds.steps.membership` gives.
+        identity: The step's identity; of a membership what `Relation.identity` gives.
         entry: Identity of the entry that the step belongs to.
         place: Where the entry stood, for people.
         key: The entry's key, if it has one.
         kind: What the step does.
-        title: Title, e-mail address or dataset reference.
-        project_hash: The project that the step is about, if it is about one.
+        title: Title, e-mail address or reference.
+        parent_hash: The thing that the step is about, if it is about one.
         state: How far it is.
         status: How it ended, as in outcomes; empty while it has not.
-        hash: Hash of the dataset or project made or adopted; for an API key a fingerprint that is no secret.
+        hash: Hash of what was made or adopted; for a secret a fingerprint that is none.
         name: What namesakes have in common, see `name_digest`; None for steps that create nothing.
         request: SHA-256 of the request's body, in hex: equal wishes have equal ones.
         details: What a look-up needs besides: description, scopes, datasets, what had the name before.
@@ -65,7 +69,7 @@ class Record:
     key: str | None = None
     kind: StepKind
     title: str
-    project_hash: str | None = None
+    parent_hash: str | None = None
     state: State
     status: str = ""
     hash: str | None = None
@@ -86,33 +90,31 @@ class Record:
     def holder(self) -> bytes:
         """What a manifest has to hold (`Roll`) so that what this made is somebody's: its entry.
 
-        An entry may drop an API key, or ask for it in another project; so for one it is the very wish.
+        An entry may drop an inner thing, or ask for it in another one; so for such it is the very wish.
         """
-        if self.kind is not StepKind.API_KEY or not self._names_project:
-            return self.entry
-        return key_wish(self.identity, self._project)
+        return key_wish(self.identity, self._parent) if self._names_parent else self.entry
 
     def is_held_by(self, step: Step) -> bool:
-        """Whether *step* is the wish that this API key was made for: its project may go by another name now."""
-        return not self._names_project or (self.identity, self._project) == (step.identity, step.project)
+        """Whether *step* is the wish that this was made for, inside a thing that may go by another name now."""
+        return not self._names_parent or (self.identity, self._parent) == (step.identity, step.parent)
 
     @property
-    def project_step(self) -> bytes | None:
-        """Identity of the step that made the project of an API key, if it is known to be an entry's."""
-        if self.kind is not StepKind.API_KEY or not self._names_project:
+    def parent_step(self) -> bytes | None:
+        """Identity of the step that made the thing this is inside of, if it is known to be an entry's."""
+        if not (isinstance(self.kind, InnerThing) and self._names_parent):
             return None
-        return project_step(self.entry, self._project)
+        return made_by(self.kind.parent, self.entry, self._parent)
 
     def has_lost(self, maker: "Record | None") -> bool:
-        """Whether the project of this API key is another entry's now, as *maker*, of its `project_step`, shows."""
+        """Whether the thing this is inside of is another entry's now, as *maker*, of its `parent_step`, shows."""
         if maker is None or maker.state is State.FAILED:
             return True
-        return not maker.is_open and maker.hash != self.project_hash
+        return not maker.is_open and maker.hash != self.parent_hash
 
     @property
     def token(self) -> bytes:
         """What this goes by among those who would take it over: the same before and after it is set aside."""
-        return self.identity if self.kind is not StepKind.API_KEY or self.is_aside else set_aside(self).identity
+        return set_aside(self).identity if self.kind.is_inner and not self.is_aside else self.identity
 
     @property
     def is_aside(self) -> bool:
@@ -120,13 +122,13 @@ class Record:
         return self.entry == self.identity
 
     @property
-    def _names_project(self) -> bool:
-        return "project" in self.details
+    def _names_parent(self) -> bool:
+        return self.kind.is_inner and INNER_PARENT in self.details
 
     @property
-    def _project(self) -> str | None:
-        project = self.details["project"]
-        return None if project is None else str(project)
+    def _parent(self) -> str | None:
+        parent = self.details[INNER_PARENT]
+        return None if parent is None else str(parent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,17 +152,17 @@ class Doubt:
 
 
 def set_aside(record: Record) -> Record:
-    """What takes the place of *record*, of an API key, when its step turns to another project.
+    """What takes the place of *record*, of an inner thing, when its step turns to another thing.
 
-    It is of no entry, and so always `left_behind`: for whoever wishes for such a key in that project.
+    It is of no entry, and so always `left_behind`: for whoever wishes for such a one there.
     """
-    nobody = key_wish(record.identity, record.project_hash)
+    nobody = key_wish(record.identity, record.parent_hash)
     return replace(record, identity=nobody, entry=nobody)
 
 
 def name_digest(kind: StepKind, *names: str) -> bytes:
     """Digest of what a look-up can tell things of one kind apart by: title and description, or title and scopes."""
-    digest = hashlib.blake2b(kind.value.encode(), digest_size=16)
+    digest = hashlib.blake2b(kind.word.encode(), digest_size=16)
     for name in names:
         encoded = name.encode("utf-8", "replace")
         digest.update(len(encoded).to_bytes(4))
@@ -230,16 +232,16 @@ class Ledger(Protocol):
     async def left_behind(self, name: bytes) -> Sequence[Record]:
         """What was made, or may have been made, of this name and is nobody's any more; the oldest first.
 
-        Its holder has gone; or it is an API key of a project that another entry has taken over; or it was set aside.
+        Its holder has gone; or it is inside a thing that another entry has taken over; or it was set aside.
         """
         ...
 
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
-        """Those of these records of API keys that are `left_behind`, though their steps may come to be about them."""
+        """Those of these records of inner things that are `left_behind`, though their steps may come to be about them."""
         ...
 
-    async def detached(self, project_hashes: Collection[str]) -> Collection[str]:
-        """Those of these projects in which a dataset may be missing that was attached once."""
+    async def detached(self, hashes: Collection[str]) -> Collection[str]:
+        """Those of these things in which an item may be missing that was in it once."""
         ...
 
 
@@ -292,6 +294,6 @@ class MemoryLedger:
         """None, as well."""
         return ()
 
-    async def detached(self, project_hashes: Collection[str]) -> Collection[str]:  # noqa: ARG002 - as above
+    async def detached(self, hashes: Collection[str]) -> Collection[str]:  # noqa: ARG002 - as above
         """None, as well."""
         return ()

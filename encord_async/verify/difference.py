@@ -3,26 +3,23 @@
 `missing`, `extra` and `different` make them, and `names` those of a thing's title and description.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from encord_async.engine.account import stamped
-from encord_async.manifest.entries import Place
-from encord_async.protocol.catalogue import ProjectUserRole
+from encord_async.manifest.place import Place
 
 __all__ = [
     "NOT_PROVISIONED",
     "Difference",
     "Fault",
     "NamedWish",
-    "Thing",
     "different",
     "extra",
     "missing",
     "names",
-    "role_name",
 ]
 
 _MARK_BYTES: Final = 12
@@ -39,38 +36,15 @@ class Fault(StrEnum):
     """The service did not let us look."""
 
 
-class Thing(StrEnum):
-    """What it is that differs."""
-
-    PROJECT = "project"
-    DATASET = "dataset"
-    TITLE = "title"
-    DESCRIPTION = "description"
-    ONTOLOGY = "ontology"
-    ATTACHMENT = "attachment"
-    """A dataset in a project."""
-    API_KEY = "api_key"
-    USER = "user"
-    ROLE = "role"
-    STRUCTURE = "structure"
-    GROUP = "group"
-    MEMBER = "member"
-    """A user in a group."""
-    PROJECT_GROUP = "project_group"
-    """A group in a project."""
-    ORGANISATION_USER = "organisation_user"
-    MEMBER_TYPE = "member_type"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """One thing that is not as the manifest wants it.
 
     Attributes:
-        place: Where the entry stands that wants it, or the first that is about its project.
+        place: Where the entry stands that wants it, or the first that is about its thing.
         fault: In what way it differs.
-        what: What differs.
-        item: Title or name; hash of a dataset or group in a project; e-mail address.
+        what: What differs: a kind of thing, a relation (`Relation.thing`), or a field.
+        item: Title or name; hash of what is in a thing; e-mail address.
         hash: Hash of what it is about, if it has one.
         wanted: What the manifest says, if it is one text.
         found: What the service says, if it is one text.
@@ -79,7 +53,7 @@ class Difference:
 
     place: Place
     fault: Fault
-    what: Thing
+    what: str
     item: str
     hash: str | None = None
     wanted: str | None = None
@@ -88,7 +62,7 @@ class Difference:
 
     def as_json(self) -> dict[str, str]:
         """A JSON object with the members that say something."""
-        shown = {"place": str(self.place), "difference": self.fault.value, "what": self.what.value, "item": self.item}
+        shown = {"place": str(self.place), "difference": self.fault.value, "what": self.what, "item": self.item}
         more = {"hash": self.hash, "wanted": self.wanted, "found": self.found, "reason": self.reason}
         return shown | {name: value for name, value in more.items() if value is not None}
 
@@ -105,16 +79,16 @@ class NamedWish:
 def names(wish: NamedWish, found_hash: str, title: str, description: str | None) -> Iterator[Difference]:
     """How title and description of a thing differ from what is wanted."""
     if wish.title != title:
-        yield different(wish.place, Thing.TITLE, wish.title, found_hash, wish.title, title)
+        yield different(wish.place, "title", wish.title, found_hash, wish.title, title)
     held = description or ""
     # The stamp of a run, which stands between "[encord-async " and the bracket at the end.
     if held not in {wish.description, stamped(wish.description, held[-_MARK_BYTES - 1 : -1])}:
-        yield different(wish.place, Thing.DESCRIPTION, wish.title, found_hash, wish.description, held)
+        yield different(wish.place, "description", wish.title, found_hash, wish.description, held)
 
 
 def missing(
     place: Place,
-    what: Thing,
+    what: str,
     item: str,
     found_hash: str | None,
     reason: str | None = None,
@@ -128,7 +102,7 @@ def missing(
 
 
 def extra(
-    place: Place, what: Thing, item: str, found_hash: str, *, found: str | None = None, reason: str | None = None
+    place: Place, what: str, item: str, found_hash: str, *, found: str | None = None, reason: str | None = None
 ) -> Difference:
     """That *item* should not be there."""
     return Difference(place=place, fault=Fault.EXTRA, what=what, item=item, hash=found_hash, found=found, reason=reason)
@@ -136,7 +110,7 @@ def extra(
 
 def different(
     place: Place,
-    what: Thing,
+    what: str,
     item: str,
     found_hash: str | None,
     wanted: str | None,
@@ -155,9 +129,3 @@ def different(
         found=found,
         reason=reason,
     )
-
-
-def role_name(role: int) -> str:
-    """The word for a role in a project, or the number if it is not known."""
-    roles: Iterable[ProjectUserRole] = ProjectUserRole
-    return next((one.name.lower() for one in roles if one == role), str(role))

@@ -1,0 +1,176 @@
+"""Brings batches to their end: memberships of one thing and role, sent as one request, remembered one by one.
+
+All of it is harmless to repeat. What a request is refused for as a whole is split until the culprit stands alone.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from encord_async.engine.outcome import RoleKept, Status
+from encord_async.engine.schedule import Batch, Result, Ticket
+from encord_async.engine.scribe import Scribe, role_details
+from encord_async.engine.sending import Looks, Sends
+from encord_async.engine.verdict import Ended, Split
+from encord_async.errors import (
+    AuthenticationError,
+    ConflictError,
+    EncordError,
+    ExistsError,
+    ForbiddenError,
+    NotFoundError,
+    RefusedError,
+    ReplyShapeError,
+    ThrottledError,
+)
+from encord_async.journal.record import Ledger, Record, State
+from encord_async.kinds.membership import Membership, Relation, role_name
+from encord_async.kinds.step import Step
+from encord_async.session.stop import Stop
+
+__all__ = ["Batches"]
+
+
+class Batches:
+    """Sends memberships.
+
+    Args:
+        sends: Sends them.
+        looks: Looks at things that are refused.
+        ledger: Has the last word on each.
+        scribe: Writes there.
+        stop: Ends what has not left.
+        remembers: Whether a membership of which the ledger has the last word is not sent again.
+    """
+
+    def __init__(
+        self,
+        sends: Sends,
+        looks: Looks,
+        ledger: Ledger,
+        scribe: Scribe,
+        *,
+        stop: Stop,
+        remembers: bool,
+    ) -> None:
+        self._sends = sends
+        self._looks = looks
+        self._ledger = ledger
+        self._scribe = scribe
+        self._stop = stop
+        self._remembers = remembers
+        self._sent: set[Membership] = set()
+        """Which kinds of them were to be sent so far."""
+
+    async def remembered(self, batch: Batch) -> tuple[list[tuple[Ticket, Result]], tuple[Ticket, ...]]:
+        """What of *batch* is as it is wished, by the last word on it, and what is left to be sent.
+
+        Before something is sent that undoes what is written down, that is forgotten: it may be undone although no
+        result was ever written down. So it is with items that a thing was made with, which have no word of their own; a
+        word that one is being taken out tells that.
+
+        Raises:
+            JournalError: The ledger cannot be read or written.
+        """
+        words = await self._words(batch)
+        done: list[tuple[Ticket, Result]] = []
+        left: list[Ticket] = []
+        undone: list[Record] = []
+        for ticket in batch.tickets:
+            word = words.get(ticket.word)
+            # An item that is in its thing from the first has no word until it is taken out.
+            is_done = _was_held(ticket) if word is None else self._remembers and _says(word, ticket.step)
+            if is_done:
+                done.append((ticket, Result(status=Status.UNCHANGED, hash=ticket.parent_hash)))
+                continue
+            left.append(ticket)
+            undoes = word is not None and word.state is State.DONE
+            if undoes or (word is None and batch.lane.kind.takes and batch.lane.kind.relation.in_create):
+                undone.append(self._scribe.record(ticket, Result(status=Status.CANCELLED)))
+        if undone and not self._stop.was_asked:
+            await self._ledger.write(undone)
+        return done, tuple(left)
+
+    async def _words(self, batch: Batch) -> Mapping[bytes, Record]:
+        """The last words on the memberships of *batch*."""
+        kind = batch.lane.kind
+        for ticket in batch.tickets:
+            ticket.word = kind.relation.identity(batch.lane.parent_hash, _item(ticket))
+        self._sent.add(kind)
+        alike = [one for one in self._sent if one.relation.sort == kind.relation.sort]
+        if self._ledger.is_new and len(alike) == 1:
+            # Nobody can have said anything else.
+            return {}
+        return await self._ledger.known([ticket.word for ticket in batch.tickets])
+
+    async def send(self, batch: Batch) -> Ended | Split:
+        """Send *batch*.
+
+        Raises:
+            EncordError: It is refused, or cannot be sent.
+        """
+        items = tuple(dict.fromkeys(_item(ticket) for ticket in batch.tickets))
+        try:
+            roles = await self._sends.put(batch.lane, items, self._stop)
+        except (AuthenticationError, ThrottledError):
+            raise
+        except RefusedError as error:
+            if isinstance(error, ExistsError) and len(items) == 1:
+                return await self._scribe.ended([(one, Result(status=Status.UNCHANGED)) for one in batch.tickets])
+            if len(items) > 1 and (batch.probed or await self._is_in_order(batch, error)):
+                return Split(batch)
+            raise
+        if roles is not None:
+            return await self._scribe.ended(list(_role_results(batch, roles)))
+        return await self._scribe.ended([(ticket, Result(status=Status.UPDATED)) for ticket in batch.tickets])
+
+    async def _is_in_order(self, batch: Batch, error: RefusedError) -> bool:
+        """Whether the culprit is among the items: one read spares the splitting if it is what they are added to."""
+        if not isinstance(error, NotFoundError | ForbiddenError):
+            return True
+        try:
+            await self._looks.execute(batch.lane.kind.relation.probe(batch.lane.parent_hash))
+        except (NotFoundError, ForbiddenError):
+            return False
+        return True
+
+
+def _says(word: Record, step: Step) -> bool:
+    """Whether *word* is that *step* is done."""
+    is_it = word.state is State.DONE and word.kind is step.kind
+    return is_it and word.details.get("role") == role_details(step).get("role")
+
+
+def _was_held(ticket: Ticket) -> bool:
+    """Whether it is an item that its thing had from the first."""
+    return ticket.made is not None and ticket.made.held_item(*ticket.items)
+
+
+def _item(ticket: Ticket) -> str:
+    return ticket.items[0] if ticket.items else ticket.step.item
+
+
+def _role_results(batch: Batch, held: Mapping[str, int]) -> Iterator[tuple[Ticket, Result]]:
+    """Compare the role that each holds with the one wanted: who is there already may keep the old one."""
+    relation = batch.lane.kind.relation
+    for ticket in batch.tickets:
+        role = held.get(relation.folded(ticket.step.item))
+        if role is None:
+            error: EncordError = ReplyShapeError(f"the service succeeded, but does not list {ticket.step.item}")
+            yield ticket, Result(status=Status.FAILED, error=error)
+        elif role != ticket.step.role:
+            kept = _kept(ticket, role, relation)
+            yield ticket, Result(status=Status.FAILED, error=_role_error(kept), role_kept=kept)
+        else:
+            yield ticket, Result(status=Status.UPDATED)
+
+
+def _kept(ticket: Ticket, role: int, relation: Relation) -> RoleKept:
+    wanted, held = (role_name(one, relation.roles) for one in (ticket.step.role, role))
+    return RoleKept(email=ticket.step.item, wanted=wanted, held=held)
+
+
+def _role_error(kept: RoleKept) -> ConflictError:
+    return ConflictError(
+        f"{kept.email} is {kept.held} there already and {kept.wanted} is wanted; "
+        "a role cannot be changed over this API: change it in the web app",
+        code="ROLE_KEPT",
+    )

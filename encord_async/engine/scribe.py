@@ -1,0 +1,116 @@
+"""Writes down how steps end, and what is about to be sent. It decides nothing about what is sent, and never sends."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from encord_async.engine.making import Making
+from encord_async.engine.outcome import Status
+from encord_async.engine.schedule import Result, Ticket
+from encord_async.engine.verdict import Ended
+from encord_async.errors import JournalError
+from encord_async.journal.record import Ledger, Record, State
+from encord_async.kinds.step import Step
+from encord_async.protocol.request import Request
+from encord_async.session.clock import Clock
+
+__all__ = ["Scribe", "role_details"]
+
+
+class Scribe:
+    """Keeps *ledger*, with the time of *clock*."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    async def ended(
+        self,
+        results: Sequence[tuple[Ticket, Result]],
+        making: Making | None = None,
+        *,
+        instead_of: Collection[bytes] = (),
+    ) -> Ended:
+        """Write down how steps without an intent ended."""
+        records = [self.record(ticket, result, making) for ticket, result in results]
+        return await self.written(records, results, instead_of=instead_of)
+
+    async def written(
+        self,
+        records: Sequence[Record],
+        results: Sequence[tuple[Ticket, Result]],
+        *,
+        instead_of: Collection[bytes] = (),
+    ) -> Ended:
+        """Write down how steps ended. That it cannot be written down makes no difference to how they did."""
+        try:
+            await self._ledger.write(records, instead_of=instead_of)
+        except JournalError as error:
+            return Ended(results, failure=error)
+        return Ended(results)
+
+    async def noted(self, ticket: Ticket, record: Record, created: Result) -> Ended:
+        """Write down that something is there."""
+        ended = await self.written([self.closed(record, created)], [(ticket, created)])
+        if ended.failure is None:
+            return ended
+        # As the ledger has it. The next run finds it; until then nobody but who reads this knows what it is.
+        unknown = Result(status=Status.IN_DOUBT, error=ended.failure, candidates=(created.hash or "",))
+        return Ended([(ticket, unknown)], failure=ended.failure)
+
+    def intent(self, ticket: Ticket, making: Making, request: Request) -> Record:
+        """What is about to be sent."""
+        step, wish = ticket.step, ticket.wish
+        return Record(
+            identity=step.identity,
+            entry=wish.identity,
+            place=wish.place,
+            key=wish.entry.key,
+            kind=step.kind,
+            title=making.order.title,
+            parent_hash=ticket.parent_hash,
+            state=State.INTENDED,
+            name=making.name,
+            request=request.digest,
+            details=making.details,
+            started_s=self._clock.wall_s(),
+        )
+
+    def record(self, ticket: Ticket, result: Result, making: Making | None = None) -> Record:
+        """A step without an intent, and how it ended."""
+        step, wish, now_s = ticket.step, ticket.wish, self._clock.wall_s()
+        return Record(
+            identity=ticket.word or step.identity,
+            entry=wish.identity,
+            place=wish.place,
+            key=wish.entry.key,
+            kind=step.kind,
+            title=making.order.title if making else step.item,
+            parent_hash=ticket.parent_hash,
+            state=State.DONE if result.status.satisfied else State.FAILED,
+            status=result.status.value,
+            hash=result.hash,
+            name=making.name if making else None,
+            details=making.details if making else role_details(step),
+            code=result.error.code if result.error else None,
+            message=result.error.message if result.error else None,
+            started_s=now_s,
+            ended_s=now_s,
+        )
+
+    def closed(self, record: Record, result: Result) -> Record:
+        """*record* with its end."""
+        state = State.DONE if result.status.satisfied else State.FAILED
+        return replace(
+            record,
+            state=State.IN_DOUBT if result.status is Status.IN_DOUBT else state,
+            status=result.status.value,
+            hash=result.hash,
+            code=result.error.code if result.error else None,
+            message=result.error.message if result.error else None,
+            ended_s=self._clock.wall_s(),
+        )
+
+
+def role_details(step: Step) -> dict[str, object]:
+    """What is written down of a membership."""
+    return {} if step.role is None else {"role": int(step.role)}

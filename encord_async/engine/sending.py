@@ -1,0 +1,83 @@
+"""What a run sends that changes something: creates, memberships, admissions. Sends each once, and writes nothing down.
+
+A rehearsal puts something else in the place of `Live`, which answers as the service would.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol, TypeVar
+
+from encord_async.engine.making import Making
+from encord_async.engine.schedule import Lane
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.thing import Admission
+from encord_async.protocol.operations.base import Operation, PageOperation
+from encord_async.protocol.request import Request
+from encord_async.protocol.rest_models import Page
+from encord_async.session.session import Session
+from encord_async.session.stop import Stop
+
+__all__ = ["Live", "Looks", "Sends"]
+
+T = TypeVar("T")
+
+
+class Sends(Protocol):
+    """Sends what changes something, unless *stop* is asked before it has left.
+
+    All raise `StoppedError` then, and `EncordError` as `Session.execute`.
+    """
+
+    async def create(self, making: Making, request: Request, stop: Stop) -> str:
+        """Make something; its hash."""
+        ...
+
+    async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
+        """Give or take *items*; the roles that they have then, if the answer shows them (`Relation.roles_shown`)."""
+        ...
+
+    async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:
+        """Let somebody in; whether that is new."""
+        ...
+
+
+class Live:
+    """Sends over *session*."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def create(self, making: Making, request: Request, stop: Stop) -> str:
+        """See `Sends`."""
+        made = await self._session.execute(making.draft.operation, request=request, stop=stop)
+        return making.kind.hash_of(made)
+
+    async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
+        """See `Sends`."""
+        answer = await self._session.execute(lane.kind.sending(lane.parent_hash, items, lane.role), stop=stop)
+        relation = lane.kind.relation
+        return relation.roles_shown(answer) if relation.shows_roles and not lane.kind.takes else None
+
+    async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:
+        """See `Sends`."""
+        return await self._session.execute(kind.sending(entry), stop=stop)
+
+
+class Looks:
+    """The reads of *session*, which end when *stop* is asked: they change nothing."""
+
+    def __init__(self, session: Session, stop: Stop) -> None:
+        self._session = session
+        self._stop = stop
+
+    async def execute(self, operation: Operation[T], /) -> T:
+        """See `Session.execute`."""
+        return await self._session.execute(operation, stop=self._stop)
+
+    async def pages(self, listing: PageOperation[T], /) -> AsyncIterator[Page[T]]:
+        """See `Session.pages`."""
+        async for page in self._session.pages(listing):
+            yield page
+
+    async def collect(self, listing: PageOperation[T], /) -> tuple[T, ...]:
+        """See `Session.collect`."""
+        return await self._session.collect(listing)

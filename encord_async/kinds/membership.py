@@ -1,0 +1,164 @@
+"""What can be put into a thing and taken out again: a `Relation`, with a kind of step for either direction.
+
+All of it is harmless to repeat, so many steps of one relation, thing and role go out as one request. What a relation
+says of itself is here; each stands in the module of the entries that wish for it. Nothing here sends, but reads.
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from enum import IntEnum
+from typing import Any, ClassVar, Final, TypeAlias
+
+from encord_async.errors import ConflictError
+from encord_async.kinds.reading import Reads, Unlisted
+from encord_async.kinds.step import StepKind
+from encord_async.protocol.operations.base import Operation
+
+__all__ = ["Held", "Membership", "Relation", "role_name"]
+
+Held: TypeAlias = Mapping[str, int | None]
+"""Who or what is in a thing, with the role there, if it has one."""
+
+_IDENTITY_BYTES: Final = 16
+
+
+class Relation(ABC):
+    """One sort of what a thing has in it.
+
+    Attributes:
+        sort: What a journal knows it by.
+        what: What a plan says is added or removed.
+        plural: The word for several.
+        parent: The kind of entry that makes the things it is in.
+        item: The kind of entry that its items may refer to; None if they are said as they are.
+        is_of_addresses: Whether its items are e-mail addresses, the same however they are written.
+        gives, takes: The words of the steps that put something in and take it out; no word for what cannot be done.
+        roles: The roles that there can be, if there are any.
+        role_follows: Whether giving it once more gives it another role.
+        shows_roles: Whether the answer to `adding` shows the roles that its items have then, see `roles_shown`.
+        most_taken: Most items in one request that takes; their hashes may travel in its address.
+        in_create: Whether the request that makes the thing can have some of it already, see `Thing.items`.
+        thing: What a difference calls it.
+    """
+
+    sort: ClassVar[str]
+    what: ClassVar[str]
+    parent: ClassVar[str]
+    item: ClassVar[str | None] = None
+    is_of_addresses: ClassVar[bool] = False
+    gives: ClassVar[str]
+    takes: ClassVar[str | None] = None
+    plural: ClassVar[str]
+    roles: ClassVar[type[IntEnum] | None] = None
+    role_follows: ClassVar[bool] = True
+    shows_roles: ClassVar[bool] = False
+    most_taken: ClassVar[int | None] = None
+    in_create: ClassVar[bool] = False
+    thing: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.give = Membership(self, self.gives, takes=False)
+        self.take = Membership(self, self.takes, takes=True) if self.takes is not None else None
+
+    def folded(self, item: str) -> str:
+        """*item* as it is compared."""
+        return item.casefold() if self.is_of_addresses else item
+
+    def identity(self, about: str, item: str) -> bytes:
+        """What a membership is written down under: the same for whichever entry adds or removes it.
+
+        So there is one record of it, which the last word on it overwrites: what was undone since cannot pass for done.
+
+        Args:
+            about: Hash of the thing that it is in.
+            item: Hash of what comes or goes, or an address.
+        """
+        # Of many items of large things: in one piece, in which the length keeps the two apart.
+        framed = f"{self.sort} {len(about)}:{about}{self.folded(item)}"
+        return hashlib.blake2b(framed.encode(), digest_size=_IDENTITY_BYTES).digest()
+
+    @abstractmethod
+    def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> Operation[Any]:
+        """What is sent to put *items* in."""
+
+    def removing(self, parent_hash: str, items: tuple[str, ...]) -> Operation[Any]:
+        """What is sent to take *items* out."""
+        raise AssertionError(f"no step takes a {self.sort} out")
+
+    @abstractmethod
+    def probe(self, parent_hash: str) -> Operation[Any]:
+        """What reads the thing itself, and is refused if it is not there or not ours to see."""
+
+    @abstractmethod
+    async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
+        """Read what is in the thing; that the service does not list it is a result.
+
+        Raises:
+            EncordError: The service cannot be read, or refuses to show the thing.
+        """
+
+    def roles_shown(self, answer: Any) -> Mapping[str, int]:
+        """The roles that the answer to `adding` shows, by `folded` item."""
+        raise AssertionError(f"the service does not show the role of a {self.sort}")
+
+    # ------------------------------------------------------------------ comparing it
+
+    limits_unsaid: ClassVar[bool] = True
+    """Whether a thing's own entry says what is in it even if the manifest speaks of no such thing anywhere."""
+
+    role_stays: ClassVar[str | None] = None
+    """Why the role of what is in it already stays, if it does."""
+
+    async def spared(self, reads: Reads, held: Held) -> Collection[str]:  # noqa: ARG002 - some need not ask
+        """Those of *held* that are never too much; by default who may be the account itself, an Admin."""
+        return {item for item, role in held.items() if role == 0}
+
+    async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:
+        """See to it that the account does not take itself out with what no entry wishes for.
+
+        Raises:
+            ConflictError: That cannot be told.
+        """
+
+    @property
+    def extras_stay(self) -> str | None:
+        """Why what is too much is told and never removed; None if it can be."""
+        return None
+
+
+class Membership(StepKind):
+    """Gives, or takes, what is in a thing."""
+
+    def __init__(self, relation: Relation, word: str, *, takes: bool) -> None:
+        self.word = word
+        self.relation = relation
+        self.takes = takes
+
+    @property
+    def what(self) -> str:
+        return self.relation.what
+
+    def sending(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> Operation[Any]:
+        """What is sent for steps of this kind about one thing."""
+        if self.takes:
+            return self.relation.removing(parent_hash, items)
+        return self.relation.adding(parent_hash, items, role)
+
+    def most(self, max_batch: int) -> int:
+        """Most items in one request."""
+        bound = self.relation.most_taken if self.takes else None
+        return max_batch if bound is None else min(bound, max_batch)
+
+
+def role_name(role: int | None, roles: type[IntEnum] | None) -> str:
+    """The word for a role, or the number if it is not known."""
+    known: Sequence[IntEnum] = tuple(roles) if roles is not None else ()
+    return next((one.name.lower() for one in known if one == role), str(role))
+
+
+def conflict_of_admin(could_be: str) -> ConflictError:
+    """Why what no entry wishes for is not removed where the account is not Admin."""
+    return ConflictError(
+        f"the account is not Admin of the project, and could itself be {could_be}; remove them in Encord's app"
+    )

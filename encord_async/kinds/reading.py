@@ -1,0 +1,53 @@
+"""What kinds need of a session to look at an account: reads, and the word for what the service does not list.
+
+Nothing here, and nothing that is given one of these, changes anything.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from encord_async.errors import AuthenticationError, RefusedError
+from encord_async.protocol.operations.base import Operation, PageOperation
+from encord_async.protocol.rest_models import Page
+
+__all__ = ["Reads", "Unlisted", "listing"]
+
+T = TypeVar("T")
+
+
+class Reads(Protocol):
+    """A session, as far as it reads."""
+
+    async def execute(self, operation: Operation[T], /) -> T:
+        """See `Session.execute`."""
+        ...
+
+    def pages(self, listing: PageOperation[T], /) -> AsyncIterator[Page[T]]:
+        """See `Session.pages`."""
+        ...
+
+    async def collect(self, listing: PageOperation[T], /) -> tuple[T, ...]:
+        """See `Session.collect`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """The service does not list something, for this *reason*."""
+
+    reason: str
+
+
+async def listing(reads: Reads, operation: PageOperation[T]) -> tuple[T, ...] | Unlisted:
+    """Read all pages of a listing.
+
+    Raises:
+        EncordError: The service cannot be read; that it offers no such listing, or refuses it, is a result.
+    """
+    try:
+        return await reads.collect(operation)
+    except AuthenticationError:
+        raise
+    except RefusedError as error:
+        return Unlisted(str(error))

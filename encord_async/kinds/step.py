@@ -1,0 +1,139 @@
+"""A step: one thing that is sent for an entry, written down and finished by itself; and what steps there can be.
+
+A step has an identity that is the same in every run of the same wish, which is how a resumed run knows it again. What
+a step does is said by its kind, an object of which there is one for each: `Thing` makes something, `Membership` gives
+or takes, `Admission` lets somebody in. The kinds themselves are in the modules beside this one. Nothing here sends.
+"""
+
+import hashlib
+from abc import ABC
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from encord_async.kinds.fields import referenced_key
+from encord_async.protocol.catalogue import APIKeyScope
+
+__all__ = [
+    "Step",
+    "StepKind",
+    "digest",
+    "each",
+    "key_wish",
+    "keyed",
+    "made_by",
+    "making_step",
+    "one",
+    "part",
+]
+
+_IDENTITY_BYTES: Final = 16
+
+
+class StepKind(ABC):
+    """What a step does.
+
+    Attributes:
+        word: What the journal, plans and reports call it; at most 16 letters, for a journal has no room for more.
+        stands_for_entry: Whether it brings about what the key of an entry stands for.
+        creates: Whether it makes another thing each time it is sent, so that its intent is written down first.
+        is_irreversible: Whether the service offers no call that undoes it.
+        is_inner: Whether it makes something inside another thing, which knows it by no hash.
+        takes: Whether it takes something away.
+    """
+
+    word: str
+    stands_for_entry: bool = False
+    creates: bool = False
+    is_irreversible: bool = False
+    is_inner: bool = False
+    takes: bool = False
+
+    @property
+    def what(self) -> str:
+        """What it is done to, in the words of a plan."""
+        return self.word
+
+    def __repr__(self) -> str:
+        return f"<{self.word} steps>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing to do for an entry.
+
+    Attributes:
+        identity: The same in every run of the same wish.
+        kind: What it does.
+        parent: Reference of the thing that it is about; None for what the entry itself makes.
+        item: Reference, e-mail address, or title, as the kind has it.
+        role: Role wanted there, for users and groups.
+        scopes: Scopes wanted, for API keys.
+    """
+
+    identity: bytes
+    kind: StepKind
+    parent: str | None = None
+    item: str = ""
+    role: IntEnum | None = None
+    scopes: tuple[APIKeyScope, ...] = ()
+
+
+def making_step(identity: bytes, kind: StepKind, item: str) -> Step:
+    """The step that makes what an entry with *identity* wishes for."""
+    return Step(identity=part(identity, kind.word), kind=kind, item=item)
+
+
+def each(
+    identity: bytes, kind: StepKind, parent: str | None, items: Iterable[str], role: IntEnum | None = None
+) -> Iterator[Step]:
+    """A step for each of *items*, once."""
+    for item in dict.fromkeys(items):
+        yield one(identity, kind, parent, item, role)
+
+
+def one(identity: bytes, kind: StepKind, parent: str | None, item: str, role: IntEnum | None = None) -> Step:
+    """A step that gives or takes *item*."""
+    names = (kind.word, item) if role is None else (kind.word, item, str(int(role)))
+    return Step(identity=part(identity, *names), kind=kind, parent=parent, item=item, role=role)
+
+
+def made_by(kind: str, entry: bytes, reference: str | None) -> bytes | None:
+    """Identity of the step that makes a thing; None for one that no entry makes.
+
+    Args:
+        kind: What kind of entry makes such things.
+        entry: Identity of the entry that speaks of it.
+        reference: The thing as a step of that entry names it; None for what the entry makes itself.
+    """
+    if reference is None:
+        return part(entry, kind)
+    key = referenced_key(reference)
+    return None if key is None else part(keyed(kind, key), kind)
+
+
+def key_wish(step: bytes, parent: str | None) -> bytes:
+    """A name for the wish for something inside a thing: a keyed entry may ask for the same in another one.
+
+    Args:
+        step: Identity of the step that makes it.
+        parent: The thing as the step names it.
+    """
+    return digest(step, (parent or "").encode())
+
+
+def keyed(kind: str, key: str) -> bytes:
+    """Identity of the entry of *kind* that has *key*."""
+    return digest(b"key", kind.encode(), key.encode())
+
+
+def part(identity: bytes, *names: str) -> bytes:
+    """Identity of the part of an entry that goes by *names*."""
+    return digest(identity, *[name.encode() for name in names])
+
+
+def digest(*parts: bytes) -> bytes:
+    """A name for *parts*, in which their lengths keep ("ab", "c") and ("a", "bc") apart."""
+    framed = b"".join([b"%d:%b" % (len(some), some) for some in parts])
+    return hashlib.blake2b(framed, digest_size=_IDENTITY_BYTES).digest()

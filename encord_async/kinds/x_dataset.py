@@ -1,0 +1,134 @@
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where a dataset keeps its data, and whether it has a folder of its own; None is what a listing does not say."""
+
+    location: StorageLocation | int | None = None
+    has_folder: bool | None = None
+
+    def serves(self, location: int, *, folder: bool) -> bool | None:
+        """Whether this is as wished, a folder more than was wished for included; None if it does not say."""
+        unsaid = self.location is None or (folder and self.has_folder is None)
+        as_wished = self.location in {None, location} and not (folder and self.has_folder is False)
+        return as_wished if not (as_wished and unsaid) else None
+
+    def __str__(self) -> str:
+        place = self.location.name if isinstance(self.location, StorageLocation) else f"{self.location}"
+        return f"its data at {place}{'' if self.has_folder else ' and no backing folder'}"
+
+
+class _Datasets(Thing):
+    word = "dataset"
+    plural = "datasets"
+    lasting = ("storage", "create_backing_folder")
+
+    def draft(self, order: Order) -> Draft:
+        entry = order.entry
+        assert isinstance(entry, DatasetEntry)
+        details: dict[str, object] = {
+            "storage": int(entry.storage),
+            "create_backing_folder": entry.create_backing_folder,
+        }
+        names = (order.title, entry.description)
+        # REST v2 has no word for where data lie, so that only an envelope can ask for another place than Encord's own.
+        if order.dataset_api is DatasetAPI.ENVELOPE or entry.storage is not StorageLocation.CORD_STORAGE:
+            envelope = CreateDataset(
+                title=order.title,
+                description=order.description,
+                storage=entry.storage,
+                create_backing_folder=entry.create_backing_folder,
+            )
+            return Draft(operation=envelope, details=details, names=names)
+        rest = CreateDatasetV2(
+            title=order.title, description=order.description, create_backing_folder=entry.create_backing_folder
+        )
+        return Draft(operation=rest, details=details | {"api": DatasetAPI.REST.value}, names=names)
+
+    def hash_of(self, made: NewDataset | CreatedDataset) -> str:
+        return made.dataset_hash if isinstance(made, NewDataset) else made.dataset_uuid
+
+    def probe(self, found_hash: str) -> GetDataset:
+        return GetDataset(dataset_hash=found_hash)
+
+    def imagined(self, stand_in: str, items: Collection[str]) -> DatasetDetails:  # noqa: ARG002 - holds nothing
+        return DatasetDetails(dataset_hash=stand_in, title="")
+
+    async def listed(self, reads: Reads, dataset_api: DatasetAPI) -> AsyncIterator[Listed]:
+        if dataset_api is DatasetAPI.ENVELOPE:
+            for owned in await reads.execute(ListDatasets()):
+                old, is_admin = owned.dataset, owned.user_role == DatasetUserRole.ADMIN
+                yield Listed(old.dataset_hash, old.title, old.description, is_admin, old)
+            return
+        async for page in reads.pages(ListDatasetsV2()):
+            for one in page.results:
+                is_admin = one.user_role == DatasetUserRole.ADMIN
+                yield Listed(one.dataset_uuid, one.title, one.description, is_admin, one)
+
+    def remembered(self, item: Dataset | ListedDataset) -> Keeping:
+        return _keeping_of(item)
+
+    async def suited(self, reads: Reads, entry: MakingEntry, found: Sequence[Found]) -> Sequence[Found]:
+        """Those that keep their data as *entry* wishes: they cannot move over this API."""
+        assert isinstance(entry, DatasetEntry)
+        location, folder = int(entry.storage), entry.create_backing_folder
+        ours = [(one, await self._keeping(reads, one, location, folder=folder)) for one in found if one.is_admin]
+        suited = [one for one, keeping in ours if keeping.serves(location, folder=folder) is not False]
+        if ours and not suited:
+            other, keeping = ours[0]
+            raise ConflictError(
+                f"the dataset {other.hash} {entry.title!r} is there already with {keeping}, and "
+                f"{Keeping(entry.storage, entry.create_backing_folder)} is wanted; state in the manifest what it has, "
+                "give this one another title or description, or use existing='create' to make another",
+                code="STORAGE_KEPT",
+            )
+        return suited
+
+    async def _keeping(self, reads: Reads, found: Found, location: int, *, folder: bool) -> Keeping:
+        said = found.more if isinstance(found.more, Keeping) else Keeping()
+        if said.serves(location, folder=folder) is None:
+            return _keeping_of(await reads.execute(self.probe(found.hash)))
+        return said
+
+    async def look_up(self, reads: Reads, sought: Sought) -> Mapping[str, object]:
+        if sought.details.get("api") == DatasetAPI.REST:
+            return await looked_up(reads, CreateDatasetV2(title=sought.title, description=sought.description), self)
+        return {
+            owned.dataset.dataset_hash: owned.dataset
+            for owned in await reads.execute(ListDatasets(filter=ListingFilter(title_eq=sought.title)))
+            if owned.user_role == DatasetUserRole.ADMIN
+            and owned.dataset.title == sought.title
+            and (owned.dataset.description or "") == sought.description
+        }
+
+    async def shows(self, reads: Reads, sought: Sought, item: Dataset | ListedDataset) -> bool | None:
+        location, folder = sought.details.get("storage"), bool(sought.details.get("create_backing_folder"))
+        if not isinstance(location, int):
+            return True
+        serves = _keeping_of(item).serves(location, folder=folder)
+        if serves is None:
+            found_hash = item.dataset_hash if isinstance(item, Dataset) else item.dataset_uuid
+            serves = _keeping_of(await reads.execute(self.probe(found_hash))).serves(location, folder=folder)
+        # What was sent over REST did not name a place, and a folder may come later.
+        return serves is not False or None
+
+    def compared(self, entry: DatasetEntry, details: Mapping[str, object]) -> dict[str, tuple[object, object]]:
+        storage, folder = int(entry.storage), entry.create_backing_folder
+        return {
+            "storage": (storage, details.get("storage", storage)),
+            "create_backing_folder": (folder, details.get("create_backing_folder", folder)),
+        }
+
+
+def _keeping_of(dataset: Dataset | ListedDataset | DatasetDetails) -> Keeping:
+    """How *dataset* is kept, as far as this reply of the service says."""
+    match dataset:
+        case Dataset():
+            return Keeping(dataset.type)
+        case ListedDataset():
+            is_said = "backing_folder_uuid" in dataset.model_fields_set
+            return Keeping(dataset.storage_location, dataset.backing_folder_uuid is not None if is_said else None)
+        case DatasetDetails():
+            location = StorageLocation.__members__.get(dataset.dataset_type or "")
+            return Keeping(location, dataset.backing_folder_uuid is not None)
+
+
+DATASET: Final = _Datasets()

@@ -1,0 +1,100 @@
+class _Ontologies(Thing):
+    word = "ontology"
+    plural = "ontologies"
+    lasting = ("structure",)
+
+    def draft(self, order: Order) -> Draft:
+        entry = order.entry
+        assert isinstance(entry, OntologyEntry)
+        return Draft(
+            operation=CreateOntology(title=order.title, description=order.description, editor=entry.structure),
+            details={
+                "structure": structure_digest(entry.structure),
+                "structure_parts": sorted(entry.structure or ()),
+            },
+            names=(order.title, entry.description),
+        )
+
+    def hash_of(self, made: Ontology) -> str:
+        return made.ontology_uuid
+
+    def probe(self, found_hash: str) -> GetOntologyV2:
+        return GetOntologyV2(ontology_hash=found_hash)
+
+    def imagined(self, stand_in: str, items: Collection[str]) -> Ontology:  # noqa: ARG002 - holds nothing
+        return Ontology(ontology_uuid=stand_in, title="", editor={})
+
+    async def listed(self, reads: Reads, dataset_api: DatasetAPI) -> AsyncIterator[Listed]:  # noqa: ARG002 - of datasets
+        async for page in reads.pages(ListOntologies()):
+            for one in page.results:
+                is_admin = one.user_role == OntologyUserRole.ADMIN
+                yield Listed(one.ontology_uuid, one.title, one.description, is_admin, one)
+
+    def compares(self, entry: OntologyEntry, linked: Mapping[str, str | None]) -> Mapping[str, bytes]:  # noqa: ARG002
+        """A digest of each part of the structure, however the members of objects in it are ordered."""
+        return {name: _digest(part) for name, part in (entry.structure or {}).items()}
+
+    def differences(self, wished: Mapping[str, bytes], item: Ontology) -> Iterator[Otherwise]:
+        """Parts that the manifest does not name may be anything."""
+        if any(_digest(item.editor.get(part)) != digest for part, digest in wished.items()):
+            yield Otherwise("structure", reason="a run changes no ontology that is there; change it in Encord's app")
+
+    async def lacking(self, reads: Reads, found_hash: str, order: Order) -> Sequence[str]:
+        structure = order.entry.structure if isinstance(order.entry, OntologyEntry) else None
+        if structure is not None and differs(structure, (await reads.execute(self.probe(found_hash))).editor):
+            raise ConflictError(
+                f"the ontology {found_hash} is there with another structure; give this one another title or "
+                "description, or use existing='create' to make another",
+                code="STRUCTURE_KEPT",
+            )
+        return ()
+
+    async def look_up(self, reads: Reads, sought: Sought) -> Mapping[str, object]:
+        return await looked_up(reads, CreateOntology(title=sought.title, description=sought.description), self)
+
+    async def shows(self, reads: Reads, sought: Sought, item: Ontology) -> bool | None:
+        """A project without an ontology gets one of its own title, and empty: that is not what an entry has made."""
+        sent, parts = sought.details.get("structure"), sought.details.get("structure_parts")
+        is_empty = not any(item.editor.values())
+        if sent is None:
+            same = is_empty
+        elif isinstance(parts, list):
+            same = structure_digest({part: item.editor.get(part) for part in parts}) == sent
+        else:
+            # Written down by a release that did not note the parts.
+            same = not is_empty
+        if not is_empty:
+            # In which form the service keeps a structure, nobody says.
+            return same or None
+        if not same:
+            return False
+        async for page in reads.pages(ListProjectsV2(filter=ListingFilter(title_eq=sought.title))):
+            if any(project.ontology_hash == item.ontology_uuid for project in page.results):
+                return None
+        return True
+
+    def is_told_by_contents(self, details: Mapping[str, object]) -> bool:
+        """In which form the service keeps an ontology, nobody says."""
+        return False
+
+    def compared(self, entry: OntologyEntry, details: Mapping[str, object]) -> dict[str, tuple[object, object]]:
+        return {"structure": (structure_digest(entry.structure), details.get("structure"))}
+
+
+def differs(structure: Mapping[str, object], editor: Mapping[str, object]) -> bool:
+    """Whether the ontology *editor* lacks something of *structure*; what it has besides does not count."""
+    return any(editor.get(part) != wished for part, wished in structure.items())
+
+
+def structure_digest(structure: Mapping[str, Any] | None) -> str | None:
+    """A name for an ontology's structure, however its members are ordered; None for none."""
+    if structure is None:
+        return None
+    return _digest(structure).hex()
+
+
+def _digest(part: object) -> bytes:
+    return hashlib.blake2b(json.dumps(part, sort_keys=True).encode(), digest_size=16).digest()
+
+
+ONTOLOGY: Final = _Ontologies()

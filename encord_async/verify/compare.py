@@ -1,0 +1,419 @@
+"""Compares an account with what a manifest wants of it: what its things lack, have too much, have otherwise.
+
+Everything is read back from the service, a fixed number of things at a time, and each difference is handed out as it is
+found. Only reads are sent; what can be put right is the business of ``repair``. What the service answers is not kept.
+
+Not compared, because the service does not show it: the workflow that a project was made with, the project that it was
+copied from, and where a dataset keeps its data. What the service does not list is counted, and is no difference.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar, cast
+
+from encord_async.engine.crew import each
+from encord_async.errors import AuthenticationError, NotFoundError, RefusedError
+from encord_async.kinds.membership import Held, Relation, role_name
+from encord_async.kinds.reading import Reads, Unlisted
+from encord_async.kinds.registry import relations_of
+from encord_async.kinds.thing import Admission, DatasetAPI, InnerName, Thing
+from encord_async.protocol.operations.base import Operation, PageOperation
+from encord_async.session.session import Session
+from encord_async.verify.difference import (
+    NOT_PROVISIONED,
+    Difference,
+    Fault,
+    NamedWish,
+    different,
+    extra,
+    missing,
+    names,
+)
+from encord_async.verify.wishes import AdmissionWish, ThingWish, Wanted, Wishes
+
+__all__ = ["Facts", "Report", "compare", "extras", "lacking", "missing_inner", "unwanted"]
+
+T = TypeVar("T")
+Note: TypeAlias = Callable[[Difference], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the service shows of what is in a thing, as far as the wishes are about it.
+
+    Attributes:
+        held: What is in it, by relation.
+        spared: Those of it that are never too much.
+        inner: How many inner things of each name it has.
+    """
+
+    held: Mapping[Relation, Held | Unlisted]
+    spared: Mapping[Relation, Collection[str]]
+    inner: Counter[InnerName] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Report:
+    """The sums of a comparison.
+
+    Attributes:
+        read: How many things of each kind were looked for.
+        members: How many items of each relation were read.
+        unlisted: How many things could not be compared, by what the service does not list.
+        unlisted_reasons: Why, of the first of each.
+        counts: Differences by the way of differing and what differs.
+    """
+
+    read: Counter[str] = field(default_factory=Counter)
+    members: Counter[str] = field(default_factory=Counter)
+    unlisted: Counter[str] = field(default_factory=Counter)
+    unlisted_reasons: dict[str, str] = field(default_factory=dict)
+    counts: Counter[tuple[Fault, str]] = field(default_factory=Counter)
+
+    @property
+    def differences(self) -> int:
+        """How many there are."""
+        return self.counts.total()
+
+    def not_listed(self, what: str, number: int, why: Unlisted) -> None:
+        """Note that the service does not list *number* of *what*."""
+        self.unlisted[what] += number
+        self.unlisted_reasons.setdefault(what, why.reason)
+
+    def as_json(self) -> dict[str, dict[str, int]]:
+        """Numbers by way of differing and thing."""
+        shown: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        for (fault, what), number in sorted(self.counts.items()):
+            shown[fault.value][what] = number
+        return dict(shown)
+
+
+class _Once:
+    """Reads each thing once while it lasts, for what several look at."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self._answers: dict[Operation[Any], object] = {}
+        self.pages = reads.pages
+
+    async def execute(self, operation: Operation[T], /) -> T:
+        """See `Reads`."""
+        if operation not in self._answers:
+            self._answers[operation] = await self._reads.execute(operation)
+        return cast("T", self._answers[operation])
+
+    async def collect(self, listing: PageOperation[T], /) -> tuple[T, ...]:
+        """See `Reads`."""
+        if listing not in self._answers:
+            self._answers[listing] = await self._reads.collect(listing)
+        return cast("tuple[T, ...]", self._answers[listing])
+
+
+async def compare(
+    session: Session,
+    wishes: Wishes,
+    *,
+    on_difference: Note = lambda _: None,
+    on_thing: Callable[[ThingWish, Facts], None] = lambda _wish, _facts: None,
+    on_lacking: Callable[[AdmissionWish], None] = lambda _: None,
+) -> Report:
+    """Read back what *wishes* is about, at most as much at once as the session allows; only reads are sent.
+
+    Args:
+        session: Reads.
+        wishes: What is wanted.
+        on_difference: Is given each difference as it is found, in no particular order.
+        on_thing: Is given each thing of which could be read what is in it.
+        on_lacking: Is given whoever is not let in yet.
+
+    Raises:
+        EncordError: The service cannot be read, for another reason than that it refuses to show something.
+    """
+    comparison = _Comparison(session, wishes, on_difference)
+    for difference in wishes.absent:
+        comparison.note(difference)
+    await comparison.admissions(on_lacking)
+    there = await comparison.things()
+
+    async def look_inside(wish: ThingWish) -> None:
+        facts = await comparison.inside(wish)
+        if facts is not None:
+            on_thing(wish, facts)
+
+    await each(there, look_inside, at_once=session.settings.concurrency)
+    return comparison.report
+
+
+class _Comparison:
+    def __init__(self, session: Session, wishes: Wishes, on_difference: Note) -> None:
+        self._session = session
+        self._wishes = wishes
+        self._on_difference = on_difference
+        self._shared = _Once(session)
+        """For what is the same whichever thing asks."""
+        self.report = Report()
+
+    def note(self, difference: Difference) -> None:
+        """Count *difference*, and hand it out."""
+        self.report.counts[difference.fault, difference.what] += 1
+        self._on_difference(difference)
+
+    # ------------------------------------------------------------------ people, and things as listings show them
+
+    async def admissions(self, on_lacking: Callable[[AdmissionWish], None]) -> None:
+        """Compare who is let in."""
+        by_kind: defaultdict[Admission, dict[str, AdmissionWish]] = defaultdict(dict)
+        for address, wish in self._wishes.admissions.items():
+            by_kind[wish.kind][address] = wish
+        for kind, wanted in by_kind.items():
+            there = await kind.admitted(self._shared)
+            if isinstance(there, Unlisted):
+                self.report.not_listed(kind.thing, len(wanted), there)
+                continue
+            for address, wish in wanted.items():
+                found = there.get(address)
+                for other in kind.differences(wish.entry, found):
+                    fault = Fault.MISSING if found is None else Fault.DIFFERENT
+                    self.note(
+                        Difference(
+                            place=wish.place,
+                            fault=fault,
+                            what=other.what,
+                            item=kind.address(wish.entry),
+                            wanted=other.wanted,
+                            found=other.found,
+                            reason=other.reason,
+                        )
+                    )
+                if found is None:
+                    on_lacking(wish)
+
+    async def things(self) -> list[ThingWish]:
+        """Compare things as listings show them; those of which has to be read what is in them."""
+        inside: list[ThingWish] = []
+        listed: defaultdict[Thing, dict[str, ThingWish]] = defaultdict(dict)
+        for wish in self._wishes.things.values():
+            if wish.has_entry and not wish.kind.is_read_alone:
+                listed[wish.kind][wish.hash] = wish
+            else:
+                inside.append(wish)
+        for kind, wanted in listed.items():
+            self.report.read[kind.word] += len(wanted)
+            inside += await self._listed(kind, wanted)
+        return inside
+
+    async def _listed(self, kind: Thing, wanted: Mapping[str, ThingWish]) -> Sequence[ThingWish]:
+        """Those of *wanted* that are there and may hold something."""
+        seen: dict[str, ThingWish] = {}
+        found: list[Difference] = []
+        try:
+            async for one in kind.listed(self._session, DatasetAPI.ENVELOPE):
+                wish = wanted.get(one.hash)
+                if wish is not None and one.hash not in seen:
+                    seen[one.hash] = wish
+                    found += _own_differences(wish, one.title, one.description, one.item)
+        except AuthenticationError:
+            raise
+        except RefusedError as error:
+            self.report.not_listed(kind.word, len(wanted), Unlisted(str(error)))
+            return ()
+        for hash_ in sorted(wanted.keys() - seen.keys()):
+            found.append(_gone(wanted[hash_]))
+        for difference in found:
+            self.note(difference)
+        return [wish for wish in seen.values() if self._relations(wish)]
+
+    # ------------------------------------------------------------------ what is in a thing
+
+    def _relations(self, wish: ThingWish) -> list[Relation]:
+        """The relations that the wishes for a thing are about; that it holds nothing else is one, too."""
+        return [relation for relation in relations_of(wish.kind.word) if self._is_about(wish, relation)]
+
+    def _is_about(self, wish: ThingWish, relation: Relation) -> bool:
+        wanted = wish.wanted.get(relation)
+        if wanted is not None and (wanted.wished or wanted.unwanted):
+            return True
+        return wish.has_entry and (relation.limits_unsaid or relation in self._wishes.spoken_of)
+
+    async def inside(self, wish: ThingWish) -> Facts | None:
+        """Compare what is in a thing; None if it cannot be read."""
+        once = _Once(self._session)
+        if not wish.has_entry or wish.kind.is_read_alone:
+            self.report.read[wish.kind.word] += 1
+        try:
+            facts = await self._read(wish, once)
+        except AuthenticationError:
+            raise
+        except NotFoundError as error:
+            self.note(missing(wish.place, wish.kind.word, wish.title, wish.hash, error.message))
+            return None
+        except RefusedError as error:
+            self.note(_unreadable(wish, error))
+            return None
+        for difference in _differences(wish, facts):
+            self.note(difference)
+        return facts
+
+    async def _read(self, wish: ThingWish, once: _Once) -> Facts:
+        if wish.kind.is_read_alone:
+            item = await once.execute(wish.kind.probe(wish.hash))
+            title, description = wish.kind.names_of(item)
+            if wish.has_entry:
+                for difference in _own_differences(wish, title, description, item):
+                    self.note(difference)
+        inner = wish.kind.inner
+        counts: Counter[InnerName] = Counter()
+        if inner is not None and wish.inner:
+            counts.update(name for _, name in await inner.inside(once, wish.hash))
+        held, spared = dict[Relation, Held | Unlisted](), dict[Relation, Collection[str]]()
+        for relation in self._relations(wish):
+            found = held[relation] = await relation.held(once, wish.hash)
+            if isinstance(found, Unlisted):
+                self.report.not_listed(relation.thing, 1, found)
+                continue
+            self.report.members[relation.thing] += len(found)
+            spared[relation] = await relation.spared(self._shared, found)
+        return Facts(held=held, spared=spared, inner=counts)
+
+
+def _own_differences(wish: ThingWish, title: str, description: str | None, item: Any) -> Iterator[Difference]:
+    """How a thing itself differs from what is wanted."""
+    named = NamedWish(wish.place, wish.title, wish.description or "")
+    yield from names(named, wish.hash, title, description)
+    for other in wish.kind.differences(wish.seen, item):
+        reason = NOT_PROVISIONED if other.is_unmade else other.reason
+        yield different(wish.place, other.what, wish.title, wish.hash, other.wanted, other.found, reason=reason)
+
+
+def _gone(wish: ThingWish) -> Difference:
+    reason = f"the account has no such {wish.kind.word} any more"
+    return missing(wish.place, wish.kind.word, wish.title, wish.hash, reason)
+
+
+def _unreadable(wish: ThingWish, error: RefusedError) -> Difference:
+    return Difference(
+        place=wish.place,
+        fault=Fault.UNREADABLE,
+        what=wish.kind.word,
+        item=wish.title,
+        hash=wish.hash,
+        reason=error.message,
+    )
+
+
+# ---------------------------------------------------------------------- the difference, pure
+
+
+def _differences(wish: ThingWish, facts: Facts) -> Iterator[Difference]:
+    """The differences between what is wanted in a thing and what is there."""
+    about = [relation for relation in relations_of(wish.kind.word) if relation in facts.held or relation in wish.wanted]
+    for relation in about:
+        yield from _relation_differences(wish, facts, relation)
+    yield from _inner_differences(wish, facts)
+
+
+def _relation_differences(wish: ThingWish, facts: Facts, relation: Relation) -> Iterator[Difference]:
+    for reference, role in sorted(wish.of(relation).unmade, key=str):
+        yield missing(wish.place, relation.thing, reference, wish.hash, NOT_PROVISIONED, wanted=_word(relation, role))
+    held = facts.held.get(relation)
+    if held is None or isinstance(held, Unlisted):
+        return
+    roles = {relation.folded(item): role for item, role in held.items()}
+    for item, role in lacking(wish, facts, relation, roles_too=True):
+        has = roles.get(relation.folded(item))
+        wanted = _word(relation, role)
+        if relation.folded(item) not in roles:
+            yield missing(wish.place, relation.thing, item, wish.hash, wanted=wanted)
+        else:
+            found = _word(relation, has)
+            yield different(wish.place, "role", item, wish.hash, wanted, found, reason=relation.role_stays)
+    for item in (*extras(wish, facts, relation), *unwanted(wish, facts, relation)):
+        found = _word(relation, held[item])
+        yield extra(wish.place, relation.thing, item, wish.hash, found=found, reason=relation.extras_stay)
+
+
+def _word(relation: Relation, role: int | None) -> str | None:
+    return None if role is None else role_name(role, relation.roles)
+
+
+def lacking(
+    wish: ThingWish, facts: Facts, relation: Relation, *, roles_too: bool = False
+) -> list[tuple[str, int | None]]:
+    """Items that are wished for and not there, with the role wanted, in a stable order; all if nobody knows.
+
+    Those that are there with another role are among them where giving it once more changes it, or with *roles_too*.
+    """
+    wanted = wish.wanted.get(relation)
+    if wanted is None:
+        return []
+    held = {relation.folded(item): role for item, role in _listed(facts, relation).items()}
+    never = {relation.folded(item) for item in wanted.unwanted}
+    minds_roles = roles_too or relation.role_follows
+    found = [(item, role, relation.folded(item)) for item, role in wanted.items()]
+    return sorted(
+        (
+            (item, role)
+            for item, role, folded in found
+            if folded not in never and (folded not in held or (minds_roles and held[folded] != role))
+        ),
+        key=lambda one: (one[0], -1 if one[1] is None else one[1]),
+    )
+
+
+def unwanted(wish: ThingWish, facts: Facts, relation: Relation) -> list[str]:
+    """Items that are there although an entry takes them out, in a stable order."""
+    wanted = wish.wanted.get(relation) or Wanted()
+    never = {relation.folded(item) for item in wanted.unwanted}
+    return sorted(item for item in _listed(facts, relation) if relation.folded(item) in never)
+
+
+def extras(wish: ThingWish, facts: Facts, relation: Relation) -> list[str]:
+    """Items that should not be there though no entry takes them out, in a stable order; none where a thing is open.
+
+    A thing is open to others where a manifest has no entry for it: that only says what is to be in it. Who may be the
+    account itself is never among them (`Relation.spared`).
+    """
+    if relation not in wish.closed:
+        return []
+    wanted = wish.wanted.get(relation) or Wanted()
+    known = {relation.folded(item) for item in (*wanted.wished, *wanted.unwanted)}
+    spared = facts.spared.get(relation, ())
+    return sorted(
+        item for item in _listed(facts, relation) if relation.folded(item) not in known and item not in spared
+    )
+
+
+def missing_inner(wish: ThingWish, facts: Facts) -> Counter[InnerName]:
+    """How many inner things of each name are missing."""
+    return wish.inner - facts.inner
+
+
+def _listed(facts: Facts, relation: Relation) -> Held:
+    held = facts.held.get(relation)
+    return {} if held is None or isinstance(held, Unlisted) else held
+
+
+def _inner_differences(wish: ThingWish, facts: Facts) -> Iterator[Difference]:
+    kind = wish.kind.inner
+    if kind is None:
+        return
+    for (title, more), number in sorted(missing_inner(wish, facts).items(), key=_by_name):
+        others = [" ".join(sorted(other)) for name, other in facts.inner if name == title and other != more]
+        unmade = wish.unmade_inner[title, more]
+        for index in range(number):
+            yield Difference(
+                place=wish.place,
+                fault=Fault.MISSING,
+                what=kind.word,
+                item=title,
+                hash=wish.hash,
+                wanted=" ".join(sorted(more)),
+                found="; ".join(sorted(others)) or None,
+                reason=NOT_PROVISIONED if index < unmade else None,
+            )
+
+
+def _by_name(item: tuple[InnerName, int]) -> tuple[str, list[str]]:
+    (title, more), _ = item
+    return title, sorted(more)

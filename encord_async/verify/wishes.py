@@ -1,0 +1,306 @@
+"""What a manifest wants of an account, added up by thing, with hashes for keys. Sends nothing.
+
+Kept are, of each thing that an entry makes, its hash, title and description, and what its kind compares; of what is in
+things, items and roles; for each key that is referred to its hash; and what the journal does not know. Entries and
+records are not kept.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import anyio
+import anyio.to_thread
+
+from encord_async.journal.record import Ledger, Record, State
+from encord_async.kinds.entry import Entry, MakingEntry
+from encord_async.kinds.fields import referenced_key
+from encord_async.kinds.membership import Membership, Relation
+from encord_async.kinds.namer import Namer
+from encord_async.kinds.registry import maker_of, relations, relations_of
+from encord_async.kinds.step import Step, made_by
+from encord_async.kinds.thing import Admission, InnerName, InnerThing, Thing
+from encord_async.manifest.checker import Checker
+from encord_async.manifest.files import check_manifest, raise_for_problems
+from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.sources import STANDARD_INPUT, Manifest, open_source
+from encord_async.verify.difference import NOT_PROVISIONED, Difference, Fault
+
+__all__ = ["AdmissionWish", "ThingWish", "Wanted", "Wishes", "gather"]
+
+_CHUNK = 256
+_Named: TypeAlias = tuple[str, str]
+"""A kind of entry, and a key."""
+
+
+@dataclass(slots=True)
+class Wanted:
+    """What is to be in a thing, by one relation.
+
+    Attributes:
+        wished: Items, with the role wanted.
+        also: Other roles that are wanted for the same items.
+        unmade: References to items that have no hash, with the role.
+        unwanted: Items that are not to be in it.
+    """
+
+    wished: dict[str, int | None] = field(default_factory=dict)
+    also: set[tuple[str, int | None]] = field(default_factory=set)
+    unmade: set[tuple[str, int | None]] = field(default_factory=set)
+    unwanted: set[str] = field(default_factory=set)
+
+    def add(self, item: str, role: int | None) -> None:
+        """*item* is to be in it, in *role*."""
+        if self.wished.setdefault(item, role) != role:
+            self.also.add((item, role))
+
+    def items(self) -> Iterator[tuple[str, int | None]]:
+        """Items with each role that is wanted for them."""
+        yield from self.wished.items()
+        yield from self.also
+
+
+@dataclass(slots=True)
+class ThingWish:
+    """What all entries of a manifest together want of one thing.
+
+    Attributes:
+        kind: What makes such things.
+        hash: Its hash.
+        place: Where its entry stands, or the first that is about it.
+        title: What people call it, or its hash.
+        description: As its own entry has it; None if the manifest has none: then it says nothing of what is not to be.
+        seen: What its kind compares besides, see `Thing.compares`.
+        closed: Relations by which it holds nothing else than what is wished for.
+        wanted: What is to be in it.
+        inner: How many inner things of each name it is to have.
+        unmade_inner: How many of them have not been made, as far as the journal says.
+    """
+
+    kind: Thing
+    hash: str
+    place: Place
+    title: str
+    description: str | None = None
+    seen: object = None
+    closed: frozenset[Relation] = frozenset()
+    wanted: dict[Relation, Wanted] = field(default_factory=dict)
+    inner: Counter[InnerName] = field(default_factory=Counter)
+    unmade_inner: Counter[InnerName] = field(default_factory=Counter)
+
+    @property
+    def has_entry(self) -> bool:
+        """Whether the manifest has an entry for the thing itself."""
+        return self.description is not None
+
+    def of(self, relation: Relation) -> Wanted:
+        """What is to be in it by *relation*."""
+        return self.wanted.setdefault(relation, Wanted())
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionWish:
+    """Somebody who is to be let in."""
+
+    kind: Admission
+    place: Place
+    entry: Entry
+
+
+@dataclass(slots=True)
+class Wishes:
+    """What a manifest wants, with hashes for keys.
+
+    Attributes:
+        entries: How many entries it has.
+        things: By hash.
+        admissions: By address in small letters.
+        spoken_of: Relations that the manifest says anything about: a manifest that does not limits nobody's.
+        absent: What has no hash, and so cannot be looked for; nothing is said of what is in such a thing.
+    """
+
+    entries: int = 0
+    things: dict[str, ThingWish] = field(default_factory=dict)
+    admissions: dict[str, AdmissionWish] = field(default_factory=dict)
+    spoken_of: set[Relation] = field(default_factory=set)
+    absent: list[Difference] = field(default_factory=list)
+
+    def count(self, relation_word: str) -> int:
+        """How many memberships are wished for by relations whose differences go by *relation_word*."""
+        return sum(
+            len(wanted.wished)
+            for thing in self.things.values()
+            for relation, wanted in thing.wanted.items()
+            if relation.thing == relation_word
+        )
+
+
+async def gather(manifest: Manifest, ledger: Ledger) -> Wishes:
+    """Add up what *manifest* wants, and find in *ledger* what its entries became. Sends nothing.
+
+    Args:
+        manifest: As for a run.
+        ledger: The journal of the run, or a `MemoryLedger` to do without: then only hashes are known.
+
+    Raises:
+        ManifestError: There is a bad entry.
+        JournalError: The journal cannot be read.
+    """
+    if isinstance(manifest, str | Path) and str(manifest) != STANDARD_INPUT:
+        report = await anyio.to_thread.run_sync(check_manifest, manifest)
+        raise_for_problems(report.problems, total=report.problem_count)
+    gatherer, checker, problems = _Gatherer(ledger), Checker(), list[Problem]()
+    source = open_source(manifest)
+    try:
+        while items := await source.take(_CHUNK):
+            for item in items:
+                problems += checker.add(item) if isinstance(item, PlacedEntry) else item
+            raise_for_problems(problems)
+            await gatherer.take([item for item in items if isinstance(item, PlacedEntry)])
+    finally:
+        with anyio.CancelScope(shield=True):
+            await source.aclose()
+    raise_for_problems(checker.finish())
+    return gatherer.finish()
+
+
+class _Gatherer:
+    """Adds entries to wishes."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._namer = Namer()
+        self._hashes: dict[_Named, str | None] = {}
+        self._addresses: dict[str, str] = {}
+        """Of those who are let in by an entry with a key."""
+        self.wishes = Wishes()
+
+    async def take(self, entries: Sequence[PlacedEntry]) -> None:
+        """Add *entries*, the next in the manifest's order."""
+        steps = [list(one.entry.steps(self._namer.identity(one.entry))) for one in entries]
+        keys = {named for one in entries for named in _named(one.entry)} - self._hashes.keys()
+        makers = {named: made_by(maker_of(named[0]).word, b"", f"@{named[1]}") or b"" for named in keys}
+        identities = [step.identity for some in steps for step in some if step.kind.creates]
+        records = await self._ledger.known(list(dict.fromkeys([*identities, *makers.values()])))
+        self._hashes |= {named: _hash_in(records.get(identity)) for named, identity in makers.items()}
+        for one, some in zip(entries, steps, strict=True):
+            self.wishes.entries += 1
+            self._add(one.place, one.entry, some, records)
+
+    def finish(self) -> Wishes:
+        """The wishes; who stands for whom among people is known when all entries are in."""
+        for thing in self.wishes.things.values():
+            for relation, wanted in thing.wanted.items():
+                if relation.is_of_addresses and relation.item is not None:
+                    people = ((referenced_key(item), item, role) for item, role in wanted.wished.items())
+                    wanted.wished = {item if key is None else self._addresses[key]: role for key, item, role in people}
+        return self.wishes
+
+    def _add(self, place: Place, entry: Entry, steps: Sequence[Step], records: Mapping[bytes, Record]) -> None:
+        first = steps[0].kind if steps else None
+        if isinstance(first, Admission):
+            self._admit(first, place, entry)
+            return
+        about: str | None = None
+        if isinstance(first, Thing) and isinstance(entry, MakingEntry):
+            record = records.get(steps[0].identity)
+            about = _hash_in(record)
+            if about is None:
+                self.wishes.absent.append(_absent(place, first, entry, record))
+                return
+            self._wish_for(first, about, place, entry)
+            self.wishes.spoken_of |= {relation for relation in relations() if relation.item == first.word}
+        for step in steps:
+            self._add_step(place, step, about, records)
+
+    def _admit(self, kind: Admission, place: Place, entry: Entry) -> None:
+        address = kind.address(entry)
+        if entry.key is not None:
+            self._addresses[entry.key] = address
+        self.wishes.admissions.setdefault(address.casefold(), AdmissionWish(kind, place, entry))
+
+    def _wish_for(self, kind: Thing, about: str, place: Place, entry: MakingEntry) -> None:
+        wish = self._thing(kind, about, place)
+        wish.place, wish.title, wish.description = place, entry.wished_title, entry.description
+        linked = {name: self._resolved(*kind_and_key) for name, kind_and_key in _links(kind, entry).items()}
+        wish.seen = kind.compares(entry, linked)
+        wish.closed = frozenset(relation for relation in relations_of(kind.word) if kind.closes(entry, relation))
+        items = kind.items
+        for reference in kind.references(entry) if items is not None else ():
+            self._add_item(wish, items, reference, None)
+
+    def _thing(self, kind: Thing, about: str, place: Place) -> ThingWish:
+        wish = self.wishes.things.get(about)
+        if wish is None:
+            wish = self.wishes.things[about] = ThingWish(kind, about, place, about)
+        return wish
+
+    def _add_step(self, place: Place, step: Step, own: str | None, records: Mapping[bytes, Record]) -> None:
+        kind = step.kind
+        if not isinstance(kind, Membership | InnerThing):
+            return
+        parent = kind.relation.parent if isinstance(kind, Membership) else kind.parent
+        about = own if step.parent is None else self._resolved(parent, step.parent)
+        maker = maker_of(parent)
+        if about is None or not isinstance(maker, Thing):
+            return
+        wish = self._thing(maker, about, place)
+        if isinstance(kind, InnerThing):
+            name = kind.goes_by(step)
+            wish.inner[name] += 1
+            record = records.get(step.identity)
+            is_made = record is not None and record.state is State.DONE and record.parent_hash == about
+            wish.unmade_inner[name] += not is_made
+        elif kind.takes:
+            self.wishes.spoken_of.add(kind.relation)
+            wish.of(kind.relation).unwanted.add(self._item(kind.relation, step.item) or step.item)
+        else:
+            self.wishes.spoken_of.add(kind.relation)
+            self._add_item(wish, kind.relation, step.item, None if step.role is None else int(step.role))
+
+    def _add_item(self, wish: ThingWish, relation: Relation, reference: str, role: int | None) -> None:
+        item = self._item(relation, reference)
+        if item is None:
+            wish.of(relation).unmade.add((reference, role))
+        else:
+            wish.of(relation).add(item, role)
+
+    def _item(self, relation: Relation, reference: str) -> str | None:
+        """What *reference* stands for, as far as it can be known by now."""
+        if relation.item is None or relation.is_of_addresses:
+            return sys.intern(reference)
+        return self._resolved(relation.item, reference)
+
+    def _resolved(self, kind: str, reference: str) -> str | None:
+        key = referenced_key(reference)
+        return sys.intern(reference) if key is None else self._hashes[kind, key]
+
+
+def _links(kind: Thing, entry: MakingEntry) -> dict[str, _Named]:
+    """What *entry* refers to besides its items: by the field, the kind of entry, and the reference."""
+    kinds = {use.field: use.kind for use in entry.references()}
+    return {name: (kinds.get(name, name), reference) for name, reference in kind.linked(entry).items()}
+
+
+def _named(entry: Entry) -> Iterator[_Named]:
+    """The keys that *entry* refers to, and what they name; but for people, who have no hash."""
+    for use in entry.references():
+        key = referenced_key(use.reference)
+        if key is not None and isinstance(maker_of(use.kind), Thing):
+            yield use.kind, key
+
+
+def _hash_in(record: Record | None) -> str | None:
+    return None if record is None or record.hash is None or record.is_open else sys.intern(record.hash)
+
+
+def _absent(place: Place, kind: Thing, entry: MakingEntry, record: Record | None) -> Difference:
+    reason = NOT_PROVISIONED
+    if record is not None and record.is_open:
+        reason = "it is in doubt whether it was made; run 'encord-async settle' or 'encord-async apply'"
+    elif record is not None:
+        reason = f"it could not be made: {record.message or record.code or 'nobody knows why'}"
+    return Difference(place=place, fault=Fault.MISSING, what=kind.word, item=entry.wished_title, reason=reason)
