@@ -17,8 +17,10 @@ from encord_async.engine.run import Options, Props, Run
 from encord_async.engine.schedule import Result, Ticket
 from encord_async.errors import EncordError, JournalMismatchError
 from encord_async.journal.record import State
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.group import GroupEntry
+from encord_async.kinds.project import ProjectEntry
 from encord_async.kinds.steps import CREATES, IRREVERSIBLE, ITSELF, TAKING, StepKind
-from encord_async.manifest.entries import Entry, GroupEntry, ProjectEntry
 from encord_async.manifest.sources import Manifest
 from encord_async.session.session import Session
 

@@ -16,8 +16,9 @@ from typing import Final, NamedTuple, TypeAlias
 import anyio
 
 from encord_async.errors import ConflictError, EncordError
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import MakingEntry
 from encord_async.kinds.steps import StepKind
-from encord_async.manifest.entries import DatasetEntry, MakingEntry
 from encord_async.protocol.catalogue import DatasetUserRole, OntologyUserRole, ProjectUserRole, StorageLocation
 from encord_async.protocol.models import Dataset, DatasetDetails
 from encord_async.protocol.operations.datasets import GetDataset, ListDatasets, ListDatasetsV2

@@ -37,13 +37,11 @@ from encord_async.errors import (
 )
 from encord_async.journal.record import Doubt, Ledger, Record, State, set_aside
 from encord_async.journal.seen import Seen
-from encord_async.kinds.steps import MEMBERSHIPS, TAKING, Step, StepKind, api_key_steps, membership
-from encord_async.manifest.entries import (
-    MakingEntry,
-    OntologyEntry,
-    OrganisationUserEntry,
-    ProjectEntry,
-)
+from encord_async.kinds.entry import MakingEntry, api_key_steps
+from encord_async.kinds.ontology import OntologyEntry
+from encord_async.kinds.organisation_user import OrganisationUserEntry
+from encord_async.kinds.project import ProjectEntry
+from encord_async.kinds.steps import MEMBERSHIPS, TAKING, Step, StepKind, membership
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 from encord_async.protocol.models import ProjectUser
 from encord_async.protocol.operations.base import Operation

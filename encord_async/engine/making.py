@@ -14,15 +14,13 @@ from pydantic import SecretStr
 from encord_async.engine.account import ENTRY_MARK, DatasetAPI, entry_mark, stamped
 from encord_async.engine.schedule import Ticket, dataset_digest
 from encord_async.journal.record import name_digest
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import MakingEntry
+from encord_async.kinds.fields import referenced_key
+from encord_async.kinds.group import GroupEntry
+from encord_async.kinds.ontology import OntologyEntry
+from encord_async.kinds.project import ProjectEntry
 from encord_async.kinds.steps import Step, StepKind
-from encord_async.manifest.entries import (
-    DatasetEntry,
-    GroupEntry,
-    MakingEntry,
-    OntologyEntry,
-    ProjectEntry,
-    referenced_key,
-)
 from encord_async.protocol.catalogue import StorageLocation
 from encord_async.protocol.models import NewDataset
 from encord_async.protocol.operations.base import Operation
@@ -42,7 +40,6 @@ __all__ = [
     "holding",
     "key_fingerprint",
     "structure_digest",
-    "title_of",
 ]
 
 _JOURNAL_MARK: Final = 4
@@ -92,7 +89,7 @@ class Maker:
             return _api_key(ticket)
         if not isinstance(entry, MakingEntry):
             raise AssertionError(f"a {entry.kind} entry makes nothing")
-        title = title_of(entry)
+        title = entry.wished_title
         mark = self.mark(ticket)
         description = entry.description if mark is None else stamped(entry.description, mark)
         details: dict[str, object] = {"description": description, "wished_description": entry.description}
@@ -113,6 +110,8 @@ class Maker:
                 }
             case GroupEntry():
                 operation = CreateGroup(name=title, description=description)
+            case _:
+                raise AssertionError(f"nothing is known of how a {entry.kind} is made")
         return Making(
             operation=operation,
             title=title,
@@ -250,11 +249,6 @@ def structure_digest(structure: Mapping[str, Any] | None) -> str | None:
     if structure is None:
         return None
     return hashlib.blake2b(json.dumps(structure, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-def title_of(entry: MakingEntry) -> str:
-    """What *entry* calls the thing."""
-    return entry.name if isinstance(entry, GroupEntry) else entry.title
 
 
 def key_fingerprint(api_key: str) -> str:

@@ -12,8 +12,9 @@ from encord_async.engine.outcome import Status
 from encord_async.engine.schedule import Result, Ticket
 from encord_async.errors import BlockedError, UncertainError, UnreadableReplyError
 from encord_async.journal.record import Record
+from encord_async.kinds.fields import referenced_key
+from encord_async.kinds.project import ProjectEntry
 from encord_async.kinds.steps import ITSELF
-from encord_async.manifest.entries import ProjectEntry, referenced_key
 
 __all__ = ["Standing", "Suspects", "mixed_up"]
 

@@ -7,21 +7,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from encord_async.engine.making import structure_digest, title_of
+from encord_async.engine.making import structure_digest
 from encord_async.engine.outcome import Status
 from encord_async.engine.schedule import Earlier, Result, dataset_digest
 from encord_async.errors import ConflictError
 from encord_async.journal.record import Doubt, Record, State
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import Entry, MakingEntry
+from encord_async.kinds.fields import referenced_key
+from encord_async.kinds.group import GroupEntry
+from encord_async.kinds.ontology import OntologyEntry
+from encord_async.kinds.project import ProjectEntry
 from encord_async.kinds.steps import ITSELF, Step, StepKind, attach_step
-from encord_async.manifest.entries import (
-    DatasetEntry,
-    Entry,
-    GroupEntry,
-    MakingEntry,
-    OntologyEntry,
-    ProjectEntry,
-    referenced_key,
-)
 
 __all__ = ["HASHES", "Past", "Recall", "changed", "fits", "recall", "taken_over"]
 
@@ -170,7 +167,7 @@ def _changed(entry: MakingEntry, record: Record) -> list[str]:
     """Members of *entry* that are other than what was made, and cannot follow."""
     made = record.details
     pairs: dict[str, tuple[object, object]] = {
-        "name" if isinstance(entry, GroupEntry) else "title": (title_of(entry), record.title),
+        "name" if isinstance(entry, GroupEntry) else "title": (entry.wished_title, record.title),
         "description": (entry.description, made.get("wished_description", "")),
     }
     match entry:

@@ -18,18 +18,16 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from encord_async.engine.account import ENTRY_MARK, entry_mark
-from encord_async.engine.making import api_key_name, title_of
+from encord_async.engine.making import api_key_name
 from encord_async.journal.record import Ledger, Record, State, name_digest
-from encord_async.kinds.steps import Namer, StepKind, api_key_steps, key_wish, project_step, steps_of
-from encord_async.manifest.entries import (
-    Entry,
-    MakingEntry,
-    PlacedEntry,
-    ProjectAPIKeyEntry,
-    ProjectEntry,
-)
+from encord_async.kinds.entry import Entry, MakingEntry, api_key_steps
+from encord_async.kinds.namer import Namer
+from encord_async.kinds.project import ProjectEntry
+from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
+from encord_async.kinds.steps import StepKind, key_wish, project_step
 from encord_async.manifest.files import CheckReport, check_manifest
 from encord_async.manifest.part import Part
+from encord_async.manifest.place import PlacedEntry
 from encord_async.manifest.sources import Manifest, read_numbered
 
 __all__ = ["Register", "Roll"]
@@ -170,7 +168,7 @@ def _anybody(_: bytes) -> bool:
 
 def _names(entry: Entry, identity: bytes, records: Mapping[bytes, Record], project_hash: str | None) -> Iterator[bytes]:
     """Names of what *entry* would make, as far as they can be known before its references have hashes."""
-    for step in steps_of(entry, identity):
+    for step in entry.steps(identity):
         record = records.get(step.identity)
         known = None if record is None or record.state is State.FAILED else record
         if step.kind is StepKind.API_KEY:
@@ -179,7 +177,7 @@ def _names(entry: Entry, identity: bytes, records: Mapping[bytes, Record], proje
         elif known is not None:
             continue
         elif isinstance(entry, MakingEntry) and step.kind is StepKind(entry.kind):
-            yield name_digest(step.kind, title_of(entry), entry.description)
+            yield name_digest(step.kind, entry.wished_title, entry.description)
 
 
 async def _project_hash(ledger: Ledger, entry: Entry, identity: bytes, records: Mapping[bytes, Record]) -> str | None:

@@ -32,10 +32,12 @@ from encord_async.engine.schedule import Plan, Result, Ticket, Work
 from encord_async.errors import EncordError, UsageError
 from encord_async.journal.record import Ledger, MemoryLedger
 from encord_async.journal.traffic import watch
-from encord_async.kinds.steps import MEMBERSHIPS, Namer, Step, StepKind, steps_of
-from encord_async.manifest.entries import Checker, Place, PlacedEntry, Problem
+from encord_async.kinds.namer import Namer
+from encord_async.kinds.steps import MEMBERSHIPS, Step, StepKind
+from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames, Part
+from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.sources import Item, Manifest, Source, open_source
 from encord_async.redaction import quoted
 from encord_async.secrecy import sealed
@@ -457,7 +459,7 @@ class Run:
             number = self._entries + len(taken) + 1
             if not bad and isinstance(item, PlacedEntry):
                 identity = self._namer.identity(item.entry)
-                taken.append(_Taken(number, item, identity, list(steps_of(item.entry, identity)), ()))
+                taken.append(_Taken(number, item, identity, list(item.entry.steps(identity)), ()))
                 self._register.add(item.entry, identity)
             elif self._options.skip_invalid and bad[0].place.number > 0:
                 taken.append(_Taken(number, item if isinstance(item, PlacedEntry) else None, b"", [], bad))

@@ -17,13 +17,10 @@ from encord_async.engine.members import MAX_GROUPS_REMOVED
 from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
 from encord_async.errors import BlockedError, EncordError, ManifestError
 from encord_async.journal.record import Doubt, Record
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.fields import referenced_key
+from encord_async.kinds.project import ProjectEntry
 from encord_async.kinds.steps import CREATES, ITSELF, Step, StepKind
-from encord_async.manifest.entries import (
-    Entry,
-    NamedEntry,
-    ProjectEntry,
-    referenced_key,
-)
 from encord_async.protocol.catalogue import ProjectUserRole
 
 __all__ = [
@@ -302,7 +299,7 @@ class Plan:
 
         Args:
             entry: The entry.
-            steps: Its steps, as `steps_of` gives them.
+            steps: Its steps, as the entry gives them.
             number: Its position in the manifest.
             place: Where it stands, for people.
             identity: Its identity.
@@ -332,7 +329,7 @@ class Plan:
             self._come_near(target)
 
     def _declare(self, entry: Entry) -> _Target:
-        if entry.key is None or not isinstance(entry, NamedEntry):
+        if entry.key is None or not entry.names_something:
             return _Target(_OWN, declared=True)
         named = self._named.get(entry.key)
         if named is None:

@@ -1,30 +1,17 @@
-"""Takes an entry apart into steps: the single things that are sent, written down and finished one by one.
+"""The steps that entries are taken apart into: the single things that are sent, written down and finished one by one.
 
 A step has an identity that is the same in every run of the same wish, which is how a resumed run knows it again.
 Pure: nothing here sends, waits or reads a clock.
 """
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from encord_async.manifest.entries import (
-    DatasetEntry,
-    Entry,
-    GroupEntry,
-    OntologyEntry,
-    OrganisationUserEntry,
-    ProjectAPIKeyEntry,
-    ProjectDatasetsEntry,
-    ProjectEntry,
-    ProjectGroupsEntry,
-    ProjectUsersEntry,
-    referenced_key,
-)
+from encord_async.kinds.fields import referenced_key
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 
 __all__ = [
@@ -33,15 +20,20 @@ __all__ = [
     "ITSELF",
     "MEMBERSHIPS",
     "TAKING",
-    "Namer",
     "Step",
     "StepKind",
-    "api_key_steps",
+    "api_key_step",
     "attach_step",
+    "digest",
     "key_wish",
+    "keyed",
+    "makes_project",
     "membership",
+    "one_step",
+    "part_of",
     "project_step",
-    "steps_of",
+    "step_each",
+    "step_in_role",
 ]
 
 _IDENTITY_BYTES: Final = 16
@@ -117,76 +109,6 @@ class Step:
     scopes: tuple[APIKeyScope, ...] = ()
 
 
-_HARMLESS_TWICE: Final = (ProjectDatasetsEntry, ProjectUsersEntry, ProjectGroupsEntry, OrganisationUserEntry)
-
-
-class Namer:
-    """Gives entries their identity: by key, or by content and occurrence if they have none.
-
-    Only entries that create something count their occurrences: the same membership wished for twice is one wish.
-    Remembers eight bytes an entry without a key that creates something, nothing of any other.
-    """
-
-    def __init__(self) -> None:
-        self._occurrences: defaultdict[int, int] = defaultdict(int)
-
-    def identity(self, entry: Entry) -> bytes:
-        """Identity of *entry*, which is the next in the manifest's order."""
-        if entry.key is not None:
-            return _keyed(entry.kind, entry.key)
-        # Without what is left at its default: a field that a later release adds changes nobody's identity.
-        said = entry.model_dump_json(exclude_defaults=True)
-        content = _digest(b"content", entry.kind.encode(), said.encode())
-        if isinstance(entry, _HARMLESS_TWICE):
-            return content
-        seen = int.from_bytes(content[:8])
-        occurrence = self._occurrences[seen]
-        self._occurrences[seen] += 1
-        return _digest(content, str(occurrence).encode())
-
-
-def steps_of(entry: Entry, identity: bytes) -> Iterator[Step]:
-    """The steps of *entry*; the one that its key stands for comes first."""
-    match entry:
-        # The most numerous first.
-        case ProjectUsersEntry():
-            yield from _each(identity, StepKind.USER, entry.project, entry.emails, entry.role)
-            yield from _each(identity, StepKind.REMOVE_USER, entry.project, entry.remove)
-        case ProjectEntry():
-            yield Step(identity=_makes_project(identity), kind=StepKind.PROJECT, item=entry.title)
-            for user in dict.fromkeys(entry.users):
-                yield _in_role(identity, StepKind.USER, None, user.email, user.role)
-            yield from api_key_steps(entry, identity)
-        case DatasetEntry():
-            yield Step(identity=_part(identity, "dataset"), kind=StepKind.DATASET, item=entry.title)
-        case ProjectDatasetsEntry():
-            yield from _each(identity, StepKind.ATTACH, entry.project, entry.add)
-            yield from _each(identity, StepKind.DETACH, entry.project, entry.remove)
-        case ProjectGroupsEntry():
-            yield from _each(identity, StepKind.ADD_GROUP, entry.project, entry.add, entry.role)
-            yield from _each(identity, StepKind.REMOVE_GROUP, entry.project, entry.remove)
-        case OntologyEntry():
-            yield Step(identity=_part(identity, "ontology"), kind=StepKind.ONTOLOGY, item=entry.title)
-        case GroupEntry():
-            yield Step(identity=_part(identity, "group"), kind=StepKind.GROUP, item=entry.name)
-            yield from _each(identity, StepKind.GROUP_MEMBER, None, entry.members)
-        case OrganisationUserEntry():
-            names = (entry.email, entry.role.value, entry.member_type.value)
-            kind = StepKind.ORGANISATION_USER
-            yield Step(identity=_part(identity, kind.value, *names), kind=kind, item=entry.email)
-        case ProjectAPIKeyEntry():
-            yield from api_key_steps(entry, identity)
-
-
-def api_key_steps(entry: Entry, identity: bytes) -> Iterator[Step]:
-    """Those of the steps of *entry* that make API keys."""
-    match entry:
-        case ProjectEntry():
-            yield from dict.fromkeys(_api_key(identity, None, wish.title, wish.scopes) for wish in entry.api_keys)
-        case ProjectAPIKeyEntry():
-            yield _api_key(identity, entry.project, entry.title, entry.scopes)
-
-
 def key_wish(step: bytes, project: str | None) -> bytes:
     """A name for the wish for an API key: a keyed entry may ask for the same key in another project.
 
@@ -194,7 +116,7 @@ def key_wish(step: bytes, project: str | None) -> bytes:
         step: Identity of the step that makes it.
         project: The project as the step names it.
     """
-    return _digest(step, (project or "").encode())
+    return digest(step, (project or "").encode())
 
 
 def project_step(entry: bytes, project: str | None) -> bytes | None:
@@ -205,14 +127,14 @@ def project_step(entry: bytes, project: str | None) -> bytes | None:
         project: The project as a step of that entry names it; None for what the entry makes itself.
     """
     if project is None:
-        return _makes_project(entry)
+        return makes_project(entry)
     key = referenced_key(project)
-    return None if key is None else _makes_project(_keyed("project", key))
+    return None if key is None else makes_project(keyed("project", key))
 
 
 def attach_step(identity: bytes, reference: str) -> Step:
     """The step that attaches one more dataset to the project of the entry with *identity*."""
-    return _one(identity, StepKind.ATTACH, None, reference)
+    return one_step(identity, StepKind.ATTACH, None, reference)
 
 
 def membership(kind: StepKind, about: str, item: str) -> bytes:
@@ -232,27 +154,33 @@ def membership(kind: StepKind, about: str, item: str) -> bytes:
     return hashlib.blake2b(framed.encode(), digest_size=_IDENTITY_BYTES).digest()
 
 
-def _each(
+def step_each(
     identity: bytes, kind: StepKind, project: str | None, items: Iterable[str], role: ProjectUserRole | None = None
 ) -> Iterator[Step]:
     """A step for each of *items*, once."""
     for item in dict.fromkeys(items):
-        yield _one(identity, kind, project, item) if role is None else _in_role(identity, kind, project, item, role)
+        if role is None:
+            yield one_step(identity, kind, project, item)
+        else:
+            yield step_in_role(identity, kind, project, item, role)
 
 
-def _in_role(identity: bytes, kind: StepKind, project: str | None, item: str, role: ProjectUserRole) -> Step:
-    part = _part(identity, kind.value, item, str(int(role)))
+def step_in_role(identity: bytes, kind: StepKind, project: str | None, item: str, role: ProjectUserRole) -> Step:
+    """The step about *item* in *role*."""
+    part = part_of(identity, kind.value, item, str(int(role)))
     return Step(identity=part, kind=kind, project=project, item=item, role=role)
 
 
-def _one(identity: bytes, kind: StepKind, project: str | None, item: str) -> Step:
-    return Step(identity=_part(identity, kind.value, item), kind=kind, project=project, item=item)
+def one_step(identity: bytes, kind: StepKind, project: str | None, item: str) -> Step:
+    """The step about *item*."""
+    return Step(identity=part_of(identity, kind.value, item), kind=kind, project=project, item=item)
 
 
-def _api_key(identity: bytes, project: str | None, title: str, scopes: tuple[APIKeyScope, ...]) -> Step:
+def api_key_step(identity: bytes, project: str | None, title: str, scopes: tuple[APIKeyScope, ...]) -> Step:
+    """The step that makes an API key."""
     ordered = tuple(scope for scope in APIKeyScope if scope in scopes)
     return Step(
-        identity=_part(identity, "api_key", title, *ordered),
+        identity=part_of(identity, "api_key", title, *ordered),
         kind=StepKind.API_KEY,
         project=project,
         item=title,
@@ -260,19 +188,23 @@ def _api_key(identity: bytes, project: str | None, title: str, scopes: tuple[API
     )
 
 
-def _keyed(kind: str, key: str) -> bytes:
-    return _digest(b"key", kind.encode(), key.encode())
+def keyed(kind: str, key: str) -> bytes:
+    """Identity of an entry that has a key, wherever it stands."""
+    return digest(b"key", kind.encode(), key.encode())
 
 
-def _makes_project(identity: bytes) -> bytes:
-    return _part(identity, "project")
+def makes_project(identity: bytes) -> bytes:
+    """Identity of the step that makes the project of the entry with *identity*."""
+    return part_of(identity, "project")
 
 
-def _part(identity: bytes, *names: str) -> bytes:
-    return _digest(identity, *[name.encode() for name in names])
+def part_of(identity: bytes, *names: str) -> bytes:
+    """Identity of that step of the entry with *identity* which *names* tell from its others."""
+    return digest(identity, *[name.encode() for name in names])
 
 
-def _digest(*parts: bytes) -> bytes:
+def digest(*parts: bytes) -> bytes:
+    """A name for *parts*, in their order."""
     # The lengths keep ("ab", "c") and ("a", "bc") apart.
     framed = b"".join([b"%d:%b" % (len(part), part) for part in parts])
     return hashlib.blake2b(framed, digest_size=_IDENTITY_BYTES).digest()

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from encord_async.engine.account import stamped
-from encord_async.manifest.entries import Place
+from encord_async.manifest.place import Place
 from encord_async.protocol.catalogue import ProjectUserRole
 
 __all__ = [

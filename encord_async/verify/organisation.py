@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from encord_async.engine.crew import each
 from encord_async.engine.members import Unlisted, listing
 from encord_async.errors import AuthenticationError, RefusedError
-from encord_async.manifest.entries import Place
+from encord_async.manifest.place import Place
 from encord_async.protocol.catalogue import MemberType, OrganisationRole
 from encord_async.protocol.operations.ontologies import ListOntologies
 from encord_async.protocol.operations.organisation import ListGroupMembers, ListGroups, ListOrganisationUsers

@@ -25,29 +25,23 @@ import anyio
 import anyio.to_thread
 
 from encord_async.engine.crew import each
-from encord_async.engine.making import title_of
 from encord_async.engine.members import Groups, Members, Unlisted, groups_of, members_of
 from encord_async.errors import AuthenticationError, NotFoundError, RefusedError
 from encord_async.journal.record import Ledger, Record, State
-from encord_async.kinds.steps import CREATES, Namer, Step, StepKind, steps_of
-from encord_async.manifest.entries import (
-    Checker,
-    DatasetEntry,
-    Entry,
-    GroupEntry,
-    MakingEntry,
-    NamedEntry,
-    OntologyEntry,
-    OrganisationUserEntry,
-    Place,
-    PlacedEntry,
-    Problem,
-    ProjectDatasetsEntry,
-    ProjectEntry,
-    ProjectGroupsEntry,
-    referenced_key,
-)
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import Entry, InProjectEntry, MakingEntry
+from encord_async.kinds.fields import referenced_key
+from encord_async.kinds.group import GroupEntry
+from encord_async.kinds.namer import Namer
+from encord_async.kinds.ontology import OntologyEntry
+from encord_async.kinds.organisation_user import OrganisationUserEntry
+from encord_async.kinds.project import ProjectEntry
+from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+from encord_async.kinds.project_groups import ProjectGroupsEntry
+from encord_async.kinds.steps import CREATES, Step, StepKind
+from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import check_manifest, raise_for_problems
+from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.sources import STANDARD_INPUT, Manifest, open_source
 from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
 from encord_async.protocol.operations.datasets import ListDatasets
@@ -270,7 +264,7 @@ class _Gatherer:
 
     async def take(self, entries: Sequence[PlacedEntry]) -> None:
         """Add *entries*, the next in the manifest's order."""
-        steps = [list(steps_of(one.entry, self._namer.identity(one.entry))) for one in entries]
+        steps = [list(one.entry.steps(self._namer.identity(one.entry))) for one in entries]
         keys = {named for one in entries for named in _named(one.entry)} - self._hashes.keys()
         makers = {named: _maker(*named) for named in keys}
         identities = [step.identity for some in steps for step in some if step.kind in CREATES]
@@ -295,18 +289,18 @@ class _Gatherer:
             record = records.get(steps[0].identity)
             made = _hash_in(record)
             if made is None:
-                self.wishes.absent.append(_absent(place, Thing(entry.kind), title_of(entry), record))
+                self.wishes.absent.append(_absent(place, Thing(entry.kind), entry.wished_title, record))
             elif isinstance(entry, ProjectEntry):
                 self._add_to(self._project(made, place, entry), entry, steps, records)
             else:
                 self._add_named(made, place, entry)
-        else:
+        elif isinstance(entry, InProjectEntry):
             found = self._resolved(StepKind.PROJECT, entry.project)
             if found is not None:
                 self._add_to(self._project(found, place, entry), entry, steps, records)
 
-    def _add_named(self, made: str, place: Place, entry: DatasetEntry | OntologyEntry | GroupEntry) -> None:
-        named = NamedWish(place, title_of(entry), entry.description)
+    def _add_named(self, made: str, place: Place, entry: MakingEntry) -> None:
+        named = NamedWish(place, entry.wished_title, entry.description)
         match entry:
             case DatasetEntry():
                 self.wishes.datasets[made] = named
@@ -380,7 +374,7 @@ def _named(entry: Entry) -> Iterator[tuple[StepKind, str]]:
         references += [(StepKind.GROUP, reference) for reference in (*entry.add, *entry.remove)]
     if isinstance(entry, ProjectEntry) and entry.wanted_ontology is not None:
         references.append((StepKind.ONTOLOGY, entry.wanted_ontology))
-    if not isinstance(entry, NamedEntry):
+    if isinstance(entry, InProjectEntry):
         references.append((StepKind.PROJECT, entry.project))
     for kind, reference in references:
         key = referenced_key(reference)
@@ -410,7 +404,7 @@ def _maker(kind: StepKind, key: str) -> bytes:
             entry = GroupEntry(key=key, name=key)
         case _:
             entry = ProjectEntry(key=key, title=key)
-    return next(steps_of(entry, Namer().identity(entry))).identity
+    return next(entry.steps(Namer().identity(entry))).identity
 
 
 def _hash_in(record: Record | None) -> str | None:

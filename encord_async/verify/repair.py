@@ -21,18 +21,16 @@ from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.run import Options, Run
 from encord_async.errors import AuthenticationError, EncordError, JournalError
 from encord_async.journal.record import Ledger, MemoryLedger, Record, State, name_digest
-from encord_async.kinds.steps import Namer, StepKind, membership, steps_of
-from encord_async.manifest.entries import (
-    Entry,
-    OrganisationUserEntry,
-    Place,
-    PlacedEntry,
-    ProjectAPIKeyEntry,
-    ProjectDatasetsEntry,
-    ProjectGroupsEntry,
-    ProjectUsersEntry,
-)
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.namer import Namer
+from encord_async.kinds.organisation_user import OrganisationUserEntry
+from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
+from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+from encord_async.kinds.project_groups import ProjectGroupsEntry
+from encord_async.kinds.project_users import ProjectUsersEntry
+from encord_async.kinds.steps import StepKind, membership
 from encord_async.manifest.part import Part, PartEntry
+from encord_async.manifest.place import Place, PlacedEntry
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 from encord_async.protocol.operations.organisation import AddGroupMembers
 from encord_async.session.session import Session
@@ -196,7 +194,7 @@ async def _unmade(
         if len(found) == number:
             break
         entry = ProjectAPIKeyEntry(key=f"fix-{digest}-{time}", project=project_hash, title=title, scopes=scopes)
-        (step,) = steps_of(entry, Namer().identity(entry))
+        (step,) = entry.steps(Namer().identity(entry))
         record = (await ledger.known([step.identity])).get(step.identity)
         if record is None or record.state is not State.DONE:
             found.append(entry)

@@ -7,25 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encord_async.kinds.steps import CREATES, ITSELF, Namer, Step, StepKind, steps_of
-from encord_async.manifest.entries import (
-    ENTRY_MODELS,
-    APIKeyWish,
-    DatasetEntry,
-    Entry,
-    GroupEntry,
-    NamedEntry,
-    OntologyEntry,
-    OrganisationUserEntry,
-    Place,
-    ProjectAPIKeyEntry,
-    ProjectDatasetsEntry,
-    ProjectEntry,
-    ProjectGroupsEntry,
-    ProjectUsersEntry,
-    UserWish,
-    read_entry,
-)
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.group import GroupEntry
+from encord_async.kinds.namer import Namer
+from encord_async.kinds.ontology import OntologyEntry
+from encord_async.kinds.organisation_user import OrganisationUserEntry
+from encord_async.kinds.project import APIKeyWish, ProjectEntry, UserWish
+from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
+from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+from encord_async.kinds.project_groups import ProjectGroupsEntry
+from encord_async.kinds.project_users import ProjectUsersEntry
+from encord_async.kinds.registry import ENTRY_MODELS
+from encord_async.kinds.steps import CREATES, ITSELF, Step, StepKind
+from encord_async.manifest.place import Place
+from encord_async.manifest.reading import read_entry
 from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole
 
 keys = st.none() | st.sampled_from(["k1", "k2", "k3"])
@@ -69,7 +65,7 @@ def identities(manifest: Sequence[Entry]) -> list[bytes]:
 
 def steps(entry: Entry) -> list[Step]:
     """The steps of a single entry."""
-    return list(steps_of(entry, Namer().identity(entry)))
+    return list(entry.steps(Namer().identity(entry)))
 
 
 @given(st.lists(entries, max_size=8))
@@ -78,7 +74,7 @@ def test_identities_are_the_same_in_every_run(manifest: list[Entry]) -> None:
     again = [type(entry).model_validate_json(entry.model_dump_json()) for entry in manifest]
     assert identities(manifest) == identities(again)
     for one, other, identity in zip(manifest, again, identities(manifest), strict=True):
-        assert list(steps_of(one, identity)) == list(steps_of(other, identity))
+        assert list(one.steps(identity)) == list(other.steps(identity))
 
 
 @given(st.lists(entries, max_size=8))
@@ -91,7 +87,7 @@ def test_things_that_are_created_are_told_apart(manifest: list[Entry]) -> None:
             if (entry.kind, entry.key) in names:
                 continue
             names.add((entry.kind, entry.key))
-        for step in steps_of(entry, identity):
+        for step in entry.steps(identity):
             if step.kind in CREATES:
                 assert found.setdefault(step.identity, number) == number
 
@@ -108,7 +104,7 @@ def test_what_is_made_comes_first(entry: Entry) -> None:
     """What the key of an entry stands for is its first step, since the others need it."""
     kinds = [step.kind for step in steps(entry)]
     assert ITSELF.isdisjoint(kinds[1:])
-    assert isinstance(entry, NamedEntry) == (not ITSELF.isdisjoint(kinds[:1]))
+    assert entry.names_something == (not ITSELF.isdisjoint(kinds[:1]))
 
 
 @given(entries, entries)
@@ -257,8 +253,7 @@ def test_order_of_scopes_does_not_matter() -> None:
     """A key with the same scopes in another order is the same key."""
     both = (APIKeyScope.LABEL_READ, APIKeyScope.LABEL_WRITE)
     one, other = (
-        list(steps_of(ProjectAPIKeyEntry(project="p", title="ci", scopes=order), b"same"))
-        for order in (both, both[::-1])
+        list(ProjectAPIKeyEntry(project="p", title="ci", scopes=order).steps(b"same")) for order in (both, both[::-1])
     )
     assert one == other
 
