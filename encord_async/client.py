@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from encord_async.engine.run import Options, Run
     from encord_async.export import Exported, LeftOut
     from encord_async.journal.journal import Journal
-    from encord_async.manifest.entries import Entry
+    from encord_async.kinds.entry import Entry
     from encord_async.manifest.files import CheckReport
     from encord_async.manifest.sources import Manifest
     from encord_async.plan import Action, Forecast

@@ -23,19 +23,15 @@ from pydantic import ValidationError
 from encord_async.engine.crew import each
 from encord_async.engine.members import Groups, Members, Unlisted, groups_of, listing, members_of
 from encord_async.errors import AuthenticationError, RefusedError
-from encord_async.manifest.entries import (
-    APIKeyWish,
-    DatasetEntry,
-    Entry,
-    GroupEntry,
-    OntologyEntry,
-    OrganisationUserEntry,
-    ProjectAPIKeyEntry,
-    ProjectDatasetsEntry,
-    ProjectEntry,
-    ProjectGroupsEntry,
-    UserWish,
-)
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.group import GroupEntry
+from encord_async.kinds.ontology import OntologyEntry
+from encord_async.kinds.organisation_user import OrganisationUserEntry
+from encord_async.kinds.project import APIKeyWish, ProjectEntry, UserWish
+from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
+from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+from encord_async.kinds.project_groups import ProjectGroupsEntry
 from encord_async.protocol.catalogue import (
     APIKeyScope,
     DatasetUserRole,

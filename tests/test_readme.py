@@ -26,7 +26,9 @@ from encord_async import APIKeyScope, EncordError, EncordSession, ProjectHandle,
 from encord_async.cli.failures import ExitCode
 from encord_async.cli.main import cli
 from encord_async.emulator import Emulator, EmulatorSettings, Fault
-from encord_async.manifest.entries import ENTRY_MODELS, APIKeyWish, UserWish, manifest_schema
+from encord_async.kinds.project import APIKeyWish, UserWish
+from encord_async.kinds.registry import ENTRY_MODELS
+from encord_async.manifest.schema import manifest_schema
 
 pytestmark = pytest.mark.process
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.errors import NotFoundError
-from encord_async.manifest.entries import Place, Problem
+from encord_async.manifest.place import Place, Problem
 from encord_async.redaction import HIDDEN, HIDDEN_KEY, masked, quoted, redacted
 
 KEY = (

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from encord_async.emulator.http import Stats
     from encord_async.emulator.store import ProjectState, State
     from encord_async.engine.outcome import Outcome
-    from encord_async.manifest.entries import Entry
+    from encord_async.kinds.entry import Entry
 
 __all__ = ["Wanted", "demo", "differences", "wanted_state"]
 
@@ -73,8 +73,8 @@ def _read(manifest: str) -> "list[Entry]":
     """
     if manifest == "-":
         raise UsageError("the demo reads its manifest more than once; give a file")
-    from encord_async.manifest.entries import PlacedEntry
     from encord_async.manifest.files import check_manifest, raise_for_problems, read_manifest
+    from encord_async.manifest.place import PlacedEntry
 
     found = check_manifest(manifest)
     raise_for_problems(found.problems, total=found.problem_count)
@@ -108,16 +108,19 @@ def wanted_state(entries: "Sequence[Entry]", hashes: Mapping[int, str]) -> Wante
         entries: The manifest.
         hashes: What each entry that makes something was said to have made, by its number from 1.
     """
+    from encord_async.kinds.dataset import DatasetEntry
+    from encord_async.kinds.project import ProjectEntry
+
     wanted, keys = Wanted(), dict[str, str]()
     for number, entry in enumerate(entries, 1):
-        if entry.kind not in {"dataset", "project"}:
+        if not isinstance(entry, DatasetEntry | ProjectEntry):
             continue
         made = hashes.get(number, f"of entry {number}")
         if entry.key is not None:
             keys[f"@{entry.key}"] = made
-        if entry.kind == "dataset":
+        if isinstance(entry, DatasetEntry):
             wanted.datasets[made] = entry.title
-        elif entry.kind == "project":
+        else:
             wanted.projects[made] = WantedProject(entry.title, entry.description)
     for kind, reference in _literal_references(entries):
         if kind == "dataset":
@@ -129,51 +132,63 @@ def wanted_state(entries: "Sequence[Entry]", hashes: Mapping[int, str]) -> Wante
 
 
 def _ask_all(wanted: Wanted, entries: "Sequence[Entry]", hashes: Mapping[int, str], keys: Mapping[str, str]) -> None:
-    from encord_async.manifest.entries import NamedEntry
+    from encord_async.kinds.entry import InProjectEntry
+    from encord_async.kinds.project import ProjectEntry
+    from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+    from encord_async.kinds.project_users import ProjectUsersEntry
 
     for number, entry in enumerate(entries, 1):
-        if entry.kind == "project":
+        if isinstance(entry, ProjectEntry):
             _ask(wanted.projects[hashes.get(number, f"of entry {number}")], entry, keys)
-        elif not isinstance(entry, NamedEntry):
+        elif isinstance(entry, InProjectEntry):
             _ask(wanted.projects[keys.get(entry.project, entry.project)], entry, keys)
     # What is to be detached or removed is gone in the end, wherever it was asked for.
     for entry in entries:
-        if entry.kind == "project_users":
+        if isinstance(entry, ProjectUsersEntry):
             for email in entry.remove:
                 wanted.projects[keys.get(entry.project, entry.project)].users.pop(email.casefold(), None)
-        if entry.kind == "project_datasets":
+        if isinstance(entry, ProjectDatasetsEntry):
             project = wanted.projects[keys.get(entry.project, entry.project)]
             project.datasets -= {keys.get(reference, reference) for reference in entry.remove}
 
 
 def _ask(project: WantedProject, entry: "Entry", keys: Mapping[str, str]) -> None:
     """Add what *entry* asks of *project*."""
-    match entry.kind:
-        case "project":
+    from encord_async.kinds.project import ProjectEntry
+    from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
+    from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+    from encord_async.kinds.project_users import ProjectUsersEntry
+
+    match entry:
+        case ProjectEntry():
             project.datasets |= {keys.get(reference, reference) for reference in entry.datasets}
             project.users |= {user.email.casefold(): int(user.role) for user in entry.users}
             project.api_keys.update((wish.title, frozenset(wish.scopes)) for wish in entry.api_keys)
-        case "project_datasets":
+        case ProjectDatasetsEntry():
             project.datasets |= {keys.get(reference, reference) for reference in entry.add}
-        case "project_users":
+        case ProjectUsersEntry():
             project.users |= {email.casefold(): int(entry.role or 0) for email in entry.emails}
-        case "project_api_key":
+        case ProjectAPIKeyEntry():
             project.api_keys[entry.title, frozenset(entry.scopes)] += 1
 
 
 def _literal_references(entries: "Sequence[Entry]") -> Iterator[tuple[str, str]]:
     """Kind and hash of what the manifest takes to be there already."""
+    from encord_async.kinds.entry import InProjectEntry
+    from encord_async.kinds.project import ProjectEntry
+    from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+
     for entry in entries:
         found: list[tuple[str, str]] = []
-        match entry.kind:
-            case "project":
+        match entry:
+            case ProjectEntry():
                 found = [("dataset", reference) for reference in entry.datasets]
                 found += [("ontology", entry.wanted_ontology)] if entry.wanted_ontology else []
                 found += [("project", entry.copy_of)] if entry.copy_of else []
-            case "project_datasets":
+            case ProjectDatasetsEntry():
                 found = [("dataset", reference) for reference in (*entry.add, *entry.remove)]
                 found.append(("project", entry.project))
-            case "project_users" | "project_api_key" | "project_groups":
+            case InProjectEntry():
                 found = [("project", entry.project)]
         yield from (one for one in found if not one[1].startswith("@"))
 

@@ -16,7 +16,7 @@ from encord_async.errors import UsageError
 
 if TYPE_CHECKING:
     from encord_async.export import Exported, LeftOut
-    from encord_async.manifest.entries import Entry
+    from encord_async.kinds.entry import Entry
 
 __all__ = ["export"]
 

@@ -310,7 +310,7 @@ def _list_problems(output: Output, message: str, problems: Sequence[object]) -> 
 
 def problem_json(problem: object) -> dict[str, object]:
     """What is wrong with an entry, as JSON."""
-    from encord_async.manifest.entries import Problem
+    from encord_async.manifest.place import Problem
 
     if not isinstance(problem, Problem):
         return {"reason": redacted(str(problem))}

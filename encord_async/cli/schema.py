@@ -17,7 +17,7 @@ def schema() -> int:
     Examples:
       encord-async schema > manifest.schema.json
     """
-    from encord_async.manifest.entries import manifest_schema
+    from encord_async.manifest.schema import manifest_schema
 
     click.echo(json.dumps(manifest_schema(), indent=2))
     return 0

@@ -11,7 +11,7 @@ from encord_async.cli.options import manifest_argument, output_options, problem_
 from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
-    from encord_async.manifest.entries import Problem
+    from encord_async.manifest.place import Problem
 
 __all__ = ["validate"]
 
@@ -35,8 +35,9 @@ def validate(*, output: Output, manifest: str) -> int:
 
     Exit codes: 0 the manifest is good, 2 it is not.
     """
-    from encord_async.manifest.entries import Checker, PlacedEntry
+    from encord_async.manifest.checker import Checker
     from encord_async.manifest.files import read_manifest
+    from encord_async.manifest.place import PlacedEntry
 
     checker, census, complaints = Checker(), Counter[str](), _Complaints(output)
     for item in read_manifest(manifest):

@@ -17,7 +17,7 @@ from encord_async.errors import JournalMismatchError, UsageError
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.journal.record import Ledger
-    from encord_async.manifest.entries import Entry
+    from encord_async.kinds.entry import Entry
     from encord_async.verify.projects import Difference, Report, Wishes
     from encord_async.verify.repair import Kept, Repaired, Repairs
 

@@ -10,23 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from encord_async.engine.making import title_of
 from encord_async.journal.record import name_digest
+from encord_async.kinds.entry import Entry, MakingEntry, needed_keys
+from encord_async.kinds.fields import referenced_key
+from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
 from encord_async.kinds.steps import StepKind
-from encord_async.manifest.entries import (
-    DatasetEntry,
-    Entry,
-    GroupEntry,
-    OntologyEntry,
-    OrganisationUserEntry,
-    ProjectAPIKeyEntry,
-    ProjectDatasetsEntry,
-    ProjectEntry,
-    ProjectGroupsEntry,
-    ProjectUsersEntry,
-    needed_keys,
-    referenced_key,
-)
 from encord_async.manifest.part import Part, PartEntry
 
 __all__ = ["Cutter", "Shard"]
@@ -220,11 +208,9 @@ class Cutter:
         A project that a shard under way is about to adopt, and that other entries name by its hash, passes for two.
         """
         match entry:
-            case DatasetEntry() | ProjectEntry() | OntologyEntry() | GroupEntry():
-                yield name_digest(StepKind(entry.kind), title_of(entry), entry.description)
+            case MakingEntry():
+                yield name_digest(StepKind(entry.kind), entry.wished_title, entry.description)
             case ProjectAPIKeyEntry():
                 place = self._keys.get(referenced_key(entry.project) or "")
                 project = place if isinstance(place, str) else entry.project
                 yield name_digest(StepKind.API_KEY, project, entry.title, *sorted(entry.scopes))
-            case ProjectDatasetsEntry() | ProjectUsersEntry() | ProjectGroupsEntry() | OrganisationUserEntry():
-                pass

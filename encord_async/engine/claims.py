@@ -19,6 +19,7 @@ from encord_async.kinds.thing import Creates, Found, InnerName, InnerThing, Thin
 
 __all__ = ["Claims", "baseline"]
 
+
 @dataclass(slots=True, kw_only=True)
 class Claims:
     """Says of what is there whose it is.
@@ -70,8 +71,9 @@ class Claims:
             there = await making.kind.inside(reads, ticket.parent_hash or "")
             return [Found(name, is_admin=True) for name, goes_by in there if goes_by == wanted]
         entry = ticket.wish.entry
-        description = entry.description if isinstance(entry, MakingEntry) else ""
-        return await self.account.namesakes(making.kind, making.order.title, description)
+        if not (isinstance(making.kind, Thing) and isinstance(entry, MakingEntry)):
+            raise AssertionError(f"no listing shows what {making.kind.word} steps make")
+        return await self.account.namesakes(making.kind, making.order.title, entry.description)
 
     async def free(self, ticket: Ticket, making: Making, there: Sequence[Found], reads: Reads) -> Sequence[Found]:
         """Those of *there* that no other entry has made, may have made or adopted, and that are as wished.
@@ -130,9 +132,7 @@ class Claims:
         return mark is not None and not self.roll.has_mark(mark, self.domain)
 
 
-async def _inner_of(
-    kind: Creates, things: Iterable[Record], reads: Reads
-) -> Mapping[str, Collection[InnerName]]:
+async def _inner_of(kind: Creates, things: Iterable[Record], reads: Reads) -> Mapping[str, Collection[InnerName]]:
     """What is inside each of these things, as far as they are known to be there."""
     found: dict[str, Collection[InnerName]] = {}
     if isinstance(kind, Thing) and kind.inner is not None:

@@ -192,9 +192,7 @@ class Rehearsal:
 
     # ------------------------------------------------------------------ what is held
 
-    def _give(
-        self, kind: Membership, about: str, items: Iterable[str], role: int | None
-    ) -> Mapping[str, int] | None:
+    def _give(self, kind: Membership, about: str, items: Iterable[str], role: int | None) -> Mapping[str, int] | None:
         """Put *items* in; the roles that they have then, where the service would show them."""
         relation, shown = kind.relation, dict[str, int]()
         held = self._held.setdefault((relation, about), {})

@@ -96,9 +96,7 @@ def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, 
     return Recall(steps=planned, results=results, doubts=doubts, unsure=unsure)
 
 
-def _additions(
-    items: Relation, step: Step, entry: Entry, identity: bytes, record: Record, past: Past
-) -> list[Step]:
+def _additions(items: Relation, step: Step, entry: Entry, identity: bytes, record: Record, past: Past) -> list[Step]:
     """Steps for the items of *entry* that its thing may lack."""
     assert isinstance(step.kind, Thing)
     known = _texts(record, "references")

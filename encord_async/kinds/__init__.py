@@ -1,1 +1,1 @@
-"""What can be wished for, and the steps that each wish takes. Sends nothing."""
+"""What can be wished for: a module for each kind of entry, which says all there is to say of it. Sends nothing."""

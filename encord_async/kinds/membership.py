@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, ClassVar, Final, TypeAlias
 
-from encord_async.errors import ConflictError
 from encord_async.kinds.reading import Reads, Unlisted
 from encord_async.kinds.step import StepKind
 from encord_async.protocol.operations.base import Operation
@@ -33,7 +32,7 @@ class Relation(ABC):
         parent: The kind of entry that makes the things it is in.
         item: The kind of entry that its items may refer to; None if they are said as they are.
         is_of_addresses: Whether its items are e-mail addresses, the same however they are written.
-        gives, takes: The words of the steps that put something in and take it out; no word for what cannot be done.
+        gives, takes: The words of the steps that put something in and take it out; no word for what no step does.
         roles: The roles that there can be, if there are any.
         role_follows: Whether giving it once more gives it another role.
         shows_roles: Whether the answer to `adding` shows the roles that its items have then, see `roles_shown`.
@@ -48,7 +47,7 @@ class Relation(ABC):
     item: ClassVar[str | None] = None
     is_of_addresses: ClassVar[bool] = False
     gives: ClassVar[str]
-    takes: ClassVar[str | None] = None
+    takes: ClassVar[str] = ""
     plural: ClassVar[str]
     roles: ClassVar[type[IntEnum] | None] = None
     role_follows: ClassVar[bool] = True
@@ -59,7 +58,7 @@ class Relation(ABC):
 
     def __init__(self) -> None:
         self.give = Membership(self, self.gives, takes=False)
-        self.take = Membership(self, self.takes, takes=True) if self.takes is not None else None
+        self.take = Membership(self, self.takes, takes=True)
 
     def folded(self, item: str) -> str:
         """*item* as it is compared."""
@@ -84,7 +83,7 @@ class Relation(ABC):
 
     def removing(self, parent_hash: str, items: tuple[str, ...]) -> Operation[Any]:
         """What is sent to take *items* out."""
-        raise AssertionError(f"no step takes a {self.sort} out")
+        raise AssertionError(f"no step takes {items} out of {parent_hash}")
 
     @abstractmethod
     def probe(self, parent_hash: str) -> Operation[Any]:
@@ -100,7 +99,7 @@ class Relation(ABC):
 
     def roles_shown(self, answer: Any) -> Mapping[str, int]:
         """The roles that the answer to `adding` shows, by `folded` item."""
-        raise AssertionError(f"the service does not show the role of a {self.sort}")
+        raise AssertionError(f"the service does not show the role of a {self.sort}: {answer!r}")
 
     # ------------------------------------------------------------------ comparing it
 
@@ -114,7 +113,7 @@ class Relation(ABC):
         """Those of *held* that are never too much; by default who may be the account itself, an Admin."""
         return {item for item, role in held.items() if role == 0}
 
-    async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:
+    async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:  # noqa: B027 - most need no look
         """See to it that the account does not take itself out with what no entry wishes for.
 
         Raises:
@@ -155,10 +154,3 @@ def role_name(role: int | None, roles: type[IntEnum] | None) -> str:
     """The word for a role, or the number if it is not known."""
     known: Sequence[IntEnum] = tuple(roles) if roles is not None else ()
     return next((one.name.lower() for one in known if one == role), str(role))
-
-
-def conflict_of_admin(could_be: str) -> ConflictError:
-    """Why what no entry wishes for is not removed where the account is not Admin."""
-    return ConflictError(
-        f"the account is not Admin of the project, and could itself be {could_be}; remove them in Encord's app"
-    )

@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
-from encord_async.kinds.entry import Entry, MakingEntry
+from encord_async.kinds.entry import Entry
 from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.reading import Reads, Unlisted
@@ -65,7 +65,7 @@ class Order:
         dataset_api: Over which API a dataset is made.
     """
 
-    entry: Entry
+    entry: Any
     step: Step
     title: str = ""
     description: str = ""
@@ -231,11 +231,11 @@ class Thing(Creates):
     def imagined(self, stand_in: str, items: Collection[str]) -> object:
         """What `probe` would be answered, had one been made that is called *stand_in* and holds *items*."""
 
-    def references(self, entry: Entry) -> Sequence[str]:  # noqa: ARG002 - most hold nothing
+    def references(self, entry: Any) -> Sequence[str]:  # noqa: ARG002 - most hold nothing
         """References to what the entry wishes to be in it, of `items`, each once."""
         return ()
 
-    def linked(self, entry: Entry) -> Mapping[str, str]:  # noqa: ARG002 - most refer to nothing
+    def linked(self, entry: Any) -> Mapping[str, str]:  # noqa: ARG002 - most refer to nothing
         """References to what else the entry names, by the field; see `links`."""
         return {}
 
@@ -263,7 +263,7 @@ class Thing(Creates):
 
     def names_of(self, item: Any) -> tuple[str, str | None]:
         """Title and description in the answer to `probe`, of one that is read alone."""
-        raise AssertionError(f"listings say what a {self.word} is called")
+        raise AssertionError(f"listings say what {self.a_noun} is called, and not {item!r}")
 
     def compares(self, entry: Any, linked: Mapping[str, str | None]) -> object:  # noqa: ARG002 - some nothing
         """What is kept of *entry* for `differences`: not the entry, since there may be a million.
@@ -275,7 +275,7 @@ class Thing(Creates):
         return None
 
     def differences(self, wished: Any, item: Any) -> Iterator["Otherwise"]:  # noqa: ARG002 - as above
-        """How what the service shows differs from what `compares` gave; title and description are compared elsewhere."""
+        """How what the service shows differs from what `compares` gave, title and description aside."""
         return iter(())
 
     def closes(self, entry: Any, relation: Relation) -> bool:  # noqa: ARG002 - most do
@@ -284,7 +284,7 @@ class Thing(Creates):
 
     # ------------------------------------------------------------------ taking what is there for ours
 
-    async def suited(self, reads: Reads, entry: MakingEntry, found: Sequence[Found]) -> Sequence[Found]:  # noqa: ARG002
+    async def suited(self, reads: Reads, entry: Any, found: Sequence[Found]) -> Sequence[Found]:  # noqa: ARG002
         """Those of *found* that can be taken for what *entry* wishes.
 
         Raises:

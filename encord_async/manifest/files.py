@@ -17,20 +17,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from encord_async.errors import ManifestError, MissingExtraError
-from encord_async.manifest.entries import (
-    ENTRY_MODELS,
-    Checker,
-    Entry,
-    Place,
-    PlacedEntry,
-    Problem,
-    ProjectEntry,
-    field_path,
-    meant,
-    read_entry,
-    read_json_entry,
-    shown,
-)
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.fields import meant, shown
+from encord_async.kinds.project import ProjectEntry
+from encord_async.kinds.registry import ENTRY_MODELS
+from encord_async.manifest.checker import Checker
+from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.reading import field_path, read_entry, read_json_entry
 from encord_async.manifest.structures import with_structure
 from encord_async.redaction import quoted
 
@@ -306,7 +299,10 @@ _NO_COLUMNS: Final = {
     "api_keys": "give each key a row of kind project_api_key",
     "structure": "name a file: structure_file",
 }
-_COLUMNS: Final = tuple(dict.fromkeys(name for model in ENTRY_MODELS.values() for name in model.model_fields))
+
+
+def _known_columns() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for model in ENTRY_MODELS.values() for name in model.model_fields))
 
 
 def _read_csv(stream: BinaryIO, source: str) -> Iterator[Item]:
@@ -360,14 +356,15 @@ def _header_problems(columns: Sequence[str], place: Place) -> list[Problem]:
     if len(columns) == 1 and ("\t" in columns[0] or ";" in columns[0]):
         return [Problem(place, "", "has one column", "separate the columns by commas")]
     problems = []
+    fields = _known_columns()
     for position, name in enumerate(columns):
         if name in columns[:position]:
             problems.append(Problem(place, _column(name, position), "is the name of two columns"))
         elif name in _NO_COLUMNS:
             problems.append(Problem(place, name, "is not a column", _NO_COLUMNS[name]))
-        elif name not in _COLUMNS:
-            known = ", ".join(column for column in _COLUMNS if column not in _NO_COLUMNS)
-            hint = meant(name, _COLUMNS) or f"use some of {known}"
+        elif name not in fields:
+            known = ", ".join(column for column in fields if column not in _NO_COLUMNS)
+            hint = meant(name, fields) or f"use some of {known}"
             problems.append(Problem(place, _column(name, position), "is not a column", hint))
     if "kind" not in columns:
         problems.append(

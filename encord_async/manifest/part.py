@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from encord_async.manifest.entries import Entry, PlacedEntry
+from encord_async.kinds.entry import Entry
+from encord_async.manifest.place import PlacedEntry
 
 __all__ = ["GivenNames", "Part", "PartEntry"]
 

@@ -20,9 +20,11 @@ from anyio import RunFinishedError
 from anyio.lowlevel import EventLoopToken
 
 from encord_async.errors import EncordError, UsageError
-from encord_async.manifest.entries import Entry, Place, PlacedEntry, Problem, read_entry
+from encord_async.kinds.entry import Entry
 from encord_async.manifest.files import read_manifest
 from encord_async.manifest.part import Part
+from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.reading import read_entry
 from encord_async.manifest.structures import with_structure
 
 STANDARD_INPUT: Final = "-"

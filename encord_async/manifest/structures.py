@@ -9,7 +9,10 @@ import os
 from pathlib import Path
 from typing import Final
 
-from encord_async.manifest.entries import OntologyEntry, PlacedEntry, Problem, read_entry, shown
+from encord_async.kinds.fields import shown
+from encord_async.kinds.ontology import OntologyEntry
+from encord_async.manifest.place import PlacedEntry, Problem
+from encord_async.manifest.reading import read_entry
 from encord_async.plainfile import open_plain
 
 __all__ = ["MAX_STRUCTURE_BYTES", "with_structure"]

@@ -84,7 +84,7 @@ class Repairs:
         """Take in a thing and what was found in it."""
         for relation in facts.held:
             self._note(relation.give, wish, lacking(wish, facts, relation))
-            if self.prune and relation.take is not None and relation.extras_stay is None:
+            if self.prune and relation.takes and relation.extras_stay is None:
                 self._note(relation.take, wish, [(item, None) for item in unwanted(wish, facts, relation)])
                 # One that should be there but has no hash yet could be among those that seem too much.
                 if not wish.of(relation).unmade:
@@ -139,9 +139,7 @@ class Repairs:
         return entries
 
 
-async def _unmade(
-    ledger: Ledger, kind: InnerThing, parent_hash: str, name: InnerName, number: int
-) -> list[Entry]:
+async def _unmade(ledger: Ledger, kind: InnerThing, parent_hash: str, name: InnerName, number: int) -> list[Entry]:
     """The first *number* of the entries for such a thing that were not made yet."""
     found: list[Entry] = []
     (step,) = kind.wish(None, parent_hash, name).steps(b"")

@@ -6,13 +6,11 @@ from pathlib import Path
 import pytest
 
 from encord_async.cli.demo import differences, wanted_state
-from encord_async.manifest.entries import (
-    DatasetEntry,
-    Entry,
-    ProjectDatasetsEntry,
-    ProjectEntry,
-    ProjectUsersEntry,
-)
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.project import ProjectEntry
+from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+from encord_async.kinds.project_users import ProjectUsersEntry
 from encord_async.protocol.catalogue import ProjectUserRole
 from tests.cli.conftest import EXAMPLE, Here, Json, process, write_manifest
 

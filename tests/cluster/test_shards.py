@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from encord_async.cluster.coordinator import Desertion, shard_size, share_of
 from encord_async.cluster.shards import Cutter, Shard
-from encord_async.kinds.steps import Namer
-from encord_async.manifest.entries import Entry, Place, PlacedEntry, needed_keys, read_entry
+from encord_async.kinds.entry import Entry, MakingEntry, needed_keys
+from encord_async.kinds.namer import Namer
 from encord_async.manifest.part import PartEntry
+from encord_async.manifest.place import Place, PlacedEntry
+from encord_async.manifest.reading import read_entry
 from encord_async.session.settings import Settings
 
 MOST = 6
@@ -108,7 +110,7 @@ class Cluster:
 
 def names(entry: Entry) -> list[tuple[str, str]]:
     """What namesakes of an entry have in common with it."""
-    return [(entry.kind, entry.title)] if entry.kind in {"dataset", "project", "ontology"} else []
+    return [(entry.kind, entry.wished_title)] if isinstance(entry, MakingEntry) else []
 
 
 @given(manifests(), st.integers(0, 2**32))

@@ -13,17 +13,14 @@ from hypothesis import strategies as st
 
 from encord_async.errors import AuthenticationError, ReplyShapeError
 from encord_async.export import Contents, Exported, Exporter, KeyMaker, LeftOut, Scope, entry_json, export
-from encord_async.manifest.entries import (
-    Checker,
-    DatasetEntry,
-    Entry,
-    Place,
-    PlacedEntry,
-    ProjectAPIKeyEntry,
-    ProjectDatasetsEntry,
-    ProjectEntry,
-    read_json_entry,
-)
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.project import ProjectEntry
+from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
+from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+from encord_async.manifest.checker import Checker
+from encord_async.manifest.place import Place, PlacedEntry
+from encord_async.manifest.reading import read_json_entry
 from encord_async.protocol import models
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole, StorageLocation
 from tests.provision.conftest import ADMIN, Dataset, Fault, Project, Service, open_session, provision

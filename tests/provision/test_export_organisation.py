@@ -8,7 +8,10 @@ import pytest
 from encord_async.emulator import Fault, FaultRule
 from encord_async.errors import AuthenticationError
 from encord_async.export import Exported, Exporter, LeftOut, Scope, entry_json, export
-from encord_async.manifest.entries import Checker, OrganisationUserEntry, Place, PlacedEntry, read_json_entry
+from encord_async.kinds.organisation_user import OrganisationUserEntry
+from encord_async.manifest.checker import Checker
+from encord_async.manifest.place import Place, PlacedEntry
+from encord_async.manifest.reading import read_json_entry
 from encord_async.protocol.catalogue import MemberType, OrganisationRole
 from encord_async.protocol.rest_models import Group, OrganisationUser
 from tests.provision.conftest import Entry, dataset, project

@@ -16,8 +16,8 @@ from encord_async.engine.outcome import Outcome
 from encord_async.engine.roll import Roll
 from encord_async.errors import NoReplyError
 from encord_async.journal.journal import Identity, Journal
-from encord_async.kinds.steps import Namer, steps_of
-from encord_async.manifest.entries import ProjectEntry
+from encord_async.kinds.namer import Namer
+from encord_async.kinds.project import ProjectEntry
 from tests.provision.conftest import (
     Entry,
     Fault,
@@ -513,7 +513,7 @@ async def test_stamps_of_older_journals_are_known(service: Service, tmp_path: Pa
     """A mark that is wholly the journal's, as it was once, is one's own while that journal is there."""
     entry = ProjectEntry(title="Cats", key="cats")
     identity = Namer().identity(entry)
-    (step,) = steps_of(entry, identity)
+    (step,) = entry.steps(identity)
     async with open_session(service) as session:
         async with Journal(tmp_path / "j", Identity(session.settings.domain, session.identity)) as journal:
             mark = hashlib.blake2b(step.identity, key=journal.stamp_key, digest_size=6).hexdigest()

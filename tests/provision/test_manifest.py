@@ -7,21 +7,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from encord_async.manifest.entries import (
-    ENTRY_MODELS,
-    Checker,
-    DatasetEntry,
-    Entry,
-    Place,
-    PlacedEntry,
-    Problem,
-    ProjectEntry,
-    ProjectUsersEntry,
-    UserWish,
-    manifest_schema,
-    read_entry,
-    read_json_entry,
-)
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.project import ProjectEntry, UserWish
+from encord_async.kinds.project_users import ProjectUsersEntry
+from encord_async.kinds.registry import ENTRY_MODELS
+from encord_async.manifest.checker import Checker
+from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.reading import read_entry, read_json_entry
+from encord_async.manifest.schema import manifest_schema
 from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole, StorageLocation
 
 HASH = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeee1"

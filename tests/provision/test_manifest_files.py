@@ -13,21 +13,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from encord_async.errors import ManifestError, MissingExtraError
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.project import APIKeyWish, ProjectEntry, UserWish
+from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
+from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+from encord_async.kinds.project_users import ProjectUsersEntry
 from encord_async.manifest import files as manifest_files
-from encord_async.manifest.entries import (
-    APIKeyWish,
-    DatasetEntry,
-    Entry,
-    Place,
-    PlacedEntry,
-    Problem,
-    ProjectAPIKeyEntry,
-    ProjectDatasetsEntry,
-    ProjectEntry,
-    ProjectUsersEntry,
-    UserWish,
-)
 from encord_async.manifest.files import check_manifest, manifest_error, raise_for_problems, read_manifest
+from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 
 GOOD = '{"kind": "dataset", "title": "Cats"}\n'

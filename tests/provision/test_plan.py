@@ -15,22 +15,19 @@ from hypothesis import strategies as st
 from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
 from encord_async.engine.schedule import Batch, Creation, Plan, Result, Ticket, Wish, Work, tickets_of
 from encord_async.errors import BlockedError, ManifestError, NotFoundError
-from encord_async.kinds.steps import CREATES, ITSELF, Namer, Step, StepKind, steps_of
-from encord_async.manifest.entries import (
-    APIKeyWish,
-    DatasetEntry,
-    Entry,
-    GroupEntry,
-    OntologyEntry,
-    OrganisationUserEntry,
-    ProjectAPIKeyEntry,
-    ProjectDatasetsEntry,
-    ProjectEntry,
-    ProjectGroupsEntry,
-    ProjectUsersEntry,
-    UserWish,
-    referenced_key,
-)
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.fields import referenced_key
+from encord_async.kinds.group import GroupEntry
+from encord_async.kinds.namer import Namer
+from encord_async.kinds.ontology import OntologyEntry
+from encord_async.kinds.organisation_user import OrganisationUserEntry
+from encord_async.kinds.project import APIKeyWish, ProjectEntry, UserWish
+from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
+from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+from encord_async.kinds.project_groups import ProjectGroupsEntry
+from encord_async.kinds.project_users import ProjectUsersEntry
+from encord_async.kinds.steps import CREATES, ITSELF, Step, StepKind
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 
 ADMIN, REVIEWER = ProjectUserRole.ADMIN, ProjectUserRole.REVIEWER
@@ -152,7 +149,7 @@ class Driver:
         entry = self.manifest[self.read]
         self.read += 1
         identity = self.namer.identity(entry)
-        steps = list(steps_of(entry, identity))
+        steps = list(entry.steps(identity))
         known = self.known(steps) if self.chance.random() < 0.2 else {}
         for step in steps:
             if step.identity in known:
@@ -202,7 +199,7 @@ class Driver:
             assert ticket.ontology_hash == (None if entry.ontology is None else self.hash_of(entry.ontology))
             assert ticket.template_hash == (None if entry.copy_of is None else self.hash_of(entry.copy_of))
         elif step.kind not in ITSELF:
-            own = (ticket.wish.number, next(iter(steps_of(entry, ticket.wish.identity))).identity)
+            own = (ticket.wish.number, next(iter(entry.steps(ticket.wish.identity))).identity)
             wanted = self.results[own].hash if step.project is None else self.hash_of(step.project)
             assert ticket.project_hash == wanted
         if step.kind in ITEM_IS_A_REFERENCE:
@@ -314,7 +311,7 @@ def expect(driver: Driver, number: int) -> Expectation:
     either: list[frozenset[Status]] = []
     blockers: set[str] = set()
     own_failed = False
-    for step in steps_of(entry, identities_of(driver.manifest)[number - 1]):
+    for step in entry.steps(identities_of(driver.manifest)[number - 1]):
         result = driver.results.get((number, step.identity))
         if result is not None:
             ended.append(result.status)
@@ -393,7 +390,7 @@ def test_cancelled_at_any_moment(manifest: list[Entry], chance: random.Random, m
         entry = manifest[outcome.number - 1]
         results = [
             driver.results.get((outcome.number, step.identity))
-            for step in steps_of(entry, identities_of(manifest)[outcome.number - 1])
+            for step in entry.steps(identities_of(manifest)[outcome.number - 1])
         ]
         reported = reduce(worst, [result.status for result in results if result], Status.UNCHANGED)
         # Whatever was not run is blocked or cancelled.
@@ -421,17 +418,7 @@ def test_a_manifest_without_mistakes_on_a_service_without_faults(manifest: list[
 
 def named(entry: Entry) -> list[str]:
     """All references of an entry."""
-    match entry:
-        case ProjectEntry():
-            return [*entry.datasets, *(one for one in (entry.ontology, entry.copy_of) if one is not None)]
-        case ProjectDatasetsEntry() | ProjectGroupsEntry():
-            return [entry.project, *entry.add, *entry.remove]
-        case ProjectUsersEntry() | ProjectAPIKeyEntry():
-            return [entry.project]
-        case GroupEntry():
-            return list(entry.members)
-        case DatasetEntry() | OntologyEntry() | OrganisationUserEntry():
-            return []
+    return [use.reference for use in entry.references()]
 
 
 # --- single stories ---------------------------------------------------------------------------------------------------
@@ -442,7 +429,7 @@ def fill(plan: Plan, entries: Iterable[Entry], *, known: Mapping[bytes, Result] 
     namer = Namer()
     for number, entry in enumerate(entries, 1):
         identity = namer.identity(entry)
-        steps = steps_of(entry, identity)
+        steps = entry.steps(identity)
         plan.add(entry, steps, number=number, place=f"entry {number}", identity=identity, known=known)
 
 
@@ -471,7 +458,7 @@ def test_a_member_who_did_not_come_about_leaves_the_others_in() -> None:
     finish(plan, take(plan), Status.FAILED)
     group, namer = GroupEntry(name="G", members=("@u", "b@example.com")), Namer()
     identity = namer.identity(group)
-    plan.add(group, steps_of(group, identity), number=2, place="entry 2", identity=identity)
+    plan.add(group, group.steps(identity), number=2, place="entry 2", identity=identity)
     finish(plan, take(plan), Status.CREATED, "g")
     work = take(plan)
     assert [(ticket.project_hash, ticket.items) for ticket in tickets_of(work)] == [("g", ("b@example.com",))]
@@ -555,7 +542,7 @@ def test_what_comes_after_a_failure_is_blocked_too() -> None:
     finish(plan, take(plan), Status.IN_DOUBT)
     plan.add(
         ProjectEntry(title="P", datasets=("@d",)),
-        steps_of(ProjectEntry(title="P", datasets=("@d",)), b"2"),
+        ProjectEntry(title="P", datasets=("@d",)).steps(b"2"),
         number=2,
         place="entry 2",
         identity=b"2",
@@ -584,7 +571,7 @@ def test_waiting_through_others_is_parked_too() -> None:
     fill(plan, [member("@p"), project, *(member("@p") for _ in range(20)), DatasetEntry(key="e", title="E")])
     assert (plan.open_entries, plan.parked_entries) == (23, 22)
     dataset = DatasetEntry(key="d", title="D")
-    plan.add(dataset, steps_of(dataset, b"24"), number=24, place="", identity=b"24")
+    plan.add(dataset, dataset.steps(b"24"), number=24, place="", identity=b"24")
     assert (plan.open_entries, plan.parked_entries) == (24, 0)
 
 
@@ -603,7 +590,7 @@ def test_key_that_came_after_the_cancel() -> None:
     fill(plan, [ProjectEntry(title="P", datasets=("@d",))])
     plan.cancel()
     late = DatasetEntry(key="d", title="D")
-    plan.add(late, steps_of(late, b"2"), number=2, place="", identity=b"2")
+    plan.add(late, late.steps(b"2"), number=2, place="", identity=b"2")
     assert [outcome.status for outcome in plan.take_outcomes()] == [Status.CANCELLED, Status.CANCELLED]
 
 
@@ -657,7 +644,7 @@ def test_steps_known_from_before_are_not_run_again() -> None:
     """A resumed run takes over what the journal has, and those who refer to it go on with its hash."""
     plan = Plan(max_batch=10)
     project = ProjectEntry(key="p", title="P", users=(UserWish(email="a@example.com", role=ADMIN),))
-    create, user = steps_of(project, Namer().identity(project))
+    create, user = project.steps(Namer().identity(project))
     known = {
         create.identity: Result(status=Status.CREATED, hash="hash"),
         user.identity: Result(status=Status.UPDATED),

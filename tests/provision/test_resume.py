@@ -12,8 +12,11 @@ from encord_async.engine.resume import Past, Recall, recall
 from encord_async.engine.schedule import Earlier, Result, dataset_digest
 from encord_async.errors import ConflictError
 from encord_async.journal.record import Record, State
-from encord_async.kinds.steps import Namer, Step, StepKind, steps_of
-from encord_async.manifest.entries import APIKeyWish, DatasetEntry, Entry, ProjectEntry, UserWish
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.namer import Namer
+from encord_async.kinds.project import APIKeyWish, ProjectEntry, UserWish
+from encord_async.kinds.steps import Step, StepKind
 from encord_async.protocol.catalogue import ProjectUserRole
 from tests.provision.conftest import (
     Call,
@@ -42,7 +45,7 @@ ENTRY = ProjectEntry(
 def parts(entry: Entry) -> tuple[bytes, list[Step]]:
     """The identity and the steps of *entry*."""
     identity = Namer().identity(entry)
-    return identity, list(steps_of(entry, identity))
+    return identity, list(entry.steps(identity))
 
 
 def made(entry: Entry = ENTRY, **more: Any) -> Record:

@@ -21,7 +21,8 @@ from encord_async.emulator.faults import FaultRule
 from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.run import FailureLimit, Options, Run
 from encord_async.errors import AuthenticationError, EncordError, ManifestError, UsageError
-from encord_async.manifest.entries import ProjectEntry, ProjectUsersEntry
+from encord_async.kinds.project import ProjectEntry
+from encord_async.kinds.project_users import ProjectUsersEntry
 from encord_async.protocol.catalogue import ProjectUserRole
 from encord_async.session.settings import Settings
 from tests.provision.conftest import (

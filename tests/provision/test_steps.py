@@ -1,27 +1,27 @@
 """Entries are taken apart into steps whose identity is the same in every run."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encord_async.kinds.steps import CREATES, ITSELF, Namer, Step, StepKind, steps_of
-from encord_async.manifest.entries import (
-    APIKeyWish,
-    DatasetEntry,
-    Entry,
-    GroupEntry,
-    NamedEntry,
-    OntologyEntry,
-    OrganisationUserEntry,
-    ProjectAPIKeyEntry,
-    ProjectDatasetsEntry,
-    ProjectEntry,
-    ProjectGroupsEntry,
-    ProjectUsersEntry,
-    UserWish,
-)
+from encord_async.kinds.dataset import DatasetEntry
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.group import GroupEntry
+from encord_async.kinds.namer import Namer
+from encord_async.kinds.ontology import OntologyEntry
+from encord_async.kinds.organisation_user import OrganisationUserEntry
+from encord_async.kinds.project import APIKeyWish, ProjectEntry, UserWish
+from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
+from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+from encord_async.kinds.project_groups import ProjectGroupsEntry
+from encord_async.kinds.project_users import ProjectUsersEntry
+from encord_async.kinds.registry import ENTRY_MODELS
+from encord_async.kinds.steps import CREATES, ITSELF, Step, StepKind
+from encord_async.manifest.place import Place
+from encord_async.manifest.reading import read_entry
 from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole
 
 keys = st.none() | st.sampled_from(["k1", "k2", "k3"])
@@ -65,7 +65,7 @@ def identities(manifest: Sequence[Entry]) -> list[bytes]:
 
 def steps(entry: Entry) -> list[Step]:
     """The steps of a single entry."""
-    return list(steps_of(entry, Namer().identity(entry)))
+    return list(entry.steps(Namer().identity(entry)))
 
 
 @given(st.lists(entries, max_size=8))
@@ -74,7 +74,7 @@ def test_identities_are_the_same_in_every_run(manifest: list[Entry]) -> None:
     again = [type(entry).model_validate_json(entry.model_dump_json()) for entry in manifest]
     assert identities(manifest) == identities(again)
     for one, other, identity in zip(manifest, again, identities(manifest), strict=True):
-        assert list(steps_of(one, identity)) == list(steps_of(other, identity))
+        assert list(one.steps(identity)) == list(other.steps(identity))
 
 
 @given(st.lists(entries, max_size=8))
@@ -87,7 +87,7 @@ def test_things_that_are_created_are_told_apart(manifest: list[Entry]) -> None:
             if (entry.kind, entry.key) in names:
                 continue
             names.add((entry.kind, entry.key))
-        for step in steps_of(entry, identity):
+        for step in entry.steps(identity):
             if step.kind in CREATES:
                 assert found.setdefault(step.identity, number) == number
 
@@ -104,7 +104,7 @@ def test_what_is_made_comes_first(entry: Entry) -> None:
     """What the key of an entry stands for is its first step, since the others need it."""
     kinds = [step.kind for step in steps(entry)]
     assert ITSELF.isdisjoint(kinds[1:])
-    assert isinstance(entry, NamedEntry) == (not ITSELF.isdisjoint(kinds[:1]))
+    assert entry.names_something == (not ITSELF.isdisjoint(kinds[:1]))
 
 
 @given(entries, entries)
@@ -122,6 +122,94 @@ def test_a_field_that_a_later_release_adds_changes_no_identity() -> None:
 
     plain, black = DatasetEntry(title="Cats"), LaterEntry(title="Cats", colour="black")
     assert identities([LaterEntry(title="Cats")]) == identities([plain]) != identities([black])
+
+
+WRITTEN_DOWN: list[tuple[dict[str, Any], str, list[str]]] = [
+    (
+        {"kind": "dataset", "title": "Raw", "description": "all", "storage": "aws", "create_backing_folder": True},
+        "a1e5a35db799e7a1c72ebb8068a07d38",
+        ["c5de367ddf7d0399dbcef36b2aa0cba3"],
+    ),
+    (
+        {
+            "kind": "project",
+            "title": "Cats",
+            "description": "d",
+            "ontology": "@felines",
+            "ontology_hash": "o1",
+            "workflow_template_id": "w1",
+            "copy_of": "@dogs",
+            "copy_options": ["datasets", "models"],
+            "datasets": ["@raw", "d1"],
+            "users": [{"email": "ann@example.com", "role": "reviewer"}],
+            "api_keys": [{"title": "ci", "scopes": ["label.write", "label.read"]}],
+        },
+        "3a11edf2f18ecae6531e0d81431db0f7",
+        ["031efff328ddb492144e9648d31fe7c9", "50256e07bedafc7fd13d367e2fc89c5c", "53553e03782565092469da731e4bf7b4"],
+    ),
+    (
+        {"kind": "project_datasets", "project": "@cats", "add": ["@raw", "d1"], "remove": ["d2"]},
+        "4d9eb7e91b43f549dc0af718f2fd0df2",
+        ["c18a47539e4680df604c1af868fa42e8", "612280fcc027a8010c7697ab8dd1736b", "c22a44392ccd164dd3f6dd02e6afbba2"],
+    ),
+    (
+        {
+            "kind": "project_users",
+            "project": "@cats",
+            "emails": ["ann@example.com"],
+            "role": "annotator",
+            "remove": ["bob@example.com"],
+        },
+        "388580d0a36c781e21e76db7cfdebfe0",
+        ["93a2f9f9ebcaaec0f1bb7e115eb96e6c", "000701e2e4131d824a34eeb6a674b0b9"],
+    ),
+    (
+        {"kind": "project_api_key", "project": "@cats", "title": "export", "scopes": ["label.write", "label.read"]},
+        "1dbf02ed25f680274766486f52370b4c",
+        ["c7989d08f0aa454956de9f20368371f0"],
+    ),
+    (
+        {"kind": "project_groups", "project": "p1", "add": ["@team"], "role": "admin", "remove": ["g2"]},
+        "57d972a53c8bcd53475865833cc9cb34",
+        ["8b8ce097a99b0651c64d2ecaa803fbea", "2878b856331398c26f5ec08d8a59a6bb"],
+    ),
+    (
+        {
+            "kind": "ontology",
+            "title": "Felines",
+            "description": "d",
+            "structure": {"objects": [{"id": "1"}], "classifications": []},
+            "structure_file": "f.json",
+        },
+        "c8b56f361ca7ae9547386a9ced607153",
+        ["c27b46e982bebef8177ccdc3a6d4ff8c"],
+    ),
+    (
+        {"kind": "group", "name": "Team", "description": "d", "members": ["ann@example.com", "@bob"]},
+        "5ce67b29acb40d2ee7baadc5ea26f9e4",
+        ["6296f95ed13ebc818cf621134165b69c", "a7131e5df5cbda49fd74dd6e2eaebbed", "7328930d206bde712385d750b3880391"],
+    ),
+    (
+        {"kind": "organisation_user", "email": "bob@example.com", "role": "admin", "member_type": "external"},
+        "ccb858cb94407d5b4a7e05c2f4f9e36c",
+        ["ea1b74c14e6f8ab164f6ce8c1a02f6bc"],
+    ),
+]
+"""Entries without a key, and under which names journals have them and their steps."""
+
+
+def test_names_in_journals_are_pinned_for_every_kind() -> None:
+    """No kind is left out of those whose names in journals are held fast."""
+    assert [raw["kind"] for raw, *_ in WRITTEN_DOWN] == list(ENTRY_MODELS)
+
+
+@pytest.mark.parametrize(("raw", "identity", "parts"), WRITTEN_DOWN, ids=[raw["kind"] for raw, *_ in WRITTEN_DOWN])
+def test_journals_of_earlier_releases_are_understood(raw: dict[str, Any], identity: str, parts: list[str]) -> None:
+    """An entry and its steps have the names that earlier releases wrote down, or all of it would be made again."""
+    entry = read_entry(raw, Place("m.jsonl", 1, 1))
+    assert isinstance(entry, ENTRY_MODELS[raw["kind"]])
+    assert Namer().identity(entry).hex() == identity
+    assert [step.identity.hex() for step in steps(entry)] == parts
 
 
 def test_a_key_stands_for_its_entry_whatever_its_content() -> None:
@@ -165,8 +253,7 @@ def test_order_of_scopes_does_not_matter() -> None:
     """A key with the same scopes in another order is the same key."""
     both = (APIKeyScope.LABEL_READ, APIKeyScope.LABEL_WRITE)
     one, other = (
-        list(steps_of(ProjectAPIKeyEntry(project="p", title="ci", scopes=order), b"same"))
-        for order in (both, both[::-1])
+        list(ProjectAPIKeyEntry(project="p", title="ci", scopes=order).steps(b"same")) for order in (both, both[::-1])
     )
     assert one == other
 

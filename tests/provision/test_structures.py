@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from encord_async.manifest.entries import OntologyEntry, PlacedEntry, Problem
+from encord_async.kinds.ontology import OntologyEntry
 from encord_async.manifest.files import read_manifest
+from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.sources import open_source
 
 STRUCTURE = {"objects": [{"name": "Katze \u00e4"}], "classifications": []}

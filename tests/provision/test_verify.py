@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from encord_async.errors import AuthenticationError, ManifestError, ReplyShapeError
 from encord_async.journal.journal import Journal
 from encord_async.journal.record import Ledger, MemoryLedger, Record
-from encord_async.manifest.entries import Place, ProjectEntry
+from encord_async.kinds.project import ProjectEntry
+from encord_async.manifest.place import Place
 from encord_async.protocol.catalogue import ProjectUserRole
 from encord_async.verify.projects import (
     Difference,

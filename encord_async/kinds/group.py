@@ -1,11 +1,86 @@
+"""The kind ``group``: a group of the organisation that shall exist, with members. Sends nothing."""
+
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, Strict, WithJsonSchema
+
+from encord_async.kinds.entry import MakingEntry, Use, uses
+from encord_async.kinds.faults import Fault, twice
+from encord_async.kinds.fields import REFERENCE, Text, Title, email, hash_or_reference
+from encord_async.kinds.membership import Held, Relation
+from encord_async.kinds.reading import Reads, Unlisted, listing
+from encord_async.kinds.step import Step, each, making_step
+from encord_async.kinds.thing import DatasetAPI, Draft, Listed, Order, Sought, Thing, looked_up
+from encord_async.protocol.catalogue import OrganisationRole
+from encord_async.protocol.operations.organisation import (
+    AddGroupMembers,
+    CreateGroup,
+    GetGroup,
+    ListGroupMembers,
+    ListGroups,
+    ListOrganisationUsers,
+)
+from encord_async.protocol.rest_models import Group
+
+__all__ = ["GROUP", "MEMBERS", "GroupEntry"]
+
+
+def _email_or_reference(value: str) -> str:
+    return hash_or_reference(value) if value.startswith(REFERENCE) else email(value)
+
+
+Member: TypeAlias = Annotated[
+    str,
+    Strict(),
+    AfterValidator(_email_or_reference),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "description": "An e-mail address, or '@' and the key of an organisation_user.",
+        }
+    ),
+]
+
+
+class GroupEntry(MakingEntry):
+    """A group of the organisation that shall exist, with members."""
+
+    title_field = "name"
+    other_names: ClassVar[Mapping[str, str]] = MappingProxyType({"title": "name", "users": "members"})
+
+    kind: Literal["group"] = "group"
+    name: Title
+    description: Text = ""
+    members: tuple[Member, ...] = ()
+
+    @property
+    def wished_title(self) -> str:
+        return self.name
+
+    def references(self) -> Iterator[Use]:
+        return uses("members", self.members, "organisation_user")
+
+    def faults(self) -> list[Fault]:
+        return twice("members.{}", [member.casefold() for member in self.members])
+
+    def contents(self) -> Mapping[str, int]:
+        return {"groups": 1}
+
+    def steps(self, identity: bytes) -> Iterator[Step]:
+        yield making_step(identity, GROUP, self.name)
+        yield from each(identity, MEMBERS.give, None, self.members)
+
+
 class _Groups(Thing):
     word = "group"
     plural = "groups"
     is_irreversible = False
 
     def draft(self, order: Order) -> Draft:
-        entry = order.entry
-        assert isinstance(entry, GroupEntry)
+        entry: GroupEntry = order.entry
         operation = CreateGroup(name=order.title, description=order.description)
         return Draft(operation=operation, details={}, names=(order.title, entry.description))
 
@@ -66,3 +141,4 @@ class _Members(Relation):
 
 GROUP: Final = _Groups()
 MEMBERS: Final = _Members()
+GroupEntry.makes = GROUP

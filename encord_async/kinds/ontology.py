@@ -1,11 +1,75 @@
+"""The kind ``ontology``: an ontology that shall exist. Sends nothing, reads no file."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from encord_async.errors import ConflictError, UnencodableError
+from encord_async.kinds.entry import MakingEntry
+from encord_async.kinds.fields import Text, Title, sort_of, wrong
+from encord_async.kinds.reading import Reads
+from encord_async.kinds.step import Step, making_step
+from encord_async.kinds.thing import DatasetAPI, Draft, Listed, Order, Otherwise, Sought, Thing, looked_up
+from encord_async.protocol.catalogue import OntologyUserRole
+from encord_async.protocol.jsontext import json_bytes
+from encord_async.protocol.operations.base import ListingFilter
+from encord_async.protocol.operations.ontologies import CreateOntology, GetOntologyV2, ListOntologies
+from encord_async.protocol.operations.projects import ListProjectsV2
+from encord_async.protocol.rest_models import Ontology
+
+__all__ = ["ONTOLOGY", "OntologyEntry"]
+
+
+def _structure(value: object) -> object:
+    if not isinstance(value, dict):
+        raise wrong(f"must be an object with objects and classifications, not {sort_of(value)}")
+    for part in ("objects", "classifications"):
+        if not isinstance(value.get(part, []), list):
+            raise wrong(f"{part!r} in it must be a list, not {sort_of(value[part])}")
+    try:
+        json_bytes(value, "structure", "")
+    except UnencodableError as error:
+        raise wrong(error.message.removeprefix("the structure ")) from None
+    return value
+
+
+Structure: TypeAlias = Annotated[
+    dict[str, Any],
+    BeforeValidator(_structure),
+    WithJsonSchema({"type": "object", "description": "The ontology's structure as the service keeps it."}),
+]
+
+
+class OntologyEntry(MakingEntry):
+    """An ontology that shall exist; its structure may lie in a file beside the manifest."""
+
+    kind: Literal["ontology"] = "ontology"
+    title: Title
+    description: Text = ""
+    structure: Structure | None = None
+    structure_file: Title | None = None
+
+    @property
+    def wished_title(self) -> str:
+        return self.title
+
+    def contents(self) -> Mapping[str, int]:
+        return {"ontologies": 1}
+
+    def steps(self, identity: bytes) -> Iterator[Step]:
+        yield making_step(identity, ONTOLOGY, self.title)
+
+
 class _Ontologies(Thing):
     word = "ontology"
     plural = "ontologies"
     lasting = ("structure",)
 
     def draft(self, order: Order) -> Draft:
-        entry = order.entry
-        assert isinstance(entry, OntologyEntry)
+        entry: OntologyEntry = order.entry
         return Draft(
             operation=CreateOntology(title=order.title, description=order.description, editor=entry.structure),
             details={
@@ -40,7 +104,8 @@ class _Ontologies(Thing):
             yield Otherwise("structure", reason="a run changes no ontology that is there; change it in Encord's app")
 
     async def lacking(self, reads: Reads, found_hash: str, order: Order) -> Sequence[str]:
-        structure = order.entry.structure if isinstance(order.entry, OntologyEntry) else None
+        entry: OntologyEntry = order.entry
+        structure = entry.structure
         if structure is not None and differs(structure, (await reads.execute(self.probe(found_hash))).editor):
             raise ConflictError(
                 f"the ontology {found_hash} is there with another structure; give this one another title or "
@@ -73,7 +138,7 @@ class _Ontologies(Thing):
                 return None
         return True
 
-    def is_told_by_contents(self, details: Mapping[str, object]) -> bool:
+    def is_told_by_contents(self, details: Mapping[str, object]) -> bool:  # noqa: ARG002 - of any
         """In which form the service keeps an ontology, nobody says."""
         return False
 
@@ -98,3 +163,4 @@ def _digest(part: object) -> bytes:
 
 
 ONTOLOGY: Final = _Ontologies()
+OntologyEntry.makes = ONTOLOGY

@@ -1,3 +1,43 @@
+"""The kind ``project_api_key``: an API key that a project shall have. Sends nothing."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Literal
+
+from pydantic import SecretStr
+
+from encord_async.errors import NotFoundError
+from encord_async.kinds.entry import InProjectEntry
+from encord_async.kinds.faults import Fault, twice
+from encord_async.kinds.fields import Scopes, Title
+from encord_async.kinds.reading import Reads
+from encord_async.kinds.step import Step, part
+from encord_async.kinds.thing import Draft, InnerName, InnerThing, Order, Sought
+from encord_async.protocol.catalogue import APIKeyScope
+from encord_async.protocol.operations.keys import CreateProjectAPIKey, ListProjectAPIKeys
+
+__all__ = ["API_KEY", "ProjectAPIKeyEntry", "api_key_step"]
+
+
+class ProjectAPIKeyEntry(InProjectEntry):
+    """An API key that a project shall have."""
+
+    creates = True
+
+    kind: Literal["project_api_key"] = "project_api_key"
+    title: Title
+    scopes: Scopes
+
+    def faults(self) -> list[Fault]:
+        return twice("scopes.{}", self.scopes)
+
+    def contents(self) -> Mapping[str, int]:
+        return {"api_keys": 1}
+
+    def steps(self, identity: bytes) -> Iterator[Step]:
+        yield api_key_step(identity, self.project, self.title, self.scopes)
+
+
 class _APIKeys(InnerThing):
     word = "api_key"
     noun = "API key"
@@ -51,3 +91,10 @@ def _fingerprint(api_key: SecretStr) -> str:
 
 
 API_KEY: Final = _APIKeys()
+
+
+def api_key_step(identity: bytes, project: str | None, title: str, scopes: tuple[APIKeyScope, ...]) -> Step:
+    """The step that makes an API key."""
+    ordered = tuple(scope for scope in APIKeyScope if scope in scopes)
+    name = part(identity, API_KEY.word, title, *ordered)
+    return Step(identity=name, kind=API_KEY, parent=project, item=title, scopes=ordered)

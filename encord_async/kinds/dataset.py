@@ -1,3 +1,68 @@
+"""The kind ``dataset``: a dataset that shall exist. Sends nothing."""
+
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from encord_async.errors import ConflictError
+from encord_async.kinds.entry import MakingEntry
+from encord_async.kinds.fields import Flag, Text, Title, number_or_word
+from encord_async.kinds.reading import Reads
+from encord_async.kinds.step import Step, making_step
+from encord_async.kinds.thing import DatasetAPI, Draft, Found, Listed, Order, Sought, Thing, looked_up
+from encord_async.protocol.catalogue import DatasetUserRole, StorageLocation
+from encord_async.protocol.models import Dataset, DatasetDetails, NewDataset
+from encord_async.protocol.operations.base import ListingFilter
+from encord_async.protocol.operations.datasets import (
+    CreateDataset,
+    CreateDatasetV2,
+    GetDataset,
+    ListDatasets,
+    ListDatasetsV2,
+)
+from encord_async.protocol.rest_models import CreatedDataset, ListedDataset
+
+__all__ = ["DATASET", "DatasetEntry"]
+
+
+def _storage(value: object) -> object:
+    return number_or_word(value, what="storage", words=_STORAGES)
+
+
+_STORAGES: Final[Mapping[str, StorageLocation]] = {
+    "cord": StorageLocation.CORD_STORAGE,
+    "aws": StorageLocation.AWS_S3,
+    "gcp": StorageLocation.GCP_STR,
+    "azure": StorageLocation.AZURE_STR,
+    "s3_compatible": StorageLocation.S3_COMPATIBLE_STR,
+}
+Storage: TypeAlias = Annotated[
+    StorageLocation, BeforeValidator(_storage), WithJsonSchema({"enum": [*_STORAGES, *map(int, StorageLocation)]})
+]
+
+
+class DatasetEntry(MakingEntry):
+    """A dataset that shall exist."""
+
+    kind: Literal["dataset"] = "dataset"
+    title: Title
+    description: Text = ""
+    storage: Storage = StorageLocation.CORD_STORAGE
+    create_backing_folder: Flag = False
+
+    @property
+    def wished_title(self) -> str:
+        return self.title
+
+    def contents(self) -> Mapping[str, int]:
+        return {"datasets": 1}
+
+    def steps(self, identity: bytes) -> Iterator[Step]:
+        yield making_step(identity, DATASET, self.title)
+
+
 @dataclass(frozen=True, slots=True)
 class Keeping:
     """Where a dataset keeps its data, and whether it has a folder of its own; None is what a listing does not say."""
@@ -22,8 +87,7 @@ class _Datasets(Thing):
     lasting = ("storage", "create_backing_folder")
 
     def draft(self, order: Order) -> Draft:
-        entry = order.entry
-        assert isinstance(entry, DatasetEntry)
+        entry: DatasetEntry = order.entry
         details: dict[str, object] = {
             "storage": int(entry.storage),
             "create_backing_folder": entry.create_backing_folder,
@@ -66,9 +130,8 @@ class _Datasets(Thing):
     def remembered(self, item: Dataset | ListedDataset) -> Keeping:
         return _keeping_of(item)
 
-    async def suited(self, reads: Reads, entry: MakingEntry, found: Sequence[Found]) -> Sequence[Found]:
+    async def suited(self, reads: Reads, entry: DatasetEntry, found: Sequence[Found]) -> Sequence[Found]:
         """Those that keep their data as *entry* wishes: they cannot move over this API."""
-        assert isinstance(entry, DatasetEntry)
         location, folder = int(entry.storage), entry.create_backing_folder
         ours = [(one, await self._keeping(reads, one, location, folder=folder)) for one in found if one.is_admin]
         suited = [one for one, keeping in ours if keeping.serves(location, folder=folder) is not False]
@@ -132,3 +195,4 @@ def _keeping_of(dataset: Dataset | ListedDataset | DatasetDetails) -> Keeping:
 
 
 DATASET: Final = _Datasets()
+DatasetEntry.makes = DATASET

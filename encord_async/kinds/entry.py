@@ -1,0 +1,107 @@
+"""What every kind of entry says of itself: what it refers to, what is wrong within it, and its steps. Pure."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from encord_async.kinds.faults import Fault
+from encord_async.kinds.fields import Key, Part, Reference, Text, referenced_key
+from encord_async.kinds.step import Step, StepKind
+
+__all__ = ["Entry", "InProjectEntry", "MakingEntry", "Use", "needed_keys", "uses"]
+
+
+class Use(NamedTuple):
+    """Where a hash or a reference stands in an entry, and the kind of entry that a reference there has to name."""
+
+    field: str
+    reference: str
+    kind: str
+
+
+class Entry(Part):
+    """A line of a manifest. Each kind has a model of its own, with ``kind`` as its constant.
+
+    The order of fields is part of the identity of entries without a key, and so of journals: new ones come last.
+    """
+
+    names_something: ClassVar[bool] = False
+    """Whether its key stands for something that others may refer to."""
+    is_harmless_twice: ClassVar[bool] = False
+    """Whether two of the same content are one wish."""
+    creates: ClassVar[bool] = False
+    """Whether any of its steps creates something."""
+    makes: ClassVar[StepKind | None] = None
+    """The step by which comes about what its key stands for."""
+    parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({})
+    """Its fields that are lists of objects, and the model of these."""
+
+    kind: str
+    key: Key | None = None
+
+    def references(self) -> Iterable[Use]:
+        """What it refers to."""
+        return ()
+
+    def made_from(self) -> Use | None:
+        """The one of its references that it is copied from: entries may not be that in circles."""
+        return None
+
+    def faults(self) -> list[Fault]:
+        """What stands twice in it, is missing, or does not go together."""
+        return []
+
+    def contents(self) -> Mapping[str, int]:
+        """What it holds, in numbers, under the names by which `validate` adds them up."""
+        return {}
+
+    @abstractmethod
+    def steps(self, identity: bytes) -> Iterator[Step]:
+        """What is to be done for it; what its key stands for comes first.
+
+        Args:
+            identity: Its identity.
+        """
+
+
+class MakingEntry(Entry):
+    """An entry that makes a thing of its own."""
+
+    names_something = True
+    creates = True
+    title_field: ClassVar[str] = "title"
+    """The field that has its title."""
+
+    if TYPE_CHECKING:
+        # Each kind declares it after its title, where the identities of journals have it.
+        description: Text = ""
+
+    @property
+    @abstractmethod
+    def wished_title(self) -> str:
+        """What it calls the thing."""
+
+
+class InProjectEntry(Entry):
+    """An entry about what a project has, which another entry has made, or nobody."""
+
+    project: Reference
+
+    def references(self) -> Iterable[Use]:
+        """The project, to begin with."""
+        return (Use("project", self.project, "project"),)
+
+
+def uses(field: str, references: Sequence[str], kind: str) -> Iterator[Use]:
+    """Each of *references*, which stand in the list *field*."""
+    for index, reference in enumerate(references):
+        yield Use(f"{field}.{index}", reference, kind)
+
+
+def needed_keys(entry: Entry) -> Iterator[str]:
+    """The keys of other entries that *entry* refers to."""
+    for use in entry.references():
+        key = referenced_key(use.reference)
+        if key is not None:
+            yield key

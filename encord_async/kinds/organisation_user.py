@@ -1,0 +1,96 @@
+"""The kind ``organisation_user``: somebody who shall be a member of the organisation. Sends nothing."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.faults import Fault
+from encord_async.kinds.fields import Email, one_word
+from encord_async.kinds.reading import Reads, Unlisted, listing
+from encord_async.kinds.step import Step, part
+from encord_async.kinds.thing import Admission, Otherwise
+from encord_async.protocol.catalogue import MemberType, OrganisationRole
+from encord_async.protocol.operations.organisation import AddOrganisationUser, ListOrganisationUsers
+from encord_async.protocol.rest_models import OrganisationUser
+
+__all__ = ["ORGANISATION_USER", "OrganisationUserEntry"]
+
+
+def _organisation_role(value: object) -> object:
+    return one_word(value, what="role in an organisation", words=_ORGANISATION_ROLES)
+
+
+def _member_type(value: object) -> object:
+    return one_word(value, what="type of member", words=_MEMBER_TYPES)
+
+
+_ORGANISATION_ROLES: Final[Mapping[str, OrganisationRole]] = {role.name.lower(): role for role in OrganisationRole}
+_MEMBER_TYPES: Final[Mapping[str, MemberType]] = {one.value: one for one in MemberType}
+OrganisationRoleWord: TypeAlias = Annotated[
+    OrganisationRole,
+    BeforeValidator(_organisation_role),
+    WithJsonSchema({"enum": [*_ORGANISATION_ROLES, *OrganisationRole]}),
+]
+MemberTypeWord: TypeAlias = Annotated[
+    MemberType, BeforeValidator(_member_type), WithJsonSchema({"enum": list(_MEMBER_TYPES)})
+]
+
+
+class OrganisationUserEntry(Entry):
+    """Somebody who shall be a member of the organisation; who has no account gets one, and a mail."""
+
+    names_something = True
+    is_harmless_twice = True
+
+    kind: Literal["organisation_user"] = "organisation_user"
+    email: Email
+    role: OrganisationRoleWord = OrganisationRole.MEMBER
+    member_type: MemberTypeWord = MemberType.INTERNAL
+
+    def faults(self) -> list[Fault]:
+        if self.role is not OrganisationRole.ADMIN or self.member_type is MemberType.INTERNAL:
+            return []
+        reason = "only an internal member can be admin of an organisation"
+        return [Fault("member_type", reason, "use another role or type")]
+
+    def contents(self) -> Mapping[str, int]:
+        return {"organisation_users": 1}
+
+    def steps(self, identity: bytes) -> Iterator[Step]:
+        kind, names = ORGANISATION_USER, (self.email, self.role.value, self.member_type.value)
+        yield Step(identity=part(identity, kind.word, *names), kind=kind, item=self.email)
+
+
+class _Admissions(Admission):
+    # A journal has room for 16 letters.
+    word = "org_user"
+    thing = "organisation_user"
+
+    def sending(self, entry: OrganisationUserEntry) -> AddOrganisationUser:
+        return AddOrganisationUser(email=entry.email, role=entry.role, member_type=entry.member_type)
+
+    def address(self, entry: OrganisationUserEntry) -> str:
+        return entry.email
+
+    async def admitted(self, reads: Reads) -> Mapping[str, OrganisationUser] | Unlisted:
+        users = await listing(reads, ListOrganisationUsers())
+        return users if isinstance(users, Unlisted) else {user.email.casefold(): user for user in users}
+
+    def differences(self, entry: OrganisationUserEntry, found: OrganisationUser | None) -> Iterator[Otherwise]:
+        wanted, kind = entry.role.value.lower(), entry.member_type.value
+        if found is None:
+            yield Otherwise(self.thing, wanted)
+            return
+        held = str(found.role_mnemonic_name).lower()
+        if held != wanted:
+            yield Otherwise("role", wanted, held, _STAYS)
+        if found.member_type != kind:
+            yield Otherwise("member_type", kind, str(found.member_type), _STAYS)
+
+
+_STAYS: Final = "this API cannot change it for a member of the organisation; change it in Encord's app"
+
+ORGANISATION_USER: Final = _Admissions()
+OrganisationUserEntry.makes = ORGANISATION_USER

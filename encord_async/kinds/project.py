@@ -1,0 +1,334 @@
+"""The kind ``project``: a project that shall exist, with its datasets, users and API keys. Sends nothing."""
+
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
+
+from encord_async.errors import ConflictError
+from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
+from encord_async.kinds.faults import Fault, twice
+from encord_async.kinds.fields import (
+    REFERENCE,
+    Email,
+    Hash,
+    Part,
+    Reference,
+    Role,
+    Scopes,
+    Text,
+    Title,
+    one_hash,
+    one_word,
+    referenced_key,
+    shown,
+    wrong,
+)
+from encord_async.kinds.membership import Relation
+from encord_async.kinds.project_api_key import API_KEY, api_key_step
+from encord_async.kinds.project_datasets import DATASETS
+from encord_async.kinds.project_users import USERS
+from encord_async.kinds.reading import Reads
+from encord_async.kinds.step import Step, making_step, one
+from encord_async.kinds.thing import (
+    DatasetAPI,
+    Draft,
+    Listed,
+    Order,
+    Otherwise,
+    Sought,
+    Thing,
+    contents_digest,
+    grown,
+    holding,
+)
+from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
+from encord_async.protocol.models import Project, ProjectDataset
+from encord_async.protocol.operations.base import ListingFilter
+from encord_async.protocol.operations.projects import (
+    CopyProject,
+    CreateProject,
+    GetProject,
+    ListProjects,
+    ListProjectsV2,
+)
+
+__all__ = ["PROJECT", "APIKeyWish", "ProjectEntry", "UserWish"]
+
+
+def _copy_option(value: object) -> object:
+    return one_word(value, what="part of a project that a copy can take along", words=_COPY_OPTIONS)
+
+
+def _ontology_hash(value: str) -> str:
+    if value.startswith(REFERENCE):
+        raise wrong(f"{shown(value)} is a reference, which this field does not take", "call the field 'ontology'")
+    return one_hash(value)
+
+
+_COPY_OPTIONS: Final[Mapping[str, CopyOption]] = {option.value: option for option in CopyOption}
+OntologyHash: TypeAlias = Annotated[str, Strict(), AfterValidator(_ontology_hash)]
+CopyOptionWord: TypeAlias = Annotated[
+    CopyOption, BeforeValidator(_copy_option), WithJsonSchema({"enum": list(_COPY_OPTIONS)})
+]
+
+
+class UserWish(Part):
+    """A user and the role wanted in a project."""
+
+    noun = "a user"
+
+    email: Email
+    role: Role
+
+
+class APIKeyWish(Part):
+    """An API key wanted in a project."""
+
+    noun = "an API key"
+
+    title: Title
+    scopes: Scopes
+
+
+class ProjectEntry(MakingEntry):
+    """A project that shall exist, with its datasets, users and API keys.
+
+    *ontology* is a hash or a reference; *ontology_hash* is an older word, for a hash alone. *copy_of* names the project
+    that it is copied from, and *copy_options* what it takes along.
+    """
+
+    parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"users": UserWish, "api_keys": APIKeyWish})
+
+    kind: Literal["project"] = "project"
+    title: Title
+    description: Text = ""
+    ontology: Reference | None = None
+    ontology_hash: OntologyHash | None = None
+    workflow_template_id: Hash | None = None
+    copy_of: Reference | None = None
+    copy_options: tuple[CopyOptionWord, ...] = ()
+    datasets: tuple[Reference, ...] = ()
+    users: tuple[UserWish, ...] = ()
+    api_keys: tuple[APIKeyWish, ...] = ()
+
+    @property
+    def wanted_ontology(self) -> str | None:
+        """Hash or reference of the ontology, under whichever name it was given."""
+        return self.ontology or self.ontology_hash
+
+    @property
+    def wished_title(self) -> str:
+        return self.title
+
+    def references(self) -> Iterator[Use]:
+        yield from uses("datasets", self.datasets, "dataset")
+        if self.ontology is not None:
+            yield Use("ontology", self.ontology, "ontology")
+        template = self.made_from()
+        if template is not None:
+            yield template
+
+    def made_from(self) -> Use | None:
+        return None if self.copy_of is None else Use("copy_of", self.copy_of, "project")
+
+    def faults(self) -> list[Fault]:
+        found = twice("datasets.{}", self.datasets)
+        found += _users_twice(self.users)
+        found += twice("api_keys.{}.title", [wish.title for wish in self.api_keys])
+        for index, wish in enumerate(self.api_keys):
+            found += twice(f"api_keys.{index}.scopes.{{}}", wish.scopes)
+        return found + _at_odds(self)
+
+    def contents(self) -> Mapping[str, int]:
+        return {
+            "projects": 1,
+            "memberships": len(self.users),
+            "attachments": len(self.datasets),
+            "api_keys": len(self.api_keys),
+        }
+
+    def steps(self, identity: bytes) -> Iterator[Step]:
+        yield making_step(identity, PROJECT, self.title)
+        for user in dict.fromkeys(self.users):
+            yield one(identity, USERS.give, None, user.email, user.role)
+        yield from dict.fromkeys(api_key_step(identity, None, wish.title, wish.scopes) for wish in self.api_keys)
+
+
+def _at_odds(entry: ProjectEntry) -> list[Fault]:
+    """Fields of a project that do not go together."""
+    found = []
+    if entry.ontology is not None and entry.ontology_hash is not None:
+        found.append(Fault("ontology_hash", "is an older word for 'ontology', which is given too", "keep 'ontology'"))
+    if entry.copy_of is None:
+        if entry.copy_options:
+            found.append(Fault("copy_options", "says what a copy takes along, and 'copy_of' is missing"))
+        return found
+    reason = "cannot be chosen for a copy, which has that of 'copy_of'"
+    chosen = ("ontology", "ontology_hash", "workflow_template_id")
+    found += [Fault(field, reason, "leave it out") for field in chosen if getattr(entry, field) is not None]
+    if not entry.description:
+        reason = "is missing: a copy without one may get that of 'copy_of', and could not be told apart from others"
+        found.append(Fault("description", reason, "describe the copy"))
+    found += twice("copy_options.{}", entry.copy_options)
+    if CopyOption.COLLABORATORS in entry.copy_options and referenced_key(entry.copy_of) is not None:
+        index = entry.copy_options.index(CopyOption.COLLABORATORS)
+        reason = "the users of an entry of this manifest may not be there yet when it is copied"
+        found.append(Fault(f"copy_options.{index}", reason, "give the copy 'users' of its own"))
+    return found
+
+
+def _users_twice(users: Sequence[UserWish]) -> list[Fault]:
+    first: dict[str, tuple[int, ProjectUserRole]] = {}
+    found = []
+    for index, user in enumerate(users):
+        earlier, role = first.setdefault(user.email.casefold(), (index, user.role))
+        if earlier != index:
+            roles = f" as {role.name.lower()} and as {user.role.name.lower()}" if role != user.role else ""
+            found.append(
+                Fault(f"users.{index}.email", f"{shown(user.email)} is listed twice{roles}", f"see users.{earlier}")
+            )
+    return found
+
+
+class _Projects(Thing):
+    word = "project"
+    plural = "projects"
+    items = DATASETS
+    links = MappingProxyType({"ontology": ("ontology", "ontology_reference"), "copy_of": ("template", "copy_of")})
+    lasting = ("ontology", "workflow_template_id", "copy_options")
+    inner = API_KEY
+
+    def draft(self, order: Order) -> Draft:
+        entry: ProjectEntry = order.entry
+        names = (order.title, entry.description)
+        return self._copy(order, entry, names) if entry.copy_of is not None else self._create(order, entry, names)
+
+    def _create(self, order: Order, entry: ProjectEntry, names: tuple[str, ...]) -> Draft:
+        taken, ontology = order.items[: order.max_batch], order.links.get("ontology")
+        operation = CreateProject(
+            title=order.title,
+            description=order.description,
+            dataset_hashes=taken,
+            ontology_hash=ontology,
+            workflow_template_id=entry.workflow_template_id,
+        )
+        details: dict[str, object] = {
+            **holding(self.references(entry), order.items, taken),
+            "contents": [contents_digest(some) for some in grown(order.items, order.max_batch)],
+            "ontology": ontology,
+            "ontology_reference": entry.wanted_ontology,
+            "workflow_template_id": entry.workflow_template_id,
+        }
+        needs = [("ontology", ontology)] if ontology else []
+        needs += [("project", entry.workflow_template_id)] if entry.workflow_template_id else []
+        return Draft(operation=operation, details=details, names=names, taken=order.max_batch, needs=tuple(needs))
+
+    def _copy(self, order: Order, entry: ProjectEntry, names: tuple[str, ...]) -> Draft:
+        template = order.links.get("copy_of")
+        operation = CopyProject(
+            project_hash=template or "",
+            title=order.title,
+            description=order.description,
+            options=entry.copy_options,
+        )
+        details: dict[str, object] = {
+            **holding(self.references(entry), order.items, ()),
+            "copy_of": entry.copy_of,
+            "template": template,
+            "copy_options": sorted(entry.copy_options),
+        }
+        return Draft(operation=operation, details=details, names=names, needs=(("project", template or ""),))
+
+    def hash_of(self, made: str) -> str:
+        return made
+
+    def probe(self, found_hash: str) -> GetProject:
+        return GetProject(project_hash=found_hash)
+
+    def imagined(self, stand_in: str, items: Collection[str]) -> Project:
+        datasets = tuple(ProjectDataset(dataset_hash=item) for item in items)
+        return Project(project_hash=stand_in, title="", datasets=datasets)
+
+    async def listed(self, reads: Reads, dataset_api: DatasetAPI) -> AsyncIterator[Listed]:  # noqa: ARG002 - of datasets
+        async for page in reads.pages(ListProjectsV2()):
+            for found in page.results:
+                is_admin = found.user_role == ProjectUserRole.ADMIN
+                yield Listed(found.project_hash, found.title, found.description, is_admin, found)
+
+    is_read_alone = True
+
+    def names_of(self, item: Project) -> tuple[str, str | None]:
+        return item.title, item.description
+
+    def compares(self, entry: ProjectEntry, linked: Mapping[str, str | None]) -> tuple[str | None, str | None]:
+        """The ontology, as its hash if it has one, and as the entry names it."""
+        return linked.get("ontology"), entry.wanted_ontology
+
+    def differences(self, wished: tuple[str | None, str | None], item: Project) -> Iterator[Otherwise]:
+        found_hash, reference = wished
+        wanted, held = found_hash or reference, item.ontology_hash or ""
+        if wanted and wanted != held:
+            yield Otherwise("ontology", wanted, held, is_unmade=found_hash is None)
+
+    def closes(self, entry: ProjectEntry, relation: Relation) -> bool:
+        """A copy may also hold what it took along."""
+        taken_along = CopyOption.DATASETS if relation is DATASETS else CopyOption.COLLABORATORS
+        return not (entry.copy_of and taken_along in entry.copy_options)
+
+    async def lacking(self, reads: Reads, found_hash: str, order: Order) -> Sequence[str]:
+        """The datasets that it lacks; refuses one that has another ontology."""
+        project, wanted = await reads.execute(self.probe(found_hash)), order.links.get("ontology")
+        if wanted and project.ontology_hash and project.ontology_hash != wanted:
+            raise ConflictError(
+                f"the project {found_hash} is there with the ontology {project.ontology_hash}, and {wanted} "
+                "is wanted; an ontology cannot be exchanged over this API",
+                code="ONTOLOGY_KEPT",
+            )
+        attached = {dataset.dataset_hash for dataset in project.datasets}
+        return [item for item in order.items if item not in attached]
+
+    async def look_up(self, reads: Reads, sought: Sought) -> Mapping[str, object]:
+        return {
+            owned.project.project_hash: owned.project
+            for owned in await reads.execute(ListProjects(filter=ListingFilter(title_eq=sought.title)))
+            if owned.user_role == ProjectUserRole.ADMIN
+            and owned.project.title == sought.title
+            and (owned.project.description or "") == sought.description
+        }
+
+    def is_told_by_contents(self, details: Mapping[str, object]) -> bool:
+        """Nobody says what a copy holds."""
+        return "contents" in details
+
+    async def fits(self, reads: Reads, sought: Sought, found_hash: str) -> bool:
+        project = await reads.execute(self.probe(found_hash))
+        ontology = sought.details.get("ontology")
+        if ontology and project.ontology_hash != ontology:
+            return False
+        stages = sought.details.get("contents")
+        return isinstance(stages, list) and contents_digest(item.dataset_hash for item in project.datasets) in stages
+
+    def compared(self, entry: ProjectEntry, details: Mapping[str, object]) -> dict[str, tuple[object, object]]:
+        return {
+            "workflow_template_id": (entry.workflow_template_id, details.get("workflow_template_id") or None),
+            "copy_options": (sorted(entry.copy_options), details.get("copy_options") or []),
+        }
+
+    def made_alike(self, made: Mapping[str, object], details: Mapping[str, object]) -> bool:
+        if ("copy_of" in made) != ("copy_of" in details):
+            return False
+        template = "template" if "template" in made else "copy_of"
+        return super().made_alike(made, details) and made.get(template) == details.get(template)
+
+    def references(self, entry: ProjectEntry) -> Sequence[str]:
+        return list(dict.fromkeys(entry.datasets))
+
+    def linked(self, entry: ProjectEntry) -> Mapping[str, str]:
+        found = {"ontology": entry.wanted_ontology, "copy_of": entry.copy_of}
+        return {field: reference for field, reference in found.items() if reference is not None}
+
+
+PROJECT: Final = _Projects()
+ProjectEntry.makes = PROJECT

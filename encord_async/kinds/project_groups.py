@@ -1,0 +1,83 @@
+"""The kind ``project_groups``: groups to give access to a project, and to take it from. Sends nothing."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
+
+from encord_async.kinds.entry import InProjectEntry, Use, uses
+from encord_async.kinds.faults import Fault, half, in_both, twice
+from encord_async.kinds.fields import Reference, Role
+from encord_async.kinds.membership import Held, Relation
+from encord_async.kinds.project_users import ask_for_admin
+from encord_async.kinds.reading import Reads, Unlisted, listing
+from encord_async.kinds.step import Step, each
+from encord_async.protocol.catalogue import ProjectUserRole
+from encord_async.protocol.operations.projects import (
+    AddProjectGroups,
+    GetProject,
+    ListProjectGroups,
+    RemoveProjectGroups,
+)
+
+__all__ = ["GROUPS", "ProjectGroupsEntry"]
+
+
+class ProjectGroupsEntry(InProjectEntry):
+    """Groups of the organisation to give access to a project in one role, and groups to take it from."""
+
+    is_harmless_twice = True
+
+    kind: Literal["project_groups"] = "project_groups"
+    add: tuple[Reference, ...] = ()
+    role: Role | None = None
+    remove: tuple[Reference, ...] = ()
+
+    def references(self) -> Iterator[Use]:
+        yield from super().references()
+        yield from uses("add", self.add, "group")
+        yield from uses("remove", self.remove, "group")
+
+    def faults(self) -> list[Fault]:
+        found = twice("add.{}", self.add) + twice("remove.{}", self.remove)
+        found += in_both("add", self.add, self.remove)
+        return found + half("add", self.add, self.role, self.remove)
+
+    def contents(self) -> Mapping[str, int]:
+        return {"group_changes": len(self.add) + len(self.remove)}
+
+    def steps(self, identity: bytes) -> Iterator[Step]:
+        yield from each(identity, GROUPS.give, self.project, self.add, self.role)
+        yield from each(identity, GROUPS.take, self.project, self.remove)
+
+
+class _Groups(Relation):
+    sort = "group"
+    what = "group"
+    plural = "groups"
+    parent = "project"
+    item = "group"
+    gives = "add_group"
+    takes = "remove_group"
+    roles = ProjectUserRole
+    # Their hashes travel in the request's address, and servers refuse long ones.
+    most_taken = 100
+    thing = "project_group"
+    limits_unsaid = False
+
+    def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddProjectGroups:
+        return AddProjectGroups(project_hash=parent_hash, group_hashes=items, role=ProjectUserRole(role or 0))
+
+    def removing(self, parent_hash: str, items: tuple[str, ...]) -> RemoveProjectGroups:
+        return RemoveProjectGroups(project_hash=parent_hash, group_hashes=items)
+
+    def probe(self, parent_hash: str) -> GetProject:
+        return GetProject(project_hash=parent_hash)
+
+    async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
+        groups = await listing(reads, ListProjectGroups(project_hash=parent_hash))
+        return groups if isinstance(groups, Unlisted) else {group.group_hash: group.user_role for group in groups}
+
+    async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:
+        await ask_for_admin(reads, parent_hash, "in one of the groups")
+
+
+GROUPS: Final = _Groups()

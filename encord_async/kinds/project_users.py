@@ -1,0 +1,100 @@
+"""The kind ``project_users``: users to add to a project, and to remove from it. Sends nothing."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
+
+from encord_async.errors import ConflictError
+from encord_async.kinds.entry import InProjectEntry
+from encord_async.kinds.faults import Fault, half, in_both, twice
+from encord_async.kinds.fields import Email, Role
+from encord_async.kinds.membership import Held, Relation
+from encord_async.kinds.reading import Reads, Unlisted, listing
+from encord_async.kinds.step import Step, each
+from encord_async.protocol.catalogue import ProjectUserRole
+from encord_async.protocol.models import ProjectUser
+from encord_async.protocol.operations.projects import (
+    AddProjectUsers,
+    GetProject,
+    GetProjectV2,
+    ListProjectUsers,
+    RemoveProjectUsers,
+)
+
+__all__ = ["USERS", "ProjectUsersEntry", "ask_for_admin"]
+
+
+class ProjectUsersEntry(InProjectEntry):
+    """Users to add to a project in one role, and users to remove from it."""
+
+    is_harmless_twice = True
+
+    kind: Literal["project_users"] = "project_users"
+    emails: tuple[Email, ...] = ()
+    role: Role | None = None
+    remove: tuple[Email, ...] = ()
+
+    def faults(self) -> list[Fault]:
+        found = []
+        if len(self.emails) + len(self.remove) > 1:
+            emails = [email.casefold() for email in self.emails]
+            removed = [email.casefold() for email in self.remove]
+            found = twice("emails.{}", emails) + twice("remove.{}", removed) + in_both("emails", emails, removed)
+        return found + half("emails", self.emails, self.role, self.remove)
+
+    def contents(self) -> Mapping[str, int]:
+        return {"memberships": len(self.emails), "removals": len(self.remove)}
+
+    def steps(self, identity: bytes) -> Iterator[Step]:
+        yield from each(identity, USERS.give, self.project, self.emails, self.role)
+        yield from each(identity, USERS.take, self.project, self.remove)
+
+
+class _Users(Relation):
+    sort = "user"
+    what = "user"
+    plural = "users"
+    is_of_addresses = True
+    parent = "project"
+    gives = "user"
+    takes = "remove_user"
+    roles = ProjectUserRole
+    role_follows = False
+    shows_roles = True
+    role_stays = "this API cannot change the role of a member; change it in Encord's app"
+    thing = "user"
+
+    def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddProjectUsers:
+        return AddProjectUsers(project_hash=parent_hash, emails=items, role=ProjectUserRole(role or 0))
+
+    def removing(self, parent_hash: str, items: tuple[str, ...]) -> RemoveProjectUsers:
+        return RemoveProjectUsers(project_hash=parent_hash, emails=items)
+
+    def probe(self, parent_hash: str) -> GetProject:
+        return GetProject(project_hash=parent_hash)
+
+    async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
+        users = await listing(reads, ListProjectUsers(project_hash=parent_hash))
+        return users if isinstance(users, Unlisted) else {user.user_email: user.user_role for user in users}
+
+    def roles_shown(self, answer: tuple[ProjectUser, ...]) -> Mapping[str, int]:
+        return {user.user_email.casefold(): user.user_role for user in answer}
+
+    async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:
+        await ask_for_admin(reads, parent_hash, "one of the users")
+
+
+USERS: Final = _Users()
+
+
+async def ask_for_admin(reads: Reads, project_hash: str, could_be: str) -> None:
+    """See to it that the account is Admin of a project: then who is none there cannot be the account itself.
+
+    Raises:
+        ConflictError: It is not.
+        EncordError: The project cannot be read.
+    """
+    project = await reads.execute(GetProjectV2(project_hash=project_hash))
+    if project.user_role != ProjectUserRole.ADMIN:
+        raise ConflictError(
+            f"the account is not Admin of the project, and could itself be {could_be}; remove them in Encord's app"
+        )

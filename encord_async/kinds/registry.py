@@ -1,0 +1,119 @@
+"""The kinds of entries there are, in the order in which people are told of them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Final
+
+from encord_async.kinds.dataset import DATASET, DatasetEntry
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.group import GROUP, MEMBERS, GroupEntry
+from encord_async.kinds.membership import Membership, Relation
+from encord_async.kinds.ontology import ONTOLOGY, OntologyEntry
+from encord_async.kinds.organisation_user import ORGANISATION_USER, OrganisationUserEntry
+from encord_async.kinds.project import PROJECT, ProjectEntry
+from encord_async.kinds.project_api_key import API_KEY, ProjectAPIKeyEntry
+from encord_async.kinds.project_datasets import DATASETS, ProjectDatasetsEntry
+from encord_async.kinds.project_groups import GROUPS, ProjectGroupsEntry
+from encord_async.kinds.project_users import USERS, ProjectUsersEntry
+from encord_async.kinds.step import StepKind
+
+__all__ = [
+    "ENTRY_MODELS",
+    "kind_of",
+    "maker_of",
+    "registered",
+    "relations",
+    "relations_of",
+    "step_kind",
+    "step_kinds",
+]
+
+_KINDS: Final[tuple[type[Entry], ...]] = (
+    DatasetEntry,
+    ProjectEntry,
+    ProjectDatasetsEntry,
+    ProjectUsersEntry,
+    ProjectAPIKeyEntry,
+    ProjectGroupsEntry,
+    OntologyEntry,
+    GroupEntry,
+    OrganisationUserEntry,
+)
+
+
+_STEP_KINDS: Final[tuple[StepKind, ...]] = (
+    DATASET,
+    PROJECT,
+    API_KEY,
+    DATASETS.give,
+    DATASETS.take,
+    USERS.give,
+    ONTOLOGY,
+    GROUP,
+    MEMBERS.give,
+    GROUPS.give,
+    GROUPS.take,
+    USERS.take,
+    ORGANISATION_USER,
+)
+"""In the order in which reports have them."""
+
+
+def kind_of(model: type[Entry]) -> str:
+    """The kind of the entries that *model* describes."""
+    kind: str = model.model_fields["kind"].default
+    return kind
+
+
+_models: Final[dict[str, type[Entry]]] = {kind_of(model): model for model in _KINDS}
+_step_kinds: Final[dict[str, StepKind]] = {kind.word: kind for kind in _STEP_KINDS}
+
+ENTRY_MODELS: Final[Mapping[str, type[Entry]]] = MappingProxyType(_models)
+"""The model of each kind of entry."""
+
+
+def step_kinds() -> tuple[StepKind, ...]:
+    """All that steps can do, in the order in which people are told of them."""
+    return tuple(_step_kinds.values())
+
+
+def step_kind(word: str) -> StepKind:
+    """The one that a journal has by *word*.
+
+    Raises:
+        KeyError: There is none.
+    """
+    return _step_kinds[word]
+
+
+def maker_of(kind: str) -> StepKind:
+    """The step by which comes about what the key of an entry of *kind* stands for."""
+    maker = ENTRY_MODELS[kind].makes
+    if maker is None:
+        raise AssertionError(f"the key of a {kind} entry stands for nothing")
+    return maker
+
+
+def relations() -> tuple[Relation, ...]:
+    """All sorts of what things can have in them."""
+    found = (kind.relation for kind in _step_kinds.values() if isinstance(kind, Membership))
+    return tuple(dict.fromkeys(found))
+
+
+def relations_of(kind: str) -> tuple[Relation, ...]:
+    """What the things of entries of *kind* can have in them."""
+    return tuple(relation for relation in relations() if relation.parent == kind)
+
+
+@contextmanager
+def registered(model: type[Entry], *steps: StepKind) -> Iterator[None]:
+    """Know *model* as one more kind meanwhile: what is told of kinds must not hang on which there are."""
+    _models[kind_of(model)] = model
+    _step_kinds.update({kind.word: kind for kind in steps})
+    try:
+        yield
+    finally:
+        del _models[kind_of(model)]
+        for kind in steps:
+            del _step_kinds[kind.word]

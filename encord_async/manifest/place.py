@@ -1,0 +1,56 @@
+"""Where entries stand, and what is said of those that are wrong. Values alone."""
+
+from dataclasses import dataclass
+
+from encord_async.kinds.entry import Entry
+from encord_async.redaction import redacted
+
+__all__ = ["Place", "PlacedEntry", "Problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an entry stands.
+
+    *source* is the file as the user named it, ``<stdin>`` or ``<iterable>``; *line* counts from 1 and is None where
+    there are no lines; *number* is the entry's position, from 1 (0 is the header of a table).
+    """
+
+    source: str
+    line: int | None
+    number: int
+
+    def __str__(self) -> str:
+        return f"entry {self.number}" if self.line is None else f"{self.source}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with an entry.
+
+    *field* is the path of the field (``users.0.role``), empty if it is the entry as a whole. *hint* says what was
+    probably meant. *key* is the key of the bad entry where it could be read, so that references to it can be judged.
+    """
+
+    place: Place
+    field: str
+    reason: str
+    hint: str = ""
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("field", "reason", "hint"):
+            object.__setattr__(self, name, redacted(getattr(self, name)))
+
+    def __str__(self) -> str:
+        where = f"{self.place}: {self.field}" if self.field else str(self.place)
+        return f"{where}: {self.reason}; {self.hint}" if self.hint else f"{where}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedEntry:
+    """An entry and where it stands; *file* is what it names for a part of it, if it does, and was read."""
+
+    place: Place
+    entry: Entry
+    file: str | None = None

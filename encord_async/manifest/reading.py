@@ -1,0 +1,181 @@
+"""Text and objects to entries, and what is wrong with those that are none, in words for those who write manifests.
+
+Pure: values in, entries or problems out. Files are read in ``files``; nothing is sent here.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NoReturn
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.fields import Part, meant, shown, sort_of
+from encord_async.kinds.registry import ENTRY_MODELS, kind_of
+from encord_async.manifest.place import Place, Problem
+
+__all__ = ["field_path", "read_entry", "read_json_entry"]
+
+_MAX_PROBLEMS: Final = 100
+_MAX_PATH: Final = 100
+"""The longest path of a field that is shown, in characters."""
+
+
+def read_entry(raw: object, place: Place) -> Entry | tuple[Problem, ...]:
+    """Read an entry, or say everything that is wrong with it; raises nothing.
+
+    Args:
+        raw: An entry, which is given back as it is, or a mapping as JSON has it.
+        place: Where it stands, for the problems.
+    """
+    if isinstance(raw, Entry) and raw.kind in ENTRY_MODELS:
+        return raw
+    if not isinstance(raw, Mapping):
+        return (Problem(place, "", f"must be an object with a 'kind', not {sort_of(raw)}"),)
+    kind = raw.get("kind")
+    model = ENTRY_MODELS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        return (_kind_problem(raw, place),)
+    try:
+        return model.model_validate(raw if type(raw) is dict else dict(raw))
+    except ValidationError as error:
+        return _problems(error, raw, model, place)
+
+
+def read_json_entry(line: bytes, place: Place) -> Entry | tuple[Problem, ...]:
+    """Read an entry from one line of JSONL, or say everything that is wrong with it; raises nothing."""
+    try:
+        return read_entry(_DECODER.decode(line.decode().rstrip("\r\n")), place)
+    except UnicodeDecodeError as error:
+        reason, hint = f"is not UTF-8 at byte {error.start + 1} of the line", "save the file as UTF-8"
+    except json.JSONDecodeError as error:
+        what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
+        reason, hint = f"is not JSON: {what} at column {error.colno}", _json_hint(line)
+    except _NotAllowed as error:
+        return (Problem(place, field_path((error.name,)) if error.name else "", error.reason),)
+    except RecursionError:
+        reason, hint = "is nested too deeply", ""
+    except ValueError:
+        # The one that is left: Python reads no numbers of thousands of digits.
+        reason, hint = "holds a number with too many digits", ""
+    return (Problem(place, "", reason, hint),)
+
+
+class _NotAllowed(Exception):
+    """JSON that Python would read, but not we."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.name = name
+        self.reason = reason
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        # JSON does not say which of two equal members counts, so neither may.
+        [(repeated, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise _NotAllowed(repeated, "is given twice in one object")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise _NotAllowed("", f"holds {name}, which JSON does not have")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant)
+
+
+def _json_hint(line: bytes) -> str:
+    text = line.strip()
+    if text.startswith((b"#", b"//")):
+        return "JSONL has no comments"
+    if text.endswith((b"},", b"],")):
+        return "no comma between the lines"
+    if text in {b"{", b"[", b"]", b"}"} or (text.startswith(b"{") and not text.endswith(b"}")):
+        return "write each entry on one line of its own"
+    return ""
+
+
+def _kind_problem(raw: Mapping[object, object], place: Place) -> Problem:
+    key = _key_of(raw)
+    if "kind" in raw:
+        kind = raw["kind"]
+        hint = meant(kind, ENTRY_MODELS) if isinstance(kind, str) else ""
+        reason = f"{shown(kind)} is no kind of entry; use one of {', '.join(ENTRY_MODELS)}"
+        return Problem(place, "kind", reason, hint, key)
+    fits = [kind for kind, model in ENTRY_MODELS.items() if _has_the_fields_of(model, raw)]
+    guess = f"its fields are those of {fits[0]!r}" if len(fits) == 1 else f"use one of {', '.join(ENTRY_MODELS)}"
+    return Problem(place, "kind", "is missing", guess, key)
+
+
+def _has_the_fields_of(model: type[Entry], raw: Mapping[object, object]) -> bool:
+    needed = {name for name, field in model.model_fields.items() if field.is_required()}
+    return needed <= raw.keys() <= set(model.model_fields)
+
+
+def _key_of(raw: Mapping[object, object]) -> str | None:
+    key = raw.get("key")
+    return key if isinstance(key, str) and key else None
+
+
+def _problems(
+    error: ValidationError, raw: Mapping[object, object], model: type[Entry], place: Place
+) -> tuple[Problem, ...]:
+    key = _key_of(raw)
+    # Pydantic calls a list too short if the items that it has are wrong.
+    details = [one for one in error.errors(include_url=False) if one["type"] != "too_short" or not one["input"]]
+    problems = [_problem(detail, model, place, key) for detail in details[:_MAX_PROBLEMS]]
+    if len(details) > _MAX_PROBLEMS:
+        problems.append(Problem(place, "", f"has {len(details) - _MAX_PROBLEMS} more problems", key=key))
+    return tuple(problems)
+
+
+def _problem(detail: ErrorDetails, model: type[Entry], place: Place, key: str | None) -> Problem:
+    """One of pydantic's complaints in words for those who write manifests."""
+    value, reason, hint = detail["input"], "", ""
+    match detail["type"]:
+        case "manifest":
+            reason, hint = detail["ctx"]["reason"], detail["ctx"]["hint"]
+        case "missing":
+            reason = "is missing"
+        case "extra_forbidden":
+            reason, hint = _unknown_field(detail["loc"], model)
+        case "string_type":
+            reason = f"must be text, not {sort_of(value)}"
+            hint = "leave it out" if value is None else "put it in quotes" if not isinstance(value, list | dict) else ""
+        case "tuple_type":
+            reason = f"must be a list, not {sort_of(value)}"
+            hint = "leave it out" if value is None else "put it in [brackets]" if isinstance(value, str) else ""
+        case "too_short":
+            reason = "must not be empty"
+        case "model_type":
+            reason = f"must be an object with {' and '.join(_part(detail['loc'], model)[1].model_fields)}"
+        case "invalid_key":
+            reason = "names of fields must be text"
+        case _:
+            reason = detail["msg"][:1].lower() + detail["msg"][1:]
+    return Problem(place, field_path(detail["loc"]), reason, hint, key)
+
+
+def _part(location: Sequence[int | str], model: type[Entry]) -> tuple[str, type[Part]]:
+    """What *location* is in, and its model."""
+    part = model.parts.get(str(location[0])) if len(location) > 1 else None
+    return (f"a {kind_of(model)} entry", model) if part is None else (part.noun, part)
+
+
+def _unknown_field(location: Sequence[int | str], model: type[Entry]) -> tuple[str, str]:
+    word, part = _part(location, model)
+    name = str(location[-1])
+    other = part.other_names.get(name.lower())
+    guess = f"did you mean {other!r}?" if other in part.model_fields else meant(name, part.model_fields)
+    return f"is not a field of {word}", guess or f"it has {', '.join(part.model_fields)}"
+
+
+def field_path(location: Sequence[int | str]) -> str:
+    """The path of a field, as problems have it."""
+    path = ".".join(map(str, location))
+    path = path if len(path) <= _MAX_PATH else path[:_MAX_PATH] + "..."
+    return path if path.isprintable() else ascii(path)
