@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from encord_async.client import ENV_DOMAIN, ENV_KEY, EncordSession
+from encord_async.client import EncordSession
 from encord_async.emulator.faults import FaultRule, read_fault_rules
 from encord_async.emulator.seed import (
     DEFAULT_EMAIL,
@@ -50,6 +50,7 @@ from encord_async.emulator.seed import (
 )
 from encord_async.emulator.server import Emulator, EmulatorSettings, SettingsError
 from encord_async.emulator.signatures import make_key_pair
+from encord_async.session.environment import ENV_DOMAIN, ENV_KEY
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 
 if TYPE_CHECKING:

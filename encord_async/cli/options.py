@@ -209,22 +209,17 @@ class Service:
 
     @sealed
     def _key(self) -> "SSHKey":
-        from encord_async.client import ENV_PASSPHRASE, key_from_env
-        from encord_async.protocol.signing import SSHKey
+        from encord_async.session.environment import ENV_PASSPHRASE, key_from_env
 
-        def load(passphrase: Secret[str]) -> SSHKey:
-            if self.ssh_key_file is not None:
-                return SSHKey.from_path(self.ssh_key_file, passphrase=passphrase)
-            return key_from_env(os.environ, passphrase=passphrase)
-
+        load = functools.partial(key_from_env, os.environ, path=self.ssh_key_file)
         try:
-            return load(Secret(os.environ.get(ENV_PASSPHRASE, "")))
+            return load()
         except KeyFormatError as error:
             if "is encrypted" not in error.message:
                 raise
             if not on_terminal():
                 raise KeyFormatError(f"{error.message} in {ENV_PASSPHRASE}") from None
-        return load(Secret(click.prompt("Passphrase of the key", hide_input=True, err=True)))
+        return load(passphrase=Secret(click.prompt("Passphrase of the key", hide_input=True, err=True)))
 
 
 def _api_key() -> "APIKey":

@@ -84,10 +84,10 @@ def packed(data: Mapping[str, object]) -> str:
 
 def page_data(report: "Report", links: "Links | None") -> dict[str, object]:
     """What the page's script gets."""
-    from encord_async.kinds.steps import StepKind
+    from encord_async.kinds.registry import step_kinds
     from encord_async.report.summary import SHOWN_STATUSES
 
-    kinds, statuses = [kind.value for kind in StepKind], [status.value for status in SHOWN_STATUSES]
+    kinds, statuses = [kind.word for kind in step_kinds()], [status.value for status in SHOWN_STATUSES]
     return {
         "links": None if links is None else asdict(links),
         "kinds": kinds,
@@ -117,10 +117,10 @@ def _columns(rows: "Iterable[Row]", kinds: list[str], statuses: list[str]) -> di
             "title": row.title,
             "place": row.place,
             "key": row.key or "",
-            "kind": kinds.index(row.kind.value),
+            "kind": kinds.index(row.kind.word),
             "status": statuses.index(row.status.value),
             "hash": hashes.of(row.hash),
-            "project": hashes.of(row.project_hash),
+            "project": hashes.of(row.parent_hash),
             "code": texts.of(row.code),
             "message": texts.of(row.message),
             # Differences are small, and pack well.

@@ -94,7 +94,7 @@ def open_lines(records: "list[Record]") -> list[str]:
     for record in records:
         named = f" @{record.key}" if record.key else ""
         why = record.message or ("cancelled" if record.status == "cancelled" else "")
-        what = f"{record.place}{named}  {record.kind.value.replace('_', ' ')} {record.title!r}"
+        what = f"{record.place}{named}  {record.kind.word.replace('_', ' ')} {record.title!r}"
         lines.append(f"  {record.identity.hex()[:12]}  {what}" + (f": {redacted(why)}" if why else ""))
     return lines
 
@@ -105,9 +105,9 @@ def record_json(record: "Record") -> dict[str, object]:
         "id": record.identity.hex(),
         "place": record.place,
         "key": record.key,
-        "kind": record.kind.value,
+        "kind": record.kind.word,
         "title": record.title,
-        "project_hash": record.project_hash,
+        "project_hash": record.parent_hash,
         "state": record.state.value,
         "status": record.status,
         "hash": record.hash,

@@ -37,7 +37,7 @@ from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.journal import Shard as JournalShard
 from encord_async.journal.postgres import without_password
 from encord_async.kinds.namer import Namer
-from encord_async.kinds.steps import MEMBERSHIPS
+from encord_async.kinds.membership import Membership
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import Part, PartEntry
@@ -464,7 +464,7 @@ class ClusterRun:
             return False
         entry, identity = one.placed.entry, one.identity
         self._register.add(entry, identity)
-        own = [step.identity for step in entry.steps(identity) if step.kind not in MEMBERSHIPS]
+        own = [step.identity for step in entry.steps(identity) if not isinstance(step.kind, Membership)]
         return await self._register.has_to_wait(entry, identity, await self._journal.known(own))
 
     async def _take_in_rest(self) -> None:

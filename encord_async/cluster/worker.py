@@ -15,14 +15,14 @@ import anyio
 import anyio.to_thread
 from distributed import Client, Event, Variable, get_client
 
-from encord_async.client import ENV_PASSPHRASE, EncordSession, key_from_env
+from encord_async.client import EncordSession
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.run import Options, Run
 from encord_async.errors import EncordError, JournalError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.journal import Shard as JournalShard
 from encord_async.manifest.part import Part
-from encord_async.protocol.signing import SSHKey
+from encord_async.session.environment import key_from_env
 from encord_async.session.settings import Settings
 
 __all__ = ["Introduction", "Report", "SessionOptions", "Signals", "Task", "introduce", "provision_shard"]
@@ -103,7 +103,7 @@ def introduce(options: SessionOptions) -> Introduction:
     Raises:
         KeyFormatError: There is none, or it cannot be used.
     """
-    return Introduction(_key(options).identity, version("encord-async"))
+    return Introduction(key_from_env(os.environ, path=options.ssh_key_file).identity, version("encord-async"))
 
 
 def provision_shard(task: Task) -> Report:
@@ -115,15 +115,9 @@ def provision_shard(task: Task) -> Report:
         return Report(outcomes=tuple(_cancelled(task, ())), summary=Summary(), failure=error)
 
 
-def _key(options: SessionOptions) -> SSHKey:
-    if options.ssh_key_file is None:
-        return key_from_env(os.environ)
-    return SSHKey.from_path(options.ssh_key_file, passphrase=os.environ.get(ENV_PASSPHRASE) or None)
-
-
 async def _provision(task: Task, client: Client) -> Report:
     settings = task.session.settings
-    session = EncordSession(_key(task.session), settings)
+    session = EncordSession(key_from_env(os.environ, path=task.session.ssh_key_file), settings)
     journal = Journal(task.journal, Identity(settings.domain, session.identity), shard=task.shard)
     # What holds of the whole manifest was checked when it was cut.
     run = Run(session, task.part, replace(task.options, skip_invalid=True), journal=journal)

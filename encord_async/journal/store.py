@@ -1,4 +1,7 @@
-"""What a journal asks of the database that holds it, the same of each. It never opens one."""
+"""What a journal asks of the database that holds it, the same of each. It never opens one.
+
+All but the two databases take SQLAlchemy from here, so that one place says which extra is missing.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("the journal needs SQLAlchemy: pip install 'encord-async[journal]'") from error
 
-__all__ = ["RESTORE", "Fill", "Owner", "Shard", "Store"]
+__all__ = ["RESTORE", "Fill", "Owner", "Shard", "Store", "sa"]
 
 RESTORE: Final = "restore it from a backup"
 

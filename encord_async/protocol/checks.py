@@ -18,6 +18,7 @@ __all__ = ["Adapter", "as_list", "assign", "one_of", "read_done", "read_hash", "
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
+S = TypeVar("S", bound=str)
 
 
 class Adapter(Generic[T]):
@@ -80,7 +81,7 @@ def text(value: str, what: str) -> str:
     return value
 
 
-def texts(values: Iterable[str], what: str) -> tuple[str, ...]:
+def texts(values: Iterable[S], what: str) -> tuple[S, ...]:
     """*values* as a tuple of texts, none of them blank."""
     if isinstance(values, str):
         raise UsageError(f"{what} is one text; give a list of texts")

@@ -18,7 +18,8 @@ from encord_async.engine.outcome import Status
 from encord_async.errors import UsageError
 from encord_async.journal.record import Record, State
 from encord_async.journal.traffic import Traffic
-from encord_async.kinds.steps import CREATES, StepKind
+from encord_async.kinds.registry import step_kinds
+from encord_async.kinds.step import StepKind
 from encord_async.redaction import quoted
 
 __all__ = [

@@ -34,7 +34,8 @@ from encord_async.emulator.store import LogEntry, State, Store
 from encord_async.engine.outcome import Outcome, Summary
 from encord_async.engine.run import Options, Run
 from encord_async.errors import JournalError, NoReplyError, NotSentError, UnreadableReplyError
-from encord_async.journal.journal import Identity, Journal, _Commit
+from encord_async.journal.commit import Commit
+from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import Record
 from encord_async.journal.record import State as StepState
 from encord_async.journal.seen import Seen
@@ -174,7 +175,7 @@ class MortalJournal(Journal):
         super().__init__(path, Identity("http://127.0.0.1:1", BearerToken(TOKEN).identity))
         self._death = death
 
-    def _commit(self, commit: _Commit) -> None:
+    def _commit(self, commit: Commit) -> None:
         written = {f"{record.kind} {record.state}" for record in commit.whole.values()}
         ended = {f"{record.kind} ended {record.state}" for record, _ in commit.ends.values()}
         what = "+".join(sorted(written | ended))

@@ -15,7 +15,8 @@ from encord_async.engine.account import Existing
 from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.run import Options, Run
 from encord_async.errors import AuthenticationError, JournalError, StoppedError
-from encord_async.journal.journal import Identity, Journal, _Commit
+from encord_async.journal.commit import Commit
+from encord_async.journal.journal import Identity, Journal
 from encord_async.protocol.reply import RawReply
 from tests.provision.conftest import (
     Call,
@@ -194,7 +195,7 @@ class FullDisk(Journal):
         super().__init__(path, Identity(session.settings.domain, session.identity))
         self._is_full = is_full
 
-    def _commit(self, commit: _Commit) -> None:
+    def _commit(self, commit: Commit) -> None:
         if self._is_full():
             raise JournalError("the disk is full")
         super()._commit(commit)

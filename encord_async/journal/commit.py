@@ -1,0 +1,83 @@
+"""What will be in one commit of a journal, and who waits for it. It never writes anything itself."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+
+from encord_async.journal.record import Record
+
+__all__ = ["Commit", "Intent"]
+
+_WOKEN_AT_ONCE: Final = 4
+"""So many writers go on in one turn of the event loop when their commit is done; all together would hold it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An intent as it was written: its end changes a few of its columns."""
+
+    record: Record
+    texts: list[str]
+    """What the checksum is made of."""
+
+    def is_ended_by(self, record: Record) -> bool:
+        """Whether *record* says nothing else but how this ended."""
+        ours = self.record
+        return (
+            record.details is ours.details
+            and record.title == ours.title
+            and record.parent_hash == ours.parent_hash
+            and record.request == ours.request
+            and record.name == ours.name
+            and record.place == ours.place
+            and record.started_s == ours.started_s
+        )
+
+
+class Commit:
+    """Records that will share one commit, and who waits for it. The last word on a step wins."""
+
+    __slots__ = ("_done", "_waiting", "ends", "failure", "retired", "whole")
+
+    def __init__(self) -> None:
+        self.retired: set[bytes] = set()
+        self.whole: dict[bytes, Record] = {}
+        self.ends: dict[bytes, tuple[Record, Intent]] = {}
+        self._done: list[anyio.Event] = []
+        self._waiting = 0
+        self.failure: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.whole or self.ends)
+
+    def add(self, record: Record, intent: Intent | None) -> None:
+        """Take *record* in; *intent* is what stands written of its step, if it is one."""
+        identity = record.identity
+        if intent is not None and identity not in self.whole and intent.is_ended_by(record):
+            self.ends[identity] = record, intent
+        else:
+            self.ends.pop(identity, None)
+            self.whole[identity] = record
+
+    def retire(self, identities: Iterable[bytes]) -> None:
+        """Let go of the records of *identities*, written or not."""
+        for identity in identities:
+            self.retired.add(identity)
+            self.ends.pop(identity, None)
+            self.whole.pop(identity, None)
+
+    def join(self) -> anyio.Event:
+        """What one more writer has to wait for."""
+        if self._waiting % _WOKEN_AT_ONCE == 0:
+            self._done.append(anyio.Event())
+        self._waiting += 1
+        return self._done[-1]
+
+    async def wake(self) -> None:
+        """Let the writers go on, a few at a time."""
+        for done in self._done:
+            done.set()
+            await anyio.lowlevel.checkpoint()

@@ -1,0 +1,77 @@
+"""What entries made that the manifest no longer has, or that another has taken over. It never looks at the account."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from encord_async.journal.record import Record, State
+from encord_async.journal.rows import BRIEF, brief
+from encord_async.journal.store import Store, sa
+from encord_async.journal.tables import GONE, MADE, STEPS, portions
+from encord_async.kinds.registry import step_kind, step_kinds
+
+__all__ = ["contested", "disown", "left_behind", "reclaim"]
+
+_PAGE: Final = 1000
+"""Rows looked at at once where all of them are."""
+_BRIEFLY: Final = sa.select(*BRIEF).where(STEPS.c.identity.in_(sa.bindparam("identities", expanding=True)))
+
+
+def disown(connection: sa.Connection, store: Store, is_present: Callable[[bytes], bool], *, has_moved: bool) -> None:
+    """See `Ledger`; *has_moved* says whether an entry has ever taken over what another had made."""
+    connection.execute(sa.delete(GONE))
+    note = store.insert(GONE).on_conflict_do_nothing()
+    is_inner = STEPS.c.kind.in_([kind.word for kind in step_kinds() if kind.is_inner])
+    for rows in _pages(connection, (STEPS.c.entry,), sa.not_(is_inner)):
+        _note(connection, note, {row.entry for row in rows if not is_present(row.entry)})
+    for rows in _pages(connection, (STEPS.c.kind, *BRIEF), is_inner):
+        inner = [brief(step_kind(row.kind), row[2:]) for row in rows]
+        nobodys = {one.identity for one in inner if not is_present(one.holder)}
+        _note(connection, note, nobodys | (_lost(connection, inner) if has_moved else set()))
+
+
+def left_behind(name: bytes) -> sa.ColumnElement[bool]:
+    """Which steps are meant by `Ledger.left_behind`."""
+    gone = sa.select(GONE.c.entry).where(GONE.c.entry.in_([STEPS.c.entry, STEPS.c.identity])).exists()
+    # See `set_aside`.
+    nobodys = sa.or_(gone, STEPS.c.entry == STEPS.c.identity)
+    return sa.and_(STEPS.c.name == name, STEPS.c.state != State.FAILED.value, nobodys)
+
+
+def contested(connection: sa.Connection, keys: Sequence[bytes]) -> set[bytes]:
+    """See `Ledger`."""
+    found: set[bytes] = set()
+    for some in portions(keys):
+        found.update(connection.execute(sa.select(GONE.c.entry).where(GONE.c.entry.in_(some))).scalars())
+    return found
+
+
+def reclaim(connection: sa.Connection, records: Iterable[Record]) -> None:
+    """See to it that what steps make inside things from now on is not `left_behind`, as what they made before was."""
+    for some in portions([record.identity for record in records if record.kind.is_inner]):
+        connection.execute(sa.delete(GONE).where(GONE.c.entry.in_(some)))
+
+
+def _pages(
+    connection: sa.Connection, columns: Sequence[sa.ColumnElement[Any]], condition: sa.ColumnElement[bool]
+) -> Iterator[Sequence[Any]]:
+    """Pages of all rows that made something and satisfy *condition*: their place and *columns*."""
+    wanted = sa.select(STEPS.c.seq, *columns).where(MADE, condition).order_by(STEPS.c.seq)
+    after = 0
+    while rows := connection.execute(wanted.where(STEPS.c.seq > after).limit(_PAGE)).all():
+        yield rows
+        after = rows[-1].seq
+
+
+def _note(connection: sa.Connection, note: sa.Executable, gone: Collection[bytes]) -> None:
+    if gone:
+        connection.execute(note, [{"entry": one} for one in gone])
+
+
+def _lost(connection: sa.Connection, inner: Sequence[Record]) -> set[bytes]:
+    """Which of these were made inside things that other entries have taken over since."""
+    made = {one.identity: one.parent_step for one in inner}
+    makers: dict[bytes, Record] = {}
+    for some in portions([maker for maker in set(made.values()) if maker is not None]):
+        rows = connection.execute(_BRIEFLY, {"identities": some})
+        makers |= {row.identity: brief(None, row) for row in rows}
+    return {one.identity for one in inner if (maker := made[one.identity]) and one.has_lost(makers.get(maker))}
