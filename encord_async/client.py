@@ -25,17 +25,18 @@ from encord_async.session.observer import Observer
 from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
-    from encord_async.engine.account import DatasetAPI, Existing
+    from encord_async.engine.account import Existing
     from encord_async.engine.run import Options, Run
     from encord_async.export import Exported, LeftOut
     from encord_async.journal.journal import Journal
     from encord_async.kinds.entry import Entry
+    from encord_async.kinds.thing import DatasetAPI
     from encord_async.manifest.files import CheckReport
     from encord_async.manifest.sources import Manifest
     from encord_async.plan import Action, Forecast
     from encord_async.saved_plan import SavedPlan
+    from encord_async.verify.compare import Report
     from encord_async.verify.difference import Difference
-    from encord_async.verify.projects import Report
 
 __all__ = ["EncordSession", "ProjectHandle"]
 
@@ -277,7 +278,8 @@ class EncordSession(Calls):
             EncordError: The account cannot be read.
         """
         from encord_async.journal.record import MemoryLedger
-        from encord_async.verify.projects import compare, gather
+        from encord_async.verify.compare import compare
+        from encord_async.verify.wishes import gather
 
         async with self._read_journal(manifest, journal) as opened:
             wishes = await gather(manifest, opened or MemoryLedger())
@@ -358,8 +360,9 @@ def _planning(
     existing: "Existing | str", dataset_api: "DatasetAPI | str", *, max_batch: int, stamp: bool, skip_invalid: bool
 ) -> "Options":
     """The options that decide what a run does."""
-    from encord_async.engine.account import DatasetAPI, Existing
+    from encord_async.engine.account import Existing
     from encord_async.engine.run import Options
+    from encord_async.kinds.thing import DatasetAPI
 
     return Options(
         existing=_one_of(Existing, existing, "existing"),

@@ -15,7 +15,7 @@ from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
 from encord_async.engine.run import Options, Props, Run
 from encord_async.engine.schedule import Result, Ticket
-from encord_async.errors import EncordError, JournalMismatchError
+from encord_async.errors import JournalMismatchError
 from encord_async.journal.record import State
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.membership import Membership
@@ -134,10 +134,16 @@ class Forecast:
         """How often *verb* would be done, to *what* or to anything."""
         return sum(number for (one, sort), number in self.counts.items() if one is verb and what in {None, sort})
 
+    def irreversible_counts(self) -> dict[str, int]:
+        """How many things of which sort would be made that this API cannot unmake; of those in doubt, may be."""
+        sorts = [kind.what for kind in step_kinds() if kind.is_irreversible]
+        made = {what: self.counts[Verb.CREATE, what] + self.counts[Verb.SETTLE, what] for what in sorts}
+        return {what: number for what, number in made.items() if number}
+
     @property
     def irreversible(self) -> int:
-        """How many things would be made that this API cannot unmake; of those in doubt, how many may be."""
-        return sum(self.counts[verb, what] for verb in (Verb.CREATE, Verb.SETTLE) for what in _irreversible())
+        """How many of these there are."""
+        return sum(self.irreversible_counts().values())
 
     @property
     def changes(self) -> bool:
@@ -237,11 +243,6 @@ _Ended: TypeAlias = tuple[Ticket, Result]
 def _sorts() -> list[str]:
     """The words for all that a plan can speak of."""
     return list(dict.fromkeys(kind.what for kind in step_kinds()))
-
-
-def _irreversible() -> list[str]:
-    """The words for what cannot be unmade."""
-    return [kind.what for kind in step_kinds() if kind.is_irreversible]
 
 
 class _Plotter:

@@ -199,8 +199,9 @@ def apply(
 
 def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: str, options: Mapping[str, Any]) -> bool:
     """Show what would be made that cannot be undone, and ask; nothing to make needs no answer."""
-    from encord_async.engine.account import DatasetAPI, Existing
+    from encord_async.engine.account import Existing
     from encord_async.engine.run import Options
+    from encord_async.kinds.thing import DatasetAPI
 
     journal = options["journal"]
     planned = Planned(existing_journal(manifest, None if journal == "beside" else journal))

@@ -16,7 +16,7 @@ import anyio
 import click
 
 from encord_async.cli.apply import Ending, begin_here, print_ending, provision
-from encord_async.cli.census import COUNTED, contents
+from encord_async.cli.census import contents, counted
 from encord_async.cli.failures import ExitCode, as_json, exit_code
 from encord_async.cli.interrupts import Interrupts, interruptible, listening
 from encord_async.cli.options import file_names, output_options, report
@@ -264,9 +264,11 @@ class _Performance:
 
         seed, key = _seed(self._entries)
         say = self._output.line
-        counted = ", ".join(f"{self._census[name]:,} {words}" for name, words in COUNTED.items() if self._census[name])
+        numbers = ", ".join(
+            f"{self._census[name]:,} {words}" for name, words in counted().items() if self._census[name]
+        )
         say(f"Manifest: {self._manifest}", bold=True)
-        say(f"  {counted}")
+        say(f"  {numbers}")
         async with Emulator(EmulatorSettings(seed=seed, latency_s=_LATENCY_S)) as emulator:
             low, high = _LATENCY_S
             say(f"A local Encord API listens on {emulator.url}; a request takes {low:g} to {high:g} s.")
@@ -315,7 +317,7 @@ class _Performance:
         ending = self._ending
         self._output.result(
             {
-                "manifest": {name: self._census[name] for name in COUNTED},
+                "manifest": {name: self._census[name] for name in counted()},
                 "summary": ending.summary.as_json() if ending.summary is not None else None,
                 "requests_by_query": stats["by_query"],
                 "connections": stats["connections"],

@@ -150,8 +150,9 @@ def planning_options(verb: Verb) -> Verb:
         *, existing: str, dataset_api: str, max_batch: int, stamp: bool, skip_invalid: bool, **rest: Any
     ) -> int:
         def options() -> "Options":
-            from encord_async.engine.account import DatasetAPI, Existing
+            from encord_async.engine.account import Existing
             from encord_async.engine.run import Options
+            from encord_async.kinds.thing import DatasetAPI
 
             return Options(
                 existing=Existing(existing),

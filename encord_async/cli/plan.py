@@ -193,7 +193,8 @@ class Planned:
 
 async def _drift(session: "EncordSession", manifest: str, journal: "Journal") -> "list[Difference]":
     """How the account differs from what the journal says is done."""
-    from encord_async.verify.projects import compare, gather
+    from encord_async.verify.compare import compare
+    from encord_async.verify.wishes import gather
 
     found: list[Difference] = []
     wishes = await gather(manifest, journal)
@@ -218,7 +219,7 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
     output.line()
     if planned.actions and not summary:
         output.table(
-            [(one.place, _WORDS[one.verb], _NOUNS[one.what], _described(one)) for one in planned.actions],
+            [(one.place, _WORDS[one.verb], _noun(one.what), _described(one)) for one in planned.actions],
             head=["entry", "action", "what", ""],
             colours={1: _COLOURS},
         )
@@ -229,7 +230,7 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
     for one in forecast.gone[:_MAX_GONE]:
         name = f" @{one.key}" if one.key else ""
         output.line(
-            f"gone from the manifest, and nothing is done about it: {_NOUNS[one.what]}{name} {one.title!r} ({one.hash})"
+            f"gone from the manifest, and nothing is done about it: {_noun(one.what)}{name} {one.title!r} ({one.hash})"
         )
     if len(forecast.gone) > _MAX_GONE:
         output.line(f"... and {len(forecast.gone) - _MAX_GONE:,} more are gone from the manifest")
@@ -246,7 +247,7 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
 def _print_drift(output: Output, planned: Planned) -> None:
     for one in planned.drift or ():
         reason = f": {one.reason}" if one.reason else ""
-        output.line(f"drift  {one.place}  {one.fault.value} {one.what.value} {one.item}{reason}")
+        output.line(f"drift  {one.place}  {one.fault.value} {one.what} {one.item}{reason}")
     if planned.drift:
         counts = Counter(one.fault for one in planned.drift)
         output.line(f"{many(counts.total(), 'difference', 'differences')}; 'encord-async verify --fix' can mend some\n")
@@ -269,24 +270,12 @@ _COLOURS: Final = {
     "settle": "magenta",
     "REFUSE": "bold red",
 }
-_NOUNS: Final = {
-    "dataset": "dataset",
-    "project": "project",
-    "api_key": "API key",
-    "user": "user",
-    "ontology": "ontology",
-    "group": "group",
-    "group_member": "member of a group",
-    "org_user": "organisation user",
-}
 
 
-_IRREVERSIBLE: Final = {
-    "project": ("project", "projects"),
-    "dataset": ("dataset", "datasets"),
-    "ontology": ("ontology", "ontologies"),
-    "api_key": ("API key", "API keys"),
-}
+def _noun(what: str) -> str:
+    from encord_async.kinds.registry import nouns
+
+    return nouns(what)[0]
 
 
 def _described(action: "Action") -> str:
@@ -306,7 +295,7 @@ def _described(action: "Action") -> str:
 def forecast_rows(forecast: "Forecast") -> list[tuple[str, str, int]]:
     """Action, what, and how many, for a table."""
     return [
-        (_WORDS[verb], _NOUNS[what], number)
+        (_WORDS[verb], _noun(what), number)
         for verb, sorts in forecast.as_json().items()
         for what, number in sorts.items()
     ]
@@ -314,10 +303,10 @@ def forecast_rows(forecast: "Forecast") -> list[tuple[str, str, int]]:
 
 def irreversible_line(forecast: "Forecast") -> str:
     """How many things that cannot be undone would be made, and which."""
+    from encord_async.kinds.registry import nouns
+
     if not forecast.irreversible:
         return "Nothing that cannot be undone would be made."
-    counts = forecast.as_json()
-    made = Counter(counts.get("create", {})) + Counter(counts.get("settle", {}))
-    parts = [many(made[what], *nouns) for what, nouns in _IRREVERSIBLE.items() if made[what]]
+    parts = [many(number, *nouns(what)) for what, number in forecast.irreversible_counts().items()]
     things = many(forecast.irreversible, "thing", "things")
     return f"{things} that cannot be undone would be made: {', '.join(parts)}."

@@ -231,7 +231,7 @@ def _kinds(report: "Report") -> str:
 
     head = "".join(f'<th scope="col">{status.value.replace("_", " ")}</th>' for status in SHOWN_STATUSES)
     rows = [
-        f'<tr><th scope="row">{kind.value.replace("_", " ")}</th>{cells(counts)}</tr>'
+        f'<tr><th scope="row">{kind.word.replace("_", " ")}</th>{cells(counts)}</tr>'
         for kind, counts in report.counts.items()
     ]
     rows.append(

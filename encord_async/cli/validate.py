@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from encord_async.cli.census import COUNTED, contents
+from encord_async.cli.census import contents, counted
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.options import manifest_argument, output_options, problem_json
 from encord_async.cli.output import Output, many
@@ -50,12 +50,12 @@ def validate(*, output: Output, manifest: str) -> int:
     complaints.add(checker.finish())
     if complaints.count:
         return complaints.report()
-    counts = {name: census[name] for name in COUNTED}
+    counts = {name: census[name] for name in counted()}
     if output.json:
         output.result({"valid": True, **counts})
         return ExitCode.DONE
     output.line(f"{manifest} is good.")
-    output.table([(words, counts[name]) for name, words in COUNTED.items() if counts[name]], right=[1])
+    output.table([(words, counts[name]) for name, words in counted().items() if counts[name]], right=[1])
     return ExitCode.DONE
 
 

@@ -1,6 +1,6 @@
 """``encord-async verify``: reads back what a manifest wants and says what differs; ``--fix`` adds what is missing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.journal.record import Ledger
     from encord_async.kinds.entry import Entry
-    from encord_async.verify.projects import Difference, Report, Wishes
+    from encord_async.kinds.step import StepKind
+    from encord_async.verify.compare import Report
+    from encord_async.verify.difference import Difference
     from encord_async.verify.repair import Kept, Repaired, Repairs
+    from encord_async.verify.wishes import Wishes
 
 __all__ = ["verify"]
 
@@ -130,7 +133,7 @@ class _Verified:
     report: "Report"
     repairs: "Repairs"
     differences: "list[Difference]" = field(default_factory=list)
-    api_keys: "list[Entry]" = field(default_factory=list)
+    inner: "list[Entry]" = field(default_factory=list)
     repaired: "Repaired | None" = None
     requests: int = 0
 
@@ -154,19 +157,20 @@ async def _look(session: "EncordSession", source: _Source, *, fix: bool, prune: 
 async def _look_with(
     session: "EncordSession", source: _Source, ledger: "Ledger", *, fix: bool, prune: bool
 ) -> _Verified:
-    from encord_async.verify.projects import Report, gather
+    from encord_async.verify.compare import Report
     from encord_async.verify.repair import Repairs
+    from encord_async.verify.wishes import gather
 
     wishes = await gather(source.manifest, ledger)
     verified = _Verified(wishes, Report(), Repairs(prune=prune))
     await _compare(session, verified, fix=fix)
-    verified.api_keys = await verified.repairs.api_keys(ledger)
+    verified.inner = await verified.repairs.inner(ledger)
     return verified
 
 
 async def _compare(session: "EncordSession", verified: _Verified, *, fix: bool) -> None:
     """Compare, and leave what was found in *verified*."""
-    from encord_async.verify.projects import compare
+    from encord_async.verify.compare import compare
 
     verified.differences.clear()
 
@@ -180,7 +184,7 @@ async def _compare(session: "EncordSession", verified: _Verified, *, fix: bool) 
             session,
             verified.wishes,
             on_difference=keep,
-            on_project=repairs.note,
+            on_thing=repairs.note,
             on_lacking=repairs.note_lacking,
         )
     else:
@@ -197,7 +201,7 @@ async def _mend(session: "EncordSession", source: _Source, verified: _Verified) 
     journal = None
     if source.journal is not None:
         journal = Journal(source.journal, Identity(session.settings.domain, session.identity))
-    verified.repaired = await repair(session, verified.repairs, api_keys=verified.api_keys, journal=journal)
+    verified.repaired = await repair(session, verified.repairs, inner=verified.inner, journal=journal)
     await _compare(session, verified, fix=False)
 
 
@@ -208,19 +212,15 @@ def _agreed(output: Output, verified: _Verified) -> bool:
     return agrees("Go on?")
 
 
-def _repair_lines(counts: Mapping[str, int]) -> list[str]:
-    words = {
-        "attach": ("dataset to attach", "datasets to attach"),
-        "detach": ("dataset to detach", "datasets to detach"),
-        "users": ("user to add", "users to add"),
-        "remove_users": ("user to remove", "users to remove"),
-        "groups": ("group to give access", "groups to give access"),
-        "remove_groups": ("group to take access from", "groups to take access from"),
-        "organisation_users": ("user to add to the organisation", "users to add to the organisation"),
-        "group_members": ("user to add to a group", "users to add to groups"),
-        "api_keys": ("API key to make, which cannot be undone", "API keys to make, which cannot be undone"),
-    }
-    return [many(number, *words[name]) for name, number in counts.items() if number]
+def _repair_lines(counts: "Mapping[StepKind, int]") -> list[str]:
+    return [many(number, *kind.deed[1:]) for kind, number in counts.items() if kind.deed is not None and number]
+
+
+def _deeds(counts: "Mapping[StepKind, int]") -> dict[str, int]:
+    """How much is sent of all that can be, by the names that scripts know."""
+    from encord_async.kinds.registry import step_kinds
+
+    return {kind.deed[0]: counts.get(kind, 0) for kind in step_kinds() if kind.deed is not None}
 
 
 def _exit_code(verified: _Verified) -> ExitCode:
@@ -236,10 +236,12 @@ def _exit_code(verified: _Verified) -> ExitCode:
 
 
 def _print(output: Output, verified: _Verified) -> None:
+    from encord_async.kinds.registry import nouns
+
     if output.json:
         output.result(_json(verified))
         return
-    rows = [(str(one.place), _WORDS[one.fault], _NOUNS[one.what], _described(one)) for one in verified.differences]
+    rows = [(str(one.place), _WORDS[one.fault], _noun(one.what), _described(one)) for one in verified.differences]
     if rows:
         output.table(rows, head=["entry", "", "what", ""])
         output.line()
@@ -249,9 +251,9 @@ def _print(output: Output, verified: _Verified) -> None:
     if verified.repaired is not None:
         _print_repaired(output, verified.repairs.counts(), verified.repaired)
     report = verified.report
-    users = f" with {many(report.users, 'user', 'users')}" if report.users else ""
-    projects, datasets = many(report.projects, "project", "projects"), many(report.datasets, "dataset", "datasets")
-    read = f"{projects}{users} and {datasets} read back"
+    things = [many(number, *nouns(what)) for what, number in report.read.items() if number]
+    users = f" with {many(report.members['user'], 'user', 'users')}" if report.members["user"] else ""
+    read = f"{' and '.join(things) or 'nothing'}{users} read back"
     left = " left" if verified.repaired is not None else ""
     failed = _failed(verified)
     more = f", and {many(failed, 'repair', 'repairs')} that did not come about" if failed else ""
@@ -265,7 +267,7 @@ def _failed(verified: _Verified) -> int:
     return 0 if repaired is None else len(repaired.unsatisfied) + len(repaired.kept)
 
 
-def _print_repaired(output: Output, counts: Mapping[str, int], repaired: "Repaired") -> None:
+def _print_repaired(output: Output, counts: "Mapping[StepKind, int]", repaired: "Repaired") -> None:
     for line in _repair_lines(counts):
         output.line(f"sent: {line}")
     for outcome in repaired.unsatisfied[:_SHOWN_FAILURES]:
@@ -282,40 +284,49 @@ def _print_repaired(output: Output, counts: Mapping[str, int], repaired: "Repair
 
 
 def _kept(kept: "Kept") -> str:
-    number = len(kept.items)
-    match kept.deed.value:
-        case "remove_users":
-            return f"{many(number, 'user', 'users')} of {kept.of} not removed"
-        case "remove_groups":
-            return f"{many(number, 'group', 'groups')} of {kept.of} not removed"
-    return f"{many(number, 'user', 'users')} not added to {kept.of}"
+    kind = kept.deed.kind
+    number = many(len(kept.deed.items), kind.noun, kind.plural)
+    return f"{number} of {kept.deed.parent_hash} not removed" if kind.takes else f"{number} not added"
 
 
 def _notes(verified: _Verified) -> dict[str, str]:
     """What is to be said of what could not be checked, by what it is."""
-    report, sent = verified.report, verified.repairs.counts() if verified.repaired is not None else {}
+    report = verified.report
+    sent = verified.repairs.counts() if verified.repaired is not None else {}
+    given = {kind.what for kind, number in sent.items() if number and not kind.takes}
     notes = {}
     for what, number in report.unlisted.items():
         why = redacted(report.unlisted_reasons[what])
-        subject = _UNLISTED[what](number)
-        notes[what.value] = f"{subject} not checked, since the service does not list them: {why}."
-    if "user" in notes and sent.get("users"):
-        notes["user"] += " Those of the manifest were added, which changes nothing for members; nobody was removed."
+        notes[what] = f"{_subject(what, number)} not checked, since the service does not list them: {why}."
+        if what in given:
+            notes[what] += " Those of the manifest were added, which changes nothing for members; nobody was removed."
     return notes
 
 
+def _subject(what: str, number: int) -> str:
+    """What could not be checked, and its verb."""
+    from encord_async.kinds.registry import maker_of, nouns, relation_of
+
+    relation = relation_of(what)
+    if relation is None:
+        return f"{many(number, *nouns(what))} {'was' if number == 1 else 'were'}"
+    parent = maker_of(relation.parent)
+    return f"{relation.plural.capitalize()} of {many(number, parent.noun, parent.plural)} were"
+
+
 def _json(verified: _Verified) -> dict[str, object]:
+    from encord_async.kinds.registry import things
+
     report, notes = verified.report, _notes(verified)
     shown: dict[str, object] = {
         "entries": verified.wishes.entries,
-        "projects": report.projects,
-        "datasets": report.datasets,
+        **{kind.plural: report.read[kind.word] for kind in things()},
         "differences": [difference.as_json() for difference in verified.differences],
         "counts": report.as_json(),
         "difference_count": report.differences,
         "users": {
-            "wished": verified.wishes.users,
-            "read": report.users,
+            "wished": verified.wishes.count("user"),
+            "read": report.members["user"],
             "checked": "user" not in notes,
             "note": notes.get("user", ""),
         },
@@ -325,46 +336,22 @@ def _json(verified: _Verified) -> dict[str, object]:
     if verified.repaired is not None:
         failed = [outcome.as_json() for outcome in verified.repaired.unsatisfied]
         kept = {
-            adds: [one.as_json() for one in verified.repaired.kept if adds == (one.deed.value == "add_members")]
-            for adds in (False, True)
+            takes: [one.as_json() for one in verified.repaired.kept if one.deed.kind.takes is takes]
+            for takes in (True, False)
         }
-        counts = verified.repairs.counts()
-        shown["fixed"] = {**counts, "failed": failed, "not_removed": kept[False], "not_added": kept[True]}
+        counts = _deeds(verified.repairs.counts())
+        shown["fixed"] = {**counts, "failed": failed, "not_removed": kept[True], "not_added": kept[False]}
     return shown
 
 
 _WORDS: Final = {"missing": "missing", "extra": "too much", "different": "different", "unreadable": "unreadable"}
-_NOUNS: Final = {
-    "project": "project",
-    "dataset": "dataset",
-    "title": "title",
-    "description": "description",
-    "ontology": "ontology",
-    "attachment": "dataset of the project",
-    "api_key": "API key",
-    "user": "user",
-    "role": "role",
-    "structure": "structure",
-    "group": "group",
-    "member": "user of the group",
-    "project_group": "group of the project",
-    "organisation_user": "user of the organisation",
-    "member_type": "type of member",
-}
 
 
-def _were(number: int, one: str, several: str) -> str:
-    return f"{many(number, one, several)} {'was' if number == 1 else 'were'}"
+def _noun(what: str) -> str:
+    from encord_async.kinds.registry import nouns, relation_of
 
-
-_UNLISTED: Final[Mapping[str, Callable[[int], str]]] = {
-    "user": lambda number: f"Users of {many(number, 'project', 'projects')} were",
-    "project_group": lambda number: f"Groups of {many(number, 'project', 'projects')} were",
-    "ontology": lambda number: _were(number, "ontology", "ontologies"),
-    "group": lambda number: _were(number, "group", "groups"),
-    "member": lambda number: f"Users of {many(number, 'group', 'groups')} were",
-    "organisation_user": lambda number: _were(number, "user of the organisation", "users of the organisation"),
-}
+    relation = relation_of(what)
+    return nouns(what)[0] if relation is None else relation.thing_noun
 
 
 def _described(difference: "Difference") -> str:

@@ -36,8 +36,8 @@ from encord_async.errors import EncordError, JournalError, UncertainError, Usage
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.journal import Shard as JournalShard
 from encord_async.journal.postgres import without_password
-from encord_async.kinds.namer import Namer
 from encord_async.kinds.membership import Membership
+from encord_async.kinds.namer import Namer
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import Part, PartEntry

@@ -13,8 +13,7 @@ from typing import Final, TypeAlias
 from encord_async.journal.record import name_digest
 from encord_async.kinds.entry import Entry, MakingEntry, needed_keys
 from encord_async.kinds.fields import referenced_key
-from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.thing import InnerThing
 from encord_async.manifest.part import Part, PartEntry
 
 __all__ = ["Cutter", "Shard"]
@@ -207,10 +206,12 @@ class Cutter:
 
         A project that a shard under way is about to adopt, and that other entries name by its hash, passes for two.
         """
-        match entry:
-            case MakingEntry():
-                yield name_digest(StepKind(entry.kind), entry.wished_title, entry.description)
-            case ProjectAPIKeyEntry():
-                place = self._keys.get(referenced_key(entry.project) or "")
-                project = place if isinstance(place, str) else entry.project
-                yield name_digest(StepKind.API_KEY, project, entry.title, *sorted(entry.scopes))
+        for step in entry.steps(b"") if entry.creates else ():
+            if isinstance(step.kind, InnerThing):
+                # What it makes inside what it makes itself has no namesakes.
+                if step.parent is not None:
+                    place = self._keys.get(referenced_key(step.parent) or "")
+                    parent = place if isinstance(place, str) else step.parent
+                    yield name_digest(step.kind, *step.kind.names(step, parent))
+            elif isinstance(entry, MakingEntry) and step.kind.creates:
+                yield name_digest(step.kind, entry.wished_title, entry.description)

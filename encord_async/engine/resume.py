@@ -12,7 +12,6 @@ from encord_async.errors import ConflictError
 from encord_async.journal.record import Doubt, Record, State
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.fields import referenced_key
-from encord_async.kinds.membership import Relation
 from encord_async.kinds.step import Step, one
 from encord_async.kinds.thing import Thing, item_digest
 
@@ -84,7 +83,7 @@ def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, 
             continue
         result = taken_over(entry, step, record)
         if isinstance(step.kind, Thing):
-            added = [] if step.kind.items is None else _additions(step.kind.items, step, entry, identity, record, past)
+            added = _additions(step.kind, entry, identity, record, past)
             planned += added
             if added:
                 earlier = _earlier(record, past)
@@ -96,16 +95,17 @@ def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, 
     return Recall(steps=planned, results=results, doubts=doubts, unsure=unsure)
 
 
-def _additions(items: Relation, step: Step, entry: Entry, identity: bytes, record: Record, past: Past) -> list[Step]:
+def _additions(kind: Thing, entry: Entry, identity: bytes, record: Record, past: Past) -> list[Step]:
     """Steps for the items of *entry* that its thing may lack."""
-    assert isinstance(step.kind, Thing)
+    if kind.items is None:
+        return []
     known = _texts(record, "references")
     if past.has_moved:
         known = [reference for reference in known if referenced_key(reference) is None]
     then = frozenset(known)
-    references = step.kind.references(entry)
+    references = kind.references(entry)
     missing = [reference for reference in references if reference not in then or record.hash in past.detached]
-    return [one(identity, items.give, None, reference) for reference in missing]
+    return [one(identity, kind.items.give, None, reference) for reference in missing]
 
 
 def _earlier(record: Record, past: Past) -> Earlier:

@@ -37,7 +37,7 @@ _A_TURN: Final = 100
 
 
 class Roll:
-    """Names of all that may hold what was made (`Record.holder`), and steps of inner things; as many as there may be."""
+    """Names of all that may hold what was made (`Record.holder`), and steps of inner things; of any number."""
 
     def __init__(self) -> None:
         self._recent: set[int] = set()

@@ -8,7 +8,7 @@ because any later entry may refer to it. Finished entries without a key leave no
 import heapq
 import itertools
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
@@ -134,8 +134,8 @@ class Ticket:
     """A step on its way through the schedule, with what its references turned out to be.
 
     *parent_hash* is the thing that it is about, if it is about another than it makes. *items* are what is to be in what
-    it makes, or what it gives or takes; empty where the step itself says it all. *links* are the hashes of what else its
-    entry refers to, by the field.
+    it makes, or what it gives or takes; empty where the step itself says it all. *links* are the hashes of what else
+    its entry refers to, by the field.
     """
 
     step: Step

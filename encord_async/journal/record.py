@@ -237,7 +237,7 @@ class Ledger(Protocol):
         ...
 
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
-        """Those of these records of inner things that are `left_behind`, though their steps may come to be about them."""
+        """Those of these records of inner things that are `left_behind`, though their steps may come to be of them."""
         ...
 
     async def detached(self, hashes: Collection[str]) -> Collection[str]:

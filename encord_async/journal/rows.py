@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from encord_async.journal.record import Record, State
 from encord_async.journal.tables import STEPS
 from encord_async.journal.traffic import Traffic
-from encord_async.kinds.registry import step_kind
+from encord_async.kinds.registry import step_kind, step_kinds
 from encord_async.kinds.step import StepKind
 
 __all__ = ["BRIEF", "COLUMNS", "CONTENT", "END", "Row", "brief", "end", "record", "row", "sample"]
@@ -25,6 +25,7 @@ BRIEF: Final = tuple(STEPS.c[name] for name in _BRIEF)
 END: Final = ("state", "status", "hash", "code", "message", "ended_s")
 """The columns that are not known before a request is sent."""
 _END_PLACES: Final = tuple(COLUMNS.index(name) for name in END)
+_ANY: Final = step_kinds()[0]
 _STATES: Final = {state.value: state for state in State}
 _fields: Final = attrgetter(*COLUMNS)
 _end_fields: Final = attrgetter(*END)
@@ -60,9 +61,9 @@ def record(row: Iterable[Any]) -> Record:
     return Record(**_read(COLUMNS, row))
 
 
-def brief(kind: StepKind, row: Iterable[Any]) -> Record:
-    """A record of *kind* with what *row* has of it: the columns `BRIEF`."""
-    return Record(kind=kind, title="", **_read(_BRIEF, row))
+def brief(kind: StepKind | None, row: Iterable[Any]) -> Record:
+    """A record of *kind*, if that matters, with what *row* has of it: the columns `BRIEF`."""
+    return Record(kind=kind or _ANY, title="", **_read(_BRIEF, row))
 
 
 def sample(row: Mapping[Any, Any]) -> Traffic:

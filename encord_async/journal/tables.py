@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 from encord_async.journal.record import State
 from encord_async.journal.store import sa
+from encord_async.kinds.registry import relations
 
 __all__ = ["GONE", "MADE", "META", "METADATA", "MISSING", "OPEN", "STEPS", "STEPS_MISSING", "TRAFFIC", "portions"]
 
@@ -87,14 +88,12 @@ MADE: Final = STEPS.c.name.isnot(None)
 """It makes something, and is no membership."""
 OPEN: Final = STEPS.c.state.in_((State.INTENDED.value, State.IN_DOUBT.value))
 # In words: of a parameter SQLite cannot tell whether the index has all that is asked for.
-MISSING: Final = sa.text(
-    "(%s)"
-    % " OR ".join(
-        f"kind = '{relation.takes}' OR (kind = '{relation.gives}' AND state <> 'done')"
-        for relation in relations()
-        if relation.in_create
-    )
+_LACKS: Final = " OR ".join(
+    f"kind = '{relation.takes}' OR (kind = '{relation.gives}' AND state <> 'done')"
+    for relation in relations()
+    if relation.in_create
 )
+MISSING: Final = sa.text(f"({_LACKS})")
 """Items that things may lack although they had them once; there are few."""
 
 

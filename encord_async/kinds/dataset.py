@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -46,6 +47,8 @@ Storage: TypeAlias = Annotated[
 class DatasetEntry(MakingEntry):
     """A dataset that shall exist."""
 
+    counted = MappingProxyType({"datasets": "datasets"})
+
     kind: Literal["dataset"] = "dataset"
     title: Title
     description: Text = ""
@@ -82,8 +85,9 @@ class Keeping:
 
 
 class _Datasets(Thing):
-    word = "dataset"
+    word = noun = "dataset"
     plural = "datasets"
+    page = "/datasets/view/{}"
     lasting = ("storage", "create_backing_folder")
 
     def draft(self, order: Order) -> Draft:

@@ -34,6 +34,8 @@ class Entry(Part):
     """Whether any of its steps creates something."""
     makes: ClassVar[StepKind | None] = None
     """The step by which comes about what its key stands for."""
+    beside: ClassVar[tuple[str, str] | None] = None
+    """A field that names a file of JSON beside the manifest, and the one whose value that file holds."""
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({})
     """Its fields that are lists of objects, and the model of these."""
 
@@ -52,9 +54,16 @@ class Entry(Part):
         """What stands twice in it, is missing, or does not go together."""
         return []
 
+    counted: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Words for the numbers of `contents`."""
+
     def contents(self) -> Mapping[str, int]:
         """What it holds, in numbers, under the names by which `validate` adds them up."""
         return {}
+
+    def irreversible(self) -> Mapping[str, int]:
+        """How many things it makes that cannot be unmade, by the kind of entry that makes such things."""
+        return {self.kind: 1} if self.makes is not None and self.makes.is_irreversible else {}
 
     @abstractmethod
     def steps(self, identity: bytes) -> Iterator[Step]:

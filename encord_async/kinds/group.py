@@ -51,6 +51,8 @@ class GroupEntry(MakingEntry):
     title_field = "name"
     other_names: ClassVar[Mapping[str, str]] = MappingProxyType({"title": "name", "users": "members"})
 
+    counted = MappingProxyType({"groups": "groups"})
+
     kind: Literal["group"] = "group"
     name: Title
     description: Text = ""
@@ -75,7 +77,7 @@ class GroupEntry(MakingEntry):
 
 
 class _Groups(Thing):
-    word = "group"
+    word = noun = "group"
     plural = "groups"
     is_irreversible = False
 
@@ -106,11 +108,15 @@ class _Groups(Thing):
 class _Members(Relation):
     sort = "member"
     what = "group_member"
+    noun = "member of a group"
     plural = "members"
+    adds = ("group_members", "user to add to a group", "users to add to groups")
     parent = "group"
     item = "organisation_user"
     gives = "group_member"
+    has_entries = False
     thing = "member"
+    thing_noun = "user of the group"
     is_of_addresses = True
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddGroupMembers:  # noqa: ARG002

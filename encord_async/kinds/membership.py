@@ -28,7 +28,8 @@ class Relation(ABC):
     Attributes:
         sort: What a journal knows it by.
         what: What a plan says is added or removed.
-        plural: The word for several.
+        noun, plural: What people call one item, and several.
+        adds, removes: See `StepKind.deed`.
         parent: The kind of entry that makes the things it is in.
         item: The kind of entry that its items may refer to; None if they are said as they are.
         is_of_addresses: Whether its items are e-mail addresses, the same however they are written.
@@ -38,7 +39,9 @@ class Relation(ABC):
         shows_roles: Whether the answer to `adding` shows the roles that its items have then, see `roles_shown`.
         most_taken: Most items in one request that takes; their hashes may travel in its address.
         in_create: Whether the request that makes the thing can have some of it already, see `Thing.items`.
-        thing: What a difference calls it.
+        has_entries: Whether a kind of entry wishes for it in any thing, and not only in what it makes itself.
+        thing: What a difference calls it, as a word for programs.
+        thing_noun: And for people.
     """
 
     sort: ClassVar[str]
@@ -48,13 +51,18 @@ class Relation(ABC):
     is_of_addresses: ClassVar[bool] = False
     gives: ClassVar[str]
     takes: ClassVar[str] = ""
+    noun: ClassVar[str]
     plural: ClassVar[str]
+    adds: ClassVar[tuple[str, str, str]]
+    removes: ClassVar[tuple[str, str, str] | None] = None
     roles: ClassVar[type[IntEnum] | None] = None
     role_follows: ClassVar[bool] = True
     shows_roles: ClassVar[bool] = False
     most_taken: ClassVar[int | None] = None
     in_create: ClassVar[bool] = False
+    has_entries: ClassVar[bool] = True
     thing: ClassVar[str]
+    thing_noun: ClassVar[str]
 
     def __init__(self) -> None:
         self.give = Membership(self, self.gives, takes=False)
@@ -131,12 +139,18 @@ class Membership(StepKind):
 
     def __init__(self, relation: Relation, word: str, *, takes: bool) -> None:
         self.word = word
+        self.noun, self.plural = relation.noun, relation.plural
+        self.deed = relation.removes if takes else relation.adds
         self.relation = relation
         self.takes = takes
 
     @property
     def what(self) -> str:
         return self.relation.what
+
+    @property
+    def thing(self) -> str:
+        return self.relation.thing
 
     def sending(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> Operation[Any]:
         """What is sent for steps of this kind about one thing."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -46,6 +47,9 @@ Structure: TypeAlias = Annotated[
 class OntologyEntry(MakingEntry):
     """An ontology that shall exist; its structure may lie in a file beside the manifest."""
 
+    beside = ("structure_file", "structure")
+    counted = MappingProxyType({"ontologies": "ontologies"})
+
     kind: Literal["ontology"] = "ontology"
     title: Title
     description: Text = ""
@@ -64,7 +68,7 @@ class OntologyEntry(MakingEntry):
 
 
 class _Ontologies(Thing):
-    word = "ontology"
+    word = noun = "ontology"
     plural = "ontologies"
     lasting = ("structure",)
 

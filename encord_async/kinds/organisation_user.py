@@ -1,6 +1,7 @@
 """The kind ``organisation_user``: somebody who shall be a member of the organisation. Sends nothing."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -44,6 +45,8 @@ class OrganisationUserEntry(Entry):
     names_something = True
     is_harmless_twice = True
 
+    counted = MappingProxyType({"organisation_users": "organisation users"})
+
     kind: Literal["organisation_user"] = "organisation_user"
     email: Email
     role: OrganisationRoleWord = OrganisationRole.MEMBER
@@ -66,10 +69,16 @@ class OrganisationUserEntry(Entry):
 class _Admissions(Admission):
     # A journal has room for 16 letters.
     word = "org_user"
-    thing = "organisation_user"
+    noun = "organisation user"
+    plural = "organisation users"
+    deed = ("organisation_users", "user to add to the organisation", "users to add to the organisation")
 
     def sending(self, entry: OrganisationUserEntry) -> AddOrganisationUser:
         return AddOrganisationUser(email=entry.email, role=entry.role, member_type=entry.member_type)
+
+    @property
+    def thing(self) -> str:
+        return "organisation_user"
 
     def address(self, entry: OrganisationUserEntry) -> str:
         return entry.email

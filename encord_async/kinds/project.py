@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
 
 from encord_async.errors import ConflictError
-from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
+from encord_async.kinds.entry import MakingEntry, Use, uses
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import (
     REFERENCE,
@@ -101,6 +101,15 @@ class ProjectEntry(MakingEntry):
 
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"users": UserWish, "api_keys": APIKeyWish})
 
+    counted = MappingProxyType(
+        {
+            "projects": "projects",
+            "memberships": "memberships of users",
+            "attachments": "attachments of datasets",
+            "api_keys": "API keys",
+        }
+    )
+
     kind: Literal["project"] = "project"
     title: Title
     description: Text = ""
@@ -149,6 +158,9 @@ class ProjectEntry(MakingEntry):
             "api_keys": len(self.api_keys),
         }
 
+    def irreversible(self) -> Mapping[str, int]:
+        return {"project": 1, "project_api_key": len(self.api_keys)}
+
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, PROJECT, self.title)
         for user in dict.fromkeys(self.users):
@@ -193,8 +205,9 @@ def _users_twice(users: Sequence[UserWish]) -> list[Fault]:
 
 
 class _Projects(Thing):
-    word = "project"
+    word = noun = "project"
     plural = "projects"
+    page = "/projects/view/{}/summary"
     items = DATASETS
     links = MappingProxyType({"ontology": ("ontology", "ontology_reference"), "copy_of": ("template", "copy_of")})
     lasting = ("ontology", "workflow_template_id", "copy_options")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, Literal
 
 from pydantic import SecretStr
@@ -24,6 +25,8 @@ class ProjectAPIKeyEntry(InProjectEntry):
 
     creates = True
 
+    counted = MappingProxyType({"api_keys": "API keys"})
+
     kind: Literal["project_api_key"] = "project_api_key"
     title: Title
     scopes: Scopes
@@ -34,6 +37,9 @@ class ProjectAPIKeyEntry(InProjectEntry):
     def contents(self) -> Mapping[str, int]:
         return {"api_keys": 1}
 
+    def irreversible(self) -> Mapping[str, int]:
+        return {self.kind: 1}
+
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield api_key_step(identity, self.project, self.title, self.scopes)
 
@@ -42,6 +48,7 @@ class _APIKeys(InnerThing):
     word = "api_key"
     noun = "API key"
     plural = "API keys"
+    deed = ("api_keys", "API key to make, which cannot be undone", "API keys to make, which cannot be undone")
     parent = "project"
     lasting = ("scopes",)
 

@@ -1,6 +1,7 @@
 """The kind ``project_datasets``: datasets to attach to a project and to detach from it. Sends nothing."""
 
 from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, Literal
 
 from encord_async.kinds.entry import InProjectEntry, Use, uses
@@ -18,6 +19,8 @@ class ProjectDatasetsEntry(InProjectEntry):
     """Datasets to attach to and detach from a project."""
 
     is_harmless_twice = True
+
+    counted = MappingProxyType({"attachments": "attachments of datasets", "detachments": "detachments of datasets"})
 
     kind: Literal["project_datasets"] = "project_datasets"
     add: tuple[Reference, ...] = ()
@@ -43,13 +46,17 @@ class ProjectDatasetsEntry(InProjectEntry):
 class _Datasets(Relation):
     sort = "dataset"
     what = "dataset"
+    noun = "dataset"
     plural = "datasets"
+    adds = ("attach", "dataset to attach", "datasets to attach")
+    removes = ("detach", "dataset to detach", "datasets to detach")
     parent = "project"
     item = "dataset"
     gives = "attach"
     takes = "detach"
     in_create = True
     thing = "attachment"
+    thing_noun = "dataset of the project"
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddDatasets:  # noqa: ARG002
         return AddDatasets(project_hash=parent_hash, dataset_hashes=items)

@@ -1,6 +1,7 @@
 """The kind ``project_groups``: groups to give access to a project, and to take it from. Sends nothing."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, Literal
 
 from encord_async.kinds.entry import InProjectEntry, Use, uses
@@ -25,6 +26,8 @@ class ProjectGroupsEntry(InProjectEntry):
     """Groups of the organisation to give access to a project in one role, and groups to take it from."""
 
     is_harmless_twice = True
+
+    counted = MappingProxyType({"group_changes": "changes of groups' access"})
 
     kind: Literal["project_groups"] = "project_groups"
     add: tuple[Reference, ...] = ()
@@ -52,7 +55,10 @@ class ProjectGroupsEntry(InProjectEntry):
 class _Groups(Relation):
     sort = "group"
     what = "group"
+    noun = "group"
     plural = "groups"
+    adds = ("groups", "group to give access", "groups to give access")
+    removes = ("remove_groups", "group to take access from", "groups to take access from")
     parent = "project"
     item = "group"
     gives = "add_group"
@@ -61,6 +67,7 @@ class _Groups(Relation):
     # Their hashes travel in the request's address, and servers refuse long ones.
     most_taken = 100
     thing = "project_group"
+    thing_noun = "group of the project"
     limits_unsaid = False
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddProjectGroups:

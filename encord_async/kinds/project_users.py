@@ -1,6 +1,7 @@
 """The kind ``project_users``: users to add to a project, and to remove from it. Sends nothing."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final, Literal
 
 from encord_async.errors import ConflictError
@@ -28,6 +29,8 @@ class ProjectUsersEntry(InProjectEntry):
 
     is_harmless_twice = True
 
+    counted = MappingProxyType({"memberships": "memberships of users", "removals": "removals of users"})
+
     kind: Literal["project_users"] = "project_users"
     emails: tuple[Email, ...] = ()
     role: Role | None = None
@@ -52,7 +55,10 @@ class ProjectUsersEntry(InProjectEntry):
 class _Users(Relation):
     sort = "user"
     what = "user"
+    noun = "user"
     plural = "users"
+    adds = ("users", "user to add", "users to add")
+    removes = ("remove_users", "user to remove", "users to remove")
     is_of_addresses = True
     parent = "project"
     gives = "user"
@@ -62,6 +68,7 @@ class _Users(Relation):
     shows_roles = True
     role_stays = "this API cannot change the role of a member; change it in Encord's app"
     thing = "user"
+    thing_noun = "user"
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddProjectUsers:
         return AddProjectUsers(project_hash=parent_hash, emails=items, role=ProjectUserRole(role or 0))

@@ -17,16 +17,22 @@ from encord_async.kinds.project_datasets import DATASETS, ProjectDatasetsEntry
 from encord_async.kinds.project_groups import GROUPS, ProjectGroupsEntry
 from encord_async.kinds.project_users import USERS, ProjectUsersEntry
 from encord_async.kinds.step import StepKind
+from encord_async.kinds.thing import InnerThing, Thing
 
 __all__ = [
     "ENTRY_MODELS",
+    "counted",
     "kind_of",
     "maker_of",
+    "nouns",
+    "parent_of",
     "registered",
+    "relation_of",
     "relations",
     "relations_of",
     "step_kind",
     "step_kinds",
+    "things",
 ]
 
 _KINDS: Final[tuple[type[Entry], ...]] = (
@@ -73,6 +79,11 @@ ENTRY_MODELS: Final[Mapping[str, type[Entry]]] = MappingProxyType(_models)
 """The model of each kind of entry."""
 
 
+def counted() -> dict[str, str]:
+    """Words for all that entries can hold, by the names of `Entry.contents`."""
+    return {name: words for model in ENTRY_MODELS.values() for name, words in model.counted.items()}
+
+
 def step_kinds() -> tuple[StepKind, ...]:
     """All that steps can do, in the order in which people are told of them."""
     return tuple(_step_kinds.values())
@@ -93,6 +104,34 @@ def maker_of(kind: str) -> StepKind:
     if maker is None:
         raise AssertionError(f"the key of a {kind} entry stands for nothing")
     return maker
+
+
+def things() -> tuple[Thing, ...]:
+    """All that can be made and has a hash."""
+    return tuple(kind for kind in _step_kinds.values() if isinstance(kind, Thing))
+
+
+def nouns(what: str) -> tuple[str, str]:
+    """What people call what goes by *what* in plans and differences: one, and several; fields go by their names."""
+    for kind in _step_kinds.values():
+        if what in {kind.what, kind.thing}:
+            return kind.noun, kind.plural
+    return what.replace("_", " "), what.replace("_", " ")
+
+
+def relation_of(thing: str) -> Relation | None:
+    """The relation whose differences go by *thing*."""
+    return next((relation for relation in relations() if relation.thing == thing), None)
+
+
+def parent_of(kind: StepKind) -> StepKind | None:
+    """What makes the thing that steps of *kind* are about, if they are about one."""
+    match kind:
+        case Membership(relation=relation):
+            return maker_of(relation.parent)
+        case InnerThing(parent=parent):
+            return maker_of(parent)
+    return None
 
 
 def relations() -> tuple[Relation, ...]:

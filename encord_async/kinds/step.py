@@ -36,6 +36,9 @@ class StepKind(ABC):
 
     Attributes:
         word: What the journal, plans and reports call it; at most 16 letters, for a journal has no room for more.
+        noun, plural: What people call what it is done to: one, and several.
+        deed: How `verify --fix` counts what it sends of it: a name, and words for one and several; None for what is
+            never sent to put something right.
         stands_for_entry: Whether it brings about what the key of an entry stands for.
         creates: Whether it makes another thing each time it is sent, so that its intent is written down first.
         is_irreversible: Whether the service offers no call that undoes it.
@@ -44,6 +47,9 @@ class StepKind(ABC):
     """
 
     word: str
+    noun: str
+    plural: str
+    deed: tuple[str, str, str] | None = None
     stands_for_entry: bool = False
     creates: bool = False
     is_irreversible: bool = False
@@ -52,7 +58,12 @@ class StepKind(ABC):
 
     @property
     def what(self) -> str:
-        """What it is done to, in the words of a plan."""
+        """What it is done to, as plans have it for programs."""
+        return self.word
+
+    @property
+    def thing(self) -> str:
+        """The same, as differences have it."""
         return self.word
 
     def __repr__(self) -> str:

@@ -153,19 +153,12 @@ class Creates(StepKind):
     """Makes something each time it is sent.
 
     Attributes:
-        plural: The word for several.
         lasting: Details of a record that say what cannot be changed of what was made, title and description aside.
     """
 
     creates = True
     is_irreversible = True
-    plural: str
     lasting: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def noun(self) -> str:
-        """The word for one, as people write it."""
-        return self.word
 
     @property
     def a_noun(self) -> str:
@@ -216,12 +209,15 @@ class Thing(Creates):
         links: Fields of the entry that refer to other things, which cannot be exchanged later: each with the names
             under which the journal has the hash and the reference.
         inner: What can be made inside of it, if anything can.
+        page: Where people look at it in the web app, with ``{}`` for its hash. An assumption: no documentation promises
+            it; it is what the vendor's own open-source Encord Active links to.
     """
 
     stands_for_entry = True
     items: Relation | None = None
     links: Mapping[str, tuple[str, str]] = MappingProxyType({})
     inner: "InnerThing | None" = None
+    page: ClassVar[str] = ""
 
     @abstractmethod
     def probe(self, found_hash: str) -> Operation[Any]:
@@ -341,13 +337,7 @@ class InnerThing(Creates):
 
 
 class Admission(StepKind):
-    """Lets somebody in; for who is in already nothing happens, and that is no failure.
-
-    Attributes:
-        thing: What a difference calls it.
-    """
-
-    thing: ClassVar[str]
+    """Lets somebody in; for who is in already nothing happens, and that is no failure."""
 
     stands_for_entry = True
 

@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 from encord_async.errors import ManifestError, MissingExtraError
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.fields import meant, shown
-from encord_async.kinds.project import ProjectEntry
 from encord_async.kinds.registry import ENTRY_MODELS
+from encord_async.manifest.beside import with_file
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.reading import field_path, read_entry, read_json_entry
-from encord_async.manifest.structures import with_structure
 from encord_async.redaction import quoted
 
 if TYPE_CHECKING:
@@ -163,7 +162,7 @@ class _Tally:
         for problem in problems:
             self.add_problem(problem)
         if not problems:
-            self._irreversible.update(_makes(placed.entry))
+            self._irreversible.update(placed.entry.irreversible())
 
     def add_problem(self, problem: Problem) -> None:
         self._entries = max(self._entries, problem.place.number)
@@ -179,18 +178,8 @@ class _Tally:
             problems=tuple(sorted(self._problems, key=lambda problem: problem.place.number)),
             problem_count=self._problem_count,
             bad=frozenset(self._bad),
-            irreversible=MappingProxyType({kind: self._irreversible[kind] for kind in _IRREVERSIBLE}),
+            irreversible=MappingProxyType(dict(self._irreversible)),
         )
-
-
-_IRREVERSIBLE: Final = ("dataset", "project", "project_api_key", "ontology")
-
-
-def _makes(entry: Entry) -> Mapping[str, int]:
-    """What *entry* makes that cannot be unmade."""
-    if isinstance(entry, ProjectEntry):
-        return {"project": 1, "project_api_key": len(entry.api_keys)}
-    return {entry.kind: 1} if entry.kind in _IRREVERSIBLE else {}
 
 
 def _entries_of(reader: _Reader, path: Path | None, source: str) -> Generator[Item]:
@@ -199,8 +188,8 @@ def _entries_of(reader: _Reader, path: Path | None, source: str) -> Generator[It
         folder = Path() if path is None else path.parent
         for item in _stdin_items(reader, source) if path is None else _file_items(reader, path, source):
             nothing = False
-            if isinstance(item, PlacedEntry) and item.entry.kind == "ontology":
-                whole = with_structure(item, folder)
+            if isinstance(item, PlacedEntry) and item.entry.beside is not None:
+                whole = with_file(item, folder)
                 yield from whole if isinstance(whole, tuple) else (whole,)
             else:
                 yield item

@@ -21,11 +21,11 @@ from anyio.lowlevel import EventLoopToken
 
 from encord_async.errors import EncordError, UsageError
 from encord_async.kinds.entry import Entry
+from encord_async.manifest.beside import with_file
 from encord_async.manifest.files import read_manifest
 from encord_async.manifest.part import Part
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.reading import read_entry
-from encord_async.manifest.structures import with_structure
 
 STANDARD_INPUT: Final = "-"
 
@@ -162,7 +162,7 @@ class _Numbered:
         self._number += 1
         place = Place(source="<iterable>", line=None, number=self._number)
         entry = read_entry(raw, place)
-        return entry if isinstance(entry, tuple) else with_structure(PlacedEntry(place, entry), None)
+        return entry if isinstance(entry, tuple) else with_file(PlacedEntry(place, entry), None)
 
 
 def read_numbered(entries: Iterable[object]) -> Iterator[Item]:

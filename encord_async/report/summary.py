@@ -18,8 +18,9 @@ from encord_async.engine.outcome import Status
 from encord_async.errors import UsageError
 from encord_async.journal.record import Record, State
 from encord_async.journal.traffic import Traffic
-from encord_async.kinds.registry import step_kinds
+from encord_async.kinds.registry import parent_of, step_kinds
 from encord_async.kinds.step import StepKind
+from encord_async.kinds.thing import Thing
 from encord_async.redaction import quoted
 
 __all__ = [
@@ -68,10 +69,10 @@ class Row:
         place: Where its entry stood.
         key: The entry's key, if it has one.
         kind: What the step does.
-        title: Title, e-mail address or dataset reference.
+        title: Title, e-mail address or reference.
         status: How it ended; in doubt while it is open.
         hash: Hash of what it made or adopted.
-        project_hash: The project that it is about, if it is about one.
+        parent_hash: The thing that it is about, if it is about one.
         code: The service's error code.
         message: Why it failed or is in doubt.
         candidates: Hashes of what a step in doubt may have made.
@@ -86,7 +87,7 @@ class Row:
     title: str
     status: Status
     hash: str | None
-    project_hash: str | None
+    parent_hash: str | None
     code: str | None
     message: str | None
     candidates: tuple[str, ...]
@@ -105,7 +106,7 @@ class Row:
             title=record.title,
             status=status_of(record),
             hash=record.hash,
-            project_hash=record.project_hash,
+            parent_hash=record.parent_hash,
             code=record.code,
             message=record.message,
             candidates=tuple(map(str, candidates)) if isinstance(candidates, Sequence) else (),
@@ -114,26 +115,19 @@ class Row:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Links:
-    """Where people look at things in the web app; ``{}`` stands for the hash, percent-encoded.
+    """Where people look at things in the web app, below its address *base*; see `Thing.page`."""
 
-    Both forms are an assumption: no documentation promises them; they are what the vendor's own open-source
-    Encord Active links to.
-    """
-
-    project: str
-    dataset: str
+    base: str
 
     def of(self, row: Row) -> str | None:
-        """Where *row* can be looked at: what it made, else the project that it is about."""
-        if row.kind is StepKind.DATASET:
-            return self.dataset.format(quote(row.hash, safe="")) if row.hash else None
-        if row.kind is StepKind.GROUP_MEMBER:
-            # What it is about is a group.
+        """Where *row* can be looked at: what it made, else the thing that it is about."""
+        kind = row.kind if isinstance(row.kind, Thing) else parent_of(row.kind)
+        found_hash = row.hash if isinstance(row.kind, Thing) else row.parent_hash
+        if not (isinstance(kind, Thing) and kind.page and found_hash):
             return None
-        project_hash = row.hash if row.kind is StepKind.PROJECT else row.project_hash
-        return self.project.format(quote(project_hash, safe="")) if project_hash else None
+        return f"{self.base}{kind.page.format(quote(found_hash, safe=''))}"
 
 
 def links_for(domain: str, app_url: str | None = None) -> Links | None:
@@ -156,8 +150,7 @@ def links_for(domain: str, app_url: str | None = None) -> Links | None:
         app_url = f"https://app.{host.removeprefix('api.')}"
     elif not (app_url.startswith(("http://", "https://")) and _host(app_url)):
         raise UsageError(f"--app-url {quoted(app_url)} is no address; give one such as https://app.encord.com")
-    base = app_url.rstrip("/").replace("{", "%7B").replace("}", "%7D")
-    return Links(project=base + "/projects/view/{}/summary", dataset=base + "/datasets/view/{}")
+    return Links(app_url.rstrip("/").replace("{", "%7B").replace("}", "%7D"))
 
 
 def _host(url: str) -> str:
@@ -280,7 +273,7 @@ class Report:
             "steps": self.steps,
             "sums": {status.value: self.count(status) for status in SHOWN_STATUSES},
             "by_kind": {
-                kind.value: {status.value: by_status[status] for status in SHOWN_STATUSES if by_status.get(status)}
+                kind.word: {status.value: by_status[status] for status in SHOWN_STATUSES if by_status.get(status)}
                 for kind, by_status in self.counts.items()
             },
             "took_s": {"number": self.durations.number, **self.durations.quantiles},
@@ -297,11 +290,11 @@ def row_json(row: Row, links: Links | None) -> dict[str, object]:
         "id": row.id,
         "place": row.place,
         "key": row.key,
-        "kind": row.kind.value,
+        "kind": row.kind.word,
         "title": row.title,
         "status": row.status.value,
         "hash": row.hash,
-        "project_hash": row.project_hash,
+        "project_hash": row.parent_hash,
         "link": None if links is None else links.of(row),
         "code": row.code,
         "message": row.message,
@@ -326,7 +319,7 @@ _KNOWN_STATUSES: Final = frozenset(status.value for status in Status)
 
 def _took_s(record: Record) -> float | None:
     """How long it took, if that is known: a create has its intent written down first, nothing else has."""
-    if record.is_open or record.ended_s is None or record.kind not in CREATES:
+    if record.is_open or record.ended_s is None or not record.kind.creates:
         return None
     took_s = record.ended_s - record.started_s
     # Adopting and refusing without a request write both at once. A clock that was set back gives less than nothing.
@@ -374,7 +367,7 @@ class ReportBuilder:
             account=account,
             running_pid=running_pid,
             steps=sum(sum(counts.values()) for counts in self._counts.values()),
-            counts={kind: dict(self._counts[kind]) for kind in StepKind if kind in self._counts},
+            counts={kind: dict(self._counts[kind]) for kind in step_kinds() if kind in self._counts},
             began_s=min(times.began_s, default=None),
             ended_s=times.last_s,
             rows=tuple(self._rows),
@@ -416,7 +409,7 @@ class _Times:
         self._ended_s.append(ended_s)
         if row.status is Status.FAILED:
             self._failed_s.append(ended_s)
-        if ended_s > began_s and record.kind in CREATES:
+        if ended_s > began_s and record.kind.creates:
             self._under_way[0].append(began_s)
             self._under_way[1].append(ended_s)
         if row.took_s is not None:

@@ -49,6 +49,11 @@ class Deed:
     items: tuple[Item, ...]
     is_pruned: bool = False
 
+    @property
+    def is_told_alone(self) -> bool:
+        """Whether no entry could say it, so that it is told by itself what was not done of it."""
+        return self.is_pruned or not self.kind.relation.has_entries
+
 
 class RepairEntry(Entry):
     """Stands in a run for a deed. No manifest has one."""
@@ -61,8 +66,7 @@ class RepairEntry(Entry):
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         kind = step_kind(self.word)
-        assert isinstance(kind, Membership)
-        roles = kind.relation.roles
+        roles = kind.relation.roles if isinstance(kind, Membership) else None
         for item, role in self.items:
             yield one(identity, kind, self.parent, item, None if role is None or roles is None else roles(role))
 
@@ -157,7 +161,7 @@ async def _unmade(ledger: Ledger, kind: InnerThing, parent_hash: str, name: Inne
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What should have been taken from a thing, and why it was not. The service may have taken some of it."""
+    """What should have been given or taken though no entry could say it, and why it was not, or not all of it."""
 
     deed: Deed
     error: EncordError
@@ -172,7 +176,7 @@ class Kept:
 
 @dataclass(slots=True)
 class Repaired:
-    """What became of repairs: *unsatisfied* are the first entries that did not come about, *kept* what was not taken."""
+    """What became of repairs: *unsatisfied* are the first entries that did not come about, *kept* the rest."""
 
     counts: Counter[Status] = field(default_factory=Counter)
     unsatisfied: list[Outcome] = field(default_factory=list)
@@ -207,7 +211,7 @@ async def repair(
     """
     repaired = Repaired()
     deeds = await _allowed(session, repairs.deeds(), repaired)
-    standing = {number: deed for number, deed in enumerate(deeds, 1) if deed.is_pruned}
+    standing = {number: deed for number, deed in enumerate(deeds, 1) if deed.is_told_alone}
     entries = [*map(_entry, deeds), *repairs.admissions(), *inner]
     # What the journal says is known to be otherwise.
     run = Run(session, _part(entries), Options(settle_s=settle_s), journal=journal, remembers=False)

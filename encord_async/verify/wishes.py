@@ -228,9 +228,9 @@ class _Gatherer:
         linked = {name: self._resolved(*kind_and_key) for name, kind_and_key in _links(kind, entry).items()}
         wish.seen = kind.compares(entry, linked)
         wish.closed = frozenset(relation for relation in relations_of(kind.word) if kind.closes(entry, relation))
-        items = kind.items
-        for reference in kind.references(entry) if items is not None else ():
-            self._add_item(wish, items, reference, None)
+        if kind.items is not None:
+            for reference in kind.references(entry):
+                self._add_item(wish, kind.items, reference, None)
 
     def _thing(self, kind: Thing, about: str, place: Place) -> ThingWish:
         wish = self.wishes.things.get(about)

@@ -1,4 +1,4 @@
-"""Structures of ontologies that lie in files of their own: read when their entry is, relative to the manifest.
+"""Values of fields that lie in files of their own: read when their entry is, relative to the manifest.
 
 It reads the one file that an entry names, if it is a plain one in the manifest's folder, and nothing else: a manifest
 may come from somebody who must not learn what else lies here. It never writes.
@@ -10,43 +10,43 @@ from pathlib import Path
 from typing import Final
 
 from encord_async.kinds.fields import shown
-from encord_async.kinds.ontology import OntologyEntry
 from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.reading import read_entry
 from encord_async.plainfile import open_plain
 
-__all__ = ["MAX_STRUCTURE_BYTES", "with_structure"]
+__all__ = ["MAX_FILE_BYTES", "with_file"]
 
-MAX_STRUCTURE_BYTES: Final = 16 * 2**20
-"""The largest file of a structure."""
+MAX_FILE_BYTES: Final = 16 * 2**20
+"""The largest such file."""
 
 
-def with_structure(placed: PlacedEntry, folder: Path | None) -> PlacedEntry | tuple[Problem, ...]:
-    """*placed* with the structure that its entry names a file for, or what is wrong with that.
+def with_file(placed: PlacedEntry, folder: Path | None) -> PlacedEntry | tuple[Problem, ...]:
+    """*placed* with the value that its entry names a file for (`Entry.beside`), or what is wrong with that.
 
     Args:
         placed: Any entry; one that names no file comes back as it is.
         folder: What the names of files are relative to; None if the entries come from no file, and none can be named.
     """
     entry = placed.entry
-    if not isinstance(entry, OntologyEntry) or entry.structure_file is None:
+    names, holds = entry.beside or ("", "")
+    name = getattr(entry, names) if names else None
+    if not isinstance(name, str):
         return placed
-    if entry.structure is not None:
-        return (_problem(placed, "is given beside 'structure'", "keep one of them"),)
+    if getattr(entry, holds) is not None:
+        return (_problem(placed, f"is given beside {holds!r}", "keep one of them"),)
     if folder is None:
-        return (_problem(placed, "is for manifests in files", "read the file, and give 'structure'"),)
-    name = shown(entry.structure_file)
+        return (_problem(placed, "is for manifests in files", f"read the file, and give {holds!r}"),)
     try:
-        structure = _read(folder, entry.structure_file)
+        value = _read(folder, name)
     except OSError as error:
-        return (_problem(placed, f"{name} cannot be read: {error.strerror or error}"),)
+        return (_problem(placed, f"{shown(name)} cannot be read: {error.strerror or error}"),)
     except RecursionError:
-        return (_problem(placed, f"{name} is nested too deeply"),)
+        return (_problem(placed, f"{shown(name)} is nested too deeply"),)
     except ValueError as error:
-        return (_problem(placed, f"{name} is no structure: {error}"),)
-    whole = entry.model_dump(exclude={"structure_file"}) | {"structure": structure}
+        return (_problem(placed, f"{shown(name)} is no {holds}: {error}"),)
+    whole = entry.model_dump(exclude={names}) | {holds: value}
     read = read_entry(whole, placed.place)
-    return read if isinstance(read, tuple) else PlacedEntry(placed.place, read, file=entry.structure_file)
+    return read if isinstance(read, tuple) else PlacedEntry(placed.place, read, file=name)
 
 
 def _read(folder: Path, name: str) -> object:
@@ -61,9 +61,9 @@ def _read(folder: Path, name: str) -> object:
     if not path.is_relative_to(os.path.realpath(folder)):
         raise ValueError("it lies outside the folder of the manifest; put a copy of it there")
     with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as stream:
-        data = stream.read(MAX_STRUCTURE_BYTES + 1)
-    if len(data) > MAX_STRUCTURE_BYTES:
-        raise ValueError(f"it is larger than {MAX_STRUCTURE_BYTES // 2**20} MiB")
+        data = stream.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB")
     try:
         return json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -74,4 +74,5 @@ def _read(folder: Path, name: str) -> object:
 
 
 def _problem(placed: PlacedEntry, reason: str, hint: str = "") -> Problem:
-    return Problem(placed.place, "structure_file", reason, hint, placed.entry.key)
+    field = placed.entry.beside[0] if placed.entry.beside else ""
+    return Problem(placed.place, field, reason, hint, placed.entry.key)
