@@ -334,7 +334,8 @@ class Executor:
                 await self._sends.put(_lane_of(making, made), some, self._stop)
                 lacking.difference_update(some)
         except StoppedError:
-            why = f"the run was stopped before {len(lacking)} of its items were put in; the next run puts them in"
+            what = items.plural if (items := _items_of(making)) is not None else "items"
+            why = f"the run was stopped before {len(lacking)} of its {what} were added; the next run adds them"
             result = replace(created, status=Status.CANCELLED, error=StoppedError(why))
         except EncordError as error:
             result = replace(created, status=Status.FAILED, error=error)

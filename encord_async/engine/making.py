@@ -70,7 +70,7 @@ class Maker:
             title=title,
             description=description,
             items=ticket.items,
-            links=ticket.links,
+            links=ticket.links or {},
             parent_hash=ticket.parent_hash,
             max_batch=self.max_batch,
             dataset_api=self.dataset_api,

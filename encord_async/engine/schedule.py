@@ -11,7 +11,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
@@ -126,9 +125,6 @@ class Wish:
         )
 
 
-_NO_LINKS: Final[Mapping[str, str]] = MappingProxyType({})
-
-
 @dataclass(slots=True, eq=False)
 class Ticket:
     """A step on its way through the schedule, with what its references turned out to be.
@@ -143,7 +139,7 @@ class Ticket:
     missing: int = 0
     parent_hash: str | None = None
     items: tuple[str, ...] = ()
-    links: Mapping[str, str] = _NO_LINKS
+    links: Mapping[str, str] | None = None
     doubt: Doubt | None = None
     made: Earlier | None = None
     """What an earlier run has made, if only hashes will tell whether the step is done by it."""

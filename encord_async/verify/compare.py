@@ -31,7 +31,7 @@ from encord_async.verify.difference import (
 )
 from encord_async.verify.wishes import AdmissionWish, ThingWish, Wanted, Wishes
 
-__all__ = ["Facts", "Report", "compare", "extras", "lacking", "missing_inner", "unwanted"]
+__all__ = ["Facts", "Report", "compare", "examine", "extras", "lacking", "missing_inner", "unwanted"]
 
 Note: TypeAlias = Callable[[Difference], None]
 
@@ -228,7 +228,7 @@ class _Comparison:
         except RefusedError as error:
             self.note(_unreadable(wish, error))
             return None
-        for difference in _differences(wish, facts):
+        for difference in examine(wish, facts):
             self.note(difference)
         return facts
 
@@ -282,7 +282,7 @@ def _unreadable(wish: ThingWish, error: RefusedError) -> Difference:
 # ---------------------------------------------------------------------- the difference, pure
 
 
-def _differences(wish: ThingWish, facts: Facts) -> Iterator[Difference]:
+def examine(wish: ThingWish, facts: Facts) -> Iterator[Difference]:
     """The differences between what is wanted in a thing and what is there."""
     about = [relation for relation in relations_of(wish.kind.word) if relation in facts.held or relation in wish.wanted]
     for relation in about:

@@ -23,7 +23,9 @@ from encord_async.cli.report_page import SCRIPTS, STYLES, asset, rendered
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import Record, State
 from encord_async.journal.traffic import Traffic
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.dataset import DATASET
+from encord_async.kinds.project import PROJECT
+from encord_async.kinds.project_users import USERS
 from encord_async.report.summary import ReportBuilder, links_for
 from tests.cli.chromium import Chromium, Page, started_chromium
 from tests.cli.conftest import Api, Done, Here, process, write_manifest
@@ -40,7 +42,7 @@ def record(number: int, **more: Any) -> Record:
         "identity": number.to_bytes(4) + b"-" * 12,
         "entry": b"entry".ljust(16),
         "place": f"programme.jsonl:{number}",
-        "kind": StepKind.PROJECT,
+        "kind": PROJECT,
         "title": f"Project {number}",
         "state": State.DONE,
         "status": "created",
@@ -72,8 +74,8 @@ def doubtful(number: int, **more: Any) -> Record:
 
 def user(number: int, **more: Any) -> Record:
     """A member of a project."""
-    more = {"kind": StepKind.USER, "status": "updated", "hash": None, "title": f"{number}@example.com"} | more
-    return record(number, project_hash="the-project", ended_s=T0 + number / 100, **more)
+    more = {"kind": USERS.give, "status": "updated", "hash": None, "title": f"{number}@example.com"} | more
+    return record(number, parent_hash="the-project", ended_s=T0 + number / 100, **more)
 
 
 def journal_of(path: Path, records: Iterable[Record], *, domain: str = ENCORD, account: str = "SHA256:me") -> Path:
@@ -507,9 +509,7 @@ def test_a_person_sees_when_the_service_throttled(show: Callable[..., Page], tmp
 
 def test_a_hundred_thousand_steps_can_be_sorted_filtered_and_searched(show: Callable[..., Page]) -> None:
     """With 100,000 steps the page is there, holds few rows of them, and answers each click and word."""
-    records = [
-        record(number, kind=StepKind.DATASET if number % 7 == 0 else StepKind.PROJECT) for number in range(1, ROWS + 1)
-    ]
+    records = [record(number, kind=DATASET if number % 7 == 0 else PROJECT) for number in range(1, ROWS + 1)]
     for number in range(10, ROWS, 1000):
         records[number - 1] = failed(number, started_s=T0 + number / 100)
     content = rendered_page(records)
@@ -538,9 +538,9 @@ def test_a_hundred_thousand_steps_can_be_sorted_filtered_and_searched(show: Call
     page.evaluate("document.querySelector('.tile.failed').click()")
 
     page.evaluate(
-        "const kind = document.getElementById('kind'); kind.value = 'dataset'; kind.dispatchEvent(new Event('change'))"
+        "const kind = document.getElementById('kind'); kind.word = 'dataset'; kind.dispatchEvent(new Event('change'))"
     )
-    datasets = sum(one.kind is StepKind.DATASET for one in records)
+    datasets = sum(one.kind is DATASET for one in records)
     page.until(f"{SHOWN} === '{datasets:,} of 100,000 steps'")
     page.evaluate("document.getElementById('reset').click()")
     page.until(f"{SHOWN} === '100,000 steps'")

@@ -40,7 +40,7 @@ from encord_async.journal.record import Record
 from encord_async.journal.record import State as StepState
 from encord_async.journal.seen import Seen
 from encord_async.journal.traffic import Traffic
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.project_datasets import DATASETS
 from encord_async.protocol.catalogue import REST_ROOT, Endpoint
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
@@ -394,7 +394,7 @@ class Disk:
         """See `Ledger`."""
         made = [record for record in self.records.values() if record.name is not None]
         self._gone = {record.identity for record in made if not is_present(record.holder)}
-        keys = [(record, record.project_step) for record in made]
+        keys = [(record, record.parent_step) for record in made]
         self._gone |= {key.identity for key, maker in keys if maker and key.has_lost(self.records.get(maker))}
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:
@@ -409,16 +409,16 @@ class Disk:
     async def detached(self, project_hashes: Collection[str]) -> Collection[str]:
         """See `Ledger`."""
         return {
-            record.project_hash
+            record.parent_hash
             for record in self.records.values()
-            if record.project_hash is not None and record.project_hash in project_hashes and _may_lack(record)
+            if record.parent_hash is not None and record.parent_hash in project_hashes and _may_lack(record)
         }
 
 
 def _may_lack(record: Record) -> bool:
     """Whether a dataset may be missing in a project because of *record*."""
-    undone = record.kind is StepKind.ATTACH and record.state is not StepState.DONE
-    return undone or record.kind is StepKind.DETACH
+    undone = record.kind is DATASETS.give and record.state is not StepState.DONE
+    return undone or record.kind is DATASETS.take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ import pytest
 
 from encord_async.engine.run import Options
 from encord_async.journal.record import State
-from encord_async.kinds.steps import CREATES
 from tests.crash.conftest import SETTLE_S, Entry, Fate, Job, World, of_numbers
 
 # Every run dies at every point that it has, and there are hundreds.
@@ -59,5 +58,5 @@ def test_a_look_up_while_a_namesake_sets_out(number: int, fate: Fate) -> None:
 
 
 def _assert_each_has_its_own(job: Job) -> None:
-    done = [record for record in job.disk.records.values() if record.state is State.DONE and record.kind in CREATES]
+    done = [record for record in job.disk.records.values() if record.state is State.DONE and record.kind.creates]
     assert len({record.hash for record in done}) == len(done)

@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from encord_async.engine.run import Options
 from encord_async.journal.record import State
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.dataset import DATASET
+from encord_async.kinds.project import PROJECT
 from tests.crash.conftest import LAG_S, ME, SETTLE_S, Disk, Entry, Fate, Job, Life, World, of_numbers
 
 # Hypothesis lives through many lives of client and service.
@@ -120,7 +121,7 @@ class Lives(RuleBasedStateMachine):
         made = [
             record.hash or ""
             for record in self.disk.records.values()
-            if record.state is State.DONE and record.kind in {StepKind.PROJECT, StepKind.DATASET}
+            if record.state is State.DONE and record.kind in {PROJECT, DATASET}
         ]
         assert there.issuperset(made)
         assert len(set(made)) == len(made)
@@ -145,9 +146,7 @@ class Lives(RuleBasedStateMachine):
         """Every entry has a project or dataset of its own, which holds what is wished for, and nothing is left over."""
         state = self.world.service.state()
         hashes = {
-            record.key: record.hash or ""
-            for record in self.disk.records.values()
-            if record.kind in {StepKind.PROJECT, StepKind.DATASET}
+            record.key: record.hash or "" for record in self.disk.records.values() if record.kind in {PROJECT, DATASET}
         }
         projects = {project["project_hash"]: project for project in state["projects"]}
         assert projects.keys() - {"p-dogs"} == {hashes[key] for key in self._keys("project")} - {"p-dogs"}

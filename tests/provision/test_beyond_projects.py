@@ -6,7 +6,6 @@ import pytest
 
 from encord_async.emulator import Fault, FaultRule
 from encord_async.errors import ConflictError
-from encord_async.kinds.steps import StepKind
 from encord_async.plan import Verb, plan
 from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
 from tests.provision.conftest import Entry, project, users
@@ -182,12 +181,12 @@ async def test_the_preview_says_what_a_run_would_do() -> None:
         actions = await world.actions(PROGRAMME)
         made = {(action.verb, action.what, action.items) for action in actions}
         assert made >= {
-            (Verb.CREATE, StepKind.ONTOLOGY, ("Felines",)),
-            (Verb.CREATE, StepKind.GROUP, ("Annotators",)),
-            (Verb.CREATE, StepKind.PROJECT, ("More cats",)),
-            (Verb.ADD, StepKind.GROUP_MEMBER, ("@ann", "@rob")),
-            (Verb.ADD, StepKind.GROUP, ("@annotators",)),
-            (Verb.ADD, StepKind.ORGANISATION_USER, ("ann@example.com",)),
+            (Verb.CREATE, "ontology", ("Felines",)),
+            (Verb.CREATE, "group", ("Annotators",)),
+            (Verb.CREATE, "project", ("More cats",)),
+            (Verb.ADD, "group_member", ("@ann", "@rob")),
+            (Verb.ADD, "group", ("@annotators",)),
+            (Verb.ADD, "org_user", ("ann@example.com",)),
         }
         assert (await plan(world.session, PROGRAMME)).irreversible == 4
         await world.run(PROGRAMME)

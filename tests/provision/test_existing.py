@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encord_async.engine.account import Account, Adopt, Create, Existing, Found, match
+from encord_async.engine.account import Account, Adopt, Create, Existing, match
 from encord_async.errors import ConflictError, ServiceFaultError
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.dataset import DATASET
+from encord_async.kinds.project import PROJECT
+from encord_async.kinds.thing import Found, Thing
 from tests.provision.conftest import Dataset, Fault, Project, Service, open_session
 
 OURS, OTHERS = Found("ours", is_admin=True), Found("theirs", is_admin=False)
@@ -18,13 +20,13 @@ namesakes = st.lists(st.builds(Found, hash=st.sampled_from("abcdef"), is_admin=s
 @pytest.mark.parametrize("existing", Existing)
 def test_nothing_there(existing: Existing) -> None:
     """Where nothing has the name, it is made, whatever was asked for."""
-    assert match(StepKind.PROJECT, "Cats", [], existing) == Create()
+    assert match(PROJECT, "Cats", [], existing) == Create()
 
 
 @given(namesakes)
 def test_create_never_looks(found: list[Found]) -> None:
     """``create`` makes another one, however many there are."""
-    assert match(StepKind.PROJECT, "Cats", found, Existing.CREATE) == Create()
+    assert match(PROJECT, "Cats", found, Existing.CREATE) == Create()
 
 
 @given(namesakes)
@@ -32,12 +34,12 @@ def test_adopt_takes_the_one_that_is_ours(found: list[Found]) -> None:
     """Exactly one of which we are admin is taken, several are an error that lists them, others' do not count."""
     ours = [one.hash for one in found if one.is_admin]
     if len(ours) == 1:
-        assert match(StepKind.PROJECT, "Cats", found, Existing.ADOPT) == Adopt(ours[0])
+        assert match(PROJECT, "Cats", found, Existing.ADOPT) == Adopt(ours[0])
     elif not ours:
-        assert match(StepKind.PROJECT, "Cats", found, Existing.ADOPT) == Create()
+        assert match(PROJECT, "Cats", found, Existing.ADOPT) == Create()
     else:
         with pytest.raises(ConflictError, match="several projects 'Cats'") as caught:
-            match(StepKind.PROJECT, "Cats", found, Existing.ADOPT)
+            match(PROJECT, "Cats", found, Existing.ADOPT)
         assert caught.value.code == "AMBIGUOUS"
         assert all(hash_ in caught.value.message for hash_ in ours)
 
@@ -46,7 +48,7 @@ def test_adopt_takes_the_one_that_is_ours(found: list[Found]) -> None:
 def test_fail_fails(found: Found) -> None:
     """``fail`` fails if the name is taken at all, and says by which."""
     with pytest.raises(ConflictError, match=f"dataset 'Cats' is there already: {found.hash}") as caught:
-        match(StepKind.DATASET, "Cats", [found], Existing.FAIL)
+        match(DATASET, "Cats", [found], Existing.FAIL)
     assert caught.value.code == "EXISTS"
 
 
@@ -58,15 +60,15 @@ async def test_account_is_listed_once(service: Service) -> None:
         account = Account(session)
         found: list[list[Found]] = []
 
-        async def look(what: StepKind, description: str) -> None:
+        async def look(what: Thing, description: str) -> None:
             found.append(await account.find(what, "Cats", description))
 
         async with anyio.create_task_group() as group:
             for _ in range(5):
-                group.start_soon(look, StepKind.PROJECT, "about cats")
+                group.start_soon(look, PROJECT, "about cats")
         assert found == [[Found("p", is_admin=True)]] * 5
-        assert await account.find(StepKind.PROJECT, "Cats", "") == []
-        (theirs,) = await account.find(StepKind.DATASET, "Cats", "")
+        assert await account.find(PROJECT, "Cats", "") == []
+        (theirs,) = await account.find(DATASET, "Cats", "")
         assert (theirs.hash, theirs.is_admin) == ("d", False)
     assert service.names == {"v2/projects.GET": 1, "v2/datasets/list.GET": 1}
 
@@ -76,8 +78,8 @@ async def test_title_and_description_are_kept_apart(service: Service) -> None:
     service.projects["p"] = Project("ab", "c")
     async with open_session(service) as session:
         account = Account(session)
-        assert await account.find(StepKind.PROJECT, "a", "bc") == []
-        assert await account.find(StepKind.PROJECT, "ab", "c") == [Found("p", is_admin=True)]
+        assert await account.find(PROJECT, "a", "bc") == []
+        assert await account.find(PROJECT, "ab", "c") == [Found("p", is_admin=True)]
 
 
 async def test_claimed_is_not_found_again(service: Service) -> None:
@@ -86,7 +88,7 @@ async def test_claimed_is_not_found_again(service: Service) -> None:
     async with open_session(service) as session:
         account = Account(session)
         account.claim("p")
-        assert await account.find(StepKind.PROJECT, "Cats", "") == [Found("q", is_admin=True)]
+        assert await account.find(PROJECT, "Cats", "") == [Found("q", is_admin=True)]
 
 
 async def test_failed_listing_is_remembered(service: Service) -> None:
@@ -97,8 +99,8 @@ async def test_failed_listing_is_remembered(service: Service) -> None:
         told = []
         for title in ("Cats", "Dogs", "Birds"):
             with pytest.raises(ServiceFaultError, match="the projects of the account cannot be listed: down") as caught:
-                await account.find(StepKind.PROJECT, title, "")
+                await account.find(PROJECT, title, "")
             told.append(str(caught.value))
         assert len(set(told)) == 1
         assert service.names["v2/projects.GET"] == session.settings.retry.max_attempts
-        assert await account.find(StepKind.DATASET, "Cats", "") == []
+        assert await account.find(DATASET, "Cats", "") == []

@@ -489,7 +489,7 @@ async def test_plan_announces_what_a_run_does(tmp_path: Path, existing: Existing
         edited = [project(key="cats", users=[ANN])]
         actions = await world.actions(edited, existing, journal=tmp_path / "j")
         outcomes = await world.run(edited, tmp_path / "j", existing=existing)
-    assert [action.verb.value for action in actions if action.what.value == "project"] == ["adopt"]
+    assert [action.verb.value for action in actions if action.what == "project"] == ["adopt"]
     assert words(outcomes) == {"cats": "adopted"}
 
 
@@ -503,7 +503,7 @@ async def test_plan_finds_what_an_entry_that_was_edited_left_in_doubt(tmp_path: 
         edited = [project(key="cats", users=[ANN])]
         actions = await world.actions(edited, Existing.CREATE, journal=tmp_path / "j")
         outcomes = await world.run(edited, tmp_path / "j", existing=Existing.CREATE)
-    assert [(action.verb.value, action.hash) for action in actions if action.what.value == "project"] == [
+    assert [(action.verb.value, action.hash) for action in actions if action.what == "project"] == [
         ("settle", outcomes["cats"].hash)
     ]
     assert words(outcomes) == {"cats": "adopted"}

@@ -29,7 +29,8 @@ from encord_async.engine.outcome import Status
 from encord_async.errors import JournalBusyError, JournalError, JournalMismatchError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import Record, State, name_digest
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.project import PROJECT
+from encord_async.kinds.registry import step_kinds
 from encord_async.session.settings import Settings
 from tests.provision.conftest import Service, all_of, open_session, project
 
@@ -42,12 +43,12 @@ def record(number: int, **more: Any) -> Record:
         identity=number.to_bytes(16),
         entry=b"entry".ljust(16),
         place=f"programme.jsonl:{number}",
-        kind=StepKind.PROJECT,
+        kind=PROJECT,
         title=f"Project {number}",
         state=State.DONE,
         status="created",
         hash=f"hash-{number}",
-        name=name_digest(StepKind.PROJECT, f"Project {number}", ""),
+        name=name_digest(PROJECT, f"Project {number}", ""),
         request="ab" * 32,
         details={"description": "", "references": ["@cats"], "baseline": []},
         started_s=1_700_000_000.25,
@@ -111,11 +112,11 @@ async def test_comes_back_as_it_was(tmp_path: Path) -> None:
     written = [
         record(1),
         intended(2),
-        record(3, key="cäts", title="x\x00y \U0001f600 '; --", project_hash="p", code="X", message="so it is"),
+        record(3, key="cäts", title="x\x00y \U0001f600 '; --", parent_hash="p", code="X", message="so it is"),
         record(
             4, state=State.FAILED, status="failed", hash=None, name=None, request=None, details={}, ended_s=0.1 + 0.2
         ),
-        *(record(5 + n, kind=kind, state=State.IN_DOUBT) for n, kind in enumerate(StepKind)),
+        *(record(5 + n, kind=kind, state=State.IN_DOUBT) for n, kind in enumerate(step_kinds())),
     ]
     async with Journal(tmp_path / "j", ME) as journal:
         await journal.write(written)
@@ -274,7 +275,7 @@ async def test_any_number_in_one_commit(tmp_path: Path, count: int) -> None:
 
 async def test_namesakes_and_open_intents(tmp_path: Path) -> None:
     """What may have made something of a name, and what has no end yet, is found."""
-    name = name_digest(StepKind.PROJECT, "Cats", "")
+    name = name_digest(PROJECT, "Cats", "")
     async with Journal(tmp_path / "j", ME) as journal:
         await journal.write([record(1, name=name), intended(2), record(3, name=None), replace(intended(4), name=name)])
         await journal.write([record(5, state=State.IN_DOUBT), record(6, state=State.FAILED)])
@@ -919,14 +920,14 @@ import anyio
 from encord_async.errors import JournalError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import Record, State
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.step import StepKind
 
 async def main():
     async with Journal(sys.argv[1], Identity("https://api.encord.com", "SHA256:me")) as journal:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         for number in range(10_000):
             record = Record(
-                identity=number.to_bytes(16), entry=b"", kind=StepKind.PROJECT, title="x" * 300, state=State.DONE
+                identity=number.to_bytes(16), entry=b"", kind=PROJECT, title="x" * 300, state=State.DONE
             )
             try:
                 await journal.write([record])

@@ -21,7 +21,7 @@ from encord_async.engine.outcome import Outcome
 from encord_async.errors import JournalBusyError, JournalError, JournalMismatchError, UsageError
 from encord_async.journal.journal import Identity, Journal, Shard
 from encord_async.journal.record import Record, State, name_digest
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.project import PROJECT
 from tests.postgres import PASSWORD, PostgresServer
 from tests.provision.conftest import Call, Service, all_of, open_session
 from tests.waiting import PATIENCE_S
@@ -46,12 +46,12 @@ def record(number: int, **more: Any) -> Record:
         identity=number.to_bytes(16),
         entry=b"entry".ljust(16),
         place=f"programme.jsonl:{number}",
-        kind=StepKind.PROJECT,
+        kind=PROJECT,
         title=f"Project {number}",
         state=State.DONE,
         status="created",
         hash=f"hash-{number}",
-        name=name_digest(StepKind.PROJECT, f"Project {number}", ""),
+        name=name_digest(PROJECT, f"Project {number}", ""),
         request="ab" * 32,
         details={"description": "", "baseline": []},
         started_s=1_700_000_000.25,

@@ -4,17 +4,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from encord_async.journal.record import Ledger, MemoryLedger, Record, State, name_digest
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.project import PROJECT
+from encord_async.kinds.registry import step_kinds
+from encord_async.kinds.step import StepKind
 
-NAME = name_digest(StepKind.PROJECT, "Cats", "")
+NAME = name_digest(PROJECT, "Cats", "")
 
 
 def record(identity: bytes, *, state: State = State.INTENDED, name: bytes | None = NAME) -> Record:
     """A project's record."""
-    return Record(identity=identity, entry=b"e", kind=StepKind.PROJECT, title="Cats", state=state, name=name)
+    return Record(identity=identity, entry=b"e", kind=PROJECT, title="Cats", state=state, name=name)
 
 
-names = st.tuples(st.sampled_from(StepKind), st.lists(st.text(max_size=3), max_size=3))
+names = st.tuples(st.sampled_from(step_kinds()), st.lists(st.text(max_size=3), max_size=3))
 
 
 @given(names, names)

@@ -580,7 +580,7 @@ def test_check_counts_what_cannot_be_undone(write: Write) -> None:
     more = ProjectEntry(title="Dogs", api_keys=keys).model_dump_json()
     report = check_manifest(write("m.jsonl", JSONL + more))
     assert (report.entries, report.problems, report.problem_count, report.bad) == (6, (), 0, frozenset())
-    assert report.irreversible == {"dataset": 1, "project": 2, "project_api_key": 3, "ontology": 0}
+    assert report.irreversible == {"dataset": 1, "project": 2, "project_api_key": 3}
 
 
 def test_check_lists_every_bad_entry(write: Write) -> None:
@@ -606,7 +606,7 @@ def test_check_lists_every_bad_entry(write: Write) -> None:
     ]
     assert report.problems[3].reason == "'@p' names m.jsonl:1, which is wrong itself"
     assert (report.entries, report.problem_count, report.bad) == (7, 6, frozenset({1, 3, 4, 5, 7}))
-    assert report.irreversible == {"dataset": 1, "project": 1, "project_api_key": 0, "ontology": 0}
+    assert report.irreversible == {"dataset": 1, "project": 1, "project_api_key": 0}
 
 
 def test_check_lists_a_thousand_problems_and_counts_the_rest(write: Write) -> None:

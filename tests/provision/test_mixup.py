@@ -155,7 +155,7 @@ async def test_api_keys_are_told_by_their_fingerprints(tmp_path: Path) -> None:
         assert [len(project["api_keys"]) for project in emulator.state()["projects"]] == [1] * 4
     async with Journal(tmp_path / "j", None) as journal:
         records, _ = await journal.records(most=100)
-    fingerprints = [record.hash for record in records if record.kind.value == "api_key"]
+    fingerprints = [record.hash for record in records if record.kind.word == "api_key"]
     assert len(set(fingerprints)) == 4
 
 

@@ -13,21 +13,22 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
-from encord_async.engine.schedule import Batch, Creation, Plan, Result, Ticket, Wish, Work, tickets_of
+from encord_async.engine.schedule import Batch, Creation, Result, Schedule, Ticket, Wish, Work, tickets_of
 from encord_async.errors import BlockedError, ManifestError, NotFoundError
 from encord_async.kinds.dataset import DatasetEntry
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.fields import referenced_key
-from encord_async.kinds.group import GroupEntry
+from encord_async.kinds.group import MEMBERS, GroupEntry
+from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.ontology import OntologyEntry
 from encord_async.kinds.organisation_user import OrganisationUserEntry
-from encord_async.kinds.project import APIKeyWish, ProjectEntry, UserWish
-from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
-from encord_async.kinds.project_datasets import ProjectDatasetsEntry
-from encord_async.kinds.project_groups import ProjectGroupsEntry
+from encord_async.kinds.project import PROJECT, APIKeyWish, ProjectEntry, UserWish
+from encord_async.kinds.project_api_key import API_KEY, ProjectAPIKeyEntry
+from encord_async.kinds.project_datasets import DATASETS, ProjectDatasetsEntry
+from encord_async.kinds.project_groups import GROUPS, ProjectGroupsEntry
 from encord_async.kinds.project_users import ProjectUsersEntry
-from encord_async.kinds.steps import CREATES, ITSELF, Step, StepKind
+from encord_async.kinds.step import Step
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 
 ADMIN, REVIEWER = ProjectUserRole.ADMIN, ProjectUserRole.REVIEWER
@@ -108,11 +109,11 @@ def manifests(draw: st.DrawFn) -> list[Entry]:
 
 
 ITEM_IS_A_REFERENCE = {
-    StepKind.ATTACH,
-    StepKind.DETACH,
-    StepKind.ADD_GROUP,
-    StepKind.REMOVE_GROUP,
-    StepKind.GROUP_MEMBER,
+    DATASETS.give,
+    DATASETS.take,
+    GROUPS.give,
+    GROUPS.take,
+    MEMBERS.give,
 }
 
 # --- a run of the plan ------------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ class Driver:
     manifest: Sequence[Entry]
     chance: random.Random
     max_batch: int
-    plan: Plan = field(init=False)
+    plan: Schedule = field(init=False)
     running: list[Work] = field(default_factory=list)
     read: int = 0
     now_s: float = 0.0
@@ -140,7 +141,7 @@ class Driver:
     namer: Namer = field(default_factory=Namer)
 
     def __post_init__(self) -> None:
-        self.plan = Plan(max_batch=self.max_batch)
+        self.plan = Schedule(max_batch=self.max_batch)
 
     # ------------------------------------------------------------------ events
 
@@ -162,9 +163,9 @@ class Driver:
         for step in steps:
             if self.chance.random() < 0.5:
                 found[step.identity] = self.result(step)
-            elif step.kind in ITSELF:
+            elif step.kind.stands_for_entry:
                 break
-            if step.kind in ITSELF and not found[step.identity].status.satisfied:
+            if step.kind.stands_for_entry and not found[step.identity].status.satisfied:
                 break
         return found
 
@@ -180,11 +181,11 @@ class Driver:
         if isinstance(work, Batch):
             assert 1 <= len(work.tickets) <= self.max_batch
             assert {ticket.step.kind for ticket in work.tickets} == {work.lane.kind}
-            assert {ticket.project_hash for ticket in work.tickets} == {work.lane.project_hash}
+            assert {ticket.parent_hash for ticket in work.tickets} == {work.lane.parent_hash}
             assert {ticket.step.role for ticket in work.tickets} == {work.lane.role}
-            assert work.lane.kind not in CREATES | ITSELF
+            assert isinstance(work.lane.kind, Membership)
         else:
-            assert work.ticket.step.kind in CREATES | ITSELF
+            assert not isinstance(work.ticket.step.kind, Membership)
 
     def check(self, ticket: Ticket) -> None:
         """Nothing runs twice, and nothing before what it needs has a hash, which the ticket carries."""
@@ -193,15 +194,19 @@ class Driver:
         assert self.started[name] == self.sent_back[name]
         self.started[name] += 1
         step, entry = ticket.step, ticket.wish.entry
-        if step.kind is StepKind.PROJECT:
+        if step.kind is PROJECT:
             assert isinstance(entry, ProjectEntry)
             assert ticket.items == tuple(dict.fromkeys(map(self.hash_of, entry.datasets)))
-            assert ticket.ontology_hash == (None if entry.ontology is None else self.hash_of(entry.ontology))
-            assert ticket.template_hash == (None if entry.copy_of is None else self.hash_of(entry.copy_of))
-        elif step.kind not in ITSELF:
+            assert (ticket.links or {}).get("ontology") == (
+                None if entry.ontology is None else self.hash_of(entry.ontology)
+            )
+            assert (ticket.links or {}).get("copy_of") == (
+                None if entry.copy_of is None else self.hash_of(entry.copy_of)
+            )
+        elif not step.kind.stands_for_entry:
             own = (ticket.wish.number, next(iter(entry.steps(ticket.wish.identity))).identity)
-            wanted = self.results[own].hash if step.project is None else self.hash_of(step.project)
-            assert ticket.project_hash == wanted
+            wanted = self.results[own].hash if step.parent is None else self.hash_of(step.parent)
+            assert ticket.parent_hash == wanted
         if step.kind in ITEM_IS_A_REFERENCE:
             assert ticket.items == (self.hash_of(step.item),)
 
@@ -243,15 +248,15 @@ class Driver:
         if self.chance.random() < 0.25:
             status = self.chance.choice([Status.FAILED, Status.IN_DOUBT])
             return Result(status=status, error=NotFoundError("gone"))
-        if step.kind in CREATES | ITSELF:
-            hash_ = None if step.kind is StepKind.API_KEY else f"{step.kind}-{self.chance.random()}"
+        if not isinstance(step.kind, Membership):
+            hash_ = None if step.kind is API_KEY else f"{step.kind}-{self.chance.random()}"
             return Result(status=self.chance.choice([Status.CREATED, Status.ADOPTED]), hash=hash_)
         return Result(status=self.chance.choice([Status.UPDATED, Status.UNCHANGED]))
 
     def note(self, number: int, entry: Entry, step: Step, result: Result) -> None:
         """Note what a step has ended in."""
         self.results[number, step.identity] = result
-        if step.kind in ITSELF and result.hash is not None and entry.key is not None:
+        if step.kind.stands_for_entry and result.hash is not None and entry.key is not None:
             self.made[entry.key] = result.hash
 
     def cancel(self) -> None:
@@ -317,14 +322,14 @@ def expect(driver: Driver, number: int) -> Expectation:
             ended.append(result.status)
         else:
             missing = [ref for ref in needs(entry, step) if (key := referenced_key(ref)) and key not in driver.made]
-            if step.project is None and step.kind not in ITSELF and own_failed:
+            if step.parent is None and not step.kind.stands_for_entry and own_failed:
                 missing.append("what the same entry makes")
             assert missing, f"{step} of entry {number} was not run, although all it needs is there"
             blockers.update(missing)
             orphan = {Status.FAILED} if any(ref[1:] not in keys for ref in missing if ref[0] == "@") else set()
             dead = {Status.BLOCKED} if any(ref[0] != "@" or ref[1:] in keys for ref in missing) else set()
             either.append(frozenset(orphan | dead))
-        if step.kind in ITSELF:
+        if step.kind.stands_for_entry:
             own_failed = result is None or not result.status.satisfied
     base = reduce(worst, ended, Status.UNCHANGED)
     statuses = {base}
@@ -335,10 +340,10 @@ def expect(driver: Driver, number: int) -> Expectation:
 
 def needs(entry: Entry, step: Step) -> list[str]:
     """The references that *step* cannot do without."""
-    if isinstance(entry, ProjectEntry) and step.kind is StepKind.PROJECT:
+    if isinstance(entry, ProjectEntry) and step.kind is PROJECT:
         return [*entry.datasets, *(one for one in (entry.ontology, entry.copy_of) if one is not None)]
     items = [step.item] if step.kind in ITEM_IS_A_REFERENCE else []
-    return [*items, *([step.project] if step.project else [])]
+    return [*items, *([step.parent] if step.parent else [])]
 
 
 def identities_of(manifest: Sequence[Entry]) -> list[bytes]:
@@ -347,7 +352,7 @@ def identities_of(manifest: Sequence[Entry]) -> list[bytes]:
     return [namer.identity(entry) for entry in manifest]
 
 
-def assert_nothing_left(plan: Plan, *, keys: int = 0) -> None:
+def assert_nothing_left(plan: Schedule, *, keys: int = 0) -> None:
     """Nothing but the keys is remembered."""
     assert plan.idle
     assert (plan.open_entries, plan.parked_entries, plan.next_due_s) == (0, 0, None)
@@ -405,7 +410,7 @@ def test_a_manifest_without_mistakes_on_a_service_without_faults(manifest: list[
 
     class Kind(Driver):
         def result(self, step: Step) -> Result:
-            return Result(status=Status.UPDATED, hash=f"{step.kind}-hash" if step.kind in ITSELF else None)
+            return Result(status=Status.UPDATED, hash=f"{step.kind}-hash" if step.kind.stands_for_entry else None)
 
     good, before = manifest, -1
     while len(good) != before:
@@ -424,7 +429,7 @@ def named(entry: Entry) -> list[str]:
 # --- single stories ---------------------------------------------------------------------------------------------------
 
 
-def fill(plan: Plan, entries: Iterable[Entry], *, known: Mapping[bytes, Result] | None = None) -> None:
+def fill(plan: Schedule, entries: Iterable[Entry], *, known: Mapping[bytes, Result] | None = None) -> None:
     """Add all entries."""
     namer = Namer()
     for number, entry in enumerate(entries, 1):
@@ -438,14 +443,14 @@ def member(project: str, email: str = "a@example.com", role: ProjectUserRole = R
     return ProjectUsersEntry(project=project, emails=(email,), role=role)
 
 
-def take(plan: Plan) -> Work:
+def take(plan: Schedule) -> Work:
     """The next work, which has to be there."""
     work = plan.next(0.0)
     assert work is not None
     return work
 
 
-def finish(plan: Plan, work: Work, status: Status, hash_: str | None = None) -> None:
+def finish(plan: Schedule, work: Work, status: Status, hash_: str | None = None) -> None:
     """Let all steps of *work* end alike."""
     error = None if status.satisfied else NotFoundError("gone")
     plan.finish(work, [(ticket, Result(status=status, hash=hash_, error=error)) for ticket in tickets_of(work)])
@@ -453,7 +458,7 @@ def finish(plan: Plan, work: Work, status: Status, hash_: str | None = None) -> 
 
 def test_a_member_who_did_not_come_about_leaves_the_others_in() -> None:
     """A group whose one member failed before the group was made still gets the other."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [OrganisationUserEntry(key="u", email="a@example.com")])
     finish(plan, take(plan), Status.FAILED)
     group, namer = GroupEntry(name="G", members=("@u", "b@example.com")), Namer()
@@ -461,14 +466,14 @@ def test_a_member_who_did_not_come_about_leaves_the_others_in() -> None:
     plan.add(group, group.steps(identity), number=2, place="entry 2", identity=identity)
     finish(plan, take(plan), Status.CREATED, "g")
     work = take(plan)
-    assert [(ticket.project_hash, ticket.items) for ticket in tickets_of(work)] == [("g", ("b@example.com",))]
+    assert [(ticket.parent_hash, ticket.items) for ticket in tickets_of(work)] == [("g", ("b@example.com",))]
     finish(plan, work, Status.UPDATED)
     assert [outcome.status for outcome in plan.take_outcomes()] == [Status.FAILED, Status.BLOCKED]
 
 
 def test_memberships_of_one_project_and_role_gather() -> None:
     """What is ready together for one project and role goes out together; other roles and projects do not mix in."""
-    plan = Plan(max_batch=100)
+    plan = Schedule(max_batch=100)
     plan_entries = [member("p", f"{n}@example.com", role) for n in range(5) for role in (ADMIN, REVIEWER)]
     fill(plan, [*plan_entries, member("q")])
     found = [take(plan) for _ in range(3)]
@@ -479,7 +484,7 @@ def test_memberships_of_one_project_and_role_gather() -> None:
 
 def test_groups_are_taken_off_a_hundred_at_a_time() -> None:
     """One piece of work is one request: what a request cannot hold is another piece, which may end otherwise."""
-    plan = Plan(max_batch=1000)
+    plan = Schedule(max_batch=1000)
     groups = tuple(f"g{number}" for number in range(150))
     fill(plan, [ProjectGroupsEntry(project="p", add=(), remove=groups)])
     assert [len(tickets_of(take(plan))) for _ in range(2)] == [100, 50]
@@ -487,15 +492,15 @@ def test_groups_are_taken_off_a_hundred_at_a_time() -> None:
 
 def test_lanes_take_turns() -> None:
     """A project with very many memberships does not keep the others waiting."""
-    plan = Plan(max_batch=2)
+    plan = Schedule(max_batch=2)
     fill(plan, [*(member("big", f"{n}@example.com") for n in range(6)), member("small")])
-    lanes = [work.lane.project_hash for work in (take(plan) for _ in range(4)) if isinstance(work, Batch)]
+    lanes = [work.lane.parent_hash for work in (take(plan) for _ in range(4)) if isinstance(work, Batch)]
     assert lanes == ["big", "small", "big", "big"]
 
 
 def test_creations_come_first() -> None:
     """What others wait for is made before memberships are sent."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [member("p"), DatasetEntry(title="Cats")])
     assert isinstance(take(plan), Creation)
     assert isinstance(take(plan), Batch)
@@ -503,7 +508,7 @@ def test_creations_come_first() -> None:
 
 def test_datasets_go_into_the_create_call() -> None:
     """A project waits for the datasets it names, before or after it, and gets their hashes in the order written."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(
         plan,
         [
@@ -525,7 +530,7 @@ def test_datasets_go_into_the_create_call() -> None:
 
 def test_a_long_chain_of_blocks_names_each_link() -> None:
     """If a dataset fails, its project is blocked by it, and the project's members are blocked by the project."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [DatasetEntry(key="d", title="D"), ProjectEntry(key="p", title="P", datasets=("@d",)), member("@p")])
     finish(plan, take(plan), Status.FAILED)
     dataset, project, users = plan.take_outcomes()
@@ -537,7 +542,7 @@ def test_a_long_chain_of_blocks_names_each_link() -> None:
 
 def test_what_comes_after_a_failure_is_blocked_too() -> None:
     """An entry that is read long after what it needs has failed learns why all the same."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [DatasetEntry(key="d", title="D")])
     finish(plan, take(plan), Status.IN_DOUBT)
     plan.add(
@@ -552,7 +557,7 @@ def test_what_comes_after_a_failure_is_blocked_too() -> None:
 
 def test_reference_to_nothing_fails_at_the_end() -> None:
     """An entry that refers to a key which never comes fails when the manifest ends, not before, and says what to do."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [ProjectEntry(key="p", title="P", datasets=("@d",)), member("@p")])
     assert (plan.open_entries, plan.parked_entries) == (2, 2)
     assert plan.take_outcomes() == []
@@ -566,7 +571,7 @@ def test_reference_to_nothing_fails_at_the_end() -> None:
 
 def test_waiting_through_others_is_parked_too() -> None:
     """Members of a project whose dataset is still to be read do not fill the read-ahead: reading on is what helps."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     project = ProjectEntry(key="p", title="P", datasets=("@d", "@e"), users=(UserWish(email="u@e.com", role=ADMIN),))
     fill(plan, [member("@p"), project, *(member("@p") for _ in range(20)), DatasetEntry(key="e", title="E")])
     assert (plan.open_entries, plan.parked_entries) == (23, 22)
@@ -577,7 +582,7 @@ def test_waiting_through_others_is_parked_too() -> None:
 
 def test_second_entry_with_a_key_is_refused() -> None:
     """Two entries cannot have one key, and the second leaves no trace."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [DatasetEntry(key="d", title="D")])
     with pytest.raises(ManifestError, match="two entries have the key 'd'"):
         plan.add(DatasetEntry(key="d", title="E"), [], number=2, place="", identity=b"2")
@@ -586,7 +591,7 @@ def test_second_entry_with_a_key_is_refused() -> None:
 
 def test_key_that_came_after_the_cancel() -> None:
     """An entry that was on its way when the run was stopped is cancelled, also if others had waited for it."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [ProjectEntry(title="P", datasets=("@d",))])
     plan.cancel()
     late = DatasetEntry(key="d", title="D")
@@ -596,7 +601,7 @@ def test_key_that_came_after_the_cancel() -> None:
 
 def test_work_under_way_counts_after_a_cancel() -> None:
     """What was sent before the stop ends as the service says; who waited for it is cancelled, not blocked."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [DatasetEntry(key="d", title="D"), ProjectEntry(key="p", title="P", datasets=("@d",)), member("@p")])
     work = take(plan)
     plan.cancel()
@@ -613,7 +618,7 @@ def test_work_under_way_counts_after_a_cancel() -> None:
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_postponed_work_ends_otherwise_when_cancelled(order: str) -> None:
     """Something in doubt that waits to be looked up stays in doubt if the run is stopped before or meanwhile."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [DatasetEntry(key="d", title="D")])
     work = take(plan)
     otherwise = Result(status=Status.IN_DOUBT, error=NotFoundError("?"), candidates=("h1", "h2"))
@@ -630,7 +635,7 @@ def test_postponed_work_ends_otherwise_when_cancelled(order: str) -> None:
 
 def test_postponed_work_is_due_in_order() -> None:
     """Postponed work comes again when its time has come, the earliest first, before anything else."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [DatasetEntry(title="late"), DatasetEntry(title="soon"), DatasetEntry(title="fresh")])
     late, soon = take(plan), take(plan)
     plan.postpone(late, 9.0, otherwise=Result(status=Status.IN_DOUBT))
@@ -642,7 +647,7 @@ def test_postponed_work_is_due_in_order() -> None:
 
 def test_steps_known_from_before_are_not_run_again() -> None:
     """A resumed run takes over what the journal has, and those who refer to it go on with its hash."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     project = ProjectEntry(key="p", title="P", users=(UserWish(email="a@example.com", role=ADMIN),))
     create, user = project.steps(Namer().identity(project))
     known = {
@@ -651,21 +656,21 @@ def test_steps_known_from_before_are_not_run_again() -> None:
     }
     fill(plan, [project, member("@p", "b@example.com")], known=known)
     work = take(plan)
-    assert [(ticket.step.item, ticket.project_hash) for ticket in tickets_of(work)] == [("b@example.com", "hash")]
+    assert [(ticket.step.item, ticket.parent_hash) for ticket in tickets_of(work)] == [("b@example.com", "hash")]
     [outcome] = plan.take_outcomes()
     assert (outcome.status, outcome.hash) == (Status.CREATED, "hash")
 
 
 def test_an_entry_without_steps_is_unchanged() -> None:
     """An entry that asks for nothing ends at once."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [ProjectDatasetsEntry(project="p")])
     assert [outcome.status for outcome in plan.take_outcomes()] == [Status.UNCHANGED]
 
 
 def test_all_kept_roles_are_told() -> None:
     """An entry with several members says of each one who keeps another role."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [ProjectUsersEntry(project="p", emails=("a@example.com", "b@example.com"), role=ADMIN)])
     work = take(plan)
     kept = [RoleKept(email=ticket.step.item, wanted="admin", held="reviewer") for ticket in tickets_of(work)]
@@ -683,7 +688,7 @@ def test_all_kept_roles_are_told() -> None:
 
 def test_the_worst_step_speaks_for_the_entry() -> None:
     """An entry of which a member failed and another is in doubt is in doubt, and says why that is."""
-    plan = Plan(max_batch=1)
+    plan = Schedule(max_batch=1)
     fill(plan, [ProjectUsersEntry(project="p", emails=("a@example.com", "b@example.com", "c@example.com"), role=ADMIN)])
     for status, said in ((Status.FAILED, "no"), (Status.IN_DOUBT, "who knows"), (Status.FAILED, "no, too")):
         work = take(plan)
@@ -694,7 +699,7 @@ def test_the_worst_step_speaks_for_the_entry() -> None:
 
 def test_a_step_without_a_result_is_a_bug() -> None:
     """Work cannot be finished by half: a step that was forgotten raises."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [member("p"), member("p", "b@example.com")])
     work = take(plan)
     with pytest.raises(AssertionError, match="1 steps were left without a result"):
@@ -706,7 +711,7 @@ def test_a_step_without_a_result_is_a_bug() -> None:
 
 def calls_to_find(size: int, culprits: set[int]) -> tuple[int, dict[int, Status]]:
     """Play a service that refuses a batch with a culprit in it; the number of calls, and what each entry ended in."""
-    plan = Plan(max_batch=size)
+    plan = Schedule(max_batch=size)
     fill(plan, [member("p", f"{number}@example.com") for number in range(1, size + 1)])
     calls = 0
     while (work := plan.next(0.0)) is not None:
@@ -742,7 +747,7 @@ def test_any_number_of_culprits_is_found(size: int, culprits: set[int]) -> None:
 
 def test_split_of_a_stopped_run_ends() -> None:
     """A batch that is refused after the stop is not tried again."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [member("p"), member("p", "b@example.com")])
     work = take(plan)
     assert isinstance(work, Batch)
@@ -758,7 +763,7 @@ def test_split_of_a_stopped_run_ends() -> None:
 @pytest.mark.parametrize("status", [Status.UPDATED, Status.FAILED])
 def test_finished_entries_without_a_key_leave_nothing(status: Status) -> None:
     """However many memberships have gone through, done or failed, the plan is as empty as before."""
-    plan = Plan(max_batch=1000)
+    plan = Schedule(max_batch=1000)
     for _ in range(3):
         fill(plan, (member(f"p{n % 7}", f"{n}@example.com") for n in range(2000)))
         while (work := plan.next(0.0)) is not None:
@@ -772,7 +777,7 @@ def test_finished_entries_without_a_key_leave_nothing(status: Status) -> None:
 
 def test_blocked_entries_leave_nothing() -> None:
     """Memberships of a project that failed are told so and forgotten; of the project, its key and why are kept."""
-    plan = Plan(max_batch=10)
+    plan = Schedule(max_batch=10)
     fill(plan, [ProjectEntry(key="p", title="P"), *(member("@p") for _ in range(1000))])
     finish(plan, take(plan), Status.FAILED)
     assert len(plan.take_outcomes()) == 1001

@@ -19,7 +19,6 @@ from encord_async.client import EncordSession
 from encord_async.engine.account import Existing
 from encord_async.engine.run import Options
 from encord_async.journal.journal import Journal
-from encord_async.kinds.steps import StepKind
 from encord_async.plan import Action, Forecast, Verb, plan
 from encord_async.protocol.signing import BearerToken
 from tests.crash.conftest import CREATES, ME, TOKEN, Death, Life, MortalJournal, MortalTransport, Program, Service
@@ -75,24 +74,24 @@ class Account:
                 return await plan(session, manifest, options, journal=opened, on_action=actions.append), actions
 
 
-def pairs(service: Service) -> dict[StepKind, Pairs]:
+def pairs(service: Service) -> dict[str, Pairs]:
     """Who and what is in which project and group, but for whoever made it."""
     state = service.state()
     projects = [(one["project_hash"], one) for one in state["projects"]]
     held = {
-        StepKind.USER: {(found, user["email"]) for found, one in projects for user in one["users"]},
-        StepKind.DATASET: {(found, dataset) for found, one in projects for dataset in one["datasets"]},
-        StepKind.GROUP_MEMBER: {(one["group_hash"], user) for one in state["groups"] for user in one["users"]},
+        "user": {(found, user["email"]) for found, one in projects for user in one["users"]},
+        "dataset": {(found, dataset) for found, one in projects for dataset in one["datasets"]},
+        "group_member": {(one["group_hash"], user) for one in state["groups"] for user in one["users"]},
     }
     return {what: {pair for pair in there if pair[1] != ME} for what, there in held.items()}
 
 
 MAKES = {
-    "project.POST": StepKind.PROJECT,
-    "v2/datasets.POST": StepKind.DATASET,
-    "v2/ontologies.POST": StepKind.ONTOLOGY,
-    "v2/organisation/groups.POST": StepKind.GROUP,
-    "projectapikey.POST": StepKind.API_KEY,
+    "project.POST": "project",
+    "v2/datasets.POST": "dataset",
+    "v2/ontologies.POST": "ontology",
+    "v2/organisation/groups.POST": "group",
+    "projectapikey.POST": "api_key",
 }
 
 
@@ -153,13 +152,13 @@ def announced(actions: Sequence[Action]) -> Counter[Any]:
         action
         for action in actions
         if action.verb is Verb.CREATE
-        or (action.verb is Verb.SETTLE and action.hash is None and action.what is not StepKind.API_KEY)
+        or (action.verb is Verb.SETTLE and action.hash is None and action.what != "api_key")
     )
 
 
 def possible(actions: Sequence[Action]) -> Counter[Any]:
     """API keys in doubt: of those nobody says whether they are there, for they have no hash to be shown."""
-    return _titles(action for action in actions if action.verb is Verb.SETTLE and action.what is StepKind.API_KEY)
+    return _titles(action for action in actions if action.verb is Verb.SETTLE and action.what == "api_key")
 
 
 def _titles(actions: Iterable[Action]) -> Counter[Any]:

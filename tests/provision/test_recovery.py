@@ -12,13 +12,14 @@ import pytest
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator, Fault, FaultRule
 from encord_async.engine.doubt import Settler
-from encord_async.engine.making import contents_digest
 from encord_async.engine.outcome import Status
 from encord_async.engine.recovery import NOT_THERE, decide_by_hand, recover
 from encord_async.errors import AuthenticationError, JournalError, UsageError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import Record, State, name_digest
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.project import PROJECT
+from encord_async.kinds.project_api_key import API_KEY
+from encord_async.kinds.thing import contents_digest
 from encord_async.protocol.signing import BearerToken
 from encord_async.session.settings import RetryPolicy, Settings
 from tests.provision.conftest import all_of, project
@@ -31,10 +32,10 @@ def wish(number: int = 1, title: str = "Cats", **more: Any) -> Record:
     plain = Record(
         identity=number.to_bytes(16),
         entry=b"entry",
-        kind=StepKind.PROJECT,
+        kind=PROJECT,
         title=title,
         state=State.INTENDED,
-        name=name_digest(StepKind.PROJECT, title, ""),
+        name=name_digest(PROJECT, title, ""),
         request=title,
         details={"description": "", "contents": [contents_digest(())]},
     )
@@ -218,7 +219,7 @@ async def test_run_that_cannot_begin(tmp_path: Path) -> None:
 def api_key(*candidates: str) -> Record:
     """An API key whose answer never came."""
     details = {"candidates": list(candidates)}
-    return wish(kind=StepKind.API_KEY, title="ci", key="ci", state=State.IN_DOUBT, details=details)
+    return wish(kind=API_KEY, title="ci", key="ci", state=State.IN_DOUBT, details=details)
 
 
 @pytest.mark.parametrize(("said", "found_hash"), [("made", None), ("MADE", None), ("api-key:2", "api-key:2")])

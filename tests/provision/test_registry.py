@@ -10,9 +10,10 @@ import encord_async.manifest
 from encord_async.kinds.entry import Entry, Use, needed_keys, uses
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import Reference, Title
+from encord_async.kinds.group import GROUP
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.registry import ENTRY_MODELS, registered
-from encord_async.kinds.steps import Step, StepKind, part_of
+from encord_async.kinds.step import Step, part
 from encord_async.manifest.files import CheckReport, check_manifest
 from encord_async.manifest.place import Place
 from encord_async.manifest.reading import read_entry
@@ -47,7 +48,7 @@ class ShelfEntry(Entry):
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         """One."""
-        yield Step(identity=part_of(identity, "shelf"), kind=StepKind.GROUP, item=self.title)
+        yield Step(identity=part(identity, "shelf"), kind=GROUP, item=self.title)
 
 
 @pytest.fixture

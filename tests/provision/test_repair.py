@@ -9,8 +9,9 @@ from encord_async.engine.outcome import Status
 from encord_async.errors import AuthenticationError, ConflictError, NoReplyError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import MemoryLedger
-from encord_async.verify.projects import Report, Thing, compare, gather
+from encord_async.verify.compare import Report, compare
 from encord_async.verify.repair import Repaired, Repairs, repair
+from encord_async.verify.wishes import gather
 from tests.provision.conftest import (
     ADMIN,
     Call,
@@ -91,10 +92,10 @@ async def fixed(
     async with open_session(service) as session:
         async with Journal(path, None) as journal:
             wishes = await gather(entries, journal)
-            await compare(session, wishes, on_project=repairs.note)
-            api_keys = await repairs.api_keys(journal)
+            await compare(session, wishes, on_thing=repairs.note)
+            inner = await repairs.inner(journal)
         owner = Identity(session.settings.domain, session.identity)
-        repaired = await repair(session, repairs, api_keys=api_keys, journal=Journal(path, owner), settle_s=0.0)
+        repaired = await repair(session, repairs, inner=inner, journal=Journal(path, owner), settle_s=0.0)
         return repaired, await compare(session, wishes)
 
 
@@ -213,7 +214,7 @@ async def test_where_users_are_not_listed_all_are_added(service: Service, tmp_pa
     assert [(kept.email, kept.wanted, kept.held) for kept in outcome.role_kept] == [
         ("ann@example.com", "reviewer", "annotator")
     ]
-    assert report.unlisted == {Thing.USER: 1}
+    assert report.unlisted == {"user": 1}
     assert (cats.users["bob@example.com"], cats.users["eve@example.com"]) == (1, 1)
 
 
@@ -270,10 +271,10 @@ async def test_nobody_is_removed_by_an_account_that_is_no_admin(service: Service
     service.faults.append(Fault(READ, touches=demoted))
     repairs = Repairs(prune=True)
     async with open_session(service) as session, Journal(tmp_path / "j", None) as journal:
-        await compare(session, await gather(PROGRAMME, journal), on_project=repairs.note)
-        repaired = await repair(session, repairs, api_keys=[], journal=None)
+        await compare(session, await gather(PROGRAMME, journal), on_thing=repairs.note)
+        repaired = await repair(session, repairs, inner=[], journal=None)
     (kept,) = repaired.kept
-    assert (kept.items, type(kept.error)) == (("eve@example.com",), ConflictError)
+    assert (kept.deed.items, type(kept.error)) == ((("eve@example.com", None),), ConflictError)
     assert service.of(REMOVE) == []
 
 
@@ -297,5 +298,5 @@ async def test_nothing_to_put_right(service: Service) -> None:
     repairs = Repairs(prune=True)
     async with open_session(service) as session:
         wishes = await gather([attach("there", "old")], MemoryLedger())
-        await compare(session, wishes, on_project=repairs.note)
+        await compare(session, wishes, on_thing=repairs.note)
     assert not repairs

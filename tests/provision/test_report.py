@@ -12,7 +12,10 @@ from encord_async.engine.outcome import Status
 from encord_async.errors import UsageError
 from encord_async.journal.record import Record, State
 from encord_async.journal.traffic import Traffic
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.dataset import DATASET
+from encord_async.kinds.project import PROJECT
+from encord_async.kinds.project_api_key import API_KEY
+from encord_async.kinds.project_users import USERS
 from encord_async.report.summary import (
     SHOWN_STATUSES,
     Links,
@@ -34,7 +37,7 @@ def record(number: int = 1, **more: Any) -> Record:
         "identity": number.to_bytes(16),
         "entry": b"",
         "place": f"programme.jsonl:{number}",
-        "kind": StepKind.PROJECT,
+        "kind": PROJECT,
         "title": f"Project {number}",
         "state": State.DONE,
         "status": "created",
@@ -48,7 +51,7 @@ def record(number: int = 1, **more: Any) -> Record:
 def user(number: int, **more: Any) -> Record:
     """A member that was added with many others: written down when it had ended."""
     at_s = T0 + number
-    more = {"kind": StepKind.USER, "status": "updated", "hash": None, "started_s": at_s, "ended_s": at_s} | more
+    more = {"kind": USERS.give, "status": "updated", "hash": None, "started_s": at_s, "ended_s": at_s} | more
     return record(number, **more)
 
 
@@ -81,8 +84,8 @@ def test_steps_are_counted_by_kind_and_status() -> None:
     made = report_of([record(1), record(2), user(3), failed(4), intended(5), record(6, status="adopted")])
     assert made.steps == 6
     assert made.counts == {
-        StepKind.PROJECT: {Status.CREATED: 2, Status.FAILED: 1, Status.IN_DOUBT: 1, Status.ADOPTED: 1},
-        StepKind.USER: {Status.UPDATED: 1},
+        PROJECT: {Status.CREATED: 2, Status.FAILED: 1, Status.IN_DOUBT: 1, Status.ADOPTED: 1},
+        USERS.give: {Status.UPDATED: 1},
     }
     assert made.count(Status.CREATED) == 2
 
@@ -227,14 +230,17 @@ def row(**more: Any) -> Row:
 def test_links_lead_to_what_was_made_or_to_its_project() -> None:
     """A project and a dataset link to themselves, a member and a key to their project, and hashes cannot break out."""
     links = links_for("https://api.encord.com")
-    assert links == Links(
-        project="https://app.encord.com/projects/view/{}/summary", dataset="https://app.encord.com/datasets/view/{}"
-    )
+    assert links == Links("https://app.encord.com")
     assert links is not None
     assert links.of(row()) == "https://app.encord.com/projects/view/hash-1/summary"
-    assert links.of(row(kind=StepKind.DATASET, hash="a/b?c")) == "https://app.encord.com/datasets/view/a%2Fb%3Fc"
-    assert links.of(row(kind=StepKind.USER, hash=None, project_hash="p")) == links.project.format("p")
-    assert links.of(row(kind=StepKind.API_KEY, hash="fingerprint", project_hash="p")) == links.project.format("p")
+    assert links.of(row(kind=DATASET, hash="a/b?c")) == "https://app.encord.com/datasets/view/a%2Fb%3Fc"
+    assert (
+        links.of(row(kind=USERS.give, hash=None, parent_hash="p")) == "https://app.encord.com/projects/view/p/summary"
+    )
+    assert (
+        links.of(row(kind=API_KEY, hash="fingerprint", parent_hash="p"))
+        == "https://app.encord.com/projects/view/p/summary"
+    )
     assert links.of(row(hash=None)) is None
 
 
@@ -255,7 +261,7 @@ def test_links_lead_to_what_was_made_or_to_its_project() -> None:
 def test_the_app_is_guessed_from_the_domain(domain: str, app_url: str | None, expected: str | None) -> None:
     """Links fit the account's region; an emulator has none, and neither has a domain that nobody knows an app for."""
     links = links_for(domain, app_url)
-    assert (links.dataset.removesuffix("/datasets/view/{}") if links else None) == expected
+    assert (links.base if links else None) == expected
 
 
 @pytest.mark.parametrize("app_url", ["app.encord.com", "javascript:alert(1)", "https://", "http://["])

@@ -9,14 +9,17 @@ import pytest
 
 from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.resume import Past, Recall, recall
-from encord_async.engine.schedule import Earlier, Result, dataset_digest
+from encord_async.engine.schedule import Earlier, Result
 from encord_async.errors import ConflictError
 from encord_async.journal.record import Record, State
 from encord_async.kinds.dataset import DatasetEntry
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.project import APIKeyWish, ProjectEntry, UserWish
-from encord_async.kinds.steps import Step, StepKind
+from encord_async.kinds.project_api_key import API_KEY
+from encord_async.kinds.project_datasets import DATASETS
+from encord_async.kinds.step import Step
+from encord_async.kinds.thing import item_digest
 from encord_async.protocol.catalogue import ProjectUserRole
 from tests.provision.conftest import (
     Call,
@@ -146,20 +149,20 @@ def test_new_datasets_are_attached() -> None:
     """Datasets that an entry has gained are attached, once each; those that it has lost stay."""
     entry = ENTRY.model_copy(update={"datasets": ("dataset-1", "new", "@new", "new")})
     known = recalled(entry, made())
-    added = [step for step in known.steps if step.kind is StepKind.ATTACH]
-    assert [(step.item, step.project) for step in added] == [("new", None), ("@new", None)]
-    assert not any(known.unsure[step.identity].held_dataset("new") for step in added)
+    added = [step for step in known.steps if step.kind is DATASETS.give]
+    assert [(step.item, step.parent) for step in added] == [("new", None), ("@new", None)]
+    assert not any(known.unsure[step.identity].held_item("new") for step in added)
 
 
 def test_datasets_that_may_have_been_detached() -> None:
     """If something was detached from a project, its datasets are looked at one by one; so are moved keys."""
-    record = made(details={**made().details, "held": [dataset_digest("raw-1")]})
+    record = made(details={**made().details, "held": [item_digest("raw-1")]})
 
     def attached(**more: Any) -> dict[str, tuple[bool, ...]]:
         known = recalled(ENTRY, record, **more)
-        added = {step.item: known.unsure[step.identity] for step in known.steps if step.kind is StepKind.ATTACH}
+        added = {step.item: known.unsure[step.identity] for step in known.steps if step.kind is DATASETS.give}
         return {
-            item: (was.detached, *map(was.held_dataset, ["raw-1", "dataset-1", "raw-2"])) for item, was in added.items()
+            item: (was.detached, *map(was.held_item, ["raw-1", "dataset-1", "raw-2"])) for item, was in added.items()
         }
 
     assert attached(detached={"another"}) == {}
@@ -189,8 +192,8 @@ def test_an_api_key_is_of_its_project() -> None:
         update={"api_keys": (APIKeyWish.model_validate({"title": "ci", "scopes": ["label.read"]}),)}
     )
     _, steps = parts(entry)
-    step = next(step for step in steps if step.kind is StepKind.API_KEY)
-    record = made(identity=step.identity, kind=StepKind.API_KEY, hash="api-key:1")
+    step = next(step for step in steps if step.kind is API_KEY)
+    record = made(identity=step.identity, kind=API_KEY, hash="api-key:1")
     known = recalled(entry, made(), record)
     assert known.unsure == {step.identity: Earlier(record=record)}
     assert step.identity not in known.results

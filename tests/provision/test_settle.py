@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator, EmulatorSettings, Fault, FaultRule, Seed, SeedUser
@@ -20,10 +21,15 @@ from encord_async.engine.doubt import (
     WaitLonger,
     decide,
 )
-from encord_async.engine.making import contents_digest, key_fingerprint, structure_digest
 from encord_async.errors import NoReplyError, NotFoundError
 from encord_async.journal.record import Doubt, MemoryLedger, Record, State, name_digest
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.dataset import DATASET
+from encord_async.kinds.group import GROUP
+from encord_async.kinds.ontology import ONTOLOGY, structure_digest
+from encord_async.kinds.project import PROJECT
+from encord_async.kinds.project_api_key import API_KEY
+from encord_async.kinds.registry import step_kind
+from encord_async.kinds.thing import contents_digest
 from encord_async.protocol.catalogue import APIKeyScope, DatasetUserRole, ProjectUserRole, StorageLocation
 from encord_async.protocol.signing import BearerToken
 from encord_async.session.settings import Settings
@@ -38,10 +44,10 @@ def wish(number: int = 1, *, title: str = "Cats", datasets: Iterable[str] = (), 
     plain = Record(
         identity=bytes([number]),
         entry=b"entry",
-        kind=StepKind.PROJECT,
+        kind=PROJECT,
         title=title,
         state=State.INTENDED,
-        name=name_digest(StepKind.PROJECT, title, description),
+        name=name_digest(PROJECT, title, description),
         request=f"{title} {description} {sorted(datasets)}",
         details=details,
     )
@@ -169,8 +175,12 @@ def test_contents_are_a_set(hashes: list[str]) -> None:
 
 def test_fingerprint_reveals_nothing() -> None:
     """Of an API key only what cannot be turned back is kept."""
-    assert "secret" not in key_fingerprint("secret-key")
-    assert key_fingerprint("secret-key") == key_fingerprint("secret-key") != key_fingerprint("secret-kez")
+    assert "secret" not in API_KEY.hash_of(SecretStr("secret-key"))
+    assert (
+        API_KEY.hash_of(SecretStr("secret-key"))
+        == API_KEY.hash_of(SecretStr("secret-key"))
+        != API_KEY.hash_of(SecretStr("secret-kez"))
+    )
 
 
 # --- looking things up ------------------------------------------------------------------------------------------------
@@ -231,17 +241,17 @@ async def test_finds_datasets() -> None:
     async with open_bench() as bench:
         await bench.session.create_project("Cats raw")
         made = await bench.session.create_dataset("Cats raw", description="of 2026")
-        record = wish(title="Cats raw", description="of 2026", kind=StepKind.DATASET)
+        record = wish(title="Cats raw", description="of 2026", kind=DATASET)
         assert await bench.settle(record) == AdoptIt(made.dataset_hash)
-        other = wish(title="Cats raw", kind=StepKind.DATASET)
+        other = wish(title="Cats raw", kind=DATASET)
         assert await bench.settle(other, age_s=SETTLE_S) == SendAgain()
 
 
 def key_wish(project_hash: str | None, *scopes: str) -> Record:
     """An API key that was sent and not heard of."""
-    name = name_digest(StepKind.API_KEY, project_hash or "", "ci", *scopes)
+    name = name_digest(API_KEY, project_hash or "", "ci", *scopes)
     details = {"scopes": list(scopes)}
-    return wish(title="ci", kind=StepKind.API_KEY, project_hash=project_hash, name=name, details=details)
+    return wish(title="ci", kind=API_KEY, parent_hash=project_hash, name=name, details=details)
 
 
 async def test_finds_api_keys() -> None:
@@ -253,7 +263,7 @@ async def test_finds_api_keys() -> None:
         await bench.session.create_project_api_key(project_hash, "ci 2", [read, write])
         ours = await bench.session.create_project_api_key(project_hash, "ci", [write, read])
         record = key_wish(project_hash, read.value, write.value)
-        assert await bench.settle(record) == AdoptIt(key_fingerprint(ours.get_secret_value()))
+        assert await bench.settle(record) == AdoptIt(API_KEY.hash_of(ours))
         assert await bench.settle(key_wish(project_hash, read.value), age_s=SETTLE_S) == SendAgain()
 
 
@@ -339,7 +349,7 @@ async def test_half_filled_project_is_known_again() -> None:
 async def test_stamps_tell_namesakes_apart() -> None:
     """With a mark in the description nobody is a rival, whatever the contents have become meanwhile."""
     async with open_bench() as bench:
-        name = name_digest(StepKind.PROJECT, "Cats", "")
+        name = name_digest(PROJECT, "Cats", "")
         one = wish(1, description="[encord-async 111111111111]", name=name)
         two = wish(2, description="[encord-async 222222222222]", name=name)
         await bench.ledger.write([one, two])
@@ -381,21 +391,21 @@ async def test_every_kind_has_a_witness(kind: str) -> None:
         match kind:
             case "envelope":
                 made, listing = (await session.create_dataset("W")).dataset_hash, "datasetwithuserrole.GET"
-                more = {"kind": StepKind.DATASET}
+                more = {"kind": DATASET}
             case "rest":
                 made, listing = (await session.create_dataset_v2("W")).dataset_uuid, "v2/datasets/list.GET"
-                more = {"kind": StepKind.DATASET, "details": {"api": "rest"}}
+                more = {"kind": DATASET, "details": {"api": "rest"}}
             case "ontology":
                 made, listing = (await session.create_ontology("W")).ontology_uuid, "v2/ontologies.GET"
-                more = {"kind": StepKind.ONTOLOGY}
+                more = {"kind": ONTOLOGY}
             case "group":
                 made, listing = (await session.create_group("W")).group_hash, "v2/user/current-organisation/groups.GET"
-                more = {"kind": StepKind.GROUP}
+                more = {"kind": GROUP}
             case _:
                 project_hash, listing = await session.create_project("P"), "projectapikey.GET"
                 key = await session.create_project_api_key(project_hash, "W", [APIKeyScope.LABEL_READ])
-                made = key_fingerprint(key.get_secret_value())
-                more = {"kind": StepKind.API_KEY, "project_hash": project_hash, "details": {"scopes": ["label.read"]}}
+                made = API_KEY.hash_of(key)
+                more = {"kind": API_KEY, "parent_hash": project_hash, "details": {"scopes": ["label.read"]}}
         bench.saw_created(wish(2, title="W", **more), made)
         assert await bench.settle(wish(**more), age_s=SETTLE_S) == SendAgain()
         bench.emulator.set_faults([FaultRule(query=listing, fault=Fault.STALE_READ, seconds=60.0)])
@@ -408,7 +418,7 @@ async def test_witness_of_another_kind() -> None:
     """Where nothing else of its kind was made, what lags elsewhere speaks against sending again."""
     async with open_bench() as bench:
         bench.saw_created(wish(2, title="Witness"), "00000000-0000-4000-8000-00000000dead")
-        assert isinstance(await bench.settle(wish(kind=StepKind.ONTOLOGY), age_s=SETTLE_S), LeaveIt)
+        assert isinstance(await bench.settle(wish(kind=ONTOLOGY), age_s=SETTLE_S), LeaveIt)
 
 
 @pytest.mark.parametrize("kind", ["dataset", "ontology", "group"])
@@ -423,7 +433,7 @@ async def test_a_clock_that_is_days_ahead(kind: str) -> None:
                 made = (await session.create_ontology("Cats")).ontology_uuid
             case _:
                 made = (await session.create_group("Cats")).group_hash
-        record = wish(kind=StepKind(kind), started_s=session.clock.wall_s() + 3 * 86_400, details=details)
+        record = wish(kind=step_kind(kind), started_s=session.clock.wall_s() + 3 * 86_400, details=details)
         assert await bench.settle(record) == AdoptIt(made)
 
 
@@ -433,7 +443,7 @@ STRUCTURE: dict[str, Any] = {"objects": [{"name": "Cat"}], "classifications": []
 def ontology_wish(structure: dict[str, Any] | None) -> Record:
     """An ontology that was sent and not heard of."""
     details = {"structure": structure_digest(structure), "structure_parts": sorted(structure or ())}
-    return wish(kind=StepKind.ONTOLOGY, details=details)
+    return wish(kind=ONTOLOGY, details=details)
 
 
 async def test_ontology_of_a_project_is_not_ours() -> None:
@@ -465,7 +475,7 @@ async def test_ontology_of_another_structure() -> None:
 async def test_where_data_lie_tells_datasets_apart(api: str) -> None:
     """Of two namesakes in doubt each finds the one that keeps its data as it asked; REST or envelope, said or read."""
     async with open_bench() as bench:
-        more = {"title": "Raw", "kind": StepKind.DATASET}
+        more: dict[str, Any] = {"title": "Raw", "kind": DATASET}
         one = wish(1, details={"storage": 0, "create_backing_folder": True, "api": api}, request="one", **more)
         two = wish(2, details={"storage": 1, "create_backing_folder": False}, request="two", **more)
         await bench.ledger.write([one, two])
@@ -496,7 +506,7 @@ async def test_namesake_of_somebody_else() -> None:
             raw = await others.create_dataset("Cats")
             await others.add_dataset_users(raw.dataset_hash, [me.email], DatasetUserRole.USER)
             for kind, details in (("project", {}), ("dataset", {}), ("dataset", {"api": "rest"})):
-                record = wish(kind=StepKind(kind), details=details)
+                record = wish(kind=step_kind(kind), details=details)
                 assert isinstance(await bench.settle(record), WaitLonger)
             ours = await session.create_project("Cats")
             assert await bench.settle(wish()) == AdoptIt(ours)
@@ -513,7 +523,7 @@ async def test_missing_description_is_null(api: str | None) -> None:
                 made, record = await session.create_project("Cats"), wish()
             else:
                 made = (await session.create_dataset("Cats")).dataset_hash
-                record = wish(kind=StepKind.DATASET, details={"api": api})
+                record = wish(kind=DATASET, details={"api": api})
             assert await settler.settle(doubt_of(record)) == AdoptIt(made)
 
 

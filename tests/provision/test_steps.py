@@ -13,13 +13,13 @@ from encord_async.kinds.group import GroupEntry
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.ontology import OntologyEntry
 from encord_async.kinds.organisation_user import OrganisationUserEntry
-from encord_async.kinds.project import APIKeyWish, ProjectEntry, UserWish
-from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
-from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+from encord_async.kinds.project import PROJECT, APIKeyWish, ProjectEntry, UserWish
+from encord_async.kinds.project_api_key import API_KEY, ProjectAPIKeyEntry
+from encord_async.kinds.project_datasets import DATASETS, ProjectDatasetsEntry
 from encord_async.kinds.project_groups import ProjectGroupsEntry
-from encord_async.kinds.project_users import ProjectUsersEntry
+from encord_async.kinds.project_users import USERS, ProjectUsersEntry
 from encord_async.kinds.registry import ENTRY_MODELS
-from encord_async.kinds.steps import CREATES, ITSELF, Step, StepKind
+from encord_async.kinds.step import Step
 from encord_async.manifest.place import Place
 from encord_async.manifest.reading import read_entry
 from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole
@@ -88,7 +88,7 @@ def test_things_that_are_created_are_told_apart(manifest: list[Entry]) -> None:
                 continue
             names.add((entry.kind, entry.key))
         for step in entry.steps(identity):
-            if step.kind in CREATES:
+            if step.kind.creates:
                 assert found.setdefault(step.identity, number) == number
 
 
@@ -103,8 +103,8 @@ def test_steps_of_an_entry_differ(entry: Entry) -> None:
 def test_what_is_made_comes_first(entry: Entry) -> None:
     """What the key of an entry stands for is its first step, since the others need it."""
     kinds = [step.kind for step in steps(entry)]
-    assert ITSELF.isdisjoint(kinds[1:])
-    assert entry.names_something == (not ITSELF.isdisjoint(kinds[:1]))
+    assert not any(kind.stands_for_entry for kind in kinds[1:])
+    assert entry.names_something == any(kind.stands_for_entry for kind in kinds[:1])
 
 
 @given(entries, entries)
@@ -242,10 +242,10 @@ def test_steps_of_a_project() -> None:
         api_keys=(APIKeyWish(title="ci", scopes=(APIKeyScope.LABEL_WRITE, APIKeyScope.LABEL_READ)),),
     )
     project, user, api_key = steps(entry)
-    assert (project.kind, project.item) == (StepKind.PROJECT, "Cats")
-    assert (user.kind, user.project, user.item) == (StepKind.USER, None, "ann@example.com")
+    assert (project.kind, project.item) == (PROJECT, "Cats")
+    assert (user.kind, user.parent, user.item) == (USERS.give, None, "ann@example.com")
     assert user.role is ProjectUserRole.REVIEWER
-    assert (api_key.kind, api_key.item) == (StepKind.API_KEY, "ci")
+    assert (api_key.kind, api_key.item) == (API_KEY, "ci")
     assert set(api_key.scopes) == {APIKeyScope.LABEL_READ, APIKeyScope.LABEL_WRITE}
 
 
@@ -261,7 +261,7 @@ def test_order_of_scopes_does_not_matter() -> None:
 def test_attaching_and_detaching_differ() -> None:
     """Adding and removing the same dataset are two steps with two names."""
     added, removed = steps(ProjectDatasetsEntry(project="p", add=("d",), remove=("d",)))
-    assert (added.kind, removed.kind) == (StepKind.ATTACH, StepKind.DETACH)
+    assert (added.kind, removed.kind) == (DATASETS.give, DATASETS.take)
     assert added.identity != removed.identity
 
 
@@ -276,8 +276,8 @@ def test_keys_that_differ_in_the_order_of_scopes_are_one_step() -> None:
     both = (APIKeyScope.LABEL_READ, APIKeyScope.LABEL_WRITE)
     wishes = tuple(APIKeyWish(title="ci", scopes=order) for order in (both, both[::-1]))
     assert [step.kind for step in steps(ProjectEntry(title="P", api_keys=wishes))] == [
-        StepKind.PROJECT,
-        StepKind.API_KEY,
+        PROJECT,
+        API_KEY,
     ]
 
 

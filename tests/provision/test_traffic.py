@@ -20,7 +20,7 @@ from encord_async.errors import JournalError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import Record, State
 from encord_async.journal.traffic import Meter, Traffic, watch
-from encord_async.kinds.steps import StepKind
+from encord_async.kinds.project import PROJECT
 from encord_async.session.session import Statistics
 from encord_async.session.settings import Settings
 from tests.provision.conftest import Service, all_of, open_session, project
@@ -39,7 +39,7 @@ def sample(number: int = 1, **more: Any) -> Traffic:
 def step(number: int) -> Record:
     """A project that was made."""
     identity = number.to_bytes(16)
-    return Record(identity=identity, entry=identity, kind=StepKind.PROJECT, title="Cats", state=State.DONE)
+    return Record(identity=identity, entry=identity, kind=PROJECT, title="Cats", state=State.DONE)
 
 
 def sql(path: Path, statement: str) -> list[Any]:
@@ -204,7 +204,7 @@ async def test_memberships_of_old_journals_are_sent_again(old: Path) -> None:
         connection.commit()
     async with Journal(old, ME) as journal:
         found, _ = await journal.records(most=10)
-        assert [one.kind.value for one in found] == ["project", "api_key", "detach"]
+        assert [one.kind.word for one in found] == ["project", "api_key", "detach"]
         assert set(await journal.detached(["p-1", "p-2"])) == {"p-1"}
         assert (journal.has_made, journal.has_moved) == (True, False)
 

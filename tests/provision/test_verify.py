@@ -12,20 +12,14 @@ from hypothesis import strategies as st
 from encord_async.errors import AuthenticationError, ManifestError, ReplyShapeError
 from encord_async.journal.journal import Journal
 from encord_async.journal.record import Ledger, MemoryLedger, Record
-from encord_async.kinds.project import ProjectEntry
+from encord_async.kinds.membership import Relation
+from encord_async.kinds.project import PROJECT
+from encord_async.kinds.project_datasets import DATASETS
 from encord_async.manifest.place import Place
 from encord_async.protocol.catalogue import ProjectUserRole
-from encord_async.verify.projects import (
-    Difference,
-    Fault,
-    ProjectFacts,
-    ProjectWishes,
-    Report,
-    Thing,
-    compare,
-    examine,
-    gather,
-)
+from encord_async.verify.compare import Facts, Report, compare, examine
+from encord_async.verify.difference import Difference, Fault
+from encord_async.verify.wishes import ThingWish, gather
 from tests.provision.conftest import (
     Entry,
     Project,
@@ -85,7 +79,7 @@ async def differences(
     async with Journal(path, None) as journal:
         report, found = await verified(service, entries, journal)
     assert report.counts == Counter((one.fault, one.what) for one in found)
-    return [(one.place.number, one.fault.value, one.what.value, one.item) for one in found]
+    return [(one.place.number, one.fault.value, one.what, one.item) for one in found]
 
 
 @pytest.fixture
@@ -145,13 +139,13 @@ async def test_without_a_journal(service: Service) -> None:
     entries = [*PROGRAMME[1:3], attach("there", "old"), attach("there", "@raw")]
     report, found = await verified(service, entries, MemoryLedger())
     assert [(one.fault, one.what, one.item) for one in found] == [
-        (Fault.MISSING, Thing.DATASET, "Raw"),
-        (Fault.MISSING, Thing.PROJECT, "Cats"),
-        (Fault.MISSING, Thing.ATTACHMENT, "@raw"),
-        (Fault.MISSING, Thing.ATTACHMENT, "old"),
+        (Fault.MISSING, "dataset", "Raw"),
+        (Fault.MISSING, "project", "Cats"),
+        (Fault.MISSING, "attachment", "@raw"),
+        (Fault.MISSING, "attachment", "old"),
     ]
     assert "run 'encord-async apply'" in (found[0].reason or "")
-    assert report.projects == 1
+    assert report.read["project"] == 1
 
 
 async def test_a_project_without_an_entry_may_hold_more(service: Service) -> None:
@@ -211,7 +205,7 @@ async def found_of(service: Service, path: Path) -> list[tuple[str, str, str, st
     """Way of differing, thing, item, wanted and found of each difference from PROGRAMME."""
     async with Journal(path, None) as journal:
         _, found = await verified(service, PROGRAMME, journal)
-    return [(one.fault.value, one.what.value, one.item, one.wanted, one.found) for one in found]
+    return [(one.fault.value, one.what, one.item, one.wanted, one.found) for one in found]
 
 
 async def test_users_are_compared(service: Service, provisioned: Path) -> None:
@@ -256,8 +250,8 @@ async def test_a_service_that_lists_no_users(service: Service, provisioned: Path
     service.faults.append(ServiceFault(LIST, code=code))
     async with Journal(provisioned, None) as journal:
         report, found = await verified(service, PROGRAMME, journal)
-    assert (report.unlisted, report.users, found) == ({Thing.USER: 1}, 0, [])
-    assert LIST in report.unlisted_reasons[Thing.USER]
+    assert (report.unlisted, report.members["user"], found) == ({"user": 1}, 0, [])
+    assert LIST in report.unlisted_reasons["user"]
 
 
 async def test_a_bad_manifest_is_refused(tmp_path: Path) -> None:
@@ -334,17 +328,18 @@ def test_putting_the_differences_right_leaves_none(
     there: list[tuple[str, frozenset[str]]],
 ) -> None:
     """What is told is exactly what has to change: after attaching, detaching and making it nothing differs."""
-    entry = ProjectEntry(title="Cats") if whole else None
-    wishes = ProjectWishes("p", Place("m", 1, 1), entry=entry, datasets=set(wanted), unwanted=set(unwanted))
-    wishes.api_keys = Counter(keys)
+    closed = frozenset([DATASETS]) if whole else frozenset[Relation]()
+    wish = ThingWish(PROJECT, "p", Place("m", 1, 1), "Cats", closed=closed, inner=Counter(keys))
+    wish.of(DATASETS).wished.update(dict.fromkeys(wanted))
+    wish.of(DATASETS).unwanted |= unwanted
 
-    def facts(datasets: frozenset[str], names: Counter[tuple[str, frozenset[str]]]) -> ProjectFacts:
-        return ProjectFacts(title="Cats", datasets=datasets, api_keys=names)
+    def facts(datasets: frozenset[str], names: Counter[tuple[str, frozenset[str]]]) -> Facts:
+        return Facts(held={DATASETS: dict.fromkeys(datasets)}, spared={}, inner=names)
 
-    found = list(examine(wishes, facts(attached, Counter(there))))
-    missing = {one.item for one in found if one.fault is Fault.MISSING and one.what is Thing.ATTACHMENT}
+    found = list(examine(wish, facts(attached, Counter(there))))
+    missing = {one.item for one in found if one.fault is Fault.MISSING and one.what == "attachment"}
     extra = {one.item for one in found if one.fault is Fault.EXTRA}
     assert not missing & attached
     assert extra <= attached
-    made = Counter((one.item, frozenset((one.wanted or "").split())) for one in found if one.what is Thing.API_KEY)
-    assert list(examine(wishes, facts(attached - extra | missing, Counter(there) + made))) == []
+    made = Counter((one.item, frozenset((one.wanted or "").split())) for one in found if one.what == "api_key")
+    assert list(examine(wish, facts(attached - extra | missing, Counter(there) + made))) == []

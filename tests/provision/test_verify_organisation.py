@@ -13,17 +13,19 @@ from encord_async.errors import AuthenticationError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import MemoryLedger
 from encord_async.protocol.catalogue import MemberType, OrganisationRole, ProjectUserRole
-from encord_async.verify.projects import Difference, Report, Thing, compare, gather
-from encord_async.verify.repair import Deed, Repaired, Repairs, repair
+from encord_async.verify.compare import Report, compare
+from encord_async.verify.difference import Difference
+from encord_async.verify.repair import Repaired, Repairs, repair
+from encord_async.verify.wishes import gather
 from tests.provision.conftest import Entry, dataset, project, users
 from tests.provision.world import ME, PROGRAMME, World, open_world
 
 LISTINGS = {
-    "v2/ontologies.GET": (Thing.ONTOLOGY, 1),
-    "v2/user/current-organisation/groups.GET": (Thing.GROUP, 1),
-    "v2/organisation/groups/{group}/users.GET": (Thing.MEMBER, 1),
-    "v2/organisation/users.GET": (Thing.ORGANISATION_USER, 2),
-    "v2/projects/{project}/groups.GET": (Thing.PROJECT_GROUP, 2),
+    "v2/ontologies.GET": ("ontology", 1),
+    "v2/user/current-organisation/groups.GET": ("group", 1),
+    "v2/organisation/groups/{group}/users.GET": ("member", 1),
+    "v2/organisation/users.GET": ("organisation_user", 2),
+    "v2/projects/{project}/groups.GET": ("project_group", 2),
 }
 
 
@@ -49,9 +51,9 @@ class Provisioned:
         repairs, session = Repairs(prune=prune), self.world.session
         async with Journal(self.journal, None) as journal:
             wishes = await gather(manifest, journal)
-            await compare(session, wishes, on_project=repairs.note, on_lacking=repairs.note_lacking)
+            await compare(session, wishes, on_thing=repairs.note, on_lacking=repairs.note_lacking)
         journal = Journal(self.journal, Identity(session.settings.domain, session.identity))
-        return await repair(session, repairs, api_keys=[], journal=journal)
+        return await repair(session, repairs, inner=[], journal=journal)
 
 
 def _short(one: Difference) -> str:
@@ -255,8 +257,8 @@ async def test_a_call_that_is_refused_is_told(done: Provisioned) -> None:
         ]
     )
     repaired = await done.fix(prune=True)
-    shown: list[Any] = sorted((one.deed, one.as_json()) for one in repaired.kept)
-    assert [deed for deed, _ in shown] == [Deed.ADD_MEMBERS, Deed.REMOVE_GROUPS]
+    shown: list[Any] = sorted((one.deed.kind.word, one.as_json()) for one in repaired.kept)
+    assert [deed for deed, _ in shown] == ["group_member", "remove_group"]
     assert shown[0][1]["group"] == done.hashes["annotators"]
     assert shown[1][1]["groups"] == [done.hashes["others"]]
     assert "6 missing organisation_user rob@example.com tasker -> None" not in await done.told()
