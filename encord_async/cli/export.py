@@ -151,10 +151,10 @@ def _say(output: Output, exported: "Exported", left: "list[LeftOut]") -> None:
     """The sums, on standard error: standard output may be the manifest."""
     from encord_async.kinds.registry import summed
 
-    parts = [many(exported.numbers[name], one, several) for name, one, several in summed().values()]
+    parts = [many(exported.numbers[name], *words) for name, *words in summed().values()]
     output.say(f"{', '.join(parts)} in {many(exported.entries, 'entry', 'entries')}", bold=True)
-    for (inside, one, several), number in exported.unlisted.items():
-        output.say(f"without the {inside} of {many(number, one, several)}: the service does not list them")
+    for (inside, *words), number in exported.unlisted.items():
+        output.say(f"without the {inside} of {many(number, *words)}: the service does not list them")
     for what in exported.not_listed:
         output.say(f"without {what}: the service does not list them")
     for caution in exported.cautions:

@@ -10,7 +10,7 @@ copied from, and where a dataset keeps its data. What the service does not list 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from encord_async.engine.crew import each
 from encord_async.errors import AuthenticationError, NotFoundError, RefusedError
