@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from encord_async.verify.repair import Kept, Repaired, Repairs
     from encord_async.verify.wishes import Wishes
 
-__all__ = ["verify"]
+__all__ = ["difference_row", "verify"]
 
 _MAX_DIFFERENCES: Final = 100_000
 _SHOWN_FAILURES: Final = 10
@@ -241,7 +241,7 @@ def _print(output: Output, verified: _Verified) -> None:
     if output.json:
         output.result(_json(verified))
         return
-    rows = [(str(one.place), _WORDS[one.fault], _noun(one.what), _described(one)) for one in verified.differences]
+    rows = [difference_row(one) for one in verified.differences]
     if rows:
         output.table(rows, head=["entry", "", "what", ""])
         output.line()
@@ -352,6 +352,11 @@ def _noun(what: str) -> str:
 
     relation = relation_of(what)
     return nouns(what)[0] if relation is None else relation.thing_noun
+
+
+def difference_row(difference: "Difference") -> tuple[str, str, str, str]:
+    """Where it is wished for, in what way and what differs, and how, for a table."""
+    return str(difference.place), _WORDS[difference.fault], _noun(difference.what), _described(difference)
 
 
 def _described(difference: "Difference") -> str:
