@@ -54,7 +54,44 @@ _REASONS: Final = {"fail_fast": "--fail-fast", "max_failures": "--max-failures"}
 logger = logging.getLogger("encord_async.cli")
 
 
-@click.command(short_help="Provision a manifest.")
+_HELP: Final = """\
+Provision MANIFEST: each entry exactly once, in parallel, in as few requests as the API allows.
+
+The manifest is read through first; if there is a bad entry, nothing is sent (see --skip-invalid). On a terminal
+you are asked before anything is made that cannot be undone, unless you say --yes; without a terminal nothing is
+asked. '-' reads JSON lines from standard input; they are provisioned as they come, nothing is asked, and the first
+bad entry stops the run.
+
+The journal makes a run safe to kill and to run again: say the same command once more, and it goes on where it was.
+A manifest from standard input has one only if you name it.
+
+With --dask the bounds --concurrency and --max-rate are those of the whole cluster. The workers take the key from
+--ssh-key-file or the environment, and the password of the database from PGPASSWORD or ~/.pgpass, each its own.
+
+Projects and API keys cannot be deleted through the API. What is there already under the same title and
+description is adopted, see --existing and 'encord-async plan'.
+
+How far it is goes to standard error: a bar on a terminal, else a line every five seconds. The first Ctrl-C lets
+the requests under way end and starts no others; the second stops at once.
+
+\b
+Examples:
+  encord-async apply programme.jsonl
+  encord-async apply programme.jsonl --plan reviewed.plan
+  encord-async apply programme.jsonl --yes --outcomes outcomes.jsonl --max-failures 5%
+  generate-programme | encord-async apply - --json
+  encord-async apply programme.jsonl --journal 'postgresql://me@db/encord?job=programme' --dask local:4
+
+\b
+Exit codes, of several that apply the highest:
+  0 all entries are satisfied                     4 the service does not accept the key
+  1 some failed, or were not tried                5 stopped by --fail-fast or --max-failures
+  2 bad usage or bad manifest, nothing sent     130 interrupted
+  3 some are in doubt: they may have happened
+"""
+
+
+@click.command(short_help="Provision a manifest.", help=_HELP)
 @manifest_argument
 @service_options
 @click.option(
@@ -135,40 +172,7 @@ def apply(
     reviewed: str | None,
     **options: Any,
 ) -> int:
-    """Provision MANIFEST: each entry exactly once, in parallel, in as few requests as the API allows.
-
-    The manifest is read through first; if there is a bad entry, nothing is sent (see --skip-invalid). On a terminal
-    you are asked before anything is made that cannot be undone, unless you say --yes; without a terminal nothing is
-    asked. '-' reads JSON lines from standard input; they are provisioned as they come, nothing is asked, and the first
-    bad entry stops the run.
-
-    The journal makes a run safe to kill and to run again: say the same command once more, and it goes on where it was.
-    A manifest from standard input has one only if you name it.
-
-    With --dask the bounds --concurrency and --max-rate are those of the whole cluster. The workers take the key from
-    --ssh-key-file or the environment, and the password of the database from PGPASSWORD or ~/.pgpass, each its own.
-
-    Projects and API keys cannot be deleted through the API. What is there already under the same title and
-    description is adopted, see --existing and 'encord-async plan'.
-
-    How far it is goes to standard error: a bar on a terminal, else a line every five seconds. The first Ctrl-C lets
-    the requests under way end and starts no others; the second stops at once.
-
-    \b
-    Examples:
-      encord-async apply programme.jsonl
-      encord-async apply programme.jsonl --plan reviewed.plan
-      encord-async apply programme.jsonl --yes --outcomes outcomes.jsonl --max-failures 5%
-      generate-programme | encord-async apply - --json
-      encord-async apply programme.jsonl --journal 'postgresql://me@db/encord?job=programme' --dask local:4
-
-    \b
-    Exit codes, of several that apply the highest:
-      0 all entries are satisfied                     4 the service does not accept the key
-      1 some failed, or were not tried                5 stopped by --fail-fast or --max-failures
-      2 bad usage or bad manifest, nothing sent     130 interrupted
-      3 some are in doubt: they may have happened
-    """
+    """See `_HELP`."""
     no_progress = options.pop("no_progress")
     options["journal"] = journal or (None if manifest == "-" else "beside")
     bounds = {name: options.pop(name) for name in ("concurrency", "max_rate_per_s")}
