@@ -24,13 +24,18 @@ from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redact
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, run
 from encord_async.cli.options import (
     Service,
+    concurrency_option,
     dataset_api_option,
     existing_option,
     file_names,
     manifest_argument,
+    max_batch_option,
     output_options,
     report,
+    run_journal_option,
     service_options,
+    skip_invalid_option,
+    stamp_option,
 )
 from encord_async.cli.outfile import opened, refuse_journal
 from encord_async.cli.output import Output, many, on_terminal
@@ -94,22 +99,14 @@ Exit codes, of several that apply the highest:
 @click.command(short_help="Provision a manifest.", help=_HELP)
 @manifest_argument
 @service_options
-@click.option(
-    "--journal",
-    shell_complete=file_names,
-    metavar="PATH|URL",
-    help="Where the run is written down: a file, or postgresql://user@host/database?job=NAME.  "
-    "[default: MANIFEST.journal]",
-)
+@run_journal_option
 @click.option(
     "--dask",
     metavar="ADDRESS|local:N",
     help="Provision on a Dask cluster: the address of its scheduler, as tcp://scheduler:8786, or N processes here. "
     "Needs a journal in PostgreSQL.",
 )
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
-)
+@concurrency_option
 @click.option(
     "--max-rate",
     "max_rate_per_s",
@@ -119,13 +116,7 @@ Exit codes, of several that apply the highest:
 )
 @existing_option
 @dataset_api_option
-@click.option(
-    "--max-batch",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="Most users or datasets in one request.",
-)
+@max_batch_option
 @click.option(
     "--settle-s",
     type=click.FloatRange(min=0),
@@ -134,9 +125,7 @@ Exit codes, of several that apply the highest:
     metavar="SECONDS",
     help="How long a create whose answer never came is looked for before it is sent again or left in doubt.",
 )
-@click.option(
-    "--stamp", is_flag=True, help="Put a short mark of the entry into descriptions, so that look-ups are exact."
-)
+@stamp_option
 @click.option(
     "--plan",
     "reviewed",
@@ -151,7 +140,7 @@ Exit codes, of several that apply the highest:
     metavar="N|P%",
     help="Stop when more entries than this have failed; a share counts once 100 have ended.",
 )
-@click.option("--skip-invalid", is_flag=True, help="Provision the good entries of a manifest that has bad ones.")
+@skip_invalid_option
 @click.option(
     "--outcomes",
     shell_complete=file_names,

@@ -9,7 +9,7 @@ import click
 
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.interrupts import run
-from encord_async.cli.options import Service, file_names, output_options, service_options
+from encord_async.cli.options import Service, concurrency_option, file_names, output_options, service_options
 from encord_async.cli.outfile import refuse_journal, whole
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
@@ -77,9 +77,7 @@ Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE 
     is_flag=True,
     help="Leave out users and groups of the organisation, and groups of projects.",
 )
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
-)
+@concurrency_option
 @output_options
 def export(
     *,

@@ -9,7 +9,14 @@ import click
 
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.interrupts import run
-from encord_async.cli.options import Service, file_names, manifest_argument, output_options, service_options
+from encord_async.cli.options import (
+    Service,
+    concurrency_option,
+    file_names,
+    manifest_argument,
+    output_options,
+    service_options,
+)
 from encord_async.cli.output import Output, many, on_terminal
 from encord_async.cli.question import agrees
 from encord_async.errors import JournalMismatchError, UsageError
@@ -67,9 +74,7 @@ Exit codes: 0 no difference (with --fix: none is left), 1 there are differences,
     metavar="PATH|URL",
     help="Where the run was written down.  [default: MANIFEST.journal]",
 )
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
-)
+@concurrency_option
 @click.option("--fix", is_flag=True, help="Add what is missing, then read back again.")
 @click.option(
     "--prune", is_flag=True, help="With --fix: detach datasets and remove users and groups that should not be there."
