@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encord_async.cluster.coordinator import Desertion, shard_size, share_of
 from encord_async.cluster.shards import Cutter, Shard
+from encord_async.cluster.shares import Desertion, shard_size, share_of
 from encord_async.kinds.steps import Namer
 from encord_async.manifest.entries import Entry, Place, PlacedEntry, needed_keys, read_entry
 from encord_async.manifest.part import PartEntry
