@@ -13,6 +13,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV_VERSION := 0.13.9
 AUDIT_VERSION := 2.10.1
+BUILD_VERSION := 1.6.1
+TWINE_VERSION := 7.0.0
 
 # Arguments for pytest, for a part of the tests; coverage is measured and asked for only on the whole.
 PYTEST_ARGS ?=
@@ -31,7 +33,7 @@ BENCHES := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 WITH_SDKS = ENCORD_SDK_NEW_PYTHON=$(SDKS)/$(SDK_NEW)/bin/python ENCORD_SDK_OLD_PYTHON=$(SDKS)/$(SDK_OLD)/bin/python
 SDKS_INSTALLED := $(SDKS)/$(SDK_NEW)/installed $(SDKS)/$(SDK_OLD)/installed
 
-.PHONY: help venv sdks demo quick test test-busy soak lint format bench bench-crash lock audit clean FORCE
+.PHONY: help venv sdks demo quick test test-busy soak lint types format dist bench bench-crash lock audit clean FORCE
 .DEFAULT_GOAL := help
 # A target whose recipe failed half-way is not taken for done.
 .DELETE_ON_ERROR:
@@ -58,6 +60,9 @@ lint: $(VENV)/installed ## run every check that is not a test: ruff, mypy, impor
 	$(BIN)/mypy $(CHECKED)
 	$(BIN)/lint-imports --no-cache
 
+types: $(VENV)/locked ## mypy alone, on the checkout
+	$(BIN)/mypy $(CHECKED)
+
 format: $(VENV)/locked ## put the code in order
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -72,12 +77,21 @@ soak: $(VENV)/installed ## an hour of random manifests, edits, stops and network
 bench-crash: $(VENV)/installed ## kill runs at random and count what was made twice
 	$(BIN)/python benchmarks/crash.py
 
+dist: $(VENV)-dist/installed ## build what is released, and check it; RELEASING.md says what else a release takes
+	rm -rf dist
+	$(VENV)-dist/bin/python -m build
+	$(VENV)-dist/bin/python -m twine check --strict dist/*
+	$(PYTHON) -m venv --clear $(VENV)-dist/fresh
+	wheel=$$(echo dist/*.whl) && $(VENV)-dist/fresh/bin/python -m pip --disable-pip-version-check --quiet install "$$wheel[cli]"
+	$(VENV)-dist/fresh/bin/python -m pip --disable-pip-version-check check
+	$(VENV)-dist/fresh/bin/encord-async demo
+
 venv: $(VENV)/installed ## make the environment and install the package's wheel in it
 
 sdks: $(SDKS_INSTALLED) ## make the official SDK's environments
 
 clean: ## remove environments, caches and build products
-	rm -rf $(VENV) $(DEMO) $(VENV)-lock $(VENV)-audit $(SDKS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov build dist
+	rm -rf $(VENV) $(DEMO) $(VENV)-lock $(VENV)-audit $(VENV)-dist $(SDKS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov build dist
 	find encord_async tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # --- the environment -----------------------------------------------------------------------------------------------
@@ -143,6 +157,11 @@ lock: $(VENV)-lock/installed ## write the lock files anew; LOCK_ARGS=--upgrade t
 	for version in $(SDK_NEW) $(SDK_OLD); do \
 	    echo "encord==$$version" | $(COMPILE) - -o tests/interop/requirements-encord-$$version.lock || exit 1; \
 	done
+
+$(VENV)-dist/installed: Makefile
+	$(PYTHON) -m venv --clear $(VENV)-dist
+	$(VENV)-dist/bin/python -m pip --disable-pip-version-check --quiet install build==$(BUILD_VERSION) twine==$(TWINE_VERSION)
+	@touch $@
 
 $(VENV)-audit/installed: Makefile
 	$(PYTHON) -m venv --clear $(VENV)-audit
