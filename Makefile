@@ -121,13 +121,13 @@ $(VENV)/installed: $(SOURCES) $(VENV)/sources $(VENV)/locked
 	$(BIN)/python -m pip --disable-pip-version-check check
 	@touch $@
 
-# Small and quick, for whoever only wants to see it work: no bytecode but of what is run, and no pip once it has done its
-# work. What builds the wheel is fetched by pip, for the moment.
+# Small and quick, for whoever only wants to see it work: no bytecode but of what is run, and no pip (nor setuptools, which
+# Python 3.11 adds) once it has done its work. What builds the wheel is fetched by pip, for the moment.
 $(DEMO)/installed: $(SOURCES) requirements-demo.lock $(DEMO)/sources
 	@test -x $(DEMO)/bin/pip || $(PYTHON) -m venv $(DEMO)
 	$(DEMO)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes -r requirements-demo.lock
 	$(DEMO)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --force-reinstall --no-deps .
-	@$(DEMO)/bin/python -m pip --quiet uninstall --yes pip
+	@$(DEMO)/bin/python -m pip --quiet --quiet uninstall --yes setuptools pip
 	@touch $@
 
 $(SDKS)/%/interpreter: $(VENV)/interpreter
