@@ -13,6 +13,7 @@ from encord_async.cli.failures import ExitCode
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
     Service,
+    concurrency_option,
     file_names,
     manifest_argument,
     output_options,
@@ -47,9 +48,7 @@ _MAX_GONE: Final = 100
 )
 @click.option("--summary", is_flag=True, help="Only the numbers, without the list of actions.")
 @click.option("--detailed-exit-code", is_flag=True, help="End with 6 where something would change.")
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
-)
+@concurrency_option
 @output_options
 def plan(
     *,

@@ -95,7 +95,7 @@ MAKES = {
 }
 
 
-# Three runs an example.
+# Hundreds of examples of three runs each.
 @pytest.mark.slow
 @settings(max_examples=300, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
