@@ -12,8 +12,9 @@ from anyio.lowlevel import checkpoint
 
 from encord_async.client import EncordSession
 from encord_async.engine.account import Existing
+from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome, Status
-from encord_async.engine.run import Options, Run
+from encord_async.engine.run import Run
 from encord_async.errors import AuthenticationError, JournalError, StoppedError
 from encord_async.journal.commit import Commit
 from encord_async.journal.journal import Identity, Journal
