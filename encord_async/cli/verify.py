@@ -245,7 +245,7 @@ def _exit_code(verified: _Verified) -> ExitCode:
 
 
 def _print(output: Output, verified: _Verified) -> None:
-    from encord_async.kinds.registry import nouns
+    from encord_async.kinds.registry import nouns, relations
 
     if output.json:
         output.result(_json(verified))
@@ -261,8 +261,12 @@ def _print(output: Output, verified: _Verified) -> None:
         _print_repaired(output, verified.repairs.counts(), verified.repaired)
     report = verified.report
     things = [many(number, *nouns(what)) for what, number in report.read.items() if number]
-    users = f" with {many(report.members['user'], 'user', 'users')}" if report.members["user"] else ""
-    read = f"{' and '.join(things) or 'nothing'}{users} read back"
+    inside = [
+        many(report.members[relation.thing], relation.noun, relation.plural)
+        for relation in relations()
+        if relation.told_as and report.members[relation.thing]
+    ]
+    read = f"{' and '.join(things) or 'nothing'}{' with ' if inside else ''}{' and '.join(inside)} read back"
     left = " left" if verified.repaired is not None else ""
     failed = _failed(verified)
     more = f", and {many(failed, 'repair', 'repairs')} that did not come about" if failed else ""
@@ -324,7 +328,7 @@ def _subject(what: str, number: int) -> str:
 
 
 def _json(verified: _Verified) -> dict[str, object]:
-    from encord_async.kinds.registry import things
+    from encord_async.kinds.registry import relations, things
 
     report, notes = verified.report, _notes(verified)
     shown: dict[str, object] = {
@@ -333,11 +337,15 @@ def _json(verified: _Verified) -> dict[str, object]:
         "differences": [difference.as_json() for difference in verified.differences],
         "counts": report.as_json(),
         "difference_count": report.differences,
-        "users": {
-            "wished": verified.wishes.count("user"),
-            "read": report.members["user"],
-            "checked": "user" not in notes,
-            "note": notes.get("user", ""),
+        **{
+            relation.told_as: {
+                "wished": verified.wishes.count(relation.thing),
+                "read": report.members[relation.thing],
+                "checked": relation.thing not in notes,
+                "note": notes.get(relation.thing, ""),
+            }
+            for relation in relations()
+            if relation.told_as
         },
         "not_checked": list(notes.values()),
         "requests": verified.requests,
