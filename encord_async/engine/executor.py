@@ -227,9 +227,9 @@ class Executor:
         """Let what has left come to its end, and nothing else leave."""
         self._stop.ask()
 
-    async def _ask(self, operation: Operation[T], request: Request | None = None) -> T:
-        """Send *operation*, unless the run is stopped before it has left; *request* if it is sealed already."""
-        return await self._session.execute(operation, request=request, stop=self._stop)
+    async def _ask(self, operation: Operation[T]) -> T:
+        """Send *operation*, unless the run is stopped before it has left."""
+        return await self._session.execute(operation, stop=self._stop)
 
     # ------------------------------------------------------------------ writing down
 
@@ -381,7 +381,9 @@ class Executor:
         try:
             await self._ledger.write([record])
             try:
-                made = await self._ask(making.operation, request)
+                made = await self._session.execute(
+                    making.operation, request=request, stop=self._stop, is_new=partial(self._is_new, record)
+                )
             except StoppedError:
                 # It was not sent: the next run may send it without looking.
                 cancelled = Result(status=Status.CANCELLED)
@@ -708,6 +710,10 @@ class Executor:
         return verdict if isinstance(verdict, AdoptIt | WaitLonger | LeaveIt) else None
 
     # ------------------------------------------------------------------ replies that were mixed up
+
+    def _is_new(self, record: Record, made: object) -> bool:
+        """Whether no other create was answered with *made*, and it was not there before."""
+        return hash_of(made) not in self._seen and hash_of(made) not in _baseline(record)
 
     async def _made_alone(self, ticket: Ticket, record: Record, made: str, taken: int) -> Ended | None:
         """`_made`; None if *made* was there before, or another create was or is meanwhile answered with it."""
