@@ -43,6 +43,10 @@ class Fate(StrEnum):
     """The reply comes twice in one piece."""
     STRAY = "stray"
     """The reply comes once more when nobody has asked for anything."""
+    SHIFTED = "shifted"
+    """The reply comes once more when the next request has left on that connection, and so in the place of its own."""
+    CROSSED = "crossed"
+    """The last reply that was none to a read comes in the place of the own, which comes when the next has left."""
 
 
 _GATEWAY_STATUSES: Final = (202, 408, 502, 503, 504, 524)
@@ -58,11 +62,13 @@ _WEIGHTS: Final[Mapping[Fate, float]] = {
     Fate.TURNED_AWAY: 1,
     Fate.REPEATED: 2,
     Fate.STRAY: 2,
+    Fate.SHIFTED: 3,
 }
+"""Of those that are crossed nobody can tell in each case: they have tests of their own."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class Message:
     """A request or a reply, whole."""
 
     head: bytes
@@ -70,6 +76,7 @@ class _Message:
 
     @property
     def raw(self) -> bytes:
+        """As it is on the wire."""
         return self.head + self.body
 
 
@@ -93,6 +100,9 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._late: set[asyncio.Task[None]] = set()
         self._handlers: set[asyncio.Task[None]] = set()
+        self._owed: dict[asyncio.StreamWriter, bytes] = {}
+        """What comes on a connection when the next request has left."""
+        self._latest = b""
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -150,16 +160,26 @@ class Proxy:
         self._handlers.add(task)
         try:
             while (request := await _read(reader)) is not None:
-                if not await self._treat(request, self._draw(), writer):
+                await self._pay(writer)
+                if not await self._treat(request, self._draw(request), writer):
                     break
         except OSError:
             # The client has gone; so has what it was to be told.
             pass
         finally:
             self._handlers.discard(task)
+            self._owed.pop(writer, None)
             writer.close()
 
-    def _draw(self) -> Fate:
+    async def _pay(self, writer: asyncio.StreamWriter) -> None:
+        """Let what is owed come, and then give its reader the time to send another request."""
+        owed = self._owed.pop(writer, b"")
+        if owed:
+            await _put(writer, owed)
+            await asyncio.sleep(self._chance.uniform(0, 0.03))
+
+    def _draw(self, request: Message) -> Fate:
+        """What becomes of *request*."""
         self.requests += 1
         due = [action for at, action in self._watchers if at <= self.requests]
         self._watchers = [one for one in self._watchers if one[0] > self.requests]
@@ -171,7 +191,7 @@ class Proxy:
         self.fates[fate] += 1
         return fate
 
-    async def _treat(self, request: _Message, fate: Fate, writer: asyncio.StreamWriter) -> bool:
+    async def _treat(self, request: Message, fate: Fate, writer: asyncio.StreamWriter) -> bool:
         """Let *fate* happen; whether the connection goes on."""
         match fate:
             case Fate.CUT_BEFORE:
@@ -193,20 +213,27 @@ class Proxy:
             return await _put(writer, _gateway(429))
         return await self._reply(request, fate, writer)
 
-    async def _reply(self, request: _Message, fate: Fate, writer: asyncio.StreamWriter) -> bool:
+    async def _reply(self, request: Message, fate: Fate, writer: asyncio.StreamWriter) -> bool:
         reply = await self._ask(request)
         if fate is Fate.DELAYED:
             await asyncio.sleep(self._chance.uniform(0, 0.05))
         if fate is Fate.TRUNCATED:
             await _put(writer, reply.raw[: len(reply.raw) // 2])
             return False
+        if fate is Fate.CROSSED:
+            self._owed[writer] = reply.raw
+            return await _put(writer, self._latest)
+        if b'"GET"' not in request.body and not request.head.startswith(b"GET"):
+            self._latest = reply.raw
         await _put(writer, reply.raw * 2 if fate is Fate.REPEATED else reply.raw)
+        if fate is Fate.SHIFTED:
+            self._owed[writer] = reply.raw
         if fate is Fate.STRAY:
             await asyncio.sleep(self._chance.uniform(0, 0.01))
             await _put(writer, reply.raw)
         return True
 
-    def _apply_late(self, request: _Message) -> None:
+    def _apply_late(self, request: Message) -> None:
         async def apply() -> None:
             await asyncio.sleep(self._chance.uniform(0, LATE_S))
             await self._ask(request)
@@ -215,7 +242,7 @@ class Proxy:
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
-    async def _ask(self, request: _Message) -> _Message:
+    async def _ask(self, request: Message) -> Message:
         """The service's own reply."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
         try:
@@ -234,7 +261,7 @@ async def _put(writer: asyncio.StreamWriter, raw: bytes) -> bool:
     return True
 
 
-async def _read(reader: asyncio.StreamReader) -> _Message | None:
+async def _read(reader: asyncio.StreamReader) -> Message | None:
     """The next whole message with a Content-Length, or None at the end of the connection."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -243,7 +270,7 @@ async def _read(reader: asyncio.StreamReader) -> _Message | None:
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length = int(value)
-        return _Message(head, await reader.readexactly(length))
+        return Message(head, await reader.readexactly(length))
     except asyncio.IncompleteReadError:
         return None
 
