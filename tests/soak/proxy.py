@@ -7,14 +7,14 @@ import asyncio
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Final, Self
 
 LATE_S: Final = 0.3
-"""How much later something may be applied than its sender has given up."""
+"""How much later something may be applied than its sender has given up, unless a proxy is told otherwise."""
 
 
 class Fate(StrEnum):
@@ -39,6 +39,8 @@ class Fate(StrEnum):
     """A gateway answers; the service never hears of it."""
     TURNED_AWAY = "turned away"
     """429, not applied."""
+    TURNED_AWAY_TWICE = "turned away twice"
+    """429, not applied; it comes once more in the place of the reply to the next request on that connection."""
     REPEATED = "repeated"
     """The reply comes twice in one piece."""
     STRAY = "stray"
@@ -50,7 +52,7 @@ class Fate(StrEnum):
 
 
 _GATEWAY_STATUSES: Final = (202, 408, 502, 503, 504, 524)
-_WEIGHTS: Final[Mapping[Fate, float]] = {
+MET: Final[Mapping[Fate, float]] = {
     Fate.DELAYED: 4,
     Fate.CUT_BEFORE: 1,
     Fate.CUT_AFTER: 2,
@@ -60,11 +62,20 @@ _WEIGHTS: Final[Mapping[Fate, float]] = {
     Fate.GATEWAY_AFTER: 1,
     Fate.GATEWAY: 1,
     Fate.TURNED_AWAY: 1,
+    Fate.TURNED_AWAY_TWICE: 2,
     Fate.REPEATED: 2,
     Fate.STRAY: 2,
     Fate.SHIFTED: 3,
 }
-"""Of those that are crossed nobody can tell in each case: they have tests of their own."""
+"""What requests meet, and how often. Of replies that are crossed nobody can always tell: they have their own tests."""
+
+SORTS: Final[Sequence[Collection[Fate]]] = (
+    {Fate.DELAYED},
+    {Fate.LATE, Fate.GATEWAY_LATE},
+    {Fate.CUT_BEFORE, Fate.CUT_AFTER, Fate.TRUNCATED, Fate.GATEWAY, Fate.GATEWAY_AFTER},
+    {Fate.REPEATED, Fate.STRAY, Fate.SHIFTED, Fate.TURNED_AWAY_TWICE},
+)
+"""What networks do that do one sort of thing, and much of it: what hangs on it is met more often than in a mixture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +98,15 @@ class Proxy:
         upstream_port: Where the service listens.
         seed: What becomes of the requests.
         trouble: The share of requests that do not simply pass.
+        fates: What these may meet; without it anything.
     """
 
-    def __init__(self, upstream_port: int, *, seed: int, trouble: float) -> None:
+    def __init__(self, upstream_port: int, *, seed: int, trouble: float, fates: Collection[Fate] = ()) -> None:
         self.fates: Counter[Fate] = Counter()
         self.requests = 0
         self.trouble = trouble
+        self.late_s = LATE_S
+        self._weights = {fate: weight for fate, weight in MET.items() if fate in (fates or MET)}
         self._upstream_port = upstream_port
         self._chance = random.Random(seed)
         self._watchers: list[tuple[int, Callable[[], None]]] = []
@@ -187,7 +201,7 @@ class Proxy:
             action()
         fate = Fate.PASSED
         if self._chance.random() < self.trouble:
-            (fate,) = self._chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
+            (fate,) = self._chance.choices(list(self._weights), list(self._weights.values()))
         self.fates[fate] += 1
         return fate
 
@@ -209,7 +223,9 @@ class Proxy:
             return False
         if fate in {Fate.GATEWAY, Fate.GATEWAY_LATE, Fate.GATEWAY_AFTER}:
             return await _put(writer, _gateway(self._chance.choice(_GATEWAY_STATUSES)))
-        if fate is Fate.TURNED_AWAY:
+        if fate in {Fate.TURNED_AWAY, Fate.TURNED_AWAY_TWICE}:
+            if fate is Fate.TURNED_AWAY_TWICE:
+                self._owed[writer] = _gateway(429)
             return await _put(writer, _gateway(429))
         return await self._reply(request, fate, writer)
 
@@ -235,7 +251,7 @@ class Proxy:
 
     def _apply_late(self, request: Message) -> None:
         async def apply() -> None:
-            await asyncio.sleep(self._chance.uniform(0, LATE_S))
+            await asyncio.sleep(self._chance.uniform(0, self.late_s))
             await self._ask(request)
 
         task = self._loop.create_task(apply())
