@@ -245,8 +245,6 @@ def _exit_code(verified: _Verified) -> ExitCode:
 
 
 def _print(output: Output, verified: _Verified) -> None:
-    from encord_async.kinds.registry import nouns, relations
-
     if output.json:
         output.result(_json(verified))
         return
@@ -260,13 +258,7 @@ def _print(output: Output, verified: _Verified) -> None:
     if verified.repaired is not None:
         _print_repaired(output, verified.repairs.counts(), verified.repaired)
     report = verified.report
-    things = [many(number, *nouns(what)) for what, number in report.read.items() if number]
-    inside = [
-        many(report.members[relation.thing], relation.noun, relation.plural)
-        for relation in relations()
-        if relation.told_as and report.members[relation.thing]
-    ]
-    read = f"{' and '.join(things) or 'nothing'}{' with ' if inside else ''}{' and '.join(inside)} read back"
+    read = f"{_read_back(report)} read back"
     left = " left" if verified.repaired is not None else ""
     failed = _failed(verified)
     more = f", and {many(failed, 'repair', 'repairs')} that did not come about" if failed else ""
@@ -314,6 +306,21 @@ def _notes(verified: _Verified) -> dict[str, str]:
         if what in given:
             notes[what] += " Those of the manifest were added, which changes nothing for members; nobody was removed."
     return notes
+
+
+def _read_back(report: "Report") -> str:
+    """What was read, in words: things, with what is told of those in them."""
+    from encord_async.kinds.registry import relations_of, things
+
+    found = []
+    for kind in things():
+        if report.read[kind.word]:
+            told = [one for one in relations_of(kind.word) if one.told_as and report.members[one.thing]]
+            inside = [many(report.members[one.thing], one.noun, one.plural) for one in told]
+            found.append(
+                many(report.read[kind.word], kind.noun, kind.plural) + "".join(f" with {one}" for one in inside)
+            )
+    return " and ".join(found) or "nothing"
 
 
 def _subject(what: str, number: int) -> str:

@@ -429,12 +429,7 @@ class AiohttpTransport:
                 f"the service's certificate is not trusted: {_reason(error)}; check the domain or give a ca_bundle"
             ) from error
         except _NOT_SENT as error:
-            if _out_of_files(error):
-                raise SettingsError(
-                    "no connection: this process may open no more files; raise its limit, as by 'ulimit -n 4096', or "
-                    "give a lower concurrency"
-                ) from error
-            raise NotSentError(f"no connection: {_reason(error)}") from error
+            raise _no_connection(error) from error
         except TimeoutError as error:
             raise NoReplyError("no reply in time; the request may have taken effect") from error
         except aiohttp.ClientPayloadError as error:
@@ -521,6 +516,16 @@ def _proxy(domain: str) -> Secret[str | None]:
             f"correct or unset {parts.scheme.upper()}_PROXY and ALL_PROXY"
         )
     return Secret(proxy)
+
+
+def _no_connection(error: Exception) -> EncordError:
+    """Why nothing was sent."""
+    if _out_of_files(error):
+        return SettingsError(
+            "no connection: this process may open no more files; raise its limit, as by 'ulimit -n 4096', or "
+            "give a lower concurrency"
+        )
+    return NotSentError(f"no connection: {_reason(error)}")
 
 
 def _out_of_files(error: Exception) -> bool:
