@@ -6,7 +6,6 @@ or takes, `Admission` lets somebody in. The kinds themselves are in the modules 
 """
 
 import hashlib
-from abc import ABC
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -31,7 +30,8 @@ __all__ = [
 _IDENTITY_BYTES: Final = 16
 
 
-class StepKind(ABC):
+# Without `ABC`, with which `isinstance`, asked several times for each step, is slower; mypy holds subclasses to it still.
+class StepKind:
     """What a step does.
 
     Attributes:
