@@ -428,9 +428,9 @@ class Session:
             sending = transport.request(
                 request.method, request.target, sent.reveal(), request.body, timeout_s=timeout_s, turn=turn
             )
-            reply = call.noted(await sending)
+            reply = Secret(call.noted(await sending))
             turn.check(reply)
-            return request.judge(reply, trace_id=call.trace_id, now_s=self._clock.wall_s(), sent=sent)
+            return request.judge(reply.reveal(), trace_id=call.trace_id, now_s=self._clock.wall_s(), sent=sent)
         except Exception as error:
             # What is no answer to this may be none to the next.
             turn.give_up()
