@@ -270,8 +270,10 @@ class Session:
             # An answer that was not understood may hold keys.
             error.trace_id = call.trace_id
             conceal(error)
-            if again or call.request.effect is Effect.CREATE or not isinstance(error, ReplyShapeError):
+            again = again or self.settings.retry.max_attempts == 1 or call.request.effect is Effect.CREATE
+            if again or not isinstance(error, ReplyShapeError):
                 raise
+        self._retries += 1
         return await self._understood(operation, call, again=True)
 
     async def send(self, request: Request, *, api_key: APIKey | None = None) -> object:
