@@ -111,10 +111,8 @@ def groups(client: Any) -> Any:
     dataset = client.get_dataset(FIRST)
     ontology = client.create_ontology("Grouped", "", OntologyStructure())
     elsewhere = {}
-    for name, thing, role in (
-        ("dataset", dataset, DatasetUserRole.USER),
-        ("ontology", ontology, OntologyUserRole.ADMIN),
-    ):
+    roles = {"dataset": (dataset, DatasetUserRole.USER), "ontology": (ontology, OntologyUserRole.ADMIN)}
+    for name, (thing, role) in roles.items():
         thing.add_group([group.group_hash], role)
         elsewhere[name] = [(item.name, int(item.user_role), item.is_same_organisation) for item in thing.list_groups()]
         thing.remove_group(group.group_hash)
