@@ -44,6 +44,7 @@ class StepKind:
         is_irreversible: Whether the service offers no call that undoes it.
         is_inner: Whether it makes something inside another thing, which knows it by no hash.
         takes: Whether it takes something away.
+        verb: What a plan says it does.
     """
 
     word: str
@@ -55,6 +56,7 @@ class StepKind:
     is_irreversible: bool = False
     is_inner: bool = False
     takes: bool = False
+    verb: str = "add"
 
     @property
     def what(self) -> str:
