@@ -14,7 +14,19 @@ from encord_async.kinds.registry import ENTRY_MODELS, step_kinds
 
 PACKAGE = Path(encord_async.__file__).parent
 
-COMMON = {"entry", "exporting", "faults", "fields", "membership", "namer", "reading", "registry", "step", "thing"}
+COMMON = {
+    "entry",
+    "exporting",
+    "faults",
+    "fields",
+    "membership",
+    "namer",
+    "names",
+    "reading",
+    "registry",
+    "step",
+    "thing",
+}
 """Modules of `kinds/` that are about no kind of their own."""
 
 MAY_NAME = (
