@@ -94,7 +94,7 @@ TRIAL_ROUND_TRIPS: Final = 1.5
 FADING: Final = 0.995
 """The highest rate that was accepted is believed this much less with each cut."""
 SLOW_PER_S: Final = 20.0
-FALLEN: Final = 0.3
+FALLEN: Final = 0.2
 """A rate below the one is tried only where it fell to so much of the highest: such a trial lasts for seconds, in which
 others who share the limit give way."""
 CHECK: Final = 3.0
