@@ -52,10 +52,11 @@ Admins whom the manifest does not name are no difference: whoever made a project
 are Admins of the organisation in a group. What the service does not list is not checked, and that is said.
 
 --fix attaches datasets, adds users, groups and tags, gives groups the role wanted, sets the status, and makes API
-keys again that have been made once and are gone. Whom it adds to the organisation gets an account and a mail if they have none. It
-removes nothing without --prune, changes no user's role, since this API cannot, and makes no project, dataset,
-ontology or group: 'encord-async apply' does. --prune removes nobody from a group or the organisation. What no entry removes by name stays where it is Admin, or where the account is not: so it never
-removes the account itself. On a terminal you are asked first.
+keys again that have been made once and are gone. Whom it adds to the organisation gets an account and a mail if they
+have none. It removes nothing without --prune, changes no user's role, since this API cannot, and makes no project,
+dataset, ontology or group: 'encord-async apply' does. --prune removes nobody from a group or the organisation. What no
+entry removes by name stays where it is Admin, or where the account is not: so it never removes the account itself. On
+a terminal you are asked first.
 
 \b
 Examples:
