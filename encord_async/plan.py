@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
+from encord_async.engine.options import Options, Props
 from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
-from encord_async.engine.run import Options, Props, Run
+from encord_async.engine.run import Run
 from encord_async.engine.schedule import Result, Ticket
 from encord_async.journal.record import State
 from encord_async.kinds.entry import Entry, MakingEntry

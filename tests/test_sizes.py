@@ -14,15 +14,8 @@ MODULE = 600
 FUNCTION = 50
 
 # What was longer when the bounds came, and its length then. An entry leaves when its code has become short enough.
-LONGER_MODULES: Mapping[str, int] = {
-    "engine/executor.py": 981,
-    "engine/run.py": 675,
-    "engine/schedule.py": 618,
-    "manifest/entries.py": 1000,
-    "manifest/files.py": 667,
-    "verify/projects.py": 692,
-}
-LONGER_FUNCTIONS: Mapping[str, int] = {"engine/run.py Run.__init__": 53}
+LONGER_MODULES: Mapping[str, int] = {}
+LONGER_FUNCTIONS: Mapping[str, int] = {}
 
 
 def modules() -> dict[str, int]:

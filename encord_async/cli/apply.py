@@ -46,8 +46,8 @@ from encord_async.errors import EncordError, UsageError
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
+    from encord_async.engine.options import Progress
     from encord_async.engine.outcome import Outcome, Status, Summary
-    from encord_async.engine.run import Progress
 
 __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
 
@@ -193,7 +193,7 @@ def apply(
 def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: str, options: Mapping[str, Any]) -> bool:
     """Show what would be made that cannot be undone, and ask; nothing to make needs no answer."""
     from encord_async.engine.account import Existing
-    from encord_async.engine.run import Options
+    from encord_async.engine.options import Options
     from encord_async.kinds.thing import DatasetAPI
 
     journal = options["journal"]

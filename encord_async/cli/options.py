@@ -22,7 +22,7 @@ from encord_async.secrecy import Secret, sealed
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
-    from encord_async.engine.run import Options
+    from encord_async.engine.options import Options
     from encord_async.protocol.signing import APIKey, SSHKey
     from encord_async.session.settings import Settings
 
@@ -168,7 +168,7 @@ def planning_options(verb: Verb) -> Verb:
     ) -> int:
         def options() -> "Options":
             from encord_async.engine.account import Existing
-            from encord_async.engine.run import Options
+            from encord_async.engine.options import Options
             from encord_async.kinds.thing import DatasetAPI
 
             return Options(

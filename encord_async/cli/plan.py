@@ -24,7 +24,7 @@ from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
-    from encord_async.engine.run import Options
+    from encord_async.engine.options import Options
     from encord_async.journal.journal import Journal
     from encord_async.plan import Action, Forecast
     from encord_async.verify.difference import Difference

@@ -25,9 +25,9 @@ from encord_async.cluster.scheduler import Scheduler
 from encord_async.cluster.shards import Cutter, Shard
 from encord_async.cluster.shares import Desertion, shard_size, share_of
 from encord_async.cluster.worker import Report, SessionOptions, Task
+from encord_async.engine.options import Options, Progress
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.roll import Register
-from encord_async.engine.run import Options, Progress
 from encord_async.engine.schedule import why_dead
 from encord_async.errors import EncordError, JournalError, UncertainError, UsageError
 from encord_async.journal.journal import Identity, Journal

@@ -146,6 +146,9 @@ class Relation(ABC):
 
     # ------------------------------------------------------------------ comparing it
 
+    told_as: ClassVar[str | None] = None
+    """Under which name `verify` tells how much of it was read, if it does."""
+
     limits_unsaid: ClassVar[bool] = True
     """Whether a thing's own entry says what is in it even if the manifest speaks of no such thing anywhere."""
 

@@ -74,8 +74,8 @@ class OrganisationUserEntry(Entry):
 class _Admissions(Admission, Exports):
     # A journal has room for 16 letters.
     word = "org_user"
-    noun = "organisation user"
-    plural = "organisation users"
+    noun = "user of the organisation"
+    plural = "users of the organisation"
     deed = ("organisation_users", "user to add to the organisation", "users to add to the organisation")
     unlisted = "users of the organisation"
     caution = "'apply' elsewhere adds the users of the organisation to that one; who has no account gets a mail"

@@ -158,8 +158,10 @@ class ProjectEntry(MakingEntry):
 
     def references(self) -> Iterator[Use]:
         yield from uses("datasets", self.datasets, "dataset")
-        if self.ontology is not None:
-            yield Use("ontology", self.ontology, "ontology")
+        for field in ("ontology", "ontology_hash"):
+            reference = getattr(self, field)
+            if reference is not None:
+                yield Use(field, reference, "ontology")
         template = self.made_from()
         if template is not None:
             yield template

@@ -72,6 +72,7 @@ class _Users(Relation):
     role_stays = "this API cannot change the role of a member; change it in Encord's app"
     thing = "user"
     thing_noun = "user"
+    told_as = "users"
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddProjectUsers:
         return AddProjectUsers(project_hash=parent_hash, emails=items, role=ProjectUserRole(role or 0))

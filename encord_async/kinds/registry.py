@@ -57,18 +57,18 @@ _KINDS: Final[tuple[type[Entry], ...]] = (
 
 
 _STEP_KINDS: Final[tuple[StepKind, ...]] = (
-    DATASET,
     PROJECT,
+    DATASET,
+    ONTOLOGY,
     API_KEY,
     DATASETS.give,
     DATASETS.take,
     USERS.give,
-    ONTOLOGY,
+    USERS.take,
     GROUP,
     MEMBERS.give,
     GROUPS.give,
     GROUPS.take,
-    USERS.take,
     ORGANISATION_USER,
     DATASET_USERS.give,
     DATASET_USERS.take,

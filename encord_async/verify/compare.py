@@ -110,8 +110,8 @@ async def compare(
     comparison = _Comparison(session, wishes, on_difference)
     for difference in wishes.absent:
         comparison.note(difference)
-    await comparison.admissions(on_lacking)
     there = await comparison.things()
+    await comparison.admissions(on_lacking)
 
     async def look_inside(wish: ThingWish) -> None:
         facts = await comparison.inside(wish)

@@ -2,10 +2,12 @@
 
 import json
 import random
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -15,18 +17,24 @@ from encord_async.errors import AuthenticationError, ReplyShapeError
 from encord_async.export import Exported, KeyMaker, LeftOut, Scope, export, written
 from encord_async.kinds.dataset import DATASET, DatasetEntry
 from encord_async.kinds.entry import Entry
-from encord_async.kinds.exporting import Inside, Pen
+from encord_async.kinds.exporting import Exports, Inside, Pen
+from encord_async.kinds.fields import Title
 from encord_async.kinds.membership import Held, Relation
-from encord_async.kinds.project import PROJECT, ProjectEntry
+from encord_async.kinds.organisation_user import OrganisationUserEntry
+from encord_async.kinds.project import PROJECT, ProjectEntry, UserWish
 from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
 from encord_async.kinds.project_datasets import DATASETS, ProjectDatasetsEntry
-from encord_async.kinds.project_users import USERS
+from encord_async.kinds.project_groups import ProjectGroupsEntry
+from encord_async.kinds.project_users import USERS, ProjectUsersEntry
+from encord_async.kinds.reading import Reads
+from encord_async.kinds.registry import registered
+from encord_async.kinds.step import Step, making_step
 from encord_async.kinds.thing import Listed
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.place import Place, PlacedEntry
 from encord_async.manifest.reading import read_json_entry
 from encord_async.protocol import models
-from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole, StorageLocation
+from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole, StorageLocation
 from tests.provision.conftest import ADMIN, Dataset, Fault, Project, Service, open_session, provision
 from tests.provision.listing import DATASET_USERS, LIST, READ, TAGS, ListingService
 
@@ -221,11 +229,71 @@ async def test_an_api_key_is_not_written() -> None:
     assert "secret" not in json.dumps([entry.as_json() for entry in entries]) + repr(left)
 
 
-@pytest.mark.parametrize("storage", StorageLocation)
-def test_each_storage_can_be_read_again(storage: StorageLocation) -> None:
-    """Storages are written as words that a manifest knows."""
-    entry = DatasetEntry(title="Raw", storage=storage)
-    assert read_json_entry(json.dumps(entry.as_json()).encode(), Place("m", 1, 1)) == entry
+SAID: list[Entry] = [
+    *(DatasetEntry(title="Raw", storage=storage) for storage in StorageLocation),
+    *(ProjectEntry(title="P", users=(UserWish(email="a@b.cc", role=role),)) for role in ProjectUserRole),
+    *(ProjectUsersEntry(project="p", emails=("a@b.cc",), role=role) for role in ProjectUserRole),
+    *(ProjectGroupsEntry(project="p", add=("g",), role=role) for role in ProjectUserRole),
+    *(OrganisationUserEntry(email="a@b.cc", role=role) for role in OrganisationRole),
+]
+
+
+@pytest.mark.parametrize("entry", SAID, ids=str)
+def test_each_word_can_be_read_again(entry: Entry) -> None:
+    """Storages and roles are written as words, which a manifest knows."""
+    shown = entry.as_json()
+    assert read_json_entry(json.dumps(shown).encode(), Place("m", 1, 1)) == entry
+    assert not re.search(r'"(role|storage)": (\d|"[A-Z])', json.dumps(shown))
+
+
+class ShelfEntry(Entry):
+    """A shelf that shall exist."""
+
+    summed = MappingProxyType({"shelves": ("shelves", "shelf", "shelves")})
+
+    kind: Literal["shelf"] = "shelf"
+    title: Title
+
+    def contents(self) -> dict[str, int]:
+        """One."""
+        return {"shelves": 1}
+
+    def steps(self, identity: bytes) -> Iterator[Step]:
+        """One."""
+        yield making_step(identity, SHELF, self.title)
+
+
+class _Shelves(Exports):
+    word = noun = "shelf"
+    plural = "shelves"
+    caution = "shelves are heavy"
+
+    async def exported(self, reads: Reads, pen: Pen) -> AsyncIterator[Listed]:
+        """Two of ours, and one that is not."""
+        for title, is_admin in (("Top", True), ("Top", True), ("Theirs", False)):
+            yield Listed(title.lower(), title, None, is_admin, None)
+
+    def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
+        """Its own."""
+        made = pen.entry(ShelfEntry, found, what=self.noun, otherwise=self.word, title=found.title)
+        if made is not None:
+            yield made
+
+
+SHELF = _Shelves()
+ShelfEntry.makes = SHELF
+
+
+async def test_a_kind_that_is_new() -> None:
+    """A kind that the registry knows is written down and added up, without a word about it anywhere else."""
+    with registered(ShelfEntry, SHELF):
+        entries, left, sums = await exported(Service())
+    assert [entry.as_json() for entry in entries] == [
+        {"kind": "shelf", "key": "top", "title": "Top"},
+        {"kind": "shelf", "key": "top-2", "title": "Top"},
+    ]
+    assert [(one.what, one.hash) for one in left] == [("shelf", "theirs")]
+    assert (sums.numbers["shelves"], sums.cautions) == (2, ["shelves are heavy"])
 
 
 # ---------------------------------------------------------------------- the pure part

@@ -10,7 +10,7 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, assign, one_of, some, text
+from encord_async.protocol.checks import Adapter, assign, one_of, see_asked, some, text
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
@@ -111,7 +111,9 @@ class GetOntologyV2(_OfOntology, RestOperation[rest_models.Ontology]):
     call: ClassVar[RestCall] = rest_call("GET", "/ontologies/{ontology}")
 
     def parse(self, content: object) -> rest_models.Ontology:
-        return _ONTOLOGY.read(content, self.call.name)
+        ontology = _ONTOLOGY.read(content, self.call.name)
+        see_asked([ontology.ontology_uuid], self.ontology_hash, self.call.name)
+        return ontology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
