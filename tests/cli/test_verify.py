@@ -256,7 +256,7 @@ def test_access_tags_and_status(here: Here, api: Api, tmp_path: Path) -> None:
     """Plan, apply, verify and --fix --prune on the command line say and do what tags, status and access are about."""
     title = "test_access_tags_and_status"
     groups = [{"group": "@a", "role": "user"}]
-    wishes = [
+    wishes: list[Json] = [
         {"kind": "group", "key": "a", "name": title},
         {"kind": "dataset", "key": "d", "title": title, "groups": groups},
         {"kind": "project", "key": "p", "title": title, "tags": ["odd", "even"], "status": "in_review"},
