@@ -355,7 +355,9 @@ class EncordSession(Calls):
 
 def _beside(manifest: "Manifest") -> str | None:
     """Where the journal of *manifest* lies by default, if that is a file."""
-    return f"{manifest}.journal" if isinstance(manifest, str | Path) and str(manifest) != "-" else None
+    from encord_async.manifest.sources import manifest_file
+
+    return None if manifest_file(manifest) is None else f"{manifest}.journal"
 
 
 def _planning(

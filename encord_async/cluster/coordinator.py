@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
@@ -39,7 +38,8 @@ from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import Part, PartEntry
 from encord_async.manifest.place import Place, PlacedEntry, Problem
-from encord_async.manifest.sources import Item, Manifest, open_source
+from encord_async.manifest.sources import Item, Manifest, manifest_file, open_source, with_variables
+from encord_async.manifest.variables import ManifestFile
 from encord_async.secrecy import Secret, sealed
 from encord_async.session.session import Statistics
 from encord_async.session.settings import Settings
@@ -77,7 +77,7 @@ class ClusterRun:
     def __init__(
         self, manifest: Manifest, *, client: Any, session_options: SessionOptions, journal: str, options: Options
     ) -> None:
-        self._manifest = manifest
+        self._manifest = with_variables(manifest)
         self._scheduler = Scheduler(client)
         self._session_options = session_options
         self._options = options
@@ -121,8 +121,9 @@ class ClusterRun:
             raise UsageError("a run can be started once; make another for another try")
         self._started_s = anyio.current_time()
         self._token = current_token()
-        if isinstance(self._manifest, str | Path) and str(self._manifest) != "-":
-            await self._check_file(self._manifest)
+        file = manifest_file(self._manifest)
+        if file is not None:
+            await self._check_file(file)
         account = await self._scheduler.introduced(self._session_options)
         await self._look_at_cluster()
         known = len(self._manifest) if isinstance(self._manifest, Sized) else None
@@ -280,11 +281,11 @@ class ClusterRun:
 
     # ------------------------------------------------------------------ reading
 
-    async def _check_file(self, path: str | Path) -> None:
-        report = await self._register.check_file(path)
+    async def _check_file(self, file: ManifestFile) -> None:
+        report = await self._register.check_file(file)
         self._total = report.entries
         if self._options.skip_invalid:
-            bad = {number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad}
+            bad = {number: (Problem(Place(str(file), None, number), "", "is a bad entry"),) for number in report.bad}
             for problem in report.problems:
                 bad[problem.place.number] = (problem,)
             self._bad = bad

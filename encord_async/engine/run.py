@@ -10,7 +10,6 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
@@ -42,7 +41,8 @@ from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.place import Place, PlacedEntry, Problem
-from encord_async.manifest.sources import Item, Manifest, Source, open_source
+from encord_async.manifest.sources import Item, Manifest, Source, manifest_file, open_source, with_variables
+from encord_async.manifest.variables import ManifestFile
 from encord_async.session.session import Session, Statistics
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Run:
         review: Review | None = None,
     ) -> None:
         self._session = session
-        self._manifest = manifest
+        self._manifest = with_variables(manifest)
         self._options = options
         self._journal = journal
         self._props = props
@@ -155,8 +155,9 @@ class Run:
     async def __aenter__(self) -> Self:
         if self._group is not None:
             raise UsageError("a run can be started once; make another for another try")
-        if isinstance(self._manifest, str | Path) and str(self._manifest) != "-":
-            await self._check_file(self._manifest)
+        file = manifest_file(self._manifest)
+        if file is not None:
+            await self._check_file(file)
         source = open_source(self._manifest)
         async with AsyncExitStack() as stack:
             if self._journal is not None:
@@ -222,11 +223,11 @@ class Run:
             if self._journal is not None:
                 await self._journal.__aexit__(None, None, None)
 
-    async def _check_file(self, path: str | Path) -> None:
-        report = await self._register.check_file(path)
+    async def _check_file(self, file: ManifestFile) -> None:
+        report = await self._register.check_file(file)
         self._total = report.entries
         if self._options.skip_invalid:
-            bad = {number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad}
+            bad = {number: (Problem(Place(str(file), None, number), "", "is a bad entry"),) for number in report.bad}
             for problem in report.problems:
                 bad[problem.place.number] = (problem,)
             self._bad = bad

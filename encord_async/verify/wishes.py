@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeAlias
 
 import anyio
@@ -26,7 +25,7 @@ from encord_async.kinds.thing import Admission, InnerName, InnerThing, Thing
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import check_manifest, raise_for_problems
 from encord_async.manifest.place import Place, PlacedEntry, Problem
-from encord_async.manifest.sources import STANDARD_INPUT, Manifest, open_source
+from encord_async.manifest.sources import Manifest, manifest_file, open_source, with_variables
 from encord_async.verify.difference import NOT_PROVISIONED, Difference, Fault
 
 __all__ = ["AdmissionWish", "ThingWish", "Wanted", "Wishes", "gather"]
@@ -149,8 +148,10 @@ async def gather(manifest: Manifest, ledger: Ledger) -> Wishes:
         ManifestError: There is a bad entry.
         JournalError: The journal cannot be read.
     """
-    if isinstance(manifest, str | Path) and str(manifest) != STANDARD_INPUT:
-        report = await anyio.to_thread.run_sync(check_manifest, manifest)
+    manifest = with_variables(manifest)
+    file = manifest_file(manifest)
+    if file is not None:
+        report = await anyio.to_thread.run_sync(check_manifest, file)
         raise_for_problems(report.problems, total=report.problem_count)
     gatherer, checker, problems = _Gatherer(ledger), Checker(), list[Problem]()
     source = open_source(manifest)

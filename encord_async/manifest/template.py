@@ -1,0 +1,278 @@
+"""Text with ``{{ expressions }}`` to values, by Jinja in its sandbox. Pure: the same names give the same value.
+
+It knows values only, no statements; it reads no file, draws no chance, and what it makes is never read as a template
+again. Jinja is loaded when the first such text comes.
+"""
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from encord_async.errors import MissingExtraError
+from encord_async.kinds.faults import Fault
+from encord_async.kinds.fields import meant, shown, sort_of
+
+if TYPE_CHECKING:
+    from jinja2 import nodes
+    from jinja2.sandbox import SandboxedEnvironment
+
+__all__ = ["NAME", "escaped", "is_template", "named_in", "plain", "render"]
+
+NAME: Final = re.compile("[^\\W\\d]\\w*")
+"""What may be the name of a variable."""
+
+_MOST_CHARACTERS: Final = 2**20
+"""The longest text that an expression may make."""
+_MOST_ITEMS: Final = 100_000
+_LARGEST_NUMBER: Final = 10_000
+"""The largest number that a filter or a call is given: as a width, a larger one would fill the memory."""
+_HELD: Final = 4096
+"""Texts that are kept in a form that is quick to fill in."""
+_STATEMENT: Final = "holds a statement, {% %}, and a manifest has values only"
+_ESCAPE: Final = "for the characters themselves write {{ '{{' }} or {{ '{%' }}"
+_NUMBER: Final = (int, float)
+
+_Filled: TypeAlias = Callable[[dict[str, Any]], object]
+
+
+def is_template(value: object) -> bool:
+    """Whether there is text in *value* that has to be filled in; names of fields are never."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    if isinstance(value, dict):
+        return any(map(is_template, value.values()))
+    return isinstance(value, list) and any(map(is_template, value))
+
+
+def render(value: object, names: dict[str, Any]) -> tuple[object, list[Fault]]:
+    """*value* with all its texts filled in, and what is wrong with those that cannot be.
+
+    Text that is one expression and nothing else becomes what that is worth, of whatever type; all else stays text.
+
+    Args:
+        value: As JSON has it.
+        names: What expressions may name.
+
+    Raises:
+        MissingExtraError: There is something to fill in, and Jinja is not installed.
+    """
+    faults: list[Fault] = []
+    return _render(value, names, "", faults), faults
+
+
+def _render(value: object, names: dict[str, Any], path: str, faults: list[Fault]) -> object:
+    if isinstance(value, dict):
+        return {name: _render(item, names, _joined(path, name), faults) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_render(item, names, _joined(path, index), faults) for index, item in enumerate(value)]
+    if not (isinstance(value, str) and is_template(value)):
+        return value
+    filled = _filled(value, names)
+    if isinstance(filled, Fault):
+        faults.append(Fault(path, filled.reason, filled.hint))
+        return value
+    return filled
+
+
+def _joined(path: str, part: object) -> str:
+    return f"{path}.{part}" if path else str(part)
+
+
+def named_in(value: object) -> set[str]:
+    """The variables that texts in *value* name; none of texts that cannot be read."""
+    if isinstance(value, dict):
+        return set().union(*map(named_in, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(named_in, value))
+    if not (isinstance(value, str) and is_template(value)):
+        return set()
+    from jinja2 import TemplateError, meta
+
+    try:
+        return meta.find_undeclared_variables(_environment().parse(value))
+    except (TemplateError, RecursionError, SyntaxError):
+        return set()
+
+
+def escaped(value: object) -> object:
+    """*value* in which no text is a template, so that a manifest with it says just that."""
+    if isinstance(value, str):
+        return re.sub(r"\{[{%]", lambda found: "{{ '" + found[0] + "' }}", value)
+    if isinstance(value, Mapping):
+        return {name: escaped(item) for name, item in value.items()}
+    return [escaped(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def plain(value: object) -> Any:
+    """*value* as JSON has it.
+
+    Raises:
+        ValueError: It is nothing of the sort.
+    """
+    if isinstance(value, str):
+        if len(value) > _MOST_CHARACTERS:
+            raise ValueError(f"makes a text of more than {_MOST_CHARACTERS:,} characters")
+        # Filters that write HTML or JSON give a text of a class of their own.
+        return str.__str__(value)
+    if value is None or isinstance(value, _NUMBER):
+        return value
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | Iterator):
+        items = list(itertools.islice(value, _MOST_ITEMS + 1))
+        if len(items) > _MOST_ITEMS:
+            raise ValueError(f"makes a list of more than {_MOST_ITEMS:,} items")
+        return [plain(item) for item in items]
+    raise ValueError(f"is worth {sort_of(value)}, which is no text, number, list or object")
+
+
+def _filled(source: str, names: dict[str, Any]) -> object:
+    """What *source* becomes, or the `Fault` in it."""
+    try:
+        from jinja2 import TemplateSyntaxError, UndefinedError
+        from jinja2.exceptions import TemplateError
+    except ImportError as error:
+        raise MissingExtraError(
+            "a manifest with {{ expressions }} needs Jinja2: pip install 'encord-async[templates]'; " + _ESCAPE
+        ) from error
+    try:
+        return plain(_compiled(source)(names))
+    except UndefinedError as error:
+        return _unknown(str(error), names)
+    except TemplateSyntaxError as error:
+        return Fault("", f"cannot be read as a template: {_lowered(error.message or '')}", _ESCAPE)
+    except RecursionError:
+        return Fault("", "holds an expression that is nested too deeply")
+    except (TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+        return Fault("", f"has no value: {_lowered(str(error)) or 'it is too large'}")
+
+
+def _unknown(message: str, names: dict[str, Any]) -> Fault:
+    found = re.fullmatch("'(.+)' is undefined", message)
+    if found is None:
+        return Fault("", f"has no value: {message}")
+    known = ", ".join(itertools.islice(names, 20)) or "none"
+    return Fault("", f"names {shown(found[1])}, which is no variable here", meant(found[1], names) or f"known: {known}")
+
+
+def _lowered(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+# ---------------------------------------------------------------------- Jinja
+
+
+@functools.lru_cache(_HELD)
+def _compiled(source: str) -> _Filled:
+    """What fills in *source*."""
+    from jinja2 import TemplateSyntaxError, nodes
+
+    environment = _environment()
+    try:
+        tree = environment.parse(source)
+    except SyntaxError as error:
+        raise TemplateSyntaxError("it is nested too deeply", 1) from error
+    if not all(isinstance(node, nodes.Output) for node in tree.body):
+        raise TemplateSyntaxError(_STATEMENT, 1)
+    parts = [part for node in tree.body if isinstance(node, nodes.Output) for part in node.nodes]
+    if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):
+        return _value_of(parts[0], environment)
+    template = environment.from_string(tree)
+
+    def text(names: dict[str, Any]) -> str:
+        return "".join(template.root_render_func(template.new_context(names, shared=True)))
+
+    return text
+
+
+def _value_of(expression: "nodes.Expr", environment: "SandboxedEnvironment") -> _Filled:
+    """What works out *expression*, of whatever type; as Jinja's own `compile_expression` does."""
+    from jinja2 import nodes
+
+    assignment = nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)
+    template = environment.from_string(nodes.Template([assignment], lineno=1))
+
+    def value(names: dict[str, Any]) -> object:
+        context = template.new_context(names, shared=True)
+        for _ in template.root_render_func(context):
+            pass
+        found = context.vars["result"]
+        # One that is undefined raises when it is looked at.
+        return str(found) if isinstance(found, environment.undefined) else found
+
+    return value
+
+
+@functools.cache
+def _environment() -> "SandboxedEnvironment":
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Environment(ImmutableSandboxedEnvironment):
+        """Jinja's sandbox, with members before methods, and bounds on what a few characters can make."""
+
+        intercepted_binops = frozenset({"*", "**", "%"})
+
+        def getattr(self, obj: Any, attribute: str) -> Any:
+            """A member of an object comes before a method of Python's that is called the same."""
+            return obj[attribute] if isinstance(obj, Mapping) and attribute in obj else super().getattr(obj, attribute)
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            if operator == "%" and isinstance(left, str):
+                _refuse_large(map(int, re.findall("[0-9]{1,18}", left)))
+            elif operator == "**" or not (isinstance(left, _NUMBER) and isinstance(right, _NUMBER)):
+                _refuse_large((left, right))
+            return super().call_binop(context, operator, left, right)
+
+        def call(self, *args: Any, **kwargs: Any) -> Any:
+            _refuse_large((*args[2:], *kwargs.values()))
+            return super().call(*args, **kwargs)
+
+    environment = Environment(
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        # No template holds these: what looks like a comment stays text.
+        comment_start_string="\ud800#",
+        comment_end_string="#\ud800",
+        finalize=_in_text,
+        autoescape=False,
+    )
+    # Nothing but what the manifest names; and nothing that comes out another way the next time.
+    environment.globals.clear()
+    del environment.filters["random"]
+    for name, function in environment.filters.items():
+        environment.filters[name] = _bounded(function)
+    return environment
+
+
+def _in_text(value: object) -> object:
+    """A value among text, where only text and numbers make sense."""
+    from jinja2 import Undefined
+
+    if isinstance(value, Undefined):
+        return value
+    value = plain(value)
+    if value is None or isinstance(value, list | dict):
+        raise ValueError(f"{sort_of(value)} cannot stand within text; 'join' and 'tojson' make text of lists")
+    return value
+
+
+def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter *function*, which is given no large numbers."""
+    # Jinja hands some of them its own state before the value.
+    first = 2 if hasattr(function, "jinja_pass_arg") else 1
+
+    @functools.wraps(function)
+    def bounded(*args: Any, **kwargs: Any) -> Any:
+        _refuse_large((*args[first:], *kwargs.values()))
+        return function(*args, **kwargs)
+
+    return bounded
+
+
+def _refuse_large(values: Any) -> None:
+    for value in values:
+        if isinstance(value, int) and abs(value) > _LARGEST_NUMBER:
+            raise ValueError(f"{shown(value)} is more than {_LARGEST_NUMBER:,}, the most that it may be given")
