@@ -9,6 +9,7 @@ import click
 from encord_async.cli.apply import apply
 from encord_async.cli.demo import demo
 from encord_async.cli.emulator import emulator
+from encord_async.cli.expand import expand
 from encord_async.cli.export import export
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.output import Output
@@ -91,7 +92,7 @@ def cli() -> None:
     """
 
 
-for _verb in (demo, validate, plan, apply, status, settle, report, verify, export, schema, emulator, project):
+for _verb in (demo, validate, expand, plan, apply, status, settle, report, verify, export, schema, emulator, project):
     cli.add_command(_verb)
 
 

@@ -12,6 +12,7 @@ from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
     from encord_async.manifest.place import Problem
+    from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["validate"]
 
@@ -21,11 +22,11 @@ _MAX_IN_JSON: Final = 1000
 @click.command(short_help="Check a manifest; needs no network and no key.")
 @manifest_argument
 @output_options
-def validate(*, output: Output, manifest: str) -> int:
+def validate(*, output: Output, manifest: "ManifestFile") -> int:
     """Check MANIFEST without a network and without a key, and count what is in it.
 
-    Every bad entry is listed with file, line, field and reason. Files that entries name (the structures of
-    ontologies) are read too, relative to MANIFEST. '-' reads JSON lines from standard input.
+    Every bad entry is listed with file, line, field and reason. Files that it names (structures of ontologies, included
+    files, tables of rows) are read too, relative to the file that names them. '-' reads JSON lines from standard input.
     With --json the first 1,000 problems are listed, and all are counted.
 
     \b
