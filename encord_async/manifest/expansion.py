@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias
 
@@ -17,8 +17,8 @@ from encord_async.kinds.registry import ENTRY_MODELS
 from encord_async.manifest.beside import Beside, with_file
 from encord_async.manifest.lines import Unreadable
 from encord_async.manifest.place import Place, PlacedEntry, Problem, Raw
-from encord_async.manifest.reading import json_value, key_of, read_entry
-from encord_async.manifest.template import NAME, is_template, named_in, render
+from encord_async.manifest.reading import IN_QUOTES, json_value, key_of, read_entry
+from encord_async.manifest.template import NAME, Prepared, is_template, named_in, prepare, render
 from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["FOR_EACH", "Expansion", "Format", "Rows"]
@@ -95,7 +95,8 @@ class Expansion:
         try:
             for raw in raws:
                 if self._unknown:
-                    self._unknown -= named_in(raw.value)
+                    with contextlib.suppress(RecursionError):
+                        self._unknown -= named_in(raw.value)
                 if raw.part and is_head:
                     head.append(raw)
                     continue
@@ -219,49 +220,37 @@ class Expansion:
             return None
         stream = file.beside.open(name)
         self._included.add(path)
-        whole = file.beside.folder / name
-        inner = _File(str(whole), Beside(whole.parent, file.beside.root), (*file.chain, (str(whole), path)))
+        root = file.beside.root
+        whole = root / path.relative_to(os.path.realpath(root))
+        inner = _File(str(whole), Beside(whole.parent, root), (*file.chain, (str(whole), path)))
         return self._formats[suffix], stream, inner
 
     # ------------------------------------------------------------------ entries
 
     def _entries(self, raw: Raw, file: _File) -> Iterator[Item]:
+        value = raw.value
         if raw.faults:
-            yield from self._problems(file, raw.line, list(raw.faults), raw.value)
-        elif isinstance(raw.value, dict) and FOR_EACH in raw.value:
-            yield from self._multiplied(raw, raw.value, file)
+            yield from self._problems(file, raw.line, list(raw.faults), value)
+        elif isinstance(value, dict) and FOR_EACH in value:
+            yield from self._multiplied(raw, value, file)
         else:
             self._number += 1
-            yield from self._entry(raw.value, Place(file.name, raw.line, self._number), self._names, file)
+            place, faults = Place(file.name, raw.line, self._number), list[Fault]()
+            if not raw.is_plain or self._defaults:
+                value, faults = self._prepared(value)(self._names)
+            yield from _entry(value, faults, place, file, raw.value)
 
-    def _entry(self, value: object, place: Place, names: dict[str, Any], file: _File) -> Iterator[Item]:
-        faults: list[Fault] = []
-        try:
-            if isinstance(value, dict):
-                if self._defaults:
-                    value = self._with_defaults(value, names)
-                if is_template(value):
-                    value, faults = render(value, names)
-        except RecursionError:
-            faults = [Fault("", "is nested too deeply")]
-        if faults:
-            key = key_of(value) if isinstance(value, dict) and not is_template(value.get("key")) else None
-            yield from (Problem(place, *fault, key=key) for fault in faults)
-            return
-        entry = read_entry(value, place)
-        if not isinstance(entry, tuple):
-            if entry.beside is None:
-                yield PlacedEntry(place, entry)
-                return
-            whole = with_file(PlacedEntry(place, entry), file.beside)
-            if not isinstance(whole, tuple):
-                yield whole
-                return
-            entry = whole
-        yield from entry
+    def _prepared(self, value: object) -> Prepared:
+        """What makes an entry of *value*, with the defaults of its kind."""
+        if not (isinstance(value, dict) and self._defaults):
+            return _prepared(value)
+        kind = value.get("kind")
+        if not (isinstance(kind, str) and is_template(kind)):
+            return _prepared(self._with_defaults(value, kind))
+        # Which defaults it has is known when its kind is.
+        return lambda names: _prepared(self._with_defaults(value, render(kind, names)[0]))(names)
 
-    def _with_defaults(self, value: dict[str, object], names: dict[str, Any]) -> dict[str, object]:
-        kind, _ = render(value.get("kind"), names)
+    def _with_defaults(self, value: dict[str, object], kind: object) -> dict[str, object]:
         defaults = self._defaults.get(kind) if isinstance(kind, str) else None
         return value if defaults is None else _over(value, defaults)
 
@@ -270,8 +259,8 @@ class Expansion:
     def _multiplied(self, raw: Raw, value: dict[str, object], file: _File) -> Iterator[Item]:
         """An entry for each row of the one in *raw*."""
         entry = {name: item for name, item in value.items() if name != FOR_EACH}
-        whole = self._with_defaults(entry, self._names)
-        if not is_template(whole.get("key")):
+        key = self._with_defaults(entry, entry.get("kind")).get("key")
+        if not (isinstance(key, str) and is_template(key)):
             hint = 'write it with what differs, for example "{{ customer }}"'
             fault = Fault("key", "must differ by row: it is what an entry of for_each is known by", hint)
             yield from self._problems(file, raw.line, [fault])
@@ -280,7 +269,7 @@ class Expansion:
         if faults:
             yield from self._problems(file, raw.line, [_at_for_each(fault) for fault in faults])
             return
-        rows = self._rows(spec, file)
+        rows, prepared = self._rows(spec, file), self._prepared(entry)
         with contextlib.closing(rows):
             for row, cells in enumerate(rows, 1):
                 self._number += 1
@@ -288,7 +277,7 @@ class Expansion:
                 if isinstance(cells, Fault):
                     yield Problem(place, *cells)
                 else:
-                    yield from self._entry(entry, place, {**self._names, **cells}, file)
+                    yield from _entry(*prepared({**self._names, **cells}), place, file, entry)
 
     def _rows(self, spec: object, file: _File) -> "Generator[Mapping[str, object] | Fault]":
         """What the variables of each row are; the last one may be a `Fault`."""
@@ -325,6 +314,37 @@ class Expansion:
 def _unknown(where: str, name: str, kind: str, known: list[str]) -> Fault:
     hint = meant(name, known) or f"it has {', '.join(known)}"
     return Fault(where, f"is not a field of a {kind} entry", hint)
+
+
+def _prepared(value: object) -> Prepared:
+    try:
+        return prepare(value)
+    except RecursionError:
+        return lambda _: (value, [Fault("", "is nested too deeply")])
+
+
+def _entry(value: object, faults: list[Fault], place: Place, file: _File, written: object) -> Iterator[Item]:
+    """The entry in *value*, or what is wrong with it if not *faults* are it; *written* is what stands in the file."""
+    if faults:
+        key = key_of(value) if isinstance(value, dict) else None
+        known = None if is_template(key) else key
+        yield from (Problem(place, *fault, key=known) for fault in faults)
+        return
+    entry = read_entry(value, place)
+    if isinstance(entry, tuple):
+        yield from (_as_text(problem, written) for problem in entry)
+    elif entry.beside is None:
+        yield PlacedEntry(place, entry)
+    else:
+        whole = with_file(PlacedEntry(place, entry), file.beside)
+        yield from whole if isinstance(whole, tuple) else (whole,)
+
+
+def _as_text(problem: Problem, written: object) -> Problem:
+    """*problem*, which for numbers that come from expressions is helped in another way."""
+    if problem.hint == IN_QUOTES and isinstance(written, dict) and is_template(written.get(problem.field)):
+        return replace(problem, hint="make it one: {{ x | string }}")
+    return problem
 
 
 def _bad_head(file: _File, raw: Raw, faults: list[Fault]) -> _BadHead:

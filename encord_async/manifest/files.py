@@ -6,6 +6,7 @@ never holds more than one entry.
 
 import contextlib
 import csv
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -222,6 +223,10 @@ def _items(entry: Entry | tuple[Problem, ...], place: Place) -> Iterator[Item]:
 # ---------------------------------------------------------------------- JSONL
 
 
+_TEMPLATE: Final = re.compile(rb"\{[{%]|\\u007[bB]")
+"""What there is in each line of JSON with a template in it."""
+
+
 def _raw_jsonl(stream: BinaryIO, source: str) -> Iterator[Raw]:
     for line, data in numbered_lines(stream, source):
         if len(data) > MAX_LINE_BYTES:
@@ -230,12 +235,12 @@ def _raw_jsonl(stream: BinaryIO, source: str) -> Iterator[Raw]:
             value = json_value(data)
             if isinstance(value, Fault):
                 yield Raw(line, None, [value])
-            elif isinstance(value, dict) and value and value.keys() <= set(PARTS):
+            elif isinstance(value, dict) and "kind" not in value and value and value.keys() <= set(PARTS):
                 for part in PARTS:
                     if part in value:
                         yield Raw(line, value[part], part=part)
             else:
-                yield Raw(line, value)
+                yield Raw(line, value, is_plain=not _TEMPLATE.search(data))
 
 
 # ---------------------------------------------------------------------- CSV

@@ -15,12 +15,16 @@ PARTS: Final = ("vars", "defaults", "include")
 
 
 class Raw(NamedTuple):
-    """What a manifest holds at a *line*: an entry before anything is made of it, or one of its `PARTS`."""
+    """What a manifest holds at a *line*: an entry before anything is made of it, or one of its `PARTS`.
+
+    *is_plain* is said of one in which no text can be a template: whoever has its bytes knows that at less cost.
+    """
 
     line: int
     value: object
     faults: Sequence[Fault] = ()
     part: str = ""
+    is_plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,10 @@ from encord_async.kinds.fields import Part, meant, shown, sort_of
 from encord_async.kinds.registry import ENTRY_MODELS, kind_of
 from encord_async.manifest.place import Place, Problem
 
-__all__ = ["field_path", "json_value", "key_of", "read_entry", "read_json_entry"]
+__all__ = ["IN_QUOTES", "field_path", "json_value", "key_of", "read_entry", "read_json_entry"]
+
+IN_QUOTES: Final = "put it in quotes"
+"""What to do about a number where there has to be text."""
 
 _MAX_PROBLEMS: Final = 100
 _MAX_PATH: Final = 100
@@ -153,7 +156,7 @@ def _problem(detail: ErrorDetails, model: type[Entry], place: Place, key: str | 
             reason, hint = _unknown_field(detail["loc"], model)
         case "string_type":
             reason = f"must be text, not {sort_of(value)}"
-            hint = "leave it out" if value is None else "put it in quotes" if not isinstance(value, list | dict) else ""
+            hint = "leave it out" if value is None else IN_QUOTES if not isinstance(value, list | dict) else ""
         case "tuple_type":
             reason = f"must be a list, not {sort_of(value)}"
             hint = "leave it out" if value is None else "put it in [brackets]" if isinstance(value, str) else ""

@@ -7,7 +7,8 @@ again. Jinja is loaded when the first such text comes.
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from encord_async.errors import MissingExtraError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from jinja2 import nodes
     from jinja2.sandbox import SandboxedEnvironment
 
-__all__ = ["NAME", "escaped", "is_template", "named_in", "plain", "render"]
+__all__ = ["NAME", "Prepared", "escaped", "is_template", "named_in", "plain", "prepare", "render"]
 
 NAME: Final = re.compile("[^\\W\\d]\\w*")
 """What may be the name of a variable."""
@@ -34,7 +35,20 @@ _STATEMENT: Final = "holds a statement, {% %}, and a manifest has values only"
 _ESCAPE: Final = "for the characters themselves write {{ '{{' }} or {{ '{%' }}"
 _NUMBER: Final = (int, float)
 
-_Filled: TypeAlias = Callable[[dict[str, Any]], object]
+_NO_VALUE: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What expressions can raise that are good to read and have no value."""
+
+_Fill: TypeAlias = Callable[[dict[str, Any]], object]
+_Part: TypeAlias = Callable[[dict[str, Any], list[Fault]], object]
+Prepared: TypeAlias = Callable[[dict[str, Any]], tuple[Any, list[Fault]]]
 
 
 def is_template(value: object) -> bool:
@@ -46,33 +60,65 @@ def is_template(value: object) -> bool:
     return isinstance(value, list) and any(map(is_template, value))
 
 
-def render(value: object, names: dict[str, Any]) -> tuple[object, list[Fault]]:
-    """*value* with all its texts filled in, and what is wrong with those that cannot be.
+def prepare(value: object) -> Prepared:
+    """What fills in all texts in *value*, again and again.
 
-    Text that is one expression and nothing else becomes what that is worth, of whatever type; all else stays text.
+    It gives the value for some names, and what is wrong with texts that cannot be filled in with these. Text that is
+    one expression and nothing else becomes what that is worth, of whatever type; all else stays text.
 
     Args:
         value: As JSON has it.
-        names: What expressions may name.
 
     Raises:
         MissingExtraError: There is something to fill in, and Jinja is not installed.
     """
-    faults: list[Fault] = []
-    return _render(value, names, "", faults), faults
+    part = _part(value, "")
+
+    def prepared(names: dict[str, Any]) -> tuple[Any, list[Fault]]:
+        faults: list[Fault] = []
+        return (value if part is None else part(names, faults)), faults
+
+    return prepared
 
 
-def _render(value: object, names: dict[str, Any], path: str, faults: list[Fault]) -> object:
+def render(value: object, names: dict[str, Any]) -> tuple[Any, list[Fault]]:
+    """*value* filled in with *names*, and what is wrong with it; see `prepare`."""
+    return prepare(value)(names)
+
+
+def _part(value: object, path: str) -> _Part | None:
+    """What fills in the texts in *value*, which is at *path*; None if there is none to fill in."""
+    items: Iterable[tuple[Any, object]]
     if isinstance(value, dict):
-        return {name: _render(item, names, _joined(path, name), faults) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_render(item, names, _joined(path, index), faults) for index, item in enumerate(value)]
-    if not (isinstance(value, str) and is_template(value)):
-        return value
-    filled = _filled(value, names)
-    if isinstance(filled, Fault):
-        faults.append(Fault(path, filled.reason, filled.hint))
-        return value
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    elif isinstance(value, str) and is_template(value):
+        return partial(_text, value, path, _compiled(value))
+    else:
+        return None
+    found = [(name, _part(item, _joined(path, name))) for name, item in items]
+    parts = [(name, part) for name, part in found if part is not None]
+    return partial(_whole, value, parts) if parts else None
+
+
+def _text(text: str, path: str, fill: _Fill, names: dict[str, Any], faults: list[Fault]) -> object:
+    value = fill(names)
+    if isinstance(value, Fault):
+        faults.append(Fault(path, value.reason, value.hint))
+        return text
+    return value
+
+
+def _whole(
+    value: dict[Any, object] | list[object],
+    parts: Sequence[tuple[Any, _Part]],
+    names: dict[str, Any],
+    faults: list[Fault],
+) -> object:
+    filled: Any = value.copy()
+    for name, part in parts:
+        filled[name] = part(names, faults)
     return filled
 
 
@@ -128,27 +174,6 @@ def plain(value: object) -> Any:
     raise ValueError(f"is worth {sort_of(value)}, which is no text, number, list or object")
 
 
-def _filled(source: str, names: dict[str, Any]) -> object:
-    """What *source* becomes, or the `Fault` in it."""
-    try:
-        from jinja2 import TemplateSyntaxError, UndefinedError
-        from jinja2.exceptions import TemplateError
-    except ImportError as error:
-        raise MissingExtraError(
-            "a manifest with {{ expressions }} needs Jinja2: pip install 'encord-async[templates]'; " + _ESCAPE
-        ) from error
-    try:
-        return plain(_compiled(source)(names))
-    except UndefinedError as error:
-        return _unknown(str(error), names)
-    except TemplateSyntaxError as error:
-        return Fault("", f"cannot be read as a template: {_lowered(error.message or '')}", _ESCAPE)
-    except RecursionError:
-        return Fault("", "holds an expression that is nested too deeply")
-    except (TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
-        return Fault("", f"has no value: {_lowered(str(error)) or 'it is too large'}")
-
-
 def _unknown(message: str, names: dict[str, Any]) -> Fault:
     found = re.fullmatch("'(.+)' is undefined", message)
     if found is None:
@@ -165,29 +190,62 @@ def _lowered(message: str) -> str:
 
 
 @functools.lru_cache(_HELD)
-def _compiled(source: str) -> _Filled:
-    """What fills in *source*."""
+def _compiled(source: str) -> _Fill:
+    """What fills in *source*: gives what it becomes, or the `Fault` in it.
+
+    Raises:
+        MissingExtraError: Jinja is not installed.
+    """
+    try:
+        from jinja2 import TemplateSyntaxError, UndefinedError
+        from jinja2.exceptions import TemplateError
+    except ImportError as error:
+        raise MissingExtraError(
+            "a manifest with {{ expressions }} needs Jinja2: pip install 'encord-async[templates]'; " + _ESCAPE
+        ) from error
+    try:
+        fill = _read(source)
+    except TemplateSyntaxError as error:
+        fault = Fault("", f"cannot be read as a template: {_lowered(error.message or '')}", _ESCAPE)
+        return lambda _: fault
+    except (RecursionError, SyntaxError):
+        deep = Fault("", "holds an expression that is nested too deeply")
+        return lambda _: deep
+
+    def filled(names: dict[str, Any]) -> object:
+        try:
+            return plain(fill(names))
+        except UndefinedError as error:
+            return _unknown(str(error), names)
+        except _NO_VALUE as error:
+            return Fault("", f"has no value: {_lowered(str(error)) or 'it is too large'}")
+        except TemplateError as error:
+            return Fault("", f"has no value: {_lowered(str(error))}")
+
+    return filled
+
+
+def _read(source: str) -> _Fill:
+    """What works out *source*.
+
+    Raises:
+        TemplateSyntaxError: It cannot be read, or has statements.
+        RecursionError: It is nested too deeply; so is `SyntaxError`.
+    """
     from jinja2 import TemplateSyntaxError, nodes
 
     environment = _environment()
-    try:
-        tree = environment.parse(source)
-    except SyntaxError as error:
-        raise TemplateSyntaxError("it is nested too deeply", 1) from error
+    tree = environment.parse(source)
     if not all(isinstance(node, nodes.Output) for node in tree.body):
         raise TemplateSyntaxError(_STATEMENT, 1)
     parts = [part for node in tree.body if isinstance(node, nodes.Output) for part in node.nodes]
     if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):
         return _value_of(parts[0], environment)
     template = environment.from_string(tree)
-
-    def text(names: dict[str, Any]) -> str:
-        return "".join(template.root_render_func(template.new_context(names, shared=True)))
-
-    return text
+    return lambda names: "".join(template.root_render_func(template.new_context(names, shared=True)))
 
 
-def _value_of(expression: "nodes.Expr", environment: "SandboxedEnvironment") -> _Filled:
+def _value_of(expression: "nodes.Expr", environment: "SandboxedEnvironment") -> _Fill:
     """What works out *expression*, of whatever type; as Jinja's own `compile_expression` does."""
     from jinja2 import nodes
 
@@ -249,11 +307,10 @@ def _environment() -> "SandboxedEnvironment":
 
 def _in_text(value: object) -> object:
     """A value among text, where only text and numbers make sense."""
-    from jinja2 import Undefined
-
-    if isinstance(value, Undefined):
+    if type(value) in {str, int, float}:
         return value
-    value = plain(value)
+    # One that is undefined raises when it is looked at.
+    value = plain(str(value) if isinstance(value, _environment().undefined) else value)
     if value is None or isinstance(value, list | dict):
         raise ValueError(f"{sort_of(value)} cannot stand within text; 'join' and 'tojson' make text of lists")
     return value
