@@ -22,10 +22,9 @@ format_option: Final = click.option(
 
 def entry_members(entry: "Entry") -> dict[str, object]:
     """*entry* as an object of JSON, in which nothing would be filled in."""
-    from encord_async.export import entry_json
     from encord_async.manifest.template import escaped
 
-    return {name: escaped(value) for name, value in entry_json(entry).items()}
+    return {name: escaped(value) for name, value in entry.as_json().items()}
 
 
 def entry_text(entry: "Entry", format_: str) -> bytes:

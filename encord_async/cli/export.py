@@ -112,7 +112,8 @@ def export(
 
         exported, requests = run(work)
     if output.json:
-        shown = exported.as_json() | {"users_read": not (without_users or exported.unlisted), "requests": requests}
+        unlisted = any(what == "users" for what, _, _ in exported.unlisted)
+        shown = exported.as_json() | {"users_read": not (without_users or unlisted), "requests": requests}
         output.result(shown | {"not_listed": exported.not_listed, "first_left_out": [one.as_json() for one in left]})
     else:
         _say(output, exported, left)
@@ -148,23 +149,16 @@ def _put(file: BinaryIO, line: bytes) -> None:
 
 def _say(output: Output, exported: "Exported", left: "list[LeftOut]") -> None:
     """The sums, on standard error: standard output may be the manifest."""
-    parts = [
-        many(exported.datasets, "dataset", "datasets"),
-        many(exported.projects, "project", "projects"),
-        many(exported.users, "user of a project", "users of projects"),
-        many(exported.api_keys, "API key", "API keys"),
-        many(exported.ontologies, "ontology", "ontologies"),
-        many(exported.groups, "group", "groups"),
-        many(exported.organisation_users, "user of the organisation", "users of the organisation"),
-    ]
+    from encord_async.kinds.registry import summed
+
+    parts = [many(exported.numbers[name], *words) for name, *words in summed().values()]
     output.say(f"{', '.join(parts)} in {many(exported.entries, 'entry', 'entries')}", bold=True)
-    if exported.unlisted:
-        where = many(exported.unlisted, "project", "projects")
-        output.say(f"without the users of {where}: the service does not list them")
+    for (inside, *words), number in exported.unlisted.items():
+        output.say(f"without the {inside} of {many(number, *words)}: the service does not list them")
     for what in exported.not_listed:
         output.say(f"without {what}: the service does not list them")
-    if exported.organisation_users:
-        output.say("'apply' elsewhere adds the users of the organisation to that one; who has no account gets a mail")
+    for caution in exported.cautions:
+        output.say(caution)
     if exported.left_out:
         output.say(f"{many(exported.left_out, 'thing is', 'things are')} left out:")
     for one in left[:_SHOWN]:

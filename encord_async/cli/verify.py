@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from encord_async.verify.repair import Kept, Repaired, Repairs
     from encord_async.verify.wishes import Wishes
 
-__all__ = ["verify"]
+__all__ = ["difference_row", "verify"]
 
 _MAX_DIFFERENCES: Final = 100_000
 _SHOWN_FAILURES: Final = 10
@@ -246,12 +246,10 @@ def _exit_code(verified: _Verified) -> ExitCode:
 
 
 def _print(output: Output, verified: _Verified) -> None:
-    from encord_async.kinds.registry import nouns
-
     if output.json:
         output.result(_json(verified))
         return
-    rows = [(str(one.place), _WORDS[one.fault], _noun(one.what), _described(one)) for one in verified.differences]
+    rows = [difference_row(one) for one in verified.differences]
     if rows:
         output.table(rows, head=["entry", "", "what", ""])
         output.line()
@@ -261,9 +259,7 @@ def _print(output: Output, verified: _Verified) -> None:
     if verified.repaired is not None:
         _print_repaired(output, verified.repairs.counts(), verified.repaired)
     report = verified.report
-    things = [many(number, *nouns(what)) for what, number in report.read.items() if number]
-    users = f" with {many(report.members['user'], 'user', 'users')}" if report.members["user"] else ""
-    read = f"{' and '.join(things) or 'nothing'}{users} read back"
+    read = f"{_read_back(report)} read back"
     left = " left" if verified.repaired is not None else ""
     failed = _failed(verified)
     more = f", and {many(failed, 'repair', 'repairs')} that did not come about" if failed else ""
@@ -313,6 +309,21 @@ def _notes(verified: _Verified) -> dict[str, str]:
     return notes
 
 
+def _read_back(report: "Report") -> str:
+    """What was read, in words: things, with what is told of those in them."""
+    from encord_async.kinds.registry import relations_of, things
+
+    found = []
+    for kind in things():
+        if report.read[kind.word]:
+            told = [one for one in relations_of(kind.word) if one.told_as and report.members[one.thing]]
+            inside = [many(report.members[one.thing], one.noun, one.plural) for one in told]
+            found.append(
+                many(report.read[kind.word], kind.noun, kind.plural) + "".join(f" with {one}" for one in inside)
+            )
+    return " and ".join(found) or "nothing"
+
+
 def _subject(what: str, number: int) -> str:
     """What could not be checked, and its verb."""
     from encord_async.kinds.registry import maker_of, nouns, relation_of
@@ -325,7 +336,7 @@ def _subject(what: str, number: int) -> str:
 
 
 def _json(verified: _Verified) -> dict[str, object]:
-    from encord_async.kinds.registry import things
+    from encord_async.kinds.registry import relations, things
 
     report, notes = verified.report, _notes(verified)
     shown: dict[str, object] = {
@@ -334,11 +345,15 @@ def _json(verified: _Verified) -> dict[str, object]:
         "differences": [difference.as_json() for difference in verified.differences],
         "counts": report.as_json(),
         "difference_count": report.differences,
-        "users": {
-            "wished": verified.wishes.count("user"),
-            "read": report.members["user"],
-            "checked": "user" not in notes,
-            "note": notes.get("user", ""),
+        **{
+            relation.told_as: {
+                "wished": verified.wishes.count(relation.thing),
+                "read": report.members[relation.thing],
+                "checked": relation.thing not in notes,
+                "note": notes.get(relation.thing, ""),
+            }
+            for relation in relations()
+            if relation.told_as
         },
         "not_checked": list(notes.values()),
         "requests": verified.requests,
@@ -362,6 +377,11 @@ def _noun(what: str) -> str:
 
     relation = relation_of(what)
     return nouns(what)[0] if relation is None else relation.thing_noun
+
+
+def difference_row(difference: "Difference") -> tuple[str, str, str, str]:
+    """Where it is wished for, in what way and what differs, and how, for a table."""
+    return str(difference.place), _WORDS[difference.fault], _noun(difference.what), _described(difference)
 
 
 def _described(difference: "Difference") -> str:

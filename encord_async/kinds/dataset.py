@@ -8,9 +8,10 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BeforeValidator, WithJsonSchema
 
 from encord_async.errors import ConflictError
-from encord_async.kinds.entry import MakingEntry
+from encord_async.kinds.entry import Entry, MakingEntry
+from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.fields import Flag, Text, Title, number_or_word
-from encord_async.kinds.reading import Reads
+from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, making_step
 from encord_async.kinds.thing import DatasetAPI, Draft, Found, Listed, Order, Sought, Thing, looked_up
 from encord_async.protocol.catalogue import DatasetUserRole, StorageLocation
@@ -48,6 +49,8 @@ class DatasetEntry(MakingEntry):
     """A dataset that shall exist."""
 
     counted = MappingProxyType({"datasets": "datasets"})
+    summed = MappingProxyType({"datasets": ("datasets", "dataset", "datasets")})
+    spelt = MappingProxyType({"storage": _STORAGES})
 
     kind: Literal["dataset"] = "dataset"
     title: Title
@@ -84,7 +87,7 @@ class Keeping:
         return f"its data at {place}{'' if self.has_folder else ' and no backing folder'}"
 
 
-class _Datasets(Thing):
+class _Datasets(Thing, Exports):
     word = noun = "dataset"
     plural = "datasets"
     page = "/datasets/view/{}"
@@ -183,6 +186,37 @@ class _Datasets(Thing):
             "storage": (storage, details.get("storage", storage)),
             "create_backing_folder": (folder, details.get("create_backing_folder", folder)),
         }
+
+    async def exported(self, reads: Reads, pen: Pen) -> AsyncIterator[Listed]:
+        # Only REST v2 says which have a folder behind them, and only the envelope API where all of them lie.
+        there = await listing(reads, ListDatasetsV2())
+        backed: set[str] = set()
+        if isinstance(there, Unlisted):
+            pen.not_listed.append("which datasets have a backing folder")
+        else:
+            backed = {one.dataset_uuid for one in there if one.backing_folder_uuid}
+        dated = []
+        for owned in await reads.execute(ListDatasets()):
+            one, is_admin = owned.dataset, owned.user_role == DatasetUserRole.ADMIN
+            item = one, one.dataset_hash in backed
+            dated.append((one.created_at, Listed(one.dataset_hash, one.title, one.description, is_admin, item)))
+        for found in in_order_of_age(dated):
+            yield found
+
+    def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:  # noqa: ARG002 - holds nothing
+        dataset, has_folder = found.item
+        made = pen.entry(
+            DatasetEntry,
+            found,
+            what=self.noun,
+            otherwise=self.word,
+            title=found.title,
+            description=found.description or "",
+            storage=StorageLocation.CORD_STORAGE if dataset.type is None else dataset.type,
+            create_backing_folder=has_folder,
+        )
+        if made is not None:
+            yield made
 
 
 def _keeping_of(dataset: Dataset | ListedDataset | DatasetDetails) -> Keeping:

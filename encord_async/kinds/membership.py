@@ -6,13 +6,18 @@ says of itself is here; each stands in the module of the entries that wish for i
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
+from encord_async.kinds.entry import Entry
 from encord_async.kinds.reading import Reads, Unlisted
 from encord_async.kinds.step import StepKind
 from encord_async.protocol.operations.base import Operation
+
+if TYPE_CHECKING:
+    from encord_async.kinds.exporting import Pen
+    from encord_async.kinds.thing import Listed
 
 __all__ = ["Held", "Membership", "Relation", "role_name"]
 
@@ -109,7 +114,30 @@ class Relation(ABC):
         """The roles that the answer to `adding` shows, by `folded` item."""
         raise AssertionError(f"the service does not show the role of a {self.sort}: {answer!r}")
 
+    # ------------------------------------------------------------------ writing it down
+
+    written_as: ClassVar[str | None] = None
+    """What an export calls several of what is in a thing, if that is not `plural`."""
+
+    def is_written(self, pen: "Pen") -> bool:  # noqa: ARG002 - most are
+        """Whether an export reads and writes down what is in things by it."""
+        return True
+
+    def entries(self, pen: "Pen", parent: "Listed", reference: str, held: Held) -> Iterator[Entry]:  # noqa: ARG002
+        """The entries that say what is in a thing, as far as the thing's own entry does not. Pure.
+
+        Args:
+            pen: Makes them.
+            parent: The thing.
+            reference: What they name it by.
+            held: What is in it.
+        """
+        return iter(())
+
     # ------------------------------------------------------------------ comparing it
+
+    told_as: ClassVar[str | None] = None
+    """Under which name `verify` tells how much of it was read, if it does."""
 
     limits_unsaid: ClassVar[bool] = True
     """Whether a thing's own entry says what is in it even if the manifest speaks of no such thing anywhere."""

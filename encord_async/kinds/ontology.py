@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import BeforeValidator, WithJsonSchema
 
 from encord_async.errors import ConflictError, UnencodableError
-from encord_async.kinds.entry import MakingEntry
+from encord_async.kinds.entry import Entry, MakingEntry
+from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
 from encord_async.kinds.fields import Text, Title, sort_of, wrong
 from encord_async.kinds.reading import Reads
 from encord_async.kinds.step import Step, making_step
@@ -49,6 +50,7 @@ class OntologyEntry(MakingEntry):
 
     beside = ("structure_file", "structure")
     counted = MappingProxyType({"ontologies": "ontologies"})
+    summed = MappingProxyType({"ontologies": ("ontologies", "ontology", "ontologies")})
 
     kind: Literal["ontology"] = "ontology"
     title: Title
@@ -67,10 +69,11 @@ class OntologyEntry(MakingEntry):
         yield making_step(identity, ONTOLOGY, self.title)
 
 
-class _Ontologies(Thing):
+class _Ontologies(Thing, Exports):
     word = noun = "ontology"
     plural = "ontologies"
     lasting = ("structure",)
+    unlisted = "ontologies, which projects name by their hashes"
 
     def draft(self, order: Order) -> Draft:
         entry: OntologyEntry = order.entry
@@ -148,6 +151,27 @@ class _Ontologies(Thing):
 
     def compared(self, entry: OntologyEntry, details: Mapping[str, object]) -> dict[str, tuple[object, object]]:
         return {"structure": (structure_digest(entry.structure), details.get("structure"))}
+
+    def is_in(self, scope: Scope) -> bool:
+        return scope.ontologies
+
+    def exported(self, reads: Reads, pen: Pen) -> AsyncIterator[Listed]:  # noqa: ARG002 - needs nothing of it
+        return self.listed(reads, DatasetAPI.REST)
+
+    def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:  # noqa: ARG002 - holds nothing
+        """An empty structure goes without saying."""
+        editor = found.item.editor
+        made = pen.entry(
+            OntologyEntry,
+            found,
+            what=self.noun,
+            otherwise=self.word,
+            title=found.title,
+            description=found.description or "",
+            structure=editor if any(editor.values()) else None,
+        )
+        if made is not None:
+            yield made
 
 
 def differs(structure: Mapping[str, object], editor: Mapping[str, object]) -> bool:

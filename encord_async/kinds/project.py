@@ -1,16 +1,18 @@
 """The kind ``project``: a project that shall exist, with its datasets, users and API keys. Sends nothing."""
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
 
 from encord_async.errors import ConflictError
-from encord_async.kinds.entry import MakingEntry, Use, uses
+from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
+from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import (
     REFERENCE,
+    ROLES,
     Email,
     Hash,
     Part,
@@ -25,8 +27,8 @@ from encord_async.kinds.fields import (
     shown,
     wrong,
 )
-from encord_async.kinds.membership import Relation
-from encord_async.kinds.project_api_key import API_KEY, api_key_step
+from encord_async.kinds.membership import Held, Relation
+from encord_async.kinds.project_api_key import API_KEY, ProjectAPIKeyEntry, api_key_step
 from encord_async.kinds.project_datasets import DATASETS
 from encord_async.kinds.project_users import USERS
 from encord_async.kinds.reading import Reads
@@ -34,6 +36,7 @@ from encord_async.kinds.step import Step, making_step, one
 from encord_async.kinds.thing import (
     DatasetAPI,
     Draft,
+    InnerName,
     Listed,
     Order,
     Otherwise,
@@ -43,7 +46,7 @@ from encord_async.kinds.thing import (
     grown,
     holding,
 )
-from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
+from encord_async.protocol.catalogue import APIKeyScope, CopyOption, ProjectUserRole
 from encord_async.protocol.models import Project, ProjectDataset
 from encord_async.protocol.operations.base import ListingFilter
 from encord_async.protocol.operations.projects import (
@@ -78,15 +81,23 @@ class UserWish(Part):
     """A user and the role wanted in a project."""
 
     noun = "a user"
+    spelt = MappingProxyType({"role": ROLES})
 
     email: Email
     role: Role
+
+    @classmethod
+    def in_cell(cls, text: str) -> object:
+        """An address, an equals sign and a role."""
+        address, equals, role = text.rpartition("=")
+        return {"email": address.strip(), "role": role.strip()} if equals else {"email": text}
 
 
 class APIKeyWish(Part):
     """An API key wanted in a project."""
 
     noun = "an API key"
+    no_column = "give each key a row of kind project_api_key"
 
     title: Title
     scopes: Scopes
@@ -107,6 +118,14 @@ class ProjectEntry(MakingEntry):
             "memberships": "memberships of users",
             "attachments": "attachments of datasets",
             "api_keys": "API keys",
+        }
+    )
+
+    summed = MappingProxyType(
+        {
+            "projects": ("projects", "project", "projects"),
+            "memberships": ("users", "user of a project", "users of projects"),
+            "api_keys": ("api_keys", "API key", "API keys"),
         }
     )
 
@@ -133,8 +152,10 @@ class ProjectEntry(MakingEntry):
 
     def references(self) -> Iterator[Use]:
         yield from uses("datasets", self.datasets, "dataset")
-        if self.ontology is not None:
-            yield Use("ontology", self.ontology, "ontology")
+        for field in ("ontology", "ontology_hash"):
+            reference = getattr(self, field)
+            if reference is not None:
+                yield Use(field, reference, "ontology")
         template = self.made_from()
         if template is not None:
             yield template
@@ -204,7 +225,7 @@ def _users_twice(users: Sequence[UserWish]) -> list[Fault]:
     return found
 
 
-class _Projects(Thing):
+class _Projects(Thing, Exports):
     word = noun = "project"
     plural = "projects"
     page = "/projects/view/{}/summary"
@@ -212,6 +233,7 @@ class _Projects(Thing):
     links = MappingProxyType({"ontology": ("ontology", "ontology_reference"), "copy_of": ("template", "copy_of")})
     lasting = ("ontology", "workflow_template_id", "copy_options")
     inner = API_KEY
+    after = ("dataset", "ontology", "group")
 
     def draft(self, order: Order) -> Draft:
         entry: ProjectEntry = order.entry
@@ -341,6 +363,72 @@ class _Projects(Thing):
     def linked(self, entry: ProjectEntry) -> Mapping[str, str]:
         found = {"ontology": entry.wanted_ontology, "copy_of": entry.copy_of}
         return {field: reference for field, reference in found.items() if reference is not None}
+
+    async def exported(self, reads: Reads, pen: Pen) -> AsyncIterator[Listed]:  # noqa: ARG002 - needs nothing of it
+        dated = []
+        for owned in await reads.execute(ListProjects()):
+            one, is_admin = owned.project, owned.user_role == ProjectUserRole.ADMIN
+            dated.append((one.created_at, Listed(one.project_hash, one.title, one.description, is_admin, one)))
+        for found in in_order_of_age(dated):
+            yield found
+
+    def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
+        """Its own, and others for the datasets and API keys that that one has no room for."""
+        project: Project = inside.item
+        found = found._replace(title=project.title)
+        keys = list(_api_keys(pen, found, inside.inner))
+        # Within its entry the API keys of a project have different titles.
+        first: dict[str, APIKeyWish] = {}
+        for key in keys:
+            first.setdefault(key.title, key)
+        made = pen.entry(
+            ProjectEntry,
+            found,
+            what=self.noun,
+            otherwise=self.word,
+            title=project.title,
+            description=project.description or "",
+            ontology=_ontology(pen, project),
+            datasets=pen.split("dataset", inside.of(DATASETS))[0],
+            users=tuple(_users(pen, found, inside.of(USERS))),
+            api_keys=tuple(first.values()),
+        )
+        if made is None:
+            return
+        yield made
+        yield from DATASETS.entries(pen, found, f"@{made.key}", inside.of(DATASETS))
+        for key in keys:
+            if first[key.title] is not key:
+                yield ProjectAPIKeyEntry(project=f"@{made.key}", title=key.title, scopes=key.scopes)
+
+
+def _ontology(pen: Pen, project: Project) -> str | None:
+    """Its reference, or its hash where it is not the account's own; another account does not have that."""
+    if not pen.scope.ontologies or not project.ontology_hash:
+        return None
+    return pen.reference("ontology", project.ontology_hash) or project.ontology_hash
+
+
+def _api_keys(pen: Pen, found: Listed, names: Iterable[InnerName]) -> Iterator[APIKeyWish]:
+    for title, scopes in sorted((title, sorted(scopes)) for title, scopes in names):
+        known = tuple(scope for scope in APIKeyScope if scope in scopes)
+        if len(known) != len(scopes):
+            pen.leave_out(API_KEY.noun, title, found.hash, "it has a scope that is not known here")
+            continue
+        made = pen.part(APIKeyWish, API_KEY.noun, title, found.hash, title=title, scopes=known)
+        if made is not None:
+            yield made
+
+
+def _users(pen: Pen, found: Listed, held: Held) -> Iterator[UserWish]:
+    seen: set[str] = set()
+    for address, role in sorted(held.items()):
+        if address.casefold() in seen:
+            continue
+        seen.add(address.casefold())
+        made = pen.part(UserWish, USERS.noun, address, found.hash, email=address, role=role)
+        if made is not None:
+            yield made
 
 
 PROJECT: Final = _Projects()

@@ -7,6 +7,7 @@ from typing import Final
 
 from encord_async.kinds.dataset import DATASET, DatasetEntry
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.exporting import Exports
 from encord_async.kinds.group import GROUP, MEMBERS, GroupEntry
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.ontology import ONTOLOGY, OntologyEntry
@@ -22,6 +23,7 @@ from encord_async.kinds.thing import InnerThing, Thing
 __all__ = [
     "ENTRY_MODELS",
     "counted",
+    "exported",
     "kind_of",
     "maker_of",
     "nouns",
@@ -32,6 +34,7 @@ __all__ = [
     "relations_of",
     "step_kind",
     "step_kinds",
+    "summed",
     "things",
 ]
 
@@ -49,18 +52,18 @@ _KINDS: Final[tuple[type[Entry], ...]] = (
 
 
 _STEP_KINDS: Final[tuple[StepKind, ...]] = (
-    DATASET,
     PROJECT,
+    DATASET,
+    ONTOLOGY,
     API_KEY,
     DATASETS.give,
     DATASETS.take,
     USERS.give,
-    ONTOLOGY,
+    USERS.take,
     GROUP,
     MEMBERS.give,
     GROUPS.give,
     GROUPS.take,
-    USERS.take,
     ORGANISATION_USER,
 )
 """In the order in which reports have them."""
@@ -109,6 +112,26 @@ def maker_of(kind: str) -> StepKind:
 def things() -> tuple[Thing, ...]:
     """All that can be made and has a hash."""
     return tuple(kind for kind in _step_kinds.values() if isinstance(kind, Thing))
+
+
+def summed() -> dict[str, tuple[str, str, str]]:
+    """What an export adds up, by the names of `Entry.contents`: its name there, and words for one and for several."""
+    return {name: words for model in ENTRY_MODELS.values() for name, words in model.summed.items()}
+
+
+def exported() -> tuple[Exports, ...]:
+    """All of which an account can be written down, each after what its entries may refer to."""
+    placed: dict[str, Exports] = {}
+
+    def place(kind: StepKind) -> None:
+        if isinstance(kind, Exports) and kind.word not in placed:
+            for before in kind.after:
+                place(maker_of(before))
+            placed[kind.word] = kind
+
+    for kind in step_kinds():
+        place(kind)
+    return tuple(placed.values())
 
 
 def nouns(what: str) -> tuple[str, str]:
