@@ -12,6 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from encord_async.engine.outcome import Status
 from encord_async.errors import ManifestError, UsageError
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.namer import Namer
@@ -21,6 +22,7 @@ from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.reading import read_entry
 from encord_async.manifest.sources import open_source, with_variables
 from encord_async.manifest.variables import ManifestFile
+from tests.provision.world import open_world
 
 PROGRAMME = """\
 vars: {year: 2026}
@@ -470,6 +472,62 @@ def test_a_manifest_of_nothing_but_a_head(files: Files) -> None:
     """A file that holds no entry is refused as before."""
     with pytest.raises(ManifestError, match=r"m\.yaml holds no entries"):
         list(read_manifest(files({"m.yaml": "vars: {a: 1}"})))
+
+
+# ------------------------------------------------------------------ runs
+
+
+async def test_rows_that_moved_are_done_already(files: Files) -> None:
+    """A second run knows each row's entry again by its key, wherever the row stands now, and makes only the new one."""
+    path = files({"m.yaml": PROGRAMME, "customers.csv": CUSTOMERS})
+    async with open_world() as world:
+        async with world.session.provision(path, variables={"year": 2027}) as run:
+            assert {one.key: one.status for one in [one async for one in run]} == {
+                "raw": Status.CREATED,
+                "acme": Status.CREATED,
+                "beta": Status.CREATED,
+            }
+        head, acme, beta = CUSTOMERS.splitlines()
+        files({"customers.csv": f"{head}\nnew,New,cyd@example.com\n{beta}\n{acme}"})
+        async with world.session.provision(path, variables={"year": 2027}) as run:
+            ended = [one async for one in run]
+        assert {one.key: one.status for one in ended if one.status is not Status.UNCHANGED} == {"new": Status.CREATED}
+        assert [one.place for one in ended if one.key == "acme"] == ["m.yaml:6 row 3"]
+        found = sorted(project["title"] for project in world.emulator.state()["projects"])
+        assert found == ["Acme 2027", "Beta 2027", "New 2027"]
+
+
+async def test_every_door_takes_variables(files: Files) -> None:
+    """`validate`, `plan` and `verify` see the same entries as `provision`; a plan is for these, and no others."""
+    path = files({"m.yaml": PROGRAMME, "customers.csv": CUSTOMERS})
+    given = {"year": 2027}
+    async with open_world() as world:
+        session = world.session
+        assert (await session.validate(path, variables=given)).entries == 3
+        assert (await session.validate(path, variables={"yaer": 1})).problem_count == 1
+        assert (await session.plan(path, variables=given, out="p.plan")).irreversible == 3
+        files({"customers.csv": CUSTOMERS.replace("Beta,", "Bravo,")})
+        with pytest.raises(UsageError, match="the manifest has changed since the plan was made"):
+            async with session.provision(path, variables=given, plan="p.plan"):
+                pass
+        files({"customers.csv": CUSTOMERS})
+        async with session.provision(path, variables=given, plan="p.plan") as run:
+            assert [one.status async for one in run] == [Status.CREATED] * 3
+        assert (await session.verify(path, variables=given)).differences == 0
+        assert (await session.verify(path)).differences > 0
+
+
+async def test_what_is_bad_is_skipped(files: Files) -> None:
+    """With `skip_invalid` the rows that are good are made; but nothing where what is said of all entries is bad."""
+    path = files({"m.yaml": PROGRAMME, "customers.csv": CUSTOMERS.replace("bob@example.com", "nobody")})
+    async with open_world() as world:
+        async with world.session.provision(path, skip_invalid=True) as run:
+            ended = {one.place: one.status async for one in run}
+        assert ended == {"m.yaml:5": Status.CREATED, "m.yaml:6 row 1": Status.CREATED, "m.yaml:6 row 2": Status.FAILED}
+        bad = files({"n.yaml": PROGRAMME.replace("project:", "projct:")})
+        async with world.session.provision(bad, skip_invalid=True, journal=None) as run:
+            with pytest.raises(ManifestError, match="is no kind of entry"):
+                assert [one async for one in run] == []
 
 
 # ------------------------------------------------------------------ laws
