@@ -91,7 +91,7 @@ def test_all_is_every_extra(dist: metadata.Distribution) -> None:
         return {r.name for r in requirements if r.marker is not None and r.marker.evaluate({"extra": extra})}
 
     singles = set(dist.metadata.get_all("Provides-Extra") or []) - {"all"}
-    assert singles == {"cli", "dask", "journal", "otel", "postgres", "pytest", "speed"}
+    assert singles == {"cli", "dask", "journal", "otel", "postgres", "pytest", "speed", "templates"}
     assert brought_by("all") == set().union(*map(brought_by, singles))
     assert all(map(brought_by, singles))
 

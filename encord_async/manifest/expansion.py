@@ -44,7 +44,7 @@ class _File:
     chain: tuple[tuple[str, Path], ...]
 
 
-class _BadHead(Exception):
+class _BadPreamble(Exception):
     """What a file says of all its entries is wrong, so that whatever it says of one may not be what is meant."""
 
     def __init__(self, *problems: Problem) -> None:
@@ -81,7 +81,7 @@ class Expansion:
         file = _File(source, Beside(folder, folder), chain)
         try:
             yield from self._file(read(stream, source), file)
-        except _BadHead as error:
+        except _BadPreamble as error:
             yield from error.problems
             return
         known = self._names.keys() - self._unknown
@@ -90,27 +90,29 @@ class Expansion:
             yield Problem(Place(source, 1, 0), "vars", reason, meant(name, known))
 
     def _file(self, raws: Iterator[Raw], file: _File) -> Iterator[Item]:
-        head: list[Raw] = []
-        is_head = True
+        preamble: list[Raw] = []
+        is_preamble = True
         try:
             for raw in raws:
                 if self._unknown:
                     with contextlib.suppress(RecursionError):
                         self._unknown -= named_in(raw.value)
-                if raw.part and is_head:
-                    head.append(raw)
+                if raw.part and is_preamble:
+                    preamble.append(raw)
                     continue
-                if is_head:
-                    is_head = False
-                    yield from self._begin(head, file)
+                if is_preamble:
+                    is_preamble = False
+                    yield from self._begin(preamble, file)
                 if raw.part:
-                    raise _BadHead(Problem(Place(file.name, raw.line, 0), raw.part, "must stand before all entries"))
+                    raise _BadPreamble(
+                        Problem(Place(file.name, raw.line, 0), raw.part, "must stand before all entries")
+                    )
                 yield from self._entries(raw, file)
         except Unreadable as fault:
             yield fault.problem(file.name, self._number + 1)
             return
-        if is_head:
-            yield from self._begin(head, file)
+        if is_preamble:
+            yield from self._begin(preamble, file)
 
     def _problems(self, file: _File, line: int, faults: "list[Fault]", raw: object = None) -> Iterator[Problem]:
         """What is wrong with the next entry."""
@@ -121,17 +123,17 @@ class Expansion:
 
     # ------------------------------------------------------------------ what is said of all entries
 
-    def _begin(self, head: list[Raw], file: _File) -> Iterator[Item]:
-        for raw in head:
+    def _begin(self, preamble: list[Raw], file: _File) -> Iterator[Item]:
+        for raw in preamble:
             if raw.faults:
-                raise _bad_head(file, raw, list(raw.faults))
+                raise _bad_preamble(file, raw, list(raw.faults))
         for part, take in (("vars", self._take_vars), ("defaults", self._take_defaults)):
-            for raw in head:
+            for raw in preamble:
                 if raw.part == part and raw.value is not None:
                     faults = take(raw.value)
                     if faults:
-                        raise _bad_head(file, raw, faults)
-        for raw in head:
+                        raise _bad_preamble(file, raw, faults)
+        for raw in preamble:
             if raw.part == "include" and raw.value is not None:
                 yield from self._include(raw, file)
 
@@ -191,12 +193,12 @@ class Expansion:
         if not faults and len(names) < len(given):
             faults = [Fault("", f"must be the name of a file, or a list of such, not {sort_of(value)}")]
         if faults:
-            raise _bad_head(file, raw, [Fault("include", *fault[1:]) for fault in faults])
+            raise _bad_preamble(file, raw, [Fault("include", *fault[1:]) for fault in faults])
         for name in names:
             try:
                 opened = self._open(name, file)
             except (OSError, ValueError) as error:
-                raise _bad_head(file, raw, [Fault("include", _cannot_be_read(name, error))]) from None
+                raise _bad_preamble(file, raw, [Fault("include", _cannot_be_read(name, error))]) from None
             if opened is not None:
                 read, stream, inner = opened
                 with stream:
@@ -347,8 +349,8 @@ def _as_text(problem: Problem, written: object) -> Problem:
     return problem
 
 
-def _bad_head(file: _File, raw: Raw, faults: list[Fault]) -> _BadHead:
-    return _BadHead(*(Problem(Place(file.name, raw.line, 0), *fault) for fault in faults))
+def _bad_preamble(file: _File, raw: Raw, faults: list[Fault]) -> _BadPreamble:
+    return _BadPreamble(*(Problem(Place(file.name, raw.line, 0), *fault) for fault in faults))
 
 
 def _cannot_be_read(name: str, error: OSError | ValueError) -> str:

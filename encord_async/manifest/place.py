@@ -11,7 +11,7 @@ from encord_async.redaction import redacted
 __all__ = ["PARTS", "Place", "PlacedEntry", "Problem", "Raw"]
 
 PARTS: Final = ("vars", "defaults", "include")
-"""What a manifest may say of all its entries, at its head."""
+"""What a manifest may say of all its entries, in its preamble."""
 
 
 class Raw(NamedTuple):
@@ -32,7 +32,7 @@ class Place:
     """Where an entry stands.
 
     *source* is the file as the user named it, ``<stdin>`` or ``<iterable>``; *line* counts from 1 and is None where
-    there are no lines; *number* is the entry's position, from 1 (0 is the head of a file). *row* is the row of its
+    there are no lines; *number* is the entry's position, from 1 (0 in the preamble of a manifest and the header of a table). *row* is the row of its
     ``for_each`` that the entry was made for, from 1, if it has one.
     """
 

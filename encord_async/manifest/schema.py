@@ -27,7 +27,7 @@ _ROWS: Final = {
     ],
 }
 _FILE: Final = {"type": "string", "minLength": 1}
-_HEAD: Final = {
+_PREAMBLE: Final = {
     "vars": {
         "type": ["object", "null"],
         "propertyNames": {"pattern": r"^[^\W\d]\w*$"},
@@ -78,7 +78,7 @@ def _manifest() -> dict[str, Any]:
     without = {"properties": {"entries": _list_of("entry") | {"type": ["array", "null"]}}}
     return {
         "type": "object",
-        "properties": {**_HEAD, "entries": True},
+        "properties": {**_PREAMBLE, "entries": True},
         "additionalProperties": False,
         "minProperties": 1,
         # An included file may say what entries here leave out.

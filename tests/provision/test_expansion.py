@@ -100,7 +100,7 @@ def test_a_template_for_many_customers(files: Files) -> None:
 
 
 def test_directive_lines_say_the_same(files: Files) -> None:
-    """The same manifest as JSON lines, with its head as lines of its own, becomes the same entries."""
+    """The same manifest as JSON lines, with its preamble as lines of its own, becomes the same entries."""
     whole = yaml.safe_load(PROGRAMME)
     lines = [{"vars": whole["vars"]}, {"defaults": whole["defaults"]}, *whole["entries"]]
     text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -140,7 +140,7 @@ entries:
 
 
 def test_anchors_and_templates_go_together(files: Files) -> None:
-    """What stands at an anchor in the head may be used below it."""
+    """What stands at an anchor in the preamble may be used below it."""
     path = files(
         {
             "m.yaml": """
@@ -258,7 +258,7 @@ def test_a_file_of_variables_that_is_not_there(files: Files) -> None:
 
 
 def test_included_files(files: Files) -> None:
-    """Files are read where they are named, relative to the file that names them; their head counts after its own."""
+    """Files are read where they are named, relative to the file that names them; their preamble counts after its own."""
     path = files(
         {
             "m.yaml": "{include: [common.yaml, 'teams/{{ team }}.jsonl'], vars: {team: red, size: 1}, entries: "
@@ -365,7 +365,7 @@ def test_tables_outside_the_folder(files: Files, tmp_path: Path, name: str) -> N
         ("entries: [{kind: dataset, title: T}]\nvars: {a: 1}", "m.yaml:2: vars: must stand before all entries"),
     ],
 )
-def test_a_bad_head(files: Files, text: str, expected: str) -> None:
+def test_a_bad_preamble(files: Files, text: str, expected: str) -> None:
     """What is wrong with what is said of all entries is told with its line, and no entry is made by it."""
     path = files({"m.yaml": text})
     assert problems(path)[0].startswith(expected)
@@ -373,7 +373,7 @@ def test_a_bad_head(files: Files, text: str, expected: str) -> None:
 
 
 def test_a_directive_line_after_an_entry(files: Files) -> None:
-    """Directive lines belong at the head."""
+    """Directive lines belong before the entries."""
     path = files(
         {"m.jsonl": '{"kind": "dataset", "title": "T"}\n{"vars": {"a": 1}}\n{"kind": "dataset", "title": "U"}\n'}
     )
@@ -468,7 +468,7 @@ async def test_texts_of_programs_stay(files: Files) -> None:
     assert item.entry.model_dump()["title"] == "{{ x }}"
 
 
-def test_a_manifest_of_nothing_but_a_head(files: Files) -> None:
+def test_a_manifest_of_nothing_but_a_preamble(files: Files) -> None:
     """A file that holds no entry is refused as before."""
     with pytest.raises(ManifestError, match=r"m\.yaml holds no entries"):
         list(read_manifest(files({"m.yaml": "vars: {a: 1}"})))
