@@ -104,9 +104,7 @@ class Expansion:
                     is_preamble = False
                     yield from self._begin(preamble, file)
                 if raw.part:
-                    raise _BadPreamble(
-                        Problem(Place(file.name, raw.line, 0), raw.part, "must stand before all entries")
-                    )
+                    raise _bad_preamble(file, raw, [Fault(raw.part, "must stand before all entries")])
                 yield from self._entries(raw, file)
         except Unreadable as fault:
             yield fault.problem(file.name, self._number + 1)

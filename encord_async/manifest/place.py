@@ -32,8 +32,8 @@ class Place:
     """Where an entry stands.
 
     *source* is the file as the user named it, ``<stdin>`` or ``<iterable>``; *line* counts from 1 and is None where
-    there are no lines; *number* is the entry's position, from 1 (0 in the preamble of a manifest and the header of a table). *row* is the row of its
-    ``for_each`` that the entry was made for, from 1, if it has one.
+    there are no lines; *number* is the entry's position, from 1 (0 in a preamble and in the header of a table). *row*
+    is the row of its ``for_each`` that the entry was made for, from 1, if it has one.
     """
 
     source: str

@@ -258,7 +258,7 @@ def test_a_file_of_variables_that_is_not_there(files: Files) -> None:
 
 
 def test_included_files(files: Files) -> None:
-    """Files are read where they are named, relative to the file that names them; their preamble counts after its own."""
+    """Files are read where they are named, relative to the file that names them; its preamble counts before theirs."""
     path = files(
         {
             "m.yaml": "{include: [common.yaml, 'teams/{{ team }}.jsonl'], vars: {team: red, size: 1}, entries: "

@@ -238,7 +238,7 @@ def test_jsonl_goes_on_after_a_bad_line(write: Write) -> None:
 
 def test_a_line_that_is_too_long_is_not_held_in_memory(write: Write) -> None:
     """A line of more than 16 MiB is a problem, costs no more memory than that, and the next line is read."""
-    limit = manifest_files.MAX_LINE_BYTES
+    limit = manifest_lines.MAX_LINE_BYTES
     fits = b'{"kind": "dataset", "title": "%s"}' % (b"x" * (limit - 34))
     assert len(fits) == limit - 2
     with write("m.jsonl", codecs.BOM_UTF8 + fits + b"\n").open("ab") as stream:
