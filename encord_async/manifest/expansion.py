@@ -5,6 +5,7 @@ An entry is made when it is asked for, and none is kept, nor is a row. It never 
 
 import contextlib
 import itertools
+import math
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from encord_async.manifest.beside import Beside, with_file
 from encord_async.manifest.lines import Unreadable
 from encord_async.manifest.place import Place, PlacedEntry, Problem, Raw
 from encord_async.manifest.reading import IN_QUOTES, json_value, key_of, read_entry
-from encord_async.manifest.template import NAME, Prepared, is_template, named_in, prepare, render
+from encord_async.manifest.template import NAME, Filling, Prepared, is_template, named_in, prepare, render
 from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["FOR_EACH", "Expansion", "Format", "Rows"]
@@ -27,6 +28,9 @@ FOR_EACH: Final = "for_each"
 _ITEM: Final = "item"
 """The name of a row as a whole."""
 _MATRIX: Final = "matrix"
+_MOST_COMBINATIONS: Final = 10_000_000
+_DEEPEST: Final = 32
+"""How many files may include one another, one in the other."""
 
 Item: TypeAlias = PlacedEntry | Problem
 Format: TypeAlias = Callable[[BinaryIO, str], Iterator[Raw]]
@@ -66,6 +70,8 @@ class Expansion:
         self._formats = formats
         self._tables = rows
         self._names: dict[str, Any] = dict(manifest.variables)
+        self._filling = Filling(self._names)
+        """Of all variables together."""
         self._said: set[str] = set()
         """Variables that the files read so far have given a value."""
         self._defaults: dict[str, dict[str, object]] = {}
@@ -145,7 +151,9 @@ class Expansion:
             if not NAME.fullmatch(name):
                 faults.append(Fault(where, "is no name of a variable", "use letters, digits and _"))
                 continue
-            found, wrong = render(own, self._names)
+            wrong: list[Fault] = []
+            self._filling.faults = wrong
+            found = render(own, self._filling)
             faults += [Fault(f"{where}.{fault.field}".rstrip("."), *fault[1:]) for fault in wrong]
             if name not in self._names:
                 self._names[name] = found
@@ -185,7 +193,7 @@ class Expansion:
         return faults
 
     def _include(self, raw: Raw, file: _File) -> Iterator[Item]:
-        value, faults = render(raw.value, self._names)
+        value, faults = prepare(raw.value)(self._names)
         given = value if isinstance(value, list) else [value]
         names = [name for name in given if isinstance(name, str)]
         if not faults and len(names) < len(given):
@@ -212,6 +220,8 @@ class Expansion:
         path = file.beside.path(name)
         if path in [one for _, one in file.chain]:
             raise ValueError(f"it includes itself: {' > '.join((*(one for one, _ in file.chain), name))}")
+        if len(file.chain) >= _DEEPEST:
+            raise ValueError(f"more than {_DEEPEST} files include one another")
         suffix = path.suffix.lower()
         if suffix not in self._formats:
             hint = "; rows of a table come by for_each" if suffix in self._tables else ""
@@ -248,7 +258,7 @@ class Expansion:
         if not (isinstance(kind, str) and is_template(kind)):
             return _prepared(self._with_defaults(value, kind))
         # Which defaults it has is known when its kind is.
-        return lambda names: _prepared(self._with_defaults(value, render(kind, names)[0]))(names)
+        return lambda names: _prepared(self._with_defaults(value, prepare(kind)(names)[0]))(names)
 
     def _with_defaults(self, value: dict[str, object], kind: object) -> dict[str, object]:
         defaults = self._defaults.get(kind) if isinstance(kind, str) else None
@@ -265,7 +275,7 @@ class Expansion:
             fault = Fault("key", "must differ by row: it is what an entry of for_each is known by", hint)
             yield from self._problems(file, raw.line, [fault])
             return
-        spec, faults = render(value[FOR_EACH], self._names)
+        spec, faults = prepare(value[FOR_EACH])(self._names)
         if faults:
             yield from self._problems(file, raw.line, [_at_for_each(fault) for fault in faults])
             return
@@ -289,6 +299,10 @@ class Expansion:
         elif isinstance(spec, dict) and list(spec) == [_MATRIX]:
             axes = spec[_MATRIX]
             if isinstance(axes, dict) and axes and all(isinstance(axis, list) for axis in axes.values()):
+                rows = math.prod(map(len, axes.values()))
+                if rows > _MOST_COMBINATIONS:
+                    yield Fault(f"{FOR_EACH}.{_MATRIX}", f"has {rows:,} rows, and may have {_MOST_COMBINATIONS:,}")
+                    return
                 for values in itertools.product(*axes.values()):
                     yield _row(dict(zip(axes, values, strict=True)))
             else:

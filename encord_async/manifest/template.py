@@ -19,14 +19,25 @@ if TYPE_CHECKING:
     from jinja2 import nodes
     from jinja2.sandbox import SandboxedEnvironment
 
-__all__ = ["NAME", "Prepared", "escaped", "is_template", "named_in", "plain", "prepare", "render"]
+__all__ = [
+    "MAX_CHARACTERS",
+    "NAME",
+    "Filling",
+    "Prepared",
+    "escaped",
+    "is_template",
+    "named_in",
+    "plain",
+    "prepare",
+    "render",
+]
 
 NAME: Final = re.compile("[^\\W\\d]\\w*")
 """What may be the name of a variable."""
 
-_MOST_CHARACTERS: Final = 2**20
-"""The longest text that an expression may make."""
-_MOST_ITEMS: Final = 100_000
+MAX_CHARACTERS: Final = 16 * 2**20
+"""How much the expressions of one entry may make; a few of them could make more than any memory holds."""
+_CHARACTERS_A_VALUE: Final = 8
 _LARGEST_NUMBER: Final = 10_000
 """The largest number that a filter or a call is given: as a width, a larger one would fill the memory."""
 _HELD: Final = 4096
@@ -46,8 +57,27 @@ _NO_VALUE: Final = (
 )
 """What expressions can raise that are good to read and have no value."""
 
-_Fill: TypeAlias = Callable[[dict[str, Any]], object]
-_Part: TypeAlias = Callable[[dict[str, Any], list[Fault]], object]
+
+class Filling:
+    """One filling in of texts: what expressions may name, what was wrong so far, and how much more they may make."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self.names = names
+        self.faults: list[Fault] = []
+        self._left = MAX_CHARACTERS
+
+    def take(self, characters: int) -> None:
+        """Note that so much is made.
+
+        Raises:
+            ValueError: It is too much, all in all.
+        """
+        self._left -= characters
+        if self._left < 0:
+            raise ValueError(f"more than {MAX_CHARACTERS // 2**20} MiB would be made")
+
+
+_Fill: TypeAlias = Callable[[Filling], object]
 Prepared: TypeAlias = Callable[[dict[str, Any]], tuple[Any, list[Fault]]]
 
 
@@ -75,18 +105,19 @@ def prepare(value: object) -> Prepared:
     part = _part(value, "")
 
     def prepared(names: dict[str, Any]) -> tuple[Any, list[Fault]]:
-        faults: list[Fault] = []
-        return (value if part is None else part(names, faults)), faults
+        filling = Filling(names)
+        return (value if part is None else part(filling)), filling.faults
 
     return prepared
 
 
-def render(value: object, names: dict[str, Any]) -> tuple[Any, list[Fault]]:
-    """*value* filled in with *names*, and what is wrong with it; see `prepare`."""
-    return prepare(value)(names)
+def render(value: object, filling: Filling) -> Any:
+    """*value* with all its texts filled in; see `prepare`. What is wrong with them is with *filling* then."""
+    part = _part(value, "")
+    return value if part is None else part(filling)
 
 
-def _part(value: object, path: str) -> _Part | None:
+def _part(value: object, path: str) -> _Fill | None:
     """What fills in the texts in *value*, which is at *path*; None if there is none to fill in."""
     items: Iterable[tuple[Any, object]]
     if isinstance(value, dict):
@@ -102,23 +133,18 @@ def _part(value: object, path: str) -> _Part | None:
     return partial(_whole, value, parts) if parts else None
 
 
-def _text(text: str, path: str, fill: _Fill, names: dict[str, Any], faults: list[Fault]) -> object:
-    value = fill(names)
+def _text(text: str, path: str, fill: _Fill, filling: Filling) -> object:
+    value = fill(filling)
     if isinstance(value, Fault):
-        faults.append(Fault(path, value.reason, value.hint))
+        filling.faults.append(Fault(path, value.reason, value.hint))
         return text
     return value
 
 
-def _whole(
-    value: dict[Any, object] | list[object],
-    parts: Sequence[tuple[Any, _Part]],
-    names: dict[str, Any],
-    faults: list[Fault],
-) -> object:
+def _whole(value: dict[Any, object] | list[object], parts: Sequence[tuple[Any, _Fill]], filling: Filling) -> object:
     filled: Any = value.copy()
     for name, part in parts:
-        filled[name] = part(names, faults)
+        filled[name] = part(filling)
     return filled
 
 
@@ -151,26 +177,23 @@ def escaped(value: object) -> object:
     return [escaped(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def plain(value: object) -> Any:
-    """*value* as JSON has it.
+def plain(value: object, take: Callable[[int], None] = lambda _: None) -> Any:
+    """*value* as JSON has it; *take* is told what each part of it takes, in characters.
 
     Raises:
         ValueError: It is nothing of the sort.
     """
     if isinstance(value, str):
-        if len(value) > _MOST_CHARACTERS:
-            raise ValueError(f"makes a text of more than {_MOST_CHARACTERS:,} characters")
+        take(len(value))
         # Filters that write HTML or JSON give a text of a class of their own.
         return str.__str__(value)
+    take(_CHARACTERS_A_VALUE)
     if value is None or isinstance(value, _NUMBER):
         return value
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
-        return {name: plain(item) for name, item in value.items()}
+        return {name: plain(item, take) for name, item in value.items()}
     if isinstance(value, list | tuple | Iterator):
-        items = list(itertools.islice(value, _MOST_ITEMS + 1))
-        if len(items) > _MOST_ITEMS:
-            raise ValueError(f"makes a list of more than {_MOST_ITEMS:,} items")
-        return [plain(item) for item in items]
+        return [plain(item, take) for item in value]
     raise ValueError(f"is worth {sort_of(value)}, which is no text, number, list or object")
 
 
@@ -212,11 +235,11 @@ def _compiled(source: str) -> _Fill:
         deep = Fault("", "holds an expression that is nested too deeply")
         return lambda _: deep
 
-    def filled(names: dict[str, Any]) -> object:
+    def filled(filling: Filling) -> object:
         try:
-            return plain(fill(names))
+            return fill(filling)
         except UndefinedError as error:
-            return _unknown(str(error), names)
+            return _unknown(str(error), filling.names)
         except _NO_VALUE as error:
             return Fault("", f"has no value: {_lowered(str(error)) or 'it is too large'}")
         except TemplateError as error:
@@ -242,25 +265,44 @@ def _read(source: str) -> _Fill:
     if len(parts) == 1 and not isinstance(parts[0], nodes.TemplateData):
         return _value_of(parts[0], environment)
     template = environment.from_string(tree)
-    return lambda names: "".join(template.root_render_func(template.new_context(names, shared=True)))
+
+    def text(filling: Filling) -> str:
+        made = []
+        for part in template.root_render_func(template.new_context(filling.names, shared=True)):
+            filling.take(len(part))
+            made.append(part)
+        return "".join(made)
+
+    return text
 
 
 def _value_of(expression: "nodes.Expr", environment: "SandboxedEnvironment") -> _Fill:
     """What works out *expression*, of whatever type; as Jinja's own `compile_expression` does."""
     from jinja2 import nodes
 
+    if isinstance(expression, nodes.Name):
+        # It is plain already, however long it is.
+        return partial(_named, expression.name)
     assignment = nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)
     template = environment.from_string(nodes.Template([assignment], lineno=1))
 
-    def value(names: dict[str, Any]) -> object:
-        context = template.new_context(names, shared=True)
+    def value(filling: Filling) -> object:
+        context = template.new_context(filling.names, shared=True)
         for _ in template.root_render_func(context):
             pass
         found = context.vars["result"]
         # One that is undefined raises when it is looked at.
-        return str(found) if isinstance(found, environment.undefined) else found
+        return plain(str(found) if isinstance(found, environment.undefined) else found, filling.take)
 
     return value
+
+
+def _named(name: str, filling: Filling) -> object:
+    if name not in filling.names:
+        return _unknown(f"'{name}' is undefined", filling.names)
+    found = filling.names[name]
+    filling.take(len(found) if isinstance(found, str) else _CHARACTERS_A_VALUE)
+    return found
 
 
 @functools.cache

@@ -266,7 +266,10 @@ class _YAMLItems:
                 self._merge(merged, self._value(value_event, path), path)
                 continue
             value = self._value(value_event, (*path, name if isinstance(name, str) else "?"))
-            if not isinstance(name, str):
+            if isinstance(name, dict):
+                # {{ x }} without quotes is YAML for an object whose one name is an object.
+                self._fault(path, "names of fields must be text; put {{ expressions }} in quotes")
+            elif not isinstance(name, str):
                 self._fault(path, "names of fields must be text; put them in quotes")
             elif name in own:
                 self._fault((*path, name), "is given twice in one object")

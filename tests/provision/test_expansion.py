@@ -292,6 +292,14 @@ def test_circles(files: Files) -> None:
     ]
 
 
+def test_a_long_chain(files: Files) -> None:
+    """Files that include one another in a chain without end are refused before anything overflows."""
+    files({f"{number}.yaml": f"include: {number + 1}.yaml" for number in range(2000)})
+    assert problems(Path("0.yaml")) == [
+        "31.yaml:1: include: '32.yaml' cannot be read: more than 32 files include one another"
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -404,6 +412,15 @@ def test_a_directive_line_after_an_entry(files: Files) -> None:
         (
             "for_each: {matrix: {a: 1}}, key: '{{ a }}', title: T",
             "m.yaml:1: for_each.matrix: must be an object of names, each",
+        ),
+        (
+            "for_each: {matrix: {a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9, 0], b: *a, c: *a, d: *a, e: *a, f: *a, g: *a, h: *a}}, "
+            "key: '{{ a }}', title: T",
+            "m.yaml:1: for_each.matrix: has 100,000,000 rows, and may have 10,000,000",
+        ),
+        (
+            "title: {{ x }}, key: known",
+            "m.yaml:1: title: names of fields must be text; put {{ expressions }} in quotes",
         ),
         ("for_each: '{{ x }}', key: '{{ a }}', title: T", "m.yaml:1: for_each: names 'x', which is no variable here"),
         (

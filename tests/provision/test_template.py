@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from encord_async.errors import MissingExtraError
 from encord_async.manifest import template
-from encord_async.manifest.template import escaped, is_template, named_in, render
+from encord_async.manifest.template import Filling, escaped, is_template, named_in, prepare, render
 
 NAMES: dict[str, Any] = {
     "customer": "acme",
@@ -29,14 +29,14 @@ JSON = st.recursive(
 
 def filled(text: str) -> Any:
     """What *text* becomes."""
-    value, faults = render(text, NAMES)
+    value, faults = prepare(text)(NAMES)
     assert faults == []
     return value
 
 
 def refused(text: str) -> str:
     """Why *text* is refused."""
-    value, (fault,) = render({"title": [text]}, NAMES)
+    value, (fault,) = prepare({"title": [text]})(NAMES)
     assert value == {"title": [text]}
     assert fault.field == "title.0"
     return f"{fault.reason}; {fault.hint}" if fault.hint else fault.reason
@@ -132,21 +132,43 @@ def test_a_few_characters_fill_no_memory(text: str) -> None:
     assert "has no value: " in refused(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["{{ long }}", "{{ long }}.", "{{ long | upper }}", "{{ [long, long] }}", "{{ many + many }}"]
+)
+def test_many_expressions_fill_no_memory(text: str) -> None:
+    """Nor may all expressions of an entry together make more than any entry needs; a variable itself may be long."""
+    names = {"long": "x" * 2**20, "many": [1] * 2**18}
+    value, faults = prepare([text] * 40)(names)
+    assert 8 <= len(faults) < 40
+    assert faults[-1].reason == "has no value: more than 16 MiB would be made"
+    assert value[-1] == text
+    assert prepare("{{ many }}")({"many": [1] * 2**22})[1] == []
+
+
+def test_variables_together_fill_no_memory() -> None:
+    """What is filled in one after the other counts together where it is kept together."""
+    filling = Filling({"long": "x" * 2**20})
+    for _ in range(16):
+        assert render("{{ long }}", filling) == "x" * 2**20
+    assert render("{{ long }}", filling) == "{{ long }}"
+    assert [fault.reason for fault in filling.faults] == ["has no value: more than 16 MiB would be made"]
+
+
 @given(JSON)
 def test_escaped_texts_are_none(value: object) -> None:
     """What is escaped becomes what it was, whatever it holds; so an export of any account can be applied."""
-    assert render(escaped(value), {}) == (value, [])
+    assert prepare(escaped(value))({}) == (value, [])
 
 
 @given(JSON.filter(lambda value: not is_template(value)))
 def test_without_templates_nothing_changes(value: object) -> None:
     """Values without templates stay as they are."""
-    assert render(value, NAMES) == (value, [])
+    assert prepare(value)(NAMES) == (value, [])
 
 
 def test_a_text_made_of_one_is_no_template_again() -> None:
     """What a variable holds is only a value, even if it looks like a template."""
-    assert render("{{ a }}-{{ a }}", {"a": "{{ b }}"}) == ("{{ b }}-{{ b }}", [])
+    assert prepare("{{ a }}-{{ a }}")({"a": "{{ b }}"}) == ("{{ b }}-{{ b }}", [])
 
 
 def test_the_names_in_a_value() -> None:
@@ -158,6 +180,6 @@ def test_without_jinja_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     """Who lacks Jinja is told what to install, and how to write what is no template; others do not need it."""
     monkeypatch.setitem(sys.modules, "jinja2", None)
     template._compiled.cache_clear()
-    assert render(json.loads('{"a": ["{b}"]}'), {}) == ({"a": ["{b}"]}, [])
+    assert prepare(json.loads('{"a": ["{b}"]}'))({}) == ({"a": ["{b}"]}, [])
     with pytest.raises(MissingExtraError, match=r"pip install 'encord-async\[templates\]'.*write \{\{ '\{\{' \}\}"):
-        render("{{ a }}", {"a": 1})
+        prepare("{{ a }}")
