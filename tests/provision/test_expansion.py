@@ -414,7 +414,7 @@ def test_a_directive_line_after_an_entry(files: Files) -> None:
             "m.yaml:1: for_each.matrix: must be an object of names, each",
         ),
         (
-            "for_each: {matrix: {a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9, 0], b: *a, c: *a, d: *a, e: *a, f: *a, g: *a, h: *a}}, "
+            "for_each: {matrix: {a: &a [1,2,3,4,5,6,7,8,9,0], b: *a, c: *a, d: *a, e: *a, f: *a, g: *a, h: *a}}, "
             "key: '{{ a }}', title: T",
             "m.yaml:1: for_each.matrix: has 100,000,000 rows, and may have 10,000,000",
         ),
