@@ -5,18 +5,16 @@ Nothing leaves this machine: the requests go over HTTP to 127.0.0.1.
 
 import functools
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import click
 
-from encord_async.cli.apply import Ending, begin_here, print_ending, provision
+from encord_async.cli.apply import AnyRun, Ending, print_ending, provision
 from encord_async.cli.census import contents, counted
 from encord_async.cli.failures import ExitCode, as_json, exit_code
 from encord_async.cli.interrupts import Interrupts, interruptible, listening
@@ -28,6 +26,7 @@ from encord_async.errors import UsageError
 if TYPE_CHECKING:
     from encord_async.emulator import Seed
     from encord_async.emulator.http import Stats
+    from encord_async.journal.record import Ledger
     from encord_async.kinds.entry import Entry
     from encord_async.verify.difference import Difference
 
@@ -109,6 +108,8 @@ class _Performance:
         """Provision on an emulator, and compare."""
         from encord_async.client import EncordSession
         from encord_async.emulator import Emulator, EmulatorSettings
+        from encord_async.verify.compare import compare
+        from encord_async.verify.wishes import gather
 
         seed, key = _seed(self._entries)
         say = self._output.line
@@ -122,20 +123,27 @@ class _Performance:
             open_session = functools.partial(
                 EncordSession.from_ssh_key, key, domain=emulator.url, concurrency=_CONCURRENCY
             )
-            # What is made here is gone in a moment, and so is the journal, which says what the entries were made as.
-            with tempfile.TemporaryDirectory() as folder:
-                journal = str(Path(folder, "journal"))
-                await provision(
-                    functools.partial(begin_here, open_session(), self._manifest, {"journal": journal}),
-                    self._ending,
-                    on_outcome=lambda _: None,
-                    interrupts=interrupts,
-                    progress=self._output if sys.stderr.isatty() and not self._output.json else None,
-                )
-                stats = emulator.stats()
-                if self._ending.summary is not None:
-                    async with open_session() as session:
-                        await session.verify(self._manifest, journal=journal, on_difference=self._differences.append)
+            ledgers: list[Ledger] = []
+
+            async def begin(stack: AsyncExitStack) -> AnyRun:
+                session = await stack.enter_async_context(open_session())
+                # What is made here is gone in a moment, and so would be the use of a journal.
+                run = await stack.enter_async_context(session.provision(self._manifest, journal=None))
+                ledgers.append(run.ledger)
+                return run
+
+            await provision(
+                begin,
+                self._ending,
+                on_outcome=lambda _: None,
+                interrupts=interrupts,
+                progress=self._output if sys.stderr.isatty() and not self._output.json else None,
+            )
+            stats = emulator.stats()
+            for ledger in ledgers:
+                async with open_session() as session:
+                    wishes = await gather(self._manifest, ledger)
+                    await compare(session, wishes, on_difference=self._differences.append)
         # Only now: without them, nothing is known of how it ended.
         self._stats = stats
         self._differences.sort(key=lambda one: (one.place.number, one.what, one.fault, one.item))

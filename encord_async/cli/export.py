@@ -26,8 +26,8 @@ _SHOWN: Final = 20
 
 _HELP: Final = """\
 Write the account down as a manifest: the datasets, ontologies and projects that it is admin of,
-with the datasets, users and groups of each project and its API keys by title and scopes, and the users and groups
-of the organisation. The keys themselves are not written. Only reads are sent.
+with the users and groups of each, the datasets, tags and status of each project and its API keys by title and scopes,
+and the users and groups of the organisation. The keys themselves are not written. Only reads are sent.
 
 Entries get keys made of their titles, in the order in which things were made. Workflows are not written, nor is
 what is in the datasets. Users are written with their roles, the account itself among them; what the service does

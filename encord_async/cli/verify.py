@@ -41,22 +41,23 @@ _SHOWN_FAILURES: Final = 10
 _HELP: Final = """\
 Read back what MANIFEST wants and report each difference: projects, datasets, ontologies, groups and users of the
 organisation that are missing, other titles, descriptions, structures or ontologies, datasets, users and groups
-missing from or too much in a project, users missing from or too much in a group, other roles, missing API keys.
-Only reads are sent.
+missing from or too much in a project, dataset or ontology, users missing from or too much in a group, tags, another
+status, other roles, missing API keys. Only reads are sent.
 
 The journal says what each entry was made as; an entry that it does not know is reported as missing. What the
 manifest names by its hash, and users of the organisation, need no journal. What a project may hold is only limited
-by an entry for the project itself, and its groups only by a manifest that has an entry about any group.
+by an entry for the project itself, and its groups only by a manifest that has an entry about any group. So it is with
+users and groups of datasets, groups of ontologies and tags, if the manifest names any of that sort.
 
 Admins whom the manifest does not name are no difference: whoever made a project is one, and so is the account. Nor
 are Admins of the organisation in a group. What the service does not list is not checked, and that is said.
 
---fix attaches datasets, adds users and groups, gives groups the role wanted, and makes API keys again that have
-been made once and are gone. Whom it adds to the organisation gets an account and a mail if they have none. It
-removes nothing without --prune, changes no user's role, since this API cannot, and makes no project, dataset,
-ontology or group: 'encord-async apply' does. --prune removes from projects only, nobody from a group or the
-organisation. What no entry removes by name stays where it is Admin, or where the account is not: so it never
-removes the account itself. On a terminal you are asked first.
+--fix attaches datasets, adds users, groups and tags, gives groups the role wanted, sets the status, and makes API
+keys again that have been made once and are gone. Whom it adds to the organisation gets an account and a mail if they
+have none. It removes nothing without --prune, changes no user's role, since this API cannot, and makes no project,
+dataset, ontology or group: 'encord-async apply' does. --prune removes nobody from a group or the organisation. What no
+entry removes by name stays where it is Admin, or where the account is not: so it never removes the account itself.
+On a terminal you are asked first.
 
 \b
 Examples:
@@ -81,7 +82,9 @@ Exit codes: 0 no difference (with --fix: none is left), 1 there are differences,
 @concurrency_option
 @click.option("--fix", is_flag=True, help="Add what is missing, then read back again.")
 @click.option(
-    "--prune", is_flag=True, help="With --fix: detach datasets and remove users and groups that should not be there."
+    "--prune",
+    is_flag=True,
+    help="With --fix: detach datasets and remove users, groups and tags that should not be there.",
 )
 @click.option("--yes", is_flag=True, help="With --fix: do not ask first.")
 @output_options

@@ -3,14 +3,26 @@
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
 
 from encord_async.errors import ConflictError
-from encord_async.kinds.entry import Entry, MakingEntry
+from encord_async.kinds.access import (
+    GroupAccess,
+    UserAccess,
+    access_twice,
+    admit_groups,
+    admit_users,
+    written_groups,
+    written_users,
+)
+from encord_async.kinds.dataset_groups import DATASET_GROUPS
+from encord_async.kinds.dataset_users import DATASET_USERS
+from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
-from encord_async.kinds.fields import Flag, Text, Title, number_or_word
+from encord_async.kinds.faults import Fault
+from encord_async.kinds.fields import Flag, Part, Text, Title, number_or_word
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, making_step
 from encord_async.kinds.thing import DatasetAPI, Draft, Found, Listed, Order, Sought, Thing, looked_up
@@ -46,9 +58,16 @@ Storage: TypeAlias = Annotated[
 
 
 class DatasetEntry(MakingEntry):
-    """A dataset that shall exist."""
+    """A dataset that shall exist, with its users and groups."""
 
-    counted = MappingProxyType({"datasets": "datasets"})
+    parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"users": UserAccess, "groups": GroupAccess})
+    counted = MappingProxyType(
+        {
+            "datasets": "datasets",
+            "dataset_users": "users of datasets",
+            "dataset_groups": "groups of datasets",
+        }
+    )
     summed = MappingProxyType({"datasets": ("datasets", "dataset", "datasets")})
     spelt = MappingProxyType({"storage": _STORAGES})
 
@@ -57,16 +76,26 @@ class DatasetEntry(MakingEntry):
     description: Text = ""
     storage: Storage = StorageLocation.CORD_STORAGE
     create_backing_folder: Flag = False
+    users: tuple[UserAccess, ...] = ()
+    groups: tuple[GroupAccess, ...] = ()
 
     @property
     def wished_title(self) -> str:
         return self.title
 
+    def references(self) -> Iterator[Use]:
+        return uses("groups", [wish.group for wish in self.groups], "group")
+
+    def faults(self) -> list[Fault]:
+        return access_twice(self.users, self.groups)
+
     def contents(self) -> Mapping[str, int]:
-        return {"datasets": 1}
+        return {"datasets": 1, "dataset_users": len(self.users), "dataset_groups": len(self.groups)}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, DATASET, self.title)
+        yield from admit_users(identity, DATASET_USERS, self.users)
+        yield from admit_groups(identity, DATASET_GROUPS, self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +120,7 @@ class _Datasets(Thing, Exports):
     word = noun = "dataset"
     plural = "datasets"
     page = "/datasets/view/{}"
+    after = ("group",)
     lasting = ("storage", "create_backing_folder")
 
     def draft(self, order: Order) -> Draft:
@@ -203,7 +233,7 @@ class _Datasets(Thing, Exports):
         for found in in_order_of_age(dated):
             yield found
 
-    def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:  # noqa: ARG002 - holds nothing
+    def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
         dataset, has_folder = found.item
         made = pen.entry(
             DatasetEntry,
@@ -214,6 +244,8 @@ class _Datasets(Thing, Exports):
             description=found.description or "",
             storage=StorageLocation.CORD_STORAGE if dataset.type is None else dataset.type,
             create_backing_folder=has_folder,
+            users=tuple(written_users(pen, DATASET_USERS, found, inside.of(DATASET_USERS))),
+            groups=tuple(written_groups(pen, DATASET_GROUPS, found, inside.of(DATASET_GROUPS))),
         )
         if made is not None:
             yield made

@@ -28,6 +28,7 @@ __all__ = [
     "Title",
     "email",
     "hash_or_reference",
+    "in_role",
     "meant",
     "number_or_word",
     "one_hash",
@@ -37,6 +38,12 @@ __all__ = [
     "sort_of",
     "wrong",
 ]
+
+
+def in_role(name: str, text: str) -> dict[str, str]:
+    """What a cell says of somebody with a role: *text* is who, an equals sign and the role; *name* is their field."""
+    who, equals, role = text.rpartition("=")
+    return {name: who.strip(), "role": role.strip()} if equals else {name: text}
 
 
 def referenced_key(reference: str) -> str | None:

@@ -8,9 +8,11 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import IntEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.names import Names
 from encord_async.kinds.reading import Reads, Unlisted
 from encord_async.kinds.step import StepKind
 from encord_async.protocol.operations.base import Operation
@@ -42,7 +44,11 @@ class Relation(ABC):
         roles: The roles that there can be, if there are any.
         role_follows: Whether giving it once more gives it another role.
         shows_roles: Whether the answer to `adding` shows the roles that its items have then, see `roles_shown`.
+        most_given: Most items in one request that gives, if that is less than a run asks for.
         most_taken: Most items in one request that takes; their hashes may travel in its address.
+        names: How its items are found that go by names, while the service wants identifiers; None if they need not be.
+        is_single: Whether a thing has exactly one item by it, whose place another one takes (`Setting`).
+        at_first: What a thing has by it that was just made.
         in_create: Whether the request that makes the thing can have some of it already, see `Thing.items`.
         has_entries: Whether a kind of entry wishes for it in any thing, and not only in what it makes itself.
         thing: What a difference calls it, as a word for programs.
@@ -63,7 +69,11 @@ class Relation(ABC):
     roles: ClassVar[type[IntEnum] | None] = None
     role_follows: ClassVar[bool] = True
     shows_roles: ClassVar[bool] = False
+    most_given: ClassVar[int | None] = None
     most_taken: ClassVar[int | None] = None
+    names: ClassVar[Names | None] = None
+    is_single: ClassVar[bool] = False
+    at_first: ClassVar[Held] = MappingProxyType({})
     in_create: ClassVar[bool] = False
     has_entries: ClassVar[bool] = True
     thing: ClassVar[str]
@@ -87,12 +97,12 @@ class Relation(ABC):
             item: Hash of what comes or goes, or an address.
         """
         # Of many items of large things: in one piece, in which the length keeps the two apart.
-        framed = f"{self.sort} {len(about)}:{about}{self.folded(item)}"
+        framed = f"{self.sort} {len(about)}:{about}{'' if self.is_single else self.folded(item)}"
         return hashlib.blake2b(framed.encode(), digest_size=_IDENTITY_BYTES).digest()
 
     @abstractmethod
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> Operation[Any]:
-        """What is sent to put *items* in."""
+        """What is sent to put *items* in; where they go by names, these are identifiers."""
 
     def removing(self, parent_hash: str, items: tuple[str, ...]) -> Operation[Any]:
         """What is sent to take *items* out."""
@@ -142,6 +152,9 @@ class Relation(ABC):
     limits_unsaid: ClassVar[bool] = True
     """Whether a thing's own entry says what is in it even if the manifest speaks of no such thing anywhere."""
 
+    is_said_by_items: ClassVar[bool] = False
+    """Whether a manifest that has entries for its items speaks of it by that."""
+
     role_stays: ClassVar[str | None] = None
     """Why the role of what is in it already stays, if it does."""
 
@@ -171,6 +184,7 @@ class Membership(StepKind):
         self.deed = relation.removes if takes else relation.adds
         self.relation = relation
         self.takes = takes
+        self.verb = "remove" if takes else "change" if relation.is_single else "add"
 
     @property
     def what(self) -> str:
@@ -188,7 +202,7 @@ class Membership(StepKind):
 
     def most(self, max_batch: int) -> int:
         """Most items in one request."""
-        bound = self.relation.most_taken if self.takes else None
+        bound = self.relation.most_taken if self.takes else self.relation.most_given
         return max_batch if bound is None else min(bound, max_batch)
 
 

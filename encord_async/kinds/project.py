@@ -1,4 +1,4 @@
-"""The kind ``project``: a project that shall exist, with its datasets, users and API keys. Sends nothing."""
+"""The kind ``project``: a project that shall exist, with all that is in it. Sends nothing."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from encord_async.kinds.fields import (
     Scopes,
     Text,
     Title,
+    in_role,
     one_hash,
     one_word,
     referenced_key,
@@ -30,9 +31,11 @@ from encord_async.kinds.fields import (
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.project_api_key import API_KEY, ProjectAPIKeyEntry, api_key_step
 from encord_async.kinds.project_datasets import DATASETS
+from encord_async.kinds.project_status import STATUS, STATUSES, StatusWord
+from encord_async.kinds.project_tags import TAGS
 from encord_async.kinds.project_users import USERS
 from encord_async.kinds.reading import Reads
-from encord_async.kinds.step import Step, making_step, one
+from encord_async.kinds.step import Step, each, making_step, one
 from encord_async.kinds.thing import (
     DatasetAPI,
     Draft,
@@ -46,7 +49,7 @@ from encord_async.kinds.thing import (
     grown,
     holding,
 )
-from encord_async.protocol.catalogue import APIKeyScope, CopyOption, ProjectUserRole
+from encord_async.protocol.catalogue import APIKeyScope, CopyOption, ProjectStatus, ProjectUserRole
 from encord_async.protocol.models import Project, ProjectDataset
 from encord_async.protocol.operations.base import ListingFilter
 from encord_async.protocol.operations.projects import (
@@ -88,9 +91,7 @@ class UserWish(Part):
 
     @classmethod
     def in_cell(cls, text: str) -> object:
-        """An address, an equals sign and a role."""
-        address, equals, role = text.rpartition("=")
-        return {"email": address.strip(), "role": role.strip()} if equals else {"email": text}
+        return in_role("email", text)
 
 
 class APIKeyWish(Part):
@@ -104,7 +105,7 @@ class APIKeyWish(Part):
 
 
 class ProjectEntry(MakingEntry):
-    """A project that shall exist, with its datasets, users and API keys.
+    """A project that shall exist, with its datasets, users, API keys, tags and status.
 
     *ontology* is a hash or a reference; *ontology_hash* is an older word, for a hash alone. *copy_of* names the project
     that it is copied from, and *copy_options* what it takes along.
@@ -118,6 +119,7 @@ class ProjectEntry(MakingEntry):
             "memberships": "memberships of users",
             "attachments": "attachments of datasets",
             "api_keys": "API keys",
+            "tags": "tags of projects",
         }
     )
 
@@ -128,6 +130,8 @@ class ProjectEntry(MakingEntry):
             "api_keys": ("api_keys", "API key", "API keys"),
         }
     )
+
+    spelt = MappingProxyType({"status": STATUSES})
 
     kind: Literal["project"] = "project"
     title: Title
@@ -140,6 +144,8 @@ class ProjectEntry(MakingEntry):
     datasets: tuple[Reference, ...] = ()
     users: tuple[UserWish, ...] = ()
     api_keys: tuple[APIKeyWish, ...] = ()
+    tags: tuple[Title, ...] = ()
+    status: StatusWord | None = None
 
     @property
     def wanted_ontology(self) -> str | None:
@@ -166,6 +172,7 @@ class ProjectEntry(MakingEntry):
     def faults(self) -> list[Fault]:
         found = twice("datasets.{}", self.datasets)
         found += _users_twice(self.users)
+        found += twice("tags.{}", self.tags)
         found += twice("api_keys.{}.title", [wish.title for wish in self.api_keys])
         for index, wish in enumerate(self.api_keys):
             found += twice(f"api_keys.{index}.scopes.{{}}", wish.scopes)
@@ -177,6 +184,7 @@ class ProjectEntry(MakingEntry):
             "memberships": len(self.users),
             "attachments": len(self.datasets),
             "api_keys": len(self.api_keys),
+            "tags": len(self.tags),
         }
 
     def irreversible(self) -> Mapping[str, int]:
@@ -187,6 +195,9 @@ class ProjectEntry(MakingEntry):
         for user in dict.fromkeys(self.users):
             yield one(identity, USERS.give, None, user.email, user.role)
         yield from dict.fromkeys(api_key_step(identity, None, wish.title, wish.scopes) for wish in self.api_keys)
+        yield from each(identity, TAGS.give, None, self.tags)
+        if self.status is not None:
+            yield one(identity, STATUS.give, None, self.status.name.lower())
 
 
 def _at_odds(entry: ProjectEntry) -> list[Fault]:
@@ -309,8 +320,10 @@ class _Projects(Thing, Exports):
 
     def closes(self, entry: ProjectEntry, relation: Relation) -> bool:
         """A copy may also hold what it took along."""
+        if relation is TAGS or not entry.copy_of:
+            return True
         taken_along = CopyOption.DATASETS if relation is DATASETS else CopyOption.COLLABORATORS
-        return not (entry.copy_of and taken_along in entry.copy_options)
+        return taken_along not in entry.copy_options
 
     async def lacking(self, reads: Reads, found_hash: str, order: Order) -> Sequence[str]:
         """The datasets that it lacks; refuses one that has another ontology."""
@@ -392,6 +405,8 @@ class _Projects(Thing, Exports):
             datasets=pen.split("dataset", inside.of(DATASETS))[0],
             users=tuple(_users(pen, found, inside.of(USERS))),
             api_keys=tuple(first.values()),
+            tags=tuple(_tags(pen, found, inside.of(TAGS))),
+            status=_status(pen, found, inside.of(STATUS)),
         )
         if made is None:
             return
@@ -418,6 +433,21 @@ def _api_keys(pen: Pen, found: Listed, names: Iterable[InnerName]) -> Iterator[A
         made = pen.part(APIKeyWish, API_KEY.noun, title, found.hash, title=title, scopes=known)
         if made is not None:
             yield made
+
+
+def _tags(pen: Pen, found: Listed, held: Held) -> Iterator[str]:
+    for name in sorted(held):
+        if pen.part(ProjectEntry, TAGS.noun, name, found.hash, title=PROJECT.noun, tags=(name,)) is not None:
+            yield name
+
+
+def _status(pen: Pen, found: Listed, held: Held) -> ProjectStatus | None:
+    """Where it stands, if it is not where a new one does."""
+    for word in held.keys() - STATUS.at_first.keys():
+        if word in STATUSES:
+            return STATUSES[word]
+        pen.leave_out(STATUS.noun, found.title, found.hash, f"no entry can say {word!r}")
+    return None
 
 
 def _users(pen: Pen, found: Listed, held: Held) -> Iterator[UserWish]:

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
+from encord_async.kinds.access import GroupRelation
 from encord_async.kinds.entry import Entry, InProjectEntry, Use, uses
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, half, in_both, twice
 from encord_async.kinds.fields import ROLES, Reference, Role
-from encord_async.kinds.membership import Held, Relation
+from encord_async.kinds.membership import Held
 from encord_async.kinds.project_users import ask_for_admin
-from encord_async.kinds.reading import Reads, Unlisted, listing
+from encord_async.kinds.reading import Reads
 from encord_async.kinds.step import Step, each
 from encord_async.kinds.thing import Listed
 from encord_async.protocol.catalogue import ProjectUserRole
@@ -56,23 +57,19 @@ class ProjectGroupsEntry(InProjectEntry):
         yield from each(identity, GROUPS.take, self.project, self.remove)
 
 
-class _Groups(Relation):
+class _Groups(GroupRelation):
     sort = "group"
     what = "group"
     noun = "group"
-    plural = "groups"
     adds = ("groups", "group to give access", "groups to give access")
     removes = ("remove_groups", "group to take access from", "groups to take access from")
     parent = "project"
-    item = "group"
     gives = "add_group"
     takes = "remove_group"
     roles = ProjectUserRole
-    # Their hashes travel in the request's address, and servers refuse long ones.
-    most_taken = 100
     thing = "project_group"
     thing_noun = "group of the project"
-    limits_unsaid = False
+    is_said_by_items = True
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddProjectGroups:
         return AddProjectGroups(project_hash=parent_hash, group_hashes=items, role=ProjectUserRole(role or 0))
@@ -83,12 +80,8 @@ class _Groups(Relation):
     def probe(self, parent_hash: str) -> GetProject:
         return GetProject(project_hash=parent_hash)
 
-    async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
-        groups = await listing(reads, ListProjectGroups(project_hash=parent_hash))
-        return groups if isinstance(groups, Unlisted) else {group.group_hash: group.user_role for group in groups}
-
-    def is_written(self, pen: Pen) -> bool:
-        return pen.has(self.item)
+    def listing(self, parent_hash: str) -> ListProjectGroups:
+        return ListProjectGroups(project_hash=parent_hash)
 
     def entries(self, pen: Pen, parent: Listed, reference: str, held: Held) -> Iterator[Entry]:
         """Those of others by themselves, because an account that may not admit them can still have the rest."""

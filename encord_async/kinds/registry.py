@@ -6,16 +6,21 @@ from types import MappingProxyType
 from typing import Final
 
 from encord_async.kinds.dataset import DATASET, DatasetEntry
+from encord_async.kinds.dataset_groups import DATASET_GROUPS
+from encord_async.kinds.dataset_users import DATASET_USERS
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.exporting import Exports
 from encord_async.kinds.group import GROUP, MEMBERS, GroupEntry
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.ontology import ONTOLOGY, OntologyEntry
+from encord_async.kinds.ontology_groups import ONTOLOGY_GROUPS
 from encord_async.kinds.organisation_user import ORGANISATION_USER, OrganisationUserEntry
 from encord_async.kinds.project import PROJECT, ProjectEntry
 from encord_async.kinds.project_api_key import API_KEY, ProjectAPIKeyEntry
 from encord_async.kinds.project_datasets import DATASETS, ProjectDatasetsEntry
 from encord_async.kinds.project_groups import GROUPS, ProjectGroupsEntry
+from encord_async.kinds.project_status import STATUS
+from encord_async.kinds.project_tags import TAGS
 from encord_async.kinds.project_users import USERS, ProjectUsersEntry
 from encord_async.kinds.step import StepKind
 from encord_async.kinds.thing import InnerThing, Thing
@@ -65,6 +70,15 @@ _STEP_KINDS: Final[tuple[StepKind, ...]] = (
     GROUPS.give,
     GROUPS.take,
     ORGANISATION_USER,
+    DATASET_USERS.give,
+    DATASET_USERS.take,
+    DATASET_GROUPS.give,
+    DATASET_GROUPS.take,
+    ONTOLOGY_GROUPS.give,
+    ONTOLOGY_GROUPS.take,
+    TAGS.give,
+    TAGS.take,
+    STATUS.give,
 )
 """In the order in which reports have them."""
 

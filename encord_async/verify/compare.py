@@ -211,7 +211,8 @@ class _Comparison:
         wanted = wish.wanted.get(relation)
         if wanted is not None and (wanted.wished or wanted.unwanted):
             return True
-        return wish.has_entry and (relation.limits_unsaid or relation in self._wishes.spoken_of)
+        limits = relation.limits_unsaid or relation in self._wishes.spoken_of
+        return wish.has_entry and limits and not relation.is_single
 
     async def inside(self, wish: ThingWish) -> Facts | None:
         """Compare what is in a thing; None if it cannot be read."""
@@ -300,7 +301,9 @@ def _relation_differences(wish: ThingWish, facts: Facts, relation: Relation) -> 
     for item, role in lacking(wish, facts, relation, roles_too=True):
         has = roles.get(relation.folded(item))
         wanted = _word(relation, role)
-        if relation.folded(item) not in roles:
+        if relation.is_single and held:
+            yield different(wish.place, relation.thing, wish.title, wish.hash, item, ", ".join(held))
+        elif relation.folded(item) not in roles:
             yield missing(wish.place, relation.thing, item, wish.hash, wanted=wanted)
         else:
             found = _word(relation, has)
@@ -351,7 +354,7 @@ def extras(wish: ThingWish, facts: Facts, relation: Relation) -> list[str]:
     A thing is open to others where a manifest has no entry for it: that only says what is to be in it. Who may be the
     account itself is never among them (`Relation.spared`).
     """
-    if relation not in wish.closed:
+    if relation not in wish.closed or relation.is_single:
         return []
     wanted = wish.wanted.get(relation) or Wanted()
     known = {relation.folded(item) for item in (*wanted.wished, *wanted.unwanted)}

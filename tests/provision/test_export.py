@@ -36,7 +36,7 @@ from encord_async.manifest.reading import read_json_entry
 from encord_async.protocol import models
 from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole, StorageLocation
 from tests.provision.conftest import ADMIN, Dataset, Fault, Project, Service, open_session, provision
-from tests.provision.listing import LIST, ListingService
+from tests.provision.listing import DATASET_USERS, LIST, READ, TAGS, ListingService
 
 READS = {
     "projectwithuserrole.GET",
@@ -44,6 +44,9 @@ READS = {
     "project.GET",
     "projectapikey.GET",
     LIST,
+    READ,
+    TAGS,
+    DATASET_USERS,
     "v2/datasets/list.GET",
     "v2/ontologies.GET",
     "v2/organisation/users.GET",
