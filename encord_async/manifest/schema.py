@@ -118,11 +118,24 @@ def _opened(definition: dict[str, Any]) -> list[str]:
 
 
 def _fill_in(definition: dict[str, Any]) -> None:
-    """Let an expression stand for each field that is not text anyway."""
+    """Let an expression stand for each field."""
     fields = definition.get("properties", {})
     for name, field in fields.items():
-        if name not in {"kind", FOR_EACH} and not (field.get("type") == "string" and field.keys() <= _PLAIN_TEXT):
-            fields[name] = _or(field, {"$ref": "#/$defs/expression"})
+        if name not in {"kind", FOR_EACH}:
+            fields[name] = _or_expression(field)
+
+
+def _or_expression(field: dict[str, Any]) -> dict[str, Any]:
+    """*field*, for which an expression may stand, and for each item of it, where these are not text anyway."""
+    if field.get("type") == "string" and field.keys() <= _PLAIN_TEXT:
+        return field
+    if "anyOf" in field:
+        field = field | {"anyOf": [_with_items(choice) for choice in field["anyOf"]]}
+    return _or(_with_items(field), {"$ref": "#/$defs/expression"})
+
+
+def _with_items(field: dict[str, Any]) -> dict[str, Any]:
+    return field | {"items": _or_expression(field["items"])} if field.get("items") else field
 
 
 def _or(field: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

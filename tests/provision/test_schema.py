@@ -70,7 +70,8 @@ def test_what_readme_shows(validator: Draft202012Validator) -> None:
                 "for_each": "a.csv",
             }
         ],
-        [{"kind": "project", "title": "T", "users": [{"email": "{{ a }}", "role": "{{ role }}"}]}],
+        [{"kind": "project", "title": "T", "users": [{"email": "{{ a }}", "role": "{{ role }}"}, "{{ one }}"]}],
+        [{"kind": "project_api_key", "project": "@p", "title": "T", "scopes": ["{{ scope }}"]}],
         [{**DATASET, "key": "{{ a }}", "for_each": {"matrix": {"a": [1, 2]}}, "storage": "{{ where }}"}],
         [{**DATASET, "key": "{{ item }}", "for_each": ["a", "b"]}],
     ],
