@@ -18,6 +18,7 @@ import anyio.to_thread
 
 from encord_async.engine.run import Options
 from encord_async.errors import UsageError
+from encord_async.manifest.excel import sheet_of
 from encord_async.manifest.sources import Manifest
 from encord_async.plainfile import open_plain
 from encord_async.plan import Action, Decided, Forecast, Verb, plan
@@ -207,7 +208,7 @@ def _digest(manifest: Manifest) -> str:
     if not isinstance(manifest, str | Path) or str(manifest) == "-":
         raise UsageError("a plan is kept for a manifest in a file; entries from elsewhere may be others the next time")
     try:
-        with Path(manifest).open("rb") as file:
+        with sheet_of(manifest)[0].open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UsageError(f"{quoted(str(manifest))} cannot be read: {error.strerror or error}") from None

@@ -1,4 +1,4 @@
-"""Manifests in files and streams: JSONL, YAML and CSV, read one entry at a time.
+"""Manifests in files and streams: JSONL, YAML and tables, read one entry at a time.
 
 Says what is wrong with which line and goes on with the next one. It never sends anything, never writes a file, never
 holds more than one entry, and YAML never makes an object that is not plain data.
@@ -6,7 +6,6 @@ holds more than one entry, and YAML never makes an object that is not plain data
 
 import codecs
 import contextlib
-import csv
 import re
 import sys
 from collections import Counter
@@ -18,21 +17,22 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from encord_async.errors import ManifestError, MissingExtraError
 from encord_async.kinds.entry import Entry
-from encord_async.kinds.fields import meant, shown
-from encord_async.kinds.registry import ENTRY_MODELS
+from encord_async.kinds.fields import shown
 from encord_async.manifest.beside import with_file
 from encord_async.manifest.checker import Checker
+from encord_async.manifest.excel import EXCEL, sheet_of
+from encord_async.manifest.lines import MAX_LINE_BYTES, numbered_lines, too_long
+from encord_async.manifest.lines import Unreadable as _Unreadable
+from encord_async.manifest.lines import without_mark as _without_mark
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.reading import field_path, read_entry, read_json_entry
+from encord_async.manifest.tables import read_csv, read_excel
 from encord_async.redaction import quoted
 
 if TYPE_CHECKING:
     import yaml
 
 __all__ = ["CheckReport", "check_manifest", "manifest_error", "raise_for_problems", "read_manifest"]
-
-MAX_LINE_BYTES: Final = 16 * 2**20
-"""The longest line of a manifest."""
 
 MAX_YAML_BYTES: Final = 64 * 2**20
 """The largest YAML manifest: one entry may be as long as the file, and longer ones are better off as JSONL."""
@@ -89,11 +89,12 @@ def read_manifest(path: str | Path) -> Generator[Item]:
     """
     if str(path) == "-":
         return _entries_of(_read_jsonl, None, "<stdin>")
-    suffix = Path(path).suffix.lower()
+    file, _ = sheet_of(path)
+    suffix = file.suffix.lower()
     if suffix not in _READERS:
         known = ", ".join(_READERS)
         raise ManifestError(f"{path} is no manifest: use a file that ends in {known}, or - for JSONL on standard input")
-    return _entries_of(_READERS[suffix], Path(path), str(path))
+    return _entries_of(_READERS[suffix], file, str(path))
 
 
 def check_manifest(path: str | Path, *, on_entry: Callable[[PlacedEntry], None] = lambda _: None) -> CheckReport:
@@ -227,188 +228,21 @@ def _items(entry: Entry | tuple[Problem, ...], place: Place) -> Iterator[Item]:
         yield PlacedEntry(place, entry)
 
 
-class _Unreadable(Exception):
-    """The file cannot be read on from *line*."""
-
-    def __init__(self, line: int, reason: str, hint: str = "") -> None:
-        super().__init__(reason)
-        self.line = line
-        self.reason = reason
-        self.hint = hint
-
-    def problem(self, source: str, number: int) -> Problem:
-        return Problem(Place(source, self.line, number), "", self.reason, self.hint)
-
-
-# ---------------------------------------------------------------------- lines, and JSONL
-
-
-def _lines(stream: BinaryIO, source: str) -> Iterator[tuple[int, bytes]]:
-    """Numbers and bytes of lines; of a line longer than `MAX_LINE_BYTES` a beginning that is longer too."""
-    # The mark at the beginning of a file does not count.
-    most = MAX_LINE_BYTES + len(codecs.BOM_UTF8) + 1
-    number = 0
-    while line := stream.readline(most):
-        number += 1
-        yield number, _without_mark(line, source) if number == 1 else line
-        while len(line) == most and not line.endswith(b"\n"):
-            line = stream.readline(most)
-
-
-def _without_mark(start: bytes, source: str) -> bytes:
-    """The first bytes of a file without the mark that some editors put there."""
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ManifestError(f"{source} is encoded in UTF-16; save it as UTF-8")
-    return start.removeprefix(codecs.BOM_UTF8)
+# ---------------------------------------------------------------------- JSONL
 
 
 def _read_jsonl(stream: BinaryIO, source: str) -> Iterator[Item]:
     number = 0
-    for line, data in _lines(stream, source):
-        too_long = len(data) > MAX_LINE_BYTES
-        if not too_long and (not data or data.isspace()):
+    for line, data in numbered_lines(stream, source):
+        is_long = len(data) > MAX_LINE_BYTES
+        if not is_long and (not data or data.isspace()):
             continue
         number += 1
         place = Place(source, line, number)
-        if too_long:
-            yield Problem(place, "", _too_long(), "spread it over several entries")
+        if is_long:
+            yield Problem(place, "", too_long(), "spread it over several entries")
         else:
             yield from _items(read_json_entry(data, place), place)
-
-
-def _too_long() -> str:
-    return f"is longer than {MAX_LINE_BYTES // 2**20} MiB"
-
-
-# ---------------------------------------------------------------------- CSV
-
-_LISTS: Final = frozenset({"datasets", "add", "remove", "emails", "scopes", "members", "copy_options"})
-_PROSE: Final = frozenset({"title", "description", "name"})
-_NO_COLUMNS: Final = {
-    "api_keys": "give each key a row of kind project_api_key",
-    "structure": "name a file: structure_file",
-}
-
-
-def _known_columns() -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for model in ENTRY_MODELS.values() for name in model.model_fields))
-
-
-def _read_csv(stream: BinaryIO, source: str) -> Iterator[Item]:
-    """Rows of a table. A row may be spread over several lines by quotes; its line is the first of them."""
-    columns: tuple[str, ...] | None = None
-    number = 0
-    try:
-        for line, row in _csv_rows(_csv_lines(stream, source)):
-            if columns is None:
-                columns = tuple(name.strip() for name in row)
-                problems = _header_problems(columns, Place(source, line, 0))
-                yield from problems
-                if problems:
-                    # Leaving out a column would make things that nobody asked for.
-                    return
-            elif any(cell.strip() for cell in row):
-                number += 1
-                place = Place(source, line, number)
-                yield from _items(_read_row(row, columns, place), place)
-    except _Unreadable as fault:
-        yield fault.problem(source, number + 1)
-
-
-def _csv_lines(stream: BinaryIO, source: str) -> Iterator[str]:
-    for line, data in _lines(stream, source):
-        if len(data) > MAX_LINE_BYTES:
-            raise _Unreadable(line, _too_long(), "use JSONL")
-        # What is no UTF-8 is found again in its cell, so that the problem can name the field.
-        yield data.decode(errors="surrogateescape")
-
-
-def _csv_rows(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    rows = csv.reader(lines, strict=True)
-    while True:
-        line = rows.line_num + 1
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise _Unreadable(line, f"is not CSV: {error}; nothing after it was read", _csv_hint(error)) from error
-        if row:
-            yield line, row
-
-
-def _csv_hint(error: csv.Error) -> str:
-    return "use JSONL for long lists" if "field limit" in str(error) else "is a quote not closed, or not doubled?"
-
-
-def _header_problems(columns: Sequence[str], place: Place) -> list[Problem]:
-    if len(columns) == 1 and ("\t" in columns[0] or ";" in columns[0]):
-        return [Problem(place, "", "has one column", "separate the columns by commas")]
-    problems = []
-    fields = _known_columns()
-    for position, name in enumerate(columns):
-        if name in columns[:position]:
-            problems.append(Problem(place, _column(name, position), "is the name of two columns"))
-        elif name in _NO_COLUMNS:
-            problems.append(Problem(place, name, "is not a column", _NO_COLUMNS[name]))
-        elif name not in fields:
-            known = ", ".join(column for column in fields if column not in _NO_COLUMNS)
-            hint = meant(name, fields) or f"use some of {known}"
-            problems.append(Problem(place, _column(name, position), "is not a column", hint))
-    if "kind" not in columns:
-        problems.append(
-            Problem(place, "kind", "is missing", "the first line names the columns, and one has to be 'kind'")
-        )
-    return problems
-
-
-def _column(name: str, position: int) -> str:
-    return name if name and name.isprintable() and len(name) <= 60 else f"column {position + 1}"
-
-
-def _read_row(row: Sequence[str], columns: Sequence[str], place: Place) -> Entry | tuple[Problem, ...]:
-    if len(row) > len(columns):
-        return (
-            Problem(
-                place, "", f"has {len(row)} cells, and there are {len(columns)} columns", "quote cells with commas"
-            ),
-        )
-    entry: dict[str, object] = {}
-    for name, cell in zip(columns, row, strict=False):
-        if not cell.isascii() and not _is_whole(cell):
-            return (Problem(place, name, "is not UTF-8", "save the file as UTF-8"),)
-        if cell.strip():
-            entry[name] = _cell(name, cell)
-    return read_entry(entry, place)
-
-
-def _is_whole(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _cell(name: str, cell: str) -> object:
-    if name in _PROSE:
-        return cell
-    if name in _LISTS:
-        return _split(cell)
-    if name == "users":
-        return [_user(user) for user in _split(cell)]
-    return cell.strip()
-
-
-def _split(cell: str) -> list[str]:
-    # A key may hold blanks; whoever writes semicolons can name it.
-    parts = cell.split(";") if ";" in cell else cell.split()
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _user(text: str) -> dict[str, str]:
-    email, equals, role = text.rpartition("=")
-    return {"email": email.strip(), "role": role.strip()} if equals else {"email": text}
 
 
 # ---------------------------------------------------------------------- YAML
@@ -649,5 +483,12 @@ class _YAMLItems:
 
 
 _READERS: Final[Mapping[str, _Reader]] = MappingProxyType(
-    {".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".yaml": _read_yaml, ".yml": _read_yaml, ".csv": _read_csv}
+    {
+        ".jsonl": _read_jsonl,
+        ".ndjson": _read_jsonl,
+        ".yaml": _read_yaml,
+        ".yml": _read_yaml,
+        ".csv": read_csv,
+        EXCEL: read_excel,
+    }
 )
