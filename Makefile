@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # The official SDK's environments, for the interoperability tests, lie beside the main one.
 SDKS ?= $(VENV)-sdk
+# What the demo runs in: the package and its libraries, and none of the developers' tools.
+DEMO := $(VENV)-demo
 SDK_NEW := 0.1.211
 SDK_OLD := 0.1.145
 
@@ -11,6 +13,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV_VERSION := 0.13.9
 AUDIT_VERSION := 2.10.1
+BUILD_VERSION := 1.6.1
+TWINE_VERSION := 7.0.0
 
 # Arguments for pytest, for a part of the tests; coverage is measured and asked for only on the whole.
 PYTEST_ARGS ?=
@@ -29,7 +33,7 @@ BENCHES := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 WITH_SDKS = ENCORD_SDK_NEW_PYTHON=$(SDKS)/$(SDK_NEW)/bin/python ENCORD_SDK_OLD_PYTHON=$(SDKS)/$(SDK_OLD)/bin/python
 SDKS_INSTALLED := $(SDKS)/$(SDK_NEW)/installed $(SDKS)/$(SDK_OLD)/installed
 
-.PHONY: help venv sdks demo quick test test-busy soak lint format bench bench-crash lock audit clean FORCE
+.PHONY: help venv sdks demo quick test test-busy soak lint types format dist bench bench-crash lock audit clean FORCE
 .DEFAULT_GOAL := help
 # A target whose recipe failed half-way is not taken for done.
 .DELETE_ON_ERROR:
@@ -38,8 +42,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo "  variables: PYTHON (now $(PYTHON)), VENV (now $(VENV))"
 
-demo: $(VENV)/installed ## provision examples/ on the embedded emulator and print what it did
-	@$(BIN)/encord-async demo
+demo: $(DEMO)/installed ## provision examples/ on the embedded emulator and print what it did
+	@$(DEMO)/bin/encord-async demo
 
 quick: lint $(VENV)/installed ## run every check, and every test that is done in a minute: no processes, no servers
 	$(BIN)/pytest -q $(PARALLEL) -m "not process and not slow" --hypothesis-profile=quick $(PYTEST_ARGS)
@@ -56,6 +60,9 @@ lint: $(VENV)/installed ## run every check that is not a test: ruff, mypy, impor
 	$(BIN)/mypy $(CHECKED)
 	$(BIN)/lint-imports --no-cache
 
+types: $(VENV)/locked ## mypy alone, on the checkout
+	$(BIN)/mypy $(CHECKED)
+
 format: $(VENV)/locked ## put the code in order
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -70,23 +77,32 @@ soak: $(VENV)/installed ## an hour of random manifests, edits, stops and network
 bench-crash: $(VENV)/installed ## kill runs at random and count what was made twice
 	$(BIN)/python benchmarks/crash.py
 
+dist: $(VENV)-dist/installed ## build what is released, and check it; RELEASING.md says what else a release takes
+	rm -rf dist
+	$(VENV)-dist/bin/python -m build
+	$(VENV)-dist/bin/python -m twine check --strict dist/*
+	$(PYTHON) -m venv --clear $(VENV)-dist/fresh
+	wheel=$$(echo dist/*.whl) && $(VENV)-dist/fresh/bin/python -m pip --disable-pip-version-check --quiet install "$$wheel[cli]"
+	$(VENV)-dist/fresh/bin/python -m pip --disable-pip-version-check check
+	$(VENV)-dist/fresh/bin/encord-async demo
+
 venv: $(VENV)/installed ## make the environment and install the package's wheel in it
 
 sdks: $(SDKS_INSTALLED) ## make the official SDK's environments
 
 clean: ## remove environments, caches and build products
-	rm -rf $(VENV) $(SDKS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov build dist
+	rm -rf $(VENV) $(DEMO) $(VENV)-lock $(VENV)-audit $(VENV)-dist $(SDKS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov build dist
 	find encord_async tests benchmarks examples -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # --- the environment -----------------------------------------------------------------------------------------------
 
 # Names the interpreter. Looked at each time, written only when it differs: another PYTHON makes a new environment.
-$(VENV)/interpreter: FORCE
+$(VENV)/interpreter $(DEMO)/interpreter: %/interpreter: FORCE
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("encord-async needs Python 3.11 or newer, and \"$(PYTHON)\" is %d.%d: say make PYTHON=python3.11" % sys.version_info[:2])'
 	@found=$$($(PYTHON) -c 'import sys; print("%d.%d %s" % (sys.version_info[:2] + (sys.base_prefix,)))') && \
 	if [ "$$(cat $@ 2>/dev/null)" != "$$found" ]; then \
-	    echo "making $(VENV) with Python $$found" && \
-	    { $(PYTHON) -m venv --clear $(VENV) || { echo "no venv module? On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }; } && \
+	    echo "making $* with Python $$found" && \
+	    { $(PYTHON) -m venv --clear $* || { echo "no venv module? On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }; } && \
 	    echo "$$found" > $@; \
 	fi
 
@@ -95,7 +111,7 @@ $(VENV)/locked: requirements.lock $(VENV)/interpreter
 	@touch $@
 
 # A removed file leaves no newer one behind; a changed list of files does.
-$(VENV)/sources: FORCE $(VENV)/interpreter
+$(VENV)/sources $(DEMO)/sources: %/sources: FORCE %/interpreter
 	@echo '$(sort $(SOURCES))' | tr ' ' '\n' > $@.new; if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(VENV)/installed: $(SOURCES) $(VENV)/sources $(VENV)/locked
@@ -103,6 +119,15 @@ $(VENV)/installed: $(SOURCES) $(VENV)/sources $(VENV)/locked
 	$(PIP) wheel --no-build-isolation --no-deps --no-index --wheel-dir $(VENV)/wheel .
 	$(PIP) install --force-reinstall --no-deps --no-index $(VENV)/wheel/*.whl
 	$(BIN)/python -m pip --disable-pip-version-check check
+	@touch $@
+
+# Small and quick, for whoever only wants to see it work: no bytecode but of what is run, and no pip (nor setuptools, which
+# Python 3.11 adds) once it has done its work. What builds the wheel is fetched by pip, for the moment.
+$(DEMO)/installed: $(SOURCES) requirements-demo.lock $(DEMO)/sources
+	@test -x $(DEMO)/bin/pip || $(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes -r requirements-demo.lock
+	$(DEMO)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --force-reinstall --no-deps .
+	@$(DEMO)/bin/python -m pip --quiet --quiet uninstall --yes setuptools pip
 	@touch $@
 
 $(SDKS)/%/interpreter: $(VENV)/interpreter
@@ -125,11 +150,18 @@ $(VENV)-lock/installed: Makefile
 	$(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install uv==$(UV_VERSION)
 	@touch $@
 
+# The demo keeps no journal, and SQLAlchemy would be a fourth of what it downloads.
 lock: $(VENV)-lock/installed ## write the lock files anew; LOCK_ARGS=--upgrade takes newer releases
 	$(COMPILE) --all-extras --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) --extra cli --no-emit-package sqlalchemy -c requirements.lock pyproject.toml -o requirements-demo.lock
 	for version in $(SDK_NEW) $(SDK_OLD); do \
 	    echo "encord==$$version" | $(COMPILE) - -o tests/interop/requirements-encord-$$version.lock || exit 1; \
 	done
+
+$(VENV)-dist/installed: Makefile
+	$(PYTHON) -m venv --clear $(VENV)-dist
+	$(VENV)-dist/bin/python -m pip --disable-pip-version-check --quiet install build==$(BUILD_VERSION) twine==$(TWINE_VERSION)
+	@touch $@
 
 $(VENV)-audit/installed: Makefile
 	$(PYTHON) -m venv --clear $(VENV)-audit

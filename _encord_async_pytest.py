@@ -1,8 +1,10 @@
-"""The pytest plugin of encord-async: the fixtures ``encord_emulator`` and ``encord_session``, and the former's marker.
+"""The pytest plugin, beside the package: pytest loads it in every run, and importing the package takes half a second.
 
-pytest loads it in every run of an environment that has encord-async, so it imports nothing of ours, and nothing else
-that is not there anyway, before a test asks for a fixture. Hence it lies outside the package, from which nothing can be
-imported without all of the client. What the fixtures give, and how to use them, says ``encord_async.testing``.
+Nothing can be imported from a package without its ``__init__``, here all of the client: time that every run would lose,
+with the fixtures or without, and lines that pytest-cov would begin to measure too late. So it is a module of its own,
+as Hypothesis has one (``_hypothesis_pytestplugin``), and imports nothing of ours before a test asks for a fixture. It
+has the fixtures ``encord_emulator`` and ``encord_session``, and the former's marker; what they give, and how to use
+them, says ``encord_async.testing``.
 """
 
 import types

@@ -1,8 +1,9 @@
 """encord-async: the asynchronous bulk client for Encord. Everything public is in ``__all__``."""
 
 from encord_async.client import EncordSession, ProjectHandle
+from encord_async.engine.options import Progress
 from encord_async.engine.outcome import Outcome, Status, Summary
-from encord_async.engine.run import Progress, Run
+from encord_async.engine.run import Run
 from encord_async.errors import (
     AppliedError,
     AuthenticationError,

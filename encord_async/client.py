@@ -26,7 +26,8 @@ from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
     from encord_async.engine.account import Existing
-    from encord_async.engine.run import Options, Run
+    from encord_async.engine.options import Options
+    from encord_async.engine.run import Run
     from encord_async.export import Exported, LeftOut
     from encord_async.journal.journal import Journal
     from encord_async.kinds.entry import Entry
@@ -184,7 +185,8 @@ class EncordSession(Calls):
                 the iteration raises what stopped the run early.
         """
         # Imported on first need: a quarter of the time of importing everything, and of no use for single calls.
-        from encord_async.engine.run import FailureLimit, Run
+        from encord_async.engine.options import FailureLimit
+        from encord_async.engine.run import Run
 
         options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
         limit = None if max_failures is None else FailureLimit.parse(max_failures)
@@ -361,7 +363,7 @@ def _planning(
 ) -> "Options":
     """The options that decide what a run does."""
     from encord_async.engine.account import Existing
-    from encord_async.engine.run import Options
+    from encord_async.engine.options import Options
     from encord_async.kinds.thing import DatasetAPI
 
     return Options(

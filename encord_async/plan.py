@@ -6,16 +6,16 @@ the run does, for the same reasons, in the same words. Actions are handed out as
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
+from encord_async.engine.options import Options, Props
 from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
-from encord_async.engine.run import Options, Props, Run
+from encord_async.engine.run import Run
 from encord_async.engine.schedule import Result, Ticket
-from encord_async.errors import JournalMismatchError
 from encord_async.journal.record import State
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.membership import Membership
@@ -202,10 +202,7 @@ async def plan(
     forecast = Forecast()
     async with run:
         async for outcome in run:
-            for action in plotter.actions(outcome.number):
-                forecast.counts[action.verb, action.what] += len(action.items)
-                if action.verb is not Verb.KEEP:
-                    on_action(action)
+            _hand_out(plotter.actions(outcome.number), forecast, on_action)
             if rehearsal.failure is not None:
                 raise rehearsal.failure
     forecast.entries = run.summary.entries
@@ -216,12 +213,16 @@ async def plan(
 
 async def _check_owner(session: Session, journal: "Journal") -> None:
     """Refuse the journal of another account, as the run would."""
-    about = await journal.about()
-    if (about["domain"], about["account"]) != (session.settings.domain, session.identity):
-        raise JournalMismatchError(
-            f"{journal.name} belongs to {about['account']} at {about['domain']}, and this is {session.identity} "
-            f"at {session.settings.domain}; give another journal, or the key it was made with"
-        )
+    from encord_async.journal.opening import Identity, check_owner
+
+    check_owner(journal.name, await journal.about(), Identity(session.settings.domain, session.identity))
+
+
+def _hand_out(actions: Iterable[Action], forecast: Forecast, on_action: Callable[[Action], None]) -> None:
+    for action in actions:
+        forecast.counts[action.verb, action.what] += len(action.items)
+        if action.verb is not Verb.KEEP:
+            on_action(action)
 
 
 async def _gone(journal: "Journal", plotter: "_Plotter") -> AsyncIterator[Gone]:

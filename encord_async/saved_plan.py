@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio.to_thread
 
-from encord_async.engine.run import Options
+from encord_async.engine.options import Options
 from encord_async.errors import UsageError
 from encord_async.manifest.excel import sheet_of
 from encord_async.manifest.sources import Manifest

@@ -18,7 +18,13 @@ import encord_async
 
 ROOT = Path(__file__).parents[1]
 SITE = Path(sysconfig.get_path("purelib")).resolve()
-LOCKS = [ROOT / "requirements.lock", *sorted((ROOT / "tests" / "interop").glob("*.lock"))]
+LOCK, DEMO_LOCK = ROOT / "requirements.lock", ROOT / "requirements-demo.lock"
+LOCKS = [LOCK, DEMO_LOCK, *sorted((ROOT / "tests" / "interop").glob("*.lock"))]
+
+
+def pins(lock: Path) -> set[tuple[str, str]]:
+    """Names and versions that *lock* holds."""
+    return set(re.findall(r"^([a-z0-9-]+)==([^ ]+)", lock.read_text(), re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +126,32 @@ def test_the_lock_serves_pyproject(pyproject: dict[str, Any]) -> None:
     project = pyproject["project"]
     texts = [*project["dependencies"], *pyproject["build-system"]["requires"]]
     texts += chain(*project["optional-dependencies"].values(), *pyproject["dependency-groups"].values())
-    pins = re.findall(r"^([a-z0-9-]+)==([^ ]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     for requirement in map(Requirement, texts):
         name = canonicalize_name(requirement.name)
-        versions = [version for pinned, version in pins if pinned == name]
+        versions = [version for pinned, version in pins(LOCK) if pinned == name]
         if name != "encord-async":
             assert versions, f"{requirement} is not in the lock"
             assert all(map(requirement.specifier.contains, versions)), f"{requirement} but locked: {versions}"
+
+
+def test_the_demo_shows_what_was_tested() -> None:
+    """`make demo` installs the very releases that `make test` runs with."""
+    assert pins(DEMO_LOCK) < pins(LOCK)
+
+
+@pytest.mark.process
+def test_the_demo_needs_no_more_than_its_lock() -> None:
+    """`make demo` works in a fresh clone, where nothing is installed but what its own lock holds."""
+    there = {"encord-async", *(name for name, _ in pins(DEMO_LOCK))}
+    owners = {
+        top: {canonicalize_name(name) for name in names} for top, names in metadata.packages_distributions().items()
+    }
+    missing = {top: None for top, names in owners.items() if not names & there}
+    code = f"import sys; sys.modules |= {missing}; sys.argv = ['encord-async', 'demo']; "
+    code += "from encord_async.__main__ import main; main()"
+    assert "sqlalchemy" in missing
+    done = subprocess.run([sys.executable, "-I", "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)

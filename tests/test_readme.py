@@ -150,6 +150,7 @@ async def run_as_program(block: str) -> None:
 # --- the tour --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # every command that the README shows, each a process, one after another
 async def test_the_tour_is_what_happens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,13 +24,18 @@ from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redact
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, run
 from encord_async.cli.options import (
     Service,
+    concurrency_option,
     dataset_api_option,
     existing_option,
     file_names,
     manifest_argument,
+    max_batch_option,
     output_options,
     report,
+    run_journal_option,
     service_options,
+    skip_invalid_option,
+    stamp_option,
 )
 from encord_async.cli.outfile import opened, refuse_journal
 from encord_async.cli.output import Output, many, on_terminal
@@ -41,8 +46,8 @@ from encord_async.errors import EncordError, UsageError
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
+    from encord_async.engine.options import Progress
     from encord_async.engine.outcome import Outcome, Status, Summary
-    from encord_async.engine.run import Progress
 
 __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
 
@@ -54,25 +59,54 @@ _REASONS: Final = {"fail_fast": "--fail-fast", "max_failures": "--max-failures"}
 logger = logging.getLogger("encord_async.cli")
 
 
-@click.command(short_help="Provision a manifest.")
+_HELP: Final = """\
+Provision MANIFEST: each entry exactly once, in parallel, in as few requests as the API allows.
+
+The manifest is read through first; if there is a bad entry, nothing is sent (see --skip-invalid). On a terminal
+you are asked before anything is made that cannot be undone, unless you say --yes; without a terminal nothing is
+asked. '-' reads JSON lines from standard input; they are provisioned as they come, nothing is asked, and the first
+bad entry stops the run.
+
+The journal makes a run safe to kill and to run again: say the same command once more, and it goes on where it was.
+A manifest from standard input has one only if you name it.
+
+With --dask the bounds --concurrency and --max-rate are those of the whole cluster. The workers take the key from
+--ssh-key-file or the environment, and the password of the database from PGPASSWORD or ~/.pgpass, each its own.
+
+Projects and API keys cannot be deleted through the API. What is there already under the same title and
+description is adopted, see --existing and 'encord-async plan'.
+
+How far it is goes to standard error: a bar on a terminal, else a line every five seconds. The first Ctrl-C lets
+the requests under way end and starts no others; the second stops at once.
+
+\b
+Examples:
+  encord-async apply programme.jsonl
+  encord-async apply programme.jsonl --plan reviewed.plan
+  encord-async apply programme.jsonl --yes --outcomes outcomes.jsonl --max-failures 5%
+  generate-programme | encord-async apply - --json
+  encord-async apply programme.jsonl --journal 'postgresql://me@db/encord?job=programme' --dask local:4
+
+\b
+Exit codes, of several that apply the highest:
+  0 all entries are satisfied                     4 the service does not accept the key
+  1 some failed, or were not tried                5 stopped by --fail-fast or --max-failures
+  2 bad usage or bad manifest, nothing sent     130 interrupted
+  3 some are in doubt: they may have happened
+"""
+
+
+@click.command(short_help="Provision a manifest.", help=_HELP)
 @manifest_argument
 @service_options
-@click.option(
-    "--journal",
-    shell_complete=file_names,
-    metavar="PATH|URL",
-    help="Where the run is written down: a file, or postgresql://user@host/database?job=NAME.  "
-    "[default: MANIFEST.journal]",
-)
+@run_journal_option
 @click.option(
     "--dask",
     metavar="ADDRESS|local:N",
     help="Provision on a Dask cluster: the address of its scheduler, as tcp://scheduler:8786, or N processes here. "
     "Needs a journal in PostgreSQL.",
 )
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
-)
+@concurrency_option
 @click.option(
     "--max-rate",
     "max_rate_per_s",
@@ -82,13 +116,7 @@ logger = logging.getLogger("encord_async.cli")
 )
 @existing_option
 @dataset_api_option
-@click.option(
-    "--max-batch",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="Most users or datasets in one request.",
-)
+@max_batch_option
 @click.option(
     "--settle-s",
     type=click.FloatRange(min=0),
@@ -97,9 +125,7 @@ logger = logging.getLogger("encord_async.cli")
     metavar="SECONDS",
     help="How long a create whose answer never came is looked for before it is sent again or left in doubt.",
 )
-@click.option(
-    "--stamp", is_flag=True, help="Put a short mark of the entry into descriptions, so that look-ups are exact."
-)
+@stamp_option
 @click.option(
     "--plan",
     "reviewed",
@@ -114,7 +140,7 @@ logger = logging.getLogger("encord_async.cli")
     metavar="N|P%",
     help="Stop when more entries than this have failed; a share counts once 100 have ended.",
 )
-@click.option("--skip-invalid", is_flag=True, help="Provision the good entries of a manifest that has bad ones.")
+@skip_invalid_option
 @click.option(
     "--outcomes",
     shell_complete=file_names,
@@ -135,40 +161,7 @@ def apply(
     reviewed: str | None,
     **options: Any,
 ) -> int:
-    """Provision MANIFEST: each entry exactly once, in parallel, in as few requests as the API allows.
-
-    The manifest is read through first; if there is a bad entry, nothing is sent (see --skip-invalid). On a terminal
-    you are asked before anything is made that cannot be undone, unless you say --yes; without a terminal nothing is
-    asked. '-' reads JSON lines from standard input; they are provisioned as they come, nothing is asked, and the first
-    bad entry stops the run.
-
-    The journal makes a run safe to kill and to run again: say the same command once more, and it goes on where it was.
-    A manifest from standard input has one only if you name it.
-
-    With --dask the bounds --concurrency and --max-rate are those of the whole cluster. The workers take the key from
-    --ssh-key-file or the environment, and the password of the database from PGPASSWORD or ~/.pgpass, each its own.
-
-    Projects and API keys cannot be deleted through the API. What is there already under the same title and
-    description is adopted, see --existing and 'encord-async plan'.
-
-    How far it is goes to standard error: a bar on a terminal, else a line every five seconds. The first Ctrl-C lets
-    the requests under way end and starts no others; the second stops at once.
-
-    \b
-    Examples:
-      encord-async apply programme.jsonl
-      encord-async apply programme.jsonl --plan reviewed.plan
-      encord-async apply programme.jsonl --yes --outcomes outcomes.jsonl --max-failures 5%
-      generate-programme | encord-async apply - --json
-      encord-async apply programme.jsonl --journal 'postgresql://me@db/encord?job=programme' --dask local:4
-
-    \b
-    Exit codes, of several that apply the highest:
-      0 all entries are satisfied                     4 the service does not accept the key
-      1 some failed, or were not tried                5 stopped by --fail-fast or --max-failures
-      2 bad usage or bad manifest, nothing sent     130 interrupted
-      3 some are in doubt: they may have happened
-    """
+    """See `_HELP`."""
     no_progress = options.pop("no_progress")
     options["journal"] = journal or (None if manifest == "-" else "beside")
     bounds = {name: options.pop(name) for name in ("concurrency", "max_rate_per_s")}
@@ -200,7 +193,7 @@ def apply(
 def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: str, options: Mapping[str, Any]) -> bool:
     """Show what would be made that cannot be undone, and ask; nothing to make needs no answer."""
     from encord_async.engine.account import Existing
-    from encord_async.engine.run import Options
+    from encord_async.engine.options import Options
     from encord_async.kinds.thing import DatasetAPI
 
     journal = options["journal"]

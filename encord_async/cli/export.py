@@ -9,7 +9,7 @@ import click
 
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.interrupts import run
-from encord_async.cli.options import Service, file_names, output_options, service_options
+from encord_async.cli.options import Service, concurrency_option, file_names, output_options, service_options
 from encord_async.cli.outfile import refuse_journal, whole
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
@@ -24,7 +24,39 @@ _KEPT: Final = 1000
 _SHOWN: Final = 20
 
 
-@click.command(short_help="Write an existing account down as a manifest.")
+_HELP: Final = """\
+Write the account down as a manifest, as JSON lines: the datasets, ontologies and projects that it is admin of,
+with the datasets, users and groups of each project and its API keys by title and scopes, and the users and groups
+of the organisation. The keys themselves are not written. Only reads are sent.
+
+Entries get keys made of their titles, in the order in which things were made. Workflows are not written, nor is
+what is in the datasets. Users are written with their roles, the account itself among them; what the service does
+not list is left out, and that is said. Datasets, groups and ontologies that are not the account's own stand in
+projects by their hashes, which another account may not know.
+
+'apply' makes the users of the organisation users of another one, too: who has no account gets one, and a mail. For
+those who are users of it already nothing changes. Only an Admin of the organisation may add users to it. To add
+nobody to an organisation, leave out the users, or the organisation.
+
+Things of the same title and description are each written down. An account that holds none of them gets them all;
+where several are there already, 'apply' cannot tell which is meant, and such entries fail, marked AMBIGUOUS: refer
+to them by their hashes instead, or give 'apply' --existing create to make others.
+
+Without ontologies each project gets a new, empty one. In the last example --domain and the key of the second
+command are those of the other account.
+
+\b
+Examples:
+  encord-async export -o account.jsonl
+  encord-async export --without-ontologies --without-users -o structure.jsonl
+  encord-async export --without-organisation | encord-async apply - --domain URL --ssh-key-file OTHER_KEY
+
+Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE cannot be written,
+4 the service does not accept the key.
+"""
+
+
+@click.command(short_help="Write an existing account down as a manifest.", help=_HELP)
 @service_options
 @click.option(
     "-o",
@@ -45,9 +77,7 @@ _SHOWN: Final = 20
     is_flag=True,
     help="Leave out users and groups of the organisation, and groups of projects.",
 )
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
-)
+@concurrency_option
 @output_options
 def export(
     *,
@@ -59,35 +89,7 @@ def export(
     without_organisation: bool,
     concurrency: int,
 ) -> int:
-    """Write the account down as a manifest, as JSON lines: the datasets, ontologies and projects that it is admin of,
-    with the datasets, users and groups of each project and its API keys by title and scopes, and the users and groups
-    of the organisation. The keys themselves are not written. Only reads are sent.
-
-    Entries get keys made of their titles, in the order in which things were made. Workflows are not written, nor is
-    what is in the datasets. Users are written with their roles, the account itself among them; what the service does
-    not list is left out, and that is said. Datasets, groups and ontologies that are not the account's own stand in
-    projects by their hashes, which another account may not know.
-
-    'apply' makes the users of the organisation users of another one, too: who has no account gets one, and a mail. For
-    those who are users of it already nothing changes. Only an Admin of the organisation may add users to it. To add
-    nobody to an organisation, leave out the users, or the organisation.
-
-    Things of the same title and description are each written down. An account that holds none of them gets them all;
-    where several are there already, 'apply' cannot tell which is meant, and such entries fail, marked AMBIGUOUS: refer
-    to them by their hashes instead, or give 'apply' --existing create to make others.
-
-    Without ontologies each project gets a new, empty one. In the last example --domain and the key of the second
-    command are those of the other account.
-
-    \b
-    Examples:
-      encord-async export -o account.jsonl
-      encord-async export --without-ontologies --without-users -o structure.jsonl
-      encord-async export --without-organisation | encord-async apply - --domain URL --ssh-key-file OTHER_KEY
-
-    Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE cannot be written,
-    4 the service does not accept the key.
-    """
+    """See `_HELP`."""
     if output.json and target in {None, "-"}:
         raise UsageError("--json and the manifest cannot both go to standard output; give -o FILE")
     left: list[LeftOut] = []

@@ -22,22 +22,27 @@ from encord_async.secrecy import Secret, sealed
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
-    from encord_async.engine.run import Options
+    from encord_async.engine.options import Options
     from encord_async.protocol.signing import APIKey, SSHKey
     from encord_async.session.settings import Settings
 
 __all__ = [
     "Service",
+    "concurrency_option",
     "dataset_api_option",
     "existing_option",
     "file_names",
     "journal_argument",
     "manifest_argument",
+    "max_batch_option",
     "output_options",
     "planning_options",
     "problem_json",
     "report",
+    "run_journal_option",
     "service_options",
+    "skip_invalid_option",
+    "stamp_option",
 ]
 
 Verb: TypeAlias = Callable[..., int]
@@ -107,7 +112,6 @@ existing_option: Final = click.option(
     "make another, or let the entry fail.",
 )
 
-
 dataset_api_option: Final = click.option(
     "--dataset-api",
     type=click.Choice(["rest", "envelope"]),
@@ -117,28 +121,41 @@ dataset_api_option: Final = click.option(
     "envelope API in any case: the other cannot say where.",
 )
 
+run_journal_option: Final = click.option(
+    "--journal",
+    shell_complete=file_names,
+    metavar="PATH|URL",
+    help="Where the run is written down: a file, or postgresql://user@host/database?job=NAME.  "
+    "[default: MANIFEST.journal]",
+)
+
+concurrency_option: Final = click.option(
+    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
+)
+
+max_batch_option: Final = click.option(
+    "--max-batch",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Most users or datasets in one request.",
+)
+
+stamp_option: Final = click.option(
+    "--stamp", is_flag=True, help="Put a short mark of the entry into descriptions, so that look-ups are exact."
+)
+
+skip_invalid_option: Final = click.option(
+    "--skip-invalid", is_flag=True, help="Provision the good entries of a manifest that has bad ones."
+)
 
 _PLANNING: Final = (
-    click.option(
-        "--journal",
-        shell_complete=file_names,
-        metavar="PATH|URL",
-        help="Where the run is written down: a file, or postgresql://user@host/database?job=NAME.  "
-        "[default: MANIFEST.journal]",
-    ),
+    run_journal_option,
     existing_option,
     dataset_api_option,
-    click.option(
-        "--max-batch",
-        type=click.IntRange(min=1),
-        default=1000,
-        show_default=True,
-        help="Most users or datasets in one request.",
-    ),
-    click.option(
-        "--stamp", is_flag=True, help="Put a short mark of the entry into descriptions, so that look-ups are exact."
-    ),
-    click.option("--skip-invalid", is_flag=True, help="Provision the good entries of a manifest that has bad ones."),
+    max_batch_option,
+    stamp_option,
+    skip_invalid_option,
 )
 
 
@@ -151,7 +168,7 @@ def planning_options(verb: Verb) -> Verb:
     ) -> int:
         def options() -> "Options":
             from encord_async.engine.account import Existing
-            from encord_async.engine.run import Options
+            from encord_async.engine.options import Options
             from encord_async.kinds.thing import DatasetAPI
 
             return Options(

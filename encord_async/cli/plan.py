@@ -13,6 +13,7 @@ from encord_async.cli.failures import ExitCode
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
     Service,
+    concurrency_option,
     file_names,
     manifest_argument,
     output_options,
@@ -23,7 +24,7 @@ from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
-    from encord_async.engine.run import Options
+    from encord_async.engine.options import Options
     from encord_async.journal.journal import Journal
     from encord_async.plan import Action, Forecast
     from encord_async.verify.difference import Difference
@@ -47,9 +48,7 @@ _MAX_GONE: Final = 100
 )
 @click.option("--summary", is_flag=True, help="Only the numbers, without the list of actions.")
 @click.option("--detailed-exit-code", is_flag=True, help="End with 6 where something would change.")
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
-)
+@concurrency_option
 @output_options
 def plan(
     *,

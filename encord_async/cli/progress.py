@@ -12,7 +12,7 @@ import anyio
 from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
-    from encord_async.engine.run import Progress
+    from encord_async.engine.options import Progress
 
 __all__ = ["Meter", "describe", "show_bar", "show_lines"]
 

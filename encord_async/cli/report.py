@@ -7,7 +7,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -110,19 +110,12 @@ def report(
 
     Exit codes: 0 it is written, whatever the run came to (see 'status'); 2 no usable journal, or it cannot be written.
     """
-    from encord_async.journal.journal import is_url
     from encord_async.report.summary import links_for
 
     if out is None and csv_file is None and traffic_file is None and not output.json:
-        if is_url(journal):
-            raise UsageError("there is no place beside a journal in a database; give -o FILE")
-        out = f"{journal}.html"
+        out = _beside(journal)
     files = (out, csv_file, traffic_file)
-    if [output.json, *(path == _STDOUT for path in files)].count(True) > 1:
-        raise UsageError("only one thing can go to standard output; give a FILE for the other")
-    for path in files:
-        if path is not None and path != _STDOUT:
-            refuse_journal(path)
+    _check_files(files, json=output.json)
     links_for("", app_url)
     with ExitStack() as stack:
         table = None if csv_file is None else stack.enter_context(_Csv(csv_file))
@@ -139,6 +132,24 @@ def report(
         if path not in {None, _STDOUT}:
             say(f"{path}: {what}")
     return ExitCode.DONE
+
+
+def _beside(journal: str) -> str:
+    """Where the page goes if nothing is said of it."""
+    from encord_async.journal.journal import is_url
+
+    if is_url(journal):
+        raise UsageError("there is no place beside a journal in a database; give -o FILE")
+    return f"{journal}.html"
+
+
+def _check_files(files: Sequence[str | None], *, json: bool) -> None:
+    """Refuse *files* before anything is read, if one of them cannot be written where it is to go."""
+    if [json, *(path == _STDOUT for path in files)].count(True) > 1:
+        raise UsageError("only one thing can go to standard output; give a FILE for the other")
+    for path in files:
+        if path is not None and path != _STDOUT:
+            refuse_journal(path)
 
 
 async def _read(

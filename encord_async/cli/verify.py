@@ -9,7 +9,14 @@ import click
 
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.interrupts import run
-from encord_async.cli.options import Service, file_names, manifest_argument, output_options, service_options
+from encord_async.cli.options import (
+    Service,
+    concurrency_option,
+    file_names,
+    manifest_argument,
+    output_options,
+    service_options,
+)
 from encord_async.cli.output import Output, many, on_terminal
 from encord_async.cli.question import agrees
 from encord_async.errors import JournalMismatchError, UsageError
@@ -30,7 +37,38 @@ _MAX_DIFFERENCES: Final = 100_000
 _SHOWN_FAILURES: Final = 10
 
 
-@click.command(short_help="Read everything back and report differences.")
+_HELP: Final = """\
+Read back what MANIFEST wants and report each difference: projects, datasets, ontologies, groups and users of the
+organisation that are missing, other titles, descriptions, structures or ontologies, datasets, users and groups
+missing from or too much in a project, users missing from or too much in a group, other roles, missing API keys.
+Only reads are sent.
+
+The journal says what each entry was made as; an entry that it does not know is reported as missing. What the
+manifest names by its hash, and users of the organisation, need no journal. What a project may hold is only limited
+by an entry for the project itself, and its groups only by a manifest that has an entry about any group.
+
+Admins whom the manifest does not name are no difference: whoever made a project is one, and so is the account. Nor
+are Admins of the organisation in a group. What the service does not list is not checked, and that is said.
+
+--fix attaches datasets, adds users and groups, gives groups the role wanted, and makes API keys again that have
+been made once and are gone. Whom it adds to the organisation gets an account and a mail if they have none. It
+removes nothing without --prune, changes no user's role, since this API cannot, and makes no project, dataset,
+ontology or group: 'encord-async apply' does. --prune removes from projects only, nobody from a group or the
+organisation. What no entry removes by name stays where it is Admin, or where the account is not: so it never
+removes the account itself. On a terminal you are asked first.
+
+\b
+Examples:
+  encord-async verify programme.jsonl
+  encord-async verify programme.jsonl --journal run.db --json
+  encord-async verify programme.jsonl --fix --prune --yes
+
+Exit codes: 0 no difference (with --fix: none is left), 1 there are differences, 2 a bad manifest, journal or key,
+3 with --fix: it is in doubt whether an API key was made, 4 the service does not accept the key.
+"""
+
+
+@click.command(short_help="Read everything back and report differences.", help=_HELP)
 @manifest_argument
 @service_options
 @click.option(
@@ -39,9 +77,7 @@ _SHOWN_FAILURES: Final = 10
     metavar="PATH|URL",
     help="Where the run was written down.  [default: MANIFEST.journal]",
 )
-@click.option(
-    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
-)
+@concurrency_option
 @click.option("--fix", is_flag=True, help="Add what is missing, then read back again.")
 @click.option(
     "--prune", is_flag=True, help="With --fix: detach datasets and remove users and groups that should not be there."
@@ -59,34 +95,7 @@ def verify(
     prune: bool,
     yes: bool,
 ) -> int:
-    """Read back what MANIFEST wants and report each difference: projects, datasets, ontologies, groups and users of the
-    organisation that are missing, other titles, descriptions, structures or ontologies, datasets, users and groups
-    missing from or too much in a project, users missing from or too much in a group, other roles, missing API keys.
-    Only reads are sent.
-
-    The journal says what each entry was made as; an entry that it does not know is reported as missing. What the
-    manifest names by its hash, and users of the organisation, need no journal. What a project may hold is only limited
-    by an entry for the project itself, and its groups only by a manifest that has an entry about any group.
-
-    Admins whom the manifest does not name are no difference: whoever made a project is one, and so is the account. Nor
-    are Admins of the organisation in a group. What the service does not list is not checked, and that is said.
-
-    --fix attaches datasets, adds users and groups, gives groups the role wanted, and makes API keys again that have
-    been made once and are gone. Whom it adds to the organisation gets an account and a mail if they have none. It
-    removes nothing without --prune, changes no user's role, since this API cannot, and makes no project, dataset,
-    ontology or group: 'encord-async apply' does. --prune removes from projects only, nobody from a group or the
-    organisation. What no entry removes by name stays where it is Admin, or where the account is not: so it never
-    removes the account itself. On a terminal you are asked first.
-
-    \b
-    Examples:
-      encord-async verify programme.jsonl
-      encord-async verify programme.jsonl --journal run.db --json
-      encord-async verify programme.jsonl --fix --prune --yes
-
-    Exit codes: 0 no difference (with --fix: none is left), 1 there are differences, 2 a bad manifest, journal or key,
-    3 with --fix: it is in doubt whether an API key was made, 4 the service does not accept the key.
-    """
+    """See `_HELP`."""
     if (prune or yes) and not fix:
         raise UsageError(f"{'--prune' if prune else '--yes'} is for --fix; give both, or neither")
     source = _Source(manifest, _journal_path(output, manifest, journal))

@@ -14,7 +14,7 @@ It never schedules: it cuts the manifest into shards, and where and when they ru
 from typing import TYPE_CHECKING
 
 from encord_async.engine.account import Existing
-from encord_async.engine.run import FailureLimit, Options
+from encord_async.engine.options import FailureLimit, Options
 from encord_async.errors import MissingExtraError
 from encord_async.kinds.thing import DatasetAPI
 from encord_async.manifest.sources import Manifest

@@ -4,16 +4,11 @@ It sends nothing to the service and writes nothing into the journal; it holds th
 head. Dask retries the shards of workers that died, and decides where they run.
 """
 
-import asyncio
-import concurrent.futures
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
@@ -26,11 +21,13 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import EventLoopToken, current_token
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from encord_async.cluster.scheduler import Scheduler
 from encord_async.cluster.shards import Cutter, Shard
-from encord_async.cluster.worker import Introduction, Report, SessionOptions, Signals, Task, introduce, provision_shard
+from encord_async.cluster.shares import Desertion, shard_size, share_of
+from encord_async.cluster.worker import Report, SessionOptions, Task
+from encord_async.engine.options import Options, Progress
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.roll import Register
-from encord_async.engine.run import Options, Progress
 from encord_async.engine.schedule import why_dead
 from encord_async.errors import EncordError, JournalError, UncertainError, UsageError
 from encord_async.journal.journal import Identity, Journal
@@ -49,50 +46,14 @@ from encord_async.session.settings import Settings
 
 logger = logging.getLogger("encord_async")
 
-__all__ = ["ClusterRun", "Desertion", "shard_size", "share_of"]
+__all__ = ["ClusterRun"]
 
 _CHUNK: Final = 256
 _PULSE_S: Final = 1.0
 _LEAVE_S: Final = 5.0
-_QUIET_S: Final = 10.0
 _BEATS_PER_SIGN_OF_LIFE: Final = 5
-_MOST_IN_SHARD: Final = 1000
-_LEAST_IN_SHARD: Final = 50
-_IN_SHARD_OF_STREAM: Final = 250
-"""A stream may end soon, and all of it be in the shard of one worker, or never."""
-_SHARDS_PER_SLOT: Final = 4
-"""Enough that a slow shard at the end keeps few waiting."""
 _HELD_SHARDS: Final = 24
 """Reading rests when so many shards' worth of entries are cut or wait for others."""
-
-_GONE: Final = "the scheduler is gone"
-_AGAIN: Final = "what was under way may have happened, and running again finds out"
-
-
-def shard_size(entries: int | None, slots: int) -> int:
-    """Most entries in a shard, for a manifest of *entries*, if that is known, on *slots* threads of workers."""
-    if entries is None:
-        return _IN_SHARD_OF_STREAM
-    return min(max(math.ceil(entries / (slots * _SHARDS_PER_SLOT)), _LEAST_IN_SHARD), _MOST_IN_SHARD)
-
-
-def share_of(settings: Settings, *, slots: int, given: int) -> Settings | None:
-    """The share of one more shard in what the whole cluster may have in flight and send in a second.
-
-    Args:
-        settings: Those of the whole cluster.
-        slots: Threads that the workers have now.
-        given: What shards under way may have in flight.
-
-    Returns:
-        None if nothing is left; whatever workers come and go, the shares never add up to more than the whole.
-    """
-    concurrency = min(max(1, settings.concurrency // max(1, slots)), settings.concurrency - given)
-    if concurrency < 1:
-        return None
-    rate = settings.max_rate_per_s
-    part = None if rate is None else rate * concurrency / settings.concurrency
-    return replace(settings, concurrency=concurrency, max_rate_per_s=part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +64,6 @@ class _UnderWay:
     share: Settings
     future: Any
     ended: anyio.Event
-
-
-class Desertion:
-    """Whether it is time to say that the cluster has nobody left; said once for each time that it happens."""
-
-    def __init__(self) -> None:
-        self._since_s = math.inf
-        self._told = False
-
-    def is_news(self, workers: int, now_s: float) -> bool:
-        """Note how many *workers* there are now, and answer."""
-        if workers:
-            self._since_s, self._told = math.inf, False
-            return False
-        self._since_s = min(self._since_s, now_s)
-        news = not self._told and now_s - self._since_s >= _QUIET_S
-        self._told |= news
-        return news
 
 
 class ClusterRun:
@@ -134,16 +77,13 @@ class ClusterRun:
     def __init__(
         self, manifest: Manifest, *, client: Any, session_options: SessionOptions, journal: str, options: Options
     ) -> None:
-        if client.asynchronous:
-            raise UsageError("the client of the cluster is an asynchronous one; give an ordinary distributed.Client")
         self._manifest = manifest
-        self._client = client
+        self._scheduler = Scheduler(client)
         self._session_options = session_options
         self._options = options
         self._where = Secret(journal)
         self._shown_to_workers = without_password(journal)
         self._journal: Journal
-        self._signals: Signals
         self._number = 0
         self._cutter: Cutter
         self._most_held = 0
@@ -183,7 +123,7 @@ class ClusterRun:
         self._token = current_token()
         if isinstance(self._manifest, str | Path) and str(self._manifest) != "-":
             await self._check_file(self._manifest)
-        account = await self._introduced()
+        account = await self._scheduler.introduced(self._session_options)
         await self._look_at_cluster()
         known = len(self._manifest) if isinstance(self._manifest, Sized) else None
         size = shard_size(known if self._total is None else self._total, self._slots)
@@ -193,8 +133,7 @@ class ClusterRun:
             self._journal = await stack.enter_async_context(Journal(self._where.reveal(), identity))
             await self._register.open(self._journal, self._manifest)
             self._number = await self._journal.share()
-            self._signals = Signals(f"encord-async-{self._number:x}")
-            await self._in_thread(partial(self._signals.throttled(self._client).set, ""))
+            await self._scheduler.begin(self._number)
             self._send, self._receive = anyio.create_memory_object_stream[Outcome](_CHUNK)
             self._group = await anyio.create_task_group().__aenter__()
             self._group.start_soon(self._work, name="manifest")
@@ -226,7 +165,7 @@ class ClusterRun:
             self._send.close()
             self._receive.close()
             with anyio.move_on_after(_LEAVE_S, shield=True):
-                await self._leave_cluster()
+                await self._scheduler.leave([one.future for one in self._under_way.values()])
             await self._journal.__aexit__(None, None, None)
 
     def __aiter__(self) -> Self:
@@ -292,63 +231,16 @@ class ClusterRun:
 
     # ------------------------------------------------------------------ the cluster
 
-    @property
-    def _is_gone(self) -> bool:
-        return bool(self._client.status != "running")
-
-    async def _in_thread(self, function: Any) -> Any:
-        # The client waits for its scheduler, which may be gone.
-        return await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
-
-    async def _introduced(self) -> str:
-        """The account that the workers' key stands for."""
-        future = self._client.submit(introduce, self._session_options, pure=False)
-        try:
-            found = await self._first_answer(future)
-        except EncordError:
-            raise
-        except Exception as error:
-            # Whatever a worker cannot do with it, nothing was sent yet.
-            raise UsageError(f"a worker cannot take part: {type(error).__name__}: {error}") from error
-        if found.version != version("encord-async"):
-            raise UsageError(f"a worker has encord-async {found.version}, and this is {version('encord-async')}")
-        return found.account
-
-    async def _first_answer(self, future: Any) -> Introduction:
-        answer: Introduction
-        with anyio.move_on_after(_QUIET_S):
-            answer = await self._in_thread(future.result)
-            return answer
-        # A cluster that grows with its work may take minutes to have somebody.
-        logger.warning("no worker of the cluster has answered yet; waiting for one")
-        answer = await self._in_thread(future.result)
-        return answer
-
     async def _look_at_cluster(self) -> None:
         try:
-            threads: Mapping[str, int] = await self._in_thread(self._client.nthreads)
-        except OSError as error:
-            self._fail(UncertainError(f"{_GONE}: {error}; {_AGAIN}"), "the scheduler is gone")
+            threads = await self._scheduler.threads()
+        except UncertainError as error:
+            self._fail(error, "the scheduler is gone")
             return
         # A cluster that grows with its work has nobody yet.
         self._slots = max(1, sum(threads.values()))
         if self._desertion.is_news(len(threads), anyio.current_time()):
             logger.warning("the cluster has no worker any more; waiting for one, until you stop the run")
-
-    async def _leave_cluster(self) -> None:
-        """Leave nothing of the run at the scheduler, if that is still there."""
-        if self._is_gone:
-            return
-        futures = [one.future for one in self._under_way.values()]
-        stop = self._signals.stop(self._client)
-        # Who does not hear of it has lost the run's lock, and sees that.
-        with suppress(OSError):
-            if futures:
-                await self._in_thread(stop.set)
-                await self._in_thread(partial(self._client.cancel, futures))
-            else:
-                await self._in_thread(stop.clear)
-                await self._in_thread(self._signals.throttled(self._client).delete)
 
     async def _look_around(self) -> None:
         with self._looking_around:
@@ -358,8 +250,7 @@ class ClusterRun:
 
     async def _tell_to_stop(self) -> None:
         await self._stop.wait()
-        with suppress(OSError):
-            await self._in_thread(self._signals.stop(self._client).set)
+        await self._scheduler.tell_to_stop()
         await self._cancel_rest()
         await self._advance()
 
@@ -380,7 +271,7 @@ class ClusterRun:
                 except JournalError as error:
                     self._fail(error, "the journal is lost")
             await self._look_at_cluster()
-            if self._is_gone:
+            if self._scheduler.is_gone:
                 for one in self._under_way.values():
                     one.ended.set()
             if self._stopped_by is None and len(self._under_way) < self._slots:
@@ -507,15 +398,7 @@ class ClusterRun:
         share = share_of(self._session_options.settings, slots=self._slots, given=self._given)
         if share is None or self._group is None:
             raise AssertionError("a shard was submitted that has no share")
-        future = await self._in_thread(
-            partial(
-                self._client.submit,
-                provision_shard,
-                self._task(shard, share),
-                key=f"encord-async-{self._number:x}-{shard.number}",
-                pure=False,
-            )
-        )
+        future = await self._scheduler.submit(self._task(shard, share), shard.number)
         one = self._under_way[shard.number] = _UnderWay(shard, share, future, anyio.Event())
         self._group.start_soon(self._collect, one, name=f"shard {shard.number}")
 
@@ -527,13 +410,13 @@ class ClusterRun:
             options=replace(self._options, max_failures=None),
             journal=self._shown_to_workers,
             shard=JournalShard(run=self._number, name=str(shard.number), entries=identities or None),
-            signals=self._signals,
+            signals=self._scheduler.signals,
         )
 
     async def _collect(self, one: _UnderWay) -> None:
         one.future.add_done_callback(lambda _: self._note(one))
         await one.ended.wait()
-        report = await self._reported(one.shard, one.future)
+        report = await self._scheduler.reported(one.future, one.shard.number)
         with self._reports():
             del self._under_way[one.shard.number]
             self._room.set()
@@ -567,18 +450,6 @@ class ClusterRun:
         finally:
             self._reporting -= 1
 
-    async def _reported(self, shard: Shard, future: Any) -> Report:
-        why = _GONE
-        with suppress(OSError):
-            if future.status == "finished":
-                report: Report = await self._in_thread(partial(_fetched, future))
-                return report
-            if future.status == "error":
-                error = await self._in_thread(future.exception)
-                why = f"shard {shard.number} was lost on the cluster: {type(error).__name__}: {error}"
-        failure = UncertainError(f"{why}; {_AGAIN}")
-        return Report(outcomes=(), summary=Summary(), failure=failure)
-
     def _add_up(self, report: Report) -> None:
         one, sums = report.summary, self._sums
         self._sums = replace(
@@ -602,15 +473,6 @@ class ClusterRun:
         if self._failure is None:
             self._failure = error
         self.drain(reason)
-
-
-def _fetched(future: Any) -> Any:
-    """The result of a future that has ended, unless the scheduler has just taken it along."""
-    try:
-        return future.result()
-    except (asyncio.CancelledError, concurrent.futures.CancelledError):
-        # Let through, it would pass for a cancellation of our own task.
-        raise ConnectionError(_GONE) from None
 
 
 def _became(report: Report) -> tuple[dict[str, str], dict[str, str]]:

@@ -16,8 +16,9 @@ import anyio.to_thread
 from distributed import Client, Event, Variable, get_client
 
 from encord_async.client import EncordSession
+from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome, Status, Summary
-from encord_async.engine.run import Options, Run
+from encord_async.engine.run import Run
 from encord_async.errors import EncordError, JournalError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.journal import Shard as JournalShard

@@ -7,6 +7,7 @@ sent, the intent is in the ledger, and a create whose outcome is unknown is look
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from encord_async.engine.account import Account, Adopt, Existing, match
@@ -262,7 +263,7 @@ class Executor:
         try:
             await self._ledger.write([record])
             try:
-                made = await self._sends.create(making, request, self._stop)
+                made = await self._sends.create(making, request, self._stop, partial(self._is_new, record))
             except StoppedError:
                 # It was not sent: the next run may send it without looking.
                 cancelled = Result(status=Status.CANCELLED)
@@ -467,6 +468,10 @@ class Executor:
         return verdict if isinstance(verdict, AdoptIt | WaitLonger | LeaveIt) else None
 
     # ------------------------------------------------------------------ replies that were mixed up
+
+    def _is_new(self, record: Record, made: str) -> bool:
+        """Whether no other create was answered with *made*, and it was not there before."""
+        return made not in self._seen and made not in baseline(record)
 
     async def _made_alone(self, ticket: Ticket, record: Record, made: str, making: Making) -> Ended | None:
         """`_made`; None if *made* was there before, or another create was or is meanwhile answered with it."""

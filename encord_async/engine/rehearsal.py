@@ -151,7 +151,13 @@ class Rehearsal:
 
     # ------------------------------------------------------------------ what a run sends
 
-    async def create(self, making: Making, request: Request, stop: Stop) -> str:  # noqa: ARG002 - nothing leaves
+    async def create(
+        self,
+        making: Making,
+        request: Request,  # noqa: ARG002 - nothing leaves
+        stop: Stop,  # noqa: ARG002 - as above
+        is_new: Callable[[str], bool],  # noqa: ARG002 - as above
+    ) -> str:
         """See `Sends`."""
         kind, draft = making.kind, making.draft
         items = kind.items if isinstance(kind, Thing) else None

@@ -9,7 +9,7 @@ from encord_async.engine.schedule import Ticket
 from encord_async.errors import ConflictError
 
 if TYPE_CHECKING:
-    from encord_async.engine.run import Options
+    from encord_async.engine.options import Options
     from encord_async.journal.journal import Journal
     from encord_async.manifest.sources import Manifest
 

@@ -3,7 +3,7 @@
 A rehearsal puts something else in the place of `Live`, which answers as the service would.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol, TypeVar
 
 from encord_async.engine.making import Making
@@ -27,8 +27,8 @@ class Sends(Protocol):
     All raise `StoppedError` then, and `EncordError` as `Session.execute`.
     """
 
-    async def create(self, making: Making, request: Request, stop: Stop) -> str:
-        """Make something; its hash."""
+    async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
+        """Make something; its hash, of which *is_new* says whether it can be that of what was made just now."""
         ...
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
@@ -46,10 +46,13 @@ class Live:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def create(self, making: Making, request: Request, stop: Stop) -> str:
+    async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
         """See `Sends`."""
-        made = await self._session.execute(making.draft.operation, request=request, stop=stop)
-        return making.kind.hash_of(made)
+        hash_of = making.kind.hash_of
+        made = await self._session.execute(
+            making.draft.operation, request=request, stop=stop, is_new=lambda answer: is_new(hash_of(answer))
+        )
+        return hash_of(made)
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
         """See `Sends`."""

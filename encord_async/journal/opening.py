@@ -17,7 +17,18 @@ from encord_async.journal.store import RESTORE, Store, sa
 from encord_async.journal.tables import GONE, MADE, META, METADATA, STEPS, STEPS_MISSING, TRAFFIC
 from encord_async.kinds.registry import relations
 
-__all__ = ["Identity", "Past", "change_meta", "check", "check_rows", "fill", "look_back", "meta", "migrate"]
+__all__ = [
+    "Identity",
+    "Past",
+    "change_meta",
+    "check",
+    "check_owner",
+    "check_rows",
+    "fill",
+    "look_back",
+    "meta",
+    "migrate",
+]
 
 _SCHEMA_VERSION: Final = 3
 """1 had no table of traffic. Before 3, memberships were written down for each entry that asked for them."""
@@ -93,7 +104,17 @@ def check(connection: sa.Connection, name: str, ours: Identity | None) -> None:
         )
     if said.pop("checksum", None) != _checksum(said):
         raise JournalError(f"{name} is damaged (it does not say whose it is); {RESTORE}")
-    if ours is not None and (said["domain"], said["account"]) != (ours.domain, ours.account):
+    if ours is not None:
+        check_owner(name, said, ours)
+
+
+def check_owner(name: str, said: Mapping[str, str], ours: Identity) -> None:
+    """See whose the journal *name* is, by what it says of itself.
+
+    Raises:
+        JournalMismatchError: It is another's.
+    """
+    if (said["domain"], said["account"]) != (ours.domain, ours.account):
         raise JournalMismatchError(
             f"{name} belongs to {said['account']} at {said['domain']}, and this is {ours.account} "
             f"at {ours.domain}; give another journal, or the key it was made with"

@@ -6,8 +6,8 @@ whoever asked for it must look first whether it is there.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Final, Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 import tenacity
 
@@ -139,6 +139,65 @@ class Load(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Tries(Generic[T]):
+    """The tries of one operation, and what they have shown so far; the arguments are those of `deliver_again`."""
+
+    attempt: Callable[[], Awaitable[T]]
+    latest: EncordError
+    """The last failure; at first that of the try before these, which `one` still has to raise."""
+    effect: Effect
+    policy: RetryPolicy
+    load: Load
+    clock: Clock
+    chance: Callable[[], float]
+    deadline_s: float | None
+    on_retry: Callable[[EncordError, float], None]
+    doubts: list[UncertainError] = field(default_factory=list)
+    history: History = field(default_factory=History)
+    step: Step | None = None
+    """What follows the last failure; None before the first was judged."""
+
+    async def one(self) -> T:
+        """Make a try; the first was made already."""
+        if self.step is None:
+            raise self.latest
+        return await self.attempt()
+
+    def wait_s(self, _: object) -> float:
+        """Seconds before the next."""
+        return self.step.wait_s if isinstance(self.step, Again) else 0.0
+
+    def judge(self, error: BaseException) -> bool:
+        """Whether there is to be another try after *error*."""
+        if not isinstance(error, EncordError):
+            return False
+        self.latest = error
+        if not self.load.in_outage:
+            self.history = self.history.with_failure(error)
+        if isinstance(error, UncertainError):
+            self.doubts.append(error)
+        self.step = step = self._decided(error)
+        if isinstance(step, Again):
+            self.on_retry(error, step.wait_s)
+        return isinstance(step, Again)
+
+    def _decided(self, error: EncordError) -> Step:
+        remaining_s = None if self.deadline_s is None else self.deadline_s - self.clock.monotonic_s()
+        step = next_step(
+            error,
+            self.effect,
+            self.history,
+            self.policy,
+            chance=self.chance(),
+            remaining_s=remaining_s,
+            in_outage=self.load.in_outage,
+        )
+        if isinstance(step, Again) and not isinstance(error, ThrottledError):
+            return _afforded(step, self.load.retry_wait_s(), remaining_s)
+        return step
+
+
 async def deliver_again(
     attempt: Callable[[], Awaitable[T]],
     first_failure: EncordError,
@@ -168,53 +227,19 @@ async def deliver_again(
         UncertainError: An earlier try may have taken effect, and no later one had the service's answer.
         EncordError: Otherwise the last failure, as it came.
     """
-    doubts: list[UncertainError] = []
-    history = History()
-    step: Step = GiveUp()
-    pending: EncordError | None = first_failure
-    latest = first_failure
-
-    def judge(error: BaseException) -> bool:
-        nonlocal history, latest, step
-        if not isinstance(error, EncordError):
-            return False
-        latest = error
-        if not load.in_outage:
-            history = history.with_failure(error)
-        if isinstance(error, UncertainError):
-            doubts.append(error)
-        remaining_s = None if deadline_s is None else deadline_s - clock.monotonic_s()
-        step = next_step(
-            error, effect, history, policy, chance=chance(), remaining_s=remaining_s, in_outage=load.in_outage
-        )
-        if isinstance(step, Again) and not isinstance(error, ThrottledError):
-            step = _afforded(step, load.retry_wait_s(), remaining_s)
-        if isinstance(step, Again):
-            on_retry(error, step.wait_s)
-        return isinstance(step, Again)
-
-    async def one_try() -> T:
-        nonlocal pending
-        if pending is not None:
-            failure, pending = pending, None
-            raise failure
-        return await attempt()
-
+    tries = _Tries(attempt, first_failure, effect, policy, load, clock, chance, deadline_s, on_retry)
     retrying = tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception(judge),
-        wait=lambda _: step.wait_s if isinstance(step, Again) else 0.0,
-        sleep=clock.sleep,
-        reraise=True,
+        retry=tenacity.retry_if_exception(tries.judge), wait=tries.wait_s, sleep=clock.sleep, reraise=True
     )
     try:
-        return await retrying(one_try)
+        return await retrying(tries.one)
     except NotAppliedError as last:
         # Of this try it is true that the service did not act. Of the operation it need not be.
-        if not doubts or _is_answer(last):
+        if not tries.doubts or _is_answer(last):
             raise
-        raise doubts[-1] from last
+        raise tries.doubts[-1] from last
     except OutageError:
-        raise (doubts[-1] if doubts else latest) from None
+        raise (tries.doubts[-1] if tries.doubts else tries.latest) from None
 
 
 def _afforded(step: Again, wait_s: float | None, remaining_s: float | None) -> Step:

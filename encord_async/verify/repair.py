@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from encord_async.engine.crew import each
+from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome, Status
-from encord_async.engine.run import Options, Run
+from encord_async.engine.run import Run
 from encord_async.errors import AuthenticationError, EncordError
 from encord_async.journal.record import Ledger, State, name_digest
 from encord_async.kinds.entry import Entry

@@ -8,7 +8,7 @@ import pytest
 
 from encord_async.cli.output import Output
 from encord_async.cli.progress import Meter, describe, show_bar, show_lines
-from encord_async.engine.run import Progress
+from encord_async.engine.options import Progress
 from encord_async.session.session import Statistics
 
 

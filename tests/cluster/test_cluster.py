@@ -122,6 +122,7 @@ async def test_edited_entries_take_over_what_they_were(
     assert set(made) == {"projectusers.POST"}
 
 
+@pytest.mark.slow  # each worker killed is a process to start anew, ten times
 async def test_killed_workers(client: Client, emulator: EmulatorProcess, url: str) -> None:
     """kill -9 of a worker, ten times in one job: another goes on with its shard, nothing is made twice or missing."""
     chance, kills, cluster = random.Random(8), 0, client.cluster
@@ -285,6 +286,7 @@ def test_needs_postgresql(client: Client, tmp_path: Path) -> None:
         provision([], client=client, journal=str(tmp_path / "j"))
 
 
+@pytest.mark.slow  # a database server stops and starts under a job, and the job is run again
 async def test_postgresql_restarts(
     client: Client, emulator: EmulatorProcess, url: str, postgres: PostgresServer
 ) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encord_async.cluster.coordinator import Desertion, shard_size, share_of
 from encord_async.cluster.shards import Cutter, Shard
+from encord_async.cluster.shares import Desertion, shard_size, share_of
 from encord_async.kinds.entry import Entry, MakingEntry, needed_keys
 from encord_async.kinds.namer import Namer
 from encord_async.manifest.part import PartEntry

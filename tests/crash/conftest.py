@@ -31,8 +31,9 @@ from encord_async.emulator.calls import Request, Terms
 from encord_async.emulator.seed import plant
 from encord_async.emulator.service import Service as Rules
 from encord_async.emulator.store import LogEntry, State, Store
+from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome, Summary
-from encord_async.engine.run import Options, Run
+from encord_async.engine.run import Run
 from encord_async.errors import JournalError, NoReplyError, NotSentError, UnreadableReplyError
 from encord_async.journal.commit import Commit
 from encord_async.journal.journal import Identity, Journal
@@ -152,7 +153,14 @@ class MortalTransport:
         self._death = death
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: object = None,
     ) -> RawReply:
         """See `Transport`."""
         name = name_of(method, target, body)
@@ -545,7 +553,14 @@ class _WorldTransport:
         self._death = death
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: object = None,
     ) -> RawReply:
         """See `Transport`."""
         answer = self._world.service.answer

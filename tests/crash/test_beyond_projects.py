@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from encord_async.emulator.store import PROJECT
-from encord_async.engine.run import Options
+from encord_async.engine.options import Options
 from encord_async.protocol.catalogue import ProjectUserRole
 from tests.crash.conftest import (
     ME,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from encord_async.engine.account import Existing
-from encord_async.engine.run import Options
+from encord_async.engine.options import Options
 from tests.crash.conftest import (
     SETTLE_S,
     Death,

@@ -33,6 +33,7 @@ def wait_for_requests(emulator: EmulatorProcess, process: "subprocess.Popen[str]
     return True
 
 
+@pytest.mark.slow  # sixteen processes, one after another, each killed and begun again
 def test_killed_again_and_again(tmp_path: Path) -> None:
     """However often a run is killed and whatever the service does, in the end nothing is there twice or missing."""
     chance = random.Random(20)

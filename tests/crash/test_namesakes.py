@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from encord_async.engine.run import Options
+from encord_async.engine.options import Options
 from encord_async.journal.record import State
 from tests.crash.conftest import SETTLE_S, Entry, Fate, Job, World, of_numbers
 

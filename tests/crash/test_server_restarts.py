@@ -20,6 +20,7 @@ def commits(emulator: EmulatorProcess) -> int:
     return len(emulator.get("log"))
 
 
+@pytest.mark.slow  # the service is a process that starts anew three times, and the run waits for it
 def test_the_service_is_killed_under_a_run(tmp_path: Path) -> None:
     """Whatever was on its way when the service died, in the end nothing is there twice or missing."""
     restarts = 0

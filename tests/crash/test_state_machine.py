@@ -14,7 +14,7 @@ from hypothesis import event, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from encord_async.engine.run import Options
+from encord_async.engine.options import Options
 from encord_async.journal.record import State
 from encord_async.kinds.dataset import DATASET
 from encord_async.kinds.project import PROJECT

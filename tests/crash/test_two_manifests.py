@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from encord_async.engine.account import Existing
-from encord_async.engine.run import Options
+from encord_async.engine.options import Options
 from tests.crash.conftest import ME, SETTLE_S, Disk, Entry, Fate, Job, World, of_numbers
 
 OWNERS: Final = ("ann@example.com", "bob@example.com")

@@ -20,11 +20,18 @@ class ListingService(Service):
     """The account of ``ADMIN``, with the calls of REST v2 that are about the users of a project."""
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: object = None,
     ) -> RawReply:
         """Answer a call of REST v2."""
         if "/projects/" not in target:
-            return await super().request(method, target, headers, body, timeout_s=timeout_s)
+            return await super().request(method, target, headers, body, timeout_s=timeout_s, turn=turn)
         _, _, path = target.partition("/projects/")
         path, _, query = path.partition("?")
         resource, _, rest = path.partition("/")

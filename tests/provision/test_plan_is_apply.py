@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from encord_async.client import EncordSession
 from encord_async.engine.account import Existing
-from encord_async.engine.run import Options
+from encord_async.engine.options import Options
 from encord_async.journal.journal import Journal
 from encord_async.plan import Action, Forecast, Verb, plan
 from encord_async.protocol.signing import BearerToken
@@ -95,7 +95,7 @@ MAKES = {
 }
 
 
-# Three runs an example.
+# Hundreds of examples of three runs each.
 @pytest.mark.slow
 @settings(max_examples=300, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(

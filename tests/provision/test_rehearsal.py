@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.engine.account import Existing
-from encord_async.engine.run import Options
+from encord_async.engine.options import Options
 from encord_async.errors import AuthenticationError, ManifestError, ServiceFaultError
 from encord_async.plan import Action, Forecast, Verb, plan
 from tests.provision.conftest import (

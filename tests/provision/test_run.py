@@ -18,8 +18,9 @@ from encord_async.client import EncordSession
 from encord_async.emulator import Emulator
 from encord_async.emulator.faults import Fault as FaultName
 from encord_async.emulator.faults import FaultRule
+from encord_async.engine.options import FailureLimit, Options
 from encord_async.engine.outcome import Outcome, Status
-from encord_async.engine.run import FailureLimit, Options, Run
+from encord_async.engine.run import Run
 from encord_async.errors import AuthenticationError, EncordError, ManifestError, UsageError
 from encord_async.kinds.project import ProjectEntry
 from encord_async.kinds.project_users import ProjectUsersEntry

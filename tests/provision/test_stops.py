@@ -12,8 +12,9 @@ from anyio.lowlevel import checkpoint
 
 from encord_async.client import EncordSession
 from encord_async.engine.account import Existing
+from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome, Status
-from encord_async.engine.run import Options, Run
+from encord_async.engine.run import Run
 from encord_async.errors import AuthenticationError, JournalError, StoppedError
 from encord_async.journal.commit import Commit
 from encord_async.journal.journal import Identity, Journal
@@ -43,11 +44,18 @@ class Prompt(Service):
         self.as_it_answers: Callable[[int], None] = lambda _: None
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: object = None,
     ) -> RawReply:
         """Answer; whoever hangs up meanwhile does not undo anything."""
         number = len(self.calls)
-        reply = await super().request(method, target, headers, body, timeout_s=timeout_s)
+        reply = await super().request(method, target, headers, body, timeout_s=timeout_s, turn=turn)
         for _ in range(self.turns):
             await checkpoint()
         self.as_it_answers(number)

@@ -9,8 +9,8 @@ from typing import Any
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator, FaultRule
 from encord_async.engine.account import Existing
+from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome
-from encord_async.engine.run import Options
 from encord_async.journal.journal import Journal
 from encord_async.plan import Action, plan
 from encord_async.session.settings import RetryPolicy, Settings

@@ -27,6 +27,7 @@ from encord_async.protocol.signing import APIKey, BearerToken, Credential, SSHKe
 from encord_async.session.session import Session, Statistics
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 from encord_async.session.transport import AiohttpTransport, Transport
+from encord_async.session.turn import Turn
 
 USER_URL = "https://api.encord.com/public/user"
 RESOURCE_URL = "https://api.encord.com/public"
@@ -90,10 +91,17 @@ class Network:
 
         class Noting(AiohttpTransport):
             def request(
-                self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+                self,
+                method: str,
+                target: str,
+                headers: Mapping[str, str],
+                body: bytes,
+                *,
+                timeout_s: float | None,
+                turn: Turn | None = None,
             ) -> Coroutine[Any, Any, RawReply]:
                 noted.append(timeout_s)
-                return super().request(method, target, headers, body, timeout_s=timeout_s)
+                return super().request(method, target, headers, body, timeout_s=timeout_s, turn=turn)
 
         return Noting(settings, headers={})
 

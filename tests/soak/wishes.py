@@ -56,6 +56,8 @@ class Wishes:
     _numbers: int = 0
     _keys: dict[int, tuple[Entry, Counter[str]]] = field(default_factory=dict)
     """How many keys of each title any version has wished for in each project."""
+    _forms: dict[int, set[str]] = field(default_factory=dict)
+    """As what runs have met each entry of a project."""
     _ownerless: set[Name] = field(default_factory=set)
     """Names of projects whose entries were taken off."""
     _finished: list[tuple[Entry, str]] = field(default_factory=list)
@@ -63,7 +65,7 @@ class Wishes:
 
     def begin(self) -> None:
         """Wish for the first things."""
-        for _ in range(self.chance.randint(3, 7)):
+        for _ in range(self.chance.randint(3, 12)):
             self._add_thing()
         for _ in range(self.chance.randint(0, 4)):
             self._add_membership()
@@ -120,15 +122,19 @@ class Wishes:
     def begin_run(self) -> None:
         """Note for which projects nobody can tell whose they are: what an entry was before, nothing in it says.
 
-        So it is if several of one name have been edited since the last version that was brought to its end, or if one
-        was taken off and another comes, or is edited. Their entries may exchange them, and with them the API keys.
+        So it is if several of one name have come or been edited since the last version that was brought to its end, and
+        a run has met one of them as it was before, or if one was taken off and another comes, or is edited. Their
+        entries may exchange them, and with them the API keys.
         """
         before = {id(entry): said for entry, said in self._finished}
         for name in {name_of(entry) for entry in self.entries if entry["kind"] == "project"}:
             alike = [entry for entry in self.entries if entry["kind"] == "project" and name_of(entry) == name]
             edited = [entry for entry in alike if before.get(id(entry)) != _said(entry)]
-            if edited and (name in self._ownerless or (len(edited) > 1 and any(id(one) in before for one in edited))):
+            was_other = any(self._forms.get(id(one), set()) - {_said(one)} for one in edited)
+            if edited and (name in self._ownerless or (len(edited) > 1 and was_other)):
                 self.exchanged.add(name)
+            for entry in alike:
+                self._forms.setdefault(id(entry), set()).add(_said(entry))
 
     def end_run(self) -> None:
         """Take in that each entry has got what it wishes for."""

@@ -12,7 +12,7 @@ from encord_async.protocol.catalogue import (
     StorageLocation,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, as_list, assign, one_of, some, text
+from encord_async.protocol.checks import Adapter, as_list, assign, one_of, see_asked, some, text
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
@@ -139,7 +139,9 @@ class GetDataset(_OfDataset, EnvelopeOperation[models.DatasetDetails]):
         return {"dataset_access_settings": {"fetch_client_metadata": False, "fetch_rows": False}}
 
     def parse(self, content: object) -> models.DatasetDetails:
-        return _DATASET.read(content, self.query.name)
+        details = _DATASET.read(content, self.query.name)
+        see_asked([details.dataset_hash], self.dataset_hash, self.query.name)
+        return details
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +200,9 @@ class AddDatasetUsers(_OfDataset, EnvelopeOperation[tuple[models.DatasetUser, ..
         return {"user_emails": self.emails, "user_role": int(self.role)}
 
     def parse(self, content: object) -> tuple[models.DatasetUser, ...]:
-        return _DATASET_USERS.read(content, self.query.name)
+        users = _DATASET_USERS.read(content, self.query.name)
+        see_asked((user.dataset_hash for user in users), self.dataset_hash, self.query.name)
+        return users
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

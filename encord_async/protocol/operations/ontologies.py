@@ -9,7 +9,7 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, text
+from encord_async.protocol.checks import Adapter, see_asked, text
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
@@ -102,7 +102,9 @@ class GetOntologyV2(RestOperation[rest_models.Ontology]):
         return {"ontology": self.ontology_hash}
 
     def parse(self, content: object) -> rest_models.Ontology:
-        return _ONTOLOGY.read(content, self.call.name)
+        ontology = _ONTOLOGY.read(content, self.call.name)
+        see_asked([ontology.ontology_uuid], self.ontology_hash, self.call.name)
+        return ontology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

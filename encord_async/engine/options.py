@@ -1,0 +1,125 @@
+"""How a manifest is provisioned, how far that is, and what a rehearsal puts in the place of what would write. Data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from encord_async.engine.account import Existing
+from encord_async.engine.doubt import Settler
+from encord_async.engine.schedule import Result, Ticket
+from encord_async.engine.sending import Sends
+from encord_async.errors import UsageError
+from encord_async.journal.record import Ledger
+from encord_async.kinds.thing import DatasetAPI
+from encord_async.redaction import quoted
+from encord_async.secrecy import sealed
+from encord_async.session.session import Statistics
+
+__all__ = ["FailureLimit", "Options", "Progress", "Props"]
+
+_GRACE: Final = 100
+"""A share of failures says little before this many entries have ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureLimit:
+    """How many entries may fail before a run is stopped: a number, or a share of those that have ended."""
+
+    count: int | None = None
+    share: float | None = None
+
+    @classmethod
+    @sealed
+    def parse(cls, text: str | int) -> Self:
+        """Read ``50`` or ``5%``.
+
+        Raises:
+            UsageError: Neither.
+        """
+        plain = str(text).strip()
+        try:
+            if plain.endswith("%"):
+                share = float(plain[:-1]) / 100
+                if not 0 <= share <= 1:
+                    raise ValueError
+                return cls(share=share)
+            count = int(plain)
+            if count < 0:
+                raise ValueError
+            return cls(count=count)
+        except ValueError:
+            raise UsageError(f"{quoted(plain)} is no number of failures; give for example 50 or 5%") from None
+
+    def exceeded(self, failed: int, ended: int) -> bool:
+        """Whether *failed* of *ended* entries are too many."""
+        if self.count is not None and failed > self.count:
+            return True
+        return self.share is not None and ended >= _GRACE and failed > self.share * ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a manifest is provisioned.
+
+    Attributes:
+        existing: What to do about things that are there already.
+        dataset_api: Over which API datasets are made and listed; those whose data are not to lie at Encord are made
+            over the envelope API in any case.
+        max_batch: Most users or datasets in one request.
+        settle_s: How long something that happened may take to be seen, in seconds.
+        stamp: Put a short mark of the entry into descriptions, by which a look-up finds exactly its own.
+        fail_fast: Stop at the first entry that fails.
+        max_failures: Stop when more have failed.
+        skip_invalid: Provision the good entries of a manifest that has bad ones.
+        lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has.
+    """
+
+    existing: Existing = Existing.ADOPT
+    dataset_api: DatasetAPI = DatasetAPI.REST
+    max_batch: int = 1000
+    settle_s: float = 60.0
+    stamp: bool = False
+    fail_fast: bool = False
+    max_failures: FailureLimit | None = None
+    skip_invalid: bool = False
+    lookahead: int = 10_000
+
+    def __post_init__(self) -> None:
+        for name in ("max_batch", "lookahead"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if not self.settle_s >= 0:
+            raise UsageError(f"settle_s is {self.settle_s}; give seconds, 0 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is."""
+
+    entries: int
+    """Entries read so far."""
+    total: int | None
+    """Entries of the whole manifest, if it is a file."""
+    ended: int
+    failed: int
+    statistics: Statistics
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Props:
+    """What a rehearsal puts in the place of what a run would make: nothing of it writes, or waits.
+
+    Attributes:
+        sends: Answers as the service would, and sends nothing.
+        ledger: Knows what earlier runs wrote.
+        settler: Looks, and remembers nothing that was only played.
+        stamp_key: That of the journal.
+        on_end: Told each step with what it ended in.
+    """
+
+    sends: Sends
+    ledger: Ledger
+    settler: Settler
+    stamp_key: bytes
+    on_end: Callable[[Ticket, Result], None]
