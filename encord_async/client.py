@@ -4,6 +4,7 @@ Only names and defaults live here; the work is done in ``session/`` and ``engine
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
@@ -194,7 +195,7 @@ class EncordSession(Calls):
         review = None if plan is None else self._review(plan)
         return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review)
 
-    async def validate(self, manifest: str | Path) -> "CheckReport":
+    async def validate(self, manifest: str | Path, *, stamp: bool = False) -> "CheckReport":
         """Check the manifest at a path without the network: all that is wrong with it, and how many entries it has.
 
         >>> async def is_good(session: EncordSession) -> bool:
@@ -203,12 +204,16 @@ class EncordSession(Calls):
         ...         print(problem)
         ...     return not report.problem_count
 
+        Args:
+            manifest: Its path.
+            stamp: As for `provision`: with it, entries may have the same title and description.
+
         Raises:
             ManifestError: The file cannot be read or holds no entry.
         """
         from encord_async.manifest.files import check_manifest
 
-        return await anyio.to_thread.run_sync(check_manifest, manifest)
+        return await anyio.to_thread.run_sync(functools.partial(check_manifest, manifest, stamps=stamp))
 
     async def plan(
         self,

@@ -82,6 +82,10 @@ class Output:
         if hint:
             click.echo(click.style("hint:", bold=True) + f" {plain(hint)}", err=True, color=self._color)
 
+    def warning(self, message: str) -> None:
+        """Print a warning on standard error."""
+        click.echo(click.style("warning:", fg="yellow", bold=True) + f" {plain(message)}", err=True, color=self._color)
+
     def table(
         self,
         rows: Iterable[Sequence[object]],

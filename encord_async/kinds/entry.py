@@ -3,13 +3,16 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+from pydantic import PrivateAttr
 
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Key, Part, Reference, Text, referenced_key
 from encord_async.kinds.step import Step, StepKind
+from encord_async.protocol.catalogue import ProjectUserRole
 
-__all__ = ["Entry", "InProjectEntry", "MakingEntry", "Use", "needed_keys", "uses"]
+__all__ = ["Entry", "InProjectEntry", "MakingEntry", "Say", "Use", "needed_keys", "uses"]
 
 
 class Use(NamedTuple):
@@ -18,6 +21,18 @@ class Use(NamedTuple):
     field: str
     reference: str
     kind: str
+
+
+class Say(NamedTuple):
+    """What an entry says of a user in a project: the role, or None for nobody's, if the user is to be removed.
+
+    *project* is the reference by which other entries may speak of the same project.
+    """
+
+    field: str
+    project: str
+    email: str
+    role: ProjectUserRole | None
 
 
 class Entry(Part):
@@ -34,6 +49,8 @@ class Entry(Part):
     """Whether any of its steps creates something."""
     makes: ClassVar[StepKind | None] = None
     """The step by which comes about what its key stands for."""
+    title_field: ClassVar[str | None] = None
+    """The field that has the title of what it makes, if that has one."""
     beside: ClassVar[tuple[str, str] | None] = None
     """A field that names a file of JSON beside the manifest, and the one whose value that file holds."""
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({})
@@ -41,6 +58,25 @@ class Entry(Part):
 
     kind: str
     key: Key | None = None
+
+    _was_trimmed: bool = PrivateAttr(default=False)
+
+    @classmethod
+    def read(cls, raw: dict[str, Any]) -> Self:
+        """The entry that *raw* describes; raises as pydantic does."""
+        entry = cls.model_validate(raw)
+        title = cls.title_field
+        entry._was_trimmed = title is not None and raw.get(title) != getattr(entry, title)  # noqa: SLF001 - its own
+        return entry
+
+    @property
+    def was_trimmed(self) -> bool:
+        """Whether its title had blanks at its ends where it was read."""
+        return self._was_trimmed
+
+    def says(self) -> Iterable[Say]:
+        """What it says of users in projects."""
+        return ()
 
     def references(self) -> Iterable[Use]:
         """What it refers to."""

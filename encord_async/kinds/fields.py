@@ -194,8 +194,10 @@ Title: TypeAlias = Annotated[
     Strict(),
     AfterValidator(_not_blank),
     AfterValidator(_encodable),
+    AfterValidator(str.strip),
     WithJsonSchema({"type": "string", "minLength": 1}),
 ]
+"""Without the blanks at its ends, which nobody sees: two that differ in them would be taken for one."""
 Key: TypeAlias = Annotated[
     str,
     Strict(),

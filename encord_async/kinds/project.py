@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
 
 from encord_async.errors import ConflictError
-from encord_async.kinds.entry import MakingEntry, Use, uses
+from encord_async.kinds.entry import MakingEntry, Say, Use, uses
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import (
     REFERENCE,
@@ -149,6 +149,11 @@ class ProjectEntry(MakingEntry):
         for index, wish in enumerate(self.api_keys):
             found += twice(f"api_keys.{index}.scopes.{{}}", wish.scopes)
         return found + _at_odds(self)
+
+    def says(self) -> Iterator[Say]:
+        # Of one without a key no other entry can speak.
+        for index, user in enumerate(self.users if self.key is not None else ()):
+            yield Say(f"users.{index}", f"{REFERENCE}{self.key}", user.email, user.role)
 
     def contents(self) -> Mapping[str, int]:
         return {

@@ -24,6 +24,7 @@ class ProjectAPIKeyEntry(InProjectEntry):
     """An API key that a project shall have."""
 
     creates = True
+    title_field = "title"
 
     counted = MappingProxyType({"api_keys": "API keys"})
 
@@ -80,7 +81,8 @@ class _APIKeys(InnerThing):
 
     async def inside(self, reads: Reads, parent_hash: str) -> Sequence[tuple[str, InnerName]]:
         keys = await reads.execute(self.listing(parent_hash))
-        return [(_fingerprint(key.api_key), (key.title, frozenset(map(str, key.scopes)))) for key in keys]
+        # Entries have no blanks at the ends of titles; what was made with some is found all the same.
+        return [(_fingerprint(key.api_key), (key.title.strip(), frozenset(map(str, key.scopes)))) for key in keys]
 
     async def look_up(self, reads: Reads, sought: Sought) -> Mapping[str, object]:
         try:
@@ -88,7 +90,7 @@ class _APIKeys(InnerThing):
         except NotFoundError:
             return {}
         scopes = sought.details.get("scopes")
-        wanted = sought.title, frozenset(scopes if isinstance(scopes, list) else ())
+        wanted = sought.title.strip(), frozenset(scopes if isinstance(scopes, list) else ())
         return {fingerprint: name for fingerprint, name in there if name == wanted}
 
 

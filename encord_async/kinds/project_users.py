@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from encord_async.errors import ConflictError
-from encord_async.kinds.entry import InProjectEntry
+from encord_async.kinds.entry import InProjectEntry, Say
 from encord_async.kinds.faults import Fault, half, in_both, twice
 from encord_async.kinds.fields import Email, Role
 from encord_async.kinds.membership import Held, Relation
@@ -43,6 +43,12 @@ class ProjectUsersEntry(InProjectEntry):
             removed = [email.casefold() for email in self.remove]
             found = twice("emails.{}", emails) + twice("remove.{}", removed) + in_both("emails", emails, removed)
         return found + half("emails", self.emails, self.role, self.remove)
+
+    def says(self) -> Iterator[Say]:
+        for index, email in enumerate(self.emails):
+            yield Say(f"emails.{index}", self.project, email, self.role)
+        for index, email in enumerate(self.remove):
+            yield Say(f"remove.{index}", self.project, email, None)
 
     def contents(self) -> Mapping[str, int]:
         return {"memberships": len(self.emails), "removals": len(self.remove)}

@@ -10,7 +10,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
@@ -25,6 +25,7 @@ from encord_async.manifest.lines import MAX_LINE_BYTES, numbered_lines, too_long
 from encord_async.manifest.lines import Unreadable as _Unreadable
 from encord_async.manifest.lines import without_mark as _without_mark
 from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.policy_file import policy_for
 from encord_async.manifest.reading import field_path, read_entry, read_json_entry
 from encord_async.manifest.tables import read_csv, read_excel
 from encord_async.redaction import quoted
@@ -65,6 +66,7 @@ class CheckReport:
     """What is in a manifest and what is wrong with it.
 
     *entries* counts all entries, good and bad. *problems* are the first `MAX_PROBLEMS`; *problem_count* counts all.
+    *warnings* are what should be known of a good manifest too: a few at most, each with the first places it is about.
     *bad* holds the `Place.number` of each entry that has a problem. *irreversible* counts the ``dataset``, ``project``,
     ``project_api_key`` and ``ontology`` that the manifest wants and nobody can unmake; it leaves out entries that were
     bad when they were read, not those whose references were seen to be bad at the end.
@@ -75,6 +77,7 @@ class CheckReport:
     problem_count: int
     bad: frozenset[int]
     irreversible: Mapping[str, int]
+    warnings: tuple[Problem, ...] = ()
 
 
 def read_manifest(path: str | Path) -> Generator[Item]:
@@ -97,18 +100,24 @@ def read_manifest(path: str | Path) -> Generator[Item]:
     return _entries_of(_READERS[suffix], file, str(path))
 
 
-def check_manifest(path: str | Path, *, on_entry: Callable[[PlacedEntry], None] = lambda _: None) -> CheckReport:
+def check_manifest(
+    path: str | Path, *, stamps: bool = False, on_entry: Callable[[PlacedEntry], None] = lambda _: None
+) -> CheckReport:
     """Read the manifest at *path* once from end to end and report all that is wrong with it; nothing is sent.
+
+    The policy that lies beside it, or above it, holds.
 
     Args:
         path: Where it is.
+        stamps: Whether descriptions get a mark of the entry, by which twins can be told apart.
         on_entry: Is given each entry that is none of the bad ones by itself.
 
     Raises:
         ManifestError: The file cannot be read or holds no entry.
         MissingExtraError: It is YAML and PyYAML is not installed.
+        UsageError: The policy cannot be read.
     """
-    checker = Checker()
+    checker = Checker(stamps=stamps, policy=policy_for(path))
     tally = _Tally()
     for item in read_manifest(path):
         if isinstance(item, Problem):
@@ -119,7 +128,7 @@ def check_manifest(path: str | Path, *, on_entry: Callable[[PlacedEntry], None] 
             tally.add_entry(item, checker.add(item))
     for problem in checker.finish():
         tally.add_problem(problem)
-    return tally.report()
+    return replace(tally.report(), warnings=checker.warnings())
 
 
 def raise_for_problems(problems: Sequence[Problem], *, total: int | None = None) -> None:

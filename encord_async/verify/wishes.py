@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -150,9 +151,10 @@ async def gather(manifest: Manifest, ledger: Ledger) -> Wishes:
         JournalError: The journal cannot be read.
     """
     if isinstance(manifest, str | Path) and str(manifest) != STANDARD_INPUT:
-        report = await anyio.to_thread.run_sync(check_manifest, manifest)
+        report = await anyio.to_thread.run_sync(partial(check_manifest, manifest, stamps=True))
         raise_for_problems(report.problems, total=report.problem_count)
-    gatherer, checker, problems = _Gatherer(ledger), Checker(), list[Problem]()
+    # Whether twins were told apart by stamps is for the run to know.
+    gatherer, checker, problems = _Gatherer(ledger), Checker(stamps=True), list[Problem]()
     source = open_source(manifest)
     try:
         while items := await source.take(_CHUNK):
