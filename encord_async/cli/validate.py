@@ -27,7 +27,16 @@ def validate(*, output: Output, manifest: str, stamp: bool) -> int:
 
     Every bad entry is listed with file, line, field and reason. Files that entries name (the structures of
     ontologies) are read too, relative to MANIFEST. '-' reads JSON lines from standard input.
-    With --json the first 1,000 problems are listed, and all are counted.
+    With --json the first 1,000 problems are listed, and all are counted. Warnings stop nothing.
+
+    \b
+    In a table (.csv, .xlsx) a cell that holds a list separates its items by semicolons:
+      datasets, add   @raw;@more                               'remove' as what it takes back
+      users           ann@x.org=annotator;bob@x.org=reviewer
+      emails          ann@x.org;bob@x.org
+      members         ann@x.org;@bob
+      scopes          label.read;label.write
+      copy_options    datasets;collaborators
 
     \b
     Examples:

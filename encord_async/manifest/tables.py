@@ -97,6 +97,7 @@ _NO_COLUMNS: Final = MappingProxyType(
 _EXAMPLES: Final = MappingProxyType(
     {
         "datasets": "@raw;@more",
+        "add": "@raw;@more",
         "users": "ann@x.org=annotator;bob@x.org=reviewer",
         "emails": "ann@x.org;bob@x.org",
         "members": "ann@x.org;@bob",

@@ -15,7 +15,6 @@ from encord_async.client import EncordSession
 from encord_async.engine.outcome import Outcome, Summary
 from encord_async.engine.run import Run
 from encord_async.errors import EncordError
-from encord_async.manifest.checker import Checker
 from encord_async.manifest.sources import Manifest
 from encord_async.protocol.catalogue import REST_ROOT, ProjectUserRole, StorageLocation
 from encord_async.protocol.reply import RawReply
@@ -413,12 +412,6 @@ async def provision(service: Service, manifest: Manifest, *, concurrency: int = 
         assert [outcome.number for outcome in outcomes] == list(range(1, run.summary.entries + 1))
         assert run.summary.by_status == Counter(outcome.status for outcome in outcomes)
         return Done(outcomes, run.summary)
-
-
-@pytest.fixture
-def twins_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Manifests with twins are let through, as earlier releases did: the engine holds what it promises for them too."""
-    monkeypatch.setattr(Checker, "_twins", lambda *_: [])
 
 
 @pytest.fixture
