@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -101,6 +102,8 @@ for _verb in (demo, init, validate, plan, apply, status, settle, report, verify,
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, that of the process if none is given, and return its exit code."""
     args = list(sys.argv[1:] if arguments is None else arguments)
+    # It says of drop-down lists, and of much else that is no cell, that it does not keep them.
+    warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")
     for stream in (sys.stdout, sys.stderr):
         # A title in another script must not end a run where the terminal cannot show it.
         if hasattr(stream, "reconfigure"):

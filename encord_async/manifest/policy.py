@@ -70,6 +70,10 @@ class Policy:
         if isinstance(entry, InProjectEntry) and removed and self.protects(entry.project):
             yield Fault("remove", f"takes from {entry.project}, which is protected", self.named("protected_keys"))
 
+    def protection(self, project: str) -> str | None:
+        """Why nothing is removed from *project*; None if something may be."""
+        return f"it is protected; {self.named('protected_keys')}" if project and self.protects(project) else None
+
     def protects(self, project: str) -> bool:
         """Whether nothing may be removed from what *project*, a hash or a reference, stands for."""
         name = project.removeprefix(REFERENCE)

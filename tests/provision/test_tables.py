@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from encord_async.cli.apply import Recorder
+from encord_async.cli.main import run
 from encord_async.errors import ManifestError, MissingExtraError, UsageError
 from encord_async.kinds.dataset import DatasetEntry
 from encord_async.kinds.entry import Entry
@@ -257,3 +258,20 @@ def test_a_sheet_can_be_planned_and_its_file_is_not_written_over(book: Callable[
     assert _digest(f"{path}#A") == _digest(path)
     with pytest.raises(UsageError, match="is the manifest itself"), Recorder(path, f"{path}#A"):
         pass
+
+
+def test_drop_down_lists_are_no_cells(capfd: pytest.CaptureFixture[str]) -> None:
+    """A sheet in which cells are chosen from a list is read like any other, and the command line says nothing of it."""
+    openpyxl: Any = pytest.importorskip("openpyxl", reason="the extra xlsx is not installed")
+    workbook = openpyxl.Workbook()
+    for row in (["kind", "title", "key"], ["dataset", "A", "a"]):
+        workbook.active.append(row)
+    workbook.save("m.xlsx")
+    extension = b'<extLst><ext uri="{CCE6A557-97BC-4b89-ADB6-D9C93CAAB3DF}"/></extLst></worksheet>'
+    parts = zipfile.ZipFile("m.xlsx")
+    with zipfile.ZipFile("new.xlsx", "w") as new:
+        for name in parts.namelist():
+            new.writestr(name, parts.read(name).replace(b"</worksheet>", extension))
+    parts.close()
+    assert run(["validate", "new.xlsx"]) == 0
+    assert capfd.readouterr().err == ""
