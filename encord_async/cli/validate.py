@@ -31,12 +31,15 @@ def validate(*, output: Output, manifest: str, stamp: bool) -> int:
 
     \b
     In a table (.csv, .xlsx) a cell that holds a list separates its items by semicolons:
-      datasets, add   @raw;@more                               'remove' as what it takes back
-      users           ann@x.org=annotator;bob@x.org=reviewer
+      datasets        @raw;@more
+      users           ann@x.org=annotator;bob@x.org=reviewer   of a dataset: ann@x.org=user;bob@x.org=admin
+      groups          @team=user;@leads=admin
+      tags            wave-1;cats
+      add, remove     @raw;@more   @team;@leads   ann@x.org;bob@x.org
       emails          ann@x.org;bob@x.org
       members         ann@x.org;@bob
       scopes          label.read;label.write
-      copy_options    datasets;collaborators
+      copy_options    datasets;models
 
     \b
     Examples:

@@ -159,7 +159,7 @@ class Executor:
         others: list[tuple[Ticket, Result]] = []
         left: list[Ticket] = []
         for ticket in tickets:
-            if self._review.allows(ticket.step.identity, "remove" if ticket.step.kind.takes else "add"):
+            if self._review.allows(ticket.step.identity, ticket.step.kind.verb):
                 left.append(ticket)
             elif self._review.knows(ticket.step.identity):
                 refused = refusal(ticket, "it was to be refused")

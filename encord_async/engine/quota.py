@@ -43,6 +43,10 @@ class Bounded:
         """See `Sends`."""
         return await self._sends.put(lane, items, stop)
 
+    async def is_set(self, lane: Lane, value: str) -> bool:
+        """See `Sends`."""
+        return await self._sends.is_set(lane, value)
+
     async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:
         """See `Sends`."""
         return await self._sends.admit(kind, entry, stop)

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol, TypeVar
 
 from encord_async.engine.making import Making
+from encord_async.engine.names import Directory
 from encord_async.engine.schedule import Lane
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.thing import Admission
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.request import Request
@@ -35,6 +37,10 @@ class Sends(Protocol):
         """Give or take *items*; the roles that they have then, if the answer shows them (`Relation.roles_shown`)."""
         ...
 
+    async def is_set(self, lane: Lane, value: str) -> bool:
+        """Whether *value* is what a thing has already, of what it has one of; a read."""
+        ...
+
     async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:
         """Let somebody in; whether that is new."""
         ...
@@ -45,6 +51,7 @@ class Live:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._directory = Directory(session)
 
     async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
         """See `Sends`."""
@@ -56,9 +63,21 @@ class Live:
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
         """See `Sends`."""
-        answer = await self._session.execute(lane.kind.sending(lane.parent_hash, items, lane.role), stop=stop)
         relation = lane.kind.relation
+        if relation.names is not None:
+            if lane.kind.takes:
+                items = await self._directory.find(relation.names, items)
+            else:
+                items = await self._directory.get(relation.names, items, stop)
+            if not items:
+                return None
+        answer = await self._session.execute(lane.kind.sending(lane.parent_hash, items, lane.role), stop=stop)
         return relation.roles_shown(answer) if relation.shows_roles and not lane.kind.takes else None
+
+    async def is_set(self, lane: Lane, value: str) -> bool:
+        """See `Sends`."""
+        found = await lane.kind.relation.held(self._session, lane.parent_hash)
+        return not isinstance(found, Unlisted) and value in found
 
     async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:
         """See `Sends`."""

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
@@ -10,7 +11,6 @@ from pydantic import PrivateAttr
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Key, Part, Reference, Text, referenced_key
 from encord_async.kinds.step import Step, StepKind
-from encord_async.protocol.catalogue import ProjectUserRole
 
 __all__ = ["Entry", "InProjectEntry", "MakingEntry", "Say", "Use", "needed_keys", "uses"]
 
@@ -24,15 +24,16 @@ class Use(NamedTuple):
 
 
 class Say(NamedTuple):
-    """What an entry says of a user in a project: the role, or None for nobody's, if the user is to be removed.
+    """What an entry says of a user in a thing: the role, of *roles*, or None for nobody's: the user is to be removed.
 
-    *project* is the reference by which other entries may speak of the same project.
+    *about* is the reference by which other entries may speak of the same thing.
     """
 
     field: str
-    project: str
+    about: str
     email: str
-    role: ProjectUserRole | None
+    role: IntEnum | None
+    roles: type[IntEnum]
 
 
 class Entry(Part):
@@ -56,6 +57,13 @@ class Entry(Part):
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({})
     """Its fields that are lists of objects, and the model of these."""
 
+    forms: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """How a cell of a table says several of a field that is a list."""
+    example: ClassVar[Mapping[str, object]] = MappingProxyType({})
+    """Fields of one with which a manifest may begin."""
+    is_common: ClassVar[bool] = False
+    """Whether most manifests have some."""
+
     kind: str
     key: Key | None = None
 
@@ -75,8 +83,12 @@ class Entry(Part):
         return self._was_trimmed
 
     def says(self) -> Iterable[Say]:
-        """What it says of users in projects."""
+        """What it says of users who can have one role only."""
         return ()
+
+    def takes_from(self) -> str | None:
+        """Hash or reference of the thing that it takes something from, if it does."""
+        return None
 
     def references(self) -> Iterable[Use]:
         """What it refers to."""
@@ -93,9 +105,16 @@ class Entry(Part):
     counted: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Words for the numbers of `contents`."""
 
+    summed: ClassVar[Mapping[str, tuple[str, str, str]]] = MappingProxyType({})
+    """Which of `contents` an export adds up: each with its name there, and words for one and for several."""
+
     def contents(self) -> Mapping[str, int]:
         """What it holds, in numbers, under the names by which `validate` adds them up."""
         return {}
+
+    def as_json(self) -> dict[str, object]:
+        shown = {"kind": self.kind, **super().as_json()}
+        return shown | {name: [one.as_json() for one in getattr(self, name)] for name in self.parts if name in shown}
 
     def irreversible(self) -> Mapping[str, int]:
         """How many things it makes that cannot be unmade, by the kind of entry that makes such things."""
@@ -132,6 +151,9 @@ class InProjectEntry(Entry):
     """An entry about what a project has, which another entry has made, or nobody."""
 
     project: Reference
+
+    def takes_from(self) -> str | None:
+        return self.project if getattr(self, "remove", ()) else None
 
     def references(self) -> Iterable[Use]:
         """The project, to begin with."""

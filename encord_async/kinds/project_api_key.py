@@ -28,6 +28,9 @@ class ProjectAPIKeyEntry(InProjectEntry):
 
     counted = MappingProxyType({"api_keys": "API keys"})
 
+    forms = MappingProxyType({"scopes": "label.read;label.write"})
+    example = MappingProxyType({"key": "cats-ci", "project": "@cats", "title": "ci", "scopes": ["label.read"]})
+
     kind: Literal["project_api_key"] = "project_api_key"
     title: Title
     scopes: Scopes

@@ -6,8 +6,9 @@ from typing import Final, Literal
 
 from encord_async.errors import ConflictError
 from encord_async.kinds.entry import InProjectEntry, Say
+from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, half, in_both, twice
-from encord_async.kinds.fields import Email, Role
+from encord_async.kinds.fields import ROLES, Email, Role
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, each
@@ -31,6 +32,12 @@ class ProjectUsersEntry(InProjectEntry):
 
     counted = MappingProxyType({"memberships": "memberships of users", "removals": "removals of users"})
 
+    spelt = MappingProxyType({"role": ROLES})
+
+    forms = MappingProxyType({"emails": "ann@x.org;bob@x.org", "remove": "ann@x.org;bob@x.org"})
+    example = MappingProxyType({"project": "@cats", "emails": ["rob@example.com"], "role": "reviewer"})
+    is_common = True
+
     kind: Literal["project_users"] = "project_users"
     emails: tuple[Email, ...] = ()
     role: Role | None = None
@@ -46,9 +53,9 @@ class ProjectUsersEntry(InProjectEntry):
 
     def says(self) -> Iterator[Say]:
         for index, email in enumerate(self.emails):
-            yield Say(f"emails.{index}", self.project, email, self.role)
+            yield Say(f"emails.{index}", self.project, email, self.role, ProjectUserRole)
         for index, email in enumerate(self.remove):
-            yield Say(f"remove.{index}", self.project, email, None)
+            yield Say(f"remove.{index}", self.project, email, None, ProjectUserRole)
 
     def contents(self) -> Mapping[str, int]:
         return {"memberships": len(self.emails), "removals": len(self.remove)}
@@ -75,6 +82,7 @@ class _Users(Relation):
     role_stays = "this API cannot change the role of a member; change it in Encord's app"
     thing = "user"
     thing_noun = "user"
+    told_as = "users"
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddProjectUsers:
         return AddProjectUsers(project_hash=parent_hash, emails=items, role=ProjectUserRole(role or 0))
@@ -91,6 +99,9 @@ class _Users(Relation):
 
     def roles_shown(self, answer: tuple[ProjectUser, ...]) -> Mapping[str, int]:
         return {user.user_email.casefold(): user.user_role for user in answer}
+
+    def is_written(self, pen: Pen) -> bool:
+        return pen.scope.users
 
     async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:
         await ask_for_admin(reads, parent_hash, "one of the users")

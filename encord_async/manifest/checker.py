@@ -1,6 +1,7 @@
 """What can be wrong between entries: keys, references, copies of copies, twins, users. Pure; keeps no entry."""
 
 import re
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from encord_async.kinds.entry import Entry, MakingEntry, Say, Use
@@ -9,7 +10,6 @@ from encord_async.kinds.fields import REFERENCE, meant, referenced_key, shown
 from encord_async.manifest.digests import Digests
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.policy import NO_POLICY, Policy
-from encord_async.protocol.catalogue import ProjectUserRole
 
 __all__ = ["Checker"]
 
@@ -170,17 +170,17 @@ class Checker:
 
     def _two_roles(self, say: Say, place: Place) -> Fault | None:
         """That an earlier entry says something else of the user."""
-        role = _NOBODY if say.role is None else int(say.role)
+        role = _NOBODY if say.role is None else say.role.value
         email = say.email.casefold()
         if self._said.is_full:
             self._unsaid.add(place)
             return None
-        earlier = self._said.put((say.project, email), role)
+        earlier = self._said.put((say.about, email), role)
         if earlier is None or earlier == role:
             return None
-        was, is_now = (_in_words(one) for one in (earlier, role))
+        was, is_now = (_in_words(one, say.roles) for one in (earlier, role))
         return Fault(
-            say.field, f"{shown(say.email)} {was} {say.project} by an earlier entry, and {is_now} it by this one"
+            say.field, f"{shown(say.email)} {was} {say.about} by an earlier entry, and {is_now} it by this one"
         )
 
     def _goes_in_circles(self, entry: Entry, origin: str) -> bool:
@@ -270,8 +270,8 @@ def _forgotten(key: str, place: Place) -> tuple[str, str]:
     return f"{shown(key)} is the key of {place}", f"write {REFERENCE + key!r}"
 
 
-def _in_words(role: int) -> str:
-    return "is removed from" if role == _NOBODY else f"is {ProjectUserRole(role).name.lower()} of"
+def _in_words(role: int, roles: type[IntEnum]) -> str:
+    return "is removed from" if role == _NOBODY else f"is {roles(role).name.lower()} of"
 
 
 def _one(kind: str) -> str:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from encord_async.errors import UsageError
-from encord_async.kinds.entry import Entry, InProjectEntry, MakingEntry
+from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import REFERENCE, meant, shown, sort_of
 from encord_async.kinds.registry import ENTRY_MODELS, step_kinds
@@ -62,21 +62,21 @@ class Policy:
             reason = f"{shown(entry.wished_title)} does not match {shown(title.pattern)}"
             yield Fault(entry.title_field, reason, self.named(f"titles.{entry.kind}"))
         tags: Sequence[str] | None = getattr(entry, "tags", None)
-        if tags is not None and entry.kind == "project":
+        if tags is not None:
             for pattern in self.required_tags:
                 if not any(fnmatchcase(tag, pattern) for tag in tags):
-                    yield Fault("tags", f"has no {shown(pattern)}", self.named("required_tags"))
-        removed: object = getattr(entry, "remove", None)
-        if isinstance(entry, InProjectEntry) and removed and self.protects(entry.project):
-            yield Fault("remove", f"takes from {entry.project}, which is protected", self.named("protected_keys"))
+                    yield Fault("tags", f"has none like {shown(pattern)}", self.named("required_tags"))
+        thing = entry.takes_from()
+        if thing is not None and self.protects(thing):
+            yield Fault("remove", f"takes from {thing}, which is protected", self.named("protected_keys"))
 
-    def protection(self, project: str) -> str | None:
-        """Why nothing is removed from *project*; None if something may be."""
-        return f"it is protected; {self.named('protected_keys')}" if project and self.protects(project) else None
+    def protection(self, name: str) -> str | None:
+        """Why nothing is removed from what has *name* for its hash or key; None if something may be."""
+        return f"it is protected; {self.named('protected_keys')}" if name and self.protects(name) else None
 
-    def protects(self, project: str) -> bool:
-        """Whether nothing may be removed from what *project*, a hash or a reference, stands for."""
-        name = project.removeprefix(REFERENCE)
+    def protects(self, reference: str) -> bool:
+        """Whether nothing may be removed from what *reference*, a hash or a key with or without its @, stands for."""
+        name = reference.removeprefix(REFERENCE)
         return any(fnmatchcase(name, pattern.removeprefix(REFERENCE)) for pattern in self.protected)
 
     def named(self, name: str) -> str:

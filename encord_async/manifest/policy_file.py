@@ -11,7 +11,7 @@ from encord_async.manifest.policy import NO_POLICY, Policy
 __all__ = ["POLICY_FILE", "policy_for"]
 
 POLICY_FILE: Final = "encord-async.toml"
-_PROJECT_FILE: Final = "pyproject.toml"
+_PYPROJECT: Final = "pyproject.toml"
 _TABLE: Final = "encord-async"
 
 
@@ -32,11 +32,11 @@ def policy_for(manifest: object) -> Policy:
     except OSError:
         return NO_POLICY
     for place in (above, *above.parents):
-        table: Any = _read(place / _PROJECT_FILE)
+        table: Any = _read(place / _PYPROJECT)
         # The nearest one that says anything of it.
         tool = {} if table is None else table.get("tool", {})
         if isinstance(tool, dict) and _TABLE in tool:
-            source = f"[tool.{_TABLE}] of {place / _PROJECT_FILE}"
+            source = f"[tool.{_TABLE}] of {place / _PYPROJECT}"
             if not isinstance(tool[_TABLE], dict):
                 raise UsageError(f"{source} must be a table")
             return Policy.parse(tool[_TABLE], source)

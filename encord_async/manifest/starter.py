@@ -8,36 +8,13 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.registry import ENTRY_MODELS
-from encord_async.manifest.tables import list_columns
 
 __all__ = ["starter_csv", "starter_yaml"]
 
-_BEGUN: Final = ("dataset", "project", "project_users")
-"""Kinds that a starter has entries of; those of the others are comments."""
-
-_EXAMPLES: Final[Mapping[str, Mapping[str, object]]] = MappingProxyType(
-    {
-        "dataset": {"key": "cats-raw", "title": "Cats raw"},
-        "project": {
-            "key": "cats",
-            "title": "Cats",
-            "datasets": ["@cats-raw"],
-            "users": [{"email": "ann@example.com", "role": "annotator"}],
-        },
-        "project_datasets": {"project": "@cats", "add": ["@cats-raw"]},
-        "project_users": {"project": "@cats", "emails": ["rob@example.com"], "role": "reviewer"},
-        "project_api_key": {"key": "cats-ci", "project": "@cats", "title": "ci", "scopes": ["label.read"]},
-        "project_groups": {"project": "@cats", "add": ["@annotators"], "role": "annotator"},
-        "ontology": {"key": "felines", "title": "Felines"},
-        "group": {"key": "annotators", "name": "Annotators", "members": ["rob@example.com"]},
-        "organisation_user": {"key": "rob", "email": "rob@example.com"},
-    }
-)
 _HEAD: Final = """\
 # A manifest: a list of what shall be there. Check it:  encord-async validate FILE
 # See what would be done (only reads):                  encord-async plan FILE
@@ -53,38 +30,34 @@ _NOT_TEXT: Final = frozenset({"yes", "no", "on", "off", "true", "false", "null",
 
 def starter_yaml() -> str:
     """A manifest in YAML with an entry of each common kind; what else can be said stands in comments."""
-    first = [kind for kind in _BEGUN if kind in ENTRY_MODELS]
-    rest = [kind for kind in ENTRY_MODELS if kind not in first]
-    blocks = [_block(kind, "") for kind in first] + [_block(kind, "# ") for kind in rest]
+    blocks = [_block(kind, "") for kind, model in ENTRY_MODELS.items() if model.is_common]
+    blocks += [_block(kind, "# ") for kind, model in ENTRY_MODELS.items() if not model.is_common]
     return "\n".join([_HEAD, *blocks])
 
 
 def starter_csv() -> str:
     """The same entries as a table, with the columns that they need."""
-    rows = [{"kind": kind, **_EXAMPLES[kind]} for kind in _BEGUN if kind in ENTRY_MODELS]
+    rows = [{"kind": kind, **model.example} for kind, model in ENTRY_MODELS.items() if model.is_common]
     columns = dict.fromkeys(name for row in rows for name in row)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(columns)
     for row in rows:
-        table.writerow(_cell(name, row.get(name, "")) for name in columns)
+        table.writerow(_cell(row.get(name, "")) for name in columns)
     return text.getvalue()
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(value: Any) -> str:
     if not isinstance(value, list):
         return str(value)
-    column = list_columns()[name]
-    if column.pair is not None:
-        return ";".join("=".join(str(item[half]) for half in column.pair) for item in value)
-    return ";".join(value)
+    return ";".join("=".join(item.values()) if isinstance(item, dict) else item for item in value)
 
 
 def _block(kind: str, mark: str) -> str:
     """An entry of *kind* with comments around it, as a comment itself if *mark* makes it one."""
     model = ENTRY_MODELS[kind]
     about = (model.__doc__ or "").strip().partition("\n")[0]
-    example = _EXAMPLES.get(kind, {})
+    example = model.example
     lines = [f"# {about}", f"{mark}- kind: {kind}"]
     lines += [f"{mark}  {name}: {_value(value)}" for name, value in example.items()]
     lines += [f"{mark}  # {more}" for more in _further(model, example)]

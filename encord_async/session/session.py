@@ -270,8 +270,10 @@ class Session:
             # An answer that was not understood may hold keys.
             error.trace_id = call.trace_id
             conceal(error)
-            if again or call.request.effect is Effect.CREATE or not isinstance(error, ReplyShapeError):
+            again = again or self.settings.retry.max_attempts == 1 or call.request.effect is Effect.CREATE
+            if again or not isinstance(error, ReplyShapeError):
                 raise
+        self._retries += 1
         return await self._understood(operation, call, again=True)
 
     async def send(self, request: Request, *, api_key: APIKey | None = None) -> object:
@@ -428,9 +430,9 @@ class Session:
             sending = transport.request(
                 request.method, request.target, sent.reveal(), request.body, timeout_s=timeout_s, turn=turn
             )
-            reply = call.noted(await sending)
+            reply = Secret(call.noted(await sending))
             turn.check(reply)
-            return request.judge(reply, trace_id=call.trace_id, now_s=self._clock.wall_s(), sent=sent)
+            return request.judge(reply.reveal(), trace_id=call.trace_id, now_s=self._clock.wall_s(), sent=sent)
         except Exception as error:
             # What is no answer to this may be none to the next.
             turn.give_up()

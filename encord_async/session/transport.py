@@ -143,7 +143,7 @@ class _Handler(ResponseHandler):
         self._asked = True
         self.is_fresh = True
         """Whether no reply has come on it yet."""
-        self.last: RawReply | None = None
+        self.last: Secret[RawReply] | None = None
         """The reply that came last, if it was read, and is not too long."""
         self._poll: select.poll | None = None
 
@@ -157,7 +157,7 @@ class _Handler(ResponseHandler):
         if self.should_close or not (self.is_fresh or self._may_follow(turn)):
             raise _UnaskedError
         if turn is not None:
-            turn.line, turn.before, self.last = self, self.last, None
+            turn.line, turn.before, self.last = Secret(self), self.last, None
 
     def _may_follow(self, turn: Turn | None) -> bool:
         """Whether another request may be sent, behind what came last; nothing may while that is not read."""
@@ -417,9 +417,7 @@ class AiohttpTransport:
                 response = await self._client.request(
                     method, url, data=data, headers=headers.reveal(), allow_redirects=False
                 )
-                reply = RawReply(response.status, response.headers, await self._read(response))
-                _remember(turn, reply)
-                return reply
+                return _remembered(turn, RawReply(response.status, response.headers, await self._read(response)))
         except aiohttp.ClientHttpProxyError as error:
             failure: EncordError = NotSentError(f"no connection: the proxy answers HTTP {error.status}")
         except aiohttp.ClientResponseError:
@@ -429,12 +427,7 @@ class AiohttpTransport:
                 f"the service's certificate is not trusted: {_reason(error)}; check the domain or give a ca_bundle"
             ) from error
         except _NOT_SENT as error:
-            if _out_of_files(error):
-                raise SettingsError(
-                    "no connection: this process may open no more files; raise its limit, as by 'ulimit -n 4096', or "
-                    "give a lower concurrency"
-                ) from error
-            raise NotSentError(f"no connection: {_reason(error)}") from error
+            raise _no_connection(error) from error
         except TimeoutError as error:
             raise NoReplyError("no reply in time; the request may have taken effect") from error
         except aiohttp.ClientPayloadError as error:
@@ -475,10 +468,12 @@ class AiohttpTransport:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _remember(turn: Turn | None, reply: RawReply) -> None:
-    """Let what comes next on the connection know what came last."""
-    if turn is not None and isinstance(turn.line, _Handler) and len(reply.body) <= _REMEMBERED_BYTES:
-        turn.line.last = reply
+def _remembered(turn: Turn | None, reply: RawReply) -> RawReply:
+    """*reply*, after whoever comes next on the connection can know what came last."""
+    line = turn.line.reveal() if turn is not None and turn.line is not None else None
+    if isinstance(line, _Handler) and len(reply.body) <= _REMEMBERED_BYTES:
+        line.last = Secret(reply)
+    return reply
 
 
 @sealed
@@ -521,6 +516,16 @@ def _proxy(domain: str) -> Secret[str | None]:
             f"correct or unset {parts.scheme.upper()}_PROXY and ALL_PROXY"
         )
     return Secret(proxy)
+
+
+def _no_connection(error: Exception) -> EncordError:
+    """Why nothing was sent."""
+    if _out_of_files(error):
+        return SettingsError(
+            "no connection: this process may open no more files; raise its limit, as by 'ulimit -n 4096', or "
+            "give a lower concurrency"
+        )
+    return NotSentError(f"no connection: {_reason(error)}")
 
 
 def _out_of_files(error: Exception) -> bool:

@@ -5,7 +5,7 @@ that follow. Therefore a request never follows a reply that it would take for it
 seen to be so, and is the last on its connection. Pure but for `Line`, which a transport gives; nothing here sends.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from encord_async.errors import EncordError, ReplyShapeError, UnreadableReplyError
@@ -13,6 +13,7 @@ from encord_async.protocol.catalogue import Effect
 from encord_async.protocol.operations.base import Operation
 from encord_async.protocol.reply import NOTHING_SENT, RawReply
 from encord_async.protocol.request import Request
+from encord_async.secrecy import Secret
 
 __all__ = ["Line", "Turn"]
 
@@ -34,19 +35,19 @@ class Turn:
     """The turn of *request*, which is *operation* unless only its caller can read the answer.
 
     Attributes:
-        line: The connection, once there is one.
-        before: The reply that was the last on it, if there was one.
+        line: The connection, once there is one; what has come on it may hold keys.
+        before: The reply that was the last on it, if there was one; so may that.
     """
 
     request: Request
     operation: Operation[Any] | None = None
-    line: Line | None = None
-    before: RawReply | None = None
+    line: Secret[Line] | None = field(default=None, repr=False)
+    before: Secret[RawReply] | None = field(default=None, repr=False)
 
-    def may_follow(self, last: RawReply) -> bool:
+    def may_follow(self, last: Secret[RawReply]) -> bool:
         """Whether *last*, were it repeated, would be seen not to be the answer."""
         try:
-            content = self.request.judge(last, trace_id="", now_s=0.0, sent=NOTHING_SENT)
+            content = self.request.judge(last.reveal(), trace_id="", now_s=0.0, sent=NOTHING_SENT)
         except UnreadableReplyError:
             return True
         except EncordError:
@@ -65,13 +66,13 @@ class Turn:
             pass
         return False
 
-    def check(self, reply: RawReply) -> None:
+    def check(self, reply: Secret[RawReply]) -> None:
         """See to it that *reply* is not the one before once more; that one would not have been an answer.
 
         Raises:
             UnreadableReplyError: It is.
         """
-        if self.before is not None and reply.body == self.before.body:
+        if self.before is not None and reply.reveal().body == self.before.reveal().body:
             raise UnreadableReplyError(
                 "the reply to the request before came once more: replies are mixed up on the way; "
                 "the request may have taken effect",
@@ -81,9 +82,9 @@ class Turn:
     def give_up(self) -> None:
         """The reply does not fit: it is the last on its connection."""
         if self.line is not None:
-            self.line.give_up()
+            self.line.reveal().give_up()
 
     def distrust(self) -> None:
         """The reply is that to a request on another connection, it may be: no connection is relied on any more."""
         if self.line is not None:
-            self.line.distrust()
+            self.line.reveal().distrust()

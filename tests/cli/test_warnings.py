@@ -16,9 +16,7 @@ def manifest(tmp_path: Path) -> Path:
     return write_manifest(tmp_path / "m.jsonl", *({"kind": "dataset", "title": title} for title in ("A", "B")))
 
 
-@pytest.mark.parametrize(
-    "verb", [["validate"], ["plan"], ["apply", "--yes", "--no-progress"]], ids=lambda verb: verb[0]
-)
+@pytest.mark.parametrize("verb", ["validate", "plan", "apply"])
 def test_a_warning_is_said_and_stops_nothing(here: Here, api: Api, manifest: Path, verb: str) -> None:
     """Validate, plan and apply say it on standard error, and with --json among the warnings; the exit code is 0."""
     done = here(verb, manifest, env=api.env)

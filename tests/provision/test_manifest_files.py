@@ -309,9 +309,9 @@ def test_an_error_of_the_system_while_reading_is_named(monkeypatch: pytest.Monke
             "kind,,\x1b[2J",
             [
                 f"m.csv:1: column {number}: is not a column; use some of kind, key, title, description, storage, "
-                "create_backing_folder, ontology, ontology_hash, workflow_template_id, copy_of, copy_options, "
-                "datasets, users, project, add, remove, emails, role, scopes, structure_file, name, members, email, "
-                "member_type"
+                "create_backing_folder, users, groups, ontology, ontology_hash, workflow_template_id, copy_of, "
+                "copy_options, datasets, tags, status, project, add, remove, emails, role, scopes, structure_file, "
+                "name, members, email, member_type"
                 for number in (2, 3)
             ],
         ),
@@ -336,7 +336,7 @@ def test_the_faults_of_rows_are_reported(write: Write) -> None:
     assert found[:4] == [
         "m.csv:4: users.0.role: is missing; write the cell as ann@x.org=annotator;bob@x.org=reviewer",
         "m.csv:6: title: is not UTF-8; save the file as UTF-8",
-        "m.csv:7: has 5 cells, and there are 3 columns; put cells in quotes that hold commas or semicolons or tabs",
+        "m.csv:7: has 5 cells, and there are 3 columns; put cells in quotes that hold commas, semicolons or tabs",
         "m.csv:8: title: is missing",
     ]
     assert found[4].startswith("m.csv:9: users.0.email: 'ann' is no e-mail address; write the cell as ann@x.org=")

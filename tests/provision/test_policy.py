@@ -130,11 +130,16 @@ async def test_entries_from_anywhere_are_held_to_it() -> None:
 
 
 def test_projects_have_the_tags_that_are_required() -> None:
-    """A project without a tag of each pattern is refused, once projects have tags."""
-    limits = Policy.parse({"required_tags": ["team-*", "wave-?"]}, "p.toml")
-
-    class Tagged:
-        kind = "project"
-        tags = ("team-red", "other")
-
-    assert [fault.reason for fault in limits.faults(Tagged())] == ["has no 'wave-?'"]  # type: ignore[arg-type]  # no field yet
+    """A project without a tag of each pattern is a bad entry."""
+    policy('required_tags = ["team-*", "wave-?"]\n')
+    manifest = write_manifest(
+        Path("m.jsonl"),
+        {"kind": "project", "key": "a", "title": "A", "tags": ["team-red", "wave-1"]},
+        {"kind": "project", "key": "b", "title": "B", "tags": ["team-red"]},
+        {"kind": "project", "key": "c", "title": "C"},
+        {"kind": "dataset", "key": "d", "title": "D"},
+    )
+    assert [str(problem) for problem in check_manifest(manifest).problems] == [
+        f"m.jsonl:{line}: tags: has none like {pattern}; see required_tags in encord-async.toml"
+        for line, pattern in ((2, "'wave-?'"), (3, "'team-*'"), (3, "'wave-?'"))
+    ]

@@ -215,6 +215,16 @@ async def test_refusal_is_said_of_the_membership_that_was_refused() -> None:
                 await session.execute(AddDatasets(project_hash=project, dataset_hashes=("no such",)))
 
 
+async def test_create_without_a_run_is_not_told_anothers_hash() -> None:
+    """Whoever creates by single calls is told that it may have happened, and the next is answered for itself."""
+    async with behind(always("project.POST", Fate.SHIFTED, 0)) as (emulator, _, session):
+        first = await session.execute(CreateProject(title="T0"))
+        with pytest.raises(errors.UncertainError, match="once more"):
+            await session.execute(CreateProject(title="T1"))
+        third = await session.execute(CreateProject(title="T2"))
+        assert (titles(emulator)[first], titles(emulator)[third]) == ("T0", "T2")
+
+
 async def test_raw_answers_are_never_anothers() -> None:
     """What only the caller can read may be anything; so no reply that came before can be taken for it."""
     async with behind(always("project.POST", Fate.SHIFTED)) as (_, _, session):

@@ -544,6 +544,20 @@ async def test_misshapen_success_says_that_it_was_done(network: Network, clock: 
     assert f"{error.trace_id}/1;o=1" == network.sent[0].headers["X-Cloud-Trace-Context"]
 
 
+async def test_misshapen_answer_to_a_read_is_asked_for_once_more(network: Network, clock: FakeClock) -> None:
+    """It may be that to another request; one that comes again is the service's own, and a create is not repeated."""
+    network.reply("another's")
+    network.reply([])
+    network.reply("no list")
+    network.reply("no list")
+    async with session(clock) as opened:
+        assert await opened.execute(READ) == ()
+        assert opened.statistics().retries == 1
+        with pytest.raises(errors.ReplyShapeError):
+            await opened.execute(READ)
+    assert len(network.sent) == 4
+
+
 async def test_network_error_carries_trace_and_operation(network: Network, clock: FakeClock) -> None:
     """Errors without a reply name the call and its trace id as well."""
     network.fail(aiohttp.ServerDisconnectedError())

@@ -18,6 +18,7 @@ from encord_async.protocol.operations.projects import (
     RemoveProjectUsers,
 )
 from encord_async.protocol.reply import RawReply
+from encord_async.secrecy import Secret
 from encord_async.session.transport import AiohttpTransport
 from encord_async.session.turn import Turn
 from tests.session.test_transport_unasked import Peer, plainly, reply, talking
@@ -67,7 +68,7 @@ CREATE, ATTACH, KEYS = (
 )
 def test_a_repeat_that_would_be_seen_keeps_the_connection(operation: Operation[object], last: RawReply) -> None:
     """Most requests go over a kept connection: what came last there could not be mistaken for their answers."""
-    assert Turn(operation.request(), operation).may_follow(last)
+    assert Turn(operation.request(), operation).may_follow(Secret(last))
 
 
 @pytest.mark.parametrize(
@@ -86,23 +87,23 @@ def test_a_repeat_that_would_be_seen_keeps_the_connection(operation: Operation[o
 )
 def test_a_repeat_that_would_be_believed_costs_the_connection(operation: Operation[object], last: RawReply) -> None:
     """What could be the answer is not followed: a refusal by anything, "done" by no addition, a list by no listing."""
-    assert not Turn(operation.request(), operation).may_follow(last)
+    assert not Turn(operation.request(), operation).may_follow(Secret(last))
 
 
 @pytest.mark.parametrize("last", [HASH, YES, NONE, REFUSED])
 def test_nothing_may_come_before_what_only_the_caller_reads(last: RawReply) -> None:
     """A raw call has an answer of any form."""
-    assert not Turn(CREATE.request()).may_follow(last)
+    assert not Turn(CREATE.request()).may_follow(Secret(last))
 
 
 def test_the_reply_before_is_no_answer() -> None:
     """A reply that comes once more may not be believed; after another it is one."""
     turn = Turn(CREATE.request(), CREATE)
-    turn.check(HASH)
-    turn.before = HASH
-    turn.check(YES)
+    turn.check(Secret(HASH))
+    turn.before = Secret(HASH)
+    turn.check(Secret(YES))
     with pytest.raises(errors.UnreadableReplyError, match="once more"):
-        turn.check(HASH)
+        turn.check(Secret(HASH))
 
 
 async def ask(transport: AiohttpTransport, operation: Operation[object]) -> tuple[Turn, str]:
@@ -121,7 +122,7 @@ async def test_connection_that_cannot_be_told_apart_is_left_for_another() -> Non
     async with talking(empty) as (peer, transport):
         await ask(transport, KEYS)
         turn, _ = await ask(transport, CREATE)
-        assert (turn.before or BROKEN).body == NONE.body
+        assert (turn.before or Secret(BROKEN)).reveal().body == NONE.body
         assert len(peer.connections) == 1
         turn, _ = await ask(transport, KEYS)
         assert turn.before is None
