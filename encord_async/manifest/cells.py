@@ -44,7 +44,7 @@ class Columns:
         return problems
 
     def entry(self, row: Sequence[str], place: Place) -> Entry | tuple[Problem, ...]:
-        """The entry in a row of cells without blanks at their ends, of which empty ones say nothing, or its problems."""
+        """The entry in a row of cells without blanks at their ends, or its problems; empty cells say nothing."""
         names = self._names
         if len(row) > len(names):
             reason = f"has {len(row)} cells, and there are {len(names)} columns"
