@@ -25,6 +25,7 @@ MAX_COMPARED: Final = 500_000
 _NOBODY: Final = 255
 """In place of a role: the user is to be removed."""
 
+_POSITION_BITS: Final = 40
 _MAX_PLACES: Final = 5
 _MAX_WAITING: Final = 100
 """How many references to what may be the key of a later entry are told."""
@@ -80,6 +81,7 @@ class Checker:
         self._stamps = stamps
         self._policy = policy
         self._made = Digests("Q")
+        self._sources: list[str] = []
         self._said = Digests("B", most=MAX_COMPARED)
         self._words: dict[str, list[_Waiting]] = {}
         """What looks like no hash, and would be a reference if an entry had it for its key."""
@@ -156,10 +158,14 @@ class Checker:
         if self._stamps or not isinstance(entry, MakingEntry):
             return []
         named = (entry.kind, entry.wished_title, entry.description.strip())
-        earlier = self._made.put(named, place.number if place.line is None else place.line)
+        if not self._sources or place.source != self._sources[-1]:
+            self._sources.append(place.source)
+        position = place.number if place.line is None else place.line
+        earlier = self._made.put(named, len(self._sources) << _POSITION_BITS | position)
         if earlier is None:
             return []
-        where = f"entry {earlier}" if place.line is None else f"{place.source}:{earlier}"
+        source, position = divmod(earlier, 1 << _POSITION_BITS)
+        where = f"entry {position}" if place.line is None else f"{self._sources[source - 1]}:{position}"
         return [
             Fault(
                 entry.title_field,

@@ -76,6 +76,16 @@ async def test_twins_in_a_stream_stop_the_run(service: Service) -> None:
     assert (await provision(service, iter([cats, cats]), stamp=True)).statuses == ["created", "created"]
 
 
+def test_a_twin_in_another_file_is_named() -> None:
+    """Of entries from several files, the place of the first twin is that in its own file."""
+    checker = Checker()
+    for number, source in enumerate(["a.jsonl", "b.jsonl", "a.jsonl"], 1):
+        placed = PlacedEntry(Place(source, number, number), ProjectEntry(title=f"P{number}"))
+        assert checker.add(placed) == ()
+    [problem] = checker.add(PlacedEntry(Place("a.jsonl", 4, 4), ProjectEntry(title="P2")))
+    assert "with the same description at b.jsonl:2" in problem.reason
+
+
 def test_a_bad_entry_is_nobodys_twin(check: Check) -> None:
     """What is not made because it is bad for another reason does not make another bad."""
     bad = {"kind": "project", "title": "Cats", "datasets": [HASH, HASH]}
