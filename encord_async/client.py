@@ -4,6 +4,7 @@ Only names and defaults live here; the work is done in ``session/`` and ``engine
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
@@ -198,7 +199,9 @@ class EncordSession(Calls):
         review = None if plan is None else self._review(plan)
         return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review)
 
-    async def validate(self, manifest: str | Path, *, variables: Mapping[str, object] | None = None) -> "CheckReport":
+    async def validate(
+        self, manifest: str | Path, *, stamp: bool = False, variables: Mapping[str, object] | None = None
+    ) -> "CheckReport":
         """Check the manifest at a path without the network: all that is wrong with it, and how many entries it has.
 
         >>> async def is_good(session: EncordSession) -> bool:
@@ -209,6 +212,7 @@ class EncordSession(Calls):
 
         Args:
             manifest: Its path.
+            stamp: As for `provision`: with it, entries may have the same title and description.
             variables: As for `provision`.
 
         Raises:
@@ -217,7 +221,8 @@ class EncordSession(Calls):
         from encord_async.manifest.files import check_manifest
         from encord_async.manifest.variables import ManifestFile
 
-        return await anyio.to_thread.run_sync(check_manifest, ManifestFile.at(manifest, variables))
+        file = ManifestFile.at(manifest, variables)
+        return await anyio.to_thread.run_sync(functools.partial(check_manifest, file, stamps=stamp))
 
     async def plan(
         self,

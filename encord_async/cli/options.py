@@ -5,7 +5,7 @@ The key is read here, and asked for its passphrase if need be. No request is sen
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -23,6 +23,7 @@ from encord_async.secrecy import Secret, sealed
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Options
+    from encord_async.manifest.place import Problem
     from encord_async.protocol.signing import APIKey, SSHKey
     from encord_async.session.settings import Settings
 
@@ -37,6 +38,7 @@ __all__ = [
     "max_batch_option",
     "output_options",
     "planning_options",
+    "print_warnings",
     "problem_json",
     "report",
     "run_journal_option",
@@ -373,6 +375,12 @@ def problem_json(problem: object) -> dict[str, object]:
     if place.row is not None:
         shown["row"] = place.row
     return shown | {"reason": redacted(problem.reason), "hint": redacted(problem.hint)}
+
+
+def print_warnings(output: Output, warnings: "Iterable[Problem]") -> None:
+    """Say on standard error what should be known of a manifest, though nothing is wrong with it."""
+    for warning in warnings:
+        output.warning(redacted(str(warning)))
 
 
 def _report_interrupt(output: Output) -> int:

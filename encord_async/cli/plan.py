@@ -18,6 +18,8 @@ from encord_async.cli.options import (
     manifest_argument,
     output_options,
     planning_options,
+    print_warnings,
+    problem_json,
     service_options,
 )
 from encord_async.cli.output import Output, many
@@ -92,6 +94,7 @@ def plan(
             await planned.look(session, manifest, options(), refresh=refresh, out=out)
 
     run(look)
+    print_warnings(output, planned.sums.warnings)
     if output.json:
         output.result(planned.as_json())
     else:
@@ -177,6 +180,7 @@ class Planned:
             "counts": self.sums.as_json(),
             "irreversible": self.sums.irreversible,
             "gone": [one.as_json() for one in self.sums.gone],
+            "warnings": list(map(problem_json, self.sums.warnings)),
             "requests": self.requests,
         }
         return shown if self.drift is None else shown | {"drift": [one.as_json() for one in self.drift]}

@@ -88,10 +88,10 @@ class Register:
         self.is_open = False
         """Whether the roll is called while the manifest is read."""
 
-    async def check_file(self, file: ManifestFile) -> CheckReport:
+    async def check_file(self, file: ManifestFile, *, stamps: bool) -> CheckReport:
         """Read a file once before the run; see `check_manifest`."""
         call = _Call(self.roll)
-        report = await anyio.to_thread.run_sync(partial(check_manifest, file, on_entry=call.add))
+        report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=stamps, on_entry=call.add))
         self._is_complete = True
         return report
 

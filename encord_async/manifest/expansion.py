@@ -16,6 +16,7 @@ from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import meant, shown, sort_of
 from encord_async.kinds.registry import ENTRY_MODELS
 from encord_async.manifest.beside import Beside, with_file
+from encord_async.manifest.excel import sheet_of
 from encord_async.manifest.lines import Unreadable
 from encord_async.manifest.place import Place, PlacedEntry, Problem, Raw
 from encord_async.manifest.reading import IN_QUOTES, json_value, key_of, read_entry
@@ -312,12 +313,13 @@ class Expansion:
             yield Fault(FOR_EACH, f"cannot be {sort_of(spec)}", hint)
 
     def _table(self, name: str, file: _File) -> "Generator[Mapping[str, object] | Fault]":
-        read = self._tables.get(Path(name).suffix.lower())
+        path, _ = sheet_of(name)
+        read = self._tables.get(path.suffix.lower())
         if read is None:
             yield Fault(FOR_EACH, f"{shown(name)} is no table", f"name a file that ends in {', '.join(self._tables)}")
             return
         try:
-            with file.beside.open(name) as stream:
+            with file.beside.open(str(path)) as stream:
                 yield from _table_rows(read(stream, name), name)
         except (OSError, ValueError) as error:
             yield Fault(FOR_EACH, _cannot_be_read(name, error))

@@ -1,30 +1,30 @@
-"""Manifests in files and streams: JSONL, YAML and CSV, read one entry at a time.
+"""Manifests in files and streams: JSONL, YAML and tables, read one entry at a time.
 
 Says what is wrong with which line and goes on with the next one. It never sends anything, never writes a file, and
 never holds more than one entry.
 """
 
 import contextlib
-import csv
 import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Final, TypeAlias
 
 from encord_async.errors import ManifestError
-from encord_async.kinds.entry import Entry
 from encord_async.kinds.faults import Fault
 from encord_async.manifest.beside import Beside, with_file
-from encord_async.manifest.cells import Columns
 from encord_async.manifest.checker import Checker
+from encord_async.manifest.excel import EXCEL, excel_rows, sheet_of
 from encord_async.manifest.expansion import Expansion, Format, Rows
-from encord_async.manifest.lines import MAX_LINE_BYTES, Unreadable, numbered_lines, too_long
-from encord_async.manifest.place import PARTS, Place, PlacedEntry, Problem, Raw
+from encord_async.manifest.lines import MAX_LINE_BYTES, numbered_lines, too_long
+from encord_async.manifest.place import PARTS, PlacedEntry, Problem, Raw
+from encord_async.manifest.policy_file import policy_for
 from encord_async.manifest.reading import json_value
+from encord_async.manifest.tables import csv_rows, read_csv, read_excel
 from encord_async.manifest.variables import ManifestFile
 from encord_async.manifest.yaml_text import raw_yaml
 from encord_async.redaction import quoted
@@ -47,6 +47,7 @@ class CheckReport:
     """What is in a manifest and what is wrong with it.
 
     *entries* counts all entries, good and bad. *problems* are the first `MAX_PROBLEMS`; *problem_count* counts all.
+    *warnings* are what should be known of a good manifest too: a few at most, each with the first places it is about.
     *bad* holds the `Place.number` of each entry that has a problem. *irreversible* counts the ``dataset``, ``project``,
     ``project_api_key`` and ``ontology`` that the manifest wants and nobody can unmake; it leaves out entries that were
     bad when they were read, not those whose references were seen to be bad at the end.
@@ -57,6 +58,7 @@ class CheckReport:
     problem_count: int
     bad: frozenset[int]
     irreversible: Mapping[str, int]
+    warnings: tuple[Problem, ...] = ()
 
 
 def read_manifest(path: str | Path | ManifestFile) -> Generator[Item]:
@@ -72,7 +74,7 @@ def read_manifest(path: str | Path | ManifestFile) -> Generator[Item]:
     manifest = ManifestFile.at(path)
     if manifest.is_stream:
         return _found(_stdin_items(manifest), "<stdin>")
-    suffix = Path(manifest.path).suffix.lower()
+    suffix = sheet_of(manifest)[0].suffix.lower()
     if suffix not in _FORMATS and suffix not in _TABLES:
         known = ", ".join((*_FORMATS, *_TABLES))
         raise ManifestError(f"{path} is no manifest: use a file that ends in {known}, or - for JSONL on standard input")
@@ -80,19 +82,26 @@ def read_manifest(path: str | Path | ManifestFile) -> Generator[Item]:
 
 
 def check_manifest(
-    path: str | Path | ManifestFile, *, on_entry: Callable[[PlacedEntry], None] = lambda _: None
+    path: str | Path | ManifestFile,
+    *,
+    stamps: bool = False,
+    on_entry: Callable[[PlacedEntry], None] = lambda _: None,
 ) -> CheckReport:
     """Read the manifest at *path* once from end to end and report all that is wrong with it; nothing is sent.
 
+    The policy that lies beside it, or above it, holds.
+
     Args:
         path: Where it is.
+        stamps: Whether descriptions get a mark of the entry, by which twins can be told apart.
         on_entry: Is given each entry that is none of the bad ones by itself.
 
     Raises:
         ManifestError: The file cannot be read or holds no entry.
         MissingExtraError: See `read_manifest`.
+        UsageError: The policy cannot be read.
     """
-    checker = Checker()
+    checker = Checker(stamps=stamps, policy=policy_for(path))
     tally = _Tally()
     for item in read_manifest(path):
         if isinstance(item, Problem):
@@ -103,7 +112,7 @@ def check_manifest(
             tally.add_entry(item, checker.add(item))
     for problem in checker.finish():
         tally.add_problem(problem)
-    return tally.report()
+    return replace(tally.report(), warnings=checker.warnings())
 
 
 def raise_for_problems(problems: Sequence[Problem], *, total: int | None = None) -> None:
@@ -192,7 +201,7 @@ def _stdin_items(manifest: ManifestFile) -> Iterator[Item]:
 
 
 def _file_items(manifest: ManifestFile, suffix: str) -> Iterator[Item]:
-    path, source = Path(manifest.path), str(manifest)
+    path, source = sheet_of(manifest)[0], str(manifest)
     try:
         stream = path.open("rb")
     except ValueError as error:
@@ -203,20 +212,13 @@ def _file_items(manifest: ManifestFile, suffix: str) -> Iterator[Item]:
             yield from _expansion(manifest).items(_FORMATS[suffix], stream, source)
         else:
             beside = Beside(path.parent, path.parent)
-            for item in _read_csv(stream, source):
+            for item in _TABLES[suffix](stream, source):
                 whole = with_file(item, beside) if isinstance(item, PlacedEntry) else item
                 yield from whole if isinstance(whole, tuple) else (whole,)
 
 
 def _expansion(manifest: ManifestFile) -> Expansion:
-    return Expansion(manifest, formats=_FORMATS, rows=_TABLES)
-
-
-def _items(entry: Entry | tuple[Problem, ...], place: Place) -> Iterator[Item]:
-    if isinstance(entry, tuple):
-        yield from entry
-    else:
-        yield PlacedEntry(place, entry)
+    return Expansion(manifest, formats=_FORMATS, rows=_ROWS)
 
 
 # ---------------------------------------------------------------------- JSONL
@@ -242,63 +244,13 @@ def _raw_jsonl(stream: BinaryIO, source: str) -> Iterator[Raw]:
                 yield Raw(line, value, is_plain=not _TEMPLATE.search(data))
 
 
-# ---------------------------------------------------------------------- CSV
-
-
-def _read_csv(stream: BinaryIO, source: str) -> Iterator[Item]:
-    """Rows of a table. A row may be spread over several lines by quotes; its line is the first of them."""
-    columns: Columns | None = None
-    number = 0
-    try:
-        for line, row in _table(stream, source):
-            if columns is None:
-                columns = Columns(row)
-                problems = columns.problems(Place(source, line, 0))
-                yield from problems
-                if problems:
-                    # Leaving out a column would make things that nobody asked for.
-                    return
-            elif any(cell.strip() for cell in row):
-                number += 1
-                place = Place(source, line, number)
-                yield from _items(columns.entry(row, place), place)
-    except Unreadable as fault:
-        yield fault.problem(source, number + 1)
-
-
-def _csv_lines(stream: BinaryIO, source: str) -> Iterator[str]:
-    for line, data in numbered_lines(stream, source):
-        if len(data) > MAX_LINE_BYTES:
-            raise Unreadable(line, too_long(), "use JSONL")
-        # What is no UTF-8 is found again in its cell, so that the problem can name the field.
-        yield data.decode(errors="surrogateescape")
-
-
-def _csv_rows(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    rows = csv.reader(lines, strict=True)
-    while True:
-        line = rows.line_num + 1
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise Unreadable(line, f"is not CSV: {error}; nothing after it was read", _csv_hint(error)) from error
-        if row:
-            yield line, row
-
-
-def _table(stream: BinaryIO, source: str) -> Iterator[tuple[int, list[str]]]:
-    return _csv_rows(_csv_lines(stream, source))
-
-
-def _csv_hint(error: csv.Error) -> str:
-    return "use JSONL for long lists" if "field limit" in str(error) else "is a quote not closed, or not doubled?"
-
-
 _FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
     {".jsonl": _raw_jsonl, ".ndjson": _raw_jsonl, ".yaml": raw_yaml, ".yml": raw_yaml}
 )
 """How files are read that hold entries, by what their names end in."""
-_TABLES: Final[Mapping[str, Rows]] = MappingProxyType({".csv": _table})
-"""How tables are read, which hold entries or rows for entries."""
+_ROWS: Final[Mapping[str, Rows]] = MappingProxyType({".csv": csv_rows, EXCEL: excel_rows})
+"""How tables are read of whose rows entries are made."""
+_TABLES: Final[Mapping[str, Callable[[BinaryIO, str], Iterator[Item]]]] = MappingProxyType(
+    {".csv": read_csv, EXCEL: read_excel}
+)
+"""How tables are read whose rows are entries."""

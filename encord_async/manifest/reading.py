@@ -43,7 +43,7 @@ def read_entry(raw: object, place: Place) -> Entry | tuple[Problem, ...]:
     if model is None:
         return (_kind_problem(raw, place),)
     try:
-        return model.model_validate(raw if type(raw) is dict else dict(raw))
+        return model.read(raw if type(raw) is dict else dict(raw))
     except ValidationError as error:
         return _problems(error, raw, model, place)
 

@@ -42,6 +42,9 @@ class ManifestFile:
     def __str__(self) -> str:
         return str(self.path)
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     @property
     def is_stream(self) -> bool:
         """Whether it is standard input, which can be read once."""

@@ -466,6 +466,23 @@ def test_tables_as_spreadsheets_leave_them(files: Files) -> None:
     assert titles(path) == ["TA", "T"]
 
 
+def test_rows_of_other_tables(files: Files) -> None:
+    """Rows come from whatever tables there can be: with semicolons, or a sheet of Excel by its name."""
+    path = files(
+        {
+            "m.yaml": "[{kind: dataset, for_each: a.csv, key: '{{ n }}', title: '{{ t }}'}, "
+            "{kind: dataset, for_each: 'b.xlsx#Spring', key: 'x{{ n }}', title: '{{ t }}'}]",
+            "a.csv": "n;t\n1;A, B\n",
+        }
+    )
+    openpyxl: Any = pytest.importorskip("openpyxl", reason="the extra xlsx is not installed")
+    book = openpyxl.Workbook()
+    book.create_sheet("Spring").append(["n", "t"])
+    book["Spring"].append([2, "C"])
+    book.save("b.xlsx")
+    assert [(entry.key, entry.model_dump()["title"]) for entry in found(path)] == [("1", "A, B"), ("x2", "C")]
+
+
 def test_references_to_what_is_bad_are_not_told_again(files: Files) -> None:
     """A reference to a bad entry is wrong because that is, not because there is none."""
     path = files({"m.yaml": "[{kind: dataset, key: d, title: '{{ x }}'}, {kind: project, title: P, datasets: ['@d']}]"})

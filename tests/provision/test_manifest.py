@@ -36,7 +36,7 @@ FROM_THE_README: tuple[dict[str, Any], ...] = (
     {"kind": "project_datasets", "project": "@cats", "add": [HASH], "remove": ["@cats-raw"]},
     {"kind": "project_users", "project": "@cats", "emails": ["bob@example.com"], "role": "reviewer"},
     {"kind": "project_api_key", "project": "@cats", "title": "export", "scopes": ["label.read"]},
-    {"kind": "project_users", "project": "@cats", "remove": ["ann@example.com"]},
+    {"kind": "project_users", "project": "@cats", "remove": ["eve@example.com"]},
     {"kind": "project", "title": "Cats", "description": "2", "copy_of": "@cats", "copy_options": ["datasets"]},
     {"kind": "project", "title": "Lions", "ontology": "@felines"},
     {"kind": "ontology", "key": "felines", "title": "Felines", "structure": {"objects": [], "classifications": []}},
@@ -677,13 +677,14 @@ def test_what_stands_twice_in_an_entry(raw: object, expected: list[str]) -> None
 
 
 def test_the_checker_keeps_only_keys_and_open_references() -> None:
-    """Entries without a key whose references are known leave nothing behind."""
+    """Entries without a key whose references are known leave nothing behind but a digest."""
     checker = Checker()
     checker.add(PlacedEntry(Place("m", 1, 1), ProjectEntry(key="cats", title="Cats")))
     for number in range(2, 500):
         entry = ProjectUsersEntry(project="@cats", emails=(f"u{number}@example.com",), role=ProjectUserRole.ADMIN)
         assert checker.add(PlacedEntry(Place("m", number, number), entry)) == ()
-    assert {name: len(kept) for name, kept in vars(checker).items()} == dict.fromkeys(vars(checker), 0) | {"_known": 1}
+    kept = {name: len(kept) for name, kept in vars(checker).items() if isinstance(kept, dict | list | set)}
+    assert kept == dict.fromkeys(kept, 0) | {"_known": 1}
 
 
 def test_guessing_does_not_take_forever() -> None:
