@@ -21,6 +21,7 @@ from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.registry import step_kinds
 from encord_async.kinds.thing import Admission, Thing
+from encord_async.manifest.place import Problem
 from encord_async.manifest.sources import Manifest
 from encord_async.session.session import Session
 
@@ -126,11 +127,13 @@ class Forecast:
         entries: How many entries the manifest has.
         counts: How many things of which sort would be made, adopted and so on.
         gone: What the manifest no longer wishes for.
+        warnings: What should be known of the entries, though nothing is wrong with them.
     """
 
     entries: int = 0
     counts: Counter[tuple[Verb, str]] = field(default_factory=Counter)
     gone: list[Gone] = field(default_factory=list)
+    warnings: tuple[Problem, ...] = ()
 
     def count(self, verb: Verb, what: str | None = None) -> int:
         """How often *verb* would be done, to *what* or to anything."""
@@ -207,7 +210,7 @@ async def plan(
             _hand_out(plotter.actions(outcome.number), forecast, on_action)
             if rehearsal.failure is not None:
                 raise rehearsal.failure
-    forecast.entries = run.summary.entries
+    forecast.entries, forecast.warnings = run.summary.entries, run.warnings
     if journal is not None:
         forecast.gone = [one async for one in _gone(journal, plotter)]
     return forecast

@@ -268,7 +268,7 @@ def test_kinds_and_fields_are_those_of_the_manifest() -> None:
 def test_words_of_the_manifest_are_those_it_takes() -> None:
     """Roles, storages and scopes are listed in full."""
     text = section("Manifest")
-    storages = manifest_schema()["$defs"]["DatasetEntry"]["properties"]["storage"]["enum"]
+    storages = manifest_schema()["$defs"]["DatasetEntry"]["properties"]["storage"]["anyOf"][0]["enum"]
     (inner,) = re.findall(r"`storage` \(([^)]*)\)", text)
     assert words(inner) == [word for word in storages if isinstance(word, str)]
     assert words(re.findall(r"Roles: (.*?), or", text, re.DOTALL)[0]) == [role.name.lower() for role in ProjectUserRole]

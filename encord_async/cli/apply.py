@@ -31,6 +31,8 @@ from encord_async.cli.options import (
     manifest_argument,
     max_batch_option,
     output_options,
+    print_warnings,
+    problem_json,
     report,
     run_journal_option,
     service_options,
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Progress
     from encord_async.engine.outcome import Outcome, Status, Summary
+    from encord_async.manifest.place import Problem
+    from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
 
@@ -153,7 +157,7 @@ def apply(
     *,
     output: Output,
     service: Service,
-    manifest: str,
+    manifest: "ManifestFile",
     yes: bool,
     outcomes: str | None,
     journal: str | None,
@@ -163,18 +167,18 @@ def apply(
 ) -> int:
     """See `_HELP`."""
     no_progress = options.pop("no_progress")
-    options["journal"] = journal or (None if manifest == "-" else "beside")
+    options["journal"] = journal or (None if manifest.is_stream else "beside")
     bounds = {name: options.pop(name) for name in ("concurrency", "max_rate_per_s")}
     if reviewed is not None:
         if dask is not None:
             raise UsageError("--plan is for a run on one machine; leave out --dask")
         options["plan"] = reviewed
-    asks = not yes and reviewed is None and manifest != "-" and on_terminal()
+    asks = not yes and reviewed is None and not manifest.is_stream and on_terminal()
     if asks and not _agreed(output, service.sessions(**bounds), manifest, options):
         raise UsageError("you did not agree; nothing was made")
     ending = Ending(journal=_shown(f"{manifest}.journal" if options["journal"] == "beside" else journal))
     with ExitStack() as until_the_last_word:
-        with Recorder(outcomes, manifest) as recorder, ExitStack() as stack:
+        with Recorder(outcomes, str(manifest)) as recorder, ExitStack() as stack:
             if dask is None:
                 begin: Begin = functools.partial(begin_here, service.sessions(**bounds)(), manifest, options)
             else:
@@ -190,7 +194,9 @@ def apply(
         return _finish(output, ending, recorder.error, interrupted=interrupts.count > 0)
 
 
-def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: str, options: Mapping[str, Any]) -> bool:
+def _agreed(
+    output: Output, sessions: "Callable[[], EncordSession]", manifest: "ManifestFile", options: Mapping[str, Any]
+) -> bool:
     """Show what would be made that cannot be undone, and ask; nothing to make needs no answer."""
     from encord_async.engine.account import Existing
     from encord_async.engine.options import Options
@@ -209,6 +215,7 @@ def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: s
     forecast = planned.sums
     if not forecast.irreversible:
         return True
+    print_warnings(output, forecast.warnings)
     for line in heading(planned):
         output.say(line)
     output.table(forecast_rows(forecast), head=["action", "what", "number"], right=[2])
@@ -227,6 +234,7 @@ class Ending:
         failed: The first entries that failed or are in doubt.
         blocked: The first whose needs failed.
         wrong: How many have failed, are in doubt or blocked, and have an outcome that says so.
+        warnings: What should be known of the manifest, though nothing is wrong with it.
     """
 
     journal: str | None = None
@@ -235,6 +243,7 @@ class Ending:
     failed: "list[Outcome]" = field(default_factory=list)
     blocked: "list[Outcome]" = field(default_factory=list)
     wrong: int = 0
+    warnings: "tuple[Problem, ...]" = ()
 
     def note(self, outcome: "Outcome") -> None:
         """Count *outcome* if it went wrong, and keep it if it is one of the first."""
@@ -259,6 +268,11 @@ class AnyRun(Protocol):
         """The sums so far."""
         ...
 
+    @property
+    def warnings(self) -> "tuple[Problem, ...]":
+        """What should be known of the entries read so far."""
+        ...
+
     def progress(self) -> "Progress":
         """How far it is."""
         ...
@@ -277,7 +291,7 @@ Begin: TypeAlias = Callable[[AsyncExitStack], Awaitable[AnyRun]]
 
 
 async def begin_here(
-    session: "EncordSession", manifest: str, options: Mapping[str, Any], stack: AsyncExitStack
+    session: "EncordSession", manifest: "str | ManifestFile", options: Mapping[str, Any], stack: AsyncExitStack
 ) -> AnyRun:
     """Begin to provision *manifest* over *session*, which is opened here; *options* as `EncordSession.provision`."""
     await stack.enter_async_context(session)
@@ -313,7 +327,7 @@ async def provision(
             try:
                 await _consume(run, ending, on_outcome, progress)
             finally:
-                ending.summary = _complete(run.summary)
+                ending.summary, ending.warnings = _complete(run.summary), run.warnings
     except EncordError as error:
         # The manifest or an option is bad: the run has not begun. Or its stream cannot be read any more.
         ending.failure = error
@@ -388,9 +402,11 @@ class Recorder:
         """
         if self._path is None:
             return self
+        from encord_async.manifest.excel import sheet_of
+
         try:
             path = Path(self._path)
-            if self._manifest != "-" and path.exists() and path.samefile(self._manifest):
+            if self._manifest != "-" and path.exists() and path.samefile(sheet_of(self._manifest)[0]):
                 raise UsageError(f"--outcomes {path} is the manifest itself; give another file")
             refuse_journal(self._path)
             # Emptied only when the first entry has ended: until then the last run's outcomes may be all there is.
@@ -445,6 +461,8 @@ def _finish(output: Output, ending: Ending, write_error: str | None, *, interrup
         return code
     if output.json:
         shown = ending.summary.as_json()
+        if ending.warnings:
+            shown["warnings"] = list(map(problem_json, ending.warnings))
         if ending.shown:
             shown["first_failures"] = [outcome.as_json() for outcome in ending.shown]
         output.result(shown if ending.failure is None else {**shown, "error": as_json(ending.failure)})
@@ -467,6 +485,7 @@ def print_ending(output: Output, ending: Ending) -> None:
         bold=True,
     )
     output.table(rows, right=[1])
+    print_warnings(output, ending.warnings)
     if not output.json:
         _print_failures(output, ending, summary)
     if ending.failure is not None:

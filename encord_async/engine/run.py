@@ -10,12 +10,12 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
@@ -25,6 +25,7 @@ from encord_async.engine.executor import Executor
 from encord_async.engine.making import Maker
 from encord_async.engine.options import Options, Progress, Props
 from encord_async.engine.outcome import Outcome, Status, Summary
+from encord_async.engine.quota import Bounded
 from encord_async.engine.recovery import recover
 from encord_async.engine.resume import Past, recall
 from encord_async.engine.review import Review
@@ -42,7 +43,10 @@ from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.place import Place, PlacedEntry, Problem
-from encord_async.manifest.sources import Item, Manifest, Source, open_source
+from encord_async.manifest.policy import NO_POLICY
+from encord_async.manifest.policy_file import policy_for
+from encord_async.manifest.sources import Item, Manifest, Source, manifest_file, open_source, with_variables
+from encord_async.manifest.variables import ManifestFile
 from encord_async.session.session import Session, Statistics
 
 if TYPE_CHECKING:
@@ -104,7 +108,7 @@ class Run:
         review: Review | None = None,
     ) -> None:
         self._session = session
-        self._manifest = manifest
+        self._manifest = with_variables(manifest)
         self._options = options
         self._journal = journal
         self._props = props
@@ -113,7 +117,7 @@ class Run:
         self._schedule = Schedule(max_batch=options.max_batch, on_end=None if props is None else props.on_end)
         self._executor: Executor
         self._namer: Namer | GivenNames = Namer()
-        self._checker = Checker()
+        self._checker = Checker(stamps=options.stamp)
         self._counts: Counter[Status] = Counter()
         self._idle: deque[_Seat] = deque()
         self._room = anyio.Event()
@@ -155,8 +159,13 @@ class Run:
     async def __aenter__(self) -> Self:
         if self._group is not None:
             raise UsageError("a run can be started once; make another for another try")
-        if isinstance(self._manifest, str | Path) and str(self._manifest) != "-":
-            await self._check_file(self._manifest)
+        policy = NO_POLICY
+        if not isinstance(self._manifest, Part):
+            policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
+            self._checker = Checker(stamps=self._options.stamp, policy=policy)
+        file = manifest_file(self._manifest)
+        if file is not None:
+            await self._check_file(file)
         source = open_source(self._manifest)
         async with AsyncExitStack() as stack:
             if self._journal is not None:
@@ -169,7 +178,7 @@ class Run:
         kept = self._journal or self._props
         self._executor = Executor(
             self._session,
-            Live(self._session) if self._props is None else self._props.sends,
+            Bounded(Live(self._session) if self._props is None else self._props.sends, policy),
             Account(self._session, dataset_api=self._options.dataset_api),
             self._ledger,
             self._settler,
@@ -222,11 +231,11 @@ class Run:
             if self._journal is not None:
                 await self._journal.__aexit__(None, None, None)
 
-    async def _check_file(self, path: str | Path) -> None:
-        report = await self._register.check_file(path)
+    async def _check_file(self, file: ManifestFile) -> None:
+        report = await self._register.check_file(file, stamps=self._options.stamp)
         self._total = report.entries
         if self._options.skip_invalid:
-            bad = {number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad}
+            bad = {number: (Problem(Place(str(file), None, number), "", "is a bad entry"),) for number in report.bad}
             for problem in report.problems:
                 bad[problem.place.number] = (problem,)
             self._bad = bad
@@ -282,6 +291,11 @@ class Run:
             elapsed_s=(self._ended_s or self._session.clock.monotonic_s()) - self._started_s,
             stopped_by=self._stopped_by,
         )
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What should be known of the entries read so far, though nothing is wrong with them."""
+        return self._checker.warnings()
 
     def progress(self) -> Progress:
         """How far the run is; cheap enough to ask ten times a second."""

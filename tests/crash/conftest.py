@@ -88,6 +88,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture(autouse=True)
+def _twins_pass(twins_pass: None) -> None:
+    """Namesakes are the hard part, and earlier releases let them into one manifest."""
+
+
 class Died(BaseException):
     """The process is no more."""
 
@@ -706,12 +711,12 @@ class Runner:
 
 
 def big_programme(projects: int, *, datasets: int = 10) -> list[Entry]:
-    """Datasets, and projects with one of them, two users and an API key each. Every tenth has a namesake."""
+    """Datasets, and projects with one of them, two users and an API key each."""
     entries: list[Entry] = [
         {
             "kind": "project",
             "key": f"p{number}",
-            "title": f"Project {number // 2 if number % 20 == 1 else number}",
+            "title": f"Project {number}",
             "datasets": [f"@d{number % datasets}"],
             "users": [{"email": f"{name}{number}@example.com", "role": "annotator"} for name in ("ann", "bob")],
             "api_keys": [{"title": f"key {number}", "scopes": ["label.read"]}],

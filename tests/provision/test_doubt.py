@@ -379,6 +379,7 @@ TROUBLE = {
 @JOURNALS
 @pytest.mark.parametrize("stamp", [False, True])
 @pytest.mark.parametrize("other", [D1, D2])
+@pytest.mark.usefixtures("twins_pass")
 async def test_namesakes(other: str, stamp: bool, journal: str | None, tmp_path: Path) -> None:
     """Two entries of equal titles, with equal or other datasets, have a project each and their own, come what may."""
 

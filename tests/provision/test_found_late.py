@@ -120,6 +120,7 @@ async def test_a_dataset_kept_elsewhere_is_not_adopted(
     assert list(service.datasets) == ["d"]
 
 
+@pytest.mark.usefixtures("twins_pass")
 async def test_the_namesake_that_is_kept_as_wished_is_adopted(service: Service) -> None:
     """Of two datasets of a title the one that keeps its data as asked is meant."""
     service.datasets |= {"cord": Dataset("Raw"), "aws": Dataset("Raw", type=1)}
