@@ -158,6 +158,7 @@ class EncordSession(Calls):
         max_failures: int | str | None = None,
         skip_invalid: bool = False,
         plan: str | Path | None = None,
+        forecast: "Forecast | None" = None,
     ) -> "Run":
         """Provision every entry of *manifest*, in parallel, each exactly once.
 
@@ -179,6 +180,8 @@ class EncordSession(Calls):
             skip_invalid: Provision the good entries of a manifest that has bad ones.
             plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``. Entering
                 raises `UsageError` where manifest, journal, account, domain or options are others.
+            forecast: What `plan` has answered for the same manifest a moment ago: then neither the file, if it is
+                still the same, nor the listings of the account are read again.
 
         Raises:
             UsageError: An argument cannot work. Entering the run raises `ManifestError` for a bad file; the end of
@@ -192,7 +195,9 @@ class EncordSession(Calls):
         limit = None if max_failures is None else FailureLimit.parse(max_failures)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
         review = None if plan is None else self._review(plan)
-        return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review)
+        groundwork = None if forecast is None else forecast.groundwork
+        opened = self._journal(manifest, journal)
+        return Run(self, manifest, options, journal=opened, review=review, groundwork=groundwork)
 
     async def validate(self, manifest: str | Path) -> "CheckReport":
         """Check the manifest at a path without the network: all that is wrong with it, and how many entries it has.

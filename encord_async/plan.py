@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from encord_async.engine.options import Options, Props
+from encord_async.engine.options import Groundwork, Options, Props
 from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
 from encord_async.engine.run import Run
@@ -124,11 +124,13 @@ class Forecast:
         entries: How many entries the manifest has.
         counts: How many things of which sort would be made, adopted and so on.
         gone: What the manifest no longer wishes for.
+        groundwork: What the run need not find out again.
     """
 
     entries: int = 0
     counts: Counter[tuple[Verb, str]] = field(default_factory=Counter)
     gone: list[Gone] = field(default_factory=list)
+    groundwork: Groundwork = field(default_factory=Groundwork, repr=False, compare=False)
 
     def count(self, verb: Verb, what: str | None = None) -> int:
         """How often *verb* would be done, to *what* or to anything."""
@@ -168,6 +170,7 @@ async def plan(
     journal: "Journal | None" = None,
     on_action: Callable[[Action], None] = lambda _: None,
     on_step: Callable[[bytes, Decided], None] = lambda _identity, _decided: None,
+    on_read: Callable[[], None] = lambda: None,
 ) -> Forecast:
     """Find out what a run would do; only reads are sent.
 
@@ -178,6 +181,7 @@ async def plan(
         journal: That of the run, opened to read only; None for one that is not there yet.
         on_action: Is given each action as entries end, in no particular order.
         on_step: Is given the identity of each step that does not stay as it is, and what becomes of it.
+        on_read: Is told of each thing of the account that is read.
 
     Raises:
         ManifestError: There is a bad entry; a file is checked before anything is sent.
@@ -188,13 +192,15 @@ async def plan(
         await _check_owner(session, journal)
     # A look-up that finds nothing now ends the doubt: the run would wait, and then look again.
     options = replace(options or Options(), settle_s=0.0, fail_fast=False, max_failures=None)
-    rehearsal, ledger = Rehearsal(session), Overlay(journal)
+    rehearsal = Rehearsal(session, dataset_api=options.dataset_api, on_read=on_read)
+    ledger = Overlay(journal)
     plotter = _Plotter(rehearsal, ledger, on_step)
     played = cast("Session", rehearsal)
     props = Props(
         sends=rehearsal,
         ledger=ledger,
         settler=Audience(played, ledger, settle_s=options.settle_s),
+        account=rehearsal.account,
         stamp_key=os.urandom(16) if journal is None else journal.stamp_key,
         on_end=plotter.note,
     )
@@ -205,7 +211,7 @@ async def plan(
             _hand_out(plotter.actions(outcome.number), forecast, on_action)
             if rehearsal.failure is not None:
                 raise rehearsal.failure
-    forecast.entries = run.summary.entries
+    forecast.entries, forecast.groundwork = run.summary.entries, run.groundwork
     if journal is not None:
         forecast.gone = [one async for one in _gone(journal, plotter)]
     return forecast

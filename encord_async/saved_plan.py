@@ -175,12 +175,21 @@ async def make_plan(
     journal: "Journal | None",
     on_action: Callable[[Action], None],
     out: str | Path | None,
+    on_read: Callable[[], None] = lambda: None,
 ) -> Forecast:
     """`plan`, kept in the file *out* if one is given. Raises as that, and `UsageError` if it cannot be kept."""
     if out is None:
-        return await plan(session, manifest, options, journal=journal, on_action=on_action)
+        return await plan(session, manifest, options, journal=journal, on_action=on_action, on_read=on_read)
     steps: dict[bytes, Decided] = {}
-    forecast = await plan(session, manifest, options, journal=journal, on_action=on_action, on_step=steps.__setitem__)
+    forecast = await plan(
+        session,
+        manifest,
+        options,
+        journal=journal,
+        on_action=on_action,
+        on_step=steps.__setitem__,
+        on_read=on_read,
+    )
     saved = await SavedPlan.of(
         forecast,
         steps,

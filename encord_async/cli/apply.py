@@ -5,23 +5,20 @@ What is sent, and when, is decided below the session; here are the question befo
 
 import functools
 import gc
-import json
 import logging
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import anyio
 import click
 
 from encord_async.cli.cluster import begin_on, cluster
+from encord_async.cli.consent import agreed
 from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted
-from encord_async.cli.interrupts import Interrupts, interruptible, listening, run
+from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
 from encord_async.cli.options import (
     Service,
     concurrency_option,
@@ -32,16 +29,16 @@ from encord_async.cli.options import (
     max_batch_option,
     output_options,
     report,
+    report_interrupt,
     run_journal_option,
     service_options,
     skip_invalid_option,
     stamp_option,
 )
-from encord_async.cli.outfile import opened, refuse_journal
-from encord_async.cli.output import Output, many, on_terminal
-from encord_async.cli.plan import Planned, existing_journal, forecast_rows, heading, irreversible_line
+from encord_async.cli.outcomes import Recorder
+from encord_async.cli.output import Output, many
+from encord_async.cli.plan import shown_journal
 from encord_async.cli.progress import show_bar, show_lines
-from encord_async.cli.question import agrees
 from encord_async.errors import EncordError, UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +49,6 @@ if TYPE_CHECKING:
 __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
 
 _SHOWN_FAILURES: Final = 10
-_FLUSH_EVERY_S: Final = 1.0
 _GC_THRESHOLD: Final = 50_000
 _REASONS: Final = {"fail_fast": "--fail-fast", "max_failures": "--max-failures"}
 
@@ -62,10 +58,10 @@ logger = logging.getLogger("encord_async.cli")
 _HELP: Final = """\
 Provision MANIFEST: each entry exactly once, in parallel, in as few requests as the API allows.
 
-The manifest is read through first; if there is a bad entry, nothing is sent (see --skip-invalid). On a terminal
-you are asked before anything is made that cannot be undone, unless you say --yes; without a terminal nothing is
-asked. '-' reads JSON lines from standard input; they are provisioned as they come, nothing is asked, and the first
-bad entry stops the run.
+The manifest is read through first; if there is a bad entry, nothing is sent (see --skip-invalid). You are asked
+before anything is made that cannot be undone. Where standard input is no terminal, nobody can be asked: then --yes
+or a reviewed --plan is needed for that, or nothing is sent. '-' reads JSON lines from standard input; they are
+provisioned as they come, which needs --yes, and the first bad entry stops the run.
 
 The journal makes a run safe to kill and to run again: say the same command once more, and it goes on where it was.
 A manifest from standard input has one only if you name it.
@@ -84,7 +80,7 @@ Examples:
   encord-async apply programme.jsonl
   encord-async apply programme.jsonl --plan reviewed.plan
   encord-async apply programme.jsonl --yes --outcomes outcomes.jsonl --max-failures 5%
-  generate-programme | encord-async apply - --json
+  generate-programme | encord-async apply - --yes --json
   encord-async apply programme.jsonl --journal 'postgresql://me@db/encord?job=programme' --dask local:4
 
 \b
@@ -169,10 +165,10 @@ def apply(
         if dask is not None:
             raise UsageError("--plan is for a run on one machine; leave out --dask")
         options["plan"] = reviewed
-    asks = not yes and reviewed is None and manifest != "-" and on_terminal()
-    if asks and not _agreed(output, service.sessions(**bounds), manifest, options):
-        raise UsageError("you did not agree; nothing was made")
-    ending = Ending(journal=_shown(f"{manifest}.journal" if options["journal"] == "beside" else journal))
+    if not yes and reviewed is None:
+        with nothing_sent():
+            options["forecast"] = agreed(output, service.sessions(**bounds), manifest, options, quiet=no_progress)
+    ending = Ending(journal=shown_journal(f"{manifest}.journal" if options["journal"] == "beside" else journal))
     with ExitStack() as until_the_last_word:
         with Recorder(outcomes, manifest) as recorder, ExitStack() as stack:
             if dask is None:
@@ -188,32 +184,6 @@ def apply(
             interrupts = until_the_last_word.enter_context(listening())
             anyio.run(interruptible, work, interrupts)
         return _finish(output, ending, recorder.error, interrupted=interrupts.count > 0)
-
-
-def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: str, options: Mapping[str, Any]) -> bool:
-    """Show what would be made that cannot be undone, and ask; nothing to make needs no answer."""
-    from encord_async.engine.account import Existing
-    from encord_async.engine.options import Options
-    from encord_async.kinds.thing import DatasetAPI
-
-    journal = options["journal"]
-    planned = Planned(existing_journal(manifest, None if journal == "beside" else journal))
-
-    async def look() -> None:
-        async with sessions() as session:
-            more = {name: options[name] for name in ("max_batch", "stamp", "skip_invalid")}
-            existing, dataset_api = Existing(options["existing"]), DatasetAPI(options["dataset_api"])
-            await planned.look(session, manifest, Options(existing=existing, dataset_api=dataset_api, **more))
-
-    run(look)
-    forecast = planned.sums
-    if not forecast.irreversible:
-        return True
-    for line in heading(planned):
-        output.say(line)
-    output.table(forecast_rows(forecast), head=["action", "what", "number"], right=[2])
-    output.say(irreversible_line(forecast), bold=True)
-    return agrees("Go on?")
 
 
 @dataclass(slots=True)
@@ -369,69 +339,6 @@ class _Line:
         return " ".join(part for part in parts if part) + (f": {one.error}" if one.error is not None else "")
 
 
-class Recorder:
-    """Writes outcomes to a file, if one is given; a full disk ends in `error`, not in a lost run."""
-
-    def __init__(self, path: str | None, manifest: str) -> None:
-        self.error: str | None = None
-        self._path = path
-        self._manifest = manifest
-        self._file: BinaryIO | None = None
-        self._fresh = False
-        self._flushed_s = time.monotonic()
-
-    def __enter__(self) -> Self:
-        """Open the file, so that a bad name shows before anything is sent.
-
-        Raises:
-            UsageError: It cannot be written, or is the manifest.
-        """
-        if self._path is None:
-            return self
-        try:
-            path = Path(self._path)
-            if self._manifest != "-" and path.exists() and path.samefile(self._manifest):
-                raise UsageError(f"--outcomes {path} is the manifest itself; give another file")
-            refuse_journal(self._path)
-            # Emptied only when the first entry has ended: until then the last run's outcomes may be all there is.
-            self._file = opened(self._path)
-            self._fresh = path.is_file()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"--outcomes {self._path}: cannot be written: {reason}") from None
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._try(self._file.close)
-
-    def write(self, outcome: "Outcome") -> str | None:
-        """Write one line; the answer is a reason to stop, if it cannot be written."""
-        file = self._file
-        if file is None or self.error is not None or self._try(lambda: self._put(file, outcome)):
-            return None
-        return "the outcomes cannot be written"
-
-    def _put(self, file: BinaryIO, outcome: "Outcome") -> None:
-        if self._fresh:
-            self._fresh = False
-            file.truncate(0)
-        file.write(json.dumps(outcome.as_json()).encode() + b"\n")
-        if time.monotonic() - self._flushed_s >= _FLUSH_EVERY_S:
-            self._flushed_s = time.monotonic()
-            file.flush()
-
-    def _try(self, action: "Callable[[], None]") -> bool:
-        """Whether it went well."""
-        try:
-            action()
-        except OSError as error:
-            self.error = f"--outcomes {self._path}: cannot be written: {error.strerror or error}"
-        return self.error is None
-
-
 def _finish(output: Output, ending: Ending, write_error: str | None, *, interrupted: bool) -> int:
     """Say how it ended, and return the exit code."""
     code = exit_code(ending.summary, ending.failure, interrupted=interrupted)
@@ -440,8 +347,8 @@ def _finish(output: Output, ending: Ending, write_error: str | None, *, interrup
     if ending.summary is None:
         if ending.failure is not None:
             report(output, ending.failure)
-        elif output.json:
-            output.result({"error": {"type": "Interrupted", "message": "interrupted before anything was sent"}})
+        else:
+            report_interrupt(output, sent=False)
         return code
     if output.json:
         shown = ending.summary.as_json()
@@ -493,17 +400,6 @@ def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
         output.say(f"... and {more:,} more; --outcomes FILE writes them all")
     if summary.by_status.get(Status.IN_DOUBT):
         output.say(f"hint: {_way_out(ending.journal)}")
-
-
-def _shown(journal: str | None) -> str | None:
-    """The path or URL of a journal as it may be printed."""
-    from encord_async.journal.journal import is_url
-
-    if journal is None or not is_url(journal):
-        return journal
-    from encord_async.journal.postgres import without_password
-
-    return without_password(journal)
 
 
 def _way_out(journal: str | None) -> str:

@@ -49,7 +49,7 @@ command are those of the other account.
 Examples:
   encord-async export -o account.jsonl
   encord-async export --without-ontologies --without-users -o structure.jsonl
-  encord-async export --without-organisation | encord-async apply - --domain URL --ssh-key-file OTHER_KEY
+  encord-async export --without-organisation | encord-async apply - --yes --domain URL --ssh-key-file OTHER_KEY
 
 Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE cannot be written,
 4 the service does not accept the key.
@@ -107,7 +107,7 @@ def export(
                 exported = await export_account(session, write, scope=scope, on_left_out=lambda one: _keep(left, one))
                 return exported, session.statistics().requests
 
-        exported, requests = run(work)
+        exported, requests = run(work, reads=True)
     if output.json:
         shown = exported.as_json() | {"users_read": not (without_users or exported.unlisted), "requests": requests}
         output.result(shown | {"not_listed": exported.not_listed, "first_left_out": [one.as_json() for one in left]})

@@ -38,7 +38,7 @@ def many(number: int, one: str, more: str) -> str:
 
 def on_terminal() -> bool:
     """Whether there is a person to ask."""
-    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +67,14 @@ class Output:
             self._given.append(value)
             click.echo(json.dumps(value))
 
-    def line(self, text: str = "", *, bold: bool = False) -> None:
+    def line(self, text: str = "", *, bold: bool = False, fg: str | None = None) -> None:
         """Print a line for people on standard output; nothing with ``json``."""
         if not self.json:
-            click.echo(click.style(plain(text), bold=True) if bold else plain(text), color=self._color)
+            click.echo(_styled(text, bold=bold, fg=fg), color=self._color)
 
-    def say(self, text: str, *, bold: bool = False) -> None:
+    def say(self, text: str, *, bold: bool = False, fg: str | None = None) -> None:
         """Print a line on standard error."""
-        click.echo(click.style(plain(text), bold=True) if bold else plain(text), err=True, color=self._color)
+        click.echo(_styled(text, bold=bold, fg=fg), err=True, color=self._color)
 
     def error(self, message: str, hint: str = "") -> None:
         """Print an error on standard error."""
@@ -89,16 +89,18 @@ class Output:
         head: Sequence[str] = (),
         right: Iterable[int] = (),
         colours: Mapping[int, Mapping[str, str]] | None = None,
+        err: bool = False,
     ) -> None:
-        """Print a table on standard output. Nothing with ``json``.
+        """Print a table on standard output; nothing with ``json``.
 
         Args:
             rows: The cells.
             head: Titles of the columns.
             right: Columns of numbers.
             colours: For a column, the style of a row by what its cell says.
+            err: On standard error, whether with ``json`` or without.
         """
-        if self.json:
+        if self.json and not err:
             return
         from rich.table import Table
         from rich.text import Text
@@ -113,11 +115,11 @@ class Output:
         for row in shown:
             styles = [style[row[index]] for index, style in (colours or {}).items() if row[index] in style]
             table.add_row(*map(Text, row), style=styles[0] if styles else None)
-        console = self.console()
+        console = self.console(err=err)
         with console.capture() as captured:
             console.print(table)
         # rich fills the last column up with blanks.
-        click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=self._color)
+        click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), err=err, color=self._color)
 
     def console(self, *, err: bool = False) -> "Console":
         """A rich console on standard output, or on standard error."""
@@ -136,3 +138,7 @@ class Output:
     @property
     def _color(self) -> bool | None:
         return None if self.colour else False
+
+
+def _styled(text: str, *, bold: bool, fg: str | None) -> str:
+    return click.style(plain(text), bold=bold, fg=fg) if bold or fg else plain(text)

@@ -1,11 +1,13 @@
 """``encord-async plan``: says what apply would do. Only reads are sent, and nothing is written."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -21,6 +23,7 @@ from encord_async.cli.options import (
     service_options,
 )
 from encord_async.cli.output import Output, many
+from encord_async.cli.progress import show_reading
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
     from encord_async.plan import Action, Forecast
     from encord_async.verify.difference import Difference
 
-__all__ = ["Planned", "existing_journal", "forecast_rows", "heading", "irreversible_line", "plan"]
+__all__ = ["Planned", "existing_journal", "forecast_rows", "irreversible_line", "plan", "show_heading", "shown_journal"]
 
+_ENCORD: Final = "encord.com"
 _MAX_ACTIONS: Final = 100_000
 _MAX_GONE: Final = 100
 
@@ -88,9 +92,10 @@ def plan(
 
     async def look() -> None:
         async with sessions() as session:
-            await planned.look(session, manifest, options(), refresh=refresh, out=out)
+            made = functools.partial(planned.look, session, manifest, options(), refresh=refresh, out=out)
+            await show_reading(output, planned.reading(session), made)
 
-    run(look)
+    run(look, reads=True)
     if output.json:
         output.result(planned.as_json())
     else:
@@ -120,6 +125,7 @@ class Planned:
         forecast: The sums.
         actions: The first of the actions.
         drift: With a look at the account: how it differs from what is done.
+        read: How many things of the account were read.
         requests: How many were sent; all were reads.
     """
 
@@ -129,7 +135,20 @@ class Planned:
     forecast: "Forecast | None" = None
     actions: "list[Action]" = field(default_factory=list)
     drift: "list[Difference] | None" = None
+    read: int = 0
     requests: int = 0
+
+    def reading(self, session: "EncordSession") -> "Callable[[], str]":
+        """Says how far the look at the account is."""
+
+        def text() -> str:
+            requests = many(session.statistics().requests, "request", "requests")
+            return f"reading the account: {many(self.read, 'thing', 'things')}, {requests}"
+
+        return text
+
+    def _count(self) -> None:
+        self.read += 1
 
     async def look(
         self,
@@ -149,7 +168,15 @@ class Planned:
             opened: Journal | None = None
             if self.journal is not None:
                 opened = await stack.enter_async_context(Journal(self.journal, None))
-            self.forecast = await make_plan(session, manifest, options, journal=opened, on_action=self._keep, out=out)
+            self.forecast = await make_plan(
+                session,
+                manifest,
+                options,
+                journal=opened,
+                on_action=self._keep,
+                out=out,
+                on_read=self._count,
+            )
             if refresh and opened is not None:
                 self.drift = await _drift(session, manifest, opened)
         self.actions.sort(key=lambda action: action.number)
@@ -203,18 +230,30 @@ async def _drift(session: "EncordSession", manifest: str, journal: "Journal") ->
     return sorted(found, key=lambda one: (one.place.number, one.what, one.fault, one.item))
 
 
-def heading(planned: Planned) -> list[str]:
-    """Whom a plan is about."""
-    return [
-        f"account  {planned.account} at {planned.domain}",
-        f"journal  {planned.journal or 'none yet: nothing is known of earlier runs'}",
-    ]
+def show_heading(output: Output, planned: Planned, *, err: bool = False) -> None:
+    """Say whom a plan is about: in colour where that is the real one."""
+    say = output.say if err else output.line
+    host = urlsplit(planned.domain).hostname or ""
+    is_real = host == _ENCORD or host.endswith(f".{_ENCORD}")
+    whose = " (Encord's own service)" if is_real else ""
+    say(f"account  {planned.account} at {planned.domain}{whose}", bold=is_real, fg="yellow" if is_real else None)
+    say(f"journal  {shown_journal(planned.journal) or 'none yet: nothing is known of earlier runs'}")
+
+
+def shown_journal(journal: str | None) -> str | None:
+    """The path or URL of a journal as it may be printed."""
+    from encord_async.journal.journal import is_url
+
+    if journal is None or not is_url(journal):
+        return journal
+    from encord_async.journal.postgres import without_password
+
+    return without_password(journal)
 
 
 def _print(output: Output, planned: Planned, *, summary: bool) -> None:
     forecast = planned.sums
-    for line in heading(planned):
-        output.line(line)
+    show_heading(output, planned)
     output.line()
     if planned.actions and not summary:
         output.table(

@@ -3,18 +3,20 @@
 Nothing here goes to standard output.
 """
 
+import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from encord_async.cli.output import Output, many
+from encord_async.errors import EncordError
 
 if TYPE_CHECKING:
     from encord_async.engine.options import Progress
 
-__all__ = ["Meter", "describe", "show_bar", "show_lines"]
+__all__ = ["Meter", "describe", "show_bar", "show_lines", "show_reading"]
 
 _WINDOW_S: Final = 10.0
 _BAR_EVERY_S: Final = 0.2
@@ -90,3 +92,41 @@ async def show_lines(output: Output, look: "Callable[[], Progress]", *, every_s:
     finally:
         progress = look()
         output.say(describe(progress, progress.ended / progress.elapsed_s if progress.elapsed_s else 0.0))
+
+
+async def show_reading(output: Output | None, look: Callable[[], str], work: Callable[[], Awaitable[None]]) -> None:
+    """Do *work*, and show meanwhile what *look* says of it: all the time on a terminal, else now and then.
+
+    Raises:
+        EncordError: As *work*.
+    """
+    failure: EncordError | None = None
+    async with anyio.create_task_group() as group:
+        if output is not None and not output.json:
+            group.start_soon(_show_text if sys.stderr.isatty() else _say_text, output, look)
+        try:
+            await work()
+        except EncordError as error:
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _show_text(output: Output, look: Callable[[], str]) -> None:
+    from rich.progress import Progress as Bar
+    from rich.progress import TextColumn
+
+    text = TextColumn("{task.description}", markup=False)
+    bar = Bar(text, console=output.console(err=True), auto_refresh=False, transient=True)
+    task = bar.add_task("")
+    with bar:
+        while True:
+            bar.update(task, description=look(), refresh=True)
+            await anyio.sleep(_BAR_EVERY_S)
+
+
+async def _say_text(output: Output, look: Callable[[], str]) -> None:
+    while True:
+        await anyio.sleep(_LINE_EVERY_S)
+        output.say(look())

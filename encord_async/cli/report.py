@@ -119,7 +119,7 @@ def report(
     links_for("", app_url)
     with ExitStack() as stack:
         table = None if csv_file is None else stack.enter_context(_Csv(csv_file))
-        name, made, links = run(lambda: _read(journal, app_url, max_rows, table))
+        name, made, links = run(lambda: _read(journal, app_url, max_rows, table), reads=True)
     if out is not None:
         _write_page(out, made, name, links)
     if traffic_file is not None:

@@ -41,7 +41,7 @@ def status(*, output: Output, journal: str) -> int:
         async with Journal(journal, None) as opened:
             return await _report(output, opened)
 
-    return run(look)
+    return run(look, reads=True)
 
 
 async def _report(output: Output, journal: "Journal") -> int:

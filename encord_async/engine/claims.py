@@ -64,7 +64,7 @@ class Claims:
             return None
         return min(fitting, key=partial(_unlikeness, ticket, making, inner, self.roll))
 
-    async def namesakes(self, ticket: Ticket, making: Making, reads: Reads) -> list[Found]:
+    async def namesakes(self, ticket: Ticket, making: Making, reads: Reads) -> Sequence[Found]:
         """All that is there and has the name."""
         if isinstance(making.kind, InnerThing):
             wanted = making.kind.goes_by(ticket.step)

@@ -6,9 +6,11 @@ By it is told what an entry has left behind that is in the manifest no more. Fil
 anything is sent; of what can be read only once it is complete at the end.
 """
 
+import stat
 from array import array
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -28,7 +30,7 @@ from encord_async.manifest.part import Part
 from encord_async.manifest.place import PlacedEntry
 from encord_async.manifest.sources import Manifest, read_numbered
 
-__all__ = ["Register", "Roll"]
+__all__ = ["Checked", "Register", "Roll"]
 
 _HEAD: Final = 8
 _RECENT: Final = 4096
@@ -73,6 +75,21 @@ class Roll:
         self._sorted.append(part)
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file that was read through.
+
+    Attributes:
+        mark: By which it is told whether the file is still the same; None if that cannot be told.
+        report: What is wrong with it, and how many entries it has.
+        roll: Of these.
+    """
+
+    mark: tuple[object, ...] | None
+    report: CheckReport
+    roll: Roll
+
+
 class Register:
     """The roll of the manifest of one run, and what hangs on it.
 
@@ -85,15 +102,23 @@ class Register:
         self._ledger: Ledger
         self._stamps = stamps
         self._is_complete = False
+        self.checked: Checked | None = None
         self.is_open = False
         """Whether the roll is called while the manifest is read."""
 
-    async def check_file(self, path: str | Path) -> CheckReport:
-        """Read a file once before the run; see `check_manifest`."""
-        call = _Call(self.roll)
-        report = await anyio.to_thread.run_sync(partial(check_manifest, path, on_entry=call.add))
+    async def check_file(self, path: str | Path, before: Checked | None = None) -> CheckReport:
+        """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*.
+
+        The run itself finds it if a file that it names has changed meanwhile.
+        """
+        mark = _file_mark(path)
+        if before is None or mark is None or before.mark != mark:
+            call = _Call(self.roll)
+            report = await anyio.to_thread.run_sync(partial(check_manifest, path, on_entry=call.add))
+            before = Checked(mark, report, self.roll)
+        self.checked, self.roll = before, before.roll
         self._is_complete = True
-        return report
+        return before.report
 
     async def open(self, ledger: Ledger, manifest: Manifest) -> None:
         """Find out who has gone of those that *ledger* knows, or that it can only be told when *manifest* was read."""
@@ -157,6 +182,17 @@ class _Call:
                 self.add(item)
             if number % _A_TURN == 0:
                 await anyio.lowlevel.checkpoint()
+
+
+def _file_mark(path: str | Path) -> tuple[object, ...] | None:
+    """What changes when a plain file is written, or another is put in its place."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        # Whoever reads it will say what is wrong.
+        return None
+    is_plain = stat.S_ISREG(found.st_mode)
+    return (str(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if is_plain else None
 
 
 def _anybody(_: bytes) -> bool:

@@ -23,7 +23,7 @@ from encord_async.engine.account import Account
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
 from encord_async.engine.making import Maker
-from encord_async.engine.options import Options, Progress, Props
+from encord_async.engine.options import Groundwork, Options, Progress, Props
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.recovery import recover
 from encord_async.engine.resume import Past, recall
@@ -102,6 +102,7 @@ class Run:
         props: "Props | None" = None,
         remembers: bool = True,
         review: Review | None = None,
+        groundwork: Groundwork | None = None,
     ) -> None:
         self._session = session
         self._manifest = manifest
@@ -125,6 +126,12 @@ class Run:
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
         self._remembers = remembers
         self._review = review
+        self._groundwork = groundwork or Groundwork()
+        self._account = (
+            Account(session, dataset_api=options.dataset_api, listed=self._groundwork.listed)
+            if props is None
+            else props.account
+        )
         self._register = Register(stamps=options.stamp)
         self._aside: list[_Taken] = []
         """Entries that wait until it is known who has gone."""
@@ -170,7 +177,7 @@ class Run:
         self._executor = Executor(
             self._session,
             Live(self._session) if self._props is None else self._props.sends,
-            Account(self._session, dataset_api=self._options.dataset_api),
+            self._account,
             self._ledger,
             self._settler,
             existing=self._options.existing,
@@ -223,7 +230,7 @@ class Run:
                 await self._journal.__aexit__(None, None, None)
 
     async def _check_file(self, path: str | Path) -> None:
-        report = await self._register.check_file(path)
+        report = await self._register.check_file(path, self._groundwork.checked)
         self._total = report.entries
         if self._options.skip_invalid:
             bad = {number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad}
@@ -288,6 +295,11 @@ class Run:
             statistics=self._session.statistics(),
             elapsed_s=(self._ended_s or self._session.clock.monotonic_s()) - self._started_s,
         )
+
+    @property
+    def groundwork(self) -> Groundwork:
+        """What this run has found out, for another one after it."""
+        return Groundwork(checked=self._register.checked, listed=self._account.listed)
 
     def drain(self, reason: str = "asked to stop") -> None:
         """Read no further and start nothing new; what is under way ends, all else is cancelled."""

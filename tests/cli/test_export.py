@@ -59,12 +59,14 @@ def lines(text: str) -> list[Json]:
 
 def test_export_and_apply_make_the_same_account(here: Here, api: Api, other: Api) -> None:
     """`export | apply -` on another account gives the same datasets, projects, users and API keys."""
-    assert here("apply", EXAMPLE, "--journal", f"{api.key_file}.journal", "--no-progress", env=api.env).code == 0
+    assert (
+        here("apply", EXAMPLE, "--yes", "--journal", f"{api.key_file}.journal", "--no-progress", env=api.env).code == 0
+    )
     exported = here("export", "--without-ontologies", env=api.env)
     assert exported.code == 0, exported.err
     assert "44 projects" in exported.err
     assert "users of projects" in exported.err
-    done = process("apply", "-", "--json", env=other.env, stdin=exported.out)
+    done = process("apply", "-", "--yes", "--json", env=other.env, stdin=exported.out)
     assert done.code == 0, done.err
     # The account itself is a user of either organisation.
     assert (done.json["created"], done.json["unchanged"]) == (len(lines(exported.out)) - 1, 1)

@@ -29,7 +29,7 @@ UNDER_WAY_S = 2.0
 @contextmanager
 def running(api: Api, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """A run as a process, which is killed if it is left behind."""
-    command = [PROGRAM, "apply", *map(str, arguments), "--concurrency", "4", "--json"]
+    command = [PROGRAM, "apply", "--yes", *map(str, arguments), "--concurrency", "4", "--json"]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
