@@ -85,7 +85,7 @@ class Executor:
         self._existing = existing
         self._maker = maker
         self._review = review
-        self._stop = Stop()
+        self._stop, self._give_up = Stop(), Stop()
         self._looks = Looks(session, self._stop)
         self._scribe = Scribe(ledger, session.clock)
         self._claims = Claims(
@@ -178,8 +178,12 @@ class Executor:
             raise refusal(ticket, f"the run would {verb} {found or 'it'}")
 
     def stop(self) -> None:
-        """Let what has left come to its end, and nothing else leave."""
+        """Let what has left come to its end, and nothing else leave. What is in doubt is still looked for, once."""
         self._stop.ask()
+
+    def give_up(self) -> None:
+        """After `stop`: what is in doubt stays so."""
+        self._give_up.ask()
 
     # ------------------------------------------------------------------ creations
 
@@ -430,7 +434,7 @@ class Executor:
             return self._later(_NAMESAKE_WAIT_S, in_doubt)
         self._settling.add(name)
         try:
-            verdict = await self._looked(doubt)
+            verdict = await self._give_up.cut(lambda: self._looked(doubt))
             if isinstance(verdict, AdoptIt):
                 if not self._seen.add(verdict.hash):
                     # It goes by this name: whoever else was answered with it has made something else.
@@ -438,6 +442,8 @@ class Executor:
                 ended = await self._found(ticket, doubt.record, verdict.hash)
                 self._no_doubt(ticket)
                 return ended
+        except StoppedError:
+            return Ended([(ticket, in_doubt)])
         finally:
             self._settling.discard(name)
         if isinstance(verdict, WaitLonger):

@@ -92,6 +92,11 @@ class Rehearsal:
         return self._session.is_free
 
     @property
+    def in_outage(self) -> bool:
+        """See `Session`."""
+        return self._session.in_outage
+
+    @property
     def identity(self) -> str:
         """See `Session`."""
         return self._session.identity

@@ -55,6 +55,10 @@ _WORKERS_PER_SLOT: Final = 4
 """Workers outnumber the slots of the session, because some of them wait for the disk and not for the service."""
 
 
+_LOOK_OUT_S: Final = 0.2
+"""So often a run that is stopped looks whether the service has gone away: nobody waits for the end of an outage."""
+
+
 class _Seat:
     """Where a worker without work waits until some is put in front of it, or it may go."""
 
@@ -528,6 +532,10 @@ class Run:
         while not self._over:
             due_s = self._schedule.next_due_s if self._idle else None
             wait_s = math.inf if due_s is None else max(0.0, due_s - self._session.clock.monotonic_s())
+            if self._stopped_by is not None:
+                wait_s = min(wait_s, _LOOK_OUT_S)
+                if self._session.in_outage:
+                    self._executor.give_up()
             with anyio.move_on_after(wait_s):
                 await self._alarm.wait()
             self._alarm = anyio.Event()

@@ -211,6 +211,11 @@ class Session:
         """Slow down: another client of the same account was turned away for load."""
         self._pacer.throttled_elsewhere()
 
+    @property
+    def in_outage(self) -> bool:
+        """Whether the service is down, as far as is known: it gave no answer to so many requests in a row."""
+        return self._pacer.in_outage
+
     def report_in_doubt(self, kind: str) -> None:
         """Tell the observer, if there is one, that an entry of a manifest, of this kind, ended in doubt."""
         if self._watcher is not None:

@@ -62,7 +62,7 @@ def made(api: Api, request: pytest.FixtureRequest) -> int:
     return sum(one["title"].startswith(f"{request.node.name} ") for one in projects)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["int", "term"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["int", "term", "hup"])
 def test_the_first_one_drains(api: Api, manifest: Path, request: pytest.FixtureRequest, number: signal.Signals) -> None:
     """What is under way ends and is counted, nothing else is started, and the exit code is 130."""
     api.control("PUT", "faults", [{"query": "project.POST", "fault": "delay", "seconds": UNDER_WAY_S}])
