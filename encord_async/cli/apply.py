@@ -380,6 +380,8 @@ def print_ending(output: Output, ending: Ending) -> None:
         report(replace(output, json=False), ending.failure)
     elif summary.stopped_by is not None:
         output.say(f"stopped before the end: {_REASONS.get(summary.stopped_by, summary.stopped_by)}", bold=True)
+        if ending.journal is not None:
+            output.say("hint: to go on run the same command again; what is done is not done twice")
 
 
 def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:

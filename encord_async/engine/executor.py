@@ -226,7 +226,7 @@ class Executor:
         """Make what *ticket* wishes now, unless it is there; *never* is what was sent for it and did not happen."""
         making = self._maker.making(ticket)
         if ticket.made is not None:
-            return Ended([(ticket, _compared(ticket.made.record, making))])
+            return await self._scribe.compared(ticket, ticket.made.record, _compared(ticket.made.record, making))
         if making.name in self._doubtful:
             # Until it is known what became of a namesake, a second one would make it impossible to tell.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
@@ -317,9 +317,9 @@ class Executor:
         ended = await self._scribe.noted(ticket, record, created)
         if ended.failure is not None:
             return ended
-        now = taken_over(ticket.wish.entry, ticket.step, self._scribe.closed(record, created))
+        now = taken_over(ticket.wish.entry, ticket.step, found := self._scribe.closed(record, created))
         if now.status is Status.FAILED:
-            return Ended([(ticket, now)])
+            return await self._scribe.compared(ticket, found, now)
         if ticket.items:
             return await self._filled(ticket, record, created, self._maker.making(ticket), None)
         return ended

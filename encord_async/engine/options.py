@@ -102,6 +102,7 @@ class Progress:
     total: int | None
     """Entries of the whole manifest, if it is a file."""
     ended: int
+    """Of all kinds, those aside that a stop has cancelled."""
     failed: int
     statistics: Statistics
     elapsed_s: float

@@ -9,7 +9,6 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
@@ -22,6 +21,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from encord_async.engine.account import Account
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
+from encord_async.engine.intake import Taken, past_of
 from encord_async.engine.making import Maker
 from encord_async.engine.options import Groundwork, Options, Progress, Props
 from encord_async.engine.outcome import Outcome, Status, Summary
@@ -33,11 +33,9 @@ from encord_async.engine.schedule import Schedule, Work
 from encord_async.engine.sending import Live
 from encord_async.engine.verdict import Ended, Later, Split
 from encord_async.errors import EncordError, UsageError
-from encord_async.journal.record import Ledger, MemoryLedger
+from encord_async.journal.record import Ledger, MemoryLedger, Record
 from encord_async.journal.traffic import watch
-from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
-from encord_async.kinds.step import Step
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames, Part
@@ -75,17 +73,6 @@ class _Seat:
     async def wait(self) -> Work | None:
         await self._event.wait()
         return self.work
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """An entry on its way into the plan, or what is wrong with one that never gets there."""
-
-    number: int
-    placed: PlacedEntry | None
-    identity: bytes
-    steps: list[Step]
-    problems: tuple[Problem, ...]
 
 
 class Run:
@@ -137,7 +124,7 @@ class Run:
             else props.account
         )
         self._register = Register(stamps=options.stamp)
-        self._aside: list[_Taken] = []
+        self._aside: list[Taken] = []
         """Entries that wait until it is known who has gone."""
         self._all_read = False
         self._over = False
@@ -294,7 +281,7 @@ class Run:
         return Progress(
             entries=self._entries,
             total=self._total,
-            ended=self._ended_entries,
+            ended=self._ended_entries - self._counts[Status.CANCELLED],
             failed=self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT],
             statistics=self._session.statistics(),
             elapsed_s=(self._ended_s or self._session.clock.monotonic_s()) - self._started_s,
@@ -371,17 +358,17 @@ class Run:
 
     async def _take_in(self, items: Iterable[Item]) -> None:
         """Add *items* to the plan, up to the first bad one if that stops the run."""
-        taken: list[_Taken] = []
+        taken: list[Taken] = []
         bad: tuple[Problem, ...] = ()
         for item in items:
             bad = self._problems(item)
             number = self._entries + len(taken) + 1
             if not bad and isinstance(item, PlacedEntry):
                 identity = self._namer.identity(item.entry)
-                taken.append(_Taken(number, item, identity, list(item.entry.steps(identity)), ()))
+                taken.append(Taken(number, item, identity, list(item.entry.steps(identity)), ()))
                 self._register.add(item.entry, identity)
             elif self._options.skip_invalid and bad[0].place.number > 0:
-                taken.append(_Taken(number, item if isinstance(item, PlacedEntry) else None, b"", [], bad))
+                taken.append(Taken(number, item if isinstance(item, PlacedEntry) else None, b"", [], bad))
                 bad = ()
             else:
                 break
@@ -406,14 +393,14 @@ class Run:
             self._dispatch()
             await self._emit()
 
-    async def _add_all(self, taken: Sequence[_Taken], *, again: bool = False) -> bool:
+    async def _add_all(self, taken: Sequence[Taken], *, again: bool = False) -> bool:
         """Plan entries, but for those put aside; whether the journal could be asked about them.
 
         Those taken in *again* have been counted, and have to end in an outcome whatever the journal says.
         """
-        past, waiting = Past(), set[int]()
+        past, waiting, changes = Past(), set[int](), list[Record]()
         try:
-            past = await self._past(taken)
+            past = await past_of(self._ledger, taken)
             if self._register.is_open:
                 waiting = {one.number for one in taken if await self._has_to_wait(one, past)}
         except EncordError as error:
@@ -426,30 +413,21 @@ class Run:
             if one.number in waiting:
                 self._aside.append(one)
             else:
-                self._add(one, past)
+                changes += self._add(one, past)
+        try:
+            if changes:
+                await self._ledger.write(changes)
+        except EncordError as error:
+            self._fail(error, "the journal cannot be written")
         return True
 
-    async def _has_to_wait(self, one: _Taken, past: Past) -> bool:
+    async def _has_to_wait(self, one: Taken, past: Past) -> bool:
         if one.placed is None or one.problems or self._stopped_by is not None:
             return False
         return await self._register.has_to_wait(one.placed.entry, one.identity, past.records)
 
-    async def _past(self, taken: Iterable[_Taken]) -> Past:
-        """What is written down of these entries; of their memberships it is asked when they are sent."""
-        steps = [step for one in taken for step in one.steps if not isinstance(step.kind, Membership)]
-        records = await self._ledger.known([step.identity for step in steps])
-        made = {record.hash for record in records.values() if record.kind.stands_for_entry and record.hash}
-        has_moved = self._ledger.has_moved
-        keys = [record.identity for record in records.values() if record.kind.is_inner and has_moved]
-        return Past(
-            records=records,
-            contested=await self._ledger.contested(keys),
-            detached=await self._ledger.detached(made),
-            has_moved=has_moved,
-        )
-
-    def _add(self, one: _Taken, past: Past) -> None:
-        """Plan an entry, or report it at once if it is a bad one."""
+    def _add(self, one: Taken, past: Past) -> list[Record]:
+        """Plan an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
         if one.problems:
             entry = one.placed.entry if one.placed is not None else None
             self._schedule.report(
@@ -475,6 +453,8 @@ class Run:
                 file=one.placed.file,
                 unsure=known.unsure,
             )
+            return known.changes
+        return []
 
     def _problems(self, item: Item) -> tuple[Problem, ...]:
         if isinstance(item, tuple):
