@@ -36,6 +36,7 @@ from encord_async import EncordSession, Settings, SSHKey
 from encord_async.operations import CreateProject
 from encord_async.protocol.reply import RawReply
 from encord_async.session.transport import AiohttpTransport
+from encord_async.session.turn import Turn
 
 __all__ = [
     "IN_FLIGHT",
@@ -184,14 +185,21 @@ class EmptyAccount:
         self._wire = AiohttpTransport(settings, headers=headers)
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: Turn | None = None,
     ) -> RawReply:
         """See `Transport`."""
         if b'"query_method": "GET"' in body:
             return RawReply(200, {"Content-Type": "application/json"}, b'{"status": 200, "response": []}')
         if method == "GET":
             return RawReply(200, {"Content-Type": "application/json"}, b'{"results": []}')
-        return await self._wire.request(method, target, headers, body, timeout_s=timeout_s)
+        return await self._wire.request(method, target, headers, body, timeout_s=timeout_s, turn=turn)
 
     async def aclose(self) -> None:
         """See `Transport`."""

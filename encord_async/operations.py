@@ -9,13 +9,16 @@ from encord_async.protocol.operations.base import (
     RestOperation,
 )
 from encord_async.protocol.operations.datasets import (
+    AddDatasetGroups,
     AddDatasetUsers,
     CreateDataset,
     CreateDatasetV2,
     GetDataset,
+    ListDatasetGroups,
     ListDatasets,
     ListDatasetsV2,
     ListDatasetUsers,
+    RemoveDatasetGroups,
     RemoveDatasetUsers,
 )
 from encord_async.protocol.operations.keys import (
@@ -24,7 +27,15 @@ from encord_async.protocol.operations.keys import (
     GetOrCreateProjectAPIKey,
     ListProjectAPIKeys,
 )
-from encord_async.protocol.operations.ontologies import CreateOntology, GetOntologyV2, ListOntologies, UpdateOntology
+from encord_async.protocol.operations.ontologies import (
+    AddOntologyGroups,
+    CreateOntology,
+    GetOntologyV2,
+    ListOntologies,
+    ListOntologyGroups,
+    RemoveOntologyGroups,
+    UpdateOntology,
+)
 from encord_async.protocol.operations.organisation import (
     AddGroupMembers,
     AddOrganisationUser,
@@ -62,9 +73,11 @@ from encord_async.protocol.operations.projects import (
 )
 
 __all__ = [
+    "AddDatasetGroups",
     "AddDatasetUsers",
     "AddDatasets",
     "AddGroupMembers",
+    "AddOntologyGroups",
     "AddOrganisationUser",
     "AddProjectGroups",
     "AddProjectTag",
@@ -87,12 +100,14 @@ __all__ = [
     "GetOrCreateProjectAPIKey",
     "GetProject",
     "GetProjectV2",
+    "ListDatasetGroups",
     "ListDatasetUsers",
     "ListDatasets",
     "ListDatasetsV2",
     "ListGroupMembers",
     "ListGroups",
     "ListOntologies",
+    "ListOntologyGroups",
     "ListOrganisationUsers",
     "ListProjectAPIKeys",
     "ListProjectDatasets",
@@ -105,9 +120,11 @@ __all__ = [
     "ListingFilter",
     "Operation",
     "PageOperation",
+    "RemoveDatasetGroups",
     "RemoveDatasetUsers",
     "RemoveDatasets",
     "RemoveGroupMembers",
+    "RemoveOntologyGroups",
     "RemoveOrganisationUser",
     "RemoveProjectGroups",
     "RemoveProjectTag",

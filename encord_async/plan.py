@@ -42,6 +42,8 @@ class Verb(StrEnum):
     """Give to a project, a group or the organisation."""
     REMOVE = "remove"
     """Take from a project."""
+    CHANGE = "change"
+    """Set to another value, as the status of a project."""
     SETTLE = "settle"
     """An earlier run left it in doubt: it is looked for first, and made only if it surely is not there."""
     KEEP = "keep"
@@ -307,6 +309,9 @@ class _Plotter:
             code=result.error.code if refused and result.error is not None else None,
             reason=result.error.message if refused and result.error is not None else None,
         )
+        names = kind.relation.names if isinstance(kind, Membership) else None
+        if names is not None and self._rehearsal.take_name(names, step.item):
+            yield Action(number=wish.number, place=wish.place, verb=Verb.CREATE, what=names.what, items=(step.item,))
         if isinstance(kind, Thing) and kind.items is not None and not refused and result.hash:
             yield from self._put_in(ticket, kind, kind.items.give, result)
 
@@ -322,7 +327,7 @@ class _Plotter:
             case Status.ADOPTED:
                 return Verb.ADOPT
             case Status.UPDATED if isinstance(step.kind, Admission) or self._changes(ticket):
-                return Verb.REMOVE if step.kind.takes else Verb.ADD
+                return Verb(step.kind.verb)
         return Verb.KEEP
 
     def _changes(self, ticket: Ticket) -> bool:

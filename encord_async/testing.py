@@ -28,10 +28,9 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -45,6 +44,7 @@ from encord_async.emulator.seed import (
     SeedOntology,
     SeedProject,
     SeedUser,
+    complete,
     plant,
     read_seed,
 )
@@ -72,8 +72,6 @@ __all__ = [
     "read_settings",
 ]
 
-Owned = TypeVar("Owned", SeedDataset, SeedOntology, SeedProject)
-
 QUICK_SETTINGS: Final = Settings(
     timeouts=Timeouts(connect_s=5.0, attempt_s=10.0),
     retry=RetryPolicy(backoff_base_s=0.01, backoff_max_s=0.1, outage_s=1.0),
@@ -97,7 +95,7 @@ class EncordEmulator:
                 raise SettingsError("seed and state: give one of them, or the state first and call seed() after that")
             pair = make_key_pair()
             self._private_key = pair.private_text
-            settings = replace(settings, seed=_complete(settings.seed, public_key=pair.public_hex))
+            settings = replace(settings, seed=complete(settings.seed, public_key=pair.public_hex))
         self._emulator = _Seedable(settings)
         self._stack = ExitStack()
         self._portal: BlockingPortal | None = None
@@ -172,8 +170,8 @@ class EncordEmulator:
             SeedError: The file cannot be used, something of that hash is there already, or a project names something
                 that does not come with it.
         """
-        complete = _complete(seed if isinstance(seed, Seed) else read_seed(Path(seed)))
-        self._running.call(self._emulator.add, complete)
+        completed = complete(seed if isinstance(seed, Seed) else read_seed(Path(seed)))
+        self._running.call(self._emulator.add, completed)
 
     def set_faults(self, rules: Iterable[FaultRule | Mapping[str, object]]) -> None:
         """Put *rules* in the place of those before; their counts and seeds start afresh.
@@ -250,32 +248,3 @@ def _rules(rules: Iterable[FaultRule | Mapping[str, object]]) -> tuple[FaultRule
     raw = [dict(rule) if isinstance(rule, Mapping) else rule for rule in given if not isinstance(rule, FaultRule)]
     read = iter(read_fault_rules(raw))
     return tuple(rule if isinstance(rule, FaultRule) else next(read) for rule in given)
-
-
-def _complete(seed: Seed, *, public_key: str | None = None) -> Seed:
-    """*seed* with the kit's own user first, Admins for whatever has none, and every Admin a user.
-
-    Raises:
-        SeedError: A project names a dataset or an ontology that is not in the seed.
-    """
-    datasets, ontologies = _administered(seed.datasets), _administered(seed.ontologies)
-    projects = _administered(seed.projects)
-    hashes = {entry.hash for entry in seed.datasets} | {entry.hash for entry in seed.ontologies}
-    for project in seed.projects:
-        for named in (*project.datasets, *filter(None, [project.ontology_hash])):
-            if named not in hashes:
-                raise SeedError(f"project {project.title!r} names {named!r}, which is not in this seed; add it there")
-    admins = [
-        *(entry.admins for entry in datasets),
-        *(entry.admins for entry in ontologies),
-        *(entry.admins for entry in projects),
-    ]
-    users = {DEFAULT_EMAIL: SeedUser(email=DEFAULT_EMAIL, public_key=public_key)}
-    for email in chain.from_iterable(admins):
-        users.setdefault(email.lower(), SeedUser(email=email))
-    # A user may be there twice: planting takes equal addresses for one user, and registers what each entry brings.
-    return Seed(users=(*users.values(), *seed.users), datasets=datasets, ontologies=ontologies, projects=projects)
-
-
-def _administered(entries: tuple[Owned, ...]) -> tuple[Owned, ...]:
-    return tuple(replace(entry, admins=entry.admins or (DEFAULT_EMAIL,)) for entry in entries)

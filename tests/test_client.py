@@ -250,7 +250,14 @@ class Wire:
     document: Mapping[str, Any] = field(default_factory=dict)
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: object = None,
     ) -> RawReply:
         """Note the request; succeed."""
         self.target, self.headers, self.document = target, headers, json.loads(body)

@@ -14,9 +14,7 @@ MODULE = 600
 FUNCTION = 50
 
 # What was longer when the bounds came, and its length then. An entry leaves when its code has become short enough.
-LONGER_MODULES: Mapping[str, int] = {
-    "manifest/files.py": 653,
-}
+LONGER_MODULES: Mapping[str, int] = {}
 LONGER_FUNCTIONS: Mapping[str, int] = {}
 
 

@@ -26,8 +26,8 @@ _SHOWN: Final = 20
 
 _HELP: Final = """\
 Write the account down as a manifest, as JSON lines: the datasets, ontologies and projects that it is admin of,
-with the datasets, users and groups of each project and its API keys by title and scopes, and the users and groups
-of the organisation. The keys themselves are not written. Only reads are sent.
+with the users and groups of each, the datasets, tags and status of each project and its API keys by title and scopes,
+and the users and groups of the organisation. The keys themselves are not written. Only reads are sent.
 
 Entries get keys made of their titles, in the order in which things were made. Workflows are not written, nor is
 what is in the datasets. Users are written with their roles, the account itself among them; what the service does
@@ -109,7 +109,8 @@ def export(
 
         exported, requests = run(work, reads=True)
     if output.json:
-        shown = exported.as_json() | {"users_read": not (without_users or exported.unlisted), "requests": requests}
+        unlisted = any(what == "users" for what, _, _ in exported.unlisted)
+        shown = exported.as_json() | {"users_read": not (without_users or unlisted), "requests": requests}
         output.result(shown | {"not_listed": exported.not_listed, "first_left_out": [one.as_json() for one in left]})
     else:
         _say(output, exported, left)
@@ -128,11 +129,10 @@ def _writer(target: str | None) -> "Iterator[Callable[[Entry], None]]":
     Raises:
         UsageError: The file cannot be written.
     """
-    from encord_async.export import entry_json
 
     def line(entry: "Entry") -> bytes:
         # Bytes, because a terminal's encoding has no say in what is JSON.
-        return json.dumps(entry_json(entry), ensure_ascii=False).encode() + b"\n"
+        return json.dumps(entry.as_json(), ensure_ascii=False).encode() + b"\n"
 
     if target is None or target == "-":
         yield lambda entry: click.echo(line(entry), nl=False)
@@ -151,23 +151,16 @@ def _put(file: BinaryIO, line: bytes) -> None:
 
 def _say(output: Output, exported: "Exported", left: "list[LeftOut]") -> None:
     """The sums, on standard error: standard output may be the manifest."""
-    parts = [
-        many(exported.datasets, "dataset", "datasets"),
-        many(exported.projects, "project", "projects"),
-        many(exported.users, "user of a project", "users of projects"),
-        many(exported.api_keys, "API key", "API keys"),
-        many(exported.ontologies, "ontology", "ontologies"),
-        many(exported.groups, "group", "groups"),
-        many(exported.organisation_users, "user of the organisation", "users of the organisation"),
-    ]
+    from encord_async.kinds.registry import summed
+
+    parts = [many(exported.numbers[name], *words) for name, *words in summed().values()]
     output.say(f"{', '.join(parts)} in {many(exported.entries, 'entry', 'entries')}", bold=True)
-    if exported.unlisted:
-        where = many(exported.unlisted, "project", "projects")
-        output.say(f"without the users of {where}: the service does not list them")
+    for (inside, *words), number in exported.unlisted.items():
+        output.say(f"without the {inside} of {many(number, *words)}: the service does not list them")
     for what in exported.not_listed:
         output.say(f"without {what}: the service does not list them")
-    if exported.organisation_users:
-        output.say("'apply' elsewhere adds the users of the organisation to that one; who has no account gets a mail")
+    for caution in exported.cautions:
+        output.say(caution)
     if exported.left_out:
         output.say(f"{many(exported.left_out, 'thing is', 'things are')} left out:")
     for one in left[:_SHOWN]:

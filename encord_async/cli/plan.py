@@ -67,8 +67,8 @@ def plan(
     detailed_exit_code: bool,
     concurrency: int,
 ) -> int:
-    """Say what 'apply' would do with MANIFEST, as a difference: create, adopt, add, remove, settle, or refuse and why.
-    Only reads are sent.
+    """Say what 'apply' would do with MANIFEST, as a difference: create, adopt, add, remove, change, settle, or refuse
+    and why. Only reads are sent.
 
     It is the run itself, rehearsed: with the same journal and the same options it decides as 'apply' does. What the
     journal says is done costs no request and is only counted; --refresh looks at the account for it as well. What the
@@ -296,6 +296,7 @@ _WORDS: Final = {
     "adopt": "adopt",
     "add": "add",
     "remove": "remove",
+    "change": "change",
     "settle": "settle",
     "keep": "keep",
     "refuse": "REFUSE",
@@ -305,6 +306,7 @@ _COLOURS: Final = {
     "adopt": "cyan",
     "add": "green",
     "remove": "yellow",
+    "change": "yellow",
     "settle": "magenta",
     "REFUSE": "bold red",
 }

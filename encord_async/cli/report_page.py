@@ -84,13 +84,14 @@ def packed(data: Mapping[str, object]) -> str:
 
 def page_data(report: "Report", links: "Links | None") -> dict[str, object]:
     """What the page's script gets."""
-    from encord_async.kinds.registry import step_kinds
+    from encord_async.kinds.registry import parent_of, step_kinds
     from encord_async.report.summary import SHOWN_STATUSES
 
     kinds, statuses = [kind.word for kind in step_kinds()], [status.value for status in SHOWN_STATUSES]
     return {
-        "links": None if links is None else asdict(links),
+        "links": None if links is None else links.forms(),
         "kinds": kinds,
+        "parents": {kind.word: parent.word for kind in step_kinds() if (parent := parent_of(kind)) is not None},
         "statuses": statuses,
         "stretches": [asdict(stretch) for stretch in report.stretches],
         "durations": asdict(report.durations),
@@ -99,7 +100,7 @@ def page_data(report: "Report", links: "Links | None") -> dict[str, object]:
 
 
 _COLUMNS: Final = (
-    *("id", "title", "place", "key", "kind", "status", "hash", "project", "code", "message"),
+    *("id", "title", "place", "key", "kind", "status", "hash", "parent", "code", "message"),
     *("began_ms", "took_ms"),
 )
 
@@ -120,7 +121,7 @@ def _columns(rows: "Iterable[Row]", kinds: list[str], statuses: list[str]) -> di
             "kind": kinds.index(row.kind.word),
             "status": statuses.index(row.status.value),
             "hash": hashes.of(row.hash),
-            "project": hashes.of(row.parent_hash),
+            "parent": hashes.of(row.parent_hash),
             "code": texts.of(row.code),
             "message": texts.of(row.message),
             # Differences are small, and pack well.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from encord_async.verify.repair import Kept, Repaired, Repairs
     from encord_async.verify.wishes import Wishes
 
-__all__ = ["verify"]
+__all__ = ["difference_row", "verify"]
 
 _MAX_DIFFERENCES: Final = 100_000
 _SHOWN_FAILURES: Final = 10
@@ -40,22 +40,23 @@ _SHOWN_FAILURES: Final = 10
 _HELP: Final = """\
 Read back what MANIFEST wants and report each difference: projects, datasets, ontologies, groups and users of the
 organisation that are missing, other titles, descriptions, structures or ontologies, datasets, users and groups
-missing from or too much in a project, users missing from or too much in a group, other roles, missing API keys.
-Only reads are sent.
+missing from or too much in a project, dataset or ontology, users missing from or too much in a group, tags, another
+status, other roles, missing API keys. Only reads are sent.
 
 The journal says what each entry was made as; an entry that it does not know is reported as missing. What the
 manifest names by its hash, and users of the organisation, need no journal. What a project may hold is only limited
-by an entry for the project itself, and its groups only by a manifest that has an entry about any group.
+by an entry for the project itself, and its groups only by a manifest that has an entry about any group. So it is with
+users and groups of datasets, groups of ontologies and tags, if the manifest names any of that sort.
 
 Admins whom the manifest does not name are no difference: whoever made a project is one, and so is the account. Nor
 are Admins of the organisation in a group. What the service does not list is not checked, and that is said.
 
---fix attaches datasets, adds users and groups, gives groups the role wanted, and makes API keys again that have
-been made once and are gone. Whom it adds to the organisation gets an account and a mail if they have none. It
-removes nothing without --prune, changes no user's role, since this API cannot, and makes no project, dataset,
-ontology or group: 'encord-async apply' does. --prune removes from projects only, nobody from a group or the
-organisation. What no entry removes by name stays where it is Admin, or where the account is not: so it never
-removes the account itself. You are asked first; without a terminal API keys are made again only with --yes.
+--fix attaches datasets, adds users, groups and tags, gives groups the role wanted, sets the status, and makes API
+keys again that have been made once and are gone. Whom it adds to the organisation gets an account and a mail if they
+have none. It removes nothing without --prune, changes no user's role, since this API cannot, and makes no project,
+dataset, ontology or group: 'encord-async apply' does. --prune removes nobody from a group or the organisation. What no
+entry removes by name stays where it is Admin, or where the account is not: so it never removes the account itself. You
+are asked first; without a terminal API keys are made again only with --yes.
 
 \b
 Examples:
@@ -80,7 +81,9 @@ Exit codes: 0 no difference (with --fix: none is left), 1 there are differences,
 @concurrency_option
 @click.option("--fix", is_flag=True, help="Add what is missing, then read back again.")
 @click.option(
-    "--prune", is_flag=True, help="With --fix: detach datasets and remove users and groups that should not be there."
+    "--prune",
+    is_flag=True,
+    help="With --fix: detach datasets and remove users, groups and tags that should not be there.",
 )
 @click.option("--yes", is_flag=True, help="With --fix: do not ask first.")
 @output_options
@@ -254,12 +257,10 @@ def _exit_code(verified: _Verified) -> ExitCode:
 
 
 def _print(output: Output, verified: _Verified) -> None:
-    from encord_async.kinds.registry import nouns
-
     if output.json:
         output.result(_json(verified))
         return
-    rows = [(str(one.place), _WORDS[one.fault], _noun(one.what), _described(one)) for one in verified.differences]
+    rows = [difference_row(one) for one in verified.differences]
     if rows:
         output.table(rows, head=["entry", "", "what", ""])
         output.line()
@@ -269,9 +270,7 @@ def _print(output: Output, verified: _Verified) -> None:
     if verified.repaired is not None:
         _print_repaired(output, verified.repairs.counts(), verified.repaired)
     report = verified.report
-    things = [many(number, *nouns(what)) for what, number in report.read.items() if number]
-    users = f" with {many(report.members['user'], 'user', 'users')}" if report.members["user"] else ""
-    read = f"{' and '.join(things) or 'nothing'}{users} read back"
+    read = f"{_read_back(report)} read back"
     left = " left" if verified.repaired is not None else ""
     failed = _failed(verified)
     more = f", and {many(failed, 'repair', 'repairs')} that did not come about" if failed else ""
@@ -321,6 +320,21 @@ def _notes(verified: _Verified) -> dict[str, str]:
     return notes
 
 
+def _read_back(report: "Report") -> str:
+    """What was read, in words: things, with what is told of those in them."""
+    from encord_async.kinds.registry import relations_of, things
+
+    found = []
+    for kind in things():
+        if report.read[kind.word]:
+            told = [one for one in relations_of(kind.word) if one.told_as and report.members[one.thing]]
+            inside = [many(report.members[one.thing], one.noun, one.plural) for one in told]
+            found.append(
+                many(report.read[kind.word], kind.noun, kind.plural) + "".join(f" with {one}" for one in inside)
+            )
+    return " and ".join(found) or "nothing"
+
+
 def _subject(what: str, number: int) -> str:
     """What could not be checked, and its verb."""
     from encord_async.kinds.registry import maker_of, nouns, relation_of
@@ -333,7 +347,7 @@ def _subject(what: str, number: int) -> str:
 
 
 def _json(verified: _Verified) -> dict[str, object]:
-    from encord_async.kinds.registry import things
+    from encord_async.kinds.registry import relations, things
 
     report, notes = verified.report, _notes(verified)
     shown: dict[str, object] = {
@@ -342,11 +356,15 @@ def _json(verified: _Verified) -> dict[str, object]:
         "differences": [difference.as_json() for difference in verified.differences],
         "counts": report.as_json(),
         "difference_count": report.differences,
-        "users": {
-            "wished": verified.wishes.count("user"),
-            "read": report.members["user"],
-            "checked": "user" not in notes,
-            "note": notes.get("user", ""),
+        **{
+            relation.told_as: {
+                "wished": verified.wishes.count(relation.thing),
+                "read": report.members[relation.thing],
+                "checked": relation.thing not in notes,
+                "note": notes.get(relation.thing, ""),
+            }
+            for relation in relations()
+            if relation.told_as
         },
         "not_checked": list(notes.values()),
         "requests": verified.requests,
@@ -370,6 +388,11 @@ def _noun(what: str) -> str:
 
     relation = relation_of(what)
     return nouns(what)[0] if relation is None else relation.thing_noun
+
+
+def difference_row(difference: "Difference") -> tuple[str, str, str, str]:
+    """Where it is wished for, in what way and what differs, and how, for a table."""
+    return str(difference.place), _WORDS[difference.fault], _noun(difference.what), _described(difference)
 
 
 def _described(difference: "Difference") -> str:

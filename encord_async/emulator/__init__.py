@@ -61,6 +61,7 @@ from encord_async.emulator.seed import (
     SeedUser,
     default_seed,
     read_seed,
+    stand_ins,
 )
 from encord_async.emulator.server import Emulator, EmulatorSettings, SettingsError
 from encord_async.emulator.store import StateError
@@ -82,4 +83,5 @@ __all__ = [
     "default_seed",
     "read_fault_rules",
     "read_seed",
+    "stand_ins",
 ]

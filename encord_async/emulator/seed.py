@@ -4,10 +4,10 @@ It never touches a store that already holds data. The classes are the models of 
 of them is taken as it is, what a file says is checked against their types.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 from uuid import uuid4
 
 from pydantic import AfterValidator, Field, TypeAdapter
@@ -26,16 +26,21 @@ __all__ = [
     "SeedOntology",
     "SeedProject",
     "SeedUser",
+    "complete",
     "default_seed",
     "plant",
     "read_seed",
     "read_yaml",
+    "stand_ins",
 ]
 
 DEFAULT_EMAIL: Final = "emulator@example.com"
 """The user of an emulator without a seed."""
 
 _DEFAULT_DATASETS: Final = 100
+
+
+OwnedT = TypeVar("OwnedT", "SeedDataset", "SeedOntology", "SeedProject")
 
 
 class SeedError(Exception):
@@ -131,6 +136,50 @@ def default_seed() -> tuple[Seed, KeyPair]:
         for number in range(1, _DEFAULT_DATASETS + 1)
     )
     return Seed(users=(SeedUser(email=DEFAULT_EMAIL, public_key=pair.public_hex),), datasets=datasets), pair
+
+
+def stand_ins(seed: Seed, there: Iterable[tuple[str, str]]) -> Seed:
+    """*seed* with what a manifest takes to be there already, and nothing else; its first user is Admin of all that.
+
+    Args:
+        seed: Whose users are taken.
+        there: The kind of entry that makes such a thing, and its hash, which becomes its title, too.
+    """
+    hashes: dict[str, list[str]] = {}
+    for kind, hash_ in there:
+        hashes.setdefault(kind, []).append(hash_)
+    admins = (seed.users[0].email,)
+    return replace(
+        seed,
+        datasets=tuple(SeedDataset(hash=one, title=one, admins=admins) for one in hashes.get("dataset", ())),
+        ontologies=tuple(SeedOntology(hash=one, title=one, admins=admins) for one in hashes.get("ontology", ())),
+        projects=tuple(SeedProject(hash=one, title=one, admins=admins) for one in hashes.get("project", ())),
+    )
+
+
+def complete(seed: Seed, *, public_key: str | None = None) -> Seed:
+    """*seed* with `DEFAULT_EMAIL` first, Admins for whatever has none, and every Admin a user.
+
+    Raises:
+        SeedError: A project names a dataset or an ontology that is not in the seed.
+    """
+    hashes = {entry.hash for entry in seed.datasets} | {entry.hash for entry in seed.ontologies}
+    for project in seed.projects:
+        for named in (*project.datasets, *filter(None, [project.ontology_hash])):
+            if named not in hashes:
+                raise SeedError(f"project {project.title!r} names {named!r}, which is not in this seed; add it there")
+    datasets, ontologies = _administered(seed.datasets), _administered(seed.ontologies)
+    projects = _administered(seed.projects)
+    users = {DEFAULT_EMAIL: SeedUser(email=DEFAULT_EMAIL, public_key=public_key)}
+    owned: tuple[SeedDataset | SeedOntology | SeedProject, ...] = (*datasets, *ontologies, *projects)
+    for entry in owned:
+        users |= {email.lower(): SeedUser(email=email) for email in entry.admins if email.lower() not in users}
+    # A user may be there twice: planting takes equal addresses for one user, and registers what each entry brings.
+    return Seed(users=(*users.values(), *seed.users), datasets=datasets, ontologies=ontologies, projects=projects)
+
+
+def _administered(entries: tuple[OwnedT, ...]) -> tuple[OwnedT, ...]:
+    return tuple(replace(entry, admins=entry.admins or (DEFAULT_EMAIL,)) for entry in entries)
 
 
 def plant(store: Store, seed: Seed, *, now_us: int) -> None:

@@ -108,6 +108,8 @@ class Batches:
             EncordError: It is refused, or cannot be sent.
         """
         items = tuple(dict.fromkeys(_item(ticket) for ticket in batch.tickets))
+        if batch.lane.kind.relation.is_single and await self._sends.is_set(batch.lane, *items):
+            return await self._scribe.ended([(one, Result(status=Status.UNCHANGED)) for one in batch.tickets])
         try:
             roles = await self._sends.put(batch.lane, items, self._stop)
         except (AuthenticationError, ThrottledError):
@@ -136,6 +138,8 @@ class Batches:
 def _says(word: Record, step: Step) -> bool:
     """Whether *word* is that *step* is done."""
     is_it = word.state is State.DONE and word.kind is step.kind
+    if is_it and isinstance(step.kind, Membership) and step.kind.relation.is_single and word.title != step.item:
+        return False
     return is_it and word.details.get("role") == role_details(step).get("role")
 
 

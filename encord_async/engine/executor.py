@@ -7,12 +7,13 @@ sent, the intent is in the ledger, and a create whose outcome is unknown is look
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from encord_async.engine.account import Account, Adopt, Existing, match
 from encord_async.engine.batches import Batches
 from encord_async.engine.claims import Claims, baseline
-from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger
+from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger, left_error
 from encord_async.engine.making import Maker, Making, held_of
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import Status
@@ -158,7 +159,7 @@ class Executor:
         others: list[tuple[Ticket, Result]] = []
         left: list[Ticket] = []
         for ticket in tickets:
-            if self._review.allows(ticket.step.identity, "remove" if ticket.step.kind.takes else "add"):
+            if self._review.allows(ticket.step.identity, ticket.step.kind.verb):
                 left.append(ticket)
             elif self._review.knows(ticket.step.identity):
                 refused = refusal(ticket, "it was to be refused")
@@ -266,7 +267,7 @@ class Executor:
         try:
             await self._ledger.write([record])
             try:
-                made = await self._sends.create(making, request, self._stop)
+                made = await self._sends.create(making, request, self._stop, partial(self._is_new, record))
             except StoppedError:
                 # It was not sent: the next run may send it without looking.
                 cancelled = Result(status=Status.CANCELLED)
@@ -450,7 +451,7 @@ class Executor:
             self._doubt(ticket, replace(doubt, looks=doubt.looks + 1))
             return Later(verdict.due_s, in_doubt)
         if isinstance(verdict, LeaveIt):
-            left = replace(in_doubt, error=_left_error(doubt, verdict), candidates=verdict.candidates)
+            left = replace(in_doubt, error=left_error(doubt, verdict), candidates=verdict.candidates)
             details = {**doubt.record.details, "candidates": list(verdict.candidates)}
             await self._ledger.write([self._scribe.closed(replace(doubt.record, details=details), left)])
             self._no_doubt(ticket)
@@ -473,6 +474,10 @@ class Executor:
         return verdict if isinstance(verdict, AdoptIt | WaitLonger | LeaveIt) else None
 
     # ------------------------------------------------------------------ replies that were mixed up
+
+    def _is_new(self, record: Record, made: str) -> bool:
+        """Whether no other create was answered with *made*, and it was not there before."""
+        return made not in self._seen and made not in baseline(record)
 
     async def _made_alone(self, ticket: Ticket, record: Record, made: str, making: Making) -> Ended | None:
         """`_made`; None if *made* was there before, or another create was or is meanwhile answered with it."""
@@ -587,14 +592,3 @@ def _less(counter: Counter[bytes], name: bytes) -> None:
     counter[name] -= 1
     if counter[name] <= 0:
         del counter[name]
-
-
-def _left_error(doubt: Doubt, verdict: LeaveIt) -> UncertainError:
-    error = UncertainError(verdict.why)
-    if doubt.error is not None:
-        error.code, error.http_status, error.trace_id = (
-            doubt.error.code,
-            doubt.error.http_status,
-            doubt.error.trace_id,
-        )
-    return error

@@ -25,6 +25,7 @@ from encord_async.journal.record import Ledger, MemoryLedger, Record, State
 from encord_async.journal.seen import Seen
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.membership import Membership, Relation
+from encord_async.kinds.names import Names
 from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.registry import maker_of
 from encord_async.kinds.thing import Admission, DatasetAPI, Thing
@@ -60,6 +61,9 @@ class Rehearsal:
         """What would be made, by its stand-in."""
         self._held: dict[tuple[Relation, str], dict[str, int | None]] = {}
         """What is in things, as far as somebody asked, with what the rehearsal has changed; by `Relation.folded`."""
+        self._named: dict[Names, set[str]] = {}
+        self._new_names: set[tuple[Names, str]] = set()
+        """Names that would be made, of which nobody has asked yet."""
         self._admitted: dict[Admission, set[str] | None] = {}
         self._there: dict[Thing, frozenset[str] | None] = {}
         self._seen: dict[Operation[Any], object] = {}
@@ -73,6 +77,12 @@ class Rehearsal:
         is_made = change in self._changes
         self._changes.discard(change)
         return is_made
+
+    def take_name(self, names: Names, name: str) -> bool:
+        """Whether *name* would be made, and nobody has asked about that before."""
+        is_new = (names, name) in self._new_names
+        self._new_names.discard((names, name))
+        return is_new
 
     # ------------------------------------------------------------------ what a run needs of a session
 
@@ -158,7 +168,13 @@ class Rehearsal:
 
     # ------------------------------------------------------------------ what a run sends
 
-    async def create(self, making: Making, request: Request, stop: Stop) -> str:  # noqa: ARG002 - nothing leaves
+    async def create(
+        self,
+        making: Making,
+        request: Request,  # noqa: ARG002 - nothing leaves
+        stop: Stop,  # noqa: ARG002 - as above
+        is_new: Callable[[str], bool],  # noqa: ARG002 - as above
+    ) -> str:
         """See `Sends`."""
         kind, draft = making.kind, making.draft
         items = kind.items if isinstance(kind, Thing) else None
@@ -185,7 +201,14 @@ class Rehearsal:
                     self._changes.add((lane.kind, about, item))
             return None
         await self._see(relation.item, items)
+        if relation.names is not None:
+            await self._name(relation.names, items)
         return self._give(lane.kind, about, items, None if lane.role is None else int(lane.role))
+
+    async def is_set(self, lane: Lane, value: str) -> bool:
+        """See `Sends`."""
+        await self._read_held(lane.kind.relation, lane.parent_hash)
+        return value in self._held[lane.kind.relation, lane.parent_hash]
 
     async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:  # noqa: ARG002 - as above
         """See `Sends`."""
@@ -207,6 +230,8 @@ class Rehearsal:
             folded = relation.folded(item)
             if folded not in held or (relation.role_follows and held[folded] != role):
                 self._changes.add((kind, about, item))
+                if relation.is_single:
+                    held.clear()
                 held[folded] = role
             had = held[folded]
             if had is not None:
@@ -216,13 +241,22 @@ class Rehearsal:
     async def _read_held(self, relation: Relation, about: str) -> None:
         """Read what is in a thing; raises as the service does where it is not there, or not to be seen."""
         if (relation, about) in self._held or is_new(about):
-            self._held.setdefault((relation, about), {})
+            self._held.setdefault((relation, about), dict(relation.at_first))
             return
         await self._look(relation.probe(about))
         found = await relation.held(self, about)
         listed = {} if isinstance(found, Unlisted) else found
         # Somebody else may have read it meanwhile, and changed it.
         self._held.setdefault((relation, about), {relation.folded(item): role for item, role in listed.items()})
+
+    async def _name(self, names: Names, items: Iterable[str]) -> None:
+        """Make those of *items* that nobody has."""
+        async with self._lock:
+            if names not in self._named:
+                self._named[names] = {names.read(one)[0] for one in await self.collect(names.listing())}
+        known = self._named[names]
+        self._new_names.update((names, item) for item in items if item not in known)
+        known.update(items)
 
     async def _look(self, operation: Operation[Any]) -> None:
         """Read something, unless it was there before."""

@@ -263,6 +263,11 @@ class Run:
     # ------------------------------------------------------------------ for the caller
 
     @property
+    def ledger(self) -> Ledger:
+        """What is written down of it: its journal, or what it keeps in memory."""
+        return self._ledger
+
+    @property
     def summary(self) -> Summary:
         """The sums so far; final when the iteration has ended."""
         now = self._session.statistics()

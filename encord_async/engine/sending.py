@@ -3,12 +3,14 @@
 A rehearsal puts something else in the place of `Live`, which answers as the service would.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol, TypeVar
 
 from encord_async.engine.making import Making
+from encord_async.engine.names import Directory
 from encord_async.engine.schedule import Lane
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.thing import Admission
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.request import Request
@@ -27,12 +29,16 @@ class Sends(Protocol):
     All raise `StoppedError` then, and `EncordError` as `Session.execute`.
     """
 
-    async def create(self, making: Making, request: Request, stop: Stop) -> str:
-        """Make something; its hash."""
+    async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
+        """Make something; its hash, of which *is_new* says whether it can be that of what was made just now."""
         ...
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
         """Give or take *items*; the roles that they have then, if the answer shows them (`Relation.roles_shown`)."""
+        ...
+
+    async def is_set(self, lane: Lane, value: str) -> bool:
+        """Whether *value* is what a thing has already, of what it has one of; a read."""
         ...
 
     async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:
@@ -45,17 +51,33 @@ class Live:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._directory = Directory(session)
 
-    async def create(self, making: Making, request: Request, stop: Stop) -> str:
+    async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
         """See `Sends`."""
-        made = await self._session.execute(making.draft.operation, request=request, stop=stop)
-        return making.kind.hash_of(made)
+        hash_of = making.kind.hash_of
+        made = await self._session.execute(
+            making.draft.operation, request=request, stop=stop, is_new=lambda answer: is_new(hash_of(answer))
+        )
+        return hash_of(made)
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
         """See `Sends`."""
-        answer = await self._session.execute(lane.kind.sending(lane.parent_hash, items, lane.role), stop=stop)
         relation = lane.kind.relation
+        if relation.names is not None:
+            if lane.kind.takes:
+                items = await self._directory.find(relation.names, items)
+            else:
+                items = await self._directory.get(relation.names, items, stop)
+            if not items:
+                return None
+        answer = await self._session.execute(lane.kind.sending(lane.parent_hash, items, lane.role), stop=stop)
         return relation.roles_shown(answer) if relation.shows_roles and not lane.kind.takes else None
+
+    async def is_set(self, lane: Lane, value: str) -> bool:
+        """See `Sends`."""
+        found = await lane.kind.relation.held(self._session, lane.parent_hash)
+        return not isinstance(found, Unlisted) and value in found
 
     async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:
         """See `Sends`."""

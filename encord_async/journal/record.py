@@ -253,30 +253,34 @@ class Ledger(Protocol):
 
 
 class MemoryLedger:
-    """The ledger of a run without a journal: keeps the namesakes of what this run made, for its own settling."""
+    """The ledger of a run without a journal: keeps what this run made, for its settling and for a look at the end."""
 
     is_new = True
     has_made = has_moved = False
 
     def __init__(self) -> None:
-        self._by_name: defaultdict[bytes, dict[bytes, Record]] = defaultdict(dict)
+        self._records: dict[bytes, Record] = {}
+        self._by_name: defaultdict[bytes, list[bytes]] = defaultdict(list)
         # Gives a turn of the event loop away whenever it is taken.
         self._turnstile = anyio.Semaphore(_WRITERS_A_TURN)
 
-    async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:  # noqa: ARG002 - forgets
-        """Nothing: there was no earlier run."""
-        return {}
+    async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
+        """What this run made of *identities*: there was no earlier one."""
+        return {identity: self._records[identity] for identity in identities if identity in self._records}
 
     async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:  # noqa: ARG002
         """Keep those that have a name, until the process ends; there are no older ones."""
         async with self._turnstile:
             for record in records:
-                if record.name is not None:
-                    self._by_name[record.name][record.identity] = record
+                if record.name is None:
+                    continue
+                if record.identity not in self._records:
+                    self._by_name[record.name].append(record.identity)
+                self._records[record.identity] = record
 
     async def namesakes(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
-        return list(self._by_name.get(name, {}).values())
+        return [self._records[identity] for identity in self._by_name.get(name, ())]
 
     async def open_intents(self) -> Sequence[Record]:
         """None: there was no earlier run."""
@@ -288,7 +292,7 @@ class MemoryLedger:
 
     async def holders(self, found: str) -> Sequence[Record]:
         """See `Ledger`; reads everything, for what hardly ever happens."""
-        return [record for alike in self._by_name.values() for record in alike.values() if record.hash == found]
+        return [record for record in self._records.values() if record.hash == found]
 
     async def disown(self, is_present: Callable[[bytes], bool]) -> None:
         """Nothing: there was no earlier run."""

@@ -23,26 +23,33 @@ class Seen:
     def __len__(self) -> int:
         return self._count
 
+    def __contains__(self, name: str) -> bool:
+        digest = _digest(name)
+        return self._digests[self._place(digest)] == digest
+
     def add(self, name: str) -> bool:
         """Take *name* in; whether it is new."""
-        # Zero marks an empty place.
-        digest = int.from_bytes(hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()) or 1
-        if not self._put(digest):
+        if not self._put(_digest(name)):
             return False
         self._count += 1
         if 4 * self._count > 3 * len(self._digests):
             self._grow()
         return True
 
-    def _put(self, digest: int) -> bool:
+    def _place(self, digest: int) -> int:
+        """Where *digest* stands, or would."""
         digests = self._digests
         last = len(digests) - 1
         place = digest & last
-        while digests[place]:
-            if digests[place] == digest:
-                return False
+        while digests[place] and digests[place] != digest:
             place = (place + 1) & last
-        digests[place] = digest
+        return place
+
+    def _put(self, digest: int) -> bool:
+        place = self._place(digest)
+        if self._digests[place]:
+            return False
+        self._digests[place] = digest
         return True
 
     def _grow(self) -> None:
@@ -51,3 +58,8 @@ class Seen:
         for digest in before:
             if digest:
                 self._put(digest)
+
+
+def _digest(name: str) -> int:
+    # Zero marks an empty place.
+    return int.from_bytes(hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()) or 1

@@ -3,14 +3,27 @@
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
 
 from encord_async.errors import ConflictError
-from encord_async.kinds.entry import MakingEntry
-from encord_async.kinds.fields import Flag, Text, Title, number_or_word
-from encord_async.kinds.reading import Reads
+from encord_async.kinds.access import (
+    GroupAccess,
+    UserAccess,
+    access_twice,
+    admit_groups,
+    admit_users,
+    written_groups,
+    written_users,
+)
+from encord_async.kinds.dataset_groups import DATASET_GROUPS
+from encord_async.kinds.dataset_users import DATASET_USERS
+from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
+from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
+from encord_async.kinds.faults import Fault
+from encord_async.kinds.fields import Flag, Part, Text, Title, number_or_word
+from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, making_step
 from encord_async.kinds.thing import DatasetAPI, Draft, Found, Listed, Order, Sought, Thing, looked_up
 from encord_async.protocol.catalogue import DatasetUserRole, StorageLocation
@@ -45,25 +58,44 @@ Storage: TypeAlias = Annotated[
 
 
 class DatasetEntry(MakingEntry):
-    """A dataset that shall exist."""
+    """A dataset that shall exist, with its users and groups."""
 
-    counted = MappingProxyType({"datasets": "datasets"})
+    parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"users": UserAccess, "groups": GroupAccess})
+    counted = MappingProxyType(
+        {
+            "datasets": "datasets",
+            "dataset_users": "users of datasets",
+            "dataset_groups": "groups of datasets",
+        }
+    )
+    summed = MappingProxyType({"datasets": ("datasets", "dataset", "datasets")})
+    spelt = MappingProxyType({"storage": _STORAGES})
 
     kind: Literal["dataset"] = "dataset"
     title: Title
     description: Text = ""
     storage: Storage = StorageLocation.CORD_STORAGE
     create_backing_folder: Flag = False
+    users: tuple[UserAccess, ...] = ()
+    groups: tuple[GroupAccess, ...] = ()
 
     @property
     def wished_title(self) -> str:
         return self.title
 
+    def references(self) -> Iterator[Use]:
+        return uses("groups", [wish.group for wish in self.groups], "group")
+
+    def faults(self) -> list[Fault]:
+        return access_twice(self.users, self.groups)
+
     def contents(self) -> Mapping[str, int]:
-        return {"datasets": 1}
+        return {"datasets": 1, "dataset_users": len(self.users), "dataset_groups": len(self.groups)}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, DATASET, self.title)
+        yield from admit_users(identity, DATASET_USERS, self.users)
+        yield from admit_groups(identity, DATASET_GROUPS, self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +116,11 @@ class Keeping:
         return f"its data at {place}{'' if self.has_folder else ' and no backing folder'}"
 
 
-class _Datasets(Thing):
+class _Datasets(Thing, Exports):
     word = noun = "dataset"
     plural = "datasets"
     page = "/datasets/view/{}"
+    after = ("group",)
     lasting = ("storage", "create_backing_folder")
 
     def draft(self, order: Order) -> Draft:
@@ -183,6 +216,39 @@ class _Datasets(Thing):
             "storage": (storage, details.get("storage", storage)),
             "create_backing_folder": (folder, details.get("create_backing_folder", folder)),
         }
+
+    async def exported(self, reads: Reads, pen: Pen) -> AsyncIterator[Listed]:
+        # Only REST v2 says which have a folder behind them, and only the envelope API where all of them lie.
+        there = await listing(reads, ListDatasetsV2())
+        backed: set[str] = set()
+        if isinstance(there, Unlisted):
+            pen.not_listed.append("which datasets have a backing folder")
+        else:
+            backed = {one.dataset_uuid for one in there if one.backing_folder_uuid}
+        dated = []
+        for owned in await reads.execute(ListDatasets()):
+            one, is_admin = owned.dataset, owned.user_role == DatasetUserRole.ADMIN
+            item = one, one.dataset_hash in backed
+            dated.append((one.created_at, Listed(one.dataset_hash, one.title, one.description, is_admin, item)))
+        for found in in_order_of_age(dated):
+            yield found
+
+    def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
+        dataset, has_folder = found.item
+        made = pen.entry(
+            DatasetEntry,
+            found,
+            what=self.noun,
+            otherwise=self.word,
+            title=found.title,
+            description=found.description or "",
+            storage=StorageLocation.CORD_STORAGE if dataset.type is None else dataset.type,
+            create_backing_folder=has_folder,
+            users=tuple(written_users(pen, DATASET_USERS, found, inside.of(DATASET_USERS))),
+            groups=tuple(written_groups(pen, DATASET_GROUPS, found, inside.of(DATASET_GROUPS))),
+        )
+        if made is not None:
+            yield made
 
 
 def _keeping_of(dataset: Dataset | ListedDataset | DatasetDetails) -> Keeping:

@@ -1,7 +1,7 @@
 """What every kind of entry says of itself: what it refers to, what is wrong within it, and its steps. Pure."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -39,6 +39,9 @@ class Entry(Part):
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({})
     """Its fields that are lists of objects, and the model of these."""
 
+    prose: ClassVar[Collection[str]] = ("title", "description", "name")
+    """Its fields whose blanks at the ends count in tables, too."""
+
     kind: str
     key: Key | None = None
 
@@ -57,9 +60,16 @@ class Entry(Part):
     counted: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Words for the numbers of `contents`."""
 
+    summed: ClassVar[Mapping[str, tuple[str, str, str]]] = MappingProxyType({})
+    """Which of `contents` an export adds up: each with its name there, and words for one and for several."""
+
     def contents(self) -> Mapping[str, int]:
         """What it holds, in numbers, under the names by which `validate` adds them up."""
         return {}
+
+    def as_json(self) -> dict[str, object]:
+        shown = {"kind": self.kind, **super().as_json()}
+        return shown | {name: [one.as_json() for one in getattr(self, name)] for name in self.parts if name in shown}
 
     def irreversible(self) -> Mapping[str, int]:
         """How many things it makes that cannot be unmade, by the kind of entry that makes such things."""

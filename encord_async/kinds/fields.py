@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum, StrEnum
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, TypeAlias
 
@@ -15,6 +15,7 @@ from encord_async.redaction import quoted
 
 __all__ = [
     "REFERENCE",
+    "ROLES",
     "Email",
     "Flag",
     "Hash",
@@ -27,6 +28,7 @@ __all__ = [
     "Title",
     "email",
     "hash_or_reference",
+    "in_role",
     "meant",
     "number_or_word",
     "one_hash",
@@ -36,6 +38,12 @@ __all__ = [
     "sort_of",
     "wrong",
 ]
+
+
+def in_role(name: str, text: str) -> dict[str, str]:
+    """What a cell says of somebody with a role: *text* is who, an equals sign and the role; *name* is their field."""
+    who, equals, role = text.rpartition("=")
+    return {name: who.strip(), "role": role.strip()} if equals else {name: text}
 
 
 def referenced_key(reference: str) -> str | None:
@@ -101,7 +109,7 @@ def number_or_word(value: object, *, what: str, words: Mapping[str, IntEnum]) ->
 
 
 def _role(value: object) -> object:
-    return number_or_word(value, what="role", words=_ROLES)
+    return number_or_word(value, what="role", words=ROLES)
 
 
 def _flag(value: object) -> object:
@@ -184,7 +192,8 @@ _GUESSED_CHARACTERS: Final = 100
 _DIGITS: Final = re.compile("[0-9]{1,9}")
 _ADDRESS: Final = re.compile(r"""[^\s@,;<>"]+@[^\s@,;<>".][^\s@,;<>"]*\.[^\s@,;<>".]+""")
 _HASH: Final = re.compile("[!-?A-~][!-~]*")
-_ROLES: Final[Mapping[str, ProjectUserRole]] = {role.name.lower(): role for role in ProjectUserRole}
+ROLES: Final[Mapping[str, ProjectUserRole]] = {role.name.lower(): role for role in ProjectUserRole}
+"""The words for roles in projects."""
 _FLAGS: Final = {"true": True, "false": False}
 _SCOPES: Final = tuple(scope.value for scope in APIKeyScope)
 
@@ -214,7 +223,7 @@ Reference: TypeAlias = Annotated[
 ]
 Email: TypeAlias = Annotated[str, Strict(), AfterValidator(email)]
 Role: TypeAlias = Annotated[
-    ProjectUserRole, BeforeValidator(_role), WithJsonSchema({"enum": [*_ROLES, *map(int, ProjectUserRole)]})
+    ProjectUserRole, BeforeValidator(_role), WithJsonSchema({"enum": [*ROLES, *map(int, ProjectUserRole)]})
 ]
 Flag: TypeAlias = Annotated[bool, BeforeValidator(_flag)]
 Scope: TypeAlias = Annotated[APIKeyScope, BeforeValidator(_scope), WithJsonSchema({"enum": list(_SCOPES)})]
@@ -230,3 +239,21 @@ class Part(BaseModel):
     """What it is called when one of its fields is unknown: ``a user``."""
     other_names: ClassVar[Mapping[str, str]] = MappingProxyType({"name": "title"})
     """Names close in meaning to those of its fields, but not in spelling."""
+    spelt: ClassVar[Mapping[str, Mapping[str, Enum]]] = MappingProxyType({})
+    """Fields whose values have words in manifests, and are something else within."""
+    no_column: ClassVar[str] = ""
+    """What to do instead of giving a list of these a column in a table; nothing if it can have one."""
+
+    @classmethod
+    def in_cell(cls, text: str) -> object:
+        """What *text* says of one of a list of these that stands in the cell of a table."""
+        return text
+
+    def as_json(self) -> dict[str, object]:
+        """As a manifest has it: words where there are some, and nothing that goes without saying."""
+        shown = self.model_dump(mode="json", exclude_defaults=True)
+        for name, words in self.spelt.items():
+            if name in shown:
+                value = getattr(self, name)
+                shown[name] = next(word for word, one in words.items() if one == value)
+        return shown

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Strict, WithJsonSchema
 
-from encord_async.kinds.entry import MakingEntry, Use, uses
+from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
+from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import REFERENCE, Text, Title, email, hash_or_reference
 from encord_async.kinds.membership import Held, Relation
@@ -52,6 +53,7 @@ class GroupEntry(MakingEntry):
     other_names: ClassVar[Mapping[str, str]] = MappingProxyType({"title": "name", "users": "members"})
 
     counted = MappingProxyType({"groups": "groups"})
+    summed = MappingProxyType({"groups": ("groups", "group", "groups")})
 
     kind: Literal["group"] = "group"
     name: Title
@@ -76,10 +78,12 @@ class GroupEntry(MakingEntry):
         yield from each(identity, MEMBERS.give, None, self.members)
 
 
-class _Groups(Thing):
+class _Groups(Thing, Exports):
     word = noun = "group"
     plural = "groups"
     is_irreversible = False
+    after = ("organisation_user",)
+    unlisted = "groups"
 
     def draft(self, order: Order) -> Draft:
         entry: GroupEntry = order.entry
@@ -104,6 +108,35 @@ class _Groups(Thing):
     async def look_up(self, reads: Reads, sought: Sought) -> Mapping[str, object]:
         return await looked_up(reads, CreateGroup(name=sought.title, description=sought.description), self)
 
+    def is_in(self, scope: Scope) -> bool:
+        return scope.organisation
+
+    def exported(self, reads: Reads, pen: Pen) -> AsyncIterator[Listed]:  # noqa: ARG002 - needs nothing of it
+        return self.listed(reads, DatasetAPI.REST)
+
+    def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
+        members = tuple(_members(pen, found, inside.of(MEMBERS)))
+        made = pen.entry(
+            GroupEntry,
+            found,
+            what=self.noun,
+            otherwise=self.word,
+            name=found.title,
+            description=found.description or "",
+            members=members,
+        )
+        if made is not None:
+            yield made
+
+
+def _members(pen: Pen, found: Listed, held: Held) -> Iterator[str]:
+    """Keys where the manifest has them, so that everybody is in the organisation before they are in the group."""
+    for folded, address in {address.casefold(): address for address in sorted(held)}.items():
+        member = pen.reference("organisation_user", folded) or address
+        made = pen.part(GroupEntry, "user of a group", address, found.hash, name="group", members=(member,))
+        if made is not None:
+            yield member
+
 
 class _Members(Relation):
     sort = "member"
@@ -117,6 +150,7 @@ class _Members(Relation):
     has_entries = False
     thing = "member"
     thing_noun = "user of the group"
+    written_as = "users"
     is_of_addresses = True
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddGroupMembers:  # noqa: ARG002
@@ -128,6 +162,9 @@ class _Members(Relation):
     async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
         members = await listing(reads, ListGroupMembers(group_hash=parent_hash))
         return members if isinstance(members, Unlisted) else {member.user_email: None for member in members}
+
+    def is_written(self, pen: Pen) -> bool:
+        return pen.scope.users
 
     async def spared(self, reads: Reads, held: Held) -> Collection[str]:
         """Whoever makes a group becomes a member of it, and who that was the service does not say.

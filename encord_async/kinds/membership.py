@@ -6,13 +6,20 @@ says of itself is here; each stands in the module of the entries that wish for i
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, ClassVar, Final, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.names import Names
 from encord_async.kinds.reading import Reads, Unlisted
 from encord_async.kinds.step import StepKind
 from encord_async.protocol.operations.base import Operation
+
+if TYPE_CHECKING:
+    from encord_async.kinds.exporting import Pen
+    from encord_async.kinds.thing import Listed
 
 __all__ = ["Held", "Membership", "Relation", "role_name"]
 
@@ -37,7 +44,11 @@ class Relation(ABC):
         roles: The roles that there can be, if there are any.
         role_follows: Whether giving it once more gives it another role.
         shows_roles: Whether the answer to `adding` shows the roles that its items have then, see `roles_shown`.
+        most_given: Most items in one request that gives, if that is less than a run asks for.
         most_taken: Most items in one request that takes; their hashes may travel in its address.
+        names: How its items are found that go by names, while the service wants identifiers; None if they need not be.
+        is_single: Whether a thing has exactly one item by it, whose place another one takes (`Setting`).
+        at_first: What a thing has by it that was just made.
         in_create: Whether the request that makes the thing can have some of it already, see `Thing.items`.
         has_entries: Whether a kind of entry wishes for it in any thing, and not only in what it makes itself.
         thing: What a difference calls it, as a word for programs.
@@ -58,7 +69,11 @@ class Relation(ABC):
     roles: ClassVar[type[IntEnum] | None] = None
     role_follows: ClassVar[bool] = True
     shows_roles: ClassVar[bool] = False
+    most_given: ClassVar[int | None] = None
     most_taken: ClassVar[int | None] = None
+    names: ClassVar[Names | None] = None
+    is_single: ClassVar[bool] = False
+    at_first: ClassVar[Held] = MappingProxyType({})
     in_create: ClassVar[bool] = False
     has_entries: ClassVar[bool] = True
     thing: ClassVar[str]
@@ -82,12 +97,12 @@ class Relation(ABC):
             item: Hash of what comes or goes, or an address.
         """
         # Of many items of large things: in one piece, in which the length keeps the two apart.
-        framed = f"{self.sort} {len(about)}:{about}{self.folded(item)}"
+        framed = f"{self.sort} {len(about)}:{about}{'' if self.is_single else self.folded(item)}"
         return hashlib.blake2b(framed.encode(), digest_size=_IDENTITY_BYTES).digest()
 
     @abstractmethod
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> Operation[Any]:
-        """What is sent to put *items* in."""
+        """What is sent to put *items* in; where they go by names, these are identifiers."""
 
     def removing(self, parent_hash: str, items: tuple[str, ...]) -> Operation[Any]:
         """What is sent to take *items* out."""
@@ -109,10 +124,36 @@ class Relation(ABC):
         """The roles that the answer to `adding` shows, by `folded` item."""
         raise AssertionError(f"the service does not show the role of a {self.sort}: {answer!r}")
 
+    # ------------------------------------------------------------------ writing it down
+
+    written_as: ClassVar[str | None] = None
+    """What an export calls several of what is in a thing, if that is not `plural`."""
+
+    def is_written(self, pen: "Pen") -> bool:  # noqa: ARG002 - most are
+        """Whether an export reads and writes down what is in things by it."""
+        return True
+
+    def entries(self, pen: "Pen", parent: "Listed", reference: str, held: Held) -> Iterator[Entry]:  # noqa: ARG002
+        """The entries that say what is in a thing, as far as the thing's own entry does not. Pure.
+
+        Args:
+            pen: Makes them.
+            parent: The thing.
+            reference: What they name it by.
+            held: What is in it.
+        """
+        return iter(())
+
     # ------------------------------------------------------------------ comparing it
+
+    told_as: ClassVar[str | None] = None
+    """Under which name `verify` tells how much of it was read, if it does."""
 
     limits_unsaid: ClassVar[bool] = True
     """Whether a thing's own entry says what is in it even if the manifest speaks of no such thing anywhere."""
+
+    is_said_by_items: ClassVar[bool] = False
+    """Whether a manifest that has entries for its items speaks of it by that."""
 
     role_stays: ClassVar[str | None] = None
     """Why the role of what is in it already stays, if it does."""
@@ -143,6 +184,7 @@ class Membership(StepKind):
         self.deed = relation.removes if takes else relation.adds
         self.relation = relation
         self.takes = takes
+        self.verb = "remove" if takes else "change" if relation.is_single else "add"
 
     @property
     def what(self) -> str:
@@ -160,7 +202,7 @@ class Membership(StepKind):
 
     def most(self, max_batch: int) -> int:
         """Most items in one request."""
-        bound = self.relation.most_taken if self.takes else None
+        bound = self.relation.most_taken if self.takes else self.relation.most_given
         return max_batch if bound is None else min(bound, max_batch)
 
 

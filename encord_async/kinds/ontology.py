@@ -4,13 +4,17 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
 
 from encord_async.errors import ConflictError, UnencodableError
-from encord_async.kinds.entry import MakingEntry
-from encord_async.kinds.fields import Text, Title, sort_of, wrong
+from encord_async.kinds.access import GroupAccess, access_twice, admit_groups, written_groups
+from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
+from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
+from encord_async.kinds.faults import Fault
+from encord_async.kinds.fields import Part, Text, Title, sort_of, wrong
+from encord_async.kinds.ontology_groups import ONTOLOGY_GROUPS
 from encord_async.kinds.reading import Reads
 from encord_async.kinds.step import Step, making_step
 from encord_async.kinds.thing import DatasetAPI, Draft, Listed, Order, Otherwise, Sought, Thing, looked_up
@@ -48,29 +52,41 @@ class OntologyEntry(MakingEntry):
     """An ontology that shall exist; its structure may lie in a file beside the manifest."""
 
     beside = ("structure_file", "structure")
-    counted = MappingProxyType({"ontologies": "ontologies"})
+    parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"groups": GroupAccess})
+    counted = MappingProxyType({"ontologies": "ontologies", "ontology_groups": "groups of ontologies"})
+    summed = MappingProxyType({"ontologies": ("ontologies", "ontology", "ontologies")})
 
     kind: Literal["ontology"] = "ontology"
     title: Title
     description: Text = ""
     structure: Structure | None = None
     structure_file: Title | None = None
+    groups: tuple[GroupAccess, ...] = ()
 
     @property
     def wished_title(self) -> str:
         return self.title
 
+    def references(self) -> Iterator[Use]:
+        return uses("groups", [wish.group for wish in self.groups], "group")
+
+    def faults(self) -> list[Fault]:
+        return access_twice((), self.groups)
+
     def contents(self) -> Mapping[str, int]:
-        return {"ontologies": 1}
+        return {"ontologies": 1, "ontology_groups": len(self.groups)}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, ONTOLOGY, self.title)
+        yield from admit_groups(identity, ONTOLOGY_GROUPS, self.groups)
 
 
-class _Ontologies(Thing):
+class _Ontologies(Thing, Exports):
     word = noun = "ontology"
     plural = "ontologies"
     lasting = ("structure",)
+    after = ("group",)
+    unlisted = "ontologies, which projects name by their hashes"
 
     def draft(self, order: Order) -> Draft:
         entry: OntologyEntry = order.entry
@@ -148,6 +164,28 @@ class _Ontologies(Thing):
 
     def compared(self, entry: OntologyEntry, details: Mapping[str, object]) -> dict[str, tuple[object, object]]:
         return {"structure": (structure_digest(entry.structure), details.get("structure"))}
+
+    def is_in(self, scope: Scope) -> bool:
+        return scope.ontologies
+
+    def exported(self, reads: Reads, pen: Pen) -> AsyncIterator[Listed]:  # noqa: ARG002 - needs nothing of it
+        return self.listed(reads, DatasetAPI.REST)
+
+    def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
+        """An empty structure goes without saying."""
+        editor = found.item.editor
+        made = pen.entry(
+            OntologyEntry,
+            found,
+            what=self.noun,
+            otherwise=self.word,
+            title=found.title,
+            description=found.description or "",
+            structure=editor if any(editor.values()) else None,
+            groups=tuple(written_groups(pen, ONTOLOGY_GROUPS, found, inside.of(ONTOLOGY_GROUPS))),
+        )
+        if made is not None:
+            yield made
 
 
 def differs(structure: Mapping[str, object], editor: Mapping[str, object]) -> bool:

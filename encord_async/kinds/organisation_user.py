@@ -1,17 +1,18 @@
 """The kind ``organisation_user``: somebody who shall be a member of the organisation. Sends nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
 
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Email, one_word
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, part
-from encord_async.kinds.thing import Admission, Otherwise
+from encord_async.kinds.thing import Admission, Listed, Otherwise
 from encord_async.protocol.catalogue import MemberType, OrganisationRole
 from encord_async.protocol.operations.organisation import AddOrganisationUser, ListOrganisationUsers
 from encord_async.protocol.rest_models import OrganisationUser
@@ -46,6 +47,10 @@ class OrganisationUserEntry(Entry):
     is_harmless_twice = True
 
     counted = MappingProxyType({"organisation_users": "organisation users"})
+    summed = MappingProxyType(
+        {"organisation_users": ("organisation_users", "user of the organisation", "users of the organisation")}
+    )
+    spelt = MappingProxyType({"role": _ORGANISATION_ROLES})
 
     kind: Literal["organisation_user"] = "organisation_user"
     email: Email
@@ -66,12 +71,14 @@ class OrganisationUserEntry(Entry):
         yield Step(identity=part(identity, kind.word, *names), kind=kind, item=self.email)
 
 
-class _Admissions(Admission):
+class _Admissions(Admission, Exports):
     # A journal has room for 16 letters.
     word = "org_user"
-    noun = "organisation user"
-    plural = "organisation users"
+    noun = "user of the organisation"
+    plural = "users of the organisation"
     deed = ("organisation_users", "user to add to the organisation", "users to add to the organisation")
+    unlisted = "users of the organisation"
+    caution = "'apply' elsewhere adds the users of the organisation to that one; who has no account gets a mail"
 
     def sending(self, entry: OrganisationUserEntry) -> AddOrganisationUser:
         return AddOrganisationUser(email=entry.email, role=entry.role, member_type=entry.member_type)
@@ -97,6 +104,31 @@ class _Admissions(Admission):
             yield Otherwise("role", wanted, held, _STAYS)
         if found.member_type != kind:
             yield Otherwise("member_type", kind, str(found.member_type), _STAYS)
+
+    def is_in(self, scope: Scope) -> bool:
+        return scope.organisation and scope.users
+
+    async def exported(self, reads: Reads, pen: Pen) -> AsyncIterator[Listed]:  # noqa: ARG002 - needs nothing of it
+        for user in await reads.collect(ListOrganisationUsers()):
+            yield Listed("", user.email, None, is_admin=True, item=user)
+
+    def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:  # noqa: ARG002 - holds nothing
+        user: OrganisationUser = found.item
+        about = user.email.casefold()
+        if pen.reference(self.thing, about) is not None:
+            return
+        made = pen.entry(
+            OrganisationUserEntry,
+            found,
+            what="user of the organisation",
+            otherwise="user",
+            about=about,
+            email=user.email,
+            role=user.role_mnemonic_name,
+            member_type=user.member_type,
+        )
+        if made is not None:
+            yield made
 
 
 _STAYS: Final = "this API cannot change it for a member of the organisation; change it in Encord's app"

@@ -1,16 +1,18 @@
-"""The kind ``project``: a project that shall exist, with its datasets, users and API keys. Sends nothing."""
+"""The kind ``project``: a project that shall exist, with all that is in it. Sends nothing."""
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
 
 from encord_async.errors import ConflictError
-from encord_async.kinds.entry import MakingEntry, Use, uses
+from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
+from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import (
     REFERENCE,
+    ROLES,
     Email,
     Hash,
     Part,
@@ -19,21 +21,25 @@ from encord_async.kinds.fields import (
     Scopes,
     Text,
     Title,
+    in_role,
     one_hash,
     one_word,
     referenced_key,
     shown,
     wrong,
 )
-from encord_async.kinds.membership import Relation
-from encord_async.kinds.project_api_key import API_KEY, api_key_step
+from encord_async.kinds.membership import Held, Relation
+from encord_async.kinds.project_api_key import API_KEY, ProjectAPIKeyEntry, api_key_step
 from encord_async.kinds.project_datasets import DATASETS
+from encord_async.kinds.project_status import STATUS, STATUSES, StatusWord
+from encord_async.kinds.project_tags import TAGS
 from encord_async.kinds.project_users import USERS
 from encord_async.kinds.reading import Reads
-from encord_async.kinds.step import Step, making_step, one
+from encord_async.kinds.step import Step, each, making_step, one
 from encord_async.kinds.thing import (
     DatasetAPI,
     Draft,
+    InnerName,
     Listed,
     Order,
     Otherwise,
@@ -43,7 +49,7 @@ from encord_async.kinds.thing import (
     grown,
     holding,
 )
-from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
+from encord_async.protocol.catalogue import APIKeyScope, CopyOption, ProjectStatus, ProjectUserRole
 from encord_async.protocol.models import Project, ProjectDataset
 from encord_async.protocol.operations.base import ListingFilter
 from encord_async.protocol.operations.projects import (
@@ -78,22 +84,28 @@ class UserWish(Part):
     """A user and the role wanted in a project."""
 
     noun = "a user"
+    spelt = MappingProxyType({"role": ROLES})
 
     email: Email
     role: Role
+
+    @classmethod
+    def in_cell(cls, text: str) -> object:
+        return in_role("email", text)
 
 
 class APIKeyWish(Part):
     """An API key wanted in a project."""
 
     noun = "an API key"
+    no_column = "give each key a row of kind project_api_key"
 
     title: Title
     scopes: Scopes
 
 
 class ProjectEntry(MakingEntry):
-    """A project that shall exist, with its datasets, users and API keys.
+    """A project that shall exist, with its datasets, users, API keys, tags and status.
 
     *ontology* is a hash or a reference; *ontology_hash* is an older word, for a hash alone. *copy_of* names the project
     that it is copied from, and *copy_options* what it takes along.
@@ -107,8 +119,19 @@ class ProjectEntry(MakingEntry):
             "memberships": "memberships of users",
             "attachments": "attachments of datasets",
             "api_keys": "API keys",
+            "tags": "tags of projects",
         }
     )
+
+    summed = MappingProxyType(
+        {
+            "projects": ("projects", "project", "projects"),
+            "memberships": ("users", "user of a project", "users of projects"),
+            "api_keys": ("api_keys", "API key", "API keys"),
+        }
+    )
+
+    spelt = MappingProxyType({"status": STATUSES})
 
     kind: Literal["project"] = "project"
     title: Title
@@ -121,6 +144,8 @@ class ProjectEntry(MakingEntry):
     datasets: tuple[Reference, ...] = ()
     users: tuple[UserWish, ...] = ()
     api_keys: tuple[APIKeyWish, ...] = ()
+    tags: tuple[Title, ...] = ()
+    status: StatusWord | None = None
 
     @property
     def wanted_ontology(self) -> str | None:
@@ -133,8 +158,10 @@ class ProjectEntry(MakingEntry):
 
     def references(self) -> Iterator[Use]:
         yield from uses("datasets", self.datasets, "dataset")
-        if self.ontology is not None:
-            yield Use("ontology", self.ontology, "ontology")
+        for field in ("ontology", "ontology_hash"):
+            reference = getattr(self, field)
+            if reference is not None:
+                yield Use(field, reference, "ontology")
         template = self.made_from()
         if template is not None:
             yield template
@@ -145,6 +172,7 @@ class ProjectEntry(MakingEntry):
     def faults(self) -> list[Fault]:
         found = twice("datasets.{}", self.datasets)
         found += _users_twice(self.users)
+        found += twice("tags.{}", self.tags)
         found += twice("api_keys.{}.title", [wish.title for wish in self.api_keys])
         for index, wish in enumerate(self.api_keys):
             found += twice(f"api_keys.{index}.scopes.{{}}", wish.scopes)
@@ -156,6 +184,7 @@ class ProjectEntry(MakingEntry):
             "memberships": len(self.users),
             "attachments": len(self.datasets),
             "api_keys": len(self.api_keys),
+            "tags": len(self.tags),
         }
 
     def irreversible(self) -> Mapping[str, int]:
@@ -166,6 +195,9 @@ class ProjectEntry(MakingEntry):
         for user in dict.fromkeys(self.users):
             yield one(identity, USERS.give, None, user.email, user.role)
         yield from dict.fromkeys(api_key_step(identity, None, wish.title, wish.scopes) for wish in self.api_keys)
+        yield from each(identity, TAGS.give, None, self.tags)
+        if self.status is not None:
+            yield one(identity, STATUS.give, None, self.status.name.lower())
 
 
 def _at_odds(entry: ProjectEntry) -> list[Fault]:
@@ -204,7 +236,7 @@ def _users_twice(users: Sequence[UserWish]) -> list[Fault]:
     return found
 
 
-class _Projects(Thing):
+class _Projects(Thing, Exports):
     word = noun = "project"
     plural = "projects"
     page = "/projects/view/{}/summary"
@@ -212,6 +244,7 @@ class _Projects(Thing):
     links = MappingProxyType({"ontology": ("ontology", "ontology_reference"), "copy_of": ("template", "copy_of")})
     lasting = ("ontology", "workflow_template_id", "copy_options")
     inner = API_KEY
+    after = ("dataset", "ontology", "group")
 
     def draft(self, order: Order) -> Draft:
         entry: ProjectEntry = order.entry
@@ -287,8 +320,10 @@ class _Projects(Thing):
 
     def closes(self, entry: ProjectEntry, relation: Relation) -> bool:
         """A copy may also hold what it took along."""
+        if relation is TAGS or not entry.copy_of:
+            return True
         taken_along = CopyOption.DATASETS if relation is DATASETS else CopyOption.COLLABORATORS
-        return not (entry.copy_of and taken_along in entry.copy_options)
+        return taken_along not in entry.copy_options
 
     async def lacking(self, reads: Reads, found_hash: str, order: Order) -> Sequence[str]:
         """The datasets that it lacks; refuses one that has another ontology."""
@@ -341,6 +376,89 @@ class _Projects(Thing):
     def linked(self, entry: ProjectEntry) -> Mapping[str, str]:
         found = {"ontology": entry.wanted_ontology, "copy_of": entry.copy_of}
         return {field: reference for field, reference in found.items() if reference is not None}
+
+    async def exported(self, reads: Reads, pen: Pen) -> AsyncIterator[Listed]:  # noqa: ARG002 - needs nothing of it
+        dated = []
+        for owned in await reads.execute(ListProjects()):
+            one, is_admin = owned.project, owned.user_role == ProjectUserRole.ADMIN
+            dated.append((one.created_at, Listed(one.project_hash, one.title, one.description, is_admin, one)))
+        for found in in_order_of_age(dated):
+            yield found
+
+    def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
+        """Its own, and others for the datasets and API keys that that one has no room for."""
+        project: Project = inside.item
+        found = found._replace(title=project.title)
+        keys = list(_api_keys(pen, found, inside.inner))
+        # Within its entry the API keys of a project have different titles.
+        first: dict[str, APIKeyWish] = {}
+        for key in keys:
+            first.setdefault(key.title, key)
+        made = pen.entry(
+            ProjectEntry,
+            found,
+            what=self.noun,
+            otherwise=self.word,
+            title=project.title,
+            description=project.description or "",
+            ontology=_ontology(pen, project),
+            datasets=pen.split("dataset", inside.of(DATASETS))[0],
+            users=tuple(_users(pen, found, inside.of(USERS))),
+            api_keys=tuple(first.values()),
+            tags=tuple(_tags(pen, found, inside.of(TAGS))),
+            status=_status(pen, found, inside.of(STATUS)),
+        )
+        if made is None:
+            return
+        yield made
+        yield from DATASETS.entries(pen, found, f"@{made.key}", inside.of(DATASETS))
+        for key in keys:
+            if first[key.title] is not key:
+                yield ProjectAPIKeyEntry(project=f"@{made.key}", title=key.title, scopes=key.scopes)
+
+
+def _ontology(pen: Pen, project: Project) -> str | None:
+    """Its reference, or its hash where it is not the account's own; another account does not have that."""
+    if not pen.scope.ontologies or not project.ontology_hash:
+        return None
+    return pen.reference("ontology", project.ontology_hash) or project.ontology_hash
+
+
+def _api_keys(pen: Pen, found: Listed, names: Iterable[InnerName]) -> Iterator[APIKeyWish]:
+    for title, scopes in sorted((title, sorted(scopes)) for title, scopes in names):
+        known = tuple(scope for scope in APIKeyScope if scope in scopes)
+        if len(known) != len(scopes):
+            pen.leave_out(API_KEY.noun, title, found.hash, "it has a scope that is not known here")
+            continue
+        made = pen.part(APIKeyWish, API_KEY.noun, title, found.hash, title=title, scopes=known)
+        if made is not None:
+            yield made
+
+
+def _tags(pen: Pen, found: Listed, held: Held) -> Iterator[str]:
+    for name in sorted(held):
+        if pen.part(ProjectEntry, TAGS.noun, name, found.hash, title=PROJECT.noun, tags=(name,)) is not None:
+            yield name
+
+
+def _status(pen: Pen, found: Listed, held: Held) -> ProjectStatus | None:
+    """Where it stands, if it is not where a new one does."""
+    for word in held.keys() - STATUS.at_first.keys():
+        if word in STATUSES:
+            return STATUSES[word]
+        pen.leave_out(STATUS.noun, found.title, found.hash, f"no entry can say {word!r}")
+    return None
+
+
+def _users(pen: Pen, found: Listed, held: Held) -> Iterator[UserWish]:
+    seen: set[str] = set()
+    for address, role in sorted(held.items()):
+        if address.casefold() in seen:
+            continue
+        seen.add(address.casefold())
+        made = pen.part(UserWish, USERS.noun, address, found.hash, email=address, role=role)
+        if made is not None:
+            yield made
 
 
 PROJECT: Final = _Projects()

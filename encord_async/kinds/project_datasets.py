@@ -4,12 +4,14 @@ from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from encord_async.kinds.entry import InProjectEntry, Use, uses
+from encord_async.kinds.entry import Entry, InProjectEntry, Use, uses
+from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, in_both, twice
 from encord_async.kinds.fields import Reference
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.reading import Reads, Unlisted
 from encord_async.kinds.step import Step, each
+from encord_async.kinds.thing import Listed
 from encord_async.protocol.operations.projects import AddDatasets, GetProject, RemoveDatasets
 
 __all__ = ["DATASETS", "ProjectDatasetsEntry"]
@@ -70,6 +72,15 @@ class _Datasets(Relation):
     async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
         project = await reads.execute(self.probe(parent_hash))
         return {dataset.dataset_hash: None for dataset in project.datasets}
+
+    def entries(self, pen: Pen, parent: Listed, reference: str, held: Held) -> Iterator[Entry]:
+        """Those of others by themselves, because an account that may not attach them can still have the rest."""
+        _, others = pen.split(self.item, held)
+        if others:
+            what = f"{self.plural} of a {self.parent}"
+            made = pen.part(ProjectDatasetsEntry, what, parent.title, parent.hash, project=reference, add=others)
+            if made is not None:
+                yield made
 
     async def spared(self, reads: Reads, held: Held) -> Collection[str]:  # noqa: ARG002 - none has a role
         return ()

@@ -4,13 +4,16 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from encord_async.kinds.entry import InProjectEntry, Use, uses
+from encord_async.kinds.access import GroupRelation
+from encord_async.kinds.entry import Entry, InProjectEntry, Use, uses
+from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, half, in_both, twice
-from encord_async.kinds.fields import Reference, Role
-from encord_async.kinds.membership import Held, Relation
+from encord_async.kinds.fields import ROLES, Reference, Role
+from encord_async.kinds.membership import Held
 from encord_async.kinds.project_users import ask_for_admin
-from encord_async.kinds.reading import Reads, Unlisted, listing
+from encord_async.kinds.reading import Reads
 from encord_async.kinds.step import Step, each
+from encord_async.kinds.thing import Listed
 from encord_async.protocol.catalogue import ProjectUserRole
 from encord_async.protocol.operations.projects import (
     AddProjectGroups,
@@ -28,6 +31,8 @@ class ProjectGroupsEntry(InProjectEntry):
     is_harmless_twice = True
 
     counted = MappingProxyType({"group_changes": "changes of groups' access"})
+
+    spelt = MappingProxyType({"role": ROLES})
 
     kind: Literal["project_groups"] = "project_groups"
     add: tuple[Reference, ...] = ()
@@ -52,23 +57,19 @@ class ProjectGroupsEntry(InProjectEntry):
         yield from each(identity, GROUPS.take, self.project, self.remove)
 
 
-class _Groups(Relation):
+class _Groups(GroupRelation):
     sort = "group"
     what = "group"
     noun = "group"
-    plural = "groups"
     adds = ("groups", "group to give access", "groups to give access")
     removes = ("remove_groups", "group to take access from", "groups to take access from")
     parent = "project"
-    item = "group"
     gives = "add_group"
     takes = "remove_group"
     roles = ProjectUserRole
-    # Their hashes travel in the request's address, and servers refuse long ones.
-    most_taken = 100
     thing = "project_group"
     thing_noun = "group of the project"
-    limits_unsaid = False
+    is_said_by_items = True
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddProjectGroups:
         return AddProjectGroups(project_hash=parent_hash, group_hashes=items, role=ProjectUserRole(role or 0))
@@ -79,9 +80,21 @@ class _Groups(Relation):
     def probe(self, parent_hash: str) -> GetProject:
         return GetProject(project_hash=parent_hash)
 
-    async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
-        groups = await listing(reads, ListProjectGroups(project_hash=parent_hash))
-        return groups if isinstance(groups, Unlisted) else {group.group_hash: group.user_role for group in groups}
+    def listing(self, parent_hash: str) -> ListProjectGroups:
+        return ListProjectGroups(project_hash=parent_hash)
+
+    def entries(self, pen: Pen, parent: Listed, reference: str, held: Held) -> Iterator[Entry]:
+        """Those of others by themselves, because an account that may not admit them can still have the rest."""
+        in_roles: dict[tuple[bool, int], list[str]] = {}
+        for group_hash, role in sorted(held.items()):
+            ours = pen.reference(self.item, group_hash)
+            in_roles.setdefault((ours is None, role or 0), []).append(ours or group_hash)
+        what = f"{self.plural} of a {self.parent}"
+        for (_, role), groups in sorted(in_roles.items()):
+            fields = {"project": reference, "add": tuple(sorted(groups)), "role": role}
+            made = pen.part(ProjectGroupsEntry, what, parent.title, parent.hash, **fields)
+            if made is not None:
+                yield made
 
     async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:
         await ask_for_admin(reads, parent_hash, "in one of the groups")

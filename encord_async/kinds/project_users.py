@@ -6,8 +6,9 @@ from typing import Final, Literal
 
 from encord_async.errors import ConflictError
 from encord_async.kinds.entry import InProjectEntry
+from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, half, in_both, twice
-from encord_async.kinds.fields import Email, Role
+from encord_async.kinds.fields import ROLES, Email, Role
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, each
@@ -30,6 +31,8 @@ class ProjectUsersEntry(InProjectEntry):
     is_harmless_twice = True
 
     counted = MappingProxyType({"memberships": "memberships of users", "removals": "removals of users"})
+
+    spelt = MappingProxyType({"role": ROLES})
 
     kind: Literal["project_users"] = "project_users"
     emails: tuple[Email, ...] = ()
@@ -69,6 +72,7 @@ class _Users(Relation):
     role_stays = "this API cannot change the role of a member; change it in Encord's app"
     thing = "user"
     thing_noun = "user"
+    told_as = "users"
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddProjectUsers:
         return AddProjectUsers(project_hash=parent_hash, emails=items, role=ProjectUserRole(role or 0))
@@ -85,6 +89,9 @@ class _Users(Relation):
 
     def roles_shown(self, answer: tuple[ProjectUser, ...]) -> Mapping[str, int]:
         return {user.user_email.casefold(): user.user_role for user in answer}
+
+    def is_written(self, pen: Pen) -> bool:
+        return pen.scope.users
 
     async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:
         await ask_for_admin(reads, parent_hash, "one of the users")

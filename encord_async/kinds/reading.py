@@ -5,13 +5,13 @@ Nothing here, and nothing that is given one of these, changes anything.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from encord_async.errors import AuthenticationError, RefusedError
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.rest_models import Page
 
-__all__ = ["Reads", "Unlisted", "listing"]
+__all__ = ["Once", "Reads", "Unlisted", "listing"]
 
 T = TypeVar("T")
 
@@ -30,6 +30,27 @@ class Reads(Protocol):
     async def collect(self, listing: PageOperation[T], /) -> tuple[T, ...]:
         """See `Session.collect`."""
         ...
+
+
+class Once:
+    """Reads each thing once while it lasts, for what several look at."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self._answers: dict[Operation[Any], object] = {}
+        self.pages = reads.pages
+
+    async def execute(self, operation: Operation[T], /) -> T:
+        """See `Reads`."""
+        if operation not in self._answers:
+            self._answers[operation] = await self._reads.execute(operation)
+        return cast("T", self._answers[operation])
+
+    async def collect(self, listing: PageOperation[T], /) -> tuple[T, ...]:
+        """See `Reads`."""
+        if listing not in self._answers:
+            self._answers[listing] = await self._reads.collect(listing)
+        return cast("tuple[T, ...]", self._answers[listing])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,21 @@ from types import MappingProxyType
 from typing import Final
 
 from encord_async.kinds.dataset import DATASET, DatasetEntry
+from encord_async.kinds.dataset_groups import DATASET_GROUPS
+from encord_async.kinds.dataset_users import DATASET_USERS
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.exporting import Exports
 from encord_async.kinds.group import GROUP, MEMBERS, GroupEntry
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.ontology import ONTOLOGY, OntologyEntry
+from encord_async.kinds.ontology_groups import ONTOLOGY_GROUPS
 from encord_async.kinds.organisation_user import ORGANISATION_USER, OrganisationUserEntry
 from encord_async.kinds.project import PROJECT, ProjectEntry
 from encord_async.kinds.project_api_key import API_KEY, ProjectAPIKeyEntry
 from encord_async.kinds.project_datasets import DATASETS, ProjectDatasetsEntry
 from encord_async.kinds.project_groups import GROUPS, ProjectGroupsEntry
+from encord_async.kinds.project_status import STATUS
+from encord_async.kinds.project_tags import TAGS
 from encord_async.kinds.project_users import USERS, ProjectUsersEntry
 from encord_async.kinds.step import StepKind
 from encord_async.kinds.thing import InnerThing, Thing
@@ -22,6 +28,7 @@ from encord_async.kinds.thing import InnerThing, Thing
 __all__ = [
     "ENTRY_MODELS",
     "counted",
+    "exported",
     "kind_of",
     "maker_of",
     "nouns",
@@ -32,6 +39,7 @@ __all__ = [
     "relations_of",
     "step_kind",
     "step_kinds",
+    "summed",
     "things",
 ]
 
@@ -49,19 +57,28 @@ _KINDS: Final[tuple[type[Entry], ...]] = (
 
 
 _STEP_KINDS: Final[tuple[StepKind, ...]] = (
-    DATASET,
     PROJECT,
+    DATASET,
+    ONTOLOGY,
     API_KEY,
     DATASETS.give,
     DATASETS.take,
     USERS.give,
-    ONTOLOGY,
+    USERS.take,
     GROUP,
     MEMBERS.give,
     GROUPS.give,
     GROUPS.take,
-    USERS.take,
     ORGANISATION_USER,
+    DATASET_USERS.give,
+    DATASET_USERS.take,
+    DATASET_GROUPS.give,
+    DATASET_GROUPS.take,
+    ONTOLOGY_GROUPS.give,
+    ONTOLOGY_GROUPS.take,
+    TAGS.give,
+    TAGS.take,
+    STATUS.give,
 )
 """In the order in which reports have them."""
 
@@ -109,6 +126,26 @@ def maker_of(kind: str) -> StepKind:
 def things() -> tuple[Thing, ...]:
     """All that can be made and has a hash."""
     return tuple(kind for kind in _step_kinds.values() if isinstance(kind, Thing))
+
+
+def summed() -> dict[str, tuple[str, str, str]]:
+    """What an export adds up, by the names of `Entry.contents`: its name there, and words for one and for several."""
+    return {name: words for model in ENTRY_MODELS.values() for name, words in model.summed.items()}
+
+
+def exported() -> tuple[Exports, ...]:
+    """All of which an account can be written down, each after what its entries may refer to."""
+    placed: dict[str, Exports] = {}
+
+    def place(kind: StepKind) -> None:
+        if isinstance(kind, Exports) and kind.word not in placed:
+            for before in kind.after:
+                place(maker_of(before))
+            placed[kind.word] = kind
+
+    for kind in step_kinds():
+        place(kind)
+    return tuple(placed.values())
 
 
 def nouns(what: str) -> tuple[str, str]:

@@ -6,7 +6,6 @@ or takes, `Admission` lets somebody in. The kinds themselves are in the modules 
 """
 
 import hashlib
-from abc import ABC
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -31,7 +30,8 @@ __all__ = [
 _IDENTITY_BYTES: Final = 16
 
 
-class StepKind(ABC):
+# Without `ABC`, with which `isinstance`, asked several times for each step, is slower; mypy holds subclasses to it.
+class StepKind:
     """What a step does.
 
     Attributes:
@@ -44,6 +44,7 @@ class StepKind(ABC):
         is_irreversible: Whether the service offers no call that undoes it.
         is_inner: Whether it makes something inside another thing, which knows it by no hash.
         takes: Whether it takes something away.
+        verb: What a plan says it does.
     """
 
     word: str
@@ -55,6 +56,7 @@ class StepKind(ABC):
     is_irreversible: bool = False
     is_inner: bool = False
     takes: bool = False
+    verb: str = "add"
 
     @property
     def what(self) -> str:

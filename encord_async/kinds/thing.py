@@ -158,6 +158,7 @@ class Creates(StepKind):
 
     creates = True
     is_irreversible = True
+    verb = "create"
     lasting: ClassVar[tuple[str, ...]] = ()
 
     @property

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from encord_async.errors import ManifestError, MissingExtraError
 from encord_async.kinds.entry import Entry
-from encord_async.kinds.fields import meant, shown
-from encord_async.kinds.registry import ENTRY_MODELS
+from encord_async.kinds.fields import shown
 from encord_async.manifest.beside import with_file
+from encord_async.manifest.cells import Columns
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.reading import field_path, read_entry, read_json_entry
@@ -282,27 +282,16 @@ def _too_long() -> str:
 
 # ---------------------------------------------------------------------- CSV
 
-_LISTS: Final = frozenset({"datasets", "add", "remove", "emails", "scopes", "members", "copy_options"})
-_PROSE: Final = frozenset({"title", "description", "name"})
-_NO_COLUMNS: Final = {
-    "api_keys": "give each key a row of kind project_api_key",
-    "structure": "name a file: structure_file",
-}
-
-
-def _known_columns() -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for model in ENTRY_MODELS.values() for name in model.model_fields))
-
 
 def _read_csv(stream: BinaryIO, source: str) -> Iterator[Item]:
     """Rows of a table. A row may be spread over several lines by quotes; its line is the first of them."""
-    columns: tuple[str, ...] | None = None
+    columns: Columns | None = None
     number = 0
     try:
         for line, row in _csv_rows(_csv_lines(stream, source)):
             if columns is None:
-                columns = tuple(name.strip() for name in row)
-                problems = _header_problems(columns, Place(source, line, 0))
+                columns = Columns(row)
+                problems = columns.problems(Place(source, line, 0))
                 yield from problems
                 if problems:
                     # Leaving out a column would make things that nobody asked for.
@@ -310,7 +299,7 @@ def _read_csv(stream: BinaryIO, source: str) -> Iterator[Item]:
             elif any(cell.strip() for cell in row):
                 number += 1
                 place = Place(source, line, number)
-                yield from _items(_read_row(row, columns, place), place)
+                yield from _items(columns.entry(row, place), place)
     except _Unreadable as fault:
         yield fault.problem(source, number + 1)
 
@@ -339,76 +328,6 @@ def _csv_rows(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
 
 def _csv_hint(error: csv.Error) -> str:
     return "use JSONL for long lists" if "field limit" in str(error) else "is a quote not closed, or not doubled?"
-
-
-def _header_problems(columns: Sequence[str], place: Place) -> list[Problem]:
-    if len(columns) == 1 and ("\t" in columns[0] or ";" in columns[0]):
-        return [Problem(place, "", "has one column", "separate the columns by commas")]
-    problems = []
-    fields = _known_columns()
-    for position, name in enumerate(columns):
-        if name in columns[:position]:
-            problems.append(Problem(place, _column(name, position), "is the name of two columns"))
-        elif name in _NO_COLUMNS:
-            problems.append(Problem(place, name, "is not a column", _NO_COLUMNS[name]))
-        elif name not in fields:
-            known = ", ".join(column for column in fields if column not in _NO_COLUMNS)
-            hint = meant(name, fields) or f"use some of {known}"
-            problems.append(Problem(place, _column(name, position), "is not a column", hint))
-    if "kind" not in columns:
-        problems.append(
-            Problem(place, "kind", "is missing", "the first line names the columns, and one has to be 'kind'")
-        )
-    return problems
-
-
-def _column(name: str, position: int) -> str:
-    return name if name and name.isprintable() and len(name) <= 60 else f"column {position + 1}"
-
-
-def _read_row(row: Sequence[str], columns: Sequence[str], place: Place) -> Entry | tuple[Problem, ...]:
-    if len(row) > len(columns):
-        return (
-            Problem(
-                place, "", f"has {len(row)} cells, and there are {len(columns)} columns", "quote cells with commas"
-            ),
-        )
-    entry: dict[str, object] = {}
-    for name, cell in zip(columns, row, strict=False):
-        if not cell.isascii() and not _is_whole(cell):
-            return (Problem(place, name, "is not UTF-8", "save the file as UTF-8"),)
-        if cell.strip():
-            entry[name] = _cell(name, cell)
-    return read_entry(entry, place)
-
-
-def _is_whole(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _cell(name: str, cell: str) -> object:
-    if name in _PROSE:
-        return cell
-    if name in _LISTS:
-        return _split(cell)
-    if name == "users":
-        return [_user(user) for user in _split(cell)]
-    return cell.strip()
-
-
-def _split(cell: str) -> list[str]:
-    # A key may hold blanks; whoever writes semicolons can name it.
-    parts = cell.split(";") if ";" in cell else cell.split()
-    return [part.strip() for part in parts if part.strip()]
-
-
-def _user(text: str) -> dict[str, str]:
-    email, equals, role = text.rpartition("=")
-    return {"email": email.strip(), "role": role.strip()} if equals else {"email": text}
 
 
 # ---------------------------------------------------------------------- YAML

@@ -14,7 +14,7 @@ from encord_async.errors import RefusedError, ReplyShapeError, UsageError
 from encord_async.redaction import quoted
 from encord_async.secrecy import sealed
 
-__all__ = ["Adapter", "as_list", "assign", "one_of", "read_done", "read_hash", "some", "text", "texts"]
+__all__ = ["Adapter", "as_list", "assign", "one_of", "read_done", "read_hash", "see_asked", "some", "text", "texts"]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -48,6 +48,12 @@ class Adapter(Generic[T]):
             f"the service succeeded, but {place} of its answer is not as expected: {first['msg']}",
             operation=name,
         )
+
+
+def see_asked(found: Iterable[str], asked: str, name: str) -> None:
+    """See to it that what an answer is about, *found*, is what was *asked* about. Raises as `Adapter.read`."""
+    if any(one.casefold() != asked.casefold() for one in found):
+        raise ReplyShapeError("the service succeeded, but its answer is about something else", operation=name)
 
 
 def read_hash(content: object, name: str) -> str:

@@ -26,12 +26,14 @@ from encord_async.protocol.models import Hash, Many, Moment
 __all__ = [
     "BearerTokenReply",
     "CreatedDataset",
+    "DatasetGroup",
     "DatasetMember",
     "Group",
     "GroupMember",
     "ListedDataset",
     "ListedDatasets",
     "Ontology",
+    "OntologyGroup",
     "OrganisationUser",
     "Page",
     "ProjectDetails",
@@ -162,6 +164,20 @@ class ProjectGroup(Group):
     """A group that has access to a project, and the role it gives."""
 
     user_role: ProjectRole
+    is_same_organisation: bool | None = None
+
+
+class DatasetGroup(Group):
+    """A group that has access to a dataset, and the role it gives."""
+
+    user_role: DatasetRole
+    is_same_organisation: bool | None = None
+
+
+class OntologyGroup(Group):
+    """A group that has access to an ontology, and the role it gives."""
+
+    user_role: OntologyRole
     is_same_organisation: bool | None = None
 
 

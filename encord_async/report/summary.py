@@ -18,7 +18,7 @@ from encord_async.engine.outcome import Status
 from encord_async.errors import UsageError
 from encord_async.journal.record import Record, State
 from encord_async.journal.traffic import Traffic
-from encord_async.kinds.registry import parent_of, step_kinds
+from encord_async.kinds.registry import parent_of, step_kinds, things
 from encord_async.kinds.step import StepKind
 from encord_async.kinds.thing import Thing
 from encord_async.redaction import quoted
@@ -121,6 +121,10 @@ class Links:
     """Where people look at things in the web app, below its address *base*; see `Thing.page`."""
 
     base: str
+
+    def forms(self) -> dict[str, str]:
+        """By what makes such things, where one can be looked at, with ``{}`` for its hash."""
+        return {kind.word: f"{self.base}{kind.page}" for kind in things() if kind.page}
 
     def of(self, row: Row) -> str | None:
         """Where *row* can be looked at: what it made, else the thing that it is about."""

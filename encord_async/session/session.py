@@ -42,6 +42,7 @@ from encord_async.session.retrying import deliver_again
 from encord_async.session.settings import Settings
 from encord_async.session.stop import Stop
 from encord_async.session.transport import AiohttpTransport, Transport
+from encord_async.session.turn import Turn
 
 __all__ = ["Session", "Statistics"]
 
@@ -82,6 +83,8 @@ class _Call:
     """
 
     request: Request
+    operation: Operation[Any] | None
+    """What reads the answer; None if only the caller can."""
     credential: Credential
     headers: dict[str, str]
     """All that are special to it but those that authenticate an attempt."""
@@ -91,6 +94,8 @@ class _Call:
     stop: Stop | None
     unsure: bool = False
     """Whether an attempt may have been applied, and no later one was answered."""
+    turn: Turn | None = None
+    """Of the last attempt."""
 
     def noted(self, reply: RawReply) -> RawReply:
         """*reply*, after whoever observes has its status."""
@@ -228,6 +233,7 @@ class Session:
         api_key: APIKey | None = None,
         request: Request | None = None,
         stop: Stop | None = None,
+        is_new: Callable[[T], bool] | None = None,
     ) -> T:
         """Run one operation, of the envelope API or of REST v2, and return its result.
 
@@ -237,6 +243,8 @@ class Session:
             request: What *operation* is as a request, from a caller who has it already.
             stop: Keeps the request from leaving once it is asked to; what has left is not touched. What may have been
                 done already, because an answer was lost, is brought to an end, unless the service is down.
+            is_new: Whether no other request was given such an answer. If one was, replies are mixed up on the way, and
+                from then on no connection is used twice.
 
         Raises:
             StoppedError: *stop* was asked to, and it was not done.
@@ -244,21 +252,34 @@ class Session:
             UncertainError: It may have been done. A create is never sent again after this.
             AppliedError: It was done, but the answer is not understood.
         """
-        call = self._call(request or operation.request(), api_key, stop)
-        return await _watched(call, self._executed(operation, call))
+        call = self._call(request or operation.request(), api_key, stop, operation)
+        return await _watched(call, self._executed(operation, call, is_new))
 
-    async def _executed(self, operation: Operation[T], call: _Call) -> T:
+    async def _executed(self, operation: Operation[T], call: _Call, is_new: Callable[[T], bool] | None) -> T:
         try:
-            answer = Secret(await self._deliver(call))
+            result = await self._understood(operation, call)
         except ExistsError as error:
             return operation.if_exists(error)
+        if is_new is not None and call.turn is not None and not is_new(result):
+            call.turn.distrust()
+        return result
+
+    async def _understood(self, operation: Operation[T], call: _Call, *, again: bool = False) -> T:
+        """The result; what is not understood may be the answer to another request, and is asked for once more."""
+        answer = Secret(await self._deliver(call))
         try:
             return operation.parse(answer.reveal())
         except EncordError as error:
+            if call.turn is not None:
+                call.turn.give_up()
             # An answer that was not understood may hold keys.
             error.trace_id = call.trace_id
             conceal(error)
-            raise
+            again = again or self.settings.retry.max_attempts == 1 or call.request.effect is Effect.CREATE
+            if again or not isinstance(error, ReplyShapeError):
+                raise
+        self._retries += 1
+        return await self._understood(operation, call, again=True)
 
     async def send(self, request: Request, *, api_key: APIKey | None = None) -> object:
         """Send one request, with retries as its effect allows, and return what the reply carries.
@@ -340,13 +361,20 @@ class Session:
                 "the service asks to wait %.0f s before the next try; it is asked again after %.0f s", asked_s, most_s
             )
 
-    def _call(self, request: Request, api_key: APIKey | None, stop: Stop | None = None) -> _Call:
+    def _call(
+        self,
+        request: Request,
+        api_key: APIKey | None,
+        stop: Stop | None = None,
+        operation: Operation[Any] | None = None,
+    ) -> _Call:
         credential: Credential = api_key or self._credential
         trace_id = f"{self._chance.getrandbits(128):032x}"
         # The first is the header by which support finds the call.
         headers = {_TRACE: f"{trace_id}/1;o=1", **request.headers(credential)}
         return _Call(
             request=request,
+            operation=operation,
             credential=credential,
             headers=headers,
             trace_id=trace_id,
@@ -399,17 +427,20 @@ class Session:
 
     async def _exchange(self, call: _Call, transport: Transport, timeout_s: float | None) -> object:
         request = call.request
+        turn = call.turn = Turn(request, call.operation)
         try:
             # Signed for each attempt: the time may be in the signature, and between attempts may lie a long wait.
             created_s = int(self._clock.wall_s())
             sent = Secret({**request.authentication(call.credential, created_s=created_s), **call.headers})
             sending = transport.request(
-                request.method, request.target, sent.reveal(), request.body, timeout_s=timeout_s
+                request.method, request.target, sent.reveal(), request.body, timeout_s=timeout_s, turn=turn
             )
-            return request.judge(
-                call.noted(await sending), trace_id=call.trace_id, now_s=self._clock.wall_s(), sent=sent
-            )
+            reply = Secret(call.noted(await sending))
+            turn.check(reply)
+            return request.judge(reply.reveal(), trace_id=call.trace_id, now_s=self._clock.wall_s(), sent=sent)
         except Exception as error:
+            # What is no answer to this may be none to the next.
+            turn.give_up()
             # aiohttp's frames hold our headers, and those of the judge what the service makes of them.
             conceal(error)
             raise

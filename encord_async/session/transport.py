@@ -3,7 +3,8 @@
 Three ends: a `RawReply`; `NotSentError`, when no byte of the request left; `NoReplyError` or
 `UnreadableReplyError`, when it may have. It never judges a status, never retries and keeps aiohttp from doing so, never
 follows a redirect and keeps no cookie. A connection whose peer has sent anything that was not asked for is never used
-again, and what had begun to come before a request was written is never its reply.
+again, what had begun to come before a request was written is never its reply, and a request with a `Turn` only follows
+a reply that it would not take for its own.
 """
 
 import asyncio
@@ -14,10 +15,12 @@ import select
 import ssl
 import urllib.request
 from collections.abc import Coroutine, Mapping
+from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, cast
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -32,6 +35,7 @@ from encord_async.errors import EncordError, NoReplyError, NotSentError, Setting
 from encord_async.protocol.reply import RawReply
 from encord_async.secrecy import Secret, sealed
 from encord_async.session.settings import Settings, is_loopback
+from encord_async.session.turn import Turn
 
 __all__ = ["AiohttpTransport", "Transport"]
 
@@ -46,12 +50,25 @@ _NOT_SENT: Final = (
 
 _NO_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
+_REMEMBERED_BYTES: Final = 65_536
+"""A longer reply is not kept to compare with, and so is the last on its connection."""
+
+_TURN: Final = ContextVar[Turn | None]("_TURN", default=None)
+"""Whose turn it is: the one way to tell it to a connector."""
+
 
 class Transport(Protocol):
     """What a session needs of the network."""
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: Turn | None = None,
     ) -> RawReply:
         """Send one request and return the reply.
 
@@ -61,6 +78,7 @@ class Transport(Protocol):
             headers: All that is special to this request.
             body: What to send; none if empty.
             timeout_s: For this sending, connection included.
+            turn: Says what it may follow on a connection, and is told what it does; without it anything.
 
         Raises:
             SettingsError: The service shows a certificate that is not trusted, or this process may open no more files;
@@ -101,6 +119,14 @@ class _UnaskedError(aiohttp.ClientConnectionError):
         super().__init__("the other side sent something unasked, or closed the connection, before it was asked")
 
 
+class _Peers:
+    """All connections of a connector, and whether one may be used more than once."""
+
+    def __init__(self) -> None:
+        self.handlers: WeakSet[_Handler] = WeakSet()
+        self.are_relied_on = True
+
+
 class _Handler(ResponseHandler):
     """What reads a connection, in aiohttp's place: it knows at each byte whether something was asked.
 
@@ -109,23 +135,47 @@ class _Handler(ResponseHandler):
     repeats a reply would so answer one create with another's hash.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, peers: _Peers | None = None) -> None:
         super().__init__(loop)
+        self._peers = peers or _Peers()
+        self._peers.handlers.add(self)
         # From its making until it is first taken it may be asked something by aiohttp itself: to be a tunnel.
         self._asked = True
         self.is_fresh = True
         """Whether no reply has come on it yet."""
+        self.last: Secret[RawReply] | None = None
+        """The reply that came last, if it was read, and is not too long."""
         self._poll: select.poll | None = None
 
-    def take(self) -> None:
+    def take(self, turn: Turn | None = None) -> None:
         """It is chosen for another request; nothing that comes from now on is taken, until `ask`.
 
         Raises:
             _UnaskedError: It cannot be used.
         """
         self._asked = False
-        if self.should_close:
+        if self.should_close or not (self.is_fresh or self._may_follow(turn)):
             raise _UnaskedError
+        if turn is not None:
+            turn.line, turn.before, self.last = Secret(self), self.last, None
+
+    def _may_follow(self, turn: Turn | None) -> bool:
+        """Whether another request may be sent, behind what came last; nothing may while that is not read."""
+        if turn is None or not self._peers.are_relied_on:
+            return self._peers.are_relied_on
+        return self.last is not None and turn.may_follow(self.last)
+
+    def give_up(self) -> None:
+        """See `Line`."""
+        self.close()
+
+    def distrust(self) -> None:
+        """See `Line`."""
+        self._peers.are_relied_on = False
+        for peer in self._peers.handlers:
+            if not peer.is_fresh:
+                # Whoever waits for a reply on it gets none.
+                peer.abort()
 
     def ask(self) -> None:
         """A request is about to be written, in this turn of the event loop: what comes from now on is its reply.
@@ -205,7 +255,7 @@ class _Connector(aiohttp.TCPConnector):
         super().__init__(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ssl=tls)
         # The one private name of aiohttp that is used here (3.14 ``connector.py``, in ``BaseConnector.__init__``):
         # there is no public way to say what reads a connection. If it changes, `connect` refuses to work.
-        make = partial(_Handler, loop=asyncio.get_running_loop())
+        make = partial(_Handler, loop=asyncio.get_running_loop(), peers=_Peers())
         self._factory = make  # type: ignore[assignment]  # a partial is not covariant in what it makes
 
     async def connect(
@@ -222,7 +272,7 @@ class _Connector(aiohttp.TCPConnector):
             if not isinstance(handler, _Handler):
                 raise AssertionError("this release of aiohttp makes its connections in a way that is not known here")
             try:
-                handler.take()
+                handler.take(_TURN.get())
                 if isinstance(req.body, _Body):
                     req.body.handler = handler
                 else:
@@ -338,22 +388,36 @@ class AiohttpTransport:
         await self._client.close()
 
     def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: Turn | None = None,
     ) -> Coroutine[Any, Any, RawReply]:
         """See `Transport`."""
         # Encoded already: what yarl would tidy up is covered by the signature as it is.
-        return self._send(method, URL(self._domain + target, encoded=True), Secret(headers), body, timeout_s)
+        return self._send(method, URL(self._domain + target, encoded=True), Secret(headers), body, timeout_s, turn)
 
     async def _send(
-        self, method: str, url: URL, headers: Secret[Mapping[str, str]], body: bytes, timeout_s: float | None
+        self,
+        method: str,
+        url: URL,
+        headers: Secret[Mapping[str, str]],
+        body: bytes,
+        timeout_s: float | None,
+        turn: Turn | None,
     ) -> RawReply:
         data = _Body(body) if body else None
+        _TURN.set(turn)
         try:
             with self._overdue.bound(timeout_s):
                 response = await self._client.request(
                     method, url, data=data, headers=headers.reveal(), allow_redirects=False
                 )
-                return RawReply(response.status, response.headers, await self._read(response))
+                return _remembered(turn, RawReply(response.status, response.headers, await self._read(response)))
         except aiohttp.ClientHttpProxyError as error:
             failure: EncordError = NotSentError(f"no connection: the proxy answers HTTP {error.status}")
         except aiohttp.ClientResponseError:
@@ -363,12 +427,7 @@ class AiohttpTransport:
                 f"the service's certificate is not trusted: {_reason(error)}; check the domain or give a ca_bundle"
             ) from error
         except _NOT_SENT as error:
-            if _out_of_files(error):
-                raise SettingsError(
-                    "no connection: this process may open no more files; raise its limit, as by 'ulimit -n 4096', or "
-                    "give a lower concurrency"
-                ) from error
-            raise NotSentError(f"no connection: {_reason(error)}") from error
+            raise _no_connection(error) from error
         except TimeoutError as error:
             raise NoReplyError("no reply in time; the request may have taken effect") from error
         except aiohttp.ClientPayloadError as error:
@@ -407,6 +466,14 @@ class AiohttpTransport:
             if not response.closed:
                 response.close()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _remembered(turn: Turn | None, reply: RawReply) -> RawReply:
+    """*reply*, after whoever comes next on the connection can know what came last."""
+    line = turn.line.reveal() if turn is not None and turn.line is not None else None
+    if isinstance(line, _Handler) and len(reply.body) <= _REMEMBERED_BYTES:
+        line.last = Secret(reply)
+    return reply
 
 
 @sealed
@@ -449,6 +516,16 @@ def _proxy(domain: str) -> Secret[str | None]:
             f"correct or unset {parts.scheme.upper()}_PROXY and ALL_PROXY"
         )
     return Secret(proxy)
+
+
+def _no_connection(error: Exception) -> EncordError:
+    """Why nothing was sent."""
+    if _out_of_files(error):
+        return SettingsError(
+            "no connection: this process may open no more files; raise its limit, as by 'ulimit -n 4096', or "
+            "give a lower concurrency"
+        )
+    return NotSentError(f"no connection: {_reason(error)}")
 
 
 def _out_of_files(error: Exception) -> bool:

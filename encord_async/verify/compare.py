@@ -10,15 +10,14 @@ copied from, and where a dataset keeps its data. What the service does not list 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias
 
 from encord_async.engine.crew import each
 from encord_async.errors import AuthenticationError, NotFoundError, RefusedError
 from encord_async.kinds.membership import Held, Relation, role_name
-from encord_async.kinds.reading import Reads, Unlisted
+from encord_async.kinds.reading import Once, Unlisted
 from encord_async.kinds.registry import relations_of
 from encord_async.kinds.thing import Admission, DatasetAPI, InnerName, Thing
-from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.session.session import Session
 from encord_async.verify.difference import (
     NOT_PROVISIONED,
@@ -34,7 +33,6 @@ from encord_async.verify.wishes import AdmissionWish, ThingWish, Wanted, Wishes
 
 __all__ = ["Facts", "Report", "compare", "examine", "extras", "lacking", "missing_inner", "unwanted"]
 
-T = TypeVar("T")
 Note: TypeAlias = Callable[[Difference], None]
 
 
@@ -89,27 +87,6 @@ class Report:
         return dict(shown)
 
 
-class _Once:
-    """Reads each thing once while it lasts, for what several look at."""
-
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
-        self._answers: dict[Operation[Any], object] = {}
-        self.pages = reads.pages
-
-    async def execute(self, operation: Operation[T], /) -> T:
-        """See `Reads`."""
-        if operation not in self._answers:
-            self._answers[operation] = await self._reads.execute(operation)
-        return cast("T", self._answers[operation])
-
-    async def collect(self, listing: PageOperation[T], /) -> tuple[T, ...]:
-        """See `Reads`."""
-        if listing not in self._answers:
-            self._answers[listing] = await self._reads.collect(listing)
-        return cast("tuple[T, ...]", self._answers[listing])
-
-
 async def compare(
     session: Session,
     wishes: Wishes,
@@ -133,8 +110,8 @@ async def compare(
     comparison = _Comparison(session, wishes, on_difference)
     for difference in wishes.absent:
         comparison.note(difference)
-    await comparison.admissions(on_lacking)
     there = await comparison.things()
+    await comparison.admissions(on_lacking)
 
     async def look_inside(wish: ThingWish) -> None:
         facts = await comparison.inside(wish)
@@ -150,7 +127,7 @@ class _Comparison:
         self._session = session
         self._wishes = wishes
         self._on_difference = on_difference
-        self._shared = _Once(session)
+        self._shared = Once(session)
         """For what is the same whichever thing asks."""
         self.report = Report()
 
@@ -234,11 +211,12 @@ class _Comparison:
         wanted = wish.wanted.get(relation)
         if wanted is not None and (wanted.wished or wanted.unwanted):
             return True
-        return wish.has_entry and (relation.limits_unsaid or relation in self._wishes.spoken_of)
+        limits = relation.limits_unsaid or relation in self._wishes.spoken_of
+        return wish.has_entry and limits and not relation.is_single
 
     async def inside(self, wish: ThingWish) -> Facts | None:
         """Compare what is in a thing; None if it cannot be read."""
-        once = _Once(self._session)
+        once = Once(self._session)
         if not wish.has_entry or wish.kind.is_read_alone:
             self.report.read[wish.kind.word] += 1
         try:
@@ -255,7 +233,7 @@ class _Comparison:
             self.note(difference)
         return facts
 
-    async def _read(self, wish: ThingWish, once: _Once) -> Facts:
+    async def _read(self, wish: ThingWish, once: Once) -> Facts:
         if wish.kind.is_read_alone:
             item = await once.execute(wish.kind.probe(wish.hash))
             title, description = wish.kind.names_of(item)
@@ -323,7 +301,9 @@ def _relation_differences(wish: ThingWish, facts: Facts, relation: Relation) -> 
     for item, role in lacking(wish, facts, relation, roles_too=True):
         has = roles.get(relation.folded(item))
         wanted = _word(relation, role)
-        if relation.folded(item) not in roles:
+        if relation.is_single and held:
+            yield different(wish.place, relation.thing, wish.title, wish.hash, item, ", ".join(held))
+        elif relation.folded(item) not in roles:
             yield missing(wish.place, relation.thing, item, wish.hash, wanted=wanted)
         else:
             found = _word(relation, has)
@@ -374,7 +354,7 @@ def extras(wish: ThingWish, facts: Facts, relation: Relation) -> list[str]:
     A thing is open to others where a manifest has no entry for it: that only says what is to be in it. Who may be the
     account itself is never among them (`Relation.spared`).
     """
-    if relation not in wish.closed:
+    if relation not in wish.closed or relation.is_single:
         return []
     wanted = wish.wanted.get(relation) or Wanted()
     known = {relation.folded(item) for item in (*wanted.wished, *wanted.unwanted)}

@@ -212,7 +212,9 @@ class _Gatherer:
                 self.wishes.absent.append(_absent(place, first, entry, record))
                 return
             self._wish_for(first, about, place, entry)
-            self.wishes.spoken_of |= {relation for relation in relations() if relation.item == first.word}
+            self.wishes.spoken_of |= {
+                relation for relation in relations() if relation.item == first.word and relation.is_said_by_items
+            }
         for step in steps:
             self._add_step(place, step, about, records)
 

@@ -462,3 +462,17 @@ def test_max_rate(api: Api, here: Here, tmp_path: Path) -> None:
     done = here("apply", manifest, "--yes", "--json", "--max-rate", 40, env=api.env)
     assert done.code == 0, done.err
     assert done.json["elapsed_s"] >= (done.json["requests"] - 2) / 40
+
+
+def test_apply_status_and_report_agree(here: Here, api: Api, tmp_path: Path) -> None:
+    """An entry that cannot follow its change has failed for apply, status and report alike, until it is changed back."""
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Before the change"), project("Beside it", "q"))
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    journal = f"{manifest}.journal"
+    for title, failed in (("After the change", 1), ("After the change", 1), ("Before the change", 0)):
+        write_manifest(manifest, project(title), project("Beside it", "q"))
+        assert here("apply", manifest, "--yes", "--json", env=api.env).json["failed"] == failed
+        status = here("status", journal, "--json")
+        assert (status.code, len(status.json["failed"])) == (failed, failed)
+        assert status.json["steps"]["project"].get("failed", 0) == failed
+        assert here("report", journal, "--json").json["sums"]["failed"] == failed

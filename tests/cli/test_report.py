@@ -203,7 +203,7 @@ def test_the_page_asks_for_nothing_and_runs_only_its_own_scripts(here: Here, jou
 
 def test_hostile_texts_stay_texts(tmp_path: Path, here: Here) -> None:
     """Titles, keys, places, messages, account and path that are full of markup do not get out of their place."""
-    texts = {"title": HOSTILE, "key": HOSTILE, "place": HOSTILE, "project_hash": HOSTILE, "hash": HOSTILE}
+    texts = {"title": HOSTILE, "key": HOSTILE, "place": HOSTILE, "parent_hash": HOSTILE, "hash": HOSTILE}
     path = journal_of(
         tmp_path / "<b>&{{data}}.journal",
         [record(1, **texts), failed(2, message=HOSTILE, code=HOSTILE)],
@@ -538,7 +538,7 @@ def test_a_hundred_thousand_steps_can_be_sorted_filtered_and_searched(show: Call
     page.evaluate("document.querySelector('.tile.failed').click()")
 
     page.evaluate(
-        "const kind = document.getElementById('kind'); kind.word = 'dataset'; kind.dispatchEvent(new Event('change'))"
+        "const kind = document.getElementById('kind'); kind.value = 'dataset'; kind.dispatchEvent(new Event('change'))"
     )
     datasets = sum(one.kind is DATASET for one in records)
     page.until(f"{SHOWN} === '{datasets:,} of 100,000 steps'")
@@ -574,7 +574,7 @@ def test_titles_can_be_read_on_a_telephone(show: Callable[..., Page], tmp_path: 
 
 def test_hostile_texts_are_shown_as_they_are(show: Callable[..., Page]) -> None:
     """Markup in titles, keys, messages and hashes is read by people, not by the browser."""
-    texts = {"title": HOSTILE, "key": HOSTILE, "place": HOSTILE, "project_hash": HOSTILE, "hash": HOSTILE}
+    texts = {"title": HOSTILE, "key": HOSTILE, "place": HOSTILE, "parent_hash": HOSTILE, "hash": HOSTILE}
     page = show(rendered_page([record(1, **texts), replace(doubtful(2), message=HOSTILE, code=HOSTILE)]))
     assert column(page, "title")[1] == column(page, "key")[1] == column(page, "hash")[1] == HOSTILE
     assert column(page, "message")[0] == HOSTILE

@@ -68,7 +68,7 @@ def assert_exactly_the_manifest(service: Service) -> None:
     lions = store.named(PROJECT, projects["Lions"]["project_hash"])
     assert lions is not None
     assert store.ontology_by_id(lions.ontology_id).title == "Felines"
-    ((role, group),) = organisation.project_groups(lions.id)
+    ((role, group),) = organisation.groups_in(PROJECT, lions.id)
     assert (role, group.name) == (ProjectUserRole.REVIEWER, "Night shift")
     assert set(organisation.group_emails(group.id)) == {ME, COLLEAGUE}
 

@@ -284,6 +284,8 @@ async def test_state_and_log_over_http(ann: Api, emulator: Emulator) -> None:
         "api_keys": [{"title": "ci", "scopes": ["label.read"]}],
         "ontology_hash": state["ontologies"][-1]["ontology_hash"],
         "groups": [],
+        "tags": [],
+        "status": "notStarted",
     }
     async with ann.http.get(emulator.url + "/_emulator/log") as response:
         log = await response.json()

@@ -335,6 +335,29 @@ async def test_groups(rest: Rest, bobs: Rest) -> None:
     assert (await rest("GET /organisation/groups/nowhere")).status == 404
 
 
+@pytest.mark.parametrize("noun", ["dataset", "ontology"])
+async def test_groups_of_datasets_and_ontologies(rest: Rest, bobs: Rest, noun: str) -> None:
+    """They have a role there, which follows; nobody but an Admin sees or changes them, and strangers do no harm."""
+    one, two = [(await rest("POST /organisation/groups", {"name": name})).body["groupHash"] for name in ("1", "2")]
+    made = {
+        "dataset": ("POST /datasets", {"title": "D", "createBackingFolder": False, "legacyCall": False}),
+        "ontology": ("POST /ontologies", {"title": "O", "description": "", "editor": {}}),
+    }
+    uuid = (await rest(*made[noun])).body[f"{noun}Uuid"]
+    line = f"/{'datasets' if noun == 'dataset' else 'ontologies'}/{uuid}/groups"
+    assert (await rest(f"GET {line}")).results == []
+    assert (await rest(f"POST {line}", {"groupHashList": [one, two], "userRole": 1})).status == 204
+    assert (await rest(f"POST {line}", {"groupHashList": [two], "userRole": 0})).status == 204
+    assert [(row["name"], row["userRole"]) for row in (await rest(f"GET {line}")).results] == [("1", 1), ("2", 0)]
+    assert (await rest(f"POST {line}", {"groupHashList": [one], "userRole": 2})).status == 422
+    assert (await rest(f"POST {line}", {"groupHashList": ["nowhere"], "userRole": 1})).status == 404
+    for asked, body in ((f"GET {line}", None), (f"POST {line}", {"groupHashList": [one], "userRole": 1})):
+        assert (await bobs(asked, body)).status == 403
+    assert (await rest(f"DELETE {line}?groupHashList={one}&groupHashList=nowhere")).status == 204
+    assert [row["name"] for row in (await rest(f"GET {line}")).results] == ["2"]
+    assert (await rest(f"DELETE {line}")).status == 422
+
+
 async def test_groups_of_a_project(rest: Rest, bobs: Rest) -> None:
     """Groups are put on a project in a role and taken off; an unknown one leaves all as it was."""
     one, two = [(await rest("POST /organisation/groups", {"name": name})).body["groupHash"] for name in ("1", "2")]
@@ -561,6 +584,8 @@ async def test_a_state_from_before_rest_is_taken_on(tmp_path: Path, start: Start
         "groups",
         "group_users",
         "project_groups",
+        "dataset_groups",
+        "ontology_groups",
         "tags",
         "project_tags",
         "project_statuses",

@@ -47,6 +47,8 @@ async def test_a_seed_file_is_what_the_emulator_starts_with(tmp_path: Path) -> N
             "api_keys": [],
             "ontology_hash": state["ontologies"][-1]["ontology_hash"],
             "groups": [],
+            "tags": [],
+            "status": "notStarted",
         }
     ]
     assert state["ontologies"][0]["ontology_hash"] == "o1"

@@ -12,7 +12,8 @@ import pytest
 
 from encord_async import EncordSession, ProjectStatus
 from encord_async.emulator import Emulator, EmulatorSettings
-from encord_async.operations import ListingFilter
+from encord_async.operations import ListDatasetGroups, ListingFilter
+from encord_async.protocol.catalogue import DatasetUserRole
 from tests.waiting import PATIENCE_S
 
 SCRIPT = Path(__file__).parent / "scripts" / "sdk_rest.py"
@@ -76,6 +77,7 @@ async def test_the_sdk_works_over_rest(sdk_python: Path, local: Emulator) -> Non
 
     assert (group["listed"], group["got"]) == (["Reviewers"], "all of them")
     assert (group["added"], group["left"]) == ([ME, "new+x@example.com"], [ME])
+    assert group["elsewhere"] == {"dataset": [["Reviewers", 1, True]], "ontology": [["Reviewers", 0, True]]}
     assert (group["on_it"], group["off_it"]) == ([["Reviewers", 2]], [])
     assert (group["tags"], group["tagged"], group["untagged"]) == (["q1"], ["Grouped"], [])
     assert group["users"] == [[ME, "ADMIN", "internal"], ["new+x@example.com", "MEMBER", "internal"]]
@@ -102,3 +104,5 @@ async def test_what_the_sdk_left_is_what_we_see(sdk_python: Path, local: Emulato
         assert titles == [item.project.title for item in await session.list_projects()]
         assert titles == [*seen["projects"]["listed"], "Pets", "Grouped"]
         assert [item.name for item in await session.list_groups()] == ["Reviewers"]
+        (on_it,) = await session.collect(ListDatasetGroups(dataset_hash=FIRST))
+        assert (on_it.name, on_it.user_role) == ("Reviewers", DatasetUserRole.ADMIN)

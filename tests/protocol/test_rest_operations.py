@@ -224,6 +224,48 @@ CASES = (
         NONE,
     ),
     Case(
+        rest.ListDatasetGroups(dataset_hash="d"),
+        "GET /datasets/d/groups",
+        None,
+        page({**GROUP_REPLY, "isSameOrganisation": True, "userRole": 1}),
+        lambda got: got.results[0].group_hash == "g" and got.results[0].user_role is DatasetUserRole.USER,
+    ),
+    Case(
+        rest.AddDatasetGroups(dataset_hash="d", group_hashes=("g",), role=DatasetUserRole.USER),
+        "POST /datasets/d/groups",
+        {"groupHashList": ["g"], "userRole": 1},
+        None,
+        NONE,
+    ),
+    Case(
+        rest.RemoveDatasetGroups(dataset_hash="d", group_hashes=("g", "h")),
+        "DELETE /datasets/d/groups?groupHashList=g&groupHashList=h",
+        None,
+        None,
+        NONE,
+    ),
+    Case(
+        rest.ListOntologyGroups(ontology_hash="o"),
+        "GET /ontologies/o/groups",
+        None,
+        page({**GROUP_REPLY, "isSameOrganisation": True, "userRole": 1}),
+        lambda got: got.results[0].group_hash == "g" and got.results[0].user_role is OntologyUserRole.USER,
+    ),
+    Case(
+        rest.AddOntologyGroups(ontology_hash="o", group_hashes=("g",), role=OntologyUserRole.USER),
+        "POST /ontologies/o/groups",
+        {"groupHashList": ["g"], "userRole": 1},
+        None,
+        NONE,
+    ),
+    Case(
+        rest.RemoveOntologyGroups(ontology_hash="o", group_hashes=("g", "h")),
+        "DELETE /ontologies/o/groups?groupHashList=g&groupHashList=h",
+        None,
+        None,
+        NONE,
+    ),
+    Case(
         rest.ListProjectTags(project_hash="p"),
         "GET /projects/p/tags",
         None,
@@ -422,6 +464,16 @@ def test_an_error_about_a_token_does_not_hold_it() -> None:
             "group_hashes is one text; give a list",
         ),
         (lambda: rest.RemoveProjectGroups(project_hash="p", group_hashes=()), "group_hashes is empty; there would be"),
+        (lambda: rest.RemoveDatasetGroups(dataset_hash="d", group_hashes=()), "group_hashes is empty; there would be"),
+        (lambda: rest.RemoveOntologyGroups(ontology_hash="", group_hashes=("g",)), "ontology_hash is empty"),
+        (
+            lambda: rest.AddDatasetGroups(dataset_hash="d", group_hashes=("g",), role=2),  # type: ignore[arg-type]  # the point
+            "2 is no role of a dataset",
+        ),
+        (
+            lambda: rest.AddOntologyGroups(ontology_hash="o", group_hashes=("g",), role=2),  # type: ignore[arg-type]  # the point
+            "2 is no role of an ontology",
+        ),
         (
             lambda: rest.AddProjectGroups(project_hash="p", group_hashes=("g",), role=9),  # type: ignore[arg-type]  # the point
             "9 is no role of a project",

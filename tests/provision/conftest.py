@@ -169,7 +169,14 @@ class Service:
     # ------------------------------------------------------------------ Transport
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: object = None,
     ) -> RawReply:
         """Answer a request of either API."""
         is_rest = target.startswith(REST_ROOT)

@@ -1,4 +1,4 @@
-"""An Encord in memory that also lists the users of projects and removes them, over REST v2."""
+"""An Encord in memory that also lists the users of projects and removes them, over REST v2; no dataset has any."""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +11,8 @@ from tests.provision.conftest import ADMIN, TOKEN, Call, Json, Project, Refusal,
 LIST = "v2/projects/{project}/users.GET"
 REMOVE = "v2/projects/{project}/users/bulk-delete.POST"
 READ = "v2/projects/{project}.GET"
+TAGS = "v2/projects/{project}/tags.GET"
+DATASET_USERS = "v2/datasets/{dataset}/users.GET"
 PAGE = 2
 """Users on one page."""
 _STATUSES = {"RESOURCE_NOT_FOUND_ERROR": 404, "METHOD_NOT_ALLOWED_ERROR": 405, "AUTHENTICATION_ERROR": 401}
@@ -20,11 +22,21 @@ class ListingService(Service):
     """The account of ``ADMIN``, with the calls of REST v2 that are about the users of a project."""
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: object = None,
     ) -> RawReply:
         """Answer a call of REST v2."""
+        if "/datasets/" in target and target.endswith("/users"):
+            self.calls.append(Call(DATASET_USERS, target.split("/")[-2], None, {}))
+            return RawReply(200, {}, b'{"results": []}')
         if "/projects/" not in target:
-            return await super().request(method, target, headers, body, timeout_s=timeout_s)
+            return await super().request(method, target, headers, body, timeout_s=timeout_s, turn=turn)
         _, _, path = target.partition("/projects/")
         path, _, query = path.partition("?")
         resource, _, rest = path.partition("/")
@@ -64,6 +76,8 @@ class ListingService(Service):
                 page = list(project.users.items())[start : start + PAGE]
                 more = {"nextPageToken": str(start + PAGE)} if start + PAGE < len(project.users) else {}
                 return {"results": [{"userEmail": email, "userRole": role} for email, role in page], **more}
+            case "v2/projects/{project}/tags.GET":
+                return {"results": []}
             case "v2/projects/{project}/users/bulk-delete.POST":
                 assert ADMIN not in call.payload["userEmails"]
                 for email in call.payload["userEmails"]:

@@ -2,29 +2,41 @@
 
 import json
 import random
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.errors import AuthenticationError, ReplyShapeError
-from encord_async.export import Contents, Exported, Exporter, KeyMaker, LeftOut, Scope, entry_json, export
-from encord_async.kinds.dataset import DatasetEntry
+from encord_async.export import Exported, KeyMaker, LeftOut, Scope, export, written
+from encord_async.kinds.dataset import DATASET, DatasetEntry
 from encord_async.kinds.entry import Entry
-from encord_async.kinds.project import ProjectEntry
+from encord_async.kinds.exporting import Exports, Inside, Pen
+from encord_async.kinds.fields import Title
+from encord_async.kinds.membership import Held, Relation
+from encord_async.kinds.organisation_user import OrganisationUserEntry
+from encord_async.kinds.project import PROJECT, ProjectEntry, UserWish
 from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
-from encord_async.kinds.project_datasets import ProjectDatasetsEntry
+from encord_async.kinds.project_datasets import DATASETS, ProjectDatasetsEntry
+from encord_async.kinds.project_groups import ProjectGroupsEntry
+from encord_async.kinds.project_users import USERS, ProjectUsersEntry
+from encord_async.kinds.reading import Reads
+from encord_async.kinds.registry import registered
+from encord_async.kinds.step import Step, making_step
+from encord_async.kinds.thing import Listed
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.place import Place, PlacedEntry
 from encord_async.manifest.reading import read_json_entry
 from encord_async.protocol import models
-from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole, StorageLocation
+from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole, StorageLocation
 from tests.provision.conftest import ADMIN, Dataset, Fault, Project, Service, open_session, provision
-from tests.provision.listing import LIST, ListingService
+from tests.provision.listing import DATASET_USERS, LIST, READ, TAGS, ListingService
 
 READS = {
     "projectwithuserrole.GET",
@@ -32,6 +44,9 @@ READS = {
     "project.GET",
     "projectapikey.GET",
     LIST,
+    READ,
+    TAGS,
+    DATASET_USERS,
     "v2/datasets/list.GET",
     "v2/ontologies.GET",
     "v2/organisation/users.GET",
@@ -90,7 +105,7 @@ async def test_the_manifest_makes_the_same_account() -> None:
 async def test_what_the_entries_look_like() -> None:
     """Datasets come first, keys are made of titles, and whatever goes without saying is not said."""
     entries, _, sums = await exported(filled())
-    assert [entry_json(entry) for entry in entries] == [
+    assert [entry.as_json() for entry in entries] == [
         {"kind": "dataset", "key": "raw", "title": "Raw"},
         {"kind": "dataset", "key": "raw-2", "title": "Raw"},
         {"kind": "dataset", "key": "strasse-nacht", "title": "Straße (Nacht)"},
@@ -134,7 +149,7 @@ async def test_what_the_entries_look_like() -> None:
 async def test_without_ontologies() -> None:
     """The ontology, which only the account itself has, can be left out."""
     entries, _, _ = await exported(filled(), ontologies=False)
-    assert not any("ontology" in json.dumps(entry_json(entry)) for entry in entries)
+    assert not any("ontology" in json.dumps(entry.as_json()) for entry in entries)
 
 
 async def test_only_what_the_account_is_admin_of() -> None:
@@ -144,7 +159,7 @@ async def test_only_what_the_account_is_admin_of() -> None:
     service.projects["p2"].role = ProjectUserRole.TEAM_MANAGER
     entries, left, _ = await exported(service)
     assert [(one.what, one.hash) for one in left] == [("dataset", "d2"), ("project", "p2")]
-    assert {"kind": "project_datasets", "project": "@cats", "add": ["d2"]} in [entry_json(entry) for entry in entries]
+    assert {"kind": "project_datasets", "project": "@cats", "add": ["d2"]} in [entry.as_json() for entry in entries]
     done = await provision(Service(), [entry for entry in entries if isinstance(entry, DatasetEntry | ProjectEntry)])
     assert set(done.statuses) == {"created"}
 
@@ -154,13 +169,13 @@ async def test_users_are_written_down() -> None:
     service = filled()
     service.projects["p1"].users = {"bob@example.com": 2, "Ann@example.com": 0, "no address": 1, "eve@example.com": 99}
     entries, left, sums = await exported(service)
-    (cats,) = [shown for entry in entries if (shown := entry_json(entry)).get("key") == "cats"]
+    (cats,) = [shown for entry in entries if (shown := entry.as_json()).get("key") == "cats"]
     assert cats["users"] == [
         {"email": "Ann@example.com", "role": "admin"},
         {"email": "bob@example.com", "role": "reviewer"},
     ]
     assert sorted(one.title for one in left) == ["eve@example.com", "no address"]
-    assert (sums.users, sums.unlisted) == (2, 0)
+    assert (sums.numbers["users"], sums.unlisted) == (2, {})
 
 
 async def test_without_users() -> None:
@@ -170,8 +185,8 @@ async def test_without_users() -> None:
     entries: list[Entry] = []
     async with open_session(service) as session:
         sums = await export(session, entries.append, scope=Scope(users=False))
-    assert not any("users" in entry_json(entry) for entry in entries)
-    assert (sums.users, sums.unlisted, service.names[LIST]) == (0, 0, 0)
+    assert not any("users" in entry.as_json() for entry in entries)
+    assert (sums.numbers["users"], sums.unlisted, service.names[LIST]) == (0, {}, 0)
 
 
 async def test_a_service_that_lists_no_users() -> None:
@@ -181,7 +196,7 @@ async def test_a_service_that_lists_no_users() -> None:
     entries, left, sums = await exported(service)
     assert sum(isinstance(entry, ProjectEntry) for entry in entries) == 3
     assert [one.what for one in left] == ["users of a project"]
-    assert sums.unlisted == 1
+    assert sums.unlisted == {("users", "project", "projects"): 1}
 
 
 async def test_a_project_that_is_gone_meanwhile() -> None:
@@ -211,14 +226,74 @@ async def test_projects_are_read_several_at_a_time() -> None:
 async def test_an_api_key_is_not_written() -> None:
     """The key itself, which the service shows, is nowhere in the manifest."""
     entries, left, _ = await exported(filled())
-    assert "secret" not in json.dumps([entry_json(entry) for entry in entries]) + repr(left)
+    assert "secret" not in json.dumps([entry.as_json() for entry in entries]) + repr(left)
 
 
-@pytest.mark.parametrize("storage", StorageLocation)
-def test_each_storage_can_be_read_again(storage: StorageLocation) -> None:
-    """Storages are written as words that a manifest knows."""
-    entry = DatasetEntry(title="Raw", storage=storage)
-    assert read_json_entry(json.dumps(entry_json(entry)).encode(), Place("m", 1, 1)) == entry
+SAID: list[Entry] = [
+    *(DatasetEntry(title="Raw", storage=storage) for storage in StorageLocation),
+    *(ProjectEntry(title="P", users=(UserWish(email="a@b.cc", role=role),)) for role in ProjectUserRole),
+    *(ProjectUsersEntry(project="p", emails=("a@b.cc",), role=role) for role in ProjectUserRole),
+    *(ProjectGroupsEntry(project="p", add=("g",), role=role) for role in ProjectUserRole),
+    *(OrganisationUserEntry(email="a@b.cc", role=role) for role in OrganisationRole),
+]
+
+
+@pytest.mark.parametrize("entry", SAID, ids=str)
+def test_each_word_can_be_read_again(entry: Entry) -> None:
+    """Storages and roles are written as words, which a manifest knows."""
+    shown = entry.as_json()
+    assert read_json_entry(json.dumps(shown).encode(), Place("m", 1, 1)) == entry
+    assert not re.search(r'"(role|storage)": (\d|"[A-Z])', json.dumps(shown))
+
+
+class ShelfEntry(Entry):
+    """A shelf that shall exist."""
+
+    summed = MappingProxyType({"shelves": ("shelves", "shelf", "shelves")})
+
+    kind: Literal["shelf"] = "shelf"
+    title: Title
+
+    def contents(self) -> dict[str, int]:
+        """One."""
+        return {"shelves": 1}
+
+    def steps(self, identity: bytes) -> Iterator[Step]:
+        """One."""
+        yield making_step(identity, SHELF, self.title)
+
+
+class _Shelves(Exports):
+    word = noun = "shelf"
+    plural = "shelves"
+    caution = "shelves are heavy"
+
+    async def exported(self, reads: Reads, pen: Pen) -> AsyncIterator[Listed]:
+        """Two of ours, and one that is not."""
+        for title, is_admin in (("Top", True), ("Top", True), ("Theirs", False)):
+            yield Listed(title.lower(), title, None, is_admin, None)
+
+    def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
+        """Its own."""
+        made = pen.entry(ShelfEntry, found, what=self.noun, otherwise=self.word, title=found.title)
+        if made is not None:
+            yield made
+
+
+SHELF = _Shelves()
+ShelfEntry.makes = SHELF
+
+
+async def test_a_kind_that_is_new() -> None:
+    """A kind that the registry knows is written down and added up, without a word about it anywhere else."""
+    with registered(ShelfEntry, SHELF):
+        entries, left, sums = await exported(Service())
+    assert [entry.as_json() for entry in entries] == [
+        {"kind": "shelf", "key": "top", "title": "Top"},
+        {"kind": "shelf", "key": "top-2", "title": "Top"},
+    ]
+    assert [(one.what, one.hash) for one in left] == [("shelf", "theirs")]
+    assert (sums.numbers["shelves"], sums.cautions) == (2, ["shelves are heavy"])
 
 
 # ---------------------------------------------------------------------- the pure part
@@ -230,7 +305,7 @@ STORED = st.one_of(st.none(), st.integers(0, 5))
 
 
 @st.composite
-def accounts(draw: st.DrawFn) -> tuple[list[models.Dataset], list[Contents]]:
+def accounts(draw: st.DrawFn) -> tuple[list[models.Dataset], list[Inside]]:
     """Datasets, and projects that use some of them and some that are not there."""
     datasets = [
         models.Dataset.model_validate({"dataset_hash": f"d{n}", "title": title, "description": text, "type": stored})
@@ -238,31 +313,44 @@ def accounts(draw: st.DrawFn) -> tuple[list[models.Dataset], list[Contents]]:
     ]
     projects = []
     for number in range(draw(st.integers(0, 4))):
-        attached = [{"dataset_hash": f"d{n}"} for n in draw(st.lists(st.integers(0, 7), unique=True, max_size=5))]
+        attached = {f"d{n}": None for n in draw(st.lists(st.integers(0, 7), unique=True, max_size=5))}
         project = {"project_hash": f"p{number}", "title": draw(TITLES), "description": draw(TITLES)}
-        project["datasets"] = attached  # type: ignore[assignment]  # JSON
         users = draw(st.dictionaries(st.sampled_from(["a@b.cc", "A@b.cc", "x", "c@d.ee"]), st.integers(0, 6)))
-        projects.append(Contents(project=models.Project.model_validate(project), api_keys=draw(API_KEYS), users=users))
+        keys = [(title, frozenset(map(str, scopes))) for title, scopes in draw(API_KEYS)]
+        held: dict[Relation, Held] = {DATASETS: attached, USERS: users}
+        projects.append(Inside(item=models.Project.model_validate(project), held=held, inner=keys))
     return datasets, projects
 
 
-def written(datasets: Iterable[models.Dataset], projects: Iterable[Contents]) -> tuple[list[Entry], list[LeftOut]]:
+def of_dataset(pen: Pen, one: models.Dataset) -> Iterator[Entry]:
+    """The entry of a dataset."""
+    listed = Listed(one.dataset_hash, one.title, one.description, is_admin=True, item=(one, False))
+    return written(pen, DATASET, listed, Inside())
+
+
+def of_project(pen: Pen, one: Inside) -> Iterator[Entry]:
+    """The entries of a project."""
+    listed = Listed(one.item.project_hash, one.item.title, one.item.description, is_admin=True, item=None)
+    return written(pen, PROJECT, listed, one)
+
+
+def all_of(datasets: Iterable[models.Dataset], projects: Iterable[Inside]) -> tuple[list[Entry], list[LeftOut]]:
     """The entries of an account."""
     left: list[LeftOut] = []
-    exporter = Exporter(on_left_out=left.append)
-    entries = [entry for one in datasets for entry in exporter.dataset(one)]
-    entries += [entry for one in projects for entry in exporter.project(one)]
+    pen = Pen(on_left_out=left.append)
+    entries = [entry for one in datasets for entry in of_dataset(pen, one)]
+    entries += [entry for one in projects for entry in of_project(pen, one)]
     return entries, left
 
 
 @given(account=accounts())
-def test_each_manifest_is_a_good_one(account: tuple[list[models.Dataset], list[Contents]]) -> None:
+def test_each_manifest_is_a_good_one(account: tuple[list[models.Dataset], list[Inside]]) -> None:
     """Whatever an account holds, each line can be read again, nothing is wrong between entries, nothing is lost."""
-    entries, left = written(*account)
+    entries, left = all_of(*account)
     checker = Checker()
     for number, entry in enumerate(entries, 1):
         place = Place("m", number, number)
-        assert read_json_entry(json.dumps(entry_json(entry), ensure_ascii=False).encode(), place) == entry
+        assert read_json_entry(json.dumps(entry.as_json(), ensure_ascii=False).encode(), place) == entry
         assert checker.add(PlacedEntry(place, entry)) == ()
     assert checker.finish() == ()
     told = {(one.what, one.hash) for one in left}
@@ -271,10 +359,10 @@ def test_each_manifest_is_a_good_one(account: tuple[list[models.Dataset], list[C
 
 
 @given(account=accounts())
-def test_each_project_is_written_down_whole(account: tuple[list[models.Dataset], list[Contents]]) -> None:
+def test_each_project_is_written_down_whole(account: tuple[list[models.Dataset], list[Inside]]) -> None:
     """The entries of a project name each dataset of it once, and each API key as often as it is there."""
     datasets, projects = account
-    entries, left = written(datasets, projects)
+    entries, left = all_of(datasets, projects)
     hashes = {f"@{key}": one.dataset_hash for one in datasets for key in _keys_of(one, entries, datasets)}
     for one in projects:
         found = _of(entries, projects, one)
@@ -282,10 +370,10 @@ def test_each_project_is_written_down_whole(account: tuple[list[models.Dataset],
             continue
         reference, references, keys = found
         named = [hashes.get(item, item) for item in references]
-        assert sorted(named) == sorted(dataset.dataset_hash for dataset in one.project.datasets)
-        lost = sum(left_out.what == "API key" and left_out.hash == one.project.project_hash for left_out in left)
-        assert len(keys) + lost == len(one.api_keys)
-        assert Counter(keys) <= Counter((title, frozenset(scopes)) for title, scopes in one.api_keys), reference
+        assert sorted(named) == sorted(one.of(DATASETS))
+        lost = sum(left_out.what == "API key" and left_out.hash == one.item.project_hash for left_out in left)
+        assert len(keys) + lost == len(one.inner)
+        assert Counter(keys) <= Counter(one.inner), reference
 
 
 def _keys_of(one: models.Dataset, entries: Sequence[Entry], datasets: Sequence[models.Dataset]) -> list[str]:
@@ -297,14 +385,14 @@ def _keys_of(one: models.Dataset, entries: Sequence[Entry], datasets: Sequence[m
 
 
 def _can_be_said(one: models.Dataset) -> bool:
-    return next(Exporter().dataset(one), None) is not None
+    return next(of_dataset(Pen(), one), None) is not None
 
 
 def _of(
-    entries: Sequence[Entry], projects: Sequence[Contents], one: Contents
+    entries: Sequence[Entry], projects: Sequence[Inside], one: Inside
 ) -> tuple[str, list[str], list[tuple[str, frozenset[str]]]] | None:
     """Reference, datasets and API keys that the entries give a project."""
-    expected = [other for other in projects if next(Exporter().project(other), None) is not None]
+    expected = [other for other in projects if next(of_project(Pen(), other), None) is not None]
     made = [entry for entry in entries if isinstance(entry, ProjectEntry)]
     assert len(made) == len(expected)
     own = next((entry for entry, other in zip(made, expected, strict=True) if other is one), None)
@@ -322,20 +410,19 @@ def _of(
 
 @given(account=accounts(), seed=st.integers())
 def test_the_order_of_keys_and_users_does_not_matter(
-    account: tuple[list[models.Dataset], list[Contents]], seed: int
+    account: tuple[list[models.Dataset], list[Inside]], seed: int
 ) -> None:
     """However the service orders API keys and users, the manifest is the same."""
     datasets, projects = account
     chance = random.Random(seed)
 
-    def shuffled(one: Contents) -> Contents:
-        assert isinstance(one.users, Mapping)
-        keys, users = list(one.api_keys), list(one.users.items())
+    def shuffled(one: Inside) -> Inside:
+        keys, users = list(one.inner), list(one.of(USERS).items())
         chance.shuffle(keys)
         chance.shuffle(users)
-        return replace(one, api_keys=keys, users=dict(users))
+        return replace(one, inner=keys, held={**one.held, USERS: dict(users)})
 
-    assert written(datasets, map(shuffled, projects))[0] == written(datasets, projects)[0]
+    assert all_of(datasets, map(shuffled, projects))[0] == all_of(datasets, projects)[0]
 
 
 @given(titles=st.lists(TITLES))

@@ -7,13 +7,17 @@ import pytest
 
 from encord_async.emulator import Fault, FaultRule
 from encord_async.errors import AuthenticationError
-from encord_async.export import Exported, Exporter, LeftOut, Scope, entry_json, export
-from encord_async.kinds.organisation_user import OrganisationUserEntry
+from encord_async.export import Exported, LeftOut, Scope, export, written
+from encord_async.kinds import entry as kinds
+from encord_async.kinds.exporting import Inside, Pen
+from encord_async.kinds.group import GROUP, MEMBERS
+from encord_async.kinds.organisation_user import ORGANISATION_USER, OrganisationUserEntry
+from encord_async.kinds.thing import Listed
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.place import Place, PlacedEntry
 from encord_async.manifest.reading import read_json_entry
 from encord_async.protocol.catalogue import MemberType, OrganisationRole
-from encord_async.protocol.rest_models import Group, OrganisationUser
+from encord_async.protocol.rest_models import OrganisationUser
 from tests.provision.conftest import Entry, dataset, project
 from tests.provision.world import PROGRAMME, STRUCTURE, World, open_world, words
 
@@ -37,7 +41,7 @@ async def exported(world: World, scope: Scope = EVERYTHING) -> tuple[list[Entry]
     found: list[Entry] = []
     left: list[LeftOut] = []
     before = world.emulator.log()
-    sums = await export(world.session, lambda one: found.append(entry_json(one)), scope=scope, on_left_out=left.append)
+    sums = await export(world.session, lambda one: found.append(one.as_json()), scope=scope, on_left_out=left.append)
     assert world.emulator.log() == before
     return found, left, sums
 
@@ -71,7 +75,7 @@ async def test_the_manifest_makes_the_same_account() -> None:
         manifest, left, sums = await exported(one)
         assert left == []
         assert sums.not_listed == []
-        assert (sums.groups, sums.organisation_users) == (2, 3)
+        assert (sums.numbers["groups"], sums.numbers["organisation_users"]) == (2, 3)
         outcomes = await other.run(manifest)
         assert all(outcome.status.satisfied for outcome in outcomes.values()), words(outcomes)
         assert contents(other) == contents(one)
@@ -149,7 +153,7 @@ async def test_parts_that_are_not_listed(query: str) -> None:
 def test_what_no_entry_can_say() -> None:
     """Unknown roles, addresses that are none, and Admins from outside are left out, and the manifest is a good one."""
     left: list[LeftOut] = []
-    exporter, checker = Exporter(on_left_out=left.append), Checker()
+    pen, checker = Pen(on_left_out=left.append), Checker()
     people = [
         ("ann@example.com", "MEMBER", "internal"),
         ("ANN@example.com", "MEMBER", "internal"),
@@ -157,14 +161,12 @@ def test_what_no_entry_can_say() -> None:
         ("outside@example.com", "ADMIN", "external"),
         ("no address", "MEMBER", "internal"),
     ]
-    entries = [
-        entry
-        for email, role, kind in people
-        for entry in exporter.organisation_user(
-            OrganisationUser(email=email, role_mnemonic_name=role, member_type=kind)
-        )
-    ]
-    entries += exporter.group(Group(group_hash="g", name="G"), ["no address", "Ann@example.com", "novel@example.com"])
+    entries: list[kinds.Entry] = []
+    for email, role, kind in people:
+        user = OrganisationUser(email=email, role_mnemonic_name=role, member_type=kind)
+        entries += written(pen, ORGANISATION_USER, Listed("", email, None, is_admin=True, item=user), Inside())
+    members = dict.fromkeys(["no address", "Ann@example.com", "novel@example.com"])
+    entries += written(pen, GROUP, Listed("g", "G", None, is_admin=True, item=None), Inside(held={MEMBERS: members}))
     assert [(one.what, one.title) for one in left] == [
         ("user of the organisation", "novel@example.com"),
         ("user of the organisation", "outside@example.com"),
@@ -175,7 +177,7 @@ def test_what_no_entry_can_say() -> None:
     assert (entries[0].role, entries[0].member_type) == (OrganisationRole.MEMBER, MemberType.INTERNAL)
     for number, entry in enumerate(entries, 1):
         place = Place("m", number, number)
-        assert read_json_entry(json.dumps(entry_json(entry)).encode(), place) == entry
+        assert read_json_entry(json.dumps(entry.as_json()).encode(), place) == entry
         assert checker.add(PlacedEntry(place, entry)) == ()
     assert checker.finish() == ()
-    assert entry_json(entries[1])["members"] == ["@ann-example-com", "novel@example.com"]
+    assert entries[1].as_json()["members"] == ["@ann-example-com", "novel@example.com"]

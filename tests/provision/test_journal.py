@@ -920,7 +920,7 @@ import anyio
 from encord_async.errors import JournalError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import Record, State
-from encord_async.kinds.step import StepKind
+from encord_async.kinds.project import PROJECT
 
 async def main():
     async with Journal(sys.argv[1], Identity("https://api.encord.com", "SHA256:me")) as journal:

@@ -42,8 +42,9 @@ async def test_memory_keeps_namesakes() -> None:
 
 
 async def test_memory_knows_no_earlier_run() -> None:
-    """Without a journal there was no earlier run."""
+    """Without a journal there was no earlier run: only what this one has made is known."""
     ledger = MemoryLedger()
-    await ledger.write([record(b"1")])
     assert await ledger.known([b"1"]) == {}
+    await ledger.write([record(b"1")])
+    assert (await ledger.known([b"1", b"2"])).keys() == {b"1"}
     assert await ledger.open_intents() == ()

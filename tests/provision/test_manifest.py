@@ -138,10 +138,10 @@ GIVE = "give a hash, or '@' and the key of another entry"
         ({"kind": None}, "kind", f"null is no kind of entry; use one of {KINDS}", ""),
         (project(dataset_hashes=[]), "dataset_hashes", "is not a field of a project entry", "did you mean 'datasets'?"),
         (
-            {"kind": "dataset", "title": "Cats", "users": []},
-            "users",
+            {"kind": "dataset", "title": "Cats", "scopes": []},
+            "scopes",
             "is not a field of a dataset entry",
-            "it has kind, key, title, description, storage, create_backing_folder",
+            "it has kind, key, title, description, storage, create_backing_folder, users, groups",
         ),
         (
             project(users=[{"email": "a@b.de", "role": 1, "rol": 1}]),

@@ -23,6 +23,7 @@ from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import SSHKey
 from encord_async.session.settings import RetryPolicy, Settings
 from encord_async.session.transport import AiohttpTransport
+from encord_async.session.turn import Turn
 from tests.provision.conftest import Entry
 
 Swap = Callable[[list[RawReply]], RawReply]
@@ -43,10 +44,17 @@ class Proxy:
         self._replies: dict[str, list[RawReply]] = {}
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: Turn | None = None,
     ) -> RawReply:
         """A request of either API."""
-        reply = await self._real.request(method, target, headers, body, timeout_s=timeout_s)
+        reply = await self._real.request(method, target, headers, body, timeout_s=timeout_s, turn=turn)
         for kind in (b"projectapikey", b"projectcopy", b"project", b"dataset"):
             if body.startswith(b'{"query_type": "%s", "query_method": "POST"' % kind):
                 return self._mixed(kind.decode(), reply)
@@ -195,10 +203,17 @@ class Crossing(Proxy):
         self.second = RawReply(0, {}, b"")
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: Turn | None = None,
     ) -> RawReply:
         """An envelope."""
-        reply = await super().request(method, target, headers, body, timeout_s=timeout_s)
+        reply = await super().request(method, target, headers, body, timeout_s=timeout_s, turn=turn)
         if not body.startswith(b'{"query_type": "project", "query_method": "POST"') or self.both_made.is_set():
             return reply
         if b'"T0"' in body:

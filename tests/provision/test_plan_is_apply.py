@@ -21,7 +21,7 @@ from encord_async.engine.options import Options
 from encord_async.journal.journal import Journal
 from encord_async.plan import Action, Forecast, Verb, plan
 from encord_async.protocol.signing import BearerToken
-from tests.crash.conftest import CREATES, ME, TOKEN, Death, Life, MortalJournal, MortalTransport, Program, Service
+from tests.crash.conftest import ME, TOKEN, Death, Life, MortalJournal, MortalTransport, Program, Service
 from tests.soak.wishes import Entry, Wishes
 
 OPTIONS = st.builds(
@@ -35,7 +35,7 @@ PASTS = ["no", "done", "killed", "another"]
 """Runs before: none, one that ended, one that was killed, one with another journal."""
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 Pairs: TypeAlias = set[tuple[str, str]]
-"""What is in what: a user, dataset or group in a project, a user in a group."""
+"""What is in what: a user, dataset, group or tag in a project, a user or group in a dataset, a user in a group."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,26 @@ class Account:
 
 
 def pairs(service: Service) -> dict[str, Pairs]:
-    """Who and what is in which project and group, but for whoever made it."""
+    """Who and what is in which thing, but for whoever made it."""
     state = service.state()
     projects = [(one["project_hash"], one) for one in state["projects"]]
+    datasets = [(one["dataset_hash"], one) for one in state["datasets"]]
+    ontologies = [(one["ontology_hash"], one) for one in state["ontologies"]]
     held = {
         "user": {(found, user["email"]) for found, one in projects for user in one["users"]},
         "dataset": {(found, dataset) for found, one in projects for dataset in one["datasets"]},
+        "tag": {(found, tag) for found, one in projects for tag in one["tags"]},
         "group_member": {(one["group_hash"], user) for one in state["groups"] for user in one["users"]},
+        "dataset_user": {(found, user["email"]) for found, one in datasets for user in one["users"]},
+        "dataset_group": {(found, group["group_hash"]) for found, one in datasets for group in one["groups"]},
+        "ontology_group": {(found, group["group_hash"]) for found, one in ontologies for group in one["groups"]},
     }
     return {what: {pair for pair in there if pair[1] != ME} for what, there in held.items()}
+
+
+def statuses(service: Service) -> dict[str, str]:
+    """Where each project stands."""
+    return {one["project_hash"]: one["status"] for one in service.state()["projects"]}
 
 
 MAKES = {
@@ -92,6 +103,7 @@ MAKES = {
     "v2/ontologies.POST": "ontology",
     "v2/organisation/groups.POST": "group",
     "projectapikey.POST": "api_key",
+    "v2/organisation/organisation-tags.POST": "tag",
 }
 
 
@@ -123,20 +135,22 @@ async def test_plan_is_apply(seed: int, options: Options, edits: int, past: str,
 async def _hold_plan_against_apply(account: Account, manifest: Sequence[Entry], options: Options) -> None:
     note(f"{manifest} {options}")
     service = account.service
-    before, logged = pairs(service), len(service.store.log())
+    before, stood, logged = pairs(service), statuses(service), len(service.store.log())
     forecast, actions = await account.plan(manifest, "run.db", options)
     assert (pairs(service), len(service.store.log())) == (before, logged), "plan changed something"
     said = "\n".join(str(action.as_json()) for action in actions)
     life = await account.apply(manifest, "run.db", options)
     note(f"{said}\n{[(one.number, one.kind, one.status.value, str(one.error)) for one in life.outcomes]}")
     made = Counter(
-        (MAKES[line["query"]], line["title"]) for line in service.store.log()[logged:] if line["query"] in CREATES
+        (MAKES[line["query"]], line["title"]) for line in service.store.log()[logged:] if line["query"] in MAKES
     )
     assert announced(actions) <= made <= announced(actions) + possible(actions)
     after = pairs(service)
     for what, there in after.items():
         added, removed = len(there - before[what]), len(before[what] - there)
         assert (added, removed) == (forecast.count(Verb.ADD, what), forecast.count(Verb.REMOVE, what)), what
+    moved = [found for found, status in statuses(service).items() if status != stood.get(found, "notStarted")]
+    assert len(moved) == forecast.count(Verb.CHANGE, "status")
     refused = {action.number for action in actions if action.verb is Verb.REFUSE}
     assert refused == {one.number for one in life.outcomes if one.status.value in {"failed", "blocked"}}
     adopted = Counter(action.hash for action in actions if action.verb is Verb.ADOPT and action.hash)

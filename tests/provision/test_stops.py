@@ -44,11 +44,18 @@ class Prompt(Service):
         self.as_it_answers: Callable[[int], None] = lambda _: None
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: object = None,
     ) -> RawReply:
         """Answer; whoever hangs up meanwhile does not undo anything."""
         number = len(self.calls)
-        reply = await super().request(method, target, headers, body, timeout_s=timeout_s)
+        reply = await super().request(method, target, headers, body, timeout_s=timeout_s, turn=turn)
         for _ in range(self.turns):
             await checkpoint()
         self.as_it_answers(number)

@@ -209,7 +209,14 @@ class Service:
         self._level = self.cell.burst
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: object = None,
     ) -> RawReply:
         """Half of the round trip there, the bucket, and half of it back."""
         loop = asyncio.get_running_loop()

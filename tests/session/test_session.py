@@ -27,6 +27,7 @@ from encord_async.protocol.signing import APIKey, BearerToken, Credential, SSHKe
 from encord_async.session.session import Session, Statistics
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 from encord_async.session.transport import AiohttpTransport, Transport
+from encord_async.session.turn import Turn
 
 USER_URL = "https://api.encord.com/public/user"
 RESOURCE_URL = "https://api.encord.com/public"
@@ -90,10 +91,17 @@ class Network:
 
         class Noting(AiohttpTransport):
             def request(
-                self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+                self,
+                method: str,
+                target: str,
+                headers: Mapping[str, str],
+                body: bytes,
+                *,
+                timeout_s: float | None,
+                turn: Turn | None = None,
             ) -> Coroutine[Any, Any, RawReply]:
                 noted.append(timeout_s)
-                return super().request(method, target, headers, body, timeout_s=timeout_s)
+                return super().request(method, target, headers, body, timeout_s=timeout_s, turn=turn)
 
         return Noting(settings, headers={})
 
@@ -534,6 +542,20 @@ async def test_misshapen_success_says_that_it_was_done(network: Network, clock: 
     error = caught.value
     assert (error.applied, error.operation) == ("applied", "project.POST")
     assert f"{error.trace_id}/1;o=1" == network.sent[0].headers["X-Cloud-Trace-Context"]
+
+
+async def test_misshapen_answer_to_a_read_is_asked_for_once_more(network: Network, clock: FakeClock) -> None:
+    """It may be that to another request; one that comes again is the service's own, and a create is not repeated."""
+    network.reply("another's")
+    network.reply([])
+    network.reply("no list")
+    network.reply("no list")
+    async with session(clock) as opened:
+        assert await opened.execute(READ) == ()
+        assert opened.statistics().retries == 1
+        with pytest.raises(errors.ReplyShapeError):
+            await opened.execute(READ)
+    assert len(network.sent) == 4
 
 
 async def test_network_error_carries_trace_and_operation(network: Network, clock: FakeClock) -> None:

@@ -76,7 +76,14 @@ class Network:
         return self
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: object = None,
     ) -> RawReply:
         """Note the request and answer it."""
         self.sent.append(Sent(method, target, headers, body, timeout_s))

@@ -7,14 +7,14 @@ import asyncio
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Final, Self
 
 LATE_S: Final = 0.3
-"""How much later something may be applied than its sender has given up."""
+"""How much later something may be applied than its sender has given up, unless a proxy is told otherwise."""
 
 
 class Fate(StrEnum):
@@ -39,14 +39,20 @@ class Fate(StrEnum):
     """A gateway answers; the service never hears of it."""
     TURNED_AWAY = "turned away"
     """429, not applied."""
+    TURNED_AWAY_TWICE = "turned away twice"
+    """429, not applied; it comes once more in the place of the reply to the next request on that connection."""
     REPEATED = "repeated"
     """The reply comes twice in one piece."""
     STRAY = "stray"
     """The reply comes once more when nobody has asked for anything."""
+    SHIFTED = "shifted"
+    """The reply comes once more when the next request has left on that connection, and so in the place of its own."""
+    CROSSED = "crossed"
+    """The last reply that was none to a read comes in the place of the own, which comes when the next has left."""
 
 
 _GATEWAY_STATUSES: Final = (202, 408, 502, 503, 504, 524)
-_WEIGHTS: Final[Mapping[Fate, float]] = {
+MET: Final[Mapping[Fate, float]] = {
     Fate.DELAYED: 4,
     Fate.CUT_BEFORE: 1,
     Fate.CUT_AFTER: 2,
@@ -56,13 +62,24 @@ _WEIGHTS: Final[Mapping[Fate, float]] = {
     Fate.GATEWAY_AFTER: 1,
     Fate.GATEWAY: 1,
     Fate.TURNED_AWAY: 1,
+    Fate.TURNED_AWAY_TWICE: 2,
     Fate.REPEATED: 2,
     Fate.STRAY: 2,
+    Fate.SHIFTED: 3,
 }
+"""What requests meet, and how often. Of replies that are crossed nobody can always tell: they have their own tests."""
+
+SORTS: Final[Sequence[Collection[Fate]]] = (
+    {Fate.DELAYED},
+    {Fate.LATE, Fate.GATEWAY_LATE},
+    {Fate.CUT_BEFORE, Fate.CUT_AFTER, Fate.TRUNCATED, Fate.GATEWAY, Fate.GATEWAY_AFTER},
+    {Fate.REPEATED, Fate.STRAY, Fate.SHIFTED, Fate.TURNED_AWAY_TWICE},
+)
+"""What networks do that do one sort of thing, and much of it: what hangs on it is met more often than in a mixture."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class Message:
     """A request or a reply, whole."""
 
     head: bytes
@@ -70,6 +87,7 @@ class _Message:
 
     @property
     def raw(self) -> bytes:
+        """As it is on the wire."""
         return self.head + self.body
 
 
@@ -80,12 +98,15 @@ class Proxy:
         upstream_port: Where the service listens.
         seed: What becomes of the requests.
         trouble: The share of requests that do not simply pass.
+        fates: What these may meet; without it anything.
     """
 
-    def __init__(self, upstream_port: int, *, seed: int, trouble: float) -> None:
+    def __init__(self, upstream_port: int, *, seed: int, trouble: float, fates: Collection[Fate] = ()) -> None:
         self.fates: Counter[Fate] = Counter()
         self.requests = 0
         self.trouble = trouble
+        self.late_s = LATE_S
+        self._weights = {fate: weight for fate, weight in MET.items() if fate in (fates or MET)}
         self._upstream_port = upstream_port
         self._chance = random.Random(seed)
         self._watchers: list[tuple[int, Callable[[], None]]] = []
@@ -93,6 +114,9 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._late: set[asyncio.Task[None]] = set()
         self._handlers: set[asyncio.Task[None]] = set()
+        self._owed: dict[asyncio.StreamWriter, bytes] = {}
+        """What comes on a connection when the next request has left."""
+        self._latest = b""
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -150,16 +174,26 @@ class Proxy:
         self._handlers.add(task)
         try:
             while (request := await _read(reader)) is not None:
-                if not await self._treat(request, self._draw(), writer):
+                await self._pay(writer)
+                if not await self._treat(request, self._draw(request), writer):
                     break
         except OSError:
             # The client has gone; so has what it was to be told.
             pass
         finally:
             self._handlers.discard(task)
+            self._owed.pop(writer, None)
             writer.close()
 
-    def _draw(self) -> Fate:
+    async def _pay(self, writer: asyncio.StreamWriter) -> None:
+        """Let what is owed come, and then give its reader the time to send another request."""
+        owed = self._owed.pop(writer, b"")
+        if owed:
+            await _put(writer, owed)
+            await asyncio.sleep(self._chance.uniform(0, 0.03))
+
+    def _draw(self, request: Message) -> Fate:
+        """What becomes of *request*."""
         self.requests += 1
         due = [action for at, action in self._watchers if at <= self.requests]
         self._watchers = [one for one in self._watchers if one[0] > self.requests]
@@ -167,11 +201,11 @@ class Proxy:
             action()
         fate = Fate.PASSED
         if self._chance.random() < self.trouble:
-            (fate,) = self._chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
+            (fate,) = self._chance.choices(list(self._weights), list(self._weights.values()))
         self.fates[fate] += 1
         return fate
 
-    async def _treat(self, request: _Message, fate: Fate, writer: asyncio.StreamWriter) -> bool:
+    async def _treat(self, request: Message, fate: Fate, writer: asyncio.StreamWriter) -> bool:
         """Let *fate* happen; whether the connection goes on."""
         match fate:
             case Fate.CUT_BEFORE:
@@ -189,33 +223,42 @@ class Proxy:
             return False
         if fate in {Fate.GATEWAY, Fate.GATEWAY_LATE, Fate.GATEWAY_AFTER}:
             return await _put(writer, _gateway(self._chance.choice(_GATEWAY_STATUSES)))
-        if fate is Fate.TURNED_AWAY:
+        if fate in {Fate.TURNED_AWAY, Fate.TURNED_AWAY_TWICE}:
+            if fate is Fate.TURNED_AWAY_TWICE:
+                self._owed[writer] = _gateway(429)
             return await _put(writer, _gateway(429))
         return await self._reply(request, fate, writer)
 
-    async def _reply(self, request: _Message, fate: Fate, writer: asyncio.StreamWriter) -> bool:
+    async def _reply(self, request: Message, fate: Fate, writer: asyncio.StreamWriter) -> bool:
         reply = await self._ask(request)
         if fate is Fate.DELAYED:
             await asyncio.sleep(self._chance.uniform(0, 0.05))
         if fate is Fate.TRUNCATED:
             await _put(writer, reply.raw[: len(reply.raw) // 2])
             return False
+        if fate is Fate.CROSSED:
+            self._owed[writer] = reply.raw
+            return await _put(writer, self._latest)
+        if b'"GET"' not in request.body and not request.head.startswith(b"GET"):
+            self._latest = reply.raw
         await _put(writer, reply.raw * 2 if fate is Fate.REPEATED else reply.raw)
+        if fate is Fate.SHIFTED:
+            self._owed[writer] = reply.raw
         if fate is Fate.STRAY:
             await asyncio.sleep(self._chance.uniform(0, 0.01))
             await _put(writer, reply.raw)
         return True
 
-    def _apply_late(self, request: _Message) -> None:
+    def _apply_late(self, request: Message) -> None:
         async def apply() -> None:
-            await asyncio.sleep(self._chance.uniform(0, LATE_S))
+            await asyncio.sleep(self._chance.uniform(0, self.late_s))
             await self._ask(request)
 
         task = self._loop.create_task(apply())
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
-    async def _ask(self, request: _Message) -> _Message:
+    async def _ask(self, request: Message) -> Message:
         """The service's own reply."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
         try:
@@ -234,7 +277,7 @@ async def _put(writer: asyncio.StreamWriter, raw: bytes) -> bool:
     return True
 
 
-async def _read(reader: asyncio.StreamReader) -> _Message | None:
+async def _read(reader: asyncio.StreamReader) -> Message | None:
     """The next whole message with a Content-Length, or None at the end of the connection."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -243,7 +286,7 @@ async def _read(reader: asyncio.StreamReader) -> _Message | None:
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length = int(value)
-        return _Message(head, await reader.readexactly(length))
+        return Message(head, await reader.readexactly(length))
     except asyncio.IncompleteReadError:
         return None
 

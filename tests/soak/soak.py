@@ -35,11 +35,13 @@ if __name__ == "__main__":
     sys.path.append(str(ROOT))
 
 from encord_async.testing import EmulatorSettings, EncordEmulator, Seed  # noqa: E402 - the path comes first
-from tests.soak.proxy import Fate, Proxy  # noqa: E402 - as above
+from tests.soak.proxy import LATE_S, SORTS, Fate, Proxy  # noqa: E402 - as above
 from tests.soak.wishes import MAKING, Entry, Name, Wishes, name_of, role_of  # noqa: E402 - as above
 
 SETTLE_S: Final = 1.0
-"""Above what may be late and what may lag."""
+"""Above what may lag, and what may be late while two runs are going on."""
+LATER_S: Final = 3.0
+"""Above the settling time: what is in doubt then may be applied when its run has given it up, but not in the next."""
 HANGS_S: Final = 60.0
 """A run of a few entries that takes so long does not end."""
 ROLES: Final = {"annotator": 1, "reviewer": 2, "annotator_reviewer": 3}
@@ -149,8 +151,12 @@ class Scenario:
         with EncordEmulator(settings) as self.emulator:
             port = int(self.emulator.url.rpartition(":")[2])
             trouble = self.chance.choice([0.0, 0.05, 0.15, 0.3])
-            with Proxy(port, seed=self.seed, trouble=trouble) as self.proxy:
-                self._say(f"trouble {trouble}, stamp {self.stamp}, clock {self.clock_s:+.0f} s, lags {self.lags}")
+            fates = self.chance.choice(SORTS) if trouble and self.chance.random() < 0.5 else ()
+            with Proxy(port, seed=self.seed, trouble=2 * trouble if fates else trouble, fates=fates) as self.proxy:
+                met = " or ".join(sorted(fates)) or "anything"
+                self._say(
+                    f"trouble {trouble}, {met}, stamp {self.stamp}, clock {self.clock_s:+.0f} s, lags {self.lags}"
+                )
                 try:
                     self._live()
                 finally:
@@ -202,7 +208,11 @@ class Scenario:
         manifest = self.folder / "manifest.jsonl"
         manifest.write_text("".join(json.dumps(entry) + "\n" for entry in self.wishes.entries))
         self.wishes.begin_run()
+        # A run that begins afterwards has to see what an earlier one has sent: nothing is later than its own settling.
+        self.proxy.settle()
+        self.proxy.late_s = LATE_S if twice or self.chance.random() < 0.7 else LATER_S
         before = len(self.emulator.log())
+        made_before = self._made()
         journal = self.folder / "run.journal"
         process, collect = self._start("first", stop, journal)
         other = None
@@ -219,6 +229,8 @@ class Scenario:
         self.proxy.forget()
         # Of two at once the other may be the one that sends.
         self._check(done, None if other is not None else before)
+        if other is None:
+            self._check_not_made(done, made_before)
         codes = {done.code}
         if other is not None:
             second = other[1]()
@@ -272,7 +284,7 @@ class Scenario:
 
     def _check_nothing_twice(self) -> None:
         state = self.emulator.state()
-        for name, count in (made_of(state, self.emulator.log()) - self.wishes.most).items():
+        for name, count in (self._made() - self.wishes.most).items():
             self._fault(f"{count} too many of {name}: {self.wishes.most[name]} were wished for at most")
         projects = [(found, thing) for found, thing in things_of(state).items() if thing["name"][0] == "project"]
         for name in {thing["name"] for _, thing in projects}:
@@ -284,6 +296,18 @@ class Scenario:
             # Of an exchanged one all that is known is that some entry wished for it where it is.
             if name not in self.wishes.exchanged and (extra := there - most):
                 self._fault(f"too many API keys in projects {name}: {dict(extra)}")
+
+    def _check_not_made(self, done: Done, before: Counter[Name]) -> None:
+        """What is said not to have been made, as "cancelled" or "refused" says, was not."""
+        if done.was_cut or done.code in {2, 4}:
+            return
+        entries = self.wishes.entries
+        may = Counter(name_of(entries[one["number"] - 1]) for one in done.outcomes if _may_have_made(one))
+        for name, count in (self._made() - before - may).items():
+            self._fault(f"{count} more of {name} than any outcome tells: {done.outcomes}")
+
+    def _made(self) -> Counter[Name]:
+        return made_of(self.emulator.state(), self.emulator.log())
 
     def _check_sums(self, done: Done) -> None:
         documents = [json.loads(line) for line in done.out.splitlines()]
@@ -403,6 +427,13 @@ def things_of(state: State) -> dict[str, dict[str, Any]]:
                 "keys": Counter(key["title"] for key in one.get("api_keys", ())),
             }
     return found
+
+
+def _may_have_made(one: Mapping[str, Any]) -> bool:
+    """Whether the outcome *one* leaves it open that the entry has made something, or says so."""
+    if one["kind"] not in MAKING or one["status"] == "in_doubt" or one.get("hash"):
+        return one["kind"] in MAKING
+    return one["status"] == "failed" and (one.get("error") or {}).get("applied") != "not_applied"
 
 
 def _signal(process: Any, number: int) -> None:

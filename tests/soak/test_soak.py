@@ -7,7 +7,7 @@ from tests.soak.soak import soak
 # Dozens of runs, most of them through a network that makes trouble.
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
-SCENARIOS = 12
+SCENARIOS = 8
 
 
 @pytest.mark.parametrize("first", [1, 101, 201])

@@ -22,6 +22,8 @@ NO_SUCH_DATASET: Final = "00000000-0000-0000-0000-00000000dead"
 _DESCRIPTIONS: Final = ("", "", "by us")
 _ROLES: Final = ("annotator", "reviewer", "annotator_reviewer")
 _PEOPLE: Final = tuple(f"person{number}@example.com" for number in range(9))
+_TAGS: Final = ("wave-1", "wave-2", "to do")
+_STATUSES: Final = ("not_started", "in_progress", "paused")
 _GUESTS: Final = tuple(f"guest{number}@example.com" for number in range(6))
 """People of whom only memberships of their own speak, which may be taken back."""
 
@@ -56,6 +58,8 @@ class Wishes:
     _numbers: int = 0
     _keys: dict[int, tuple[Entry, Counter[str]]] = field(default_factory=dict)
     """How many keys of each title any version has wished for in each project."""
+    _forms: dict[int, set[str]] = field(default_factory=dict)
+    """As what runs have met each entry of a project."""
     _ownerless: set[Name] = field(default_factory=set)
     """Names of projects whose entries were taken off."""
     _finished: list[tuple[Entry, str]] = field(default_factory=list)
@@ -63,7 +67,7 @@ class Wishes:
 
     def begin(self) -> None:
         """Wish for the first things."""
-        for _ in range(self.chance.randint(3, 7)):
+        for _ in range(self.chance.randint(3, 12)):
             self._add_thing()
         for _ in range(self.chance.randint(0, 4)):
             self._add_membership()
@@ -77,6 +81,8 @@ class Wishes:
             self._change_users,
             self._change_users,
             self._change_datasets,
+            self._change_access,
+            self._change_tags_or_status,
             self._add_key,
             self._flip_membership,
             self._flip_membership,
@@ -120,15 +126,19 @@ class Wishes:
     def begin_run(self) -> None:
         """Note for which projects nobody can tell whose they are: what an entry was before, nothing in it says.
 
-        So it is if several of one name have been edited since the last version that was brought to its end, or if one
-        was taken off and another comes, or is edited. Their entries may exchange them, and with them the API keys.
+        So it is if several of one name have come or been edited since the last version that was brought to its end, and
+        a run has met one of them as it was before, or if one was taken off and another comes, or is edited. Their
+        entries may exchange them, and with them the API keys.
         """
         before = {id(entry): said for entry, said in self._finished}
         for name in {name_of(entry) for entry in self.entries if entry["kind"] == "project"}:
             alike = [entry for entry in self.entries if entry["kind"] == "project" and name_of(entry) == name]
             edited = [entry for entry in alike if before.get(id(entry)) != _said(entry)]
-            if edited and (name in self._ownerless or (len(edited) > 1 and any(id(one) in before for one in edited))):
+            was_other = any(self._forms.get(id(one), set()) - {_said(one)} for one in edited)
+            if edited and (name in self._ownerless or (len(edited) > 1 and was_other)):
                 self.exchanged.add(name)
+            for entry in alike:
+                self._forms.setdefault(id(entry), set()).add(_said(entry))
 
     def end_run(self) -> None:
         """Take in that each entry has got what it wishes for."""
@@ -147,8 +157,15 @@ class Wishes:
             entry["datasets"] = self._some_datasets()
             entry["users"] = [_user(email) for email in self._some(_PEOPLE, 3)]
             entry["api_keys"] = [_api_key(title) for title in self._some(("ci", "export"), 2)]
+            entry["tags"] = self._some(_TAGS, 2)
+            if self.chance.random() < 0.3:
+                entry["status"] = self.chance.choice(_STATUSES)
         elif kind == "ontology":
             entry["structure"] = {"objects": [], "classifications": []}
+        if kind == "dataset":
+            entry["users"] = [{"email": email, "role": "user"} for email in self._some(_PEOPLE, 2)]
+        if kind in {"dataset", "ontology"}:
+            entry["groups"] = [_group(reference) for reference in self._some(self._keyed_groups(), 2)]
         self._insert(entry)
         return f"added {name_of(entry)}"
 
@@ -195,6 +212,31 @@ class Wishes:
             return None
         project["datasets"] = list(dict.fromkeys([*project.get("datasets", ()), *self._some_datasets()]))
         return "added datasets"
+
+    def _change_access(self) -> str | None:
+        entry = self._one("dataset", "ontology")
+        if entry is None:
+            return None
+        there = {wish["group"] for wish in entry["groups"]}
+        free = [reference for reference in self._keyed_groups() if reference not in there]
+        if free and self.chance.random() < 0.6:
+            entry["groups"].append(_group(self.chance.choice(free)))
+            return f"gave a group access to a {entry['kind']}"
+        if entry["kind"] == "ontology":
+            return None
+        people = [one for one in _PEOPLE if one not in {user["email"] for user in entry["users"]}]
+        entry["users"] += [{"email": email, "role": "user"} for email in self._some(people, 2)]
+        return "gave people access to a dataset"
+
+    def _change_tags_or_status(self) -> str | None:
+        project = self._one("project")
+        if project is None:
+            return None
+        if self.chance.random() < 0.5:
+            project["status"] = self.chance.choice(_STATUSES)
+            return f"a project is {project['status']}"
+        project["tags"] = list(dict.fromkeys([*project["tags"], *self._some(_TAGS, 2)]))
+        return "added tags"
 
     def _add_key(self) -> str | None:
         project = self._one("project")
@@ -314,6 +356,9 @@ class Wishes:
         keys = [f"@{entry['key']}" for entry in self.entries if entry["kind"] == "dataset" and entry.get("key")]
         return self._some(keys, 4)
 
+    def _keyed_groups(self) -> list[str]:
+        return [f"@{entry['key']}" for entry in self.entries if entry["kind"] == "group" and entry.get("key")]
+
     def _some_keyed_project(self) -> Entry | None:
         fitting = [entry for entry in self.entries if entry["kind"] == "project" and entry.get("key")]
         return self.chance.choice(fitting) if fitting else None
@@ -344,12 +389,17 @@ def _api_key(title: str) -> Entry:
     return {"title": title, "scopes": ["label.read"]}
 
 
+def _group(reference: str) -> Entry:
+    return {"group": reference, "role": "user"}
+
+
 def _people(entry: Entry) -> set[str]:
     return {*entry.get("emails", ()), *entry.get("remove", ())} if entry["kind"] == "project_users" else set()
 
 
 def _references(entry: Entry) -> Iterator[str]:
-    for value in (entry.get("project"), *entry.get("datasets", ()), *entry.get("add", ())):
+    groups = [wish["group"] for wish in entry.get("groups", ())]
+    for value in (entry.get("project"), *entry.get("datasets", ()), *entry.get("add", ()), *groups):
         if isinstance(value, str) and value.startswith("@"):
             yield value
 
@@ -357,6 +407,8 @@ def _references(entry: Entry) -> Iterator[str]:
 def _replace_reference(entry: Entry, old: str, new: str) -> None:
     if entry.get("project") == old:
         entry["project"] = new
+    for wish in entry.get("groups", ()):
+        wish["group"] = new if wish["group"] == old else wish["group"]
     for name in ("datasets", "add"):
         if name in entry:
             entry[name] = [new if one == old else one for one in entry[name]]

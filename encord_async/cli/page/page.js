@@ -199,13 +199,13 @@
       return {
         n: index + 1, id: columns.id[index], title, place: columns.place[index], key: columns.key[index],
         kind: data.kinds[columns.kind[index]], status: data.statuses[columns.status[index]],
-        hash: columns.hashes[columns.hash[index]] ?? "", project: columns.hashes[columns.project[index]] ?? "",
+        hash: columns.hashes[columns.hash[index]] ?? "", parent: columns.hashes[columns.parent[index]] ?? "",
         code: columns.texts[columns.code[index]] ?? "", message: columns.texts[columns.message[index]] ?? "",
         began_ms, took_ms: columns.took_ms[index] < 0 ? null : columns.took_ms[index],
       };
     });
-    const titles = new Map(rows.filter((row) => row.hash && !row.project).map((row) => [row.hash, row.title]));
-    rows.forEach((row) => { row.in = titles.get(row.project) ?? ""; });
+    const titles = new Map(rows.filter((row) => row.hash && !row.parent).map((row) => [row.hash, row.title]));
+    rows.forEach((row) => { row.in = titles.get(row.parent) ?? ""; });
     return inOrder(rows);
   }
 
@@ -213,7 +213,7 @@
   function inOrder(rows) {
     const rank = (row) => { const found = FIRST.indexOf(row.status); return found < 0 ? FIRST.length : found; };
     const first = new Map();
-    const about = (row) => row.project || row.hash || `step ${row.n}`;
+    const about = (row) => row.parent || row.hash || `step ${row.n}`;
     rows.forEach((row) => { if (!first.has(about(row))) first.set(about(row), row.n); });
     return [...rows].sort((one, other) => rank(one) - rank(other) || first.get(about(one)) - first.get(about(other)) || one.n - other.n);
   }
@@ -256,8 +256,8 @@
       text("In", "in", { minWidth: 120, widthGrow: 1 }),
       text("Key", "key", { minWidth: 90, widthGrow: 1 }),
       text("Message", "message", { minWidth: 200, widthGrow: 4 }),
-      hash("Hash", "hash", (row) => (row.kind === "project" ? "project" : row.kind === "dataset" ? "dataset" : "")),
-      hash("Of project", "project", () => "project"),
+      hash("Hash", "hash", (row) => row.kind),
+      hash("Of", "parent", (row) => data.parents[row.kind]),
       { title: "Took", field: "took_ms", sorter: byNumber, width: 84, hozAlign: "right", cssClass: "number", formatter: (cell) => document.createTextNode(cell.getValue() == null ? "" : duration(cell.getValue() / 1000)) },
       { title: "Began", field: "began_ms", sorter: byNumber, width: 96, cssClass: "number", formatter: (cell) => { const value = cell.getValue(); cell.getElement().title = value ? moment(value / 1000, 3) : ""; return document.createTextNode(value ? clock(new Date(value)) : ""); } },
       text("Place", "place", { minWidth: 120, widthGrow: 1 }),
@@ -298,7 +298,7 @@
     const candidates = data.rows.candidates[row.n - 1] ?? [];
     if (candidates.length) add("It may be", candidates.join("\n"), true);
     if (row.in) add("In", row.in);
-    if (row.project) add("Of project", linked(row.project, linkTo(data.links, "project", row.project)), true);
+    if (row.parent) add("Of", linked(row.parent, linkTo(data.links, data.parents[row.kind], row.parent)), true);
     add("Place", row.place);
     if (row.began_ms) add("Began", moment(row.began_ms / 1000, 3));
     if (row.took_ms != null) add("Took", duration(row.took_ms / 1000));
@@ -324,7 +324,7 @@
     found(status, "status", data.statuses);
     found(kind, "kind", data.kinds);
     let haystacks = null;
-    const haystack = (row) => [row.title, row.in, row.key, row.hash, row.project, row.code, row.message, row.place, row.id].join("\n").toLowerCase();
+    const haystack = (row) => [row.title, row.in, row.key, row.hash, row.parent, row.code, row.message, row.place, row.id].join("\n").toLowerCase();
 
     function apply() {
       const needles = search.value.toLowerCase().split(/\s+/).filter(Boolean);

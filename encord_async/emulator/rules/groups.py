@@ -1,15 +1,16 @@
-"""The rules of groups: of the organisation, their members, and their roles in projects.
+"""The rules of groups: of the organisation, their members, and their roles in projects, datasets and ontologies.
 
 Each function answers one call of the catalogue; none knows HTTP, opens a transaction or reads a clock.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from encord_async.emulator.arguments import Refused
 from encord_async.emulator.calls import Answer, Call, Rules, moment
 from encord_async.emulator.rules.access import is_org_admin, org_member, readable_project, resource, user_of
-from encord_async.emulator.store import PROJECT, GroupRow
-from encord_async.protocol.catalogue import OrganisationRole, ProjectUserRole
+from encord_async.emulator.store import DATASET, ONTOLOGY, PROJECT, GroupRow, Kind, Row
+from encord_async.protocol.catalogue import DatasetUserRole, OntologyUserRole, OrganisationRole, ProjectUserRole
 
 __all__ = ["RULES"]
 
@@ -78,37 +79,38 @@ def _remove_users(call: Call) -> Answer:
     return Answer(None, group.hash, group.name)
 
 
-def _project_groups(call: Call) -> Answer:
-    project = readable_project(call)
-    return Answer(call.page(call.store.organisation.project_groups(project.id), _project_group))
+def _in(call: Call, kind: Kind[Row]) -> Answer:
+    # Who may read a whole project may list its groups. Of datasets and ontologies nobody says who may: it is inferred.
+    on = readable_project(call) if kind.name is PROJECT.name else resource(call, kind, call.on)
+    return Answer(call.page(call.store.organisation.groups_in(kind, on.id), _with_role))
 
 
-def _project_group(item: tuple[int, GroupRow]) -> dict[str, object]:
+def _with_role(item: tuple[int, GroupRow]) -> dict[str, object]:
     role, group = item
     return {**_shown(group), "isSameOrganisation": True, "userRole": role}
 
 
-def _add_project_groups(call: Call) -> Answer:
-    project = resource(call, PROJECT, call.on)
+def _admit(call: Call, kind: Kind[Row], roles: Sequence[int]) -> Answer:
+    on = resource(call, kind, call.on)
     given = call.members()
     hashes, role = given.texts("groupHashList"), given.number("userRole")
-    if role not in tuple(ProjectUserRole):
-        raise Refused("INVALID_ARGUMENTS_ERROR", "userRole is not a role of a project (0 to 5)")
+    if role not in roles:
+        raise Refused("INVALID_ARGUMENTS_ERROR", f"userRole is not a role of a {kind.name} (0 to {max(roles)})")
     groups = [call.store.organisation.group(hash_) for hash_ in hashes]
     known = [group.id for group in groups if group is not None]
     if not hashes or len(known) != len(hashes):
         raise Refused("RESOURCE_NOT_FOUND_ERROR", "no such group")
-    call.store.organisation.admit_groups(project.id, known, role)
-    return Answer(None, project.hash, project.title)
+    call.store.organisation.admit_groups(kind, on.id, known, role)
+    return Answer(None, on.hash, on.title)
 
 
-def _remove_project_groups(call: Call) -> Answer:
-    project = resource(call, PROJECT, call.on)
+def _expel(call: Call, kind: Kind[Row]) -> Answer:
+    on = resource(call, kind, call.on)
     hashes = call.query.get("groupHashList", ())
     if not hashes:
         raise Refused("INVALID_ARGUMENTS_ERROR", "groupHashList is missing")
-    call.store.organisation.expel_groups(project.id, hashes)
-    return Answer(None, project.hash, project.title)
+    call.store.organisation.expel_groups(kind, on.id, hashes)
+    return Answer(None, on.hash, on.title)
 
 
 def _shown(group: GroupRow) -> dict[str, object]:
@@ -127,7 +129,13 @@ RULES: Final[Rules] = {
     "v2/organisation/groups/{group}/users.GET": _users,
     "v2/organisation/groups/{group}/users.POST": _add_users,
     "v2/organisation/groups/{group}/users/bulk-delete.POST": _remove_users,
-    "v2/projects/{project}/groups.GET": _project_groups,
-    "v2/projects/{project}/groups.POST": _add_project_groups,
-    "v2/projects/{project}/groups.DELETE": _remove_project_groups,
+    "v2/projects/{project}/groups.GET": lambda call: _in(call, PROJECT),
+    "v2/projects/{project}/groups.POST": lambda call: _admit(call, PROJECT, tuple(ProjectUserRole)),
+    "v2/projects/{project}/groups.DELETE": lambda call: _expel(call, PROJECT),
+    "v2/datasets/{dataset}/groups.GET": lambda call: _in(call, DATASET),
+    "v2/datasets/{dataset}/groups.POST": lambda call: _admit(call, DATASET, tuple(DatasetUserRole)),
+    "v2/datasets/{dataset}/groups.DELETE": lambda call: _expel(call, DATASET),
+    "v2/ontologies/{ontology}/groups.GET": lambda call: _in(call, ONTOLOGY),
+    "v2/ontologies/{ontology}/groups.POST": lambda call: _admit(call, ONTOLOGY, tuple(OntologyUserRole)),
+    "v2/ontologies/{ontology}/groups.DELETE": lambda call: _expel(call, ONTOLOGY),
 }

@@ -1,4 +1,4 @@
-"""The organisation's part of the emulator's memory: members, groups, tags and where projects stand.
+"""The organisation's part of the emulator's memory: members, groups and where they have access, tags, statuses.
 
 SQL only, on the connection of `Store`, whose transactions hold here too. It never judges who may do what. Times are
 microseconds since 1970, UTC.
@@ -8,12 +8,13 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
+from encord_async.emulator.store.rows import Kind, for_each_kind
 from encord_async.protocol.catalogue import MemberType, OrganisationRole, ProjectStatus
 
-__all__ = ["SCHEMA", "GroupRow", "MemberRow", "Organisation", "TagRow"]
+__all__ = ["MORE_GROUPS", "SCHEMA", "GroupRow", "MemberRow", "Organisation", "TagRow"]
 
 SCHEMA: Final = """
 CREATE TABLE organisation_users (
@@ -33,6 +34,16 @@ CREATE TABLE project_tags (
     project_id INTEGER NOT NULL, tag_id INTEGER NOT NULL, PRIMARY KEY (project_id, tag_id)) WITHOUT ROWID;
 CREATE TABLE project_statuses (project_id INTEGER PRIMARY KEY, status TEXT NOT NULL);
 """
+
+MORE_GROUPS: Final = """
+CREATE TABLE dataset_groups (
+    dataset_id INTEGER NOT NULL, group_id INTEGER NOT NULL, role INTEGER NOT NULL,
+    PRIMARY KEY (dataset_id, group_id)) WITHOUT ROWID;
+CREATE TABLE ontology_groups (
+    ontology_id INTEGER NOT NULL, group_id INTEGER NOT NULL, role INTEGER NOT NULL,
+    PRIMARY KEY (ontology_id, group_id)) WITHOUT ROWID;
+"""
+"""What the third layout has more than the second."""
 
 
 class MemberRow(NamedTuple):
@@ -74,6 +85,16 @@ class TagRow(NamedTuple):
 _MEMBER: Final = (
     "SELECT o.user_id, u.email, o.role, o.member_type, o.created_us, o.edited_us"
     " FROM organisation_users o JOIN users u ON u.id = o.user_id"
+)
+
+
+_GROUPS_IN: Final = for_each_kind(
+    "SELECT a.role, g.* FROM GROUPS_IN a JOIN groups g ON g.id = a.group_id WHERE a.RESOURCE_ID = ? ORDER BY g.id"
+)
+_ADMIT: Final = for_each_kind("INSERT OR REPLACE INTO GROUPS_IN (RESOURCE_ID, group_id, role) VALUES (?, ?, ?)")
+_EXPEL: Final = for_each_kind(
+    "DELETE FROM GROUPS_IN WHERE RESOURCE_ID = ? AND group_id IN"
+    " (SELECT g.id FROM json_each(?) j JOIN groups g ON g.hash = j.value)"
 )
 
 
@@ -167,31 +188,20 @@ class Organisation:
             (group_id, json.dumps(emails)),
         )
 
-    # --- groups on projects
+    # --- groups in projects, datasets and ontologies
 
-    def project_groups(self, project_id: int) -> list[tuple[int, GroupRow]]:
-        """Return role and group for each group of a project."""
-        rows = self._db.execute(
-            "SELECT p.role, g.* FROM project_groups p JOIN groups g ON g.id = p.group_id"
-            " WHERE p.project_id = ? ORDER BY g.id",
-            (project_id,),
-        )
+    def groups_in(self, kind: Kind[Any], resource_id: int) -> list[tuple[int, GroupRow]]:
+        """Return role and group for each group that has access to something."""
+        rows = self._db.execute(_GROUPS_IN[kind.name], (resource_id,))
         return [(role, GroupRow._make(row)) for role, *row in rows]
 
-    def admit_groups(self, project_id: int, group_ids: Sequence[int], role: int) -> None:
-        """Give groups a role in a project, in the place of one that they had."""
-        self._db.executemany(
-            "INSERT OR REPLACE INTO project_groups VALUES (?, ?, ?)",
-            [(project_id, group_id, role) for group_id in group_ids],
-        )
+    def admit_groups(self, kind: Kind[Any], resource_id: int, group_ids: Sequence[int], role: int) -> None:
+        """Give groups a role in something, in the place of one that they had."""
+        self._db.executemany(_ADMIT[kind.name], [(resource_id, group_id, role) for group_id in group_ids])
 
-    def expel_groups(self, project_id: int, hashes: Sequence[str]) -> None:
-        """Take groups off a project; those not on it are passed over."""
-        self._db.execute(
-            "DELETE FROM project_groups WHERE project_id = ? AND group_id IN"
-            " (SELECT g.id FROM json_each(?) j JOIN groups g ON g.hash = j.value)",
-            (project_id, json.dumps(hashes)),
-        )
+    def expel_groups(self, kind: Kind[Any], resource_id: int, hashes: Sequence[str]) -> None:
+        """Take the access to something from groups; those that have none are passed over."""
+        self._db.execute(_EXPEL[kind.name], (resource_id, json.dumps(hashes)))
 
     # --- tags
 

@@ -152,10 +152,11 @@ ONTOLOGY: Final = Kind(ResourceType.ONTOLOGY, OntologyRow, "ontologies", "ontolo
 
 
 def for_each_kind(template: str) -> dict[ResourceType, str]:
-    """Return *template* for each kind of resource: its names for RESOURCES, MEMBERS and RESOURCE_ID."""
+    """Return *template* for each kind of resource: its names for RESOURCES, MEMBERS, GROUPS_IN and RESOURCE_ID."""
     return {
         kind.name: template.replace("RESOURCE_ID", kind.column)
         .replace("RESOURCES", kind.table)
         .replace("MEMBERS", kind.members)
+        .replace("GROUPS_IN", f"{kind.name}_groups")
         for kind in (PROJECT, DATASET, ONTOLOGY)
     }

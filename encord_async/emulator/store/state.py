@@ -8,7 +8,7 @@ import sqlite3
 from typing import Any, Final, TypedDict
 
 from encord_async.emulator.store.organisation import Organisation
-from encord_async.emulator.store.rows import DATASET, PROJECT, Kind, for_each_kind
+from encord_async.emulator.store.rows import DATASET, ONTOLOGY, PROJECT, Kind, for_each_kind
 
 __all__ = ["DatasetState", "KeyState", "ProjectState", "State", "UserState", "read_state"]
 
@@ -28,7 +28,7 @@ class KeyState(TypedDict):
 
 
 class AccessState(TypedDict):
-    """A group with its role in a project, as ``GET /_emulator/state`` shows it."""
+    """A group with its role in a project, dataset or ontology, as ``GET /_emulator/state`` shows it."""
 
     group_hash: str
     role: int
@@ -45,6 +45,8 @@ class ProjectState(TypedDict):
     api_keys: list[KeyState]
     ontology_hash: str
     groups: list[AccessState]
+    tags: list[str]
+    status: str
 
 
 class DatasetState(TypedDict):
@@ -56,6 +58,7 @@ class DatasetState(TypedDict):
     type: int
     users: list[UserState]
     backing_folder: bool
+    groups: list[AccessState]
 
 
 class OntologyState(TypedDict):
@@ -65,6 +68,7 @@ class OntologyState(TypedDict):
     title: str
     description: str
     editor: dict[str, object]
+    groups: list[AccessState]
 
 
 class GroupState(TypedDict):
@@ -92,6 +96,7 @@ class State(TypedDict):
     ontologies: list[OntologyState]
     groups: list[GroupState]
     organisation_users: list[OrganisationUserState]
+    tags: list[str]
 
 
 _ALL_MEMBERS: Final = for_each_kind(
@@ -100,10 +105,16 @@ _ALL_MEMBERS: Final = for_each_kind(
 )
 
 
+_ALL_GROUPS: Final = for_each_kind(
+    "SELECT a.RESOURCE_ID, g.hash, a.role FROM GROUPS_IN a JOIN groups g ON g.id = a.group_id"
+    " ORDER BY a.RESOURCE_ID, g.id"
+)
+
+
 def read_state(db: sqlite3.Connection, organisation: Organisation) -> State:
     """Return everything in the order in which it was created."""
     return State(
-        projects=_project_states(db),
+        projects=_project_states(db, organisation),
         datasets=_dataset_states(db),
         ontologies=_ontology_states(db),
         groups=_group_states(db, organisation),
@@ -111,10 +122,11 @@ def read_state(db: sqlite3.Connection, organisation: Organisation) -> State:
             OrganisationUserState(email=one.email, role=one.role, member_type=one.member_type)
             for one in organisation.members()
         ],
+        tags=[tag.name for tag in organisation.tags()],
     )
 
 
-def _project_states(db: sqlite3.Connection) -> list[ProjectState]:
+def _project_states(db: sqlite3.Connection, organisation: Organisation) -> list[ProjectState]:
     users = _users_by(db, PROJECT)
     attached: dict[int, list[str]] = {}
     for project_id, hash_ in db.execute(
@@ -127,12 +139,7 @@ def _project_states(db: sqlite3.Connection) -> list[ProjectState]:
         "SELECT resource_id, title, scopes FROM api_keys WHERE kind = 'project' ORDER BY id"
     ):
         keys.setdefault(project_id, []).append(KeyState(title=title, scopes=json.loads(scopes)))
-    groups: dict[int, list[AccessState]] = {}
-    for project_id, group_hash, role in db.execute(
-        "SELECT p.project_id, g.hash, p.role FROM project_groups p JOIN groups g ON g.id = p.group_id"
-        " ORDER BY p.project_id, g.id"
-    ):
-        groups.setdefault(project_id, []).append(AccessState(group_hash=group_hash, role=role))
+    groups = _groups_by(db, PROJECT)
     return [
         ProjectState(
             project_hash=hash_,
@@ -143,6 +150,8 @@ def _project_states(db: sqlite3.Connection) -> list[ProjectState]:
             api_keys=keys.get(id_, []),
             ontology_hash=ontology_hash,
             groups=groups.get(id_, []),
+            tags=[tag.name for tag in organisation.project_tags(id_)],
+            status=organisation.status(id_),
         )
         for id_, hash_, title, description, ontology_hash in db.execute(
             "SELECT p.id, p.hash, p.title, p.description, o.hash FROM projects p"
@@ -152,7 +161,7 @@ def _project_states(db: sqlite3.Connection) -> list[ProjectState]:
 
 
 def _dataset_states(db: sqlite3.Connection) -> list[DatasetState]:
-    users = _users_by(db, DATASET)
+    users, groups = _users_by(db, DATASET), _groups_by(db, DATASET)
     return [
         DatasetState(
             dataset_hash=hash_,
@@ -161,6 +170,7 @@ def _dataset_states(db: sqlite3.Connection) -> list[DatasetState]:
             type=type_,
             users=users.get(id_, []),
             backing_folder=bool(folder),
+            groups=groups.get(id_, []),
         )
         for id_, hash_, title, description, type_, folder in db.execute(
             "SELECT id, hash, title, description, type, backing_folder FROM datasets ORDER BY id"
@@ -169,10 +179,17 @@ def _dataset_states(db: sqlite3.Connection) -> list[DatasetState]:
 
 
 def _ontology_states(db: sqlite3.Connection) -> list[OntologyState]:
-    rows = db.execute("SELECT hash, title, description, editor FROM ontologies ORDER BY id")
+    groups = _groups_by(db, ONTOLOGY)
+    rows = db.execute("SELECT id, hash, title, description, editor FROM ontologies ORDER BY id")
     return [
-        OntologyState(ontology_hash=hash_, title=title, description=description, editor=json.loads(editor))
-        for hash_, title, description, editor in rows
+        OntologyState(
+            ontology_hash=hash_,
+            title=title,
+            description=description,
+            editor=json.loads(editor),
+            groups=groups.get(id_, []),
+        )
+        for id_, hash_, title, description, editor in rows
     ]
 
 
@@ -188,4 +205,11 @@ def _users_by(db: sqlite3.Connection, kind: Kind[Any]) -> dict[int, list[UserSta
     found: dict[int, list[UserState]] = {}
     for resource_id, email, role in db.execute(_ALL_MEMBERS[kind.name]):
         found.setdefault(resource_id, []).append(UserState(email=email, role=role))
+    return found
+
+
+def _groups_by(db: sqlite3.Connection, kind: Kind[Any]) -> dict[int, list[AccessState]]:
+    found: dict[int, list[AccessState]] = {}
+    for resource_id, group_hash, role in db.execute(_ALL_GROUPS[kind.name]):
+        found.setdefault(resource_id, []).append(AccessState(group_hash=group_hash, role=role))
     return found

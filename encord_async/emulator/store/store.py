@@ -16,8 +16,8 @@ from typing import Any, Final, TypedDict
 from uuid import uuid4
 
 from encord_async.emulator.arguments import Filter
+from encord_async.emulator.store.organisation import MORE_GROUPS, Organisation
 from encord_async.emulator.store.organisation import SCHEMA as _ORGANISATION_SCHEMA
-from encord_async.emulator.store.organisation import Organisation
 from encord_async.emulator.store.rows import (
     ADMIN,
     DATASET,
@@ -37,8 +37,11 @@ from encord_async.emulator.store.state import State, read_state
 
 __all__ = ["LogEntry", "StateError", "Store"]
 
-_VERSION: Final = 2
-"""2 added the organisation."""
+_VERSION: Final = 3
+"""2 added the organisation, 3 groups in datasets and ontologies."""
+_LAYOUTS: Final = (SCHEMA, _ORGANISATION_SCHEMA, MORE_GROUPS)
+"""What each version added."""
+_ORGANISATION_SINCE: Final = 2
 
 
 _ADD: Final = for_each_kind("INSERT INTO RESOURCES VALUES ")
@@ -411,10 +414,11 @@ class Store:
         if not 0 <= version <= _VERSION:
             raise StateError(f"its layout is {version}, this emulator writes {_VERSION}")
         if version < _VERSION:
-            wanted = _ORGANISATION_SCHEMA if version else SCHEMA + _ORGANISATION_SCHEMA
+            wanted = "".join(_LAYOUTS[version:])
             self._db.executescript(f"BEGIN; {wanted} PRAGMA user_version = {_VERSION};")
-            # Whoever could sign before there was an organisation belongs to it. In a new file that is nobody.
-            Organisation(self._db).enrol_first(time.time_ns() // 1000)
+            if version < _ORGANISATION_SINCE:
+                # Whoever could sign before there was an organisation belongs to it. In a new file that is nobody.
+                Organisation(self._db).enrol_first(time.time_ns() // 1000)
             execute("COMMIT")
 
     def _add(self, kind: Kind[Row], values: Sequence[object], admins: Sequence[int], now_us: int) -> Row:

@@ -12,7 +12,7 @@ from encord_async.protocol.catalogue import (
     StorageLocation,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, as_list, assign, one_of, some, text
+from encord_async.protocol.checks import Adapter, as_list, assign, one_of, see_asked, some, text
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
@@ -31,13 +31,16 @@ from encord_async.protocol.rest import QueryValue, members
 from encord_async.protocol.rest_models import Page
 
 __all__ = [
+    "AddDatasetGroups",
     "AddDatasetUsers",
     "CreateDataset",
     "CreateDatasetV2",
     "GetDataset",
+    "ListDatasetGroups",
     "ListDatasetUsers",
     "ListDatasets",
     "ListDatasetsV2",
+    "RemoveDatasetGroups",
     "RemoveDatasetUsers",
 ]
 
@@ -139,7 +142,9 @@ class GetDataset(_OfDataset, EnvelopeOperation[models.DatasetDetails]):
         return {"dataset_access_settings": {"fetch_client_metadata": False, "fetch_rows": False}}
 
     def parse(self, content: object) -> models.DatasetDetails:
-        return _DATASET.read(content, self.query.name)
+        details = _DATASET.read(content, self.query.name)
+        see_asked([details.dataset_hash], self.dataset_hash, self.query.name)
+        return details
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +203,9 @@ class AddDatasetUsers(_OfDataset, EnvelopeOperation[tuple[models.DatasetUser, ..
         return {"user_emails": self.emails, "user_role": int(self.role)}
 
     def parse(self, content: object) -> tuple[models.DatasetUser, ...]:
-        return _DATASET_USERS.read(content, self.query.name)
+        users = _DATASET_USERS.read(content, self.query.name)
+        see_asked((user.dataset_hash for user in users), self.dataset_hash, self.query.name)
+        return users
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,3 +231,46 @@ class RemoveDatasetUsers(_OfDataset, Command):
 
     def body(self) -> Mapping[str, JSON]:
         return members(user_emails=self.emails)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDatasetGroups(_OfDataset, PageOperation[rest_models.DatasetGroup]):
+    """List the groups that have access to a dataset. Source: SDK 0.1.114 to 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/datasets/{dataset}/groups")
+    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.DatasetGroup)
+    item_name: ClassVar[str] = "group_hash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddDatasetGroups(_OfDataset, Command):
+    """Give groups access to a dataset in one role. Source: SDK 0.1.114 to 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("POST", "/datasets/{dataset}/groups")
+
+    group_hashes: tuple[str, ...]
+    role: DatasetUserRole
+
+    def __post_init__(self) -> None:
+        _OfDataset.__post_init__(self)
+        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
+        assign(self, "role", one_of(DatasetUserRole, self.role, "role of a dataset"))
+
+    def body(self) -> Mapping[str, JSON]:
+        return members(group_hash_list=self.group_hashes, user_role=int(self.role))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveDatasetGroups(_OfDataset, Command):
+    """Take the access to a dataset from groups. Source: SDK 0.1.114 to 0.1.211 (the list travels in the query)."""
+
+    call: ClassVar[RestCall] = rest_call("DELETE", "/datasets/{dataset}/groups")
+
+    group_hashes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _OfDataset.__post_init__(self)
+        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return {"groupHashList": self.group_hashes}

@@ -6,10 +6,11 @@ from typing import Any, ClassVar, Final
 
 from encord_async.protocol import rest_models
 from encord_async.protocol.catalogue import (
+    OntologyUserRole,
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, text
+from encord_async.protocol.checks import Adapter, assign, one_of, see_asked, some, text
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
@@ -25,9 +26,12 @@ from encord_async.protocol.operations.base import (
 from encord_async.protocol.rest import QueryValue, members
 
 __all__ = [
+    "AddOntologyGroups",
     "CreateOntology",
     "GetOntologyV2",
     "ListOntologies",
+    "ListOntologyGroups",
+    "RemoveOntologyGroups",
     "UpdateOntology",
 ]
 
@@ -88,10 +92,8 @@ class ListOntologies(PageOperation[rest_models.Ontology]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GetOntologyV2(RestOperation[rest_models.Ontology]):
-    """Read an ontology by its own hash. Source: SDK 0.1.153 to 0.1.211."""
-
-    call: ClassVar[RestCall] = rest_call("GET", "/ontologies/{ontology}")
+class _OfOntology:
+    """What the operations on one ontology have in common."""
 
     ontology_hash: str
 
@@ -101,27 +103,75 @@ class GetOntologyV2(RestOperation[rest_models.Ontology]):
     def path(self) -> Mapping[str, str]:
         return {"ontology": self.ontology_hash}
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetOntologyV2(_OfOntology, RestOperation[rest_models.Ontology]):
+    """Read an ontology by its own hash. Source: SDK 0.1.153 to 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/ontologies/{ontology}")
+
     def parse(self, content: object) -> rest_models.Ontology:
-        return _ONTOLOGY.read(content, self.call.name)
+        ontology = _ONTOLOGY.read(content, self.call.name)
+        see_asked([ontology.ontology_uuid], self.ontology_hash, self.call.name)
+        return ontology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateOntology(Command):
+class UpdateOntology(_OfOntology, Command):
     """Replace title, description and structure of an ontology. Source: SDK 0.1.153 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("PUT", "/ontologies/{ontology}")
 
-    ontology_hash: str
     title: str
     description: str
     editor: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        text(self.ontology_hash, "ontology_hash")
+        _OfOntology.__post_init__(self)
         text(self.title, "title")
-
-    def path(self) -> Mapping[str, str]:
-        return {"ontology": self.ontology_hash}
 
     def body(self) -> Mapping[str, JSON]:
         return members(title=self.title, description=self.description, editor=self.editor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListOntologyGroups(_OfOntology, PageOperation[rest_models.OntologyGroup]):
+    """List the groups that have access to an ontology. Source: SDK 0.1.114 to 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/ontologies/{ontology}/groups")
+    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.OntologyGroup)
+    item_name: ClassVar[str] = "group_hash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddOntologyGroups(_OfOntology, Command):
+    """Give groups access to an ontology in one role. Source: SDK 0.1.114 to 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("POST", "/ontologies/{ontology}/groups")
+
+    group_hashes: tuple[str, ...]
+    role: OntologyUserRole
+
+    def __post_init__(self) -> None:
+        _OfOntology.__post_init__(self)
+        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
+        assign(self, "role", one_of(OntologyUserRole, self.role, "role of an ontology"))
+
+    def body(self) -> Mapping[str, JSON]:
+        return members(group_hash_list=self.group_hashes, user_role=int(self.role))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveOntologyGroups(_OfOntology, Command):
+    """Take the access to an ontology from groups. Source: SDK 0.1.114 to 0.1.211 (the list travels in the query)."""
+
+    call: ClassVar[RestCall] = rest_call("DELETE", "/ontologies/{ontology}/groups")
+
+    group_hashes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _OfOntology.__post_init__(self)
+        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return {"groupHashList": self.group_hashes}

@@ -12,7 +12,7 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, assign, one_of, some, text
+from encord_async.protocol.checks import Adapter, assign, one_of, see_asked, some, text
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     Command,
@@ -155,7 +155,9 @@ class GetGroup(_OfGroup, RestOperation[rest_models.Group]):
     call: ClassVar[RestCall] = rest_call("GET", "/organisation/groups/{group}")
 
     def parse(self, content: object) -> rest_models.Group:
-        return _GROUP.read(content, self.call.name)
+        group = _GROUP.read(content, self.call.name)
+        see_asked([group.group_hash], self.group_hash, self.call.name)
+        return group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

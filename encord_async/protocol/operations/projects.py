@@ -17,7 +17,18 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, as_list, assign, one_of, read_done, read_hash, some, text, texts
+from encord_async.protocol.checks import (
+    Adapter,
+    as_list,
+    assign,
+    one_of,
+    read_done,
+    read_hash,
+    see_asked,
+    some,
+    text,
+    texts,
+)
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
@@ -166,7 +177,9 @@ class GetProject(_OfProject, EnvelopeOperation[models.Project]):
         return {"include_labels_metadata": self.include_labels_metadata}
 
     def parse(self, content: object) -> models.Project:
-        return _PROJECT.read(content, self.query.name)
+        project = _PROJECT.read(content, self.query.name)
+        see_asked([project.project_hash], self.project_hash, self.query.name)
+        return project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +231,9 @@ class GetProjectV2(_OfProject, RestOperation[rest_models.ProjectDetails]):
     call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}")
 
     def parse(self, content: object) -> rest_models.ProjectDetails:
-        return _DETAILS.read(content, self.call.name)
+        details = _DETAILS.read(content, self.call.name)
+        see_asked([details.project_hash], self.project_hash, self.call.name)
+        return details
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,7 +324,9 @@ class AddProjectUsers(_OfProject, EnvelopeOperation[tuple[models.ProjectUser, ..
         return {"user_emails": self.emails, "user_role": int(self.role)}
 
     def parse(self, content: object) -> tuple[models.ProjectUser, ...]:
-        return _PROJECT_USERS.read(content, self.query.name)
+        users = _PROJECT_USERS.read(content, self.query.name)
+        see_asked((user.project_hash for user in users), self.project_hash, self.query.name)
+        return users
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -428,7 +445,9 @@ class GetOntology(_OfProject, EnvelopeOperation[Mapping[str, Any]]):
         return {"include_labels_metadata": False}
 
     def parse(self, content: object) -> Mapping[str, Any]:
-        ontology = models.listed(_PROJECT.read(content, self.query.name).editor_ontology)
+        project = _PROJECT.read(content, self.query.name)
+        see_asked([project.project_hash], self.project_hash, self.query.name)
+        ontology = models.listed(project.editor_ontology)
         if isinstance(ontology, dict):
             return ontology
         raise ReplyShapeError("the project came without an editor_ontology", operation=self.query.name)

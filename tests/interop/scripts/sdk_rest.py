@@ -15,6 +15,7 @@ from encord.exceptions import EncordException  # type: ignore[import-not-found] 
 from encord.objects import OntologyStructure, Shape  # type: ignore[import-not-found] # see above
 from encord.orm.dataset import DatasetUserRole, StorageLocation  # type: ignore[import-not-found] # see above
 from encord.orm.project import ProjectStatus  # type: ignore[import-not-found] # see above
+from encord.utilities.ontology_user import OntologyUserRole  # type: ignore[import-not-found] # see above
 from encord.utilities.project_user import ProjectUserRole  # type: ignore[import-not-found] # see above
 
 FIRST = "00000000-0000-4000-8000-000000000001"
@@ -107,6 +108,16 @@ def groups(client: Any) -> Any:
     project.add_group(group.group_hash, ProjectUserRole.REVIEWER)
     on_it = [(item.name, int(item.user_role)) for item in project.list_groups()]
     project.remove_group(group.group_hash)
+    dataset = client.get_dataset(FIRST)
+    ontology = client.create_ontology("Grouped", "", OntologyStructure())
+    elsewhere = {}
+    roles = {"dataset": (dataset, DatasetUserRole.USER), "ontology": (ontology, OntologyUserRole.ADMIN)}
+    for name, (thing, role) in roles.items():
+        thing.add_group([group.group_hash], role)
+        elsewhere[name] = [(item.name, int(item.user_role), item.is_same_organisation) for item in thing.list_groups()]
+        thing.remove_group(group.group_hash)
+        elsewhere[name] += [item.name for item in thing.list_groups()]
+    dataset.add_group(group.group_hash, DatasetUserRole.ADMIN)
     tag = client.create_organisation_tag("q1")
     project.add_organisation_tag(tag)
     tagged = [item.title for item in client.list_projects(tags_anyof=[tag])]
@@ -122,6 +133,7 @@ def groups(client: Any) -> Any:
         "got": client.get_group(group.group_hash).description,
         "added": added,
         "left": [user.user_email for user in group.list_users()],
+        "elsewhere": elsewhere,
         "on_it": on_it,
         "off_it": [item.name for item in project.list_groups()],
         "tags": tags,

@@ -1,0 +1,144 @@
+"""Who has access to a dataset or an ontology, as their entries say it, and what relations to groups have in common.
+
+Sends nothing but reads.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from encord_async.errors import ConflictError
+from encord_async.kinds.exporting import Pen
+from encord_async.kinds.faults import Fault, twice
+from encord_async.kinds.fields import Email, Part, Reference, in_role, number_or_word
+from encord_async.kinds.membership import Held, Relation
+from encord_async.kinds.reading import Reads, Unlisted, listing
+from encord_async.kinds.step import Step, one
+from encord_async.kinds.thing import Listed
+from encord_async.protocol.operations.base import PageOperation
+
+__all__ = [
+    "AccessRole",
+    "GroupAccess",
+    "GroupRelation",
+    "UserAccess",
+    "access_twice",
+    "admit_groups",
+    "admit_users",
+    "not_admin",
+    "written_groups",
+    "written_users",
+]
+
+
+class AccessRole(IntEnum):
+    """Role in a dataset or an ontology, which have the same two. Source: SDK 0.1.211."""
+
+    ADMIN = 0
+    USER = 1
+
+
+def _role(value: object) -> object:
+    return number_or_word(value, what="role", words=_ROLES)
+
+
+_ROLES: Final[Mapping[str, AccessRole]] = {role.name.lower(): role for role in AccessRole}
+AccessRoleWord: TypeAlias = Annotated[
+    AccessRole, BeforeValidator(_role), WithJsonSchema({"enum": [*_ROLES, *map(int, AccessRole)]})
+]
+
+
+class UserAccess(Part):
+    """A user and the role wanted in a dataset."""
+
+    noun = "a user"
+    spelt = MappingProxyType({"role": _ROLES})
+
+    email: Email
+    role: AccessRoleWord
+
+    @classmethod
+    def in_cell(cls, text: str) -> object:
+        return in_role("email", text)
+
+
+class GroupAccess(Part):
+    """A group of the organisation and the role wanted in a dataset or an ontology."""
+
+    noun = "a group"
+    spelt = MappingProxyType({"role": _ROLES})
+
+    group: Reference
+    role: AccessRoleWord
+
+    @classmethod
+    def in_cell(cls, text: str) -> object:
+        return in_role("group", text)
+
+
+def access_twice(users: Sequence[UserAccess], groups: Sequence[GroupAccess]) -> list[Fault]:
+    """Who is named twice."""
+    found = twice("users.{}.email", [user.email.casefold() for user in users])
+    return found + twice("groups.{}.group", [wish.group for wish in groups])
+
+
+def admit_users(identity: bytes, relation: Relation, users: Iterable[UserAccess]) -> Iterator[Step]:
+    """The steps that give users access to what an entry makes."""
+    for user in dict.fromkeys(users):
+        yield one(identity, relation.give, None, user.email, user.role)
+
+
+def admit_groups(identity: bytes, relation: Relation, groups: Iterable[GroupAccess]) -> Iterator[Step]:
+    """The steps that give groups access to what an entry makes."""
+    for wish in dict.fromkeys(groups):
+        yield one(identity, relation.give, None, wish.group, wish.role)
+
+
+class GroupRelation(Relation):
+    """Groups that have access to a thing."""
+
+    plural = "groups"
+    item = "group"
+    # Their hashes travel in the request's address, and servers refuse long ones.
+    most_taken = 100
+    limits_unsaid = False
+
+    @abstractmethod
+    def listing(self, parent_hash: str) -> PageOperation[Any]:
+        """What lists those that have."""
+
+    async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
+        groups = await listing(reads, self.listing(parent_hash))
+        return groups if isinstance(groups, Unlisted) else {group.group_hash: group.user_role for group in groups}
+
+    def is_written(self, pen: Pen) -> bool:
+        return pen.has("group")
+
+
+def not_admin(noun: str, could_be: str) -> ConflictError:
+    """Why nobody is taken out of a thing of which the account is not Admin: it could take out itself."""
+    return ConflictError(
+        f"the account is not Admin of the {noun}, and could itself be {could_be}; remove them in Encord's app"
+    )
+
+
+def written_users(pen: Pen, relation: Relation, found: Listed, held: Held) -> Iterator[UserAccess]:
+    """What an export writes of users."""
+    alone = {relation.folded(address): (address, role) for address, role in held.items()}
+    for address, role in sorted(alone.values()):
+        made = pen.part(UserAccess, relation.noun, address, found.hash, email=address, role=role)
+        if made is not None:
+            yield made
+
+
+def written_groups(pen: Pen, relation: Relation, found: Listed, held: Held) -> Iterator[GroupAccess]:
+    """What an export writes of groups; those that it does not write down itself stand there by their hashes."""
+    for group_hash, role in sorted(held.items()):
+        reference = pen.reference("group", group_hash) or group_hash
+        made = pen.part(GroupAccess, relation.noun, reference, found.hash, group=reference, role=role)
+        if made is not None:
+            yield made

@@ -1,0 +1,57 @@
+"""The status of a project, of which the entries of projects speak. Sends nothing but reads."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final, TypeAlias
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from encord_async.errors import AuthenticationError, RefusedError
+from encord_async.kinds.fields import one_word
+from encord_async.kinds.reading import Reads, Unlisted
+from encord_async.kinds.setting import Setting
+from encord_async.protocol.catalogue import ProjectStatus
+from encord_async.protocol.operations.projects import GetProject, GetProjectV2, SetProjectStatus
+
+__all__ = ["STATUS", "STATUSES", "StatusWord"]
+
+
+def _status(value: object) -> object:
+    # The API's own spelling is taken, too.
+    if value in tuple(ProjectStatus):
+        return ProjectStatus(str(value))
+    return one_word(value, what="status of a project", words=STATUSES)
+
+
+STATUSES: Final[Mapping[str, ProjectStatus]] = {status.name.lower(): status for status in ProjectStatus}
+"""The words for where a project stands."""
+StatusWord: TypeAlias = Annotated[
+    ProjectStatus, BeforeValidator(_status), WithJsonSchema({"enum": [*STATUSES, *ProjectStatus]})
+]
+
+
+class _Status(Setting):
+    sort = what = thing = gives = noun = thing_noun = "status"
+    plural = "statuses"
+    adds = ("statuses", "status of a project to set", "statuses of projects to set")
+    parent = "project"
+    # That a new one has it is documented nowhere: it is inferred from its name.
+    at_first = MappingProxyType({ProjectStatus.NOT_STARTED.name.lower(): None})
+
+    def setting(self, parent_hash: str, value: str) -> SetProjectStatus:
+        return SetProjectStatus(project_hash=parent_hash, status=STATUSES[value])
+
+    def probe(self, parent_hash: str) -> GetProject:
+        return GetProject(project_hash=parent_hash)
+
+    async def value(self, reads: Reads, parent_hash: str) -> str | Unlisted | None:
+        try:
+            found = (await reads.execute(GetProjectV2(project_hash=parent_hash))).status
+        except AuthenticationError:
+            raise
+        except RefusedError as error:
+            return Unlisted(str(error))
+        return found.name.lower() if isinstance(found, ProjectStatus) else found
+
+
+STATUS: Final = _Status()

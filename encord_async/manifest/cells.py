@@ -1,0 +1,101 @@
+"""What the cells of a table hold, told from the fields of entries: texts, lists, parts. Pure; reads no file."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeAlias, get_origin
+
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.fields import Part, meant
+from encord_async.kinds.registry import ENTRY_MODELS
+from encord_async.manifest.place import Place, Problem
+from encord_async.manifest.reading import read_entry
+
+__all__ = ["Columns"]
+
+_LONGEST_NAME: Final = 60
+
+_Cell: TypeAlias = Callable[[str], object]
+
+
+class Columns:
+    """The columns of one table, by the line that names them."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(name.strip() for name in names)
+        self._cells, self._instead = _known()
+
+    def problems(self, place: Place) -> list[Problem]:
+        """What is wrong with the names."""
+        names = self._names
+        if len(names) == 1 and ("\t" in names[0] or ";" in names[0]):
+            return [Problem(place, "", "has one column", "separate the columns by commas")]
+        problems = []
+        for position, name in enumerate(names):
+            if name in names[:position]:
+                problems.append(Problem(place, _shown(name, position), "is the name of two columns"))
+            elif name in self._instead:
+                problems.append(Problem(place, name, "is not a column", self._instead[name]))
+            elif name not in self._cells:
+                hint = meant(name, [*self._cells, *self._instead]) or f"use some of {', '.join(self._cells)}"
+                problems.append(Problem(place, _shown(name, position), "is not a column", hint))
+        if "kind" not in names:
+            problems.append(
+                Problem(place, "kind", "is missing", "the first line names the columns, and one has to be 'kind'")
+            )
+        return problems
+
+    def entry(self, row: Sequence[str], place: Place) -> Entry | tuple[Problem, ...]:
+        """The entry in a row of cells, or what is wrong with it; empty cells say nothing."""
+        names = self._names
+        if len(row) > len(names):
+            reason = f"has {len(row)} cells, and there are {len(names)} columns"
+            return (Problem(place, "", reason, "quote cells with commas"),)
+        entry: dict[str, object] = {}
+        for name, cell in zip(names, row, strict=False):
+            if not cell.isascii() and not _is_whole(cell):
+                return (Problem(place, name, "is not UTF-8", "save the file as UTF-8"),)
+            if cell.strip():
+                entry[name] = self._cells[name](cell)
+        return read_entry(entry, place)
+
+
+def _known() -> tuple[Mapping[str, _Cell], Mapping[str, str]]:
+    """What a cell of each column becomes, and what to do instead of giving a field a column."""
+    cells: dict[str, _Cell] = {}
+    instead: dict[str, str] = {}
+    for model in ENTRY_MODELS.values():
+        for name, field in model.model_fields.items():
+            part = model.parts.get(name)
+            if part is not None and part.no_column:
+                instead[name] = part.no_column
+            elif model.beside is not None and name == model.beside[1]:
+                instead[name] = f"name a file: {model.beside[0]}"
+            elif part is not None:
+                cells.setdefault(name, partial(_parts, part))
+            elif get_origin(field.annotation) is tuple:
+                cells.setdefault(name, _split)
+            else:
+                cells.setdefault(name, str if name in model.prose else str.strip)
+    return cells, instead
+
+
+def _parts(part: type[Part], cell: str) -> list[object]:
+    return [part.in_cell(text) for text in _split(cell)]
+
+
+def _split(cell: str) -> list[str]:
+    # A key may hold blanks; whoever writes semicolons can name it.
+    parts = cell.split(";") if ";" in cell else cell.split()
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _shown(name: str, position: int) -> str:
+    return name if name and name.isprintable() and len(name) <= _LONGEST_NAME else f"column {position + 1}"
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

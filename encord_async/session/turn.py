@@ -1,0 +1,90 @@
+"""A request's turn on a connection: which reply it may follow there, and whether what came is the one before once more.
+
+Nothing in a reply says which request it answers, so a proxy that repeats one when the next request has left shifts all
+that follow. Therefore a request never follows a reply that it would take for its own: the first that is repeated is
+seen to be so, and is the last on its connection. Pure but for `Line`, which a transport gives; nothing here sends.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from encord_async.errors import EncordError, ReplyShapeError, UnreadableReplyError
+from encord_async.protocol.catalogue import Effect
+from encord_async.protocol.operations.base import Operation
+from encord_async.protocol.reply import NOTHING_SENT, RawReply
+from encord_async.protocol.request import Request
+from encord_async.secrecy import Secret
+
+__all__ = ["Line", "Turn"]
+
+
+class Line(Protocol):
+    """The connection that a request goes over."""
+
+    def give_up(self) -> None:
+        """Never use it again."""
+        ...
+
+    def distrust(self) -> None:
+        """Give up each connection of the transport that has answered before, and use the others once."""
+        ...
+
+
+@dataclass(slots=True)
+class Turn:
+    """The turn of *request*, which is *operation* unless only its caller can read the answer.
+
+    Attributes:
+        line: The connection, once there is one; what has come on it may hold keys.
+        before: The reply that was the last on it, if there was one; so may that.
+    """
+
+    request: Request
+    operation: Operation[Any] | None = None
+    line: Secret[Line] | None = field(default=None, repr=False)
+    before: Secret[RawReply] | None = field(default=None, repr=False)
+
+    def may_follow(self, last: Secret[RawReply]) -> bool:
+        """Whether *last*, were it repeated, would be seen not to be the answer."""
+        try:
+            content = self.request.judge(last.reveal(), trace_id="", now_s=0.0, sent=NOTHING_SENT)
+        except UnreadableReplyError:
+            return True
+        except EncordError:
+            # No answers whatever is asked.
+            return False
+        if self.operation is None:
+            return False
+        if self.request.effect is Effect.CREATE:
+            # What is made has a name that nothing else was answered with.
+            return True
+        try:
+            self.operation.parse(content)
+        except ReplyShapeError:
+            return True
+        except EncordError:
+            pass
+        return False
+
+    def check(self, reply: Secret[RawReply]) -> None:
+        """See to it that *reply* is not the one before once more; that one would not have been an answer.
+
+        Raises:
+            UnreadableReplyError: It is.
+        """
+        if self.before is not None and reply.reveal().body == self.before.reveal().body:
+            raise UnreadableReplyError(
+                "the reply to the request before came once more: replies are mixed up on the way; "
+                "the request may have taken effect",
+                operation=self.request.name,
+            )
+
+    def give_up(self) -> None:
+        """The reply does not fit: it is the last on its connection."""
+        if self.line is not None:
+            self.line.reveal().give_up()
+
+    def distrust(self) -> None:
+        """The reply is that to a request on another connection, it may be: no connection is relied on any more."""
+        if self.line is not None:
+            self.line.reveal().distrust()
