@@ -6,6 +6,7 @@ What is sent, and when, is decided below the session; here are the question befo
 import functools
 import gc
 import logging
+import shlex
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
@@ -36,8 +37,9 @@ from encord_async.cli.options import (
     stamp_option,
 )
 from encord_async.cli.outcomes import Recorder
+from encord_async.cli.outfile import force_option
 from encord_async.cli.output import Output, many
-from encord_async.cli.plan import shown_journal
+from encord_async.cli.plan import existing_journal, shown_journal
 from encord_async.cli.progress import show_bar, show_lines
 from encord_async.errors import EncordError, UsageError
 
@@ -143,6 +145,7 @@ Exit codes, of several that apply the highest:
     metavar="FILE",
     help="Write what became of each entry to FILE, as JSON lines.",
 )
+@force_option
 @click.option("--no-progress", is_flag=True, help="Do not show how far it is.")
 @output_options
 def apply(
@@ -158,7 +161,7 @@ def apply(
     **options: Any,
 ) -> int:
     """See `_HELP`."""
-    no_progress = options.pop("no_progress")
+    no_progress, force = options.pop("no_progress"), options.pop("force")
     options["journal"] = journal or (None if manifest == "-" else "beside")
     bounds = {name: options.pop(name) for name in ("concurrency", "max_rate_per_s")}
     if reviewed is not None:
@@ -168,9 +171,12 @@ def apply(
     if not yes and reviewed is None:
         with nothing_sent():
             options["forecast"] = agreed(output, service.sessions(**bounds), manifest, options, quiet=no_progress)
-    ending = Ending(journal=shown_journal(f"{manifest}.journal" if options["journal"] == "beside" else journal))
+    ending = Ending(
+        journal=shown_journal(f"{manifest}.journal" if options["journal"] == "beside" else journal),
+        looks=_verify(manifest, journal) if existing_journal(manifest, journal) else None,
+    )
     with ExitStack() as until_the_last_word:
-        with Recorder(outcomes, manifest) as recorder, ExitStack() as stack:
+        with Recorder(outcomes, manifest, force=force) as recorder, ExitStack() as stack:
             if dask is None:
                 begin: Begin = functools.partial(begin_here, service.sessions(**bounds)(), manifest, options)
             else:
@@ -196,6 +202,7 @@ class Ending:
         failure: What stopped it, or kept it from starting.
         failed: The first entries that failed or are in doubt.
         blocked: The first whose needs failed.
+        looks: The command that looks at what was taken from the journal, if there was one.
         wrong: How many have failed, are in doubt or blocked, and have an outcome that says so.
     """
 
@@ -204,6 +211,7 @@ class Ending:
     failure: EncordError | None = None
     failed: "list[Outcome]" = field(default_factory=list)
     blocked: "list[Outcome]" = field(default_factory=list)
+    looks: str | None = None
     wrong: int = 0
 
     def note(self, outcome: "Outcome") -> None:
@@ -376,6 +384,10 @@ def print_ending(output: Output, ending: Ending) -> None:
     output.table(rows, right=[1])
     if not output.json:
         _print_failures(output, ending, summary)
+    if ending.looks is not None and summary.as_json()["unchanged"]:
+        output.line(
+            f"What earlier runs have done was taken from the journal, and not looked at: '{ending.looks}' does that."
+        )
     if ending.failure is not None:
         report(replace(output, json=False), ending.failure)
     elif summary.stopped_by is not None:
@@ -402,6 +414,12 @@ def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
         output.say(f"... and {more:,} more; --outcomes FILE writes them all")
     if summary.by_status.get(Status.IN_DOUBT):
         output.say(f"hint: {_way_out(ending.journal)}")
+
+
+def _verify(manifest: str, journal: str | None) -> str:
+    """The command that looks at the account; it takes no entries from standard input."""
+    given = [] if journal is None else ["--journal", shown_journal(journal) or ""]
+    return shlex.join(["encord-async", "verify", manifest, *given])
 
 
 def _way_out(journal: str | None) -> str:

@@ -10,7 +10,7 @@ import click
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import Service, concurrency_option, file_names, output_options, service_options
-from encord_async.cli.outfile import refuse_journal, whole
+from encord_async.cli.outfile import force_option, refuse_others, whole
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
 
@@ -77,6 +77,7 @@ Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE 
     is_flag=True,
     help="Leave out users and groups of the organisation, and groups of projects.",
 )
+@force_option
 @concurrency_option
 @output_options
 def export(
@@ -87,6 +88,7 @@ def export(
     without_ontologies: bool,
     without_users: bool,
     without_organisation: bool,
+    force: bool,
     concurrency: int,
 ) -> int:
     """See `_HELP`."""
@@ -94,7 +96,7 @@ def export(
         raise UsageError("--json and the manifest cannot both go to standard output; give -o FILE")
     left: list[LeftOut] = []
     sessions = service.sessions(concurrency=concurrency)
-    with _writer(target) as write:
+    with _writer(target, force=force) as write:
 
         async def work() -> "tuple[Exported, int]":
             from encord_async.export import Scope
@@ -123,7 +125,7 @@ def _keep(left: "list[LeftOut]", one: "LeftOut") -> None:
 
 
 @contextlib.contextmanager
-def _writer(target: str | None) -> "Iterator[Callable[[Entry], None]]":
+def _writer(target: str | None, *, force: bool) -> "Iterator[Callable[[Entry], None]]":
     """Writes entries to standard output, or to a file that is only there when it is whole.
 
     Raises:
@@ -137,7 +139,8 @@ def _writer(target: str | None) -> "Iterator[Callable[[Entry], None]]":
     if target is None or target == "-":
         yield lambda entry: click.echo(line(entry), nl=False)
         return
-    refuse_journal(target)
+    # Nobody could tell a manifest that was exported from one that was written by hand.
+    refuse_others(target, lambda _: False, force=force)
     try:
         with whole(target) as file:
             yield lambda entry: _put(file, line(entry))

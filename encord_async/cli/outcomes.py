@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
-from encord_async.cli.outfile import opened, refuse_journal
+from encord_async.cli.outfile import opened, refuse_others
 from encord_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,13 +18,26 @@ __all__ = ["Recorder"]
 _FLUSH_EVERY_S: Final = 1.0
 
 
+_MEMBERS: Final = frozenset({"number", "place", "kind", "key", "status"})
+
+
+def _is_ours(head: bytes) -> bool:
+    """Whether a file begins with an outcome."""
+    line, end, _ = head.partition(b"\n")
+    try:
+        return not end or set(json.loads(line)) >= _MEMBERS
+    except (ValueError, TypeError):
+        return False
+
+
 class Recorder:
     """Writes outcomes to a file, if one is given; a full disk ends in `error`, not in a lost run."""
 
-    def __init__(self, path: str | None, manifest: str) -> None:
+    def __init__(self, path: str | None, manifest: str, *, force: bool) -> None:
         self.error: str | None = None
         self._path = path
         self._manifest = manifest
+        self._force = force
         self._file: BinaryIO | None = None
         self._fresh = False
         self._flushed_s = time.monotonic()
@@ -41,7 +54,7 @@ class Recorder:
             path = Path(self._path)
             if self._manifest != "-" and path.exists() and path.samefile(self._manifest):
                 raise UsageError(f"--outcomes {path} is the manifest itself; give another file")
-            refuse_journal(self._path)
+            refuse_others(self._path, _is_ours, force=self._force)
             # Emptied only when the first entry has ended: until then the last run's outcomes may be all there is.
             self._file = opened(self._path)
             self._fresh = path.is_file()

@@ -22,6 +22,7 @@ from encord_async.cli.options import (
     planning_options,
     service_options,
 )
+from encord_async.cli.outfile import force_option, refuse_others
 from encord_async.cli.output import Output, many
 from encord_async.cli.progress import show_reading
 
@@ -52,6 +53,7 @@ _MAX_GONE: Final = 100
 )
 @click.option("--summary", is_flag=True, help="Only the numbers, without the list of actions.")
 @click.option("--detailed-exit-code", is_flag=True, help="End with 6 where something would change.")
+@force_option
 @concurrency_option
 @output_options
 def plan(
@@ -65,6 +67,7 @@ def plan(
     out: str | None,
     summary: bool,
     detailed_exit_code: bool,
+    force: bool,
     concurrency: int,
 ) -> int:
     """Say what 'apply' would do with MANIFEST, as a difference: create, adopt, add, remove, change, settle, or refuse
@@ -87,6 +90,8 @@ def plan(
     Exit codes: 0 nothing is in the way, 1 some entries would fail, 2 a bad manifest, journal or key, 4 the service does
     not accept the key, 6 with --detailed-exit-code: something would change.
     """
+    if out is not None:
+        refuse_others(out, lambda head: head.startswith(b'{"format": "encord-async plan'), force=force)
     planned = Planned(existing_journal(manifest, journal))
     sessions = service.sessions(concurrency=concurrency)
 

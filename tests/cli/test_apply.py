@@ -48,8 +48,11 @@ def test_the_example(start_api: Start, tmp_path: Path) -> None:
     assert "updated  55" in done.out
     assert done.err.splitlines()[-1].startswith("117 of 117 entries, 0 failed")
     assert len(api.control("GET", "state")["projects"]) == 44
-    again = process("apply", manifest, "--yes", "--json", env=api.env)
-    assert again.json["unchanged"] == 117
+    assert "verify" not in done.out
+    again = process("apply", manifest, "--yes", env=api.env)
+    assert "unchanged  117" in again.out
+    last = "What earlier runs have done was taken from the journal, and not looked at: "
+    assert again.out.splitlines()[-1] == f"{last}'encord-async verify {manifest}' does that."
     assert len(api.control("GET", "state")["projects"]) == 44
 
 
@@ -465,7 +468,7 @@ def test_max_rate(api: Api, here: Here, tmp_path: Path) -> None:
 
 
 def test_apply_status_and_report_agree(here: Here, api: Api, tmp_path: Path) -> None:
-    """An entry that cannot follow its change has failed for apply, status and report alike, until it is changed back."""
+    """An entry that cannot follow its change has failed for apply, status and report, until it is changed back."""
     manifest = write_manifest(tmp_path / "m.jsonl", project("Before the change"), project("Beside it", "q"))
     assert here("apply", manifest, "--yes", env=api.env).code == 0
     journal = f"{manifest}.journal"

@@ -92,7 +92,7 @@ def test_as_json(here: Here, api: Api, tmp_path: Path) -> None:
     assert done.json["datasets"] >= 100
     assert done.json["left_out"] == 0
     assert done.json["users_read"] is True
-    done = here("export", "--without-users", "--json", "-o", tmp_path / "m.jsonl", env=api.env)
+    done = here("export", "--without-users", "--json", "--force", "-o", tmp_path / "m.jsonl", env=api.env)
     assert (done.json["users_read"], done.json["users"]) == (False, 0)
     refused = here("export", "--json", env=api.env)
     assert refused.code == 2
@@ -117,7 +117,7 @@ def test_a_service_that_lists_no_users(here: Here, api: Api, tmp_path: Path) -> 
     api.control("PUT", "faults", [{"query": list_users, "fault": "error", "code": "RESOURCE_NOT_FOUND_ERROR"}])
     try:
         done = here("export", "-o", tmp_path / "m.jsonl", env=api.env)
-        told = here("export", "-o", tmp_path / "m.jsonl", "--json", env=api.env)
+        told = here("export", "-o", tmp_path / "m.jsonl", "--force", "--json", env=api.env)
     finally:
         api.control("DELETE", "faults")
     assert done.code == 0
@@ -133,7 +133,7 @@ def test_a_failed_export_leaves_the_old_file(here: Here, api: Api, tmp_path: Pat
         "PUT", "faults", [{"query": "projectwithuserrole.GET", "fault": "error", "code": "AUTHENTICATION_ERROR"}]
     )
     try:
-        assert here("export", "-o", target, env=api.env).code == 4
+        assert here("export", "-o", target, "--force", env=api.env).code == 4
     finally:
         api.control("DELETE", "faults")
     assert target.read_text() == "old\n"

@@ -145,7 +145,7 @@ def test_the_page_is_written_where_it_is_wanted(here: Here, journal: Path, tmp_p
     tiles = re.findall(r'data-status="(\w+)"[^>]*><b>([\d,]+)</b>', page)
     assert tiles == [
         *(("created", "1"), ("updated", "1"), ("adopted", "1")),
-        *(("unchanged", "0"), ("failed", "1"), ("in_doubt", "1")),
+        *(("unchanged", "0"), ("failed", "1"), ("in_doubt", "1"), ("cancelled", "0")),
     ]
     assert "encord-async settle" in page
 
@@ -289,6 +289,7 @@ def test_json_is_one_object_with_sums_and_lists(here: Here, journal: Path) -> No
         "unchanged": 0,
         "failed": 1,
         "in_doubt": 1,
+        "cancelled": 0,
     }
     assert found["by_kind"]["user"] == {"updated": 1}
     assert [step["title"] for step in found["created"]] == ["Project 1"]
