@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import anyio.to_thread
 
 from encord_async.engine.options import Options
-from encord_async.errors import UsageError
+from encord_async.errors import UsageError, spelt
 from encord_async.manifest.sources import Manifest
 from encord_async.plainfile import open_plain
 from encord_async.plan import Action, Decided, Forecast, Verb, plan
@@ -146,8 +146,8 @@ class SavedPlan:
         for name, planned in self.options.items():
             if now.get(name) != planned:
                 raise UsageError(
-                    f"the plan was made with {name}={planned!r}, and this is {now.get(name)!r}; {_AGAIN}, or give the "
-                    "same options"
+                    f"the plan was made with {spelt(name, planned)}, not {spelt(name, now.get(name))}; {_AGAIN}, or "
+                    "give the same options"
                 )
         if await anyio.to_thread.run_sync(_digest, manifest) != self.manifest:
             raise UsageError(f"the manifest has changed since the plan was made; {_AGAIN}")

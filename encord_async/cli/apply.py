@@ -18,7 +18,7 @@ import click
 
 from encord_async.cli.cluster import begin_on, cluster
 from encord_async.cli.consent import agreed
-from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted
+from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, told
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
 from encord_async.cli.options import (
     Service,
@@ -403,7 +403,7 @@ def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
         name = f" @{outcome.key}" if outcome.key else ""
         output.say(f"{outcome.place}: {outcome.kind}{name}: {outcome.status.replace('_', ' ')}")
         if outcome.error is not None:
-            output.say(f"    {redacted(str(outcome.error))}")
+            output.say(f"    {told(str(outcome.error))}")
             # What is in doubt has a hint of its own, below.
             if hint(outcome.error) and outcome.status.value != "in_doubt":
                 output.say(f"    hint: {hint(outcome.error)}")

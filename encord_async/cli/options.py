@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import click
 from click.shell_completion import CompletionItem
 
-from encord_async.cli.failures import ExitCode, as_json, code_of, hint, redacted, sole
+from encord_async.cli.failures import ExitCode, as_json, code_of, hint, redacted, sole, told
 from encord_async.cli.interrupts import InterruptedUnsent, listening
 from encord_async.cli.logs import logging_to_stderr
 from encord_async.cli.output import Output, on_terminal
@@ -309,7 +309,7 @@ def report(output: Output, error: EncordError) -> int:
     if len(problems) > 1:
         _list_problems(output, error.message, problems)
     else:
-        output.error(redacted(str(error)), hint(error))
+        output.error(told(str(error)), hint(error))
     return code_of(error)
 
 

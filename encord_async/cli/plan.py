@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from encord_async.cli.failures import ExitCode
+from encord_async.cli.failures import ExitCode, told
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
     Service,
@@ -334,7 +334,7 @@ def _described(action: "Action") -> str:
         parts.append(f"from the file {action.file}")
     if action.hash:
         parts.append(f"({action.hash})")
-    return " ".join(parts) + (f": {action.reason}" if action.reason else "")
+    return " ".join(parts) + (f": {told(action.reason)}" if action.reason else "")
 
 
 def forecast_rows(forecast: "Forecast") -> list[tuple[str, str, int]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 import click
 
-from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.failures import ExitCode, redacted, told
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import file_names, journal_argument, output_options
 from encord_async.cli.outfile import force_option, refuse_others, whole
@@ -190,8 +190,10 @@ async def _read(
 
 def _clean(record: "Record") -> "Record":
     """*record* without the secrets that stood where something else belongs."""
-    texts = {"place": record.place, "key": record.key, "title": record.title, "message": record.message}
+    texts = {"place": record.place, "key": record.key, "title": record.title}
     hidden: dict[str, Any] = {name: shown for name, text in texts.items() if text and (shown := redacted(text)) != text}
+    if record.message and (message := told(record.message)) != record.message:
+        hidden["message"] = message
     return replace(record, **hidden) if hidden else record
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.failures import ExitCode, told
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import journal_argument, output_options
 from encord_async.cli.output import Output, many
@@ -99,7 +99,7 @@ def open_lines(records: "list[Record]") -> list[str]:
         named = f" @{record.key}" if record.key else ""
         why = record.message
         what = f"{record.place}{named}  {record.kind.word.replace('_', ' ')} {record.title!r}"
-        lines.append(f"  {record.identity.hex()[:12]}  {what}" + (f": {redacted(why)}" if why else ""))
+        lines.append(f"  {record.identity.hex()[:12]}  {what}" + (f": {told(why)}" if why else ""))
     return lines
 
 
@@ -116,6 +116,6 @@ def record_json(record: "Record") -> dict[str, object]:
         "status": record.status,
         "hash": record.hash,
         "code": record.code,
-        "message": None if record.message is None else redacted(record.message),
+        "message": None if record.message is None else told(record.message),
         "candidates": record.details.get("candidates", []),
     }

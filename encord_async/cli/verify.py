@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.failures import ExitCode, redacted, told
 from encord_async.cli.interrupts import nothing_sent, run
 from encord_async.cli.options import (
     Service,
@@ -288,12 +288,12 @@ def _print_repaired(output: Output, counts: "Mapping[StepKind, int]", repaired: 
     for line in _repair_lines(counts):
         output.line(f"sent: {line}")
     for outcome in repaired.unsatisfied[:_SHOWN_FAILURES]:
-        why = f": {redacted(str(outcome.error))}" if outcome.error is not None else ""
+        why = f": {told(str(outcome.error))}" if outcome.error is not None else ""
         output.line(f"not put right: {outcome.kind} of {outcome.hash}: {outcome.status.replace('_', ' ')}{why}")
         for other in outcome.role_kept[:_SHOWN_FAILURES]:
             output.line(f"    {other.email} is {other.held}, and {other.wanted} is wanted")
     for kept in repaired.kept[:_SHOWN_FAILURES]:
-        output.line(f"not put right: {_kept(kept)}: {redacted(str(kept.error))}")
+        output.line(f"not put right: {_kept(kept)}: {told(str(kept.error))}")
     more = sum(max(0, len(failed) - _SHOWN_FAILURES) for failed in (repaired.unsatisfied, repaired.kept))
     if more:
         output.line(f"... and {more:,} more; --json lists them")
@@ -401,4 +401,4 @@ def _described(difference: "Difference") -> str:
         text += f": wanted {difference.wanted!r}"
     if difference.found is not None:
         text += f", found {difference.found!r}"
-    return text + (f": {redacted(difference.reason)}" if difference.reason else "")
+    return text + (f": {told(difference.reason)}" if difference.reason else "")

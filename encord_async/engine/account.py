@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 import anyio
 
-from encord_async.errors import ConflictError, EncordError
+from encord_async.errors import ConflictError, EncordError, spelt
 from encord_async.kinds.reading import Reads
 from encord_async.kinds.thing import Creates, DatasetAPI, Found, Thing
 
@@ -85,7 +85,7 @@ def match(what: Creates, title: str, found: Iterable[Found], existing: Existing)
         listed = ", ".join(candidate.hash for candidate in ours[:10])
         raise ConflictError(
             f"several {what.plural} {title!r} could be meant: {listed}; "
-            "refer to one by its hash, or use existing='create' to make another",
+            f"refer to one by its hash, or use {spelt('existing', 'create')} to make another",
             code="AMBIGUOUS",
         )
     return Adopt(ours[0].hash)

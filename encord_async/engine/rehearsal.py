@@ -279,7 +279,7 @@ class Rehearsal:
             known_hashes = self._there[kind]
             for one in real:
                 if known_hashes is not None and one not in known_hashes:
-                    raise NotFoundError(f"no such {kind.noun}: {one}", code="RESOURCE_NOT_FOUND_ERROR")
+                    raise NotFoundError(f"no such {kind.noun}: {one!r}", code="RESOURCE_NOT_FOUND_ERROR")
 
     async def _see_one(self, word: str, found_hash: str) -> None:
         kind = maker_of(word)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from encord_async.engine.outcome import Status
 from encord_async.engine.schedule import Earlier, Result
-from encord_async.errors import ConflictError
+from encord_async.errors import ConflictError, spelt
 from encord_async.journal.record import CHANGED, Doubt, Record, State
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.fields import referenced_key
@@ -136,10 +136,12 @@ def taken_over(entry: Entry, step: Step, record: Record) -> Result:
 
 def changed(record: Record, names: Sequence[str]) -> Result:
     """How an entry ends whose members *names* are other than what it was made with."""
+    is_fixed = not (isinstance(record.kind, Thing) and record.kind.is_editable)
+    why = "cannot be changed over this API" if is_fixed else "a run does not change"
     error = ConflictError(
-        f"it was made as {record.hash} with another {' and '.join(names)}, which cannot be changed over this "
-        "API; change it in the web app and in the manifest, or give the entry a new key, and where title and "
-        "description stay use existing='create' to make another",
+        f"it was made as {record.hash} ({record.title!r}) with another {' and '.join(names)}, which {why}; change it "
+        "in the web app and in the manifest, or give the entry a new key, and where title and description stay use "
+        f"{spelt('existing', 'create')} to make another",
         code=CHANGED,
     )
     return Result(status=Status.FAILED, hash=record.hash, error=error)
