@@ -7,6 +7,7 @@ holds more than one entry, and YAML never makes an object that is not plain data
 import codecs
 import contextlib
 import csv
+import io
 import re
 import sys
 from collections import Counter
@@ -88,11 +89,13 @@ def read_manifest(path: str | Path) -> Generator[Item]:
         MissingExtraError: It is YAML and PyYAML is not installed.
     """
     if str(path) == "-":
-        return _entries_of(_read_jsonl, None, "<stdin>")
+        return _entries_of(_read_stream, None, "<stdin>")
     suffix = Path(path).suffix.lower()
     if suffix not in _READERS:
         known = ", ".join(_READERS)
-        raise ManifestError(f"{path} is no manifest: use a file that ends in {known}, or - for JSONL on standard input")
+        raise ManifestError(
+            f"{path} is no manifest: use a file that ends in {known}, or - for JSONL or YAML on standard input"
+        )
     return _entries_of(_READERS[suffix], Path(path), str(path))
 
 
@@ -280,6 +283,14 @@ def _too_long() -> str:
     return f"is longer than {MAX_LINE_BYTES // 2**20} MiB"
 
 
+def _read_stream(stream: BinaryIO, source: str) -> Iterator[Item]:
+    """JSON lines, or a list in YAML: the first character says which."""
+    # What stands in for a file may not let one look ahead.
+    start = stream.peek(1) if isinstance(stream, io.BufferedReader) else b""
+    is_yaml = start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in _YAML_BEGINS
+    return (_read_yaml if is_yaml else _read_jsonl)(stream, source)
+
+
 # ---------------------------------------------------------------------- CSV
 
 
@@ -332,6 +343,7 @@ def _csv_hint(error: csv.Error) -> str:
 
 # ---------------------------------------------------------------------- YAML
 
+_YAML_BEGINS: Final = (b"-", b"#", b"[", b"%")
 _NO_YAML_CHARACTER: Final = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -362,7 +374,10 @@ def _read_yaml(stream: BinaryIO, source: str) -> Iterator[Item]:
 
 def _yaml_fault(error: "yaml.YAMLError") -> _Unreadable:
     """What the parser complains about, in one line."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    found, began = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+    # What is not closed is missed at the end of the file, or wherever something does not fit in it.
+    is_open = str(getattr(error, "context", None)).startswith(("while scanning", "while parsing a flow"))
+    mark = (began if is_open else None) or found or began
     parts = (getattr(error, "context", None), getattr(error, "problem", None))
     what = ", ".join(part for part in parts if part) or "it cannot be parsed"
     return _Unreadable(mark.line + 1 if mark else 1, f"is not YAML: {what}; nothing after it was read")
