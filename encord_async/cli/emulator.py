@@ -1,11 +1,25 @@
 """``encord-async emulator``: hands over to the emulator's own command, options and all."""
 
 import click
+from click.shell_completion import CompletionItem
 
 __all__ = ["emulator"]
 
 
+class _HandsOver(click.Command):
+    """A command whose options another parser knows."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click gives it
+        """The emulator's options; else the shell completes a path."""
+        from encord_async.emulator.command import option_names
+
+        if not incomplete.startswith("-"):
+            return [CompletionItem(incomplete, type="file")]
+        return [CompletionItem(name) for name in option_names() if name.startswith(incomplete)]
+
+
 @click.command(
+    cls=_HandsOver,
     short_help="Run a local Encord API.",
     # Everything after the verb is the emulator's, --help included.
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},

@@ -5,10 +5,11 @@ With ``json`` exactly one object goes to standard output. Decides nothing and kn
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Output", "many", "on_terminal", "plain"]
 
+_HASH: Final = re.compile(r"\(?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\S?")
 _PIPE_WIDTH = 500
 """Columns of a table that goes to a file or another program, which would not want its lines broken."""
 
@@ -111,7 +113,10 @@ class Output:
         width = max([len(head), *map(len, shown)], default=0)
         for index in range(width):
             title = head[index] if index < len(head) else ""
-            table.add_column(title, justify="right" if index in numbers else "left", overflow="fold")
+            # A hash in two pieces can neither be read nor be copied.
+            hashes = [len(found) for row in shown if index < len(row) for found in _HASH.findall(row[index])]
+            side: Literal["left", "right"] = "right" if index in numbers else "left"
+            table.add_column(title, justify=side, overflow="fold", min_width=max(hashes, default=None))
         for row in shown:
             styles = [style[row[index]] for index, style in (colours or {}).items() if row[index] in style]
             table.add_row(*map(Text, row), style=styles[0] if styles else None)

@@ -9,6 +9,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -20,7 +21,7 @@ from encord_async.emulator.seed import SeedError, read_seed, read_yaml
 from encord_async.emulator.server import Emulator, EmulatorSettings, SettingsError
 from encord_async.emulator.store import StateError
 
-__all__ = ["run", "serve"]
+__all__ = ["option_names", "run", "serve"]
 
 _USAGE = 2
 _KEY_MARK = b"# a key of the emulator of encord-async, for it alone\n"
@@ -106,6 +107,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--failure-status", type=int, choices=(200, 400), default=200, help="HTTP status of a refusal")
     return parser
+
+
+def option_names() -> list[str]:
+    """The options of the command line, for whoever completes them."""
+    return sorted({*re.findall(r"--[a-z-]+", _parser().format_usage()), "--help"})
 
 
 def _settings(arguments: argparse.Namespace) -> EmulatorSettings:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from encord_async.engine.resume import Past
 from encord_async.journal.record import Ledger
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step
-from encord_async.manifest.place import PlacedEntry, Problem
+from encord_async.manifest.files import CheckReport
+from encord_async.manifest.place import Place, PlacedEntry, Problem
 
-__all__ = ["Taken", "past_of"]
+__all__ = ["Taken", "bad_entries", "past_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,14 @@ class Taken:
     identity: bytes
     steps: list[Step]
     problems: tuple[Problem, ...]
+
+
+def bad_entries(path: str | Path, report: CheckReport) -> dict[int, tuple[Problem, ...]]:
+    """What is wrong with each bad entry of a file that was checked, as far as that was kept."""
+    bad: dict[int, tuple[Problem, ...]] = {
+        number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad
+    }
+    return bad | {problem.place.number: (problem,) for problem in report.problems}
 
 
 async def past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:

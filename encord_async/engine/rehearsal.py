@@ -101,6 +101,10 @@ class Rehearsal:
         """See `Session`."""
         return self._session.is_free
 
+    def check_open(self) -> None:
+        """See `Session`."""
+        self._session.check_open()
+
     @property
     def in_outage(self) -> bool:
         """See `Session`."""

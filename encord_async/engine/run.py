@@ -21,7 +21,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from encord_async.engine.account import Account
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
-from encord_async.engine.intake import Taken, past_of
+from encord_async.engine.intake import Taken, bad_entries, past_of
 from encord_async.engine.making import Maker
 from encord_async.engine.options import Groundwork, Options, Progress, Props
 from encord_async.engine.outcome import Outcome, Status, Summary
@@ -30,6 +30,7 @@ from encord_async.engine.resume import Past, recall
 from encord_async.engine.review import Review
 from encord_async.engine.roll import Register
 from encord_async.engine.schedule import Schedule, Work
+from encord_async.engine.seat import Seat
 from encord_async.engine.sending import Live
 from encord_async.engine.verdict import Ended, Later, Split
 from encord_async.errors import EncordError, UsageError
@@ -39,7 +40,7 @@ from encord_async.kinds.namer import Namer
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames, Part
-from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.sources import Item, Manifest, Source, open_source
 from encord_async.session.session import Session, Statistics
 
@@ -57,30 +58,13 @@ _LOOK_OUT_S: Final = 0.2
 """So often a run that is stopped looks whether the service has gone away: nobody waits for the end of an outage."""
 
 
-class _Seat:
-    """Where a worker without work waits until some is put in front of it, or it may go."""
-
-    __slots__ = ("_event", "work")
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-        self.work: Work | None = None
-
-    def hand(self, work: Work | None) -> None:
-        self.work = work
-        self._event.set()
-
-    async def wait(self) -> Work | None:
-        await self._event.wait()
-        return self.work
-
-
 class Run:
     """One manifest on its way; made by `EncordSession.provision`.
 
-    ``async with`` starts it, ``async for`` gives the outcomes in the order in which entries end. Leaving the block
-    early cancels what is under way. After the last outcome, what stopped the run before its time is raised; what the
-    manifest's own iterator raises ends the run at once, and comes out of the block as it is.
+    ``async with`` starts it, ``async for`` gives the outcomes in the order in which entries end, and `results` all of
+    them as a list. Leaving the block early cancels what is under way, which then counts as in doubt; what was not begun
+    counts as cancelled. After the last outcome, what stopped the run before its time is raised; what the manifest's own
+    iterator raises ends the run at once, and comes out of the block as it is.
     """
 
     def __init__(
@@ -107,7 +91,7 @@ class Run:
         self._namer: Namer | GivenNames = Namer()
         self._checker = Checker()
         self._counts: Counter[Status] = Counter()
-        self._idle: deque[_Seat] = deque()
+        self._idle: deque[Seat] = deque()
         self._room = anyio.Event()
         self._alarm = anyio.Event()
         # Slowly taken, with a turn of the event loop for each, it would let workers end one entry a turn.
@@ -153,6 +137,7 @@ class Run:
     async def __aenter__(self) -> Self:
         if self._group is not None:
             raise UsageError("a run can be started once; make another for another try")
+        self._session.check_open()
         if isinstance(self._manifest, str | Path) and str(self._manifest) != "-":
             await self._check_file(self._manifest)
         source = open_source(self._manifest)
@@ -215,26 +200,49 @@ class Run:
             raise raised.exceptions[0] from None
         finally:
             self._finish_clock()
+            self._left()
             self._send.close()
             self._receive.close()
             if self._journal is not None:
                 await self._journal.__aexit__(None, None, None)
 
+    def _left(self) -> None:
+        """Make the sums true of a run that was left early: what was under way may have happened, the rest has not."""
+        if self._over:
+            return
+        self._stopped_by = self._stopped_by or "left before the end"
+        self._schedule.cancel()
+        ended = Counter(outcome.status for outcome in self._schedule.take_outcomes())
+        ended[Status.CANCELLED] += len(self._aside)
+        ended[Status.IN_DOUBT] += self._entries - self._ended_entries - ended.total()
+        self._counts += ended
+        self._ended_entries = self._entries
+
     async def _check_file(self, path: str | Path) -> None:
         report = await self._register.check_file(path, self._groundwork.checked)
         self._total = report.entries
         if self._options.skip_invalid:
-            bad = {number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad}
-            for problem in report.problems:
-                bad[problem.place.number] = (problem,)
-            self._bad = bad
+            self._bad = bad_entries(path, report)
         else:
             raise_for_problems(report.problems, total=report.problem_count)
 
     def __aiter__(self) -> Self:
         return self
 
+    async def results(self) -> list[Outcome]:
+        """Run to the end, and give all outcomes in the order of the manifest. Raises as the iteration.
+
+        >>> async def those_that_failed(session: EncordSession) -> list[Outcome]:
+        ...     return [one for one in await session.provision("programme.jsonl").results() if one.error]
+        """
+        if self._group is None:
+            async with self:
+                return await self.results()
+        return sorted([outcome async for outcome in self], key=lambda outcome: outcome.number)
+
     async def __anext__(self) -> Outcome:
+        if self._group is None:
+            raise UsageError("the run has not begun: 'async with session.provision(...) as run', then 'async for'")
         try:
             # Without a turn of the event loop for each of what is there already.
             return self._receive.receive_nowait()
@@ -242,6 +250,8 @@ class Run:
             pass
         except anyio.EndOfStream:
             return self._end()
+        except anyio.ClosedResourceError:
+            raise UsageError("the run is over: take its outcomes inside the 'async with' block") from None
         try:
             return await self._receive.receive()
         except anyio.EndOfStream:
@@ -491,7 +501,7 @@ class Run:
         work = self._schedule.next(self._session.clock.monotonic_s())
         if work is not None:
             return work
-        seat = _Seat()
+        seat = Seat()
         self._idle.append(seat)
         if self._schedule.next_due_s is not None:
             self._alarm.set()
