@@ -179,25 +179,21 @@ class EncordSession(Calls):
             max_failures: Stop when more have failed, or a larger share, as ``"5%"``; that counts from 100 ended on.
             skip_invalid: Provision the good entries of a manifest that has bad ones.
             plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``. Entering
-                raises `UsageError` where manifest, journal, account, domain or options are others.
-            forecast: What `plan` has answered for the same manifest a moment ago: then neither the file, if it is
-                still the same, nor the listings of the account are read again.
+                raises `UsageError` if manifest, journal, account, domain or options are others.
+            forecast: What `plan` said a moment ago: what it has read of account and file is not read again.
 
         Raises:
             UsageError: An argument cannot work. Entering the run raises `ManifestError` for a bad file; the end of
                 the iteration raises what stopped the run early.
         """
-        # Imported on first need: a quarter of the time of importing everything, and of no use for single calls.
-        from encord_async.engine.options import FailureLimit
+        from encord_async.engine.options import FailureLimit  # on first need: a quarter of all imports
         from encord_async.engine.run import Run
 
         options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
         limit = None if max_failures is None else FailureLimit.parse(max_failures)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
-        review = None if plan is None else self._review(plan)
-        groundwork = None if forecast is None else forecast.groundwork
-        opened = self._journal(manifest, journal)
-        return Run(self, manifest, options, journal=opened, review=review, groundwork=groundwork)
+        review, opened = (None if plan is None else self._review(plan)), self._journal(manifest, journal)
+        return Run(self, manifest, options, journal=opened, review=review, groundwork=forecast and forecast.groundwork)
 
     async def validate(self, manifest: str | Path) -> "CheckReport":
         """Check the manifest at a path without the network: all that is wrong with it, and how many entries it has.

@@ -198,15 +198,7 @@ async def plan(
     ledger = Overlay(journal)
     plotter = _Plotter(rehearsal, ledger, on_step)
     played = cast("Session", rehearsal)
-    props = Props(
-        sends=rehearsal,
-        ledger=ledger,
-        settler=Audience(played, ledger, settle_s=options.settle_s),
-        account=rehearsal.account,
-        stamp_key=os.urandom(16) if journal is None else journal.stamp_key,
-        on_end=plotter.note,
-    )
-    run = Run(played, manifest, options, journal=None, props=props)
+    run = Run(played, manifest, options, journal=None, props=_props(rehearsal, ledger, plotter, journal))
     forecast = Forecast()
     async with run:
         async for outcome in run:
@@ -217,6 +209,17 @@ async def plan(
     if journal is not None:
         forecast.gone = [one async for one in _gone(journal, plotter)]
     return forecast
+
+
+def _props(rehearsal: Rehearsal, ledger: Overlay, plotter: "_Plotter", journal: "Journal | None") -> Props:
+    return Props(
+        sends=rehearsal,
+        ledger=ledger,
+        settler=Audience(cast("Session", rehearsal), ledger, settle_s=0.0),
+        account=rehearsal.account,
+        stamp_key=os.urandom(16) if journal is None else journal.stamp_key,
+        on_end=plotter.note,
+    )
 
 
 async def _check_owner(session: Session, journal: "Journal") -> None:

@@ -3,6 +3,8 @@
 import click
 from click.shell_completion import CompletionItem
 
+from encord_async.cli.options import file_names
+
 __all__ = ["emulator"]
 
 
@@ -10,11 +12,9 @@ class _HandsOver(click.Command):
     """A command whose options another parser knows."""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click gives it
-        """The emulator's options; else the shell completes a path."""
+        """The emulator's options."""
         from encord_async.emulator.command import option_names
 
-        if not incomplete.startswith("-"):
-            return [CompletionItem(incomplete, type="file")]
         return [CompletionItem(name) for name in option_names() if name.startswith(incomplete)]
 
 
@@ -25,7 +25,7 @@ class _HandsOver(click.Command):
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     add_help_option=False,
 )
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, shell_complete=file_names)
 def emulator(arguments: tuple[str, ...]) -> int:
     """Run a local Encord API, for tests and trials; see 'encord-async emulator --help'.
 

@@ -111,16 +111,20 @@ class Output:
         table = Table(box=None, show_header=bool(head), header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         shown = [[plain(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row] for row in rows]
         width = max([len(head), *map(len, shown)], default=0)
+        console = self.console(err=err)
+        widths = [max((len(row[index]) for row in shown if index < len(row)), default=0) for index in range(width)]
+        is_narrow = sum(widths) + 2 * width > console.width
         for index in range(width):
             title = head[index] if index < len(head) else ""
             # A hash in two pieces can neither be read nor be copied.
             hashes = [len(found) for row in shown if index < len(row) for found in _HASH.findall(row[index])]
             side: Literal["left", "right"] = "right" if index in numbers else "left"
-            table.add_column(title, justify=side, overflow="fold", min_width=max(hashes, default=None))
+            table.add_column(
+                title, justify=side, overflow="fold", width=max(hashes, default=None) if is_narrow else None
+            )
         for row in shown:
             styles = [style[row[index]] for index, style in (colours or {}).items() if row[index] in style]
             table.add_row(*map(Text, row), style=styles[0] if styles else None)
-        console = self.console(err=err)
         with console.capture() as captured:
             console.print(table)
         # rich fills the last column up with blanks.

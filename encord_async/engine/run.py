@@ -79,11 +79,8 @@ class Run:
         review: Review | None = None,
         groundwork: Groundwork | None = None,
     ) -> None:
-        self._session = session
-        self._manifest = manifest
-        self._options = options
-        self._journal = journal
-        self._props = props
+        self._session, self._manifest, self._options = session, manifest, options
+        self._journal, self._props = journal, props
         self._ledger: Ledger = journal or (MemoryLedger() if props is None else props.ledger)
         self._settler = Settler(session, self._ledger, settle_s=options.settle_s) if props is None else props.settler
         self._schedule = Schedule(max_batch=options.max_batch, on_end=None if props is None else props.on_end)
@@ -102,16 +99,12 @@ class Run:
         self._remembers = remembers
         self._review = review
         self._groundwork = groundwork or Groundwork()
-        self._account = (
-            Account(session, dataset_api=options.dataset_api, listed=self._groundwork.listed)
-            if props is None
-            else props.account
-        )
+        known = self._groundwork.listed
+        self._account = props.account if props else Account(session, dataset_api=options.dataset_api, listed=known)
         self._register = Register(stamps=options.stamp)
+        # Entries that wait until it is known who has gone.
         self._aside: list[Taken] = []
-        """Entries that wait until it is known who has gone."""
-        self._all_read = False
-        self._over = False
+        self._all_read = self._over = False
         self._ended = anyio.Event()
         self._stopped_by: str | None = None
         self._failure: EncordError | None = None
@@ -122,11 +115,11 @@ class Run:
         self._started_s = self._ended_s = 0.0
         self._before = Statistics()
         if isinstance(manifest, Part):
-            self._namer = GivenNames(manifest)
             self._know(manifest)
 
     def _know(self, part: Part) -> None:
         """Take in what became of entries that are provisioned elsewhere."""
+        self._namer = GivenNames(part)
         for key, found in part.made.items():
             self._schedule.know(key, found)
         for key, why in part.dead.items():
