@@ -192,8 +192,11 @@ class EncordSession(Calls):
         options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
         limit = None if max_failures is None else FailureLimit.parse(max_failures)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
-        review, opened = (None if plan is None else self._review(plan)), self._journal(manifest, journal)
-        return Run(self, manifest, options, journal=opened, review=review, groundwork=forecast and forecast.groundwork)
+        review, known = (
+            (None if plan is None else self._review(plan)),
+            (None if forecast is None else forecast.groundwork),
+        )
+        return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review, groundwork=known)
 
     async def validate(self, manifest: str | Path) -> "CheckReport":
         """Check the manifest at a path without the network: all that is wrong with it, and how many entries it has.

@@ -14,8 +14,7 @@ from encord_async.kinds.registry import ENTRY_MODELS, step_kinds
 
 PACKAGE = Path(encord_async.__file__).parent
 
-COMMON = {"entry", "exporting", "faults", "fields", "membership", "namer", "reading", "registry", "step", "thing"}
-"""Modules of `kinds/` that are about no kind of their own."""
+ROOMS = {model.__module__ for model in ENTRY_MODELS.values()}
 
 MAY_NAME = (
     *("kinds/", "protocol/", "emulator/"),
@@ -80,7 +79,7 @@ def names_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield line, name
             case ast.ImportFrom(module=module, names=aliases):
                 yield from ((line, alias.asname or alias.name) for alias in aliases)
-                if str(module).startswith("encord_async.kinds.") and str(module).split(".")[2] not in COMMON:
+                if module in ROOMS:
                     yield line, f"{module}"
             case ast.Constant(value=str(text)) if text in WORDS:
                 yield line, text

@@ -293,7 +293,8 @@ def _print_drift(output: Output, planned: Planned) -> None:
         output.line(f"drift  {one.place}  {one.fault.value} {one.what} {one.item}{reason}")
     if planned.drift:
         counts = Counter(one.fault for one in planned.drift)
-        output.line(f"{many(counts.total(), 'difference', 'differences')}; 'encord-async verify --fix' can mend some\n")
+        output.line(f"{many(counts.total(), 'difference', 'differences')}; 'encord-async verify --fix' can mend some")
+        output.line()
 
 
 _WORDS: Final = {

@@ -30,7 +30,7 @@ __all__ = [
 _IDENTITY_BYTES: Final = 16
 
 
-# Without `ABC`, with which `isinstance`, asked several times for each step, is slower; mypy holds subclasses to it.
+# No `ABC`: `isinstance`, asked several times for each step, would be slower. mypy holds subclasses to it all the same.
 class StepKind:
     """What a step does.
 
