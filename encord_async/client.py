@@ -26,7 +26,7 @@ from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
     from encord_async.engine.account import Existing
-    from encord_async.engine.options import Options
+    from encord_async.engine.options import Groundwork, Options
     from encord_async.engine.run import Run
     from encord_async.export import Exported, LeftOut
     from encord_async.journal.journal import Journal
@@ -192,11 +192,8 @@ class EncordSession(Calls):
         options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
         limit = None if max_failures is None else FailureLimit.parse(max_failures)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
-        review, known = (
-            (None if plan is None else self._review(plan)),
-            (None if forecast is None else forecast.groundwork),
-        )
-        return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review, groundwork=known)
+        found, review = _groundwork(forecast), None if plan is None else self._review(plan)
+        return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review, groundwork=found)
 
     async def validate(self, manifest: str | Path) -> "CheckReport":
         """Check the manifest at a path without the network: all that is wrong with it, and how many entries it has.
@@ -355,6 +352,11 @@ class EncordSession(Calls):
         review = SavedPlan.read(plan)
         review.check_account(self.settings.domain, self.identity)
         return review
+
+
+def _groundwork(forecast: "Forecast | None") -> "Groundwork | None":
+    """What a plan has read, if there is one."""
+    return None if forecast is None else forecast.groundwork
 
 
 def _beside(manifest: "Manifest") -> str | None:
