@@ -27,7 +27,7 @@ from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
     from encord_async.engine.account import Existing
-    from encord_async.engine.options import Options
+    from encord_async.engine.options import Groundwork, Options
     from encord_async.engine.run import Run
     from encord_async.export import Exported, LeftOut
     from encord_async.journal.journal import Journal
@@ -160,6 +160,7 @@ class EncordSession(Calls):
         skip_invalid: bool = False,
         plan: str | Path | None = None,
         variables: Mapping[str, object] | None = None,
+        forecast: "Forecast | None" = None,
     ) -> "Run":
         """Provision every entry of *manifest*, in parallel, each exactly once.
 
@@ -180,24 +181,24 @@ class EncordSession(Calls):
             max_failures: Stop when more have failed, or a larger share, as ``"5%"``; that counts from 100 ended on.
             skip_invalid: Provision the good entries of a manifest that has bad ones.
             plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``. Entering
-                raises `UsageError` where manifest, journal, account, domain or options are others.
+                raises `UsageError` if manifest, journal, account, domain or options are others.
             variables: Values for what stands as ``{{ name }}`` in the manifest's file. They count before those of the
                 environment (``ENCORD_VAR_name``), and these before the manifest's own ``vars``.
+            forecast: What `plan` said a moment ago: what it has read of account and file is not read again.
 
         Raises:
             UsageError: An argument cannot work. Entering the run raises `ManifestError` for a bad file; the end of
                 the iteration raises what stopped the run early.
         """
-        # Imported on first need: a quarter of the time of importing everything, and of no use for single calls.
-        from encord_async.engine.options import FailureLimit
+        from encord_async.engine.options import FailureLimit  # on first need: a quarter of all imports
         from encord_async.engine.run import Run
 
         options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
         limit = None if max_failures is None else FailureLimit.parse(max_failures)
         manifest = _read_with(manifest, variables)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
-        review = None if plan is None else self._review(plan)
-        return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review)
+        found, review = _groundwork(forecast), None if plan is None else self._review(plan)
+        return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review, groundwork=found)
 
     async def validate(
         self, manifest: str | Path, *, stamp: bool = False, variables: Mapping[str, object] | None = None
@@ -377,6 +378,11 @@ def _read_with(manifest: "Manifest", variables: Mapping[str, object] | None) -> 
     from encord_async.manifest.sources import with_variables
 
     return with_variables(manifest, variables)
+
+
+def _groundwork(forecast: "Forecast | None") -> "Groundwork | None":
+    """What a plan has read, if there is one."""
+    return None if forecast is None else forecast.groundwork
 
 
 def _beside(manifest: "Manifest") -> str | None:

@@ -71,10 +71,16 @@ __all__ = [
     "UnencodableError",
     "UnreadableReplyError",
     "UsageError",
+    "spelt",
 ]
 
 Applied: TypeAlias = Literal["not_applied", "applied", "unknown"]
 """Whether the request that failed may have taken effect on the service."""
+
+
+def spelt(option: str, value: object) -> str:
+    """An option as a message names it: as it is given in Python. Whoever shows it elsewhere spells it as there."""
+    return f'{option}="{value}"' if isinstance(value, str) else f"{option}={value!r}"
 
 
 class EncordError(Exception):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from encord_async.engine.options import Options, Props
+from encord_async.engine.options import Groundwork, Options, Props
 from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
 from encord_async.engine.run import Run
@@ -128,12 +128,14 @@ class Forecast:
         counts: How many things of which sort would be made, adopted and so on.
         gone: What the manifest no longer wishes for.
         warnings: What should be known of the entries, though nothing is wrong with them.
+        groundwork: What the run need not find out again.
     """
 
     entries: int = 0
     counts: Counter[tuple[Verb, str]] = field(default_factory=Counter)
     gone: list[Gone] = field(default_factory=list)
     warnings: tuple[Problem, ...] = ()
+    groundwork: Groundwork = field(default_factory=Groundwork, repr=False, compare=False)
 
     def count(self, verb: Verb, what: str | None = None) -> int:
         """How often *verb* would be done, to *what* or to anything."""
@@ -173,6 +175,7 @@ async def plan(
     journal: "Journal | None" = None,
     on_action: Callable[[Action], None] = lambda _: None,
     on_step: Callable[[bytes, Decided], None] = lambda _identity, _decided: None,
+    on_read: Callable[[], None] = lambda: None,
 ) -> Forecast:
     """Find out what a run would do; only reads are sent.
 
@@ -183,6 +186,7 @@ async def plan(
         journal: That of the run, opened to read only; None for one that is not there yet.
         on_action: Is given each action as entries end, in no particular order.
         on_step: Is given the identity of each step that does not stay as it is, and what becomes of it.
+        on_read: Is told of each thing of the account that is read.
 
     Raises:
         ManifestError: There is a bad entry; a file is checked before anything is sent.
@@ -193,27 +197,32 @@ async def plan(
         await _check_owner(session, journal)
     # A look-up that finds nothing now ends the doubt: the run would wait, and then look again.
     options = replace(options or Options(), settle_s=0.0, fail_fast=False, max_failures=None)
-    rehearsal, ledger = Rehearsal(session), Overlay(journal)
+    rehearsal = Rehearsal(session, dataset_api=options.dataset_api, on_read=on_read)
+    ledger = Overlay(journal)
     plotter = _Plotter(rehearsal, ledger, on_step)
     played = cast("Session", rehearsal)
-    props = Props(
-        sends=rehearsal,
-        ledger=ledger,
-        settler=Audience(played, ledger, settle_s=options.settle_s),
-        stamp_key=os.urandom(16) if journal is None else journal.stamp_key,
-        on_end=plotter.note,
-    )
-    run = Run(played, manifest, options, journal=None, props=props)
+    run = Run(played, manifest, options, journal=None, props=_props(rehearsal, ledger, plotter, journal))
     forecast = Forecast()
     async with run:
         async for outcome in run:
             _hand_out(plotter.actions(outcome.number), forecast, on_action)
             if rehearsal.failure is not None:
                 raise rehearsal.failure
-    forecast.entries, forecast.warnings = run.summary.entries, run.warnings
+    forecast.entries, forecast.warnings, forecast.groundwork = run.summary.entries, run.warnings, run.groundwork
     if journal is not None:
         forecast.gone = [one async for one in _gone(journal, plotter)]
     return forecast
+
+
+def _props(rehearsal: Rehearsal, ledger: Overlay, plotter: "_Plotter", journal: "Journal | None") -> Props:
+    return Props(
+        sends=rehearsal,
+        ledger=ledger,
+        settler=Audience(cast("Session", rehearsal), ledger, settle_s=0.0),
+        account=rehearsal.account,
+        stamp_key=os.urandom(16) if journal is None else journal.stamp_key,
+        on_end=plotter.note,
+    )
 
 
 async def _check_owner(session: Session, journal: "Journal") -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import anyio.to_thread
 
 from encord_async.engine.options import Options
-from encord_async.errors import UsageError
+from encord_async.errors import UsageError, spelt
 from encord_async.manifest.files import read_manifest
 from encord_async.manifest.place import PlacedEntry
 from encord_async.manifest.sources import Manifest, manifest_file, with_variables
@@ -147,8 +147,8 @@ class SavedPlan:
         for name, planned in self.options.items():
             if now.get(name) != planned:
                 raise UsageError(
-                    f"the plan was made with {name}={planned!r}, and this is {now.get(name)!r}; {_AGAIN}, or give the "
-                    "same options"
+                    f"the plan was made with {spelt(name, planned)}, not {spelt(name, now.get(name))}; {_AGAIN}, or "
+                    "give the same options"
                 )
         if await anyio.to_thread.run_sync(_digest, manifest) != self.manifest:
             raise UsageError(f"the manifest has changed since the plan was made; {_AGAIN}")
@@ -176,13 +176,22 @@ async def make_plan(
     journal: "Journal | None",
     on_action: Callable[[Action], None],
     out: str | Path | None,
+    on_read: Callable[[], None] = lambda: None,
 ) -> Forecast:
     """`plan`, kept in the file *out* if one is given. Raises as that, and `UsageError` if it cannot be kept."""
     manifest = with_variables(manifest)
     if out is None:
-        return await plan(session, manifest, options, journal=journal, on_action=on_action)
+        return await plan(session, manifest, options, journal=journal, on_action=on_action, on_read=on_read)
     steps: dict[bytes, Decided] = {}
-    forecast = await plan(session, manifest, options, journal=journal, on_action=on_action, on_step=steps.__setitem__)
+    forecast = await plan(
+        session,
+        manifest,
+        options,
+        journal=journal,
+        on_action=on_action,
+        on_step=steps.__setitem__,
+        on_read=on_read,
+    )
     saved = await SavedPlan.of(
         forecast,
         steps,

@@ -5,23 +5,21 @@ What is sent, and when, is decided below the session; here are the question befo
 
 import functools
 import gc
-import json
 import logging
+import shlex
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import anyio
 import click
 
 from encord_async.cli.cluster import begin_on, cluster
-from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted
-from encord_async.cli.interrupts import Interrupts, interruptible, listening, run
+from encord_async.cli.consent import agreed
+from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, told
+from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
 from encord_async.cli.options import (
     Service,
     concurrency_option,
@@ -34,16 +32,17 @@ from encord_async.cli.options import (
     print_warnings,
     problem_json,
     report,
+    report_interrupt,
     run_journal_option,
     service_options,
     skip_invalid_option,
     stamp_option,
 )
-from encord_async.cli.outfile import opened, refuse_journal
-from encord_async.cli.output import Output, many, on_terminal
-from encord_async.cli.plan import Planned, existing_journal, forecast_rows, heading, irreversible_line
+from encord_async.cli.outcomes import Recorder
+from encord_async.cli.outfile import force_option
+from encord_async.cli.output import Output, many
+from encord_async.cli.plan import existing_journal, shown_journal
 from encord_async.cli.progress import show_bar, show_lines
-from encord_async.cli.question import agrees
 from encord_async.errors import EncordError, UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +55,6 @@ if TYPE_CHECKING:
 __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
 
 _SHOWN_FAILURES: Final = 10
-_FLUSH_EVERY_S: Final = 1.0
 _GC_THRESHOLD: Final = 50_000
 _REASONS: Final = {"fail_fast": "--fail-fast", "max_failures": "--max-failures"}
 
@@ -66,10 +64,10 @@ logger = logging.getLogger("encord_async.cli")
 _HELP: Final = """\
 Provision MANIFEST: each entry exactly once, in parallel, in as few requests as the API allows.
 
-The manifest is read through first; if there is a bad entry, nothing is sent (see --skip-invalid). On a terminal
-you are asked before anything is made that cannot be undone, unless you say --yes; without a terminal nothing is
-asked. '-' reads JSON lines from standard input; they are provisioned as they come, nothing is asked, and the first
-bad entry stops the run.
+The manifest is read through first; if there is a bad entry, nothing is sent (see --skip-invalid). You are asked
+before anything is made that cannot be undone. Where standard input is no terminal, nobody can be asked: then --yes
+or a reviewed --plan is needed for that, or nothing is sent. '-' reads JSON lines from standard input; they are
+provisioned as they come, which needs --yes, and the first bad entry stops the run.
 
 The journal makes a run safe to kill and to run again: say the same command once more, and it goes on where it was.
 A manifest from standard input has one only if you name it.
@@ -88,7 +86,7 @@ Examples:
   encord-async apply programme.jsonl
   encord-async apply programme.jsonl --plan reviewed.plan
   encord-async apply programme.jsonl --yes --outcomes outcomes.jsonl --max-failures 5%
-  generate-programme | encord-async apply - --json
+  generate-programme | encord-async apply - --yes --json
   encord-async apply programme.jsonl --journal 'postgresql://me@db/encord?job=programme' --dask local:4
 
 \b
@@ -151,6 +149,7 @@ Exit codes, of several that apply the highest:
     metavar="FILE",
     help="Write what became of each entry to FILE, as JSON lines.",
 )
+@force_option
 @click.option("--no-progress", is_flag=True, help="Do not show how far it is.")
 @output_options
 def apply(
@@ -166,19 +165,22 @@ def apply(
     **options: Any,
 ) -> int:
     """See `_HELP`."""
-    no_progress = options.pop("no_progress")
+    no_progress, force = options.pop("no_progress"), options.pop("force")
     options["journal"] = journal or (None if manifest.is_stream else "beside")
     bounds = {name: options.pop(name) for name in ("concurrency", "max_rate_per_s")}
     if reviewed is not None:
         if dask is not None:
             raise UsageError("--plan is for a run on one machine; leave out --dask")
         options["plan"] = reviewed
-    asks = not yes and reviewed is None and not manifest.is_stream and on_terminal()
-    if asks and not _agreed(output, service.sessions(**bounds), manifest, options):
-        raise UsageError("you did not agree; nothing was made")
-    ending = Ending(journal=_shown(f"{manifest}.journal" if options["journal"] == "beside" else journal))
+    if not yes and reviewed is None:
+        with nothing_sent():
+            options["forecast"] = agreed(output, service.sessions(**bounds), manifest, options, quiet=no_progress)
+    ending = Ending(
+        journal=shown_journal(f"{manifest}.journal" if options["journal"] == "beside" else journal),
+        looks=_verify(manifest, journal) if existing_journal(manifest, journal) else None,
+    )
     with ExitStack() as until_the_last_word:
-        with Recorder(outcomes, str(manifest)) as recorder, ExitStack() as stack:
+        with Recorder(outcomes, str(manifest), force=force) as recorder, ExitStack() as stack:
             if dask is None:
                 begin: Begin = functools.partial(begin_here, service.sessions(**bounds)(), manifest, options)
             else:
@@ -194,35 +196,6 @@ def apply(
         return _finish(output, ending, recorder.error, interrupted=interrupts.count > 0)
 
 
-def _agreed(
-    output: Output, sessions: "Callable[[], EncordSession]", manifest: "ManifestFile", options: Mapping[str, Any]
-) -> bool:
-    """Show what would be made that cannot be undone, and ask; nothing to make needs no answer."""
-    from encord_async.engine.account import Existing
-    from encord_async.engine.options import Options
-    from encord_async.kinds.thing import DatasetAPI
-
-    journal = options["journal"]
-    planned = Planned(existing_journal(manifest, None if journal == "beside" else journal))
-
-    async def look() -> None:
-        async with sessions() as session:
-            more = {name: options[name] for name in ("max_batch", "stamp", "skip_invalid")}
-            existing, dataset_api = Existing(options["existing"]), DatasetAPI(options["dataset_api"])
-            await planned.look(session, manifest, Options(existing=existing, dataset_api=dataset_api, **more))
-
-    run(look)
-    forecast = planned.sums
-    if not forecast.irreversible:
-        return True
-    print_warnings(output, forecast.warnings)
-    for line in heading(planned):
-        output.say(line)
-    output.table(forecast_rows(forecast), head=["action", "what", "number"], right=[2])
-    output.say(irreversible_line(forecast), bold=True)
-    return agrees("Go on?")
-
-
 @dataclass(slots=True)
 class Ending:
     """How a run ended.
@@ -233,6 +206,7 @@ class Ending:
         failure: What stopped it, or kept it from starting.
         failed: The first entries that failed or are in doubt.
         blocked: The first whose needs failed.
+        looks: The command that looks at what was taken from the journal, if there was one.
         wrong: How many have failed, are in doubt or blocked, and have an outcome that says so.
         warnings: What should be known of the manifest, though nothing is wrong with it.
     """
@@ -242,6 +216,7 @@ class Ending:
     failure: EncordError | None = None
     failed: "list[Outcome]" = field(default_factory=list)
     blocked: "list[Outcome]" = field(default_factory=list)
+    looks: str | None = None
     wrong: int = 0
     warnings: "tuple[Problem, ...]" = ()
 
@@ -383,71 +358,6 @@ class _Line:
         return " ".join(part for part in parts if part) + (f": {one.error}" if one.error is not None else "")
 
 
-class Recorder:
-    """Writes outcomes to a file, if one is given; a full disk ends in `error`, not in a lost run."""
-
-    def __init__(self, path: str | None, manifest: str) -> None:
-        self.error: str | None = None
-        self._path = path
-        self._manifest = manifest
-        self._file: BinaryIO | None = None
-        self._fresh = False
-        self._flushed_s = time.monotonic()
-
-    def __enter__(self) -> Self:
-        """Open the file, so that a bad name shows before anything is sent.
-
-        Raises:
-            UsageError: It cannot be written, or is the manifest.
-        """
-        if self._path is None:
-            return self
-        from encord_async.manifest.excel import sheet_of
-
-        try:
-            path = Path(self._path)
-            if self._manifest != "-" and path.exists() and path.samefile(sheet_of(self._manifest)[0]):
-                raise UsageError(f"--outcomes {path} is the manifest itself; give another file")
-            refuse_journal(self._path)
-            # Emptied only when the first entry has ended: until then the last run's outcomes may be all there is.
-            self._file = opened(self._path)
-            self._fresh = path.is_file()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"--outcomes {self._path}: cannot be written: {reason}") from None
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._try(self._file.close)
-
-    def write(self, outcome: "Outcome") -> str | None:
-        """Write one line; the answer is a reason to stop, if it cannot be written."""
-        file = self._file
-        if file is None or self.error is not None or self._try(lambda: self._put(file, outcome)):
-            return None
-        return "the outcomes cannot be written"
-
-    def _put(self, file: BinaryIO, outcome: "Outcome") -> None:
-        if self._fresh:
-            self._fresh = False
-            file.truncate(0)
-        file.write(json.dumps(outcome.as_json()).encode() + b"\n")
-        if time.monotonic() - self._flushed_s >= _FLUSH_EVERY_S:
-            self._flushed_s = time.monotonic()
-            file.flush()
-
-    def _try(self, action: "Callable[[], None]") -> bool:
-        """Whether it went well."""
-        try:
-            action()
-        except OSError as error:
-            self.error = f"--outcomes {self._path}: cannot be written: {error.strerror or error}"
-        return self.error is None
-
-
 def _finish(output: Output, ending: Ending, write_error: str | None, *, interrupted: bool) -> int:
     """Say how it ended, and return the exit code."""
     code = exit_code(ending.summary, ending.failure, interrupted=interrupted)
@@ -456,8 +366,8 @@ def _finish(output: Output, ending: Ending, write_error: str | None, *, interrup
     if ending.summary is None:
         if ending.failure is not None:
             report(output, ending.failure)
-        elif output.json:
-            output.result({"error": {"type": "Interrupted", "message": "interrupted before anything was sent"}})
+        else:
+            report_interrupt(output, sent=False)
         return code
     if output.json:
         shown = ending.summary.as_json()
@@ -488,10 +398,16 @@ def print_ending(output: Output, ending: Ending) -> None:
     print_warnings(output, ending.warnings)
     if not output.json:
         _print_failures(output, ending, summary)
+    if ending.looks is not None and summary.as_json()["unchanged"]:
+        output.line(
+            f"What earlier runs have done was taken from the journal, and not looked at: '{ending.looks}' does that."
+        )
     if ending.failure is not None:
         report(replace(output, json=False), ending.failure)
     elif summary.stopped_by is not None:
         output.say(f"stopped before the end: {_REASONS.get(summary.stopped_by, summary.stopped_by)}", bold=True)
+        if ending.journal is not None:
+            output.say("hint: to go on run the same command again; what is done is not done twice")
 
 
 def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
@@ -501,7 +417,7 @@ def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
         name = f" @{outcome.key}" if outcome.key else ""
         output.say(f"{outcome.place}: {outcome.kind}{name}: {outcome.status.replace('_', ' ')}")
         if outcome.error is not None:
-            output.say(f"    {redacted(str(outcome.error))}")
+            output.say(f"    {told(str(outcome.error))}")
             # What is in doubt has a hint of its own, below.
             if hint(outcome.error) and outcome.status.value != "in_doubt":
                 output.say(f"    hint: {hint(outcome.error)}")
@@ -514,15 +430,10 @@ def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
         output.say(f"hint: {_way_out(ending.journal)}")
 
 
-def _shown(journal: str | None) -> str | None:
-    """The path or URL of a journal as it may be printed."""
-    from encord_async.journal.journal import is_url
-
-    if journal is None or not is_url(journal):
-        return journal
-    from encord_async.journal.postgres import without_password
-
-    return without_password(journal)
+def _verify(manifest: "ManifestFile", journal: str | None) -> str:
+    """The command that looks at the account; it takes no entries from standard input."""
+    given = [] if journal is None else ["--journal", shown_journal(journal) or ""]
+    return shlex.join(["encord-async", "verify", str(manifest), *given])
 
 
 def _way_out(journal: str | None) -> str:

@@ -60,6 +60,8 @@ async def begin_on(
     from encord_async.cluster import DatasetAPI, Existing, FailureLimit, Options, SessionOptions, provision
 
     wanted = dict(options)
+    # What was read here is of no use to workers elsewhere.
+    wanted.pop("forecast", None)
     journal, limit = wanted.pop("journal"), wanted.pop("max_failures")
     run = provision(
         manifest,

@@ -10,7 +10,7 @@ from encord_async.cli.entries import entry_text, format_option
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import Service, concurrency_option, file_names, output_options, service_options
-from encord_async.cli.outfile import refuse_journal, whole
+from encord_async.cli.outfile import force_option, refuse_others, whole
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
 
@@ -50,7 +50,7 @@ Examples:
   encord-async export -o account.jsonl
   encord-async export --format yaml -o account.yaml
   encord-async export --without-ontologies --without-users -o structure.jsonl
-  encord-async export --without-organisation | encord-async apply - --domain URL --ssh-key-file OTHER_KEY
+  encord-async export --without-organisation | encord-async apply - --yes --domain URL --ssh-key-file OTHER_KEY
 
 Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE cannot be written,
 4 the service does not accept the key.
@@ -79,6 +79,7 @@ Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE 
     is_flag=True,
     help="Leave out users and groups of the organisation, and groups of projects.",
 )
+@force_option
 @concurrency_option
 @output_options
 def export(
@@ -90,6 +91,7 @@ def export(
     without_ontologies: bool,
     without_users: bool,
     without_organisation: bool,
+    force: bool,
     concurrency: int,
 ) -> int:
     """See `_HELP`."""
@@ -97,7 +99,7 @@ def export(
         raise UsageError("--json and the manifest cannot both go to standard output; give -o FILE")
     left: list[LeftOut] = []
     sessions = service.sessions(concurrency=concurrency)
-    with _writer(target, format_) as write:
+    with _writer(target, format_, force=force) as write:
 
         async def work() -> "tuple[Exported, int]":
             from encord_async.export import Scope
@@ -110,7 +112,7 @@ def export(
                 exported = await export_account(session, write, scope=scope, on_left_out=lambda one: _keep(left, one))
                 return exported, session.statistics().requests
 
-        exported, requests = run(work)
+        exported, requests = run(work, reads=True)
     if output.json:
         unlisted = any(what == "users" for what, _, _ in exported.unlisted)
         shown = exported.as_json() | {"users_read": not (without_users or unlisted), "requests": requests}
@@ -126,7 +128,7 @@ def _keep(left: "list[LeftOut]", one: "LeftOut") -> None:
 
 
 @contextlib.contextmanager
-def _writer(target: str | None, format_: str) -> "Iterator[Callable[[Entry], None]]":
+def _writer(target: str | None, format_: str, *, force: bool) -> "Iterator[Callable[[Entry], None]]":
     """Writes entries to standard output, or to a file that is only there when it is whole.
 
     Raises:
@@ -135,7 +137,8 @@ def _writer(target: str | None, format_: str) -> "Iterator[Callable[[Entry], Non
     if target is None or target == "-":
         yield lambda entry: click.echo(entry_text(entry, format_), nl=False)
         return
-    refuse_journal(target)
+    # Nobody could tell a manifest that was exported from one that was written by hand.
+    refuse_others(target, lambda _: False, force=force)
     try:
         with whole(target) as file:
             yield lambda entry: _put(file, entry_text(entry, format_))

@@ -1,5 +1,6 @@
 """What an error means to whoever runs a command: the exit code, one message, and a hint. Pure; prints nothing."""
 
+import re
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,7 @@ from encord_async.redaction import redacted as _redacted
 if TYPE_CHECKING:
     from encord_async.engine.outcome import Summary
 
-__all__ = ["ExitCode", "as_json", "code_of", "exit_code", "hint", "redacted", "sole"]
+__all__ = ["ExitCode", "as_json", "code_of", "exit_code", "hint", "redacted", "sole", "told"]
 
 
 class ExitCode(IntEnum):
@@ -40,6 +41,8 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+_OPTION: Final = re.compile(r'\b(?P<name>existing|dataset_api|max_batch|stamp|skip_invalid)=(?P<value>"\w+"|\w+)')
+"""How messages spell options, see `errors.spelt`."""
 _LIMITS: Final = frozenset({"fail_fast", "max_failures", "deadline"})
 """Values of `Summary.stopped_by` that a limit of the caller's stands behind."""
 
@@ -129,6 +132,19 @@ def redacted(text: str) -> str:
     return shown
 
 
+def told(text: str) -> str:
+    """A message as it is read on the command line: without secrets, and with options as they are given there."""
+    return _OPTION.sub(lambda found: _on_the_command_line(found["name"], found["value"]), redacted(text))
+
+
+def _on_the_command_line(name: str, value: str) -> str:
+    option = f"--{name.replace('_', '-')}"
+    if value in {"True", "False"}:
+        return option if value == "True" else f"no {option}"
+    plain = value.strip('"')
+    return f"{option} {plain}"
+
+
 def sole(error: BaseException) -> BaseException:
     """What a task group wrapped up, if it is one error."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
@@ -140,7 +156,7 @@ def as_json(error: EncordError) -> dict[str, object]:
     """*error* as the member ``error`` of what a command prints."""
     # The lines after the first list problems, which have a member of their own.
     message = error.message.partition("\n")[0].rstrip(":") if isinstance(error, ManifestError) else error.message
-    shown: dict[str, object] = {"type": type(error).__name__, "message": redacted(message)}
+    shown: dict[str, object] = {"type": type(error).__name__, "message": told(message)}
     facts = {"code": error.code, "http_status": error.http_status, "trace_id": error.trace_id, "hint": hint(error)}
     shown |= {name: value for name, value in facts.items() if value}
     return shown | {"applied": error.applied}

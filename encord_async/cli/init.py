@@ -7,7 +7,7 @@ import click
 
 from encord_async.cli.failures import ExitCode
 from encord_async.cli.options import file_names, output_options
-from encord_async.cli.outfile import refuse_journal, whole
+from encord_async.cli.outfile import refuse_others, whole
 from encord_async.cli.output import Output
 from encord_async.errors import UsageError
 
@@ -41,15 +41,10 @@ def init(*, output: Output, path: str | None, as_csv: bool, force: bool) -> int:
         raise UsageError(f"{target}: give a file that ends in {'.csv' if as_csv else '.yaml or .csv'}")
     text = starter_csv() if suffix == ".csv" else starter_yaml()
     try:
-        if force:
-            refuse_journal(target)
-            with whole(target) as file:
-                file.write(text.encode())
-        else:
-            with Path(target).open("xb") as file:
-                file.write(text.encode())
-    except FileExistsError:
-        raise UsageError(f"{target} is there already; give another FILE, or --force to write over it") from None
+        # Nobody could tell a starter from what was made of it.
+        refuse_others(target, lambda _: False, force=force)
+        with whole(target) as file:
+            file.write(text.encode())
     except (OSError, ValueError) as error:
         raise UsageError(f"{target} cannot be written: {getattr(error, 'strerror', None) or error}") from None
     if output.json:

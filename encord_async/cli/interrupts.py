@@ -1,4 +1,6 @@
-"""Ctrl-C: the first one asks work to come to an end, the second one ends it. Says so on standard error.
+"""Signals: the first one asks work to come to an end, the second one ends it. Says so on standard error.
+
+Ctrl-C is one, a wish of the system to end another, a terminal that is gone the third.
 
 From when it begins to listen until the last word is said a signal is noted, and raises nothing: an exception out of
 nowhere would cut off what ends the work, or its words. It knows nothing of what the work is.
@@ -12,11 +14,24 @@ from typing import Final, TypeVar
 
 import anyio
 
-__all__ = ["Interrupts", "interruptible", "listening", "run"]
+__all__ = ["InterruptedUnsent", "Interrupts", "interruptible", "listening", "nothing_sent", "run"]
 
 T = TypeVar("T")
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class InterruptedUnsent(KeyboardInterrupt):
+    """Ctrl-C, and nothing was sent but reads."""
+
+
+@contextmanager
+def nothing_sent() -> Iterator[None]:
+    """What is interrupted in here has sent nothing but reads, and whoever hears of it is told so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedUnsent from None
 
 
 class Interrupts:
@@ -78,11 +93,16 @@ async def interruptible(work: Callable[[Interrupts], Awaitable[T]], interrupts: 
     return None
 
 
-def run(work: Callable[[], Awaitable[T]]) -> T:
+def run(work: Callable[[], Awaitable[T]], *, reads: bool = False) -> T:
     """Run *work*, which the first signal ends, in an event loop of its own.
 
+    Args:
+        work: What to do.
+        reads: Whether it does nothing but read.
+
     Raises:
-        KeyboardInterrupt: A signal ended it, and in good order: nothing of it is left.
+        KeyboardInterrupt: A signal ended it, and in good order: nothing of it is left. An `InterruptedUnsent` if it
+            *reads*.
     """
     done: list[T] = []
 
@@ -92,5 +112,5 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
     with listening() as interrupts:
         anyio.run(interruptible, noted, interrupts)
     if not done:
-        raise KeyboardInterrupt
+        raise InterruptedUnsent if reads else KeyboardInterrupt
     return done[0]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import click
 from click.shell_completion import CompletionItem
 
-from encord_async.cli.failures import ExitCode, as_json, code_of, hint, redacted, sole
-from encord_async.cli.interrupts import listening
+from encord_async.cli.failures import ExitCode, as_json, code_of, hint, redacted, sole, told
+from encord_async.cli.interrupts import InterruptedUnsent, listening
 from encord_async.cli.logs import logging_to_stderr
 from encord_async.cli.output import Output, on_terminal
 from encord_async.errors import EncordError, KeyFormatError, ManifestError, SettingsError
@@ -41,6 +41,7 @@ __all__ = [
     "print_warnings",
     "problem_json",
     "report",
+    "report_interrupt",
     "run_journal_option",
     "service_options",
     "skip_invalid_option",
@@ -328,10 +329,10 @@ def _speaking(output: Output, verb: Callable[[], int]) -> int:
         return verb()
     except EncordError as error:
         return report(output, error)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as interrupt:
         with listening():
             # Whoever presses Ctrl-C once more does not cut off the words that the first one is due.
-            return _report_interrupt(output)
+            return report_interrupt(output, sent=not isinstance(interrupt, InterruptedUnsent))
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the user gets a message
         inner = sole(error)
         if isinstance(inner, EncordError):
@@ -351,7 +352,7 @@ def report(output: Output, error: EncordError) -> int:
     if len(problems) > 1:
         _list_problems(output, error.message, problems)
     else:
-        output.error(redacted(str(error)), hint(error))
+        output.error(told(str(error)), hint(error))
     return code_of(error)
 
 
@@ -383,8 +384,11 @@ def print_warnings(output: Output, warnings: "Iterable[Problem]") -> None:
         output.warning(redacted(str(warning)))
 
 
-def _report_interrupt(output: Output) -> int:
+def report_interrupt(output: Output, *, sent: bool) -> int:
+    """Say that it was interrupted, and whether what was *sent* may have changed anything; return the exit code."""
     message = "interrupted; a request that was under way may have taken effect"
+    if not sent:
+        message = "interrupted; nothing was sent that changes anything"
     if output.json:
         output.result({"error": {"type": "Interrupted", "message": message}})
     output.error(message)

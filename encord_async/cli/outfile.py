@@ -10,16 +10,23 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
+
+import click
 
 from encord_async.errors import UsageError
 from encord_async.plainfile import open_plain
 
-__all__ = ["opened", "refuse_journal", "whole"]
+__all__ = ["force_option", "opened", "refuse_others", "whole"]
 
 _SQLITE: Final = b"SQLite format 3\x00"
+_HEAD_BYTES: Final = 4096
+
+force_option: Final = click.option(
+    "--force", is_flag=True, help="Overwrite what this command is told to write to, whatever lies there."
+)
 
 _SYSTEM: Final = re.compile(r"/dev|/proc/[^/]+/fd")
 """Folders whose links only the system makes: /dev/stdout, and /dev/fd/63 for what a shell calls >(program)."""
@@ -43,7 +50,10 @@ def opened(path: str) -> BinaryIO:
             raise _refused("it is a link; name the file itself") from None
         raise
     try:
-        _look_at(os.fstat(descriptor), target.parent, followed=not flags & os.O_NOFOLLOW)
+        there = os.fstat(descriptor)
+        _look_at(there, target.parent, followed=not flags & os.O_NOFOLLOW)
+        if stat.S_ISREG(there.st_mode) and there.st_uid == os.geteuid():
+            os.fchmod(descriptor, 0o600)
     except BaseException:
         os.close(descriptor)
         raise
@@ -76,18 +86,27 @@ def whole(path: str) -> Iterator[BinaryIO]:
         Path(part).replace(target)
 
 
-def refuse_journal(path: str) -> None:
-    """See to it that no journal is written over, by whatever order of arguments.
+def refuse_others(path: str, is_ours: Callable[[bytes], bool], *, force: bool) -> None:
+    """See to it that nothing is written over but what the same command has written, by whatever order of arguments.
+
+    Args:
+        path: The file.
+        is_ours: Tells by how a file begins whether the command has written it.
+        force: Write over anything but a database.
 
     Raises:
-        UsageError: A journal, or another database, would be.
+        UsageError: Something else would be.
     """
     head = b""
     # What cannot be read may still be written.
     with contextlib.suppress(OSError, ValueError), os.fdopen(open_plain(Path(path), os.O_RDONLY), "rb") as file:
-        head = file.read(len(_SQLITE))
-    if head == _SQLITE:
+        head = file.read(_HEAD_BYTES)
+    if head.startswith(_SQLITE):
         raise UsageError(f"{path} is a journal or another database, and would be overwritten; give another FILE")
+    if head and not force and not is_ours(head):
+        raise UsageError(
+            f"{path} is there already, and not by this command; give another FILE, or --force to replace it"
+        )
 
 
 def _look_at(file: os.stat_result, folder: Path, *, followed: bool) -> None:

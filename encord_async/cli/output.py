@@ -5,10 +5,11 @@ With ``json`` exactly one object goes to standard output. Decides nothing and kn
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Output", "many", "on_terminal", "plain"]
 
+_HASH: Final = re.compile(r"\(?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\S?")
 _PIPE_WIDTH = 500
 """Columns of a table that goes to a file or another program, which would not want its lines broken."""
 
@@ -38,7 +40,7 @@ def many(number: int, one: str, more: str) -> str:
 
 def on_terminal() -> bool:
     """Whether there is a person to ask."""
-    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +69,14 @@ class Output:
             self._given.append(value)
             click.echo(json.dumps(value))
 
-    def line(self, text: str = "", *, bold: bool = False) -> None:
+    def line(self, text: str = "", *, bold: bool = False, fg: str | None = None) -> None:
         """Print a line for people on standard output; nothing with ``json``."""
         if not self.json:
-            click.echo(click.style(plain(text), bold=True) if bold else plain(text), color=self._color)
+            click.echo(_styled(text, bold=bold, fg=fg), color=self._color)
 
-    def say(self, text: str, *, bold: bool = False) -> None:
+    def say(self, text: str, *, bold: bool = False, fg: str | None = None) -> None:
         """Print a line on standard error."""
-        click.echo(click.style(plain(text), bold=True) if bold else plain(text), err=True, color=self._color)
+        click.echo(_styled(text, bold=bold, fg=fg), err=True, color=self._color)
 
     def error(self, message: str, hint: str = "") -> None:
         """Print an error on standard error."""
@@ -95,16 +97,18 @@ class Output:
         head: Sequence[str] = (),
         right: Iterable[int] = (),
         colours: Mapping[int, Mapping[str, str]] | None = None,
+        err: bool = False,
     ) -> None:
-        """Print a table on standard output. Nothing with ``json``.
+        """Print a table on standard output; nothing with ``json``.
 
         Args:
             rows: The cells.
             head: Titles of the columns.
             right: Columns of numbers.
             colours: For a column, the style of a row by what its cell says.
+            err: On standard error, whether with ``json`` or without.
         """
-        if self.json:
+        if self.json and not err:
             return
         from rich.table import Table
         from rich.text import Text
@@ -113,17 +117,24 @@ class Output:
         table = Table(box=None, show_header=bool(head), header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
         shown = [[plain(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row] for row in rows]
         width = max([len(head), *map(len, shown)], default=0)
+        console = self.console(err=err)
+        widths = [max((len(row[index]) for row in shown if index < len(row)), default=0) for index in range(width)]
+        is_narrow = sum(widths) + 2 * width > console.width
         for index in range(width):
             title = head[index] if index < len(head) else ""
-            table.add_column(title, justify="right" if index in numbers else "left", overflow="fold")
+            # A hash in two pieces can neither be read nor be copied.
+            hashes = [len(found) for row in shown if index < len(row) for found in _HASH.findall(row[index])]
+            side: Literal["left", "right"] = "right" if index in numbers else "left"
+            table.add_column(
+                title, justify=side, overflow="fold", width=max(hashes, default=None) if is_narrow else None
+            )
         for row in shown:
             styles = [style[row[index]] for index, style in (colours or {}).items() if row[index] in style]
             table.add_row(*map(Text, row), style=styles[0] if styles else None)
-        console = self.console()
         with console.capture() as captured:
             console.print(table)
         # rich fills the last column up with blanks.
-        click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=self._color)
+        click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), err=err, color=self._color)
 
     def console(self, *, err: bool = False) -> "Console":
         """A rich console on standard output, or on standard error."""
@@ -142,3 +153,7 @@ class Output:
     @property
     def _color(self) -> bool | None:
         return None if self.colour else False
+
+
+def _styled(text: str, *, bold: bool, fg: str | None) -> str:
+    return click.style(plain(text), bold=bold, fg=fg) if bold or fg else plain(text)

@@ -1,15 +1,17 @@
 """``encord-async plan``: says what apply would do. Only reads are sent, and nothing is written."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import click
 
-from encord_async.cli.failures import ExitCode
+from encord_async.cli.failures import ExitCode, told
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
     Service,
@@ -22,7 +24,9 @@ from encord_async.cli.options import (
     problem_json,
     service_options,
 )
+from encord_async.cli.outfile import force_option, refuse_others
 from encord_async.cli.output import Output, many
+from encord_async.cli.progress import show_reading
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
@@ -32,8 +36,9 @@ if TYPE_CHECKING:
     from encord_async.plan import Action, Forecast
     from encord_async.verify.difference import Difference
 
-__all__ = ["Planned", "existing_journal", "forecast_rows", "heading", "irreversible_line", "plan"]
+__all__ = ["Planned", "existing_journal", "forecast_rows", "irreversible_line", "plan", "show_heading", "shown_journal"]
 
+_ENCORD: Final = "encord.com"
 _MAX_ACTIONS: Final = 100_000
 _MAX_GONE: Final = 100
 
@@ -51,6 +56,7 @@ _MAX_GONE: Final = 100
 )
 @click.option("--summary", is_flag=True, help="Only the numbers, without the list of actions.")
 @click.option("--detailed-exit-code", is_flag=True, help="End with 6 where something would change.")
+@force_option
 @concurrency_option
 @output_options
 def plan(
@@ -64,6 +70,7 @@ def plan(
     out: str | None,
     summary: bool,
     detailed_exit_code: bool,
+    force: bool,
     concurrency: int,
 ) -> int:
     """Say what 'apply' would do with MANIFEST, as a difference: create, adopt, add, remove, change, settle, or refuse
@@ -86,14 +93,17 @@ def plan(
     Exit codes: 0 nothing is in the way, 1 some entries would fail, 2 a bad manifest, journal or key, 4 the service does
     not accept the key, 6 with --detailed-exit-code: something would change.
     """
+    if out is not None:
+        refuse_others(out, lambda head: head.startswith(b'{"format": "encord-async plan'), force=force)
     planned = Planned(existing_journal(manifest, journal))
     sessions = service.sessions(concurrency=concurrency)
 
     async def look() -> None:
         async with sessions() as session:
-            await planned.look(session, manifest, options(), refresh=refresh, out=out)
+            made = functools.partial(planned.look, session, manifest, options(), refresh=refresh, out=out)
+            await show_reading(output, planned.reading(session), made)
 
-    run(look)
+    run(look, reads=True)
     print_warnings(output, planned.sums.warnings)
     if output.json:
         output.result(planned.as_json())
@@ -124,6 +134,7 @@ class Planned:
         forecast: The sums.
         actions: The first of the actions.
         drift: With a look at the account: how it differs from what is done.
+        read: How many things of the account were read.
         requests: How many were sent; all were reads.
     """
 
@@ -133,7 +144,20 @@ class Planned:
     forecast: "Forecast | None" = None
     actions: "list[Action]" = field(default_factory=list)
     drift: "list[Difference] | None" = None
+    read: int = 0
     requests: int = 0
+
+    def reading(self, session: "EncordSession") -> "Callable[[], str]":
+        """Says how far the look at the account is."""
+
+        def text() -> str:
+            requests = many(session.statistics().requests, "request", "requests")
+            return f"reading the account: {many(self.read, 'thing', 'things')}, {requests}"
+
+        return text
+
+    def _count(self) -> None:
+        self.read += 1
 
     async def look(
         self,
@@ -153,7 +177,15 @@ class Planned:
             opened: Journal | None = None
             if self.journal is not None:
                 opened = await stack.enter_async_context(Journal(self.journal, None))
-            self.forecast = await make_plan(session, manifest, options, journal=opened, on_action=self._keep, out=out)
+            self.forecast = await make_plan(
+                session,
+                manifest,
+                options,
+                journal=opened,
+                on_action=self._keep,
+                out=out,
+                on_read=self._count,
+            )
             if refresh and opened is not None:
                 self.drift = await _drift(session, manifest, opened)
         self.actions.sort(key=lambda action: action.number)
@@ -208,18 +240,30 @@ async def _drift(session: "EncordSession", manifest: "ManifestFile", journal: "J
     return sorted(found, key=lambda one: (one.place.number, one.what, one.fault, one.item))
 
 
-def heading(planned: Planned) -> list[str]:
-    """Whom a plan is about."""
-    return [
-        f"account  {planned.account} at {planned.domain}",
-        f"journal  {planned.journal or 'none yet: nothing is known of earlier runs'}",
-    ]
+def show_heading(output: Output, planned: Planned, *, err: bool = False) -> None:
+    """Say whom a plan is about: in colour where that is the real one."""
+    say = output.say if err else output.line
+    host = urlsplit(planned.domain).hostname or ""
+    is_real = host == _ENCORD or host.endswith(f".{_ENCORD}")
+    whose = " (Encord's own service)" if is_real else ""
+    say(f"account  {planned.account} at {planned.domain}{whose}", bold=is_real, fg="yellow" if is_real else None)
+    say(f"journal  {shown_journal(planned.journal) or 'none yet: nothing is known of earlier runs'}")
+
+
+def shown_journal(journal: str | None) -> str | None:
+    """The path or URL of a journal as it may be printed."""
+    from encord_async.journal.journal import is_url
+
+    if journal is None or not is_url(journal):
+        return journal
+    from encord_async.journal.postgres import without_password
+
+    return without_password(journal)
 
 
 def _print(output: Output, planned: Planned, *, summary: bool) -> None:
     forecast = planned.sums
-    for line in heading(planned):
-        output.line(line)
+    show_heading(output, planned)
     output.line()
     if planned.actions and not summary:
         output.table(
@@ -296,7 +340,7 @@ def _described(action: "Action") -> str:
         parts.append(f"from the file {action.file}")
     if action.hash:
         parts.append(f"({action.hash})")
-    return " ".join(parts) + (f": {action.reason}" if action.reason else "")
+    return " ".join(parts) + (f": {told(action.reason)}" if action.reason else "")
 
 
 def forecast_rows(forecast: "Forecast") -> list[tuple[str, str, int]]:

@@ -3,20 +3,24 @@
 Nothing here goes to standard output.
 """
 
+import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from encord_async.cli.output import Output, many
+from encord_async.errors import EncordError
 
 if TYPE_CHECKING:
     from encord_async.engine.options import Progress
 
-__all__ = ["Meter", "describe", "show_bar", "show_lines"]
+__all__ = ["Meter", "describe", "show_bar", "show_lines", "show_reading"]
 
 _WINDOW_S: Final = 10.0
+_WELL: Final = "green"
+"""Rich's own bar is red from the first."""
 _BAR_EVERY_S: Final = 0.2
 _LINE_EVERY_S: Final = 5.0
 
@@ -38,18 +42,25 @@ class Meter:
         return progress.ended / progress.elapsed_s if progress.elapsed_s > 0 else 0.0
 
 
-def describe(progress: "Progress", per_s: float) -> str:
-    """One line: done and total, failed, in flight, rate, throttled, time left."""
+def describe(progress: "Progress", per_s: float, *, room: int | None = None) -> str:
+    """One line: done and total, failed, in flight, rate, throttled, time left; of these what there is *room* for."""
     done = many(progress.ended, "entry", "entries")
     if progress.total is not None:
         done = f"{progress.ended:,} of {many(progress.total, 'entry', 'entries')}"
-    parts = [done, f"{progress.failed:,} failed"]
-    parts += [f"{progress.statistics.in_flight:,} in flight", f"{per_s:,.0f}/s"]
-    if progress.statistics.throttled:
-        parts.append(f"{progress.statistics.throttled:,} throttled")
+    in_flight = f"{progress.statistics.in_flight:,} in flight"
+    throttled = f"{progress.statistics.throttled:,} throttled" if progress.statistics.throttled else ""
+    left = ""
     if progress.total is not None and per_s > 0 and progress.ended < progress.total:
-        parts.append(f"{_span((progress.total - progress.ended) / per_s)} left")
-    return ", ".join(parts)
+        left = f"{_span((progress.total - progress.ended) / per_s)} left"
+    parts = [done, f"{progress.failed:,} failed", in_flight, f"{per_s:,.0f}/s", throttled, left]
+    for least in (throttled, in_flight, f"{per_s:,.0f}/s"):
+        if room is not None and len(_joined(parts)) > room:
+            parts.remove(least)
+    return _joined(parts)
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return ", ".join(part for part in parts if part)
 
 
 def _span(seconds: float) -> str:
@@ -66,14 +77,18 @@ async def show_bar(output: Output, look: "Callable[[], Progress]") -> None:
     from rich.progress import Progress as Bar
 
     meter = Meter()
-    columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
+    console = output.console(err=True)
+    rail = BarColumn(bar_width=min(24, console.width // 5), finished_style=_WELL)
+    columns = (rail, TextColumn("{task.description}", markup=False))
     # Without a thread of its own: it is refreshed here.
-    bar = Bar(*columns, console=output.console(err=True), auto_refresh=False, transient=True)
+    bar = Bar(*columns, console=console, auto_refresh=False, transient=True)
     task = bar.add_task("")
     with bar:
         while True:
             progress = look()
-            text = describe(progress, meter.per_s(progress))
+            room = console.width - min(24, console.width // 5) - 1
+            text = describe(progress, meter.per_s(progress), room=room)
+            rail.complete_style = "red" if progress.failed else _WELL
             bar.update(task, total=progress.total, completed=progress.ended, description=text, refresh=True)
             await anyio.sleep(_BAR_EVERY_S)
 
@@ -90,3 +105,41 @@ async def show_lines(output: Output, look: "Callable[[], Progress]", *, every_s:
     finally:
         progress = look()
         output.say(describe(progress, progress.ended / progress.elapsed_s if progress.elapsed_s else 0.0))
+
+
+async def show_reading(output: Output | None, look: Callable[[], str], work: Callable[[], Awaitable[None]]) -> None:
+    """Do *work*, and show meanwhile what *look* says of it: all the time on a terminal, else now and then.
+
+    Raises:
+        EncordError: As *work*.
+    """
+    failure: EncordError | None = None
+    async with anyio.create_task_group() as group:
+        if output is not None and not output.json:
+            group.start_soon(_show_text if sys.stderr.isatty() else _say_text, output, look)
+        try:
+            await work()
+        except EncordError as error:
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _show_text(output: Output, look: Callable[[], str]) -> None:
+    from rich.progress import Progress as Bar
+    from rich.progress import TextColumn
+
+    text = TextColumn("{task.description}", markup=False)
+    bar = Bar(text, console=output.console(err=True), auto_refresh=False, transient=True)
+    task = bar.add_task("")
+    with bar:
+        while True:
+            bar.update(task, description=look(), refresh=True)
+            await anyio.sleep(_BAR_EVERY_S)
+
+
+async def _say_text(output: Output, look: Callable[[], str]) -> None:
+    while True:
+        await anyio.sleep(_LINE_EVERY_S)
+        output.say(look())

@@ -5,13 +5,17 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
+from pathlib import Path
 from typing import Final
 
 import click
 
-__all__ = ["agrees"]
+from encord_async.cli.interrupts import listening
 
+__all__ = ["agrees", "at_the_terminal"]
+
+_TERMINAL: Final = "/dev/tty"
 _YES: Final = frozenset({"y", "yes"})
 
 
@@ -21,13 +25,24 @@ def agrees(question: str) -> bool:
     Raises:
         KeyboardInterrupt: Ctrl-C.
     """
-    with _signals() as signals:
+    with listening(), _signals() as signals:
         click.echo(f"{question} [y/N]: ", nl=False, err=True)
         if signals in select.select([sys.stdin, signals], [], [])[0]:
             # What is said next begins a line of its own.
             click.echo(err=True)
             raise KeyboardInterrupt
     return sys.stdin.readline().strip().casefold() in _YES
+
+
+@contextmanager
+def at_the_terminal() -> Iterator[None]:
+    """What is said on standard error meanwhile is for whoever sits at standard input, wherever the former goes."""
+    with ExitStack() as stack:
+        if sys.stdin is not None and sys.stdin.isatty() and not sys.stderr.isatty():
+            # There may be no such file, as for a process that has no terminal of its own.
+            with suppress(OSError):
+                stack.enter_context(redirect_stderr(stack.enter_context(Path(_TERMINAL).open("w", buffering=1))))
+        yield
 
 
 @contextmanager

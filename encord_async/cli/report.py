@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 import click
 
-from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.failures import ExitCode, redacted, told
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import file_names, journal_argument, output_options
-from encord_async.cli.outfile import refuse_journal, whole
+from encord_async.cli.outfile import force_option, refuse_others, whole
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
 
@@ -82,6 +82,7 @@ _TRAFFIC_COLUMNS: Final = ("began_s", "ended_s", "requests", "retries", "throttl
     metavar="N",
     help="Most steps that went well to list in the page and with --json; the others are always listed.",
 )
+@force_option
 @output_options
 def report(
     *,
@@ -92,6 +93,7 @@ def report(
     traffic_file: str | None,
     app_url: str | None,
     max_rows: int,
+    force: bool,
 ) -> int:
     """Write what the run of JOURNAL made, adopted, left, failed and has in doubt, and its course over time.
 
@@ -115,11 +117,11 @@ def report(
     if out is None and csv_file is None and traffic_file is None and not output.json:
         out = _beside(journal)
     files = (out, csv_file, traffic_file)
-    _check_files(files, json=output.json)
+    _check_files(files, json=output.json, force=force)
     links_for("", app_url)
     with ExitStack() as stack:
         table = None if csv_file is None else stack.enter_context(_Csv(csv_file))
-        name, made, links = run(lambda: _read(journal, app_url, max_rows, table))
+        name, made, links = run(lambda: _read(journal, app_url, max_rows, table), reads=True)
     if out is not None:
         _write_page(out, made, name, links)
     if traffic_file is not None:
@@ -143,13 +145,23 @@ def _beside(journal: str) -> str:
     return f"{journal}.html"
 
 
-def _check_files(files: Sequence[str | None], *, json: bool) -> None:
+def _check_files(files: Sequence[str | None], *, json: bool, force: bool) -> None:
     """Refuse *files* before anything is read, if one of them cannot be written where it is to go."""
     if [json, *(path == _STDOUT for path in files)].count(True) > 1:
         raise UsageError("only one thing can go to standard output; give a FILE for the other")
-    for path in files:
+    for path, is_ours in zip(files, (_is_page, _is_csv(_COLUMNS), _is_csv(_TRAFFIC_COLUMNS)), strict=True):
         if path is not None and path != _STDOUT:
-            refuse_journal(path)
+            refuse_others(path, is_ours, force=force)
+
+
+def _is_page(head: bytes) -> bool:
+    """Whether a file begins as a page of ours."""
+    return b'content="encord-async report"' in head
+
+
+def _is_csv(columns: Sequence[str]) -> Callable[[bytes], bool]:
+    """Whether a file begins with the names of these columns."""
+    return lambda head: head.startswith(",".join(columns).encode() + b"\n")
 
 
 async def _read(
@@ -178,8 +190,10 @@ async def _read(
 
 def _clean(record: "Record") -> "Record":
     """*record* without the secrets that stood where something else belongs."""
-    texts = {"place": record.place, "key": record.key, "title": record.title, "message": record.message}
+    texts = {"place": record.place, "key": record.key, "title": record.title}
     hidden: dict[str, Any] = {name: shown for name, text in texts.items() if text and (shown := redacted(text)) != text}
+    if record.message and (message := told(record.message)) != record.message:
+        hidden["message"] = message
     return replace(record, **hidden) if hidden else record
 
 

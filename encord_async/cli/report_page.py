@@ -173,6 +173,7 @@ _WORDS: Final = {
     "unchanged": "unchanged: left as it was",
     "failed": "failed",
     "in_doubt": "in doubt: may have happened",
+    "cancelled": "cancelled: not finished",
 }
 
 
@@ -213,6 +214,8 @@ def _advice(report: "Report", journal: str) -> str:
         )
     if failed := report.count(Status.FAILED):
         advice.append(f"{failed:,} failed: the next <code>apply</code> tries again.")
+    if cancelled := report.count(Status.CANCELLED):
+        advice.append(f"{cancelled:,} were cancelled: the next <code>apply</code> goes on with them.")
     if in_doubt := report.count(Status.IN_DOUBT):
         settle = f"<code>encord-async settle {escape(shlex.quote(journal))}</code> finds out, and so does the next"
         what = "may have happened" if report.running_pid is None else "may have happened or are under way"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.failures import ExitCode, told
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import journal_argument, output_options
 from encord_async.cli.output import Output, many
@@ -25,15 +25,16 @@ _MAX_IN_JSON: Final = 1000
 def status(*, output: Output, journal: str) -> int:
     """Say what the run of JOURNAL did, is doing, or left in doubt.
 
-    Steps are counted, not entries: a project with two users and a key is four steps. What is in doubt may have
-    happened: 'encord-async settle JOURNAL' finds out, and the next 'apply' does so too.
+    Steps are counted, not entries as by 'apply': a project with two users and a key is four steps. What is in doubt may
+    have happened: 'encord-async settle JOURNAL' finds out, and the next 'apply' does so too. Entries that a stop kept
+    from being begun have left nothing in the journal.
 
     \b
     Examples:
       encord-async status programme.jsonl.journal
       encord-async status programme.jsonl.journal --json
 
-    Exit codes: 0 all is done, 1 some failed, 2 no usable journal, 3 some are in doubt.
+    Exit codes: 0 all is done, 1 some failed or were cancelled, 2 no usable journal, 3 some are in doubt.
     """
     from encord_async.journal.journal import Journal
 
@@ -41,12 +42,13 @@ def status(*, output: Output, journal: str) -> int:
         async with Journal(journal, None) as opened:
             return await _report(output, opened)
 
-    return run(look)
+    return run(look, reads=True)
 
 
 async def _report(output: Output, journal: "Journal") -> int:
     about, counts = await journal.about(), await journal.counts()
     open_steps, failed = list(await journal.open_intents()), await journal.failed(most=_MAX_IN_JSON)
+    cancelled = await journal.cancelled(most=_MAX_IN_JSON)
     owner = await journal.owner()
     if output.json:
         output.result(
@@ -58,6 +60,7 @@ async def _report(output: Output, journal: "Journal") -> int:
                 "steps": {kind: dict(by_status) for kind, by_status in counts.items()},
                 "in_doubt": [record_json(record) for record in open_steps[:_MAX_IN_JSON]],
                 "failed": [record_json(record) for record in failed],
+                "cancelled": [record_json(record) for record in cancelled],
             }
         )
     else:
@@ -70,11 +73,12 @@ async def _report(output: Output, journal: "Journal") -> int:
             for words, number in by_status.items()
         ]
         output.table(rows, head=["step", "status", "number"], right=[2])
-        _list(output, "not done, and tried again by the next apply", failed)
-        _list(output, "in doubt" if owner is None else "under way, or in doubt", open_steps)
+        _list(output, "failed; the next apply tries again", failed)
+        _list(output, "cancelled: not finished; the next apply goes on with them", cancelled)
+        _list(output, "in doubt: may have happened" if owner is None else "under way, or in doubt", open_steps)
     if open_steps:
         return ExitCode.IN_DOUBT
-    return ExitCode.FAILED if failed else ExitCode.DONE
+    return ExitCode.FAILED if failed or cancelled else ExitCode.DONE
 
 
 def _list(output: Output, what: str, records: "list[Record]") -> None:
@@ -93,9 +97,9 @@ def open_lines(records: "list[Record]") -> list[str]:
     lines: list[str] = []
     for record in records:
         named = f" @{record.key}" if record.key else ""
-        why = record.message or ("cancelled" if record.status == "cancelled" else "")
+        why = record.message
         what = f"{record.place}{named}  {record.kind.word.replace('_', ' ')} {record.title!r}"
-        lines.append(f"  {record.identity.hex()[:12]}  {what}" + (f": {redacted(why)}" if why else ""))
+        lines.append(f"  {record.identity.hex()[:12]}  {what}" + (f": {told(why)}" if why else ""))
     return lines
 
 
@@ -112,6 +116,6 @@ def record_json(record: "Record") -> dict[str, object]:
         "status": record.status,
         "hash": record.hash,
         "code": record.code,
-        "message": None if record.message is None else redacted(record.message),
+        "message": None if record.message is None else told(record.message),
         "candidates": record.details.get("candidates", []),
     }

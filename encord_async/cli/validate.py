@@ -19,36 +19,40 @@ __all__ = ["validate"]
 _MAX_IN_JSON: Final = 1000
 
 
-@click.command(short_help="Check a manifest; needs no network and no key.")
+_HELP: Final = """\
+Check MANIFEST without a network and without a key, and count what is in it.
+
+Every bad entry is listed with file, line, field and reason. Files that it names (structures of ontologies, included
+files, tables of rows) are read too, relative to the file that names them. '-' reads JSON lines from standard input.
+With --json the first 1,000 problems are listed, and all are counted. Warnings stop nothing.
+
+\b
+In a table (.csv, .xlsx) a cell that holds a list separates its items by semicolons:
+  datasets        @raw;@more
+  users           ann@x.org=annotator;bob@x.org=reviewer   of a dataset: ann@x.org=user;bob@x.org=admin
+  groups          @team=user;@leads=admin
+  tags            wave-1;cats
+  add, remove     @raw;@more   @team;@leads   ann@x.org;bob@x.org
+  emails          ann@x.org;bob@x.org
+  members         ann@x.org;@bob
+  scopes          label.read;label.write
+  copy_options    datasets;models
+
+\b
+Examples:
+  encord-async validate programme.jsonl
+  generate-programme | encord-async validate - --json
+
+Exit codes: 0 the manifest is good, 2 it is not.
+"""
+
+
+@click.command(help=_HELP, short_help="Check a manifest; needs no network and no key.")
 @manifest_argument
 @click.option("--stamp", is_flag=True, help="As for apply: entries may have the same title and description.")
 @output_options
 def validate(*, output: Output, manifest: "ManifestFile", stamp: bool) -> int:
-    """Check MANIFEST without a network and without a key, and count what is in it.
-
-    Every bad entry is listed with file, line, field and reason. Files that it names (structures of ontologies, included
-    files, tables of rows) are read too, relative to the file that names them. '-' reads JSON lines from standard input.
-    With --json the first 1,000 problems are listed, and all are counted. Warnings stop nothing.
-
-    \b
-    In a table (.csv, .xlsx) a cell that holds a list separates its items by semicolons:
-      datasets        @raw;@more
-      users           ann@x.org=annotator;bob@x.org=reviewer   of a dataset: ann@x.org=user;bob@x.org=admin
-      groups          @team=user;@leads=admin
-      tags            wave-1;cats
-      add, remove     @raw;@more   @team;@leads   ann@x.org;bob@x.org
-      emails          ann@x.org;bob@x.org
-      members         ann@x.org;@bob
-      scopes          label.read;label.write
-      copy_options    datasets;models
-
-    \b
-    Examples:
-      encord-async validate programme.jsonl
-      generate-programme | encord-async validate - --json
-
-    Exit codes: 0 the manifest is good, 2 it is not.
-    """
+    """See `_HELP`."""
     from encord_async.manifest.checker import Checker
     from encord_async.manifest.files import read_manifest
     from encord_async.manifest.place import PlacedEntry

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from encord_async.cli.failures import ExitCode, redacted
-from encord_async.cli.interrupts import run
+from encord_async.cli.failures import ExitCode, redacted, told
+from encord_async.cli.interrupts import nothing_sent, run
 from encord_async.cli.options import (
     Service,
     concurrency_option,
@@ -18,7 +18,7 @@ from encord_async.cli.options import (
     service_options,
 )
 from encord_async.cli.output import Output, many, on_terminal
-from encord_async.cli.question import agrees
+from encord_async.cli.question import agrees, at_the_terminal
 from encord_async.errors import JournalMismatchError, UsageError
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ are Admins of the organisation in a group. What the service does not list is not
 keys again that have been made once and are gone. Whom it adds to the organisation gets an account and a mail if they
 have none. It removes nothing without --prune, changes no user's role, since this API cannot, and makes no project,
 dataset, ontology or group: 'encord-async apply' does. --prune removes nobody from a group or the organisation. What no
-entry removes by name stays where it is Admin, or where the account is not: so it never removes the account itself.
-On a terminal you are asked first.
+entry removes by name stays where it is Admin, or where the account is not: so it never removes the account itself. You
+are asked first; without a terminal API keys are made again only with --yes.
 
 \b
 Examples:
@@ -109,8 +109,8 @@ def verify(
         async with sessions() as session:
             return await _look(session, source, fix=fix, prune=prune)
 
-    verified = run(look)
-    if fix and verified.repairs and (yes or not on_terminal() or _agreed(output, verified)):
+    verified = run(look, reads=True)
+    if fix and verified.repairs and (yes or _may_mend(output, verified)):
 
         async def mend() -> None:
             async with sessions() as session:
@@ -218,11 +218,20 @@ async def _mend(session: "EncordSession", source: _Source, verified: _Verified) 
     await _compare(session, verified, fix=False)
 
 
-def _agreed(output: Output, verified: _Verified) -> bool:
-    """Show what would be changed, and ask."""
-    for line in _repair_lines(verified.repairs.counts()):
-        output.say(line)
-    return agrees("Go on?")
+def _may_mend(output: Output, verified: _Verified) -> bool:
+    """Show what would be changed, and ask; without a terminal only what can be undone may be done."""
+    counts = verified.repairs.counts()
+    if not on_terminal():
+        if any(kind.is_irreversible and number for kind, number in counts.items()):
+            raise UsageError(
+                f"--fix would do what cannot be undone: {', '.join(_repair_lines(counts))}. Standard input is no "
+                "terminal, so nobody can be asked: give --yes. Nothing was sent"
+            )
+        return True
+    with at_the_terminal(), nothing_sent():
+        for line in _repair_lines(counts):
+            output.say(line)
+        return agrees("Go on?")
 
 
 def _repair_lines(counts: "Mapping[StepKind, int]") -> list[str]:
@@ -280,12 +289,12 @@ def _print_repaired(output: Output, counts: "Mapping[StepKind, int]", repaired: 
     for line in _repair_lines(counts):
         output.line(f"sent: {line}")
     for outcome in repaired.unsatisfied[:_SHOWN_FAILURES]:
-        why = f": {redacted(str(outcome.error))}" if outcome.error is not None else ""
+        why = f": {told(str(outcome.error))}" if outcome.error is not None else ""
         output.line(f"not put right: {outcome.kind} of {outcome.hash}: {outcome.status.replace('_', ' ')}{why}")
         for other in outcome.role_kept[:_SHOWN_FAILURES]:
             output.line(f"    {other.email} is {other.held}, and {other.wanted} is wanted")
     for kept in repaired.kept[:_SHOWN_FAILURES]:
-        output.line(f"not put right: {_kept(kept)}: {redacted(str(kept.error))}")
+        output.line(f"not put right: {_kept(kept)}: {told(str(kept.error))}")
     more = sum(max(0, len(failed) - _SHOWN_FAILURES) for failed in (repaired.unsatisfied, repaired.kept))
     if more:
         output.line(f"... and {more:,} more; --json lists them")
@@ -393,4 +402,4 @@ def _described(difference: "Difference") -> str:
         text += f": wanted {difference.wanted!r}"
     if difference.found is not None:
         text += f", found {difference.found!r}"
-    return text + (f": {redacted(difference.reason)}" if difference.reason else "")
+    return text + (f": {told(difference.reason)}" if difference.reason else "")

@@ -219,7 +219,7 @@ class ClusterRun:
         return Progress(
             entries=sums.entries,
             total=self._total,
-            ended=sum(self._counts.values()),
+            ended=sum(self._counts.values()) - self._counts[Status.CANCELLED],
             failed=self._failed,
             statistics=Statistics(
                 requests=sums.requests, retries=sums.retries, throttled=sums.throttled, in_flight=self._given

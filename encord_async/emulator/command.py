@@ -9,6 +9,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -20,9 +21,11 @@ from encord_async.emulator.seed import SeedError, read_seed, read_yaml
 from encord_async.emulator.server import Emulator, EmulatorSettings, SettingsError
 from encord_async.emulator.store import StateError
 
-__all__ = ["run", "serve"]
+__all__ = ["option_names", "run", "serve"]
 
 _USAGE = 2
+_KEY_MARK = b"# a key of the emulator of encord-async, for it alone\n"
+"""After the end of a key programs read no further. By this it is told from a key that opens something."""
 
 _EXAMPLES = """\
 examples:
@@ -44,13 +47,14 @@ def run(argv: Sequence[str] | None = None) -> int:
     except (SeedError, SettingsError) as error:
         _say(str(error))
         return _USAGE
-    return asyncio.run(serve(settings, write_key=arguments.write_key))
+    return asyncio.run(serve(settings, write_key=arguments.write_key, force=arguments.force))
 
 
-async def serve(settings: EmulatorSettings, *, write_key: Path | None = None) -> int:
+async def serve(settings: EmulatorSettings, *, write_key: Path | None = None, force: bool = False) -> int:
     """Run an emulator until SIGTERM or SIGINT; return 0, or 2 if it cannot start.
 
-    The default user's private key is written to *write_key* (mode 0600) before the line with the URL is printed.
+    The default user's private key is written to *write_key* (mode 0600) before the line with the URL is printed, over
+    a key of another emulator, and over anything else only by *force*.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -63,7 +67,7 @@ async def serve(settings: EmulatorSettings, *, write_key: Path | None = None) ->
             elif emulator.found_state:
                 _say(f"{settings.state} already holds data: it goes on from there")
             if write_key is not None:
-                _write_key(write_key, emulator.private_key)
+                _write_key(write_key, emulator.private_key, force=force)
             sys.stdout.write(json.dumps({"url": emulator.url, "pid": os.getpid()}) + "\n")
             sys.stdout.flush()
             await stop.wait()
@@ -89,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=Path, help="YAML file with users, datasets, ontologies and projects")
     add("--state", type=Path, help="file that keeps everything, through kill -9 too (default: memory)")
     add("--write-key", type=Path, help="where the new user's private key goes; without --seed only")
+    add("--force", action="store_true", help="let --write-key overwrite what is no key of an emulator")
     add("--latency", default="0", help="seconds a request takes: 0.05, or 0.02-0.08 for a random time")
     add("--rate-limit", type=float, help="requests per second before HTTP 429")
     add("--burst", type=int, help="requests at once before HTTP 429 (default: one second's worth)")
@@ -102,6 +107,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--failure-status", type=int, choices=(200, 400), default=200, help="HTTP status of a refusal")
     return parser
+
+
+def option_names() -> list[str]:
+    """The options of the command line, for whoever completes them."""
+    return sorted({*re.findall(r"--[a-z-]+", _parser().format_usage()), "--help"})
 
 
 def _settings(arguments: argparse.Namespace) -> EmulatorSettings:
@@ -140,7 +150,7 @@ def _rules(path: Path) -> tuple[FaultRule, ...]:
         raise SettingsError(f"{path}: {error}") from error
 
 
-def _write_key(path: Path, private_key: str | None) -> None:
+def _write_key(path: Path, private_key: str | None, *, force: bool) -> None:
     if private_key is None:
         _say(f"{path}: not written, the users of this state brought their own keys")
         return
@@ -150,12 +160,15 @@ def _write_key(path: Path, private_key: str | None) -> None:
         there = os.fstat(descriptor)
         if not stat.S_ISREG(there.st_mode) or there.st_nlink > 1 or there.st_uid != os.geteuid():
             raise OSError(errno.EPERM, "the key is only written to a plain file of your own", str(path))
-        os.fchmod(descriptor, 0o600)
-        key = private_key.encode()
-        if file.read(len(key) + 1) == key:
+        key = private_key.encode() + _KEY_MARK
+        before = file.read(2 * len(key))
+        if before == key:
             return
-        if there.st_size:
+        if before and not (force or before.endswith(_KEY_MARK)):
+            raise OSError(errno.EEXIST, "it is no key of an emulator; give another file, or --force", str(path))
+        if before:
             _say(f"{path}: was there already and is overwritten with the new key")
+        os.fchmod(descriptor, 0o600)
         file.truncate(0)
         file.seek(0)
         file.write(key)

@@ -8,14 +8,14 @@ import copy
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
 import anyio
 
-from encord_async.errors import ConflictError, EncordError
+from encord_async.errors import ConflictError, EncordError, spelt
 from encord_async.kinds.reading import Reads
 from encord_async.kinds.thing import Creates, DatasetAPI, Found, Thing
 
@@ -25,6 +25,7 @@ __all__ = [
     "Adopt",
     "Create",
     "Existing",
+    "Listed",
     "entry_mark",
     "match",
     "stamped",
@@ -61,6 +62,9 @@ class Create:
 
 Match: TypeAlias = Adopt | Create
 
+Listed: TypeAlias = Mapping[Thing, Mapping[bytes, Sequence[Found]]]
+"""Of each kind that was listed, all there was, under a digest of title and description."""
+
 
 def match(what: Creates, title: str, found: Iterable[Found], existing: Existing) -> Match:
     """Decide what an entry with these namesakes becomes.
@@ -81,35 +85,62 @@ def match(what: Creates, title: str, found: Iterable[Found], existing: Existing)
         listed = ", ".join(candidate.hash for candidate in ours[:10])
         raise ConflictError(
             f"several {what.plural} {title!r} could be meant: {listed}; "
-            "refer to one by its hash, or use existing='create' to make another",
+            f"refer to one by its hash, or use {spelt('existing', 'create')} to make another",
             code="AMBIGUOUS",
         )
     return Adopt(ours[0].hash)
 
 
 class Account:
-    """What the account held when it was first asked for, each kind of thing for itself."""
+    """What the account held when it was first asked for, each kind of thing for itself.
 
-    def __init__(self, reads: Reads, *, dataset_api: DatasetAPI = DatasetAPI.REST) -> None:
+    Args:
+        reads: Reads.
+        dataset_api: Over which API datasets are listed.
+        listed: What was listed already, and is not asked for again.
+        on_read: Is told of each thing that is read.
+    """
+
+    def __init__(
+        self,
+        reads: Reads,
+        *,
+        dataset_api: DatasetAPI = DatasetAPI.REST,
+        listed: Listed | None = None,
+        on_read: Callable[[], None] = lambda: None,
+    ) -> None:
         self._reads = reads
         self._dataset_api = dataset_api
+        self._on_read = on_read
         self._lock = anyio.Lock()
-        self._index: dict[Thing, dict[bytes, list[Found]]] = {}
+        self._index = dict(listed or {})
         self._failures: dict[Thing, EncordError] = {}
         self._claimed: set[str] = set()
 
-    async def namesakes(self, what: Thing, title: str, description: str) -> list[Found]:
+    async def namesakes(self, what: Thing, title: str, description: str) -> Sequence[Found]:
         """What went by this title and description when the account was listed, stamps and blanks at the ends aside.
 
         Raises:
             EncordError: The account cannot be listed. It was tried as often as anything is, and is not tried again for
                 each entry that asks.
         """
+        return (await self._all(what)).get(_digest(title, description), [])
+
+    async def hashes(self, what: Thing) -> frozenset[str]:
+        """Of all that was there when the account was listed. Raises as `namesakes`."""
+        return frozenset(found.hash for alike in (await self._all(what)).values() for found in alike)
+
+    @property
+    def listed(self) -> Listed:
+        """What was listed so far, without who has claimed what of it."""
+        return dict(self._index)
+
+    async def _all(self, what: Thing) -> Mapping[bytes, Sequence[Found]]:
         if what not in self._index:
             async with self._lock:
                 if what not in self._index:
                     self._index[what] = await self._listed_once(what)
-        return self._index[what].get(_digest(title, description), [])
+        return self._index[what]
 
     async def find(self, what: Thing, title: str, description: str) -> list[Found]:
         """`namesakes` that no entry of this run has adopted."""
@@ -140,6 +171,7 @@ class Account:
         async for listed in what.listed(self._reads, self._dataset_api):
             if listed.hash not in shown:
                 shown.add(listed.hash)
+                self._on_read()
                 found = Found(listed.hash, listed.is_admin, _mark(listed.description), what.remembered(listed.item))
                 index[_digest(listed.title, listed.description)].append(found)
         return dict(index)

@@ -11,7 +11,7 @@ from encord_async.engine.account import Account, Existing
 from encord_async.engine.making import Maker, Making
 from encord_async.engine.roll import Roll
 from encord_async.engine.schedule import Ticket
-from encord_async.errors import ConflictError
+from encord_async.errors import ConflictError, spelt
 from encord_async.journal.record import Ledger, Record
 from encord_async.kinds.entry import MakingEntry
 from encord_async.kinds.reading import Reads
@@ -64,7 +64,7 @@ class Claims:
             return None
         return min(fitting, key=partial(_unlikeness, ticket, making, inner, self.roll))
 
-    async def namesakes(self, ticket: Ticket, making: Making, reads: Reads) -> list[Found]:
+    async def namesakes(self, ticket: Ticket, making: Making, reads: Reads) -> Sequence[Found]:
         """All that is there and has the name."""
         if isinstance(making.kind, InnerThing):
             wanted = making.kind.goes_by(ticket.step)
@@ -122,7 +122,7 @@ class Claims:
             raise ConflictError(
                 f"{making.order.title!r} is there with the stamp of another entry: {', '.join(strange[:10])}; if it is "
                 "the one that is meant, give the entry the key again that it had then, or leave it out and refer to "
-                "that hash; use existing='create' to make another",
+                f"that hash; use {spelt('existing', 'create')} to make another",
                 code="OTHER_STAMP",
             )
         return plain

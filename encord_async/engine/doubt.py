@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from encord_async.errors import EncordError
+from encord_async.errors import EncordError, UncertainError
 from encord_async.journal.record import Doubt, Ledger, Record
 from encord_async.kinds.thing import Creates, Sought
 from encord_async.session.session import Session
@@ -21,6 +21,7 @@ __all__ = [
     "Verdict",
     "WaitLonger",
     "decide",
+    "left_error",
 ]
 
 _FIRST_LOOK_S: Final = 0.5
@@ -225,3 +226,15 @@ def _is_told_by_contents(record: Record) -> bool:
 def _is_alike(one: Record, other: Record) -> bool:
     """Whether namesakes cannot be told apart by their descriptions; stamps can tell them."""
     return one.details.get("description") == other.details.get("description")
+
+
+def left_error(doubt: Doubt, verdict: LeaveIt) -> UncertainError:
+    """How a step ends that is left in doubt."""
+    error = UncertainError(verdict.why)
+    if doubt.error is not None:
+        error.code, error.http_status, error.trace_id = (
+            doubt.error.code,
+            doubt.error.http_status,
+            doubt.error.trace_id,
+        )
+    return error

@@ -13,7 +13,7 @@ from typing import Final
 from encord_async.engine.account import Account, Adopt, Existing, match
 from encord_async.engine.batches import Batches
 from encord_async.engine.claims import Claims, baseline
-from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger
+from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger, left_error
 from encord_async.engine.making import Maker, Making, held_of
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import Status
@@ -86,7 +86,7 @@ class Executor:
         self._existing = existing
         self._maker = maker
         self._review = review
-        self._stop = Stop()
+        self._stop, self._give_up = Stop(), Stop()
         self._looks = Looks(session, self._stop)
         self._scribe = Scribe(ledger, session.clock)
         self._claims = Claims(
@@ -179,8 +179,12 @@ class Executor:
             raise refusal(ticket, f"the run would {verb} {found or 'it'}")
 
     def stop(self) -> None:
-        """Let what has left come to its end, and nothing else leave."""
+        """Let what has left come to its end, and nothing else leave. What is in doubt is still looked for, once."""
         self._stop.ask()
+
+    def give_up(self) -> None:
+        """After `stop`: what is in doubt stays so."""
+        self._give_up.ask()
 
     # ------------------------------------------------------------------ creations
 
@@ -223,7 +227,7 @@ class Executor:
         """Make what *ticket* wishes now, unless it is there; *never* is what was sent for it and did not happen."""
         making = self._maker.making(ticket)
         if ticket.made is not None:
-            return Ended([(ticket, _compared(ticket.made.record, making))])
+            return await self._scribe.compared(ticket, ticket.made.record, _compared(ticket.made.record, making))
         if making.name in self._doubtful:
             # Until it is known what became of a namesake, a second one would make it impossible to tell.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
@@ -314,9 +318,9 @@ class Executor:
         ended = await self._scribe.noted(ticket, record, created)
         if ended.failure is not None:
             return ended
-        now = taken_over(ticket.wish.entry, ticket.step, self._scribe.closed(record, created))
+        now = taken_over(ticket.wish.entry, ticket.step, found := self._scribe.closed(record, created))
         if now.status is Status.FAILED:
-            return Ended([(ticket, now)])
+            return await self._scribe.compared(ticket, found, now)
         if ticket.items:
             return await self._filled(ticket, record, created, self._maker.making(ticket), None)
         return ended
@@ -431,7 +435,7 @@ class Executor:
             return self._later(_NAMESAKE_WAIT_S, in_doubt)
         self._settling.add(name)
         try:
-            verdict = await self._looked(doubt)
+            verdict = await self._give_up.cut(lambda: self._looked(doubt))
             if isinstance(verdict, AdoptIt):
                 if not self._seen.add(verdict.hash):
                     # It goes by this name: whoever else was answered with it has made something else.
@@ -439,13 +443,15 @@ class Executor:
                 ended = await self._found(ticket, doubt.record, verdict.hash)
                 self._no_doubt(ticket)
                 return ended
+        except StoppedError:
+            return Ended([(ticket, in_doubt)])
         finally:
             self._settling.discard(name)
         if isinstance(verdict, WaitLonger):
             self._doubt(ticket, replace(doubt, looks=doubt.looks + 1))
             return Later(verdict.due_s, in_doubt)
         if isinstance(verdict, LeaveIt):
-            left = replace(in_doubt, error=_left_error(doubt, verdict), candidates=verdict.candidates)
+            left = replace(in_doubt, error=left_error(doubt, verdict), candidates=verdict.candidates)
             details = {**doubt.record.details, "candidates": list(verdict.candidates)}
             await self._ledger.write([self._scribe.closed(replace(doubt.record, details=details), left)])
             self._no_doubt(ticket)
@@ -586,14 +592,3 @@ def _less(counter: Counter[bytes], name: bytes) -> None:
     counter[name] -= 1
     if counter[name] <= 0:
         del counter[name]
-
-
-def _left_error(doubt: Doubt, verdict: LeaveIt) -> UncertainError:
-    error = UncertainError(verdict.why)
-    if doubt.error is not None:
-        error.code, error.http_status, error.trace_id = (
-            doubt.error.code,
-            doubt.error.http_status,
-            doubt.error.trace_id,
-        )
-    return error

@@ -1,11 +1,12 @@
 """How a manifest is provisioned, how far that is, and what a rehearsal puts in the place of what would write. Data."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
-from encord_async.engine.account import Existing
+from encord_async.engine.account import Account, Existing, Listed
 from encord_async.engine.doubt import Settler
+from encord_async.engine.roll import Checked
 from encord_async.engine.schedule import Result, Ticket
 from encord_async.engine.sending import Sends
 from encord_async.errors import UsageError
@@ -15,7 +16,7 @@ from encord_async.redaction import quoted
 from encord_async.secrecy import sealed
 from encord_async.session.session import Statistics
 
-__all__ = ["FailureLimit", "Options", "Progress", "Props"]
+__all__ = ["FailureLimit", "Groundwork", "Options", "Progress", "Props"]
 
 _GRACE: Final = 100
 """A share of failures says little before this many entries have ended."""
@@ -101,9 +102,23 @@ class Progress:
     total: int | None
     """Entries of the whole manifest, if it is a file."""
     ended: int
+    """Of all kinds, those aside that a stop has cancelled."""
     failed: int
     statistics: Statistics
     elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groundwork:
+    """What a rehearsal has found out, so that the run after it need not find it out again.
+
+    Attributes:
+        checked: The manifest's file, read through; used as long as the file is the same.
+        listed: What the account held. It is for whoever hands it on to know that it is fresh enough.
+    """
+
+    checked: Checked | None = None
+    listed: Listed = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +129,7 @@ class Props:
         sends: Answers as the service would, and sends nothing.
         ledger: Knows what earlier runs wrote.
         settler: Looks, and remembers nothing that was only played.
+        account: Knows what is there already.
         stamp_key: That of the journal.
         on_end: Told each step with what it ended in.
     """
@@ -121,5 +137,6 @@ class Props:
     sends: Sends
     ledger: Ledger
     settler: Settler
+    account: Account
     stamp_key: bytes
     on_end: Callable[[Ticket, Result], None]

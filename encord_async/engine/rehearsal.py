@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import anyio
 
+from encord_async.engine.account import Account
 from encord_async.engine.doubt import Settler
 from encord_async.engine.making import Making
 from encord_async.engine.schedule import Lane
@@ -51,8 +52,9 @@ _NEW: Final = "(new "
 class Rehearsal:
     """Takes the place of *session*, and of what sends (`Sends`), for a run; see the module."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, dataset_api: DatasetAPI, on_read: Callable[[], None]) -> None:
         self._session = session
+        self.account = Account(self, dataset_api=dataset_api, on_read=on_read)
         self._numbers = itertools.count(1)
         self._lock = anyio.Lock()
         self._made: dict[str, Thing] = {}
@@ -98,6 +100,15 @@ class Rehearsal:
     def is_free(self) -> bool:
         """See `Session`."""
         return self._session.is_free
+
+    def check_open(self) -> None:
+        """See `Session`."""
+        self._session.check_open()
+
+    @property
+    def in_outage(self) -> bool:
+        """See `Session`."""
+        return self._session.in_outage
 
     @property
     def identity(self) -> str:
@@ -267,13 +278,12 @@ class Rehearsal:
             real = [one for one in items if not is_new(one)]
             if not real:
                 return
-            async with self._lock:
-                if kind not in self._there:
-                    self._there[kind] = await self._listed(kind)
+            if kind not in self._there:
+                self._there[kind] = await self._listed(kind)
             known_hashes = self._there[kind]
             for one in real:
                 if known_hashes is not None and one not in known_hashes:
-                    raise NotFoundError(f"no such {kind.noun}: {one}", code="RESOURCE_NOT_FOUND_ERROR")
+                    raise NotFoundError(f"no such {kind.noun}: {one!r}", code="RESOURCE_NOT_FOUND_ERROR")
 
     async def _see_one(self, word: str, found_hash: str) -> None:
         kind = maker_of(word)
@@ -290,7 +300,7 @@ class Rehearsal:
 
     async def _listed(self, kind: Thing) -> frozenset[str] | None:
         try:
-            return frozenset([one.hash async for one in kind.listed(self, DatasetAPI.REST)])
+            return await self.account.hashes(kind)
         except AuthenticationError:
             raise
         except RefusedError:

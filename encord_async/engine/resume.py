@@ -4,18 +4,18 @@ Pure: records in, a `Recall` out. It never reads the journal itself and never se
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from encord_async.engine.outcome import Status
 from encord_async.engine.schedule import Earlier, Result
-from encord_async.errors import ConflictError
-from encord_async.journal.record import Doubt, Record, State
+from encord_async.errors import ConflictError, spelt
+from encord_async.journal.record import CHANGED, Doubt, Record, State
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.step import Step, one
 from encord_async.kinds.thing import Thing, item_digest
 
-__all__ = ["Past", "Recall", "changed", "exchanged", "recall", "taken_over"]
+__all__ = ["Past", "Recall", "changed", "exchanged", "recall", "remarked", "taken_over"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +46,14 @@ class Recall:
         unsure: What was made, for steps of which only hashes will tell whether they are done by it: inner things,
             because they may be wished for in another thing now; a thing itself, because it may refer to something else
             now; and its items, if keys may mean others than they did, or some may have been taken out.
+        changes: Records that are to say that their entry was changed in what cannot follow, or was changed back.
     """
 
     steps: Sequence[Step]
     results: Mapping[bytes, Result] = field(default_factory=dict)
     doubts: Mapping[bytes, Doubt] = field(default_factory=dict)
     unsure: Mapping[bytes, Earlier] = field(default_factory=dict)
+    changes: list[Record] = field(default_factory=list)
 
 
 def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, began_s: float) -> Recall:
@@ -69,6 +71,7 @@ def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, 
     results: dict[bytes, Result] = {}
     doubts: dict[bytes, Doubt] = {}
     unsure: dict[bytes, Earlier] = {}
+    changes: list[Record] = []
     for step in tuple(planned):
         record = past.records.get(step.identity)
         if record is None or record.state is State.FAILED:
@@ -92,7 +95,8 @@ def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, 
                 unsure[step.identity] = Earlier(record=record)
                 continue
         results[step.identity] = result
-    return Recall(steps=planned, results=results, doubts=doubts, unsure=unsure)
+        changes += remarked(record, result)
+    return Recall(steps=planned, results=results, doubts=doubts, unsure=unsure, changes=changes)
 
 
 def _additions(kind: Thing, entry: Entry, identity: bytes, record: Record, past: Past) -> list[Step]:
@@ -132,13 +136,25 @@ def taken_over(entry: Entry, step: Step, record: Record) -> Result:
 
 def changed(record: Record, names: Sequence[str]) -> Result:
     """How an entry ends whose members *names* are other than what it was made with."""
+    is_fixed = not (isinstance(record.kind, Thing) and record.kind.is_editable)
+    why = "cannot be changed over this API" if is_fixed else "a run does not change"
     error = ConflictError(
-        f"it was made as {record.hash} with another {' and '.join(names)}, which cannot be changed over this "
-        "API; change it in the web app and in the manifest, or give the entry a new key, and where title and "
-        "description stay use existing='create' to make another",
-        code="CHANGED",
+        f"it was made as {record.hash} ({record.title!r}) with another {' and '.join(names)}, which {why}; change it "
+        "in the web app and in the manifest, or give the entry a new key, and where title and description stay use "
+        f"{spelt('existing', 'create')} to make another",
+        code=CHANGED,
     )
     return Result(status=Status.FAILED, hash=record.hash, error=error)
+
+
+def remarked(record: Record, result: Result) -> list[Record]:
+    """What is to be written of something that was made, if it is not written yet: that its entry ends in *result*."""
+    error = result.error if result.error is not None and result.error.code == CHANGED else None
+    if record.state is not State.DONE or record.is_changed == (error is not None):
+        return []
+    if error is None:
+        return [replace(record, code=None, message=None)]
+    return [replace(record, code=error.code, message=error.message)]
 
 
 def exchanged(kind: Thing, made: Record, details: Mapping[str, object]) -> list[str]:

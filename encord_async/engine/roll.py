@@ -6,9 +6,11 @@ By it is told what an entry has left behind that is in the manifest no more. Fil
 anything is sent; of what can be read only once it is complete at the end.
 """
 
+import stat
 from array import array
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -22,13 +24,14 @@ from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.step import Step, key_wish, made_by
 from encord_async.kinds.thing import InnerThing, Thing
+from encord_async.manifest.excel import sheet_of
 from encord_async.manifest.files import CheckReport, check_manifest
 from encord_async.manifest.part import Part
 from encord_async.manifest.place import PlacedEntry
 from encord_async.manifest.sources import Manifest, read_numbered
 from encord_async.manifest.variables import ManifestFile
 
-__all__ = ["Register", "Roll"]
+__all__ = ["Checked", "Register", "Roll"]
 
 _HEAD: Final = 8
 _RECENT: Final = 4096
@@ -73,6 +76,21 @@ class Roll:
         self._sorted.append(part)
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file that was read through.
+
+    Attributes:
+        mark: By which it is told whether the file is still the same; None if that cannot be told.
+        report: What is wrong with it, and how many entries it has.
+        roll: Of these.
+    """
+
+    mark: tuple[object, ...] | None
+    report: CheckReport
+    roll: Roll
+
+
 class Register:
     """The roll of the manifest of one run, and what hangs on it.
 
@@ -85,15 +103,21 @@ class Register:
         self._ledger: Ledger
         self._stamps = stamps
         self._is_complete = False
+        self.checked: Checked | None = None
         self.is_open = False
         """Whether the roll is called while the manifest is read."""
 
-    async def check_file(self, file: ManifestFile, *, stamps: bool) -> CheckReport:
-        """Read a file once before the run; see `check_manifest`."""
-        call = _Call(self.roll)
-        report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=stamps, on_entry=call.add))
+    async def check_file(self, file: ManifestFile, before: Checked | None = None, *, stamps: bool) -> CheckReport:
+        """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*."""
+        mark = _file_mark(file)
+        if before is None or mark is None or before.mark != mark:
+            call = _Call(self.roll)
+            report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=stamps, on_entry=call.add))
+            # Of what lies in other files nobody would see that it has changed.
+            before = Checked(mark if call.sources <= {str(file)} else None, report, self.roll)
+        self.checked, self.roll = before, before.roll
         self._is_complete = True
-        return report
+        return before.report
 
     async def open(self, ledger: Ledger, manifest: Manifest) -> None:
         """Find out who has gone of those that *ledger* knows, or that it can only be told when *manifest* was read."""
@@ -146,8 +170,12 @@ class _Call:
     def __init__(self, roll: Roll) -> None:
         self._roll = roll
         self._namer = Namer()
+        self.sources: set[str] = set()
+        """Files in which entries, their rows, or parts of them lie."""
 
     def add(self, placed: PlacedEntry) -> None:
+        place = placed.place
+        self.sources.add(place.source if place.row is None and placed.file is None else "")
         if placed.entry.creates:
             self._roll.add(placed.entry, self._namer.identity(placed.entry))
 
@@ -157,6 +185,18 @@ class _Call:
                 self.add(item)
             if number % _A_TURN == 0:
                 await anyio.lowlevel.checkpoint()
+
+
+def _file_mark(file: ManifestFile) -> tuple[object, ...] | None:
+    """What changes when a plain file is written, or another is put in its place."""
+    try:
+        found = sheet_of(file)[0].stat()
+    except (OSError, ValueError):
+        # Whoever reads it will say what is wrong.
+        return None
+    is_plain = stat.S_ISREG(found.st_mode)
+    read_as = str(file), repr(file.variables)
+    return (*read_as, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if is_plain else None
 
 
 def _anybody(_: bytes) -> bool:

@@ -9,7 +9,6 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
@@ -22,8 +21,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from encord_async.engine.account import Account
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
+from encord_async.engine.intake import Taken, bad_entries, past_of
 from encord_async.engine.making import Maker
-from encord_async.engine.options import Options, Progress, Props
+from encord_async.engine.options import Groundwork, Options, Progress, Props
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.quota import Bounded
 from encord_async.engine.recovery import recover
@@ -31,18 +31,17 @@ from encord_async.engine.resume import Past, recall
 from encord_async.engine.review import Review
 from encord_async.engine.roll import Register
 from encord_async.engine.schedule import Schedule, Work
+from encord_async.engine.seat import Seat
 from encord_async.engine.sending import Live
 from encord_async.engine.verdict import Ended, Later, Split
 from encord_async.errors import EncordError, UsageError
-from encord_async.journal.record import Ledger, MemoryLedger
+from encord_async.journal.record import Ledger, MemoryLedger, Record
 from encord_async.journal.traffic import watch
-from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
-from encord_async.kinds.step import Step
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames, Part
-from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.policy import NO_POLICY
 from encord_async.manifest.policy_file import policy_for
 from encord_async.manifest.sources import Item, Manifest, Source, manifest_file, open_source, with_variables
@@ -59,41 +58,17 @@ _WORKERS_PER_SLOT: Final = 4
 """Workers outnumber the slots of the session, because some of them wait for the disk and not for the service."""
 
 
-class _Seat:
-    """Where a worker without work waits until some is put in front of it, or it may go."""
-
-    __slots__ = ("_event", "work")
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-        self.work: Work | None = None
-
-    def hand(self, work: Work | None) -> None:
-        self.work = work
-        self._event.set()
-
-    async def wait(self) -> Work | None:
-        await self._event.wait()
-        return self.work
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """An entry on its way into the plan, or what is wrong with one that never gets there."""
-
-    number: int
-    placed: PlacedEntry | None
-    identity: bytes
-    steps: list[Step]
-    problems: tuple[Problem, ...]
+_LOOK_OUT_S: Final = 0.2
+"""So often a run that is stopped looks whether the service has gone away: nobody waits for the end of an outage."""
 
 
 class Run:
     """One manifest on its way; made by `EncordSession.provision`.
 
-    ``async with`` starts it, ``async for`` gives the outcomes in the order in which entries end. Leaving the block
-    early cancels what is under way. After the last outcome, what stopped the run before its time is raised; what the
-    manifest's own iterator raises ends the run at once, and comes out of the block as it is.
+    ``async with`` starts it, ``async for`` gives the outcomes in the order in which entries end, and `results` all of
+    them as a list. Leaving the block early cancels what is under way, which then counts as in doubt; what was not begun
+    counts as cancelled. After the last outcome, what stopped the run before its time is raised; what the manifest's own
+    iterator raises ends the run at once, and comes out of the block as it is.
     """
 
     def __init__(
@@ -106,12 +81,10 @@ class Run:
         props: "Props | None" = None,
         remembers: bool = True,
         review: Review | None = None,
+        groundwork: Groundwork | None = None,
     ) -> None:
-        self._session = session
-        self._manifest = with_variables(manifest)
-        self._options = options
-        self._journal = journal
-        self._props = props
+        self._session, self._manifest, self._options = session, with_variables(manifest), options
+        self._journal, self._props = journal, props
         self._ledger: Ledger = journal or (MemoryLedger() if props is None else props.ledger)
         self._settler = Settler(session, self._ledger, settle_s=options.settle_s) if props is None else props.settler
         self._schedule = Schedule(max_batch=options.max_batch, on_end=None if props is None else props.on_end)
@@ -119,7 +92,7 @@ class Run:
         self._namer: Namer | GivenNames = Namer()
         self._checker = Checker(stamps=options.stamp)
         self._counts: Counter[Status] = Counter()
-        self._idle: deque[_Seat] = deque()
+        self._idle: deque[Seat] = deque()
         self._room = anyio.Event()
         self._alarm = anyio.Event()
         # Slowly taken, with a turn of the event loop for each, it would let workers end one entry a turn.
@@ -129,11 +102,13 @@ class Run:
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
         self._remembers = remembers
         self._review = review
+        self._groundwork = groundwork or Groundwork()
+        known = self._groundwork.listed
+        self._account = props.account if props else Account(session, dataset_api=options.dataset_api, listed=known)
         self._register = Register(stamps=options.stamp)
-        self._aside: list[_Taken] = []
-        """Entries that wait until it is known who has gone."""
-        self._all_read = False
-        self._over = False
+        # Entries that wait until it is known who has gone.
+        self._aside: list[Taken] = []
+        self._all_read = self._over = False
         self._ended = anyio.Event()
         self._stopped_by: str | None = None
         self._failure: EncordError | None = None
@@ -144,11 +119,11 @@ class Run:
         self._started_s = self._ended_s = 0.0
         self._before = Statistics()
         if isinstance(manifest, Part):
-            self._namer = GivenNames(manifest)
             self._know(manifest)
 
     def _know(self, part: Part) -> None:
         """Take in what became of entries that are provisioned elsewhere."""
+        self._namer = GivenNames(part)
         for key, found in part.made.items():
             self._schedule.know(key, found)
         for key, why in part.dead.items():
@@ -159,6 +134,7 @@ class Run:
     async def __aenter__(self) -> Self:
         if self._group is not None:
             raise UsageError("a run can be started once; make another for another try")
+        self._session.check_open()
         policy = NO_POLICY
         if not isinstance(self._manifest, Part):
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
@@ -179,7 +155,7 @@ class Run:
         self._executor = Executor(
             self._session,
             Bounded(Live(self._session) if self._props is None else self._props.sends, policy),
-            Account(self._session, dataset_api=self._options.dataset_api),
+            self._account,
             self._ledger,
             self._settler,
             existing=self._options.existing,
@@ -226,26 +202,49 @@ class Run:
             raise raised.exceptions[0] from None
         finally:
             self._finish_clock()
+            self._left()
             self._send.close()
             self._receive.close()
             if self._journal is not None:
                 await self._journal.__aexit__(None, None, None)
 
+    def _left(self) -> None:
+        """Make the sums true of a run that was left early: what was under way may have happened, the rest has not."""
+        if self._over:
+            return
+        self._stopped_by = self._stopped_by or "left before the end"
+        self._schedule.cancel()
+        ended = Counter(outcome.status for outcome in self._schedule.take_outcomes())
+        ended[Status.CANCELLED] += len(self._aside)
+        ended[Status.IN_DOUBT] += self._entries - self._ended_entries - ended.total()
+        self._counts += ended
+        self._ended_entries = self._entries
+
     async def _check_file(self, file: ManifestFile) -> None:
-        report = await self._register.check_file(file, stamps=self._options.stamp)
+        report = await self._register.check_file(file, self._groundwork.checked, stamps=self._options.stamp)
         self._total = report.entries
         if self._options.skip_invalid:
-            bad = {number: (Problem(Place(str(file), None, number), "", "is a bad entry"),) for number in report.bad}
-            for problem in report.problems:
-                bad[problem.place.number] = (problem,)
-            self._bad = bad
+            self._bad = bad_entries(str(file), report)
         else:
             raise_for_problems(report.problems, total=report.problem_count)
 
     def __aiter__(self) -> Self:
         return self
 
+    async def results(self) -> list[Outcome]:
+        """Run to the end, and give all outcomes in the order of the manifest. Raises as the iteration.
+
+        >>> async def those_that_failed(session: EncordSession) -> list[Outcome]:
+        ...     return [one for one in await session.provision("programme.jsonl").results() if one.error]
+        """
+        if self._group is None:
+            async with self:
+                return await self.results()
+        return sorted([outcome async for outcome in self], key=lambda outcome: outcome.number)
+
     async def __anext__(self) -> Outcome:
+        if self._group is None:
+            raise UsageError("the run has not begun: 'async with session.provision(...) as run', then 'async for'")
         try:
             # Without a turn of the event loop for each of what is there already.
             return self._receive.receive_nowait()
@@ -253,6 +252,8 @@ class Run:
             pass
         except anyio.EndOfStream:
             return self._end()
+        except anyio.ClosedResourceError:
+            raise UsageError("the run is over: take its outcomes inside the 'async with' block") from None
         try:
             return await self._receive.receive()
         except anyio.EndOfStream:
@@ -302,11 +303,16 @@ class Run:
         return Progress(
             entries=self._entries,
             total=self._total,
-            ended=self._ended_entries,
+            ended=self._ended_entries - self._counts[Status.CANCELLED],
             failed=self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT],
             statistics=self._session.statistics(),
             elapsed_s=(self._ended_s or self._session.clock.monotonic_s()) - self._started_s,
         )
+
+    @property
+    def groundwork(self) -> Groundwork:
+        """What this run has found out, for another one after it."""
+        return Groundwork(checked=self._register.checked, listed=self._account.listed)
 
     def drain(self, reason: str = "asked to stop") -> None:
         """Read no further and start nothing new; what is under way ends, all else is cancelled."""
@@ -374,17 +380,17 @@ class Run:
 
     async def _take_in(self, items: Iterable[Item]) -> None:
         """Add *items* to the plan, up to the first bad one if that stops the run."""
-        taken: list[_Taken] = []
+        taken: list[Taken] = []
         bad: tuple[Problem, ...] = ()
         for item in items:
             bad = self._problems(item)
             number = self._entries + len(taken) + 1
             if not bad and isinstance(item, PlacedEntry):
                 identity = self._namer.identity(item.entry)
-                taken.append(_Taken(number, item, identity, list(item.entry.steps(identity)), ()))
+                taken.append(Taken(number, item, identity, list(item.entry.steps(identity)), ()))
                 self._register.add(item.entry, identity)
             elif self._options.skip_invalid and bad[0].place.number > 0:
-                taken.append(_Taken(number, item if isinstance(item, PlacedEntry) else None, b"", [], bad))
+                taken.append(Taken(number, item if isinstance(item, PlacedEntry) else None, b"", [], bad))
                 bad = ()
             else:
                 break
@@ -409,14 +415,14 @@ class Run:
             self._dispatch()
             await self._emit()
 
-    async def _add_all(self, taken: Sequence[_Taken], *, again: bool = False) -> bool:
+    async def _add_all(self, taken: Sequence[Taken], *, again: bool = False) -> bool:
         """Plan entries, but for those put aside; whether the journal could be asked about them.
 
         Those taken in *again* have been counted, and have to end in an outcome whatever the journal says.
         """
-        past, waiting = Past(), set[int]()
+        past, waiting, changes = Past(), set[int](), list[Record]()
         try:
-            past = await self._past(taken)
+            past = await past_of(self._ledger, taken)
             if self._register.is_open:
                 waiting = {one.number for one in taken if await self._has_to_wait(one, past)}
         except EncordError as error:
@@ -429,30 +435,21 @@ class Run:
             if one.number in waiting:
                 self._aside.append(one)
             else:
-                self._add(one, past)
+                changes += self._add(one, past)
+        try:
+            if changes:
+                await self._ledger.write(changes)
+        except EncordError as error:
+            self._fail(error, "the journal cannot be written")
         return True
 
-    async def _has_to_wait(self, one: _Taken, past: Past) -> bool:
+    async def _has_to_wait(self, one: Taken, past: Past) -> bool:
         if one.placed is None or one.problems or self._stopped_by is not None:
             return False
         return await self._register.has_to_wait(one.placed.entry, one.identity, past.records)
 
-    async def _past(self, taken: Iterable[_Taken]) -> Past:
-        """What is written down of these entries; of their memberships it is asked when they are sent."""
-        steps = [step for one in taken for step in one.steps if not isinstance(step.kind, Membership)]
-        records = await self._ledger.known([step.identity for step in steps])
-        made = {record.hash for record in records.values() if record.kind.stands_for_entry and record.hash}
-        has_moved = self._ledger.has_moved
-        keys = [record.identity for record in records.values() if record.kind.is_inner and has_moved]
-        return Past(
-            records=records,
-            contested=await self._ledger.contested(keys),
-            detached=await self._ledger.detached(made),
-            has_moved=has_moved,
-        )
-
-    def _add(self, one: _Taken, past: Past) -> None:
-        """Plan an entry, or report it at once if it is a bad one."""
+    def _add(self, one: Taken, past: Past) -> list[Record]:
+        """Plan an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
         if one.problems:
             entry = one.placed.entry if one.placed is not None else None
             self._schedule.report(
@@ -478,6 +475,8 @@ class Run:
                 file=one.placed.file,
                 unsure=known.unsure,
             )
+            return known.changes
+        return []
 
     def _problems(self, item: Item) -> tuple[Problem, ...]:
         if isinstance(item, tuple):
@@ -509,7 +508,7 @@ class Run:
         work = self._schedule.next(self._session.clock.monotonic_s())
         if work is not None:
             return work
-        seat = _Seat()
+        seat = Seat()
         self._idle.append(seat)
         if self._schedule.next_due_s is not None:
             self._alarm.set()
@@ -535,6 +534,10 @@ class Run:
         while not self._over:
             due_s = self._schedule.next_due_s if self._idle else None
             wait_s = math.inf if due_s is None else max(0.0, due_s - self._session.clock.monotonic_s())
+            if self._stopped_by is not None:
+                wait_s = min(wait_s, _LOOK_OUT_S)
+                if self._session.in_outage:
+                    self._executor.give_up()
             with anyio.move_on_after(wait_s):
                 await self._alarm.wait()
             self._alarm = anyio.Event()

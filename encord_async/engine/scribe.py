@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from encord_async.engine.making import Making
 from encord_async.engine.outcome import Status
+from encord_async.engine.resume import remarked
 from encord_async.engine.schedule import Result, Ticket
 from encord_async.engine.verdict import Ended
 from encord_async.errors import JournalError
@@ -47,6 +48,11 @@ class Scribe:
         except JournalError as error:
             return Ended(results, failure=error)
         return Ended(results)
+
+    async def compared(self, ticket: Ticket, record: Record, result: Result) -> Ended:
+        """What *record* says was made is for its entry as it is now what *result* says: write that down."""
+        changes = remarked(record, result)
+        return await self.written(changes, [(ticket, result)]) if changes else Ended([(ticket, result)])
 
     async def noted(self, ticket: Ticket, record: Record, created: Result) -> Ended:
         """Write down that something is there."""

@@ -97,9 +97,10 @@ class Looks:
 
     async def pages(self, listing: PageOperation[T], /) -> AsyncIterator[Page[T]]:
         """See `Session.pages`."""
-        async for page in self._session.pages(listing):
+        pages = self._session.pages(listing)
+        while (page := await self._stop.cut(lambda: anext(pages, None))) is not None:
             yield page
 
     async def collect(self, listing: PageOperation[T], /) -> tuple[T, ...]:
         """See `Session.collect`."""
-        return await self._session.collect(listing)
+        return await self._stop.cut(lambda: self._session.collect(listing))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, TypeVarTuple
+from typing import Final, Self, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.to_thread
@@ -27,7 +27,7 @@ from encord_async.journal.opening import Identity, Past
 from encord_async.journal.record import Record, State
 from encord_async.journal.seen import Seen
 from encord_async.journal.store import Owner, Shard, Store, sa
-from encord_async.journal.tables import MADE, OPEN, STEPS
+from encord_async.journal.tables import CHANGED, MADE, OPEN, STEPS
 from encord_async.journal.traffic import Traffic
 from encord_async.journal.writer import Writer
 from encord_async.secrecy import conceal, sealed
@@ -36,6 +36,8 @@ __all__ = ["Identity", "Journal", "Shard", "is_url"]
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
+
+_CANCELLED: Final = "cancelled"
 
 
 class Journal:
@@ -176,12 +178,18 @@ class Journal:
         return await self._ask(queries.page, most, after)
 
     async def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """How many steps there are, by kind and then by how they ended; open ones by their state."""
+        """How many steps there are, by kind and then by how they stand: all open ones are in doubt."""
         return await self._ask(queries.counts)
 
     async def failed(self, *, most: int) -> list[Record]:
         """The first *most* steps that failed, in the order in which they began."""
-        return await self._ask(queries.select, STEPS.c.state == State.FAILED.value, most)
+        failed = (STEPS.c.state == State.FAILED.value) & (STEPS.c.status != _CANCELLED)
+        return await self._ask(queries.select, failed | CHANGED, most)
+
+    async def cancelled(self, *, most: int) -> list[Record]:
+        """The first *most* steps that a stop kept from being done, in the order in which they began."""
+        cancelled = (STEPS.c.state == State.FAILED.value) & (STEPS.c.status == _CANCELLED)
+        return await self._ask(queries.select, cancelled, most)
 
     async def state_digest(self) -> str:
         """A name for all that is written in it about steps; empty if that is nothing."""

@@ -8,7 +8,7 @@ from encord_async.journal.record import Record
 from encord_async.journal.rows import CONTENT, record, sample
 from encord_async.journal.seen import Seen
 from encord_async.journal.store import sa
-from encord_async.journal.tables import MADE, MISSING, OPEN, STEPS, TRAFFIC, portions
+from encord_async.journal.tables import CHANGED, MADE, MISSING, OPEN, STEPS, TRAFFIC, portions
 from encord_async.journal.traffic import Traffic
 
 __all__ = ["counts", "detached", "known", "page", "seen", "select", "state_digest", "traffic"]
@@ -47,8 +47,8 @@ def seen(connection: sa.Connection) -> Seen:
 
 
 def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:
-    """How many steps there are, by kind and then by how they ended; open ones by their state."""
-    ended = sa.case((OPEN, STEPS.c.state), else_=STEPS.c.status).label("ended")
+    """How many steps there are, by kind and then by how they stand: all open ones are in doubt."""
+    ended = sa.case((OPEN, "in_doubt"), (CHANGED, "failed"), else_=STEPS.c.status).label("ended")
     wanted = sa.select(STEPS.c.kind, ended, sa.func.count()).group_by(STEPS.c.kind, ended).order_by("kind", "ended")
     found: dict[str, dict[str, int]] = {}
     for kind, status, number in connection.execute(wanted):

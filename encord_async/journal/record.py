@@ -18,8 +18,10 @@ from encord_async.journal.seen import Seen
 from encord_async.kinds.step import Step, StepKind, key_wish, made_by
 from encord_async.kinds.thing import InnerThing
 
-__all__ = ["INNER_PARENT", "Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest", "set_aside"]
+__all__ = ["CHANGED", "INNER_PARENT", "Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest", "set_aside"]
 
+CHANGED: Final = "CHANGED"
+"""Code of something that is made, and whose entry has been changed since in what cannot follow."""
 INNER_PARENT: Final = "project"
 """Under which name the details of an inner thing have the thing it is in, as its step names it."""
 
@@ -85,6 +87,11 @@ class Record:
     def is_open(self) -> bool:
         """Whether it may have happened without our knowing."""
         return self.state is State.INTENDED or self.state is State.IN_DOUBT
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether its entry was changed since it was made, in what cannot follow: then the entry fails."""
+        return self.state is State.DONE and self.code == CHANGED
 
     @property
     def holder(self) -> bytes:

@@ -4,11 +4,24 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
+from encord_async.journal.record import CHANGED as CHANGED_CODE
 from encord_async.journal.record import State
 from encord_async.journal.store import sa
 from encord_async.kinds.registry import relations
 
-__all__ = ["GONE", "MADE", "META", "METADATA", "MISSING", "OPEN", "STEPS", "STEPS_MISSING", "TRAFFIC", "portions"]
+__all__ = [
+    "CHANGED",
+    "GONE",
+    "MADE",
+    "META",
+    "METADATA",
+    "MISSING",
+    "OPEN",
+    "STEPS",
+    "STEPS_MISSING",
+    "TRAFFIC",
+    "portions",
+]
 
 T = TypeVar("T")
 
@@ -86,6 +99,7 @@ Made anew by each run that knows its manifest, so that it needs no checksum.
 
 MADE: Final = STEPS.c.name.isnot(None)
 """It makes something, and is no membership."""
+CHANGED: Final = (STEPS.c.state == State.DONE.value) & (STEPS.c.code == CHANGED_CODE)
 OPEN: Final = STEPS.c.state.in_((State.INTENDED.value, State.IN_DOUBT.value))
 # In words: of a parameter SQLite cannot tell whether the index has all that is asked for.
 _LACKS: Final = " OR ".join(

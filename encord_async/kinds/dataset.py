@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from encord_async.errors import ConflictError
+from encord_async.errors import ConflictError, spelt
 from encord_async.kinds.access import (
     GroupAccess,
     UserAccess,
@@ -180,7 +180,7 @@ class _Datasets(Thing, Exports):
             raise ConflictError(
                 f"the dataset {other.hash} {entry.title!r} is there already with {keeping}, and "
                 f"{Keeping(entry.storage, entry.create_backing_folder)} is wanted; state in the manifest what it has, "
-                "give this one another title or description, or use existing='create' to make another",
+                f"give this one another title or description, or use {spelt('existing', 'create')} to make another",
                 code="STORAGE_KEPT",
             )
         return suited

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from encord_async.errors import ConflictError, UnencodableError
+from encord_async.errors import ConflictError, UnencodableError, spelt
 from encord_async.kinds.access import GroupAccess, access_twice, admit_groups, written_groups
 from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
@@ -86,6 +86,7 @@ class OntologyEntry(MakingEntry):
 class _Ontologies(Thing, Exports):
     word = noun = "ontology"
     plural = "ontologies"
+    is_editable = True
     lasting = ("structure",)
     after = ("group",)
     unlisted = "ontologies, which projects name by their hashes"
@@ -131,7 +132,7 @@ class _Ontologies(Thing, Exports):
         if structure is not None and differs(structure, (await reads.execute(self.probe(found_hash))).editor):
             raise ConflictError(
                 f"the ontology {found_hash} is there with another structure; give this one another title or "
-                "description, or use existing='create' to make another",
+                f"description, or use {spelt('existing', 'create')} to make another",
                 code="STRUCTURE_KEPT",
             )
         return ()

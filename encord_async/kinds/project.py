@@ -347,8 +347,8 @@ class _Projects(Thing, Exports):
         project, wanted = await reads.execute(self.probe(found_hash)), order.links.get("ontology")
         if wanted and project.ontology_hash and project.ontology_hash != wanted:
             raise ConflictError(
-                f"the project {found_hash} is there with the ontology {project.ontology_hash}, and {wanted} "
-                "is wanted; an ontology cannot be exchanged over this API",
+                f"the project {found_hash} ({project.title!r}) is there with the ontology {project.ontology_hash}, and "
+                f"{wanted} is wanted; an ontology cannot be exchanged over this API",
                 code="ONTOLOGY_KEPT",
             )
         attached = {dataset.dataset_hash for dataset in project.datasets}

@@ -210,6 +210,7 @@ class Thing(Creates):
         links: Fields of the entry that refer to other things, which cannot be exchanged later: each with the names
             under which the journal has the hash and the reference.
         inner: What can be made inside of it, if anything can.
+        is_editable: Whether the API can change title, description and contents later; no run does.
         page: Where people look at it in the web app, with ``{}`` for its hash. An assumption: no documentation promises
             it; it is what the vendor's own open-source Encord Active links to.
     """
@@ -218,6 +219,7 @@ class Thing(Creates):
     items: Relation | None = None
     links: Mapping[str, tuple[str, str]] = MappingProxyType({})
     inner: "InnerThing | None" = None
+    is_editable: ClassVar[bool] = False
     page: ClassVar[str] = ""
 
     @abstractmethod

@@ -4,7 +4,9 @@ Says what is wrong with which line and goes on with the next one. It never sends
 never holds more than one entry.
 """
 
+import codecs
 import contextlib
+import io
 import re
 import sys
 from collections import Counter
@@ -77,7 +79,9 @@ def read_manifest(path: str | Path | ManifestFile) -> Generator[Item]:
     suffix = sheet_of(manifest)[0].suffix.lower()
     if suffix not in _FORMATS and suffix not in _TABLES:
         known = ", ".join((*_FORMATS, *_TABLES))
-        raise ManifestError(f"{path} is no manifest: use a file that ends in {known}, or - for JSONL on standard input")
+        raise ManifestError(
+            f"{path} is no manifest: use a file that ends in {known}, or - for JSONL or YAML on standard input"
+        )
     return _found(_file_items(manifest, suffix), str(path))
 
 
@@ -197,7 +201,7 @@ def _stdin_items(manifest: ManifestFile) -> Iterator[Item]:
     with contextlib.suppress(OSError, ValueError):
         # A reader of its own: Python cannot end while a thread waits inside the one of sys.stdin.
         stream = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - ends with the process
-    return _expansion(manifest).items(_raw_jsonl, stream, "<stdin>")
+    return _expansion(manifest).items(_raw_stream, stream, "<stdin>")
 
 
 def _file_items(manifest: ManifestFile, suffix: str) -> Iterator[Item]:
@@ -242,6 +246,17 @@ def _raw_jsonl(stream: BinaryIO, source: str) -> Iterator[Raw]:
                         yield Raw(line, value[part], part=part)
             else:
                 yield Raw(line, value, is_plain=not _TEMPLATE.search(data))
+
+
+_YAML_BEGINS: Final = (b"-", b"#", b"[", b"%")
+
+
+def _raw_stream(stream: BinaryIO, source: str) -> Iterator[Raw]:
+    """JSON lines, or a list in YAML: the first character says which."""
+    # What stands in for a file may not let one look ahead.
+    start = stream.peek(1) if isinstance(stream, io.BufferedReader) else b""
+    is_yaml = start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in _YAML_BEGINS
+    return (raw_yaml if is_yaml else _raw_jsonl)(stream, source)
 
 
 _FORMATS: Final[Mapping[str, Format]] = MappingProxyType(

@@ -74,7 +74,10 @@ def _events(stream: BinaryIO, source: str, loader: "type[yaml.SafeLoader]") -> I
 
 def _yaml_fault(error: "yaml.YAMLError") -> Unreadable:
     """What the parser complains about, in one line."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    found, began = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+    # What is not closed is missed at the end of the file, or wherever something does not fit in it.
+    is_open = str(getattr(error, "context", None)).startswith(("while scanning", "while parsing a flow"))
+    mark = (began if is_open else None) or found or began
     parts = (getattr(error, "context", None), getattr(error, "problem", None))
     what = ", ".join(part for part in parts if part) or "it cannot be parsed"
     return Unreadable(mark.line + 1 if mark else 1, f"is not YAML: {what}; nothing after it was read")

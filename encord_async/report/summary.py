@@ -44,6 +44,7 @@ SHOWN_STATUSES: Final = (
     Status.UNCHANGED,
     Status.FAILED,
     Status.IN_DOUBT,
+    Status.CANCELLED,
 )
 """How a step can stand in a journal, in the order in which people read it."""
 
@@ -313,6 +314,8 @@ def status_of(record: Record) -> Status:
     if record.is_open:
         return Status.IN_DOUBT
     if record.state is State.FAILED:
+        return Status.CANCELLED if record.status == Status.CANCELLED else Status.FAILED
+    if record.is_changed:
         return Status.FAILED
     status = Status(record.status) if record.status in _KNOWN_STATUSES else Status.UNCHANGED
     return status if status.satisfied else Status.UNCHANGED

@@ -36,7 +36,11 @@ def key_from_env(env: Mapping[str, str], *, path: str | None = None, passphrase:
             return load(env[name], passphrase=passphrase or env.get(ENV_PASSPHRASE))
         except KeyFormatError as error:
             raise KeyFormatError(f"{name}: {error.message}") from None
-    raise KeyFormatError(f"no key: set {ENV_KEY_FILE} to the path of an OpenSSH private key, or {ENV_KEY} to its text")
+    raise KeyFormatError(
+        f"no key: set {ENV_KEY_FILE} to the path of an OpenSSH private key, or {ENV_KEY} to its text. To make one: "
+        "ssh-keygen -t ed25519 -f encord_key, and register encord_key.pub with your user in Encord's web app; or take "
+        "that of a service account, which an Admin of the organisation makes there"
+    )
 
 
 def is_key_text(text: str) -> bool:

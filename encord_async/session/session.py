@@ -159,19 +159,41 @@ class Session:
         )
         self._transport: Transport | None = None
         self._requests = self._retries = self._throttled = 0
-        self._long_wait_told = False
+        self._long_wait_told = self._was_opened = False
 
     async def __aenter__(self) -> Self:
         if self._transport is not None:
             raise UsageError("the session is open already; open one session and share it")
         self._transport = self._open_transport(self.settings)
         self._pacer.open()
+        self._was_opened = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def check_open(self) -> None:
+        """Refuse to be used before it is open, or after it was closed.
+
+        Raises:
+            UsageError: It is so.
+        """
+        if self._transport is None:
+            raise UsageError(
+                "the session is closed; make and open another"
+                if self._was_opened
+                else "the session is not open; use it as 'async with session', or 'await session.open()' first"
+            )
+
+    async def open(self) -> Self:
+        """Open it, for where there is no block to use it in, as in a notebook; `aclose` is then yours to call.
+
+        >>> async def in_a_notebook() -> EncordSession:
+        ...     return await EncordSession.from_env().open()
+        """
+        return await self.__aenter__()
 
     async def aclose(self) -> None:
         """Close the connections. Operations under way end with an error that says what is known of them."""
@@ -215,6 +237,11 @@ class Session:
     def throttled_elsewhere(self) -> None:
         """Slow down: another client of the same account was turned away for load."""
         self._pacer.throttled_elsewhere()
+
+    @property
+    def in_outage(self) -> bool:
+        """Whether the service is down, as far as is known: it gave no answer to so many requests in a row."""
+        return self._pacer.in_outage
 
     def report_in_doubt(self, kind: str) -> None:
         """Tell the observer, if there is one, that an entry of a manifest, of this kind, ended in doubt."""
@@ -398,9 +425,9 @@ class Session:
         permit = self._pacer.try_acquire() or await self._wait_for_turn(call, returning=returning)
         verdict, retry_after_s = Verdict.UNKNOWN, None
         try:
+            self.check_open()
             transport = self._transport
-            if transport is None:
-                raise UsageError("the session is not open; use it inside 'async with'")
+            assert transport is not None  # noqa: S101 - for mypy: it was looked at just now
             timeout_s = self._time_left_s(call)
             stop = self._stop_of(call)
             if stop is not None:

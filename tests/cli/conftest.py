@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -164,11 +165,14 @@ os.execv(sys.argv[2], sys.argv[2:])
 class Terminal:
     """A command line on a terminal of its own, which a test reads and types into."""
 
-    def __init__(self, *arguments: object, env: dict[str, str]) -> None:
+    def __init__(self, *arguments: object, env: dict[str, str], stderr: Path | None = None) -> None:
         self._master, slave = pty.openpty()
         self._text = ""
+        command = [PROGRAM, *map(str, arguments)]
+        if stderr is not None:
+            command = ["/bin/sh", "-c", f'exec "$@" 2> {shlex.quote(str(stderr))}', "sh", *command]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _ON_TERMINAL, os.ttyname(slave), PROGRAM, *map(str, arguments)],
+            [sys.executable, "-c", _ON_TERMINAL, os.ttyname(slave), *command],
             env=process_env({"TERM": "xterm", "COLUMNS": "120", **env}),
             # The first terminal that the leader of a session opens becomes its own.
             start_new_session=True,

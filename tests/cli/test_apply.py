@@ -23,6 +23,7 @@ from tests.cli.conftest import (
 )
 from tests.cli.test_project import new_key
 
+DATASET = {"kind": "dataset", "title": "D"}
 SUMS = ["created", "adopted", "updated", "unchanged", "failed", "blocked", "in_doubt", "cancelled"]
 
 
@@ -41,14 +42,17 @@ def test_the_example(start_api: Start, tmp_path: Path) -> None:
     api = start_api()
     manifest = tmp_path / "programme.jsonl"
     manifest.write_bytes(EXAMPLE.read_bytes())
-    done = process("apply", manifest, env=api.env)
+    done = process("apply", manifest, "--yes", env=api.env)
     assert done.code == 0, done.err
     assert "created  62" in done.out
     assert "updated  55" in done.out
     assert done.err.splitlines()[-1].startswith("117 of 117 entries, 0 failed")
     assert len(api.control("GET", "state")["projects"]) == 44
-    again = process("apply", manifest, "--json", env=api.env)
-    assert again.json["unchanged"] == 117
+    assert "verify" not in done.out
+    again = process("apply", manifest, "--yes", env=api.env)
+    assert "unchanged  117" in again.out
+    last = "What earlier runs have done was taken from the journal, and not looked at: "
+    assert again.out.splitlines()[-1] == f"{last}'encord-async verify {manifest}' does that."
     assert len(api.control("GET", "state")["projects"]) == 44
 
 
@@ -100,7 +104,7 @@ def test_more_than_projects(start_api: Start, tmp_path: Path) -> None:
 def test_json_is_pure_and_adds_up(api: Api, tmp_path: Path) -> None:
     """With --json standard output is one object whose sums add up, and standard error is silent."""
     manifest = write_manifest(tmp_path / "m.jsonl", project("Pure"), member("@p"), member("no-such"))
-    done = process("apply", manifest, "--json", env=api.env)
+    done = process("apply", manifest, "--yes", "--json", env=api.env)
     assert done.code == 1
     assert done.err == ""
     assert sum(done.json[name] for name in SUMS) == done.json["entries"] == 3
@@ -112,7 +116,7 @@ def test_json_is_pure_and_adds_up(api: Api, tmp_path: Path) -> None:
 def test_first_failures_are_shown(here: Here, api: Api, tmp_path: Path) -> None:
     """The first ten failures are shown with place, reason and hint, and the rest is counted."""
     manifest = write_manifest(tmp_path / "m.jsonl", *(member(f"no-such-{number}") for number in range(14)))
-    done = here("apply", manifest, "--no-progress", env=api.env)
+    done = here("apply", manifest, "--yes", "--no-progress", env=api.env)
     assert done.code == 1
     assert done.err.count(": project_users: failed") == 10
     assert done.err.count("hint: ") == 10
@@ -122,7 +126,7 @@ def test_first_failures_are_shown(here: Here, api: Api, tmp_path: Path) -> None:
 def test_blocked_entries(here: Here, api: Api, tmp_path: Path) -> None:
     """What an entry needs failed: it is blocked, which is told after the failure itself."""
     manifest = write_manifest(tmp_path / "m.jsonl", project("Blocked", datasets=["no-such"]), member("@p"))
-    done = here("apply", manifest, "--no-progress", env=api.env)
+    done = here("apply", manifest, "--yes", "--no-progress", env=api.env)
     assert done.code == 1
     first, second = [line for line in done.err.splitlines() if line.startswith(str(tmp_path))]
     assert first.endswith("project @p: failed")
@@ -137,7 +141,7 @@ def test_the_way_out_of_doubt(here: Here, api: Api, tmp_path: Path) -> None:
         api.control("PUT", "faults", [{"query": "project.POST", "fault": "drop_before", "times": 1}])
         with manifest.open() as stdin, pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.stdin", stdin)
-            done = here("apply", source, "--settle-s", 0, "--no-progress", env=api.env)
+            done = here("apply", source, "--yes", "--settle-s", 0, "--no-progress", env=api.env)
         api.control("DELETE", "faults")
         assert done.code == 3
         shown[name] = done.err
@@ -155,14 +159,14 @@ def test_outcomes(here: Here, api: Api, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "m.jsonl", project("Recorded"), member("@p"), member("no-such"))
     outcomes.rename(tmp_path / "precious")
     outcomes.symlink_to("precious")
-    refused = here("apply", manifest, "--outcomes", outcomes, env=api.env)
+    refused = here("apply", manifest, "--yes", "--outcomes", outcomes, env=api.env)
     assert (refused.code, "it is a link" in refused.err) == (2, True)
     (tmp_path / "other.journal").write_bytes(b"SQLite format 3\x00 and so on")
-    refused = here("apply", manifest, "--outcomes", tmp_path / "other.journal", env=api.env)
+    refused = here("apply", manifest, "--yes", "--outcomes", tmp_path / "other.journal", env=api.env)
     assert (refused.code, "is a journal or another database" in refused.err) == (2, True)
     outcomes.unlink()
     (tmp_path / "precious").rename(outcomes)
-    assert here("apply", manifest, "--outcomes", outcomes, "--json", env=api.env).code == 1
+    assert here("apply", manifest, "--yes", "--outcomes", outcomes, "--json", env=api.env).code == 1
     lines = [json.loads(line) for line in outcomes.read_text().splitlines()]
     found = {line["number"]: line["status"] for line in lines}
     assert found == {1: "created", 2: "updated", 3: "failed"}
@@ -174,7 +178,7 @@ def test_outcomes_that_cannot_be_written(here: Here, api: Api, tmp_path: Path, n
     """A wrong name for the outcomes, that of the manifest above all, shows before anything is sent."""
     before = api.by_query()
     manifest = write_manifest(tmp_path / "m.jsonl", project("Unrecorded"))
-    done = here("apply", manifest, "--outcomes", tmp_path / name, env=api.env)
+    done = here("apply", manifest, "--yes", "--outcomes", tmp_path / name, env=api.env)
     assert done.code == 2
     assert "--outcomes" in done.err
     assert json.loads(manifest.read_text())["title"] == "Unrecorded"
@@ -185,7 +189,7 @@ def test_outcomes_that_cannot_be_written(here: Here, api: Api, tmp_path: Path, n
 def test_a_full_disk(here: Here, api: Api, tmp_path: Path) -> None:
     """When the outcomes cannot be written any more the run comes to an end, and says why."""
     manifest = write_manifest(tmp_path / "m.jsonl", *(project(f"Full {one}", f"p{one}") for one in range(2000)))
-    done = here("apply", manifest, "--outcomes", "/dev/full", "--json", env=api.env)
+    done = here("apply", manifest, "--yes", "--outcomes", "/dev/full", "--json", env=api.env)
     assert done.code >= 1
     assert "No space left" in done.err
     assert sum(done.json[name] for name in SUMS) == done.json["entries"]
@@ -203,6 +207,7 @@ def test_a_full_disk_under_the_journal(api: Api, tmp_path: Path) -> None:
         "sh",
         PROGRAM,
         "apply",
+        "--yes",
         str(manifest),
         "--json",
         "--concurrency=4",
@@ -214,7 +219,7 @@ def test_a_full_disk_under_the_journal(api: Api, tmp_path: Path) -> None:
     assert sum(found[name] for name in SUMS) == found["entries"]
     there = {one["title"] for one in api.control("GET", "state")["projects"]} & set(titles)
     assert 0 < len(there) == found["created"] + found["in_doubt"] < 400
-    again = process("apply", manifest, "--json", "--settle-s", "0", env=api.env)
+    again = process("apply", manifest, "--yes", "--json", "--settle-s", "0", env=api.env)
     assert (again.code, again.json["unchanged"]) == (0, len(there))
     assert all(len(api.projects(title)) == 1 for title in titles[:3] + titles[-3:])
 
@@ -223,11 +228,11 @@ def test_a_bad_manifest_sends_nothing(here: Here, api: Api, tmp_path: Path) -> N
     """A bad entry anywhere: every problem is listed, nothing is sent, exit code 2."""
     before = api.by_query()
     manifest = write_manifest(tmp_path / "m.jsonl", project("Never"), {"kind": "dataset", "title": 5}, member("@q"))
-    done = here("apply", manifest, env=api.env)
+    done = here("apply", manifest, "--yes", env=api.env)
     assert done.code == 2
     assert "m.jsonl:2: title" in done.err
     assert "m.jsonl:3: project" in done.err
-    listed = here("apply", manifest, "--json", env=api.env).json
+    listed = here("apply", manifest, "--yes", "--json", env=api.env).json
     assert [problem["line"] for problem in listed["problems"]] == [2, 3]
     assert api.by_query() == before
 
@@ -235,7 +240,7 @@ def test_a_bad_manifest_sends_nothing(here: Here, api: Api, tmp_path: Path) -> N
 def test_skip_invalid(here: Here, api: Api, tmp_path: Path) -> None:
     """With --skip-invalid the good entries are provisioned, the bad ones failed, and the exit code is 1."""
     manifest = write_manifest(tmp_path / "m.jsonl", project("Skipped to"), {"kind": "dataset", "title": 5})
-    done = here("apply", manifest, "--skip-invalid", "--json", env=api.env)
+    done = here("apply", manifest, "--yes", "--skip-invalid", "--json", env=api.env)
     assert done.code == 1
     assert (done.json["created"], done.json["failed"]) == (1, 1)
     assert len(api.projects("Skipped to")) == 1
@@ -244,7 +249,7 @@ def test_skip_invalid(here: Here, api: Api, tmp_path: Path) -> None:
 def from_stdin(api: Api, *entries: Json, options: tuple[str, ...] = ()) -> Done:
     """Apply what comes from standard input."""
     text = "".join(json.dumps(entry) + "\n" for entry in entries)
-    return process("apply", "-", "--json", *options, env=api.env, stdin=text)
+    return process("apply", "-", "--yes", "--json", *options, env=api.env, stdin=text)
 
 
 def test_from_standard_input(api: Api) -> None:
@@ -274,7 +279,7 @@ def test_fail_fast(here: Here, api: Api, tmp_path: Path) -> None:
     """--fail-fast stops at the first failure: exit code 5, the rest is cancelled."""
     others = (project(f"Fast {number}", f"p{number}") for number in range(200))
     manifest = write_manifest(tmp_path / "m.jsonl", project("Not made", datasets=["no-such"]), *others)
-    done = here("apply", manifest, "--fail-fast", "--concurrency", "1", "--json", env=api.env)
+    done = here("apply", manifest, "--yes", "--fail-fast", "--concurrency", "1", "--json", env=api.env)
     assert done.code == 5
     assert done.json["failed"] == 1
     assert done.json["cancelled"] > 0
@@ -286,7 +291,7 @@ def test_max_failures(here: Here, api: Api, tmp_path: Path, limit: str, code: in
     """--max-failures stops when more have failed than it says."""
     manifest = write_manifest(tmp_path / "m.jsonl", *(member(f"no-such-{number}") for number in range(3)))
     options = ["--max-failures", limit, "--concurrency", "1", "--no-progress"]
-    done = here("apply", manifest, *options, env=api.env)
+    done = here("apply", manifest, "--yes", *options, env=api.env)
     assert done.code == code
     assert ("stopped before the end: --max-failures" in done.err) is (code == 5)
 
@@ -294,14 +299,14 @@ def test_max_failures(here: Here, api: Api, tmp_path: Path, limit: str, code: in
 @pytest.mark.parametrize("options", [["--max-failures", "x"], ["--max-failures", "101%"], ["--existing", "x"]])
 def test_options_that_cannot_work(here: Here, api: Api, options: list[str]) -> None:
     """A bad value of an option ends in 2."""
-    assert here("apply", EXAMPLE, *options, env=api.env).code == 2
+    assert here("apply", EXAMPLE, "--yes", *options, env=api.env).code == 2
 
 
 def test_a_key_that_is_not_registered(here: Here, api: Api, tmp_path: Path, require_tool: Callable[[str], str]) -> None:
     """A key that is not accepted ends the run with one message and exit code 4, not one message an entry."""
     manifest = write_manifest(tmp_path / "m.jsonl", *(project(f"Unknown {one}", f"p{one}") for one in range(40)))
     key = new_key(tmp_path, require_tool)
-    done = here("apply", manifest, "--ssh-key-file", key, "--json", env=api.env)
+    done = here("apply", manifest, "--yes", "--ssh-key-file", key, "--json", env=api.env)
     assert done.code == 4
     assert done.err.count("error:") == 1
     assert done.json["cancelled"] == 40
@@ -314,7 +319,7 @@ def test_existing(here: Here, api: Api, tmp_path: Path) -> None:
     counts = []
     for number, existing in enumerate(["adopt", "adopt", "fail", "create"]):
         options = ["--existing", existing, "--journal", tmp_path / f"{number}.journal", "--json"]
-        counts.append(here("apply", manifest, *options, env=api.env).json)
+        counts.append(here("apply", manifest, "--yes", *options, env=api.env).json)
     assert [found["created"] for found in counts] == [1, 0, 0, 1]
     assert [found["adopted"] for found in counts] == [0, 1, 0, 0]
     assert [found["failed"] for found in counts] == [0, 0, 1, 0]
@@ -325,10 +330,10 @@ def test_the_journal_may_lie_elsewhere(here: Here, api: Api, tmp_path: Path) -> 
     """--journal names the journal; without it, it lies beside the manifest."""
     manifest = write_manifest(tmp_path / "m.jsonl", project("Written down"))
     named = tmp_path / "named.journal"
-    assert here("apply", manifest, "--journal", named, "--json", env=api.env).code == 0
+    assert here("apply", manifest, "--yes", "--journal", named, "--json", env=api.env).code == 0
     assert named.exists()
     assert not (tmp_path / "m.jsonl.journal").exists()
-    assert here("apply", manifest, "--json", env=api.env).json["adopted"] == 1
+    assert here("apply", manifest, "--yes", "--json", env=api.env).json["adopted"] == 1
     assert (tmp_path / "m.jsonl.journal").exists()
 
 
@@ -337,19 +342,60 @@ def test_the_log(here: Here, api: Api, tmp_path: Path) -> None:
     manifest = write_manifest(
         tmp_path / "m.jsonl", project("Logged", api_keys=[{"title": "k", "scopes": ["label.read"]}])
     )
-    done = here("apply", manifest, "-v", "--log-format", "json", "--json", env=api.env)
+    done = here("apply", manifest, "--yes", "-v", "--log-format", "json", "--json", env=api.env)
     messages = [json.loads(line)["message"] for line in done.err.splitlines()]
     (line,) = [message for message in messages if message.startswith("created project @p")]
     assert api.projects("Logged")[0]["project_hash"] in line
 
 
-def test_nothing_is_asked_without_a_terminal(api: Api, tmp_path: Path) -> None:
-    """In a job nobody is asked: the run begins at once."""
+def test_without_a_terminal(api: Api, tmp_path: Path) -> None:
+    """In a job nobody can be asked: without --yes or a plan nothing is sent that cannot be undone; the rest goes on."""
     manifest = write_manifest(tmp_path / "m.jsonl", project("Unasked"))
     done = process("apply", manifest, env=api.env)
-    assert done.code == 0
-    assert "Go on?" not in done.out + done.err
-    assert len(api.projects("Unasked")) == 1
+    assert done.code == 2
+    assert "1 thing that cannot be undone would be made: 1 project." in done.err
+    assert "give --yes, or --plan FILE" in done.err
+    assert api.url in done.err
+    assert not api.projects("Unasked")
+    assert process("plan", manifest, "--out", tmp_path / "plan", env=api.env).code == 0
+    assert process("apply", manifest, "--plan", tmp_path / "plan", env=api.env).code == 0
+    (made,) = api.projects("Unasked")
+    undoable = write_manifest(tmp_path / "users.jsonl", member(made["project_hash"]))
+    assert process("apply", undoable, env=api.env).code == 0
+
+
+def test_a_stream_needs_a_yes(api: Api, tmp_path: Path) -> None:
+    """What is provisioned as it comes cannot be shown before: without --yes it is not begun."""
+    done = process("apply", "-", env=api.env, stdin=json.dumps(project("Streamed")) + "\n")
+    assert (done.code, api.projects("Streamed")) == (2, [])
+    assert "give --yes" in done.err
+
+
+def test_a_person_is_asked_wherever_the_log_goes(api: Api, tmp_path: Path) -> None:
+    """With standard error in a file whoever sits at the terminal is asked all the same, and there."""
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Asked with a log"))
+    with Terminal("apply", manifest, env=api.env, stderr=tmp_path / "log") as terminal:
+        assert "1 project" in terminal.read_until("Go on? [y/N]:")
+        terminal.type("n\n")
+        assert terminal.end().code == 2
+    assert not api.projects("Asked with a log")
+    assert "Go on?" not in (tmp_path / "log").read_text()
+
+
+def test_the_account_is_read_once(start_api: Start, tmp_path: Path) -> None:
+    """What was listed for the question is not listed again for the run; how much that was is shown meanwhile."""
+    api = start_api()
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Once", datasets=DATASETS[:1]), {**DATASET, "title": "New"})
+    with Terminal("apply", manifest, env=api.env) as terminal:
+        shown = terminal.read_until("Go on? [y/N]:")
+        before = api.by_query()
+        terminal.type("y\n")
+        assert terminal.end().code == 0
+    assert "reading the account: " in shown
+    after = api.by_query()
+    listings = [query for query in after if query.endswith(("/list.GET", "withuserrole.GET"))]
+    assert {query: after[query] for query in listings} == dict.fromkeys(listings, 1)
+    assert after.items() >= before.items()
 
 
 @pytest.mark.parametrize("answer", ["y", "n", "\x03"])
@@ -367,6 +413,8 @@ def test_a_person_is_asked(api: Api, tmp_path: Path, answer: str) -> None:
     assert done.code == {"y": 0, "n": 2, "\x03": 130}[answer]
     assert len(api.projects(title)) == (1 if answer == "y" else 0)
     assert ("nothing was made" in done.out) is (answer == "n")
+    assert ("interrupted; nothing was sent that changes anything" in done.out) is (answer == "\x03")
+    assert f" at {api.url}" in shown
 
 
 def test_nothing_to_ask(api: Api, tmp_path: Path) -> None:
@@ -417,3 +465,17 @@ def test_max_rate(api: Api, here: Here, tmp_path: Path) -> None:
     done = here("apply", manifest, "--yes", "--json", "--max-rate", 40, env=api.env)
     assert done.code == 0, done.err
     assert done.json["elapsed_s"] >= (done.json["requests"] - 2) / 40
+
+
+def test_apply_status_and_report_agree(here: Here, api: Api, tmp_path: Path) -> None:
+    """An entry that cannot follow its change has failed for apply, status and report, until it is changed back."""
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Before the change"), project("Beside it", "q"))
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    journal = f"{manifest}.journal"
+    for title, failed in (("After the change", 1), ("After the change", 1), ("Before the change", 0)):
+        write_manifest(manifest, project(title), project("Beside it", "q"))
+        assert here("apply", manifest, "--yes", "--json", env=api.env).json["failed"] == failed
+        status = here("status", journal, "--json")
+        assert (status.code, len(status.json["failed"])) == (failed, failed)
+        assert status.json["steps"]["project"].get("failed", 0) == failed
+        assert here("report", journal, "--json").json["sums"]["failed"] == failed

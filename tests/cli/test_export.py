@@ -59,12 +59,14 @@ def lines(text: str) -> list[Json]:
 
 def test_export_and_apply_make_the_same_account(here: Here, api: Api, other: Api) -> None:
     """`export | apply -` on another account gives the same datasets, projects, users and API keys."""
-    assert here("apply", EXAMPLE, "--journal", f"{api.key_file}.journal", "--no-progress", env=api.env).code == 0
+    assert (
+        here("apply", EXAMPLE, "--yes", "--journal", f"{api.key_file}.journal", "--no-progress", env=api.env).code == 0
+    )
     exported = here("export", "--without-ontologies", env=api.env)
     assert exported.code == 0, exported.err
     assert "44 projects" in exported.err
     assert "users of projects" in exported.err
-    done = process("apply", "-", "--json", env=other.env, stdin=exported.out)
+    done = process("apply", "-", "--yes", "--json", env=other.env, stdin=exported.out)
     assert done.code == 0, done.err
     # The account itself is a user of either organisation.
     assert (done.json["created"], done.json["unchanged"]) == (len(lines(exported.out)) - 1, 1)
@@ -90,7 +92,7 @@ def test_as_json(here: Here, api: Api, tmp_path: Path) -> None:
     assert done.json["datasets"] >= 100
     assert done.json["left_out"] == 0
     assert done.json["users_read"] is True
-    done = here("export", "--without-users", "--json", "-o", tmp_path / "m.jsonl", env=api.env)
+    done = here("export", "--without-users", "--json", "--force", "-o", tmp_path / "m.jsonl", env=api.env)
     assert (done.json["users_read"], done.json["users"]) == (False, 0)
     refused = here("export", "--json", env=api.env)
     assert refused.code == 2
@@ -115,7 +117,7 @@ def test_a_service_that_lists_no_users(here: Here, api: Api, tmp_path: Path) -> 
     api.control("PUT", "faults", [{"query": list_users, "fault": "error", "code": "RESOURCE_NOT_FOUND_ERROR"}])
     try:
         done = here("export", "-o", tmp_path / "m.jsonl", env=api.env)
-        told = here("export", "-o", tmp_path / "m.jsonl", "--json", env=api.env)
+        told = here("export", "-o", tmp_path / "m.jsonl", "--force", "--json", env=api.env)
     finally:
         api.control("DELETE", "faults")
     assert done.code == 0
@@ -131,7 +133,7 @@ def test_a_failed_export_leaves_the_old_file(here: Here, api: Api, tmp_path: Pat
         "PUT", "faults", [{"query": "projectwithuserrole.GET", "fault": "error", "code": "AUTHENTICATION_ERROR"}]
     )
     try:
-        assert here("export", "-o", target, env=api.env).code == 4
+        assert here("export", "-o", target, "--force", env=api.env).code == 4
     finally:
         api.control("DELETE", "faults")
     assert target.read_text() == "old\n"

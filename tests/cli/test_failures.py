@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encord_async.cli.failures import ExitCode, as_json, code_of, exit_code, hint, redacted, sole
+from encord_async.cli.failures import ExitCode, as_json, code_of, exit_code, hint, redacted, sole, told
 from encord_async.engine.outcome import Status, Summary
 from encord_async.errors import (
     AuthenticationError,
+    ConflictError,
     EncordError,
     ForbiddenError,
     JournalError,
@@ -20,6 +21,7 @@ from encord_async.errors import (
     NotFoundError,
     NotSentError,
     ReplyShapeError,
+    spelt,
 )
 
 TABLE: list[tuple[dict[Status, int], str | None, EncordError | None, bool, int]] = [
@@ -117,3 +119,10 @@ def test_a_single_error_is_unwrapped() -> None:
     assert sole(ExceptionGroup("x", [ExceptionGroup("y", [inner])])) is inner
     both = ExceptionGroup("x", [inner, other])
     assert sole(both) is both
+
+
+def test_options_are_spelt_as_they_are_given() -> None:
+    """A message that names an option in Python names it on the command line as it is given there."""
+    error = ConflictError(f"use {spelt('existing', 'create')}, or {spelt('stamp', True)}, not {spelt('stamp', False)}")
+    assert str(error) == 'use existing="create", or stamp=True, not stamp=False'
+    assert told(str(error)) == "use --existing create, or --stamp, not no --stamp"

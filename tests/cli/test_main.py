@@ -51,6 +51,14 @@ def test_the_shell_completes_paths(typed: str) -> None:
     assert done.out == "file,m\n"
 
 
+@pytest.mark.process
+def test_the_shell_completes_the_emulators_options() -> None:
+    """The options of `emulator` are offered as those of any other verb, and a path where one belongs."""
+    env = {"_ENCORD_ASYNC_COMPLETE": "bash_complete", "COMP_CWORD": "2"}
+    assert "plain,--write-key\n" in process(env=env | {"COMP_WORDS": "encord-async emulator --w"}).out
+    assert process(env=env | {"COMP_WORDS": "encord-async emulator se"}).out == "file,se\n"
+
+
 def test_apply_help_tells_the_exit_codes(here: Here) -> None:
     """`apply --help` has examples and the exit codes."""
     out = here("apply", "--help").out

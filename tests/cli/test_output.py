@@ -1,6 +1,8 @@
 """What goes where, with colour or without, and nothing that a terminal would obey."""
 
 import json
+import os
+import pty
 
 import pytest
 from hypothesis import given
@@ -71,3 +73,17 @@ def test_numbers_have_their_nouns() -> None:
     """One entry, two entries."""
     assert many(1, "entry", "entries") == "1 entry"
     assert many(2000, "entry", "entries") == "2,000 entries"
+
+
+def test_hashes_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 columns the cells beside a hash are broken, and the hash never."""
+    found = "00000000-0000-4000-8000-000000000001"
+    master, slave = pty.openpty()
+    monkeypatch.setenv("COLUMNS", "80")
+    with os.fdopen(slave, "w") as terminal:
+        monkeypatch.setattr("sys.stdout", terminal)
+        Output().table([("programme.jsonl:1", "a long title of a thing that needs some room " * 2, f"in ({found})")])
+        shown = os.read(master, 4096).decode()
+    os.close(master)
+    assert f"({found})" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())

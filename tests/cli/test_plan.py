@@ -75,7 +75,7 @@ def test_after_apply_nothing_is_left_to_make(here: Here, api: Api, tmp_path: Pat
             "api_keys": [{"title": "k", "scopes": ["label.read"]}],
         },
     )
-    assert here("apply", manifest, "--no-progress", env=api.env).code == 0
+    assert here("apply", manifest, "--yes", "--no-progress", env=api.env).code == 0
     found = here("plan", manifest, "--json", env=api.env).json
     assert found["counts"] == {"keep": {"project": 1, "api_key": 1, "user": 1}}
     assert (found["irreversible"], found["requests"]) == (0, 0)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from encord_async.cli.apply import _shown
+from encord_async.cli.plan import shown_journal
 from tests.postgres import PASSWORD, PostgresServer
 
 Api = Any
@@ -67,5 +67,5 @@ def test_errors_without_the_password(postgres: PostgresServer, api: Api, here: H
 
 def test_hint_about_doubt_names_no_password() -> None:
     """What a run says at its end of its journal can be pasted into a ticket."""
-    assert "hunter2" not in (_shown("postgresql://me:hunter2@127.0.0.1/db?job=cats") or "")
-    assert _shown("programme.jsonl.journal") == "programme.jsonl.journal"
+    assert "hunter2" not in (shown_journal("postgresql://me:hunter2@127.0.0.1/db?job=cats") or "")
+    assert shown_journal("programme.jsonl.journal") == "programme.jsonl.journal"

@@ -24,6 +24,13 @@ def test_the_line() -> None:
     assert shown == "40 of 100 entries, 2 failed, 3 in flight, 2/s, 7 throttled, 30 s left"
 
 
+def test_the_line_fits() -> None:
+    """On a narrow terminal the line says less, and first of all what is done, what failed and how long it takes."""
+    assert describe(at(40, 10, throttled=7), 2.0, room=60) == "40 of 100 entries, 2 failed, 3 in flight, 2/s, 30 s left"
+    assert describe(at(40, 10, throttled=7), 2.0, room=45) == "40 of 100 entries, 2 failed, 2/s, 30 s left"
+    assert describe(at(40, 10, throttled=7), 2.0, room=10) == "40 of 100 entries, 2 failed, 30 s left"
+
+
 def test_the_line_of_a_stream() -> None:
     """Of a manifest whose length nobody knows, no time is promised."""
     assert describe(at(1, 10, total=None), 2.0) == "1 entry, 2 failed, 3 in flight, 2/s"

@@ -145,7 +145,7 @@ def test_the_page_is_written_where_it_is_wanted(here: Here, journal: Path, tmp_p
     tiles = re.findall(r'data-status="(\w+)"[^>]*><b>([\d,]+)</b>', page)
     assert tiles == [
         *(("created", "1"), ("updated", "1"), ("adopted", "1")),
-        *(("unchanged", "0"), ("failed", "1"), ("in_doubt", "1")),
+        *(("unchanged", "0"), ("failed", "1"), ("in_doubt", "1"), ("cancelled", "0")),
     ]
     assert "encord-async settle" in page
 
@@ -289,6 +289,7 @@ def test_json_is_one_object_with_sums_and_lists(here: Here, journal: Path) -> No
         "unchanged": 0,
         "failed": 1,
         "in_doubt": 1,
+        "cancelled": 0,
     }
     assert found["by_kind"]["user"] == {"updated": 1}
     assert [step["title"] for step in found["created"]] == ["Project 1"]
@@ -481,8 +482,8 @@ def test_the_page_opens_from_disk_with_charts_and_table(show: Callable[..., Page
         page = show(rendered_page(FEW), dark=dark)
         assert page.evaluate("document.querySelectorAll('#course canvas').length") == 4
         assert page.evaluate("document.querySelectorAll('#durations canvas').length") == 1
-        assert column(page, "title") == ["Project 1", "2@example.com", "Project 3", "Project 4", "Project 5"]
-        assert column(page, "status") == ["created", "updated", "failed", "in doubt", "adopted"]
+        assert column(page, "title") == ["Project 3", "Project 4", "Project 1", "2@example.com", "Project 5"]
+        assert column(page, "status") == ["failed", "in doubt", "created", "updated", "adopted"]
         assert page.evaluate(SHOWN) == "5 steps"
         widths = page.evaluate("[...document.querySelectorAll('#course canvas')].map(one => one.clientWidth)")
         assert len(set(widths)) == 1
@@ -544,7 +545,7 @@ def test_a_hundred_thousand_steps_can_be_sorted_filtered_and_searched(show: Call
     page.until(f"{SHOWN} === '{datasets:,} of 100,000 steps'")
     page.evaluate("document.getElementById('reset').click()")
     page.until(f"{SHOWN} === '100,000 steps'")
-    assert column(page, "title")[0] == "Project 1"
+    assert column(page, "title")[0] == "Project 10"
 
     page.evaluate("document.querySelector('.tabulator-tableholder').scrollTop = 1e9")
     page.until(
@@ -553,12 +554,31 @@ def test_a_hundred_thousand_steps_can_be_sorted_filtered_and_searched(show: Call
     )
 
 
+def test_a_project_stands_together(show: Callable[..., Page]) -> None:
+    """What went wrong comes first; all steps of one project stand together, with its title beside them."""
+    made, others = record(1, hash="the-project", title="Cats of the north"), [record(2), record(3)]
+    page = show(rendered_page([made, *others, user(4), user(5, state=State.FAILED, status="failed")]))
+    assert column(page, "title") == ["5@example.com", "Cats of the north", "4@example.com", "Project 2", "Project 3"]
+    assert column(page, "in") == ["Cats of the north", "", "Cats of the north", "", ""]
+
+
+def test_titles_can_be_read_on_a_telephone(show: Callable[..., Page], tmp_path: Path) -> None:
+    """400 pixels wide, a title is not cut off, and its status stands beside it."""
+    title = "Annotation of felines in the wild, winter programme"
+    page = show(rendered_page([record(1, title=title)]), width=400)
+    cell = """document.querySelector('.tabulator-row [tabulator-field="title"]')"""
+    assert page.evaluate(f"{cell}.scrollWidth <= {cell}.clientWidth && {cell}.scrollHeight <= {cell}.clientHeight")
+    box = """document.querySelector('.tabulator-row [tabulator-field="status"]').getBoundingClientRect()"""
+    assert page.evaluate(f"{box}.right") <= 400
+    page.screenshot(tmp_path / "page.png")
+
+
 def test_hostile_texts_are_shown_as_they_are(show: Callable[..., Page]) -> None:
     """Markup in titles, keys, messages and hashes is read by people, not by the browser."""
     texts = {"title": HOSTILE, "key": HOSTILE, "place": HOSTILE, "parent_hash": HOSTILE, "hash": HOSTILE}
     page = show(rendered_page([record(1, **texts), replace(doubtful(2), message=HOSTILE, code=HOSTILE)]))
-    assert column(page, "title")[0] == column(page, "key")[0] == column(page, "hash")[0] == HOSTILE
-    assert column(page, "message")[1] == HOSTILE
+    assert column(page, "title")[1] == column(page, "key")[1] == column(page, "hash")[1] == HOSTILE
+    assert column(page, "message")[0] == HOSTILE
     page.evaluate("document.querySelectorAll('.tabulator-row button')[1].click()")
     assert HOSTILE in page.evaluate("document.querySelector('dialog').textContent")
     assert page.evaluate("document.querySelectorAll('main img, dialog img, main script').length") == 0
@@ -569,7 +589,7 @@ def test_hostile_texts_are_shown_as_they_are(show: Callable[..., Page]) -> None:
 def test_a_step_shows_all_that_is_known_of_it(show: Callable[..., Page]) -> None:
     """A click on a step shows its message and the hashes that a step in doubt may have made; links lead to the app."""
     page = show(rendered_page(FEW))
-    page.evaluate("""document.querySelectorAll('.tabulator-row [tabulator-field="title"]')[3].click()""")
+    page.evaluate("""document.querySelectorAll('.tabulator-row [tabulator-field="title"]')[1].click()""")
     page.until("document.querySelector('dialog').open")
     shown = page.evaluate("document.querySelector('dialog').innerText")
     assert "two have this title" in shown
@@ -588,7 +608,9 @@ def test_a_journal_without_steps_has_a_page(show: Callable[..., Page]) -> None:
 
 
 def test_runs_with_a_pause_between_them_can_be_chosen(show: Callable[..., Page]) -> None:
-    """The course shows the latest run; the earlier one is a choice away."""
+    """The course shows the run that did the work; the others are a choice away."""
+    page = show(rendered_page([record(1), record(2), record(9_000_000)]))
+    assert page.evaluate("document.getElementById('stretch').value") == "0"
     page = show(rendered_page([record(1), record(2), record(9_000_000), record(9_000_001), record(9_000_002)]))
     names = page.evaluate("[...document.querySelectorAll('#stretch option')].map(one => one.textContent)")
     assert [name.partition(", ")[2] for name in names] == ["2 ended", "3 ended"]

@@ -29,7 +29,7 @@ def programme(title: str) -> list[Json]:
 def applied(here: Here, api: Api, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A manifest that has been provisioned; its project has the name of the test."""
     manifest = write_manifest(tmp_path / "m.jsonl", *programme(request.node.name))
-    done = here("apply", manifest, "--no-progress", env=api.env)
+    done = here("apply", manifest, "--yes", "--no-progress", env=api.env)
     assert done.code == 0, done.err
     return manifest
 
@@ -219,7 +219,7 @@ def test_the_organisation(here: Here, api: Api, tmp_path: Path) -> None:
         {"kind": "project_groups", "project": "@grouped", "add": ["@g"], "role": "annotator"},
     ]
     manifest = write_manifest(tmp_path / "m.jsonl", *entries)
-    assert here("apply", manifest, "--no-progress", env=api.env).code == 0
+    assert here("apply", manifest, "--yes", "--no-progress", env=api.env).code == 0
     assert here("verify", manifest, env=api.env).code == 0
     entries[1]["email"] = "max@example.com"
     entries[4]["role"] = "reviewer"

@@ -110,7 +110,7 @@ async def test_the_key_is_written_for_its_owner_only(tmp_path: Path, http: aioht
     key = tmp_path / "key"
     key.write_text("old")
     key.chmod(0o644)
-    async with started("--write-key", key) as running:
+    async with started("--write-key", key, "--force") as running:
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert await Api(http, running.url, Signer.loaded(key.read_text())).create()
         _, _, err = await running.stop(signal.SIGTERM)

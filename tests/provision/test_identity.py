@@ -398,7 +398,7 @@ async def test_the_mark_of_another_entry_is_asked_about(service: Service, tmp_pa
     assert second.error is not None
     assert second.error.code == "OTHER_STAMP"
     assert str(first.hash) in second.error.message
-    assert "existing='create'" in second.error.message
+    assert 'existing="create"' in second.error.message
     assert len(service.projects) == 1
     (third,) = await run(service, [project(key="new")], tmp_path / "k", stamp=True, existing="create")
     assert third.status.value == "created"

@@ -645,3 +645,34 @@ def test_a_hundred_thousand_lines_are_no_burden(write: Write) -> None:
     report = check_manifest(path)
     assert (report.entries, report.problem_count) == (20_001, 0)
     assert time.process_time() - began_s < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("- {kind: project, title: A}\n- {kind: project,\n   title: 'never closed}\n\n\n- x\n", 3),
+        ("- {kind: project, title: A}\n- {kind: project, title: B\n- {kind: project, title: C}\n", 2),
+    ],
+)
+def test_a_yaml_error_is_told_where_it_begins(tmp_path: Path, text: str, line: int) -> None:
+    """What is not closed is told at the line where it was opened, not where the file ends."""
+    path = tmp_path / "m.yaml"
+    path.write_text(text)
+    (problem,) = check_manifest(path).problems
+    assert problem.place.line == line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- kind: project\n  title: A\n",
+        '# mine\n- {"kind": "project", "title": "A"}\n',
+        '[{"kind": "project", "title": "A"}]',
+    ],
+)
+def test_a_yaml_list_on_standard_input(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A list in YAML, or in JSON, is read from standard input as from a file."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(text.encode()))))
+    (item,) = read_manifest("-")
+    assert isinstance(item, PlacedEntry)
+    assert item.entry.as_json()["title"] == "A"

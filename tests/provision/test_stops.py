@@ -15,7 +15,7 @@ from encord_async.engine.account import Existing
 from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.run import Run
-from encord_async.errors import AuthenticationError, JournalError, StoppedError
+from encord_async.errors import AuthenticationError, JournalError, NoReplyError, StoppedError
 from encord_async.journal.commit import Commit
 from encord_async.journal.journal import Identity, Journal
 from encord_async.protocol.reply import RawReply
@@ -261,3 +261,34 @@ async def test_a_full_disk_while_datasets_are_attached(session: EncordSession, s
     outcomes = await outcomes_when_full(session, journal, [project("Cats", datasets=DATASETS)], max_batch=5)
     assert [(one.status, one.hash) for one in outcomes] == [(Status.CREATED, "project-1")]
     assert service.projects["project-1"].datasets == DATASETS
+
+
+# --- a service that is gone -------------------------------------------------------------------------------------------
+
+
+async def test_nobody_waits_for_an_outage_to_end(session: EncordSession, service: Prompt, tmp_path: Path) -> None:
+    """Stopped while the service is down, a run ends though what it has in doubt cannot be looked for; that stays so."""
+
+    async def down(call: Call) -> None:
+        if call.name == "project.POST" or service.names["project.POST"]:
+            await checkpoint()
+            raise NoReplyError("the connection broke")
+
+    service.pace = down
+    async with session.provision([project("Cats"), project("Dogs")], journal=tmp_path / "j") as run:
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as group:
+
+                async def stop() -> None:
+                    while not session.in_outage:
+                        await checkpoint()
+                    run.drain()
+
+                group.start_soon(stop)
+                outcomes = await all_of(run)
+    assert Status.IN_DOUBT in {one.status for one in outcomes}
+    assert {one.status for one in outcomes} <= {Status.IN_DOUBT, Status.CANCELLED}
+    service.pace = service.at_once
+    async with session.provision([project("Cats"), project("Dogs")], journal=tmp_path / "j", settle_s=0) as run:
+        outcomes = await all_of(run)
+    assert twice(service) == {}

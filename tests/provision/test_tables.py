@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from encord_async.cli.apply import Recorder
 from encord_async.cli.main import run
+from encord_async.cli.outcomes import Recorder
 from encord_async.errors import ManifestError, MissingExtraError, UsageError
 from encord_async.kinds.dataset import DatasetEntry
 from encord_async.kinds.entry import Entry
@@ -260,7 +260,7 @@ def test_a_sheet_can_be_planned_and_its_file_is_not_written_over(book: Callable[
     """A plan is kept for a sheet by the file it is in, and the outcomes of a run do not take that file's place."""
     path = book(A=[["kind", "title"], ["dataset", "B"]])
     assert _digest(f"{path}#A") == _digest(path)
-    with pytest.raises(UsageError, match="is the manifest itself"), Recorder(path, f"{path}#A"):
+    with pytest.raises(UsageError, match="is the manifest itself"), Recorder(path, f"{path}#A", force=False):
         pass
 
 

@@ -3,7 +3,9 @@
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
-  const WORDS = { created: "created", updated: "updated", adopted: "adopted", unchanged: "unchanged", failed: "failed", in_doubt: "in doubt" };
+  const WORDS = { created: "created", updated: "updated", adopted: "adopted", unchanged: "unchanged", failed: "failed", in_doubt: "in doubt", cancelled: "cancelled" };
+  // What people look for first.
+  const FIRST = ["failed", "in_doubt", "cancelled"];
   const words = (name) => WORDS[name] || name.replaceAll("_", " ");
   const number = new Intl.NumberFormat("en");
   const TICKS_S = [1, 2, 5];
@@ -140,9 +142,11 @@
       select.add(new Option(`${moment(stretch.began_s)}, ${number.format(steps)} ended`, index));
     });
     byId("stretch-label").hidden = stretches.length < 2;
-    select.value = stretches.length - 1;
+    // The one in which most was done: a look at what is done already comes after it, and has nothing to show.
+    const work = (stretch) => stretch.ended.reduce((sum, count) => sum + count, 0);
+    select.value = stretches.reduce((best, stretch, index) => (work(stretch) >= work(stretches[best]) ? index : best), 0);
     select.addEventListener("change", () => drawCourse(stretches[select.value]));
-    drawCourse(stretches.at(-1));
+    drawCourse(stretches[select.value]);
   }
 
   function showDurations(durations) {
@@ -190,7 +194,7 @@
   function rowsOf(data) {
     const columns = data.rows;
     let began_ms = 0;
-    return columns.title.map((title, index) => {
+    const rows = columns.title.map((title, index) => {
       began_ms += columns.began_ms[index];
       return {
         n: index + 1, id: columns.id[index], title, place: columns.place[index], key: columns.key[index],
@@ -200,6 +204,18 @@
         began_ms, took_ms: columns.took_ms[index] < 0 ? null : columns.took_ms[index],
       };
     });
+    const titles = new Map(rows.filter((row) => row.hash && !row.parent).map((row) => [row.hash, row.title]));
+    rows.forEach((row) => { row.in = titles.get(row.parent) ?? ""; });
+    return inOrder(rows);
+  }
+
+  // What went wrong comes first, and all that is about one thing stands together, in the order in which it began.
+  function inOrder(rows) {
+    const rank = (row) => { const found = FIRST.indexOf(row.status); return found < 0 ? FIRST.length : found; };
+    const first = new Map();
+    const about = (row) => row.parent || row.hash || `step ${row.n}`;
+    rows.forEach((row) => { if (!first.has(about(row))) first.set(about(row), row.n); });
+    return [...rows].sort((one, other) => rank(one) - rank(other) || first.get(about(one)) - first.get(about(other)) || one.n - other.n);
   }
 
   const linkTo = (links, form, hash) => (links?.[form] && hash ? links[form].replace("{}", () => encodeURIComponent(hash)) : null);
@@ -232,19 +248,25 @@
       cssClass: "code", width: 124,
       formatter: (cell) => { const value = cell.getValue(); cell.getElement().title = value; return linked(value, linkTo(data.links, form(cell.getData()), value)); },
     });
-    return [
+    const columns = [
       { title: "#", field: "n", sorter: byNumber, width: 72, hozAlign: "right", cssClass: "number", formatter: opener },
       text("Status", "status", { width: 108, sorter: (one, other) => ranks[one] - ranks[other], formatter: (cell) => pill(cell.getValue()) }),
       text("Kind", "kind", { width: 88, formatter: (cell) => document.createTextNode(words(cell.getValue())) }),
-      text("Title", "title", { minWidth: 180, widthGrow: 2 }),
+      text("Title", "title", { minWidth: 240, widthGrow: 3, cssClass: "title" }),
+      text("In", "in", { minWidth: 120, widthGrow: 1 }),
       text("Key", "key", { minWidth: 90, widthGrow: 1 }),
       text("Message", "message", { minWidth: 200, widthGrow: 4 }),
       hash("Hash", "hash", (row) => row.kind),
-      hash("In", "parent", (row) => data.parents[row.kind]),
+      hash("Of", "parent", (row) => data.parents[row.kind]),
       { title: "Took", field: "took_ms", sorter: byNumber, width: 84, hozAlign: "right", cssClass: "number", formatter: (cell) => document.createTextNode(cell.getValue() == null ? "" : duration(cell.getValue() / 1000)) },
       { title: "Began", field: "began_ms", sorter: byNumber, width: 96, cssClass: "number", formatter: (cell) => { const value = cell.getValue(); cell.getElement().title = value ? moment(value / 1000, 3) : ""; return document.createTextNode(value ? clock(new Date(value)) : ""); } },
       text("Place", "place", { minWidth: 120, widthGrow: 1 }),
     ];
+    const room = byId("table").clientWidth;
+    if (room > 600) return columns;
+    // On a telephone the title has what the status leaves; all else is found by scrolling, and in the details.
+    const [count, status, kind, title, ...more] = columns;
+    return [{ ...title, minWidth: room - 112, width: room - 112 }, status, count, kind, ...more];
   }
 
   function opener(cell) {
@@ -275,7 +297,8 @@
     if (row.hash) add("Hash", linked(row.hash, linkTo(data.links, row.kind, row.hash)), true);
     const candidates = data.rows.candidates[row.n - 1] ?? [];
     if (candidates.length) add("It may be", candidates.join("\n"), true);
-    if (row.parent) add("In", linked(row.parent, linkTo(data.links, data.parents[row.kind], row.parent)), true);
+    if (row.in) add("In", row.in);
+    if (row.parent) add("Of", linked(row.parent, linkTo(data.links, data.parents[row.kind], row.parent)), true);
     add("Place", row.place);
     if (row.began_ms) add("Began", moment(row.began_ms / 1000, 3));
     if (row.took_ms != null) add("Took", duration(row.took_ms / 1000));
@@ -287,7 +310,7 @@
     const rows = rowsOf(data);
     byId("steps").hidden = false;
     const table = new Tabulator("#table", {
-      data: rows, columns: columnsOf(data), height: rows.length > 18 ? "min(640px, 80vh)" : false, layout: "fitColumns", rowHeight: 32,
+      data: rows, columns: columnsOf(data), height: rows.length > 18 ? "min(640px, 80vh)" : false, layout: "fitColumns", rowHeight: byId("table").clientWidth > 600 ? 32 : 44,
       placeholder: "No step fits.", index: "n", columnDefaults: { headerSortTristate: true, resizable: "header" },
     });
     table.on("rowClick", (event, row) => { if (!event.target.closest("a") && !String(getSelection())) showDetails(row.getData(), data); });
@@ -301,7 +324,7 @@
     found(status, "status", data.statuses);
     found(kind, "kind", data.kinds);
     let haystacks = null;
-    const haystack = (row) => [row.title, row.key, row.hash, row.parent, row.code, row.message, row.place, row.id].join("\n").toLowerCase();
+    const haystack = (row) => [row.title, row.in, row.key, row.hash, row.parent, row.code, row.message, row.place, row.id].join("\n").toLowerCase();
 
     function apply() {
       const needles = search.value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -84,12 +84,12 @@ def own_datasets(call: Call, hashes: list[str]) -> list[int]:
         Refused: RESOURCE_NOT_FOUND_ERROR if one does not exist, AUTHORISATION_ERROR if one is not the caller's.
     """
     found = call.store.dataset_roles(hashes, acting_user_id(call))
-    for position, hash_ in enumerate(hashes):
+    for hash_ in hashes:
         if hash_ not in found:
-            raise Refused("RESOURCE_NOT_FOUND_ERROR", f"no such dataset: dataset_hashes[{position}]")
-    for position, hash_ in enumerate(hashes):
+            raise Refused("RESOURCE_NOT_FOUND_ERROR", f"no such dataset: {hash_!r}")
+    for hash_ in hashes:
         if found[hash_][1] != ADMIN:
-            raise Refused("AUTHORISATION_ERROR", f"not an Admin of dataset_hashes[{position}]")
+            raise Refused("AUTHORISATION_ERROR", f"not an Admin of the dataset {hash_!r}")
     return [found[hash_][0] for hash_ in hashes]
 
 

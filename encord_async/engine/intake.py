@@ -1,0 +1,48 @@
+"""Entries on their way from the manifest into the schedule, and what is written down of them. It only reads."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from encord_async.engine.resume import Past
+from encord_async.journal.record import Ledger
+from encord_async.kinds.membership import Membership
+from encord_async.kinds.step import Step
+from encord_async.manifest.files import CheckReport
+from encord_async.manifest.place import Place, PlacedEntry, Problem
+
+__all__ = ["Taken", "bad_entries", "past_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An entry on its way into the schedule, or what is wrong with one that never gets there."""
+
+    number: int
+    placed: PlacedEntry | None
+    identity: bytes
+    steps: list[Step]
+    problems: tuple[Problem, ...]
+
+
+def bad_entries(path: str | Path, report: CheckReport) -> dict[int, tuple[Problem, ...]]:
+    """What is wrong with each bad entry of a file that was checked, as far as that was kept."""
+    bad: dict[int, tuple[Problem, ...]] = {
+        number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad
+    }
+    return bad | {problem.place.number: (problem,) for problem in report.problems}
+
+
+async def past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
+    """What is written down of these entries; of their memberships it is asked when they are sent."""
+    steps = [step for one in taken for step in one.steps if not isinstance(step.kind, Membership)]
+    records = await ledger.known([step.identity for step in steps])
+    made = {record.hash for record in records.values() if record.kind.stands_for_entry and record.hash}
+    has_moved = ledger.has_moved
+    keys = [record.identity for record in records.values() if record.kind.is_inner and has_moved]
+    return Past(
+        records=records,
+        contested=await ledger.contested(keys),
+        detached=await ledger.detached(made),
+        has_moved=has_moved,
+    )

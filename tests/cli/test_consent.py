@@ -1,0 +1,69 @@
+"""What is said and done before anything is made that cannot be undone."""
+
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+from pathlib import Path
+
+import pytest
+
+from encord_async.cli.consent import agreed
+from encord_async.cli.options import Service
+from encord_async.cli.output import Output
+from encord_async.cli.plan import Planned, show_heading
+from encord_async.manifest.variables import ManifestFile
+from tests.cli.conftest import Api, Start, write_manifest
+from tests.cli.test_apply import project
+from tests.cli.test_question import a_person
+
+OPTIONS = {
+    "journal": "beside",
+    "existing": "adopt",
+    "dataset_api": "rest",
+    "max_batch": 1000,
+    "stamp": False,
+    "skip_invalid": False,
+}
+
+
+def clock(*times: float) -> Callable[[], float]:
+    """A clock that shows these, and goes on showing the last."""
+    ticks: Iterator[float] = chain(times, repeat(times[-1]))
+    return lambda: next(ticks)
+
+
+@pytest.mark.parametrize(("waited_s", "is_kept"), [(59.0, True), (61.0, False)])
+def test_an_old_listing_is_read_again(
+    start_api: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waited_s: float, *, is_kept: bool
+) -> None:
+    """Whoever thinks longer than a minute about the answer gets a run that looks at the account again."""
+    api: Api = start_api()
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Slow"))
+    sessions = Service(domain=api.url, ssh_key_file=str(api.key_file)).sessions()
+    with a_person(monkeypatch) as person:
+        typing = person.will(lambda: person.type("y\n"))
+        found = agreed(Output(), sessions, ManifestFile(str(manifest)), OPTIONS, quiet=True, now_s=clock(0.0, waited_s))
+        typing.join()
+    assert (found is not None) is is_kept
+
+
+@pytest.mark.parametrize(
+    ("domain", "is_real"),
+    [
+        ("https://api.encord.com", True),
+        ("https://api.us.encord.com", True),
+        ("http://127.0.0.1:9999", False),
+        ("https://api.encord.com.example.org", False),
+        ("https://notencord.com", False),
+    ],
+)
+def test_encords_own_service_is_named(capsys: pytest.CaptureFixture[str], domain: str, *, is_real: bool) -> None:
+    """The plan begins with account and domain, and says so where it is Encord's own service."""
+    show_heading(Output(), Planned(domain=domain, account="me"))
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == f"account  me at {domain}" + (" (Encord's own service)" if is_real else "")
+
+
+def test_a_password_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The journal's URL is named without its password."""
+    show_heading(Output(), Planned(journal="postgresql://me:canary@db/encord?job=x", account="me"))
+    assert "canary" not in capsys.readouterr().out
