@@ -176,19 +176,16 @@ class EncordSession(Calls):
             max_batch: Most users or datasets in one request.
             settle_s: Seconds until what happened is sure to be listed: that long a create in doubt is looked for.
             stamp: Put a short mark of the entry into descriptions, for look-ups that are exact among equal titles.
-                What shows another entry's mark is not adopted, and if the manifest lacks that, the entry fails.
             fail_fast: Stop at the first entry that fails.
             max_failures: Stop when more have failed, or a larger share, as ``"5%"``; that counts from 100 ended on.
             skip_invalid: Provision the good entries of a manifest that has bad ones.
             plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``. Entering
                 raises `UsageError` if manifest, journal, account, domain or options are others.
-            variables: Values for what stands as ``{{ name }}`` in the manifest's file. They count before those of the
-                environment (``ENCORD_VAR_name``), and these before the manifest's own ``vars``.
+            variables: Values for ``{{ name }}`` in the file; before those of the environment, and its own ``vars``.
             forecast: What `plan` said a moment ago: what it has read of account and file is not read again.
 
         Raises:
-            UsageError: An argument cannot work. Entering the run raises `ManifestError` for a bad file; the end of
-                the iteration raises what stopped the run early.
+            UsageError: An argument cannot work. What is wrong with a file comes when the run is entered.
         """
         from encord_async.engine.options import FailureLimit  # on first need: a quarter of all imports
         from encord_async.engine.run import Run

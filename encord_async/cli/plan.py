@@ -79,9 +79,8 @@ def plan(
     It is the run itself, rehearsed: with the same journal and the same options it decides as 'apply' does. What the
     journal says is done costs no request and is only counted; --refresh looks at the account for it as well. What the
     journal has and the manifest no longer does is named, and nothing is done about it. What an earlier run left in
-    doubt is looked for once; 'apply' looks longer, and makes it only if it surely is not there.
-
-    At most 100,000 actions are shown; all are counted. '-' reads JSON lines from standard input.
+    doubt is looked for once; 'apply' looks longer, and makes it only if it surely is not there. At most 100,000 actions
+    are shown; all are counted. '-' reads JSON lines from standard input.
 
     \b
     Examples:
