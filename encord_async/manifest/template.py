@@ -339,7 +339,7 @@ def _environment() -> "SandboxedEnvironment":
         finalize=_in_text,
         autoescape=False,
     )
-    # Nothing that comes out another way the next time. Jinja's globals are not there: names are shared, not added to them.
+    # It comes out another way the next time. Jinja's globals are not there: names are shared, not added to them.
     del environment.filters["random"]
     for name, function in environment.filters.items():
         environment.filters[name] = _bounded(function)
