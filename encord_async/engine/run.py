@@ -90,7 +90,8 @@ class Run:
         self._schedule = Schedule(max_batch=options.max_batch, on_end=None if props is None else props.on_end)
         self._executor: Executor
         self._namer: Namer | GivenNames = Namer()
-        self._checker = Checker(stamps=options.stamp)
+        # A part was checked where it was cut.
+        self._checker = Checker(stamps=options.stamp or isinstance(manifest, Part))
         self._counts: Counter[Status] = Counter()
         self._idle: deque[Seat] = deque()
         self._room = anyio.Event()

@@ -339,8 +339,7 @@ def _environment() -> "SandboxedEnvironment":
         finalize=_in_text,
         autoescape=False,
     )
-    # Nothing but what the manifest names; and nothing that comes out another way the next time.
-    environment.globals.clear()
+    # It comes out another way the next time. Jinja's globals are not there: names are shared, not added to them.
     del environment.filters["random"]
     for name, function in environment.filters.items():
         environment.filters[name] = _bounded(function)

@@ -278,6 +278,20 @@ def test_included_files(files: Files) -> None:
     assert problems(path) == []
 
 
+def test_a_file_is_included_once(files: Files) -> None:
+    """What two files need they both name, and its entries are there once."""
+    path = files(
+        {
+            "m.yaml": "include: [a.yaml, b.yaml, ./a.yaml]",
+            "a.yaml": "{include: common.yaml, entries: [{kind: dataset, key: a, title: A}]}",
+            "b.yaml": "{include: common.yaml, entries: [{kind: dataset, key: b, title: B}]}",
+            "common.yaml": "[{kind: dataset, key: c, title: C}]",
+        }
+    )
+    assert titles(path) == ["C", "A", "B"]
+    assert problems(path) == []
+
+
 def test_circles(files: Files) -> None:
     """Files that include one another in a circle are refused with the way around it."""
     path = files(

@@ -106,6 +106,8 @@ def test_what_is_refused(text: str, why: str) -> None:
         "{{ '{0.__class__}'.format(customer) }}",
         "{{ mails | random }}",
         "{{ range(3) }}",
+        "{{ range(3) | list }}",
+        "{{ dict(a=1) }}",
         "{{ lipsum() }}",
     ],
 )
