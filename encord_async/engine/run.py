@@ -101,9 +101,7 @@ class Run:
         self._entries = self._ended_entries = 0
         self._total: int | None = None
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
-        self._remembers = remembers
-        self._review = review
-        self._groundwork = groundwork or Groundwork()
+        self._remembers, self._review, self._groundwork = remembers, review, groundwork or Groundwork()
         known = self._groundwork.listed
         self._account = props.account if props else Account(session, dataset_api=options.dataset_api, listed=known)
         self._register = Register(stamps=options.stamp)
@@ -117,8 +115,7 @@ class Run:
         self._reading = anyio.CancelScope()
         self._send: MemoryObjectSendStream[Outcome]
         self._receive: MemoryObjectReceiveStream[Outcome]
-        self._started_s = self._ended_s = 0.0
-        self._before = Statistics()
+        self._started_s, self._ended_s, self._before = 0.0, 0.0, Statistics()
         if isinstance(manifest, Part):
             self._know(manifest)
 
