@@ -168,8 +168,7 @@ class EncordSession(Calls):
             manifest: Path of a manifest, ``-`` for JSON lines on standard input, or any iterable or async iterable
                 of entries or dicts. It is read only as capacity frees.
             journal: Path or URL (``postgresql://user@host/database?job=NAME``) of the journal that makes the run safe
-                to kill and to run again. By default it lies beside the manifest's file, with ``.journal`` added; other
-                entries need it given. None does without: what is in doubt when the process dies stays so.
+                to kill and to run again; by default the manifest's file with ``.journal`` added. None does without.
             existing: What to do about things that are there already: ``adopt``, ``create`` or ``fail``.
             dataset_api: Over which API datasets are made and listed: ``rest``, or ``envelope`` as by the official SDK
                 before 0.1.153, and always where the data do not lie at Encord, because only that can say so.

@@ -370,9 +370,9 @@ def test_every_method_for_a_call_of_the_service_has_one_of_the_sdk() -> None:
     """No method is missing in the table but those that the SDK has nothing like."""
     shown = {call for _, ours, _ in table(section("Leaving the SDK"), "official SDK") for call in calls(ours)}
     names = {name for owner, name in shown if owner != "project"}
-    own = {"aclose", "collect", "execute", "pages", "send"}
+    own = {"aclose", "check_open", "collect", "execute", "open", "pages", "send"}
     own |= {"export", "plan", "provision", "validate", "verify"}
-    watching = {"clock", "identity", "is_free", "report_in_doubt", "statistics", "throttled_elsewhere"}
+    watching = {"clock", "identity", "in_outage", "is_free", "report_in_doubt", "statistics", "throttled_elsewhere"}
     assert public_members(EncordSession) - names == own | watching
     handle = {name for owner, name in shown if owner == "project"}
     assert public_members(ProjectHandle) - handle == set()
