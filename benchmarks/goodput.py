@@ -174,12 +174,11 @@ def nginx() -> Iterator[Nginx]:
 
 
 @contextmanager
-def emulator() -> Iterator[Emulated]:
-    """The emulator with a bucket."""
+def emulator(*options: str) -> Iterator[Emulated]:
+    """The emulator with further *options*."""
     with tempfile.TemporaryDirectory(prefix="encord-async-bench-") as folder:
         key_file = Path(folder) / "key"
-        limit = ["--rate-limit", str(LIMIT_PER_S), "--burst", str(BURST)]
-        command = [sys.executable, "-m", "encord_async.emulator", "--write-key", str(key_file), *limit]
+        command = [sys.executable, "-m", "encord_async.emulator", "--write-key", str(key_file), *options]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
@@ -204,9 +203,9 @@ Client = Callable[[Service, float], Awaitable[list[Counter[str]]]]
 """Works for so many seconds; what it came to, for each client of its own."""
 
 
-async def ours(service: Service, seconds: float) -> list[Counter[str]]:
+async def ours(service: Service, seconds: float, *, in_flight: int = IN_FLIGHT) -> list[Counter[str]]:
     """One session of this package."""
-    return [await _session(service, seconds)]
+    return [await _session(service, seconds, in_flight=in_flight)]
 
 
 async def two_of_ours(service: Service, seconds: float) -> list[Counter[str]]:
@@ -214,8 +213,8 @@ async def two_of_ours(service: Service, seconds: float) -> list[Counter[str]]:
     return list(await asyncio.gather(_session(service, seconds), _session(service, seconds)))
 
 
-async def _session(service: Service, seconds: float) -> Counter[str]:
-    settings = Settings(domain=service.url, concurrency=IN_FLIGHT)
+async def _session(service: Service, seconds: float, *, in_flight: int = IN_FLIGHT) -> Counter[str]:
+    settings = Settings(domain=service.url, concurrency=in_flight)
     async with EncordSession.from_ssh_key(service.key_file, settings=settings) as session:
 
         async def call() -> bool:
@@ -228,10 +227,10 @@ async def _session(service: Service, seconds: float) -> Counter[str]:
                 return False
             return True
 
-        return await _busy(call, seconds)
+        return await _busy(call, seconds, in_flight=in_flight)
 
 
-async def bare_loop(service: Service, seconds: float) -> list[Counter[str]]:
+async def bare_loop(service: Service, seconds: float, *, in_flight: int = IN_FLIGHT) -> list[Counter[str]]:
     """Aiohttp, and tenacity's random exponential back-off without an end."""
     key = SSHKey.from_path(service.key_file)
     headers = {
@@ -254,7 +253,7 @@ async def bare_loop(service: Service, seconds: float) -> list[Counter[str]]:
                     reply.raise_for_status()
             return True
 
-        return [await _busy(call, seconds)]
+        return [await _busy(call, seconds, in_flight=in_flight)]
 
 
 async def sdk_threads(service: Service, seconds: float) -> list[Counter[str]]:
@@ -265,7 +264,7 @@ async def sdk_threads(service: Service, seconds: float) -> list[Counter[str]]:
     return [Counter(json.loads(done.stdout))]
 
 
-async def _busy(call: Callable[[], Awaitable[bool]], seconds: float) -> Counter[str]:
+async def _busy(call: Callable[[], Awaitable[bool]], seconds: float, *, in_flight: int) -> Counter[str]:
     """Keep so many calls under way; how they ended."""
     counts: Counter[str] = Counter()
 
@@ -275,7 +274,7 @@ async def _busy(call: Callable[[], Awaitable[bool]], seconds: float) -> Counter[
 
     with anyio.move_on_after(seconds):
         async with anyio.create_task_group() as group:
-            for _ in range(IN_FLIGHT):
+            for _ in range(in_flight):
                 group.start_soon(work)
     return counts
 
@@ -326,7 +325,7 @@ async def measure_changes(service: Service, client: Client, seconds: float) -> F
 
 async def measure_emulator(client: Client, seconds: float) -> Found:
     """One client before an emulator of its own."""
-    with emulator() as service:
+    with emulator("--rate-limit", str(LIMIT_PER_S), "--burst", str(BURST)) as service:
         return await measure(service, client, seconds)
 
 

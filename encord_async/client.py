@@ -159,6 +159,7 @@ class EncordSession(Calls):
         max_failures: int | str | None = None,
         skip_invalid: bool = False,
         plan: str | Path | None = None,
+        variables: Mapping[str, object] | None = None,
     ) -> "Run":
         """Provision every entry of *manifest*, in parallel, each exactly once.
 
@@ -180,6 +181,8 @@ class EncordSession(Calls):
             skip_invalid: Provision the good entries of a manifest that has bad ones.
             plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``. Entering
                 raises `UsageError` where manifest, journal, account, domain or options are others.
+            variables: Values for what stands as ``{{ name }}`` in the manifest's file. They count before those of the
+                environment (``ENCORD_VAR_name``), and these before the manifest's own ``vars``.
 
         Raises:
             UsageError: An argument cannot work. Entering the run raises `ManifestError` for a bad file; the end of
@@ -191,11 +194,14 @@ class EncordSession(Calls):
 
         options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
         limit = None if max_failures is None else FailureLimit.parse(max_failures)
+        manifest = _read_with(manifest, variables)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
         review = None if plan is None else self._review(plan)
         return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review)
 
-    async def validate(self, manifest: str | Path, *, stamp: bool = False) -> "CheckReport":
+    async def validate(
+        self, manifest: str | Path, *, stamp: bool = False, variables: Mapping[str, object] | None = None
+    ) -> "CheckReport":
         """Check the manifest at a path without the network: all that is wrong with it, and how many entries it has.
 
         >>> async def is_good(session: EncordSession) -> bool:
@@ -207,13 +213,16 @@ class EncordSession(Calls):
         Args:
             manifest: Its path.
             stamp: As for `provision`: with it, entries may have the same title and description.
+            variables: As for `provision`.
 
         Raises:
             ManifestError: The file cannot be read or holds no entry.
         """
         from encord_async.manifest.files import check_manifest
+        from encord_async.manifest.variables import ManifestFile
 
-        return await anyio.to_thread.run_sync(functools.partial(check_manifest, manifest, stamps=stamp))
+        file = ManifestFile.at(manifest, variables)
+        return await anyio.to_thread.run_sync(functools.partial(check_manifest, file, stamps=stamp))
 
     async def plan(
         self,
@@ -226,6 +235,7 @@ class EncordSession(Calls):
         stamp: bool = False,
         skip_invalid: bool = False,
         out: str | Path | None = None,
+        variables: Mapping[str, object] | None = None,
         on_action: "Callable[[Action], None]" = lambda _: None,
     ) -> "Forecast":
         """Say what `provision` would do with the same arguments: it is that run, rehearsed. Only reads are sent.
@@ -244,6 +254,7 @@ class EncordSession(Calls):
             stamp: As for `provision`.
             skip_invalid: As for `provision`.
             out: Path of a file to keep the plan in, for ``provision(plan=...)``.
+            variables: As for `provision`.
             on_action: Is given each action as entries end, in no particular order. What stays as it is, is only
                 counted.
 
@@ -258,6 +269,7 @@ class EncordSession(Calls):
         from encord_async.saved_plan import make_plan
 
         options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
+        manifest = _read_with(manifest, variables)
         async with self._read_journal(manifest, journal) as opened:
             return await make_plan(self, manifest, options, journal=opened, on_action=on_action, out=out)
 
@@ -266,6 +278,7 @@ class EncordSession(Calls):
         manifest: "Manifest",
         *,
         journal: str | Path | None = "beside",
+        variables: Mapping[str, object] | None = None,
         on_difference: "Callable[[Difference], None]" = lambda _: None,
     ) -> "Report":
         """Read back what *manifest* is about, and hand out each difference. Only reads are sent.
@@ -274,6 +287,7 @@ class EncordSession(Calls):
             manifest: As for `provision`.
             journal: That of the run, which says what the entries were made as. Without one only what the manifest
                 names by its hash can be found.
+            variables: As for `provision`.
             on_difference: Is given each difference as it is found, in no particular order.
 
         Returns:
@@ -288,6 +302,7 @@ class EncordSession(Calls):
         from encord_async.verify.compare import compare
         from encord_async.verify.wishes import gather
 
+        manifest = _read_with(manifest, variables)
         async with self._read_journal(manifest, journal) as opened:
             wishes = await gather(manifest, opened or MemoryLedger())
         return await compare(self, wishes, on_difference=on_difference)
@@ -358,9 +373,17 @@ class EncordSession(Calls):
         return review
 
 
+def _read_with(manifest: "Manifest", variables: Mapping[str, object] | None) -> "Manifest":
+    from encord_async.manifest.sources import with_variables
+
+    return with_variables(manifest, variables)
+
+
 def _beside(manifest: "Manifest") -> str | None:
     """Where the journal of *manifest* lies by default, if that is a file."""
-    return f"{manifest}.journal" if isinstance(manifest, str | Path) and str(manifest) != "-" else None
+    from encord_async.manifest.sources import manifest_file
+
+    return None if manifest_file(manifest) is None else f"{manifest}.journal"
 
 
 def _planning(

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from encord_async.engine.options import Progress
     from encord_async.engine.outcome import Outcome, Status, Summary
     from encord_async.manifest.place import Problem
+    from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
 
@@ -156,7 +157,7 @@ def apply(
     *,
     output: Output,
     service: Service,
-    manifest: str,
+    manifest: "ManifestFile",
     yes: bool,
     outcomes: str | None,
     journal: str | None,
@@ -166,18 +167,18 @@ def apply(
 ) -> int:
     """See `_HELP`."""
     no_progress = options.pop("no_progress")
-    options["journal"] = journal or (None if manifest == "-" else "beside")
+    options["journal"] = journal or (None if manifest.is_stream else "beside")
     bounds = {name: options.pop(name) for name in ("concurrency", "max_rate_per_s")}
     if reviewed is not None:
         if dask is not None:
             raise UsageError("--plan is for a run on one machine; leave out --dask")
         options["plan"] = reviewed
-    asks = not yes and reviewed is None and manifest != "-" and on_terminal()
+    asks = not yes and reviewed is None and not manifest.is_stream and on_terminal()
     if asks and not _agreed(output, service.sessions(**bounds), manifest, options):
         raise UsageError("you did not agree; nothing was made")
     ending = Ending(journal=_shown(f"{manifest}.journal" if options["journal"] == "beside" else journal))
     with ExitStack() as until_the_last_word:
-        with Recorder(outcomes, manifest) as recorder, ExitStack() as stack:
+        with Recorder(outcomes, str(manifest)) as recorder, ExitStack() as stack:
             if dask is None:
                 begin: Begin = functools.partial(begin_here, service.sessions(**bounds)(), manifest, options)
             else:
@@ -193,7 +194,9 @@ def apply(
         return _finish(output, ending, recorder.error, interrupted=interrupts.count > 0)
 
 
-def _agreed(output: Output, sessions: "Callable[[], EncordSession]", manifest: str, options: Mapping[str, Any]) -> bool:
+def _agreed(
+    output: Output, sessions: "Callable[[], EncordSession]", manifest: "ManifestFile", options: Mapping[str, Any]
+) -> bool:
     """Show what would be made that cannot be undone, and ask; nothing to make needs no answer."""
     from encord_async.engine.account import Existing
     from encord_async.engine.options import Options
@@ -288,7 +291,7 @@ Begin: TypeAlias = Callable[[AsyncExitStack], Awaitable[AnyRun]]
 
 
 async def begin_here(
-    session: "EncordSession", manifest: str, options: Mapping[str, Any], stack: AsyncExitStack
+    session: "EncordSession", manifest: "str | ManifestFile", options: Mapping[str, Any], stack: AsyncExitStack
 ) -> AnyRun:
     """Begin to provision *manifest* over *session*, which is opened here; *options* as `EncordSession.provision`."""
     await stack.enter_async_context(session)

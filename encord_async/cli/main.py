@@ -10,6 +10,7 @@ import click
 from encord_async.cli.apply import apply
 from encord_async.cli.demo import demo
 from encord_async.cli.emulator import emulator
+from encord_async.cli.expand import expand
 from encord_async.cli.export import export
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.init import init
@@ -95,7 +96,22 @@ def cli() -> None:
     """
 
 
-for _verb in (demo, init, validate, plan, apply, status, settle, report, verify, export, schema, emulator, project):
+for _verb in (
+    demo,
+    init,
+    validate,
+    expand,
+    plan,
+    apply,
+    status,
+    settle,
+    report,
+    verify,
+    export,
+    schema,
+    emulator,
+    project,
+):
     cli.add_command(_verb)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Options
     from encord_async.journal.journal import Journal
+    from encord_async.manifest.variables import ManifestFile
     from encord_async.plan import Action, Forecast
     from encord_async.verify.difference import Difference
 
@@ -56,7 +57,7 @@ def plan(
     *,
     output: Output,
     service: Service,
-    manifest: str,
+    manifest: "ManifestFile",
     journal: str | None,
     options: "Callable[[], Options]",
     refresh: bool,
@@ -101,12 +102,12 @@ def plan(
     return planned.exit_code(detailed=detailed_exit_code)
 
 
-def existing_journal(manifest: str, journal: str | None) -> str | None:
+def existing_journal(manifest: "ManifestFile", journal: str | None) -> str | None:
     """The journal of the run, if it is there yet."""
     from encord_async.journal.journal import is_url
 
     if journal is None:
-        journal = None if manifest == "-" else f"{manifest}.journal"
+        journal = None if manifest.is_stream else f"{manifest}.journal"
     if journal is None or is_url(journal) or Path(journal).exists():
         return journal
     return None
@@ -137,7 +138,7 @@ class Planned:
     async def look(
         self,
         session: "EncordSession",
-        manifest: str,
+        manifest: "ManifestFile",
         options: "Options",
         *,
         refresh: bool = False,
@@ -194,7 +195,7 @@ class Planned:
         return code
 
 
-async def _drift(session: "EncordSession", manifest: str, journal: "Journal") -> "list[Difference]":
+async def _drift(session: "EncordSession", manifest: "ManifestFile", journal: "Journal") -> "list[Difference]":
     """How the account differs from what the journal says is done."""
     from encord_async.verify.compare import compare
     from encord_async.verify.wishes import gather
@@ -253,7 +254,8 @@ def _print_drift(output: Output, planned: Planned) -> None:
         output.line(f"drift  {one.place}  {one.fault.value} {one.what} {one.item}{reason}")
     if planned.drift:
         counts = Counter(one.fault for one in planned.drift)
-        output.line(f"{many(counts.total(), 'difference', 'differences')}; 'encord-async verify --fix' can mend some\n")
+        output.line(f"{many(counts.total(), 'difference', 'differences')}; 'encord-async verify --fix' can mend some")
+        output.line()
 
 
 _WORDS: Final = {

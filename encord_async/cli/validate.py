@@ -12,6 +12,7 @@ from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
     from encord_async.manifest.place import Problem
+    from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["validate"]
 
@@ -22,11 +23,11 @@ _MAX_IN_JSON: Final = 1000
 @manifest_argument
 @click.option("--stamp", is_flag=True, help="As for apply: entries may have the same title and description.")
 @output_options
-def validate(*, output: Output, manifest: str, stamp: bool) -> int:
+def validate(*, output: Output, manifest: "ManifestFile", stamp: bool) -> int:
     """Check MANIFEST without a network and without a key, and count what is in it.
 
-    Every bad entry is listed with file, line, field and reason. Files that entries name (the structures of
-    ontologies) are read too, relative to MANIFEST. '-' reads JSON lines from standard input.
+    Every bad entry is listed with file, line, field and reason. Files that it names (structures of ontologies, included
+    files, tables of rows) are read too, relative to the file that names them. '-' reads JSON lines from standard input.
     With --json the first 1,000 problems are listed, and all are counted. Warnings stop nothing.
 
     \b

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
@@ -42,7 +41,8 @@ from encord_async.manifest.part import Part, PartEntry
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.policy import NO_POLICY
 from encord_async.manifest.policy_file import policy_for
-from encord_async.manifest.sources import Item, Manifest, open_source
+from encord_async.manifest.sources import Item, Manifest, manifest_file, open_source, with_variables
+from encord_async.manifest.variables import ManifestFile
 from encord_async.secrecy import Secret, sealed
 from encord_async.session.session import Statistics
 from encord_async.session.settings import Settings
@@ -80,7 +80,7 @@ class ClusterRun:
     def __init__(
         self, manifest: Manifest, *, client: Any, session_options: SessionOptions, journal: str, options: Options
     ) -> None:
-        self._manifest = manifest
+        self._manifest = with_variables(manifest)
         self._scheduler = Scheduler(client)
         self._session_options = session_options
         self._options = options
@@ -127,8 +127,9 @@ class ClusterRun:
         self._token = current_token()
         self._policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
         self._checker = Checker(stamps=self._options.stamp, policy=self._policy)
-        if isinstance(self._manifest, str | Path) and str(self._manifest) != "-":
-            await self._check_file(self._manifest)
+        file = manifest_file(self._manifest)
+        if file is not None:
+            await self._check_file(file)
         elif self._policy.most:
             raise UsageError(f"a run on a cluster needs its manifest in a file: {self._policy.named('most')}")
         account = await self._scheduler.introduced(self._session_options)
@@ -293,12 +294,12 @@ class ClusterRun:
 
     # ------------------------------------------------------------------ reading
 
-    async def _check_file(self, path: str | Path) -> None:
-        report = await self._register.check_file(path, stamps=self._options.stamp)
+    async def _check_file(self, file: ManifestFile) -> None:
+        report = await self._register.check_file(file, stamps=self._options.stamp)
         self._total = report.entries
         self._refuse_more(report.irreversible)
         if self._options.skip_invalid:
-            bad = {number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad}
+            bad = {number: (Problem(Place(str(file), None, number), "", "is a bad entry"),) for number in report.bad}
             for problem in report.problems:
                 bad[problem.place.number] = (problem,)
             self._bad = bad

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import anyio
 
-from encord_async.errors import ConflictError, ExistsError, UncertainError
+from encord_async.errors import ConflictError, EncordError, ExistsError, ReplyShapeError, UncertainError
 from encord_async.kinds.names import Names
 from encord_async.session.session import Session
 from encord_async.session.stop import Stop
@@ -33,6 +33,7 @@ class Directory:
         Raises:
             EncordError: As `Session.execute`.
             ConflictError: A name is taken, and not by anything that the service lists.
+            ReplyShapeError: The service answers with another.
         """
         async with self._lock:
             known = await self._listed(names)
@@ -51,17 +52,18 @@ class Directory:
     async def _make(self, names: Names, name: str, stop: Stop) -> None:
         """Make *name*. Whether an answer was lost does not matter: nobody can be given it twice."""
         known, operation = self._known[names], names.making(name)
-        for tries_left in reversed(range(self._session.settings.retry.max_attempts)):
+        failure: EncordError = ReplyShapeError(f"the service succeeded, but made nothing that is called {name!r}")
+        for _ in range(self._session.settings.retry.max_attempts):
             try:
-                made = await self._session.execute(operation, stop=stop)
-            except (ExistsError, UncertainError) as error:
+                known.update([names.read(await self._session.execute(operation, stop=stop))])
+            except ExistsError as error:
+                failure = ConflictError(f"the name {name!r} is taken, and not listed", code=error.code)
+            except UncertainError as error:
+                failure = error
+            if name not in known:
                 await self._listed(names, again=True)
-                if name in known:
-                    return
-                if isinstance(error, ExistsError):
-                    raise ConflictError(f"the name {name!r} is taken, and not listed", code=error.code) from error
-                if not tries_left:
-                    raise
-            else:
-                known.update([names.read(made)])
+            if name in known:
                 return
+            if isinstance(failure, ConflictError):
+                break
+        raise failure

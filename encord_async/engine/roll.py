@@ -10,7 +10,6 @@ from array import array
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -27,6 +26,7 @@ from encord_async.manifest.files import CheckReport, check_manifest
 from encord_async.manifest.part import Part
 from encord_async.manifest.place import PlacedEntry
 from encord_async.manifest.sources import Manifest, read_numbered
+from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["Register", "Roll"]
 
@@ -88,10 +88,10 @@ class Register:
         self.is_open = False
         """Whether the roll is called while the manifest is read."""
 
-    async def check_file(self, path: str | Path, *, stamps: bool) -> CheckReport:
+    async def check_file(self, file: ManifestFile, *, stamps: bool) -> CheckReport:
         """Read a file once before the run; see `check_manifest`."""
         call = _Call(self.roll)
-        report = await anyio.to_thread.run_sync(partial(check_manifest, path, stamps=stamps, on_entry=call.add))
+        report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=stamps, on_entry=call.add))
         self._is_complete = True
         return report
 

@@ -10,7 +10,6 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
@@ -46,7 +45,8 @@ from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.policy import NO_POLICY
 from encord_async.manifest.policy_file import policy_for
-from encord_async.manifest.sources import Item, Manifest, Source, open_source
+from encord_async.manifest.sources import Item, Manifest, Source, manifest_file, open_source, with_variables
+from encord_async.manifest.variables import ManifestFile
 from encord_async.session.session import Session, Statistics
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Run:
         review: Review | None = None,
     ) -> None:
         self._session = session
-        self._manifest = manifest
+        self._manifest = with_variables(manifest)
         self._options = options
         self._journal = journal
         self._props = props
@@ -164,8 +164,9 @@ class Run:
         if not isinstance(self._manifest, Part):
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
             self._checker = Checker(stamps=self._options.stamp, policy=policy)
-        if isinstance(self._manifest, str | Path) and str(self._manifest) != "-":
-            await self._check_file(self._manifest)
+        file = manifest_file(self._manifest)
+        if file is not None:
+            await self._check_file(file)
         source = open_source(self._manifest)
         async with AsyncExitStack() as stack:
             if self._journal is not None:
@@ -231,11 +232,11 @@ class Run:
             if self._journal is not None:
                 await self._journal.__aexit__(None, None, None)
 
-    async def _check_file(self, path: str | Path) -> None:
-        report = await self._register.check_file(path, stamps=self._options.stamp)
+    async def _check_file(self, file: ManifestFile) -> None:
+        report = await self._register.check_file(file, stamps=self._options.stamp)
         self._total = report.entries
         if self._options.skip_invalid:
-            bad = {number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad}
+            bad = {number: (Problem(Place(str(file), None, number), "", "is a bad entry"),) for number in report.bad}
             for problem in report.problems:
                 bad[problem.place.number] = (problem,)
             self._bad = bad

@@ -7,6 +7,7 @@ import datetime as dt
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 from xml.etree.ElementTree import ParseError
@@ -36,7 +37,7 @@ _BROKEN: Final = (
 """What openpyxl raises on files that are not what it takes them for."""
 
 
-def sheet_of(manifest: str | Path) -> tuple[Path, str | None]:
+def sheet_of(manifest: str | PathLike[str]) -> tuple[Path, str | None]:
     """The file of *manifest*, and the sheet that is named behind it: ``teams.xlsx#Sheet``."""
     path, mark, sheet = str(manifest).rpartition("#")
     return (Path(path), sheet) if mark and path.lower().endswith(EXCEL) else (Path(manifest), None)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from encord_async.errors import UsageError
 from encord_async.manifest.excel import sheet_of
 from encord_async.manifest.policy import NO_POLICY, Policy
+from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["POLICY_FILE", "policy_for"]
 
@@ -22,7 +23,7 @@ def policy_for(manifest: object) -> Policy:
         UsageError: There is one, and it cannot be read: nothing is done without it then.
     """
     folder = Path()
-    if isinstance(manifest, str | Path) and str(manifest) != "-":
+    if isinstance(manifest, str | Path | ManifestFile) and str(manifest) != "-":
         folder = sheet_of(manifest)[0].parent
     own = _read(folder / POLICY_FILE)
     if own is not None:

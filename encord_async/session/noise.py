@@ -4,14 +4,13 @@ A function of events, as `rate`, which asks it about each refusal, and cuts only
 
 How it judges. While no noise is known, each refusal is one too many. Once some share of the requests is known to be
 refused at random, refusals and successes are added up in a cumulative sum test (Page, 1954), which says when that share
-is exceeded. How it learns. A limit refuses nothing below it. When refusals go on at rates below what was accepted just
-before, either the limit falls and falls, or there is none: that is tried at a lower rate still. If as large a share of
-the requests is refused there, it is noise. Of noise it is only ever believed that it has become less: more has to be
-proven anew.
+is exceeded. How it learns. A bucket that has just refused is empty: who sends faster then is refused again at once, and
+has no more accepted than before. So when refusals go on at rates below what was accepted just before, some requests go
+much faster for a moment. If more of them are accepted than a limit would let through, and hardly more refused than
+until then, it is noise. If many are refused, it is a limit, and the next trial takes twice the evidence.
 
-Who shares a limit with others has refusals that hardly depend on its own rate, too. So a trial begins only once the
-rate has fallen far below what the service took, which neither others nor a limit that changes bring about
-(`rate.FALLEN`), and only where it would soon prove something. Noise that brings about no such fall passes for a limit.
+Of noise it is only ever believed that it has become less: more has to be proven anew. When there is more than the
+noise soon after the proof, it was none: who shares a limit may have pushed others aside for a moment.
 """
 
 import math
@@ -21,17 +20,20 @@ from typing import Final
 
 __all__ = ["Noise", "Sign"]
 
-SUSPICION: Final = 9
-"""So much evidence leads to a trial: a limit that falls is mostly found with less."""
-NOT_SOON: Final = -3
-"""Where the evidence begins again when a trial showed no noise."""
-TRIAL: Final = 4
-"""Refusals that prove it in a trial."""
-TRIAL_S: Final = 20.0
-"""In so long that proof is expected, or there is no trial: under a limit it would only cost."""
-TRIAL_LEAST: Final = 0.75
-TRIAL_MOST: Final = 12.0
-"""So many refusals were due when these have come: if fewer, more was refused than can be noise, if more, less."""
+SUSPICION: Final = 8
+"""So much evidence leads to a trial."""
+DENIED: Final = -6
+DENIED_MOST: Final = -48
+"""Where the evidence begins again when a trial showed a limit; twice as far back each time, up to here."""
+TRIAL: Final = 160
+"""Requests whose outcome makes up a trial, at most."""
+SURPLUS: Final = 16
+"""Accepted in it beyond what a limit could let through: that is noise."""
+DENSE: Final = 3
+DENSE_SHARE: Final = 0.2
+"""Refused in it beyond twice what was until then, or beyond this share: that is a limit. So many in a row may be."""
+HELD: Final = 8
+"""Refusals that noise has to account for before it is believed for good."""
 UNSEEN: Final = 2
 """Added to the refusals seen, as it is better to think the noise too large at first: it is lowered soon."""
 APART: Final = 5
@@ -72,16 +74,19 @@ class Noise:
     def __init__(self) -> None:
         self.share = 0.0
         """What is known to be refused at random."""
-        self.evidence = 0
-        """That refusals of late are noise; none if not above 0."""
         self.on_trial = False
-        """It is being tried, at a lower rate, whether refusals go on."""
-        self._proven = self._suspected = 0.0
+        """It is being tried, at a higher rate, whether there is a limit."""
+        # That refusals of late are noise; none if not above 0. Where that begins after a limit was shown.
+        self._evidence = self._denied = 0
+        self._proven = 0.0
         # The test: its sum, what a refusal adds to that, and what a success takes.
         self._sum = 0.0
         self._gain, self._loss = math.inf, 0.0
+        self._in_a_row = 0
         # Since the evidence began, in the trial, since there were too many, and below the limit of late.
         self._seen, self._tried, self._since, self._late = _Count(), _Count(), _Count(), _Count()
+        # Requests since the proof.
+        self._held = 0
 
     @property
     def is_quiet(self) -> bool:
@@ -91,74 +96,90 @@ class Noise:
     def accepted(self, *, below: bool) -> None:
         """A request was accepted; *below* what is sure to be below any limit."""
         self._since.judged += 1
-        if self.on_trial:
-            self._tried.judged += 1
-            if self._tried.judged * self._suspected > TRIAL_MOST:
-                self.give_up()
-        elif self.evidence > 0:
+        if self._evidence > 0:
             self._seen.judged += 1
         if self.share:
+            self._held += 1
+            self._in_a_row = 0
             self._sum = max(0.0, self._sum - self._loss)
-            if below and not self.on_trial:
+            if below:
                 self._lower(refused=0)
 
     def exceeded(self, *, below: bool, per_s: float) -> bool:
         """A request was refused, at a rate of *per_s*; whether there are too many for noise."""
         self._since.judged += 1
         self._since.refused += 1
-        if self.evidence > 0:
+        if self._evidence > 0:
             self._seen.judged += 1
             self._seen.refused += 1
         if self.share:
             self._sum += self._gain
             if below:
                 self._lower(refused=1)
-            if self._sum < math.log1p(FALSE_ALARM_S * per_s):
+            self._in_a_row += 1
+            # Where nearly all is refused, a few in a row tell sooner than the sum.
+            in_a_row = -self._in_a_row * math.log(self.share) if self._in_a_row >= DENSE else 0.0
+            if max(self._sum, in_a_row) < math.log1p(FALSE_ALARM_S * per_s):
                 return False
-            self._late = _Count(PRIOR / self.share, PRIOR)
+            self._in_a_row = 0
+            if self._held * self.share < HELD:
+                self._deny()
+            else:
+                self._late = _Count(PRIOR / self.share, PRIOR)
         self._sum = 0.0
         return True
 
-    def suspected(self, sign: Sign, *, fallen: bool, per_s: float) -> bool:
-        """There were too many; whether that may well be noise by now, and a trial at *per_s* begins.
-
-        Only where the rate has *fallen* as it does for no limit, and where noise would soon be proven.
-        """
+    def suspected(self, sign: Sign, *, can_try: bool) -> bool:
+        """There were too many; whether that may well be noise by now, and a trial begins if there can be one."""
         apart = self._since.judged >= APART * self._since.refused
         self._since = _Count()
         if sign is Sign.STRAY:
             if not apart:
                 return False
-            if self.evidence == 0:
+            if self._evidence == 0:
                 self._seen = _Count()
-        self.evidence = min(max(min(self.evidence, 0), self.evidence + sign.value), SUSPICION)
-        if self.evidence < SUSPICION or not fallen:
-            return False
-        suspected = self._seen.refused / self._seen.judged
-        if suspected * per_s * TRIAL_S < TRIAL:
-            return False
-        self.on_trial, self._tried, self._suspected = True, _Count(), suspected
-        return True
+        self._evidence = min(max(min(self._evidence, 0), self._evidence + sign.value), SUSPICION)
+        self.on_trial = self._evidence == SUSPICION and can_try
+        self._tried = _Count()
+        return self.on_trial
 
-    def tried(self) -> bool | None:
-        """A request of the trial was refused; whether that makes it noise, None if that is not seen yet."""
-        self._tried.judged += 1
-        self._tried.refused += 1
-        if self._tried.refused < TRIAL:
-            return None
-        if self._tried.judged * self._suspected < TRIAL_LEAST:
-            self.give_up()
+    def tried(self, *, refused: bool, due: float) -> bool | None:
+        """A request of the trial has come back, sent when a limit would have let *due* through; is it noise?
+
+        None if that is not seen yet.
+        """
+        tried, seen = self._tried, self._seen
+        tried.judged += 1
+        tried.refused += refused
+        suspected = (seen.refused + UNSEEN) / max(seen.judged, 1)
+        if tried.judged - tried.refused >= due + SURPLUS:
+            self._prove()
+            return True
+        if tried.refused >= DENSE + tried.judged * min(2 * suspected, DENSE_SHARE):
+            self._deny()
             return False
-        self.on_trial, self.evidence, self._since = False, 0, _Count()
+        if tried.judged < TRIAL:
+            return None
+        self.give_up()
+        return False
+
+    def give_up(self) -> None:
+        """The trial showed nothing."""
+        self.on_trial, self._evidence, self._since = False, 0, _Count()
+
+    def _prove(self) -> None:
+        self.give_up()
+        self._held = 0
         refused = self._seen.refused + self._tried.refused + UNSEEN
         self._late = _Count(self._seen.judged + self._tried.judged, refused)
         self._proven = self._late.refused / self._late.judged
         self._know(self._proven)
-        return True
 
-    def give_up(self) -> None:
-        """The trial showed no noise."""
-        self.on_trial, self.evidence, self._since = False, NOT_SOON, _Count()
+    def _deny(self) -> None:
+        """There is a limit, and if there is noise as well, it takes more to show."""
+        self.give_up()
+        self._know(0.0)
+        self._evidence = self._denied = max(min(2 * self._denied, DENIED), DENIED_MOST)
 
     def _lower(self, *, refused: int) -> None:
         """The share may be lower than it was: a limit would only add to it."""

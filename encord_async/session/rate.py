@@ -18,7 +18,7 @@ import math
 from collections import deque
 from typing import Final, NamedTuple
 
-from encord_async.session.noise import Noise, Sign
+from encord_async.session.noise import APART, Noise, Sign
 
 __all__ = ["MAX_PER_S", "MIN_PER_S", "Permit", "Rate"]
 
@@ -86,12 +86,17 @@ DOUBLING_ROUND_TRIPS: Final = 11.0
 SUSTAINED: Final = 8
 SUSTAINED_ROUND_TRIPS: Final = 6.0
 """Accepted since a refusal, and in so long, for it to be known that the service takes that rate."""
+TRIAL: Final = 3.0
+"""Whether refusals are noise is tried at so much of the rate."""
+TRIAL_WINDOW: Final = 16.0
+TRIAL_ROUND_TRIPS: Final = 1.5
+"""Most in flight in a trial, so many and what the rate has in so many round trips: a limit would refuse much of it."""
 FADING: Final = 0.995
-"""The highest such rate is believed this much less with each cut."""
-FALLEN: Final = 0.3
-"""Only a rate below so much of the highest may be that of noise: a limit that changes, or is shared, is not so low."""
-TRIAL: Final = 0.6
-"""Whether refusals are noise is tried at so much of a rate that was below the limit already."""
+"""The highest rate that was accepted is believed this much less with each cut."""
+SLOW_PER_S: Final = 20.0
+FALLEN: Final = 0.2
+"""A rate below the one is tried only where it fell to so much of the highest: such a trial lasts for seconds, in which
+others who share the limit give way."""
 CHECK: Final = 3.0
 """After a cut for more than noise, as many requests go at the rate as have so many refused by noise: are they?"""
 
@@ -143,9 +148,11 @@ class Rate:
         self._episode: deque[_Mark] = deque(maxlen=EPISODE)
         self._latency_s = 0.0
         self._replies = 0
+        # Refused of those that were in flight at the first refusal.
+        self._refused = 0
         self._noise = Noise()
-        # The rate before there was evidence of noise, what was accepted in this episode at best, and of late.
-        self._before = self._best = self._high = 0.0
+        # What was accepted in this episode at best, and of late; and the rate before the trial.
+        self._best = self._high = self._doubted = 0.0
         # Up to this rate no limit refuses anything; and where there began to be more refusals than noise.
         self._clear_to = math.inf
         self._quiet = _Mark(-math.inf, 0)
@@ -166,6 +173,7 @@ class Rate:
         due_s = self._last_s + 1 / rate
         if now_s > due_s + IDLE_S and not waited:
             self._episode.clear()
+            self._best = 0.0
         self._last_s = max(due_s, now_s - LATE_S)
         return Permit(now_s, waited)
 
@@ -180,23 +188,27 @@ class Rate:
             if self._window < self._concurrency:
                 self._open(self._window + WINDOW_GAIN)
         elif permit.sent_s >= self._last_cut.at_s and self._settled_s is None:
+            if self._noise.on_trial:
+                self._try(permit, now_s, refused=False)
+                return
             self._noise.accepted(below=self._learnt <= self._clear_to)
             if self._noise.is_quiet:
                 self._quiet = _Mark(now_s, self._accepted)
-            if permit.pressed and not self._noise.on_trial:
+            if permit.pressed:
                 self._grow(self._learnt)
 
     def throttled(self, permit: Permit, now_s: float) -> None:
         """The service turned it away for load. One that left before the last cut tells nothing new."""
         now_s = self._forward(now_s)
         if permit.sent_s < self._last_cut.at_s:
+            self._refused += 1
             return
         if self._learnt is None:
             self._begin(now_s)
             return
-        rate, idle_s = self._learnt, now_s - self._last_cut.at_s
-        if self._is_noise(rate, now_s):
+        if self._is_noise(permit, self._learnt, now_s):
             return
+        rate, idle_s = self._learnt, now_s - self._last_cut.at_s
         accepted = self._accepted - self._last_cut.accepted
         if self._pressed >= self._calm(rate) / 2 or not self._episode:
             self._episode.clear()
@@ -221,6 +233,10 @@ class Rate:
         if self._learnt is None:
             self._open(FIRST_WINDOW)
         else:
+            if self._noise.on_trial:
+                self._noise.give_up()
+                self._open(self._concurrency)
+                self._set(self._doubted)
             self._episode.clear()
             self._cut(self._learnt / 4, now_s, top=self._learnt, pause_s=0.0)
             self._doubling = True
@@ -239,46 +255,64 @@ class Rate:
         breath_s = self._breath_s()
         self._open(self._concurrency)
         self._settled_s = now_s + breath_s
+        self._refused = 0
         self._cut(1 / breath_s, now_s, top=math.inf, pause_s=breath_s)
 
     def _settle(self, now_s: float) -> float:
         accepted, elapsed_s = self._accepted - self._last_cut.accepted, now_s - self._last_cut.at_s
         self._settled_s = None
-        # Half, because a part was accepted before the burst that the service allows was used up.
-        self._known = self._cut(0.5 * _per_s(accepted + 1, elapsed_s), now_s, top=math.inf, pause_s=0.0)
+        if accepted >= APART * (self._refused + 1):
+            # Hardly any were refused with that first one: the limit is no lower than what was sent, if there is any.
+            per_s = self._best = _per_s(accepted, self._latency_s)
+        else:
+            # Half, because a part was accepted before the burst that the service allows was used up.
+            per_s = 0.5 * _per_s(accepted + 1, elapsed_s)
+        self._known = self._cut(per_s, now_s, top=math.inf, pause_s=0.0)
         self._doubling = True
         # This one leaves now, however slow the rate is that it leaves with.
         self._last_s = now_s - 1 / self._known
         return self._known
 
-    def _is_noise(self, rate: float, now_s: float) -> bool:
+    def _is_noise(self, permit: Permit, rate: float, now_s: float) -> bool:
         """Whether a refusal says nothing of a limit, as far as is known or being tried."""
         noise = self._noise
         if noise.on_trial:
-            proven = noise.tried()
-            if proven:
-                # All cuts of late were mistaken.
-                self._episode.clear()
-                self._cut(max(self._before, self._high, rate), now_s, top=math.inf, pause_s=0.0)
-                self._doubling = True
-            return proven is not False
-        if noise.evidence <= 0:
-            self._before = rate
+            return self._try(permit, now_s, refused=True)
         if not noise.exceeded(below=rate <= self._clear_to, per_s=rate):
             return True
         sign = self._sign(rate, now_s)
-        if not noise.suspected(sign, fallen=rate < FALLEN * self._high, per_s=rate * TRIAL):
+        fast = rate >= SLOW_PER_S or rate < FALLEN * self._high
+        if not noise.suspected(sign, can_try=permit.pressed and fast):
             return False
-        self._cut(rate * TRIAL, now_s, top=rate, pause_s=0.0)
-        self._doubling = True
+        self._doubted = rate
+        self._cut(rate * TRIAL, now_s, top=math.inf, pause_s=0.0)
+        self._open(TRIAL_WINDOW + TRIAL_ROUND_TRIPS * rate * self._latency_s)
         return True
+
+    def _try(self, permit: Permit, now_s: float, *, refused: bool) -> bool:
+        """A request of a trial has come back; whether it still may be noise."""
+        noise = self._noise.tried(refused=refused, due=self._doubted * (permit.sent_s - self._last_cut.at_s))
+        if noise is None:
+            return True
+        self._open(self._concurrency)
+        if noise:
+            # All cuts of late were mistaken.
+            self._episode.clear()
+            self._cut(self._doubted * TRIAL, now_s, top=math.inf, pause_s=0.0)
+            self._doubling = True
+            return True
+        self._set(self._doubted)
+        if not refused:
+            self._cut(self._doubted * FURTHER_CUT, now_s, top=self._doubted, pause_s=0.0)
+        return False
 
     def _sign(self, rate: float, now_s: float) -> Sign:
         """What a cut at *rate* is evidence of."""
-        begins = self._pressed >= self._calm(rate) or not self._episode
-        sustained = self._sustained(self._last_cut, now_s)
-        self._best = sustained if begins else max(self._best, sustained, self._sustained(self._episode[0], now_s))
-        self._high = max(self._high * FADING, self._best)
+        best = self._sustained(self._last_cut, now_s)
+        begins = self._pressed >= self._calm(rate)
+        if not begins:
+            best = max(best, self._best, self._sustained(self._episode[0], now_s) if self._episode else 0.0)
+        self._best, self._high = best, max(self._high * FADING, best)
         if begins:
             return Sign.LIMIT
         return Sign.STRAY if rate * (1 - self._noise.share) < self._best else Sign.NEITHER

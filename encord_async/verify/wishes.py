@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TypeAlias
 
 import anyio
@@ -29,7 +28,7 @@ from encord_async.manifest.files import check_manifest, raise_for_problems
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.policy import Policy
 from encord_async.manifest.policy_file import policy_for
-from encord_async.manifest.sources import STANDARD_INPUT, Manifest, open_source
+from encord_async.manifest.sources import Manifest, manifest_file, open_source, with_variables
 from encord_async.verify.difference import NOT_PROVISIONED, Difference, Fault
 
 __all__ = ["AdmissionWish", "ThingWish", "Wanted", "Wishes", "gather"]
@@ -154,8 +153,10 @@ async def gather(manifest: Manifest, ledger: Ledger) -> Wishes:
         ManifestError: There is a bad entry.
         JournalError: The journal cannot be read.
     """
-    if isinstance(manifest, str | Path) and str(manifest) != STANDARD_INPUT:
-        report = await anyio.to_thread.run_sync(partial(check_manifest, manifest, stamps=True))
+    manifest = with_variables(manifest)
+    file = manifest_file(manifest)
+    if file is not None:
+        report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=True))
         raise_for_problems(report.problems, total=report.problem_count)
     policy = await anyio.to_thread.run_sync(policy_for, manifest)
     # Whether twins were told apart by stamps is for the run to know.

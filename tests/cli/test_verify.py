@@ -92,6 +92,8 @@ def test_fix_adds_and_prune_detaches(here: Here, api: Api, applied: Path) -> Non
         "groups": 0,
         "remove_groups": 0,
         "organisation_users": 0,
+        **dict.fromkeys(("dataset_users", "dataset_groups", "ontology_groups", "tags", "statuses"), 0),
+        **dict.fromkeys(("remove_dataset_users", "remove_dataset_groups", "remove_ontology_groups", "remove_tags"), 0),
         "group_members": 0,
         "api_keys": 0,
         "failed": [],
@@ -248,3 +250,38 @@ def test_the_organisation(here: Here, api: Api, tmp_path: Path) -> None:
     ]
     assert done.json["users"]["checked"]
     assert done.code == 0
+
+
+def test_access_tags_and_status(here: Here, api: Api, tmp_path: Path) -> None:
+    """Plan, apply, verify and --fix --prune on the command line say and do what tags, status and access are about."""
+    title = "test_access_tags_and_status"
+    groups = [{"group": "@a", "role": "user"}]
+    wishes: list[Json] = [
+        {"kind": "group", "key": "a", "name": title},
+        {"kind": "dataset", "key": "d", "title": title, "groups": groups},
+        {"kind": "project", "key": "p", "title": title, "tags": ["odd", "even"], "status": "in_review"},
+    ]
+    manifest = write_manifest(tmp_path / "m.jsonl", *wishes)
+    planned = here("plan", manifest, env=api.env)
+    assert planned.code == 0
+    lines = [line.split()[1:] for line in planned.out.splitlines() if line.startswith(str(manifest))]
+    assert ["change", "status", "in_review", "in", "@p"] in lines
+    assert ["create", "tag", "odd,", "even"] in lines
+    assert ["add", "tag", "odd,", "even", "in", "@p"] in lines
+    assert ["add", "group", "of", "a", "dataset", "@a", "as", "user", "in", "@d"] in lines
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    assert here("plan", manifest, "--detailed-exit-code", env=api.env).code == 0
+    assert here("verify", manifest, env=api.env).code == 0
+
+    wishes[1]["groups"] = [{"group": "@a", "role": "admin"}]
+    wishes[2] |= {"tags": ["even"], "status": "paused"}
+    write_manifest(manifest, *wishes)
+    planned = here("plan", manifest, "--json", "--detailed-exit-code", env=api.env)
+    assert (planned.code, planned.json["counts"]["change"]) == (6, {"status": 1})
+    done = here("verify", manifest, "--fix", "--prune", env=api.env)
+    assert done.code == 0, done.out
+    assert "sent: 1 status of a project to set" in done.out
+    assert "sent: 1 tag to take off a project" in done.out
+    (project,) = api.projects(title)
+    assert (project["tags"], project["status"]) == (["even"], "paused")
+    assert here("plan", manifest, "--detailed-exit-code", env=api.env).code == 0

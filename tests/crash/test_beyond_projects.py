@@ -39,10 +39,17 @@ MANIFEST: list[Entry] = [
         "copy_of": "@lions",
         "datasets": ["@raw"],
     },
-    {"kind": "project", "key": "lions", "title": "Lions", "ontology": "@felines"},
+    {
+        "kind": "project",
+        "key": "lions",
+        "title": "Lions",
+        "ontology": "@felines",
+        "tags": ["wave"],
+        "status": "paused",
+    },
     {"kind": "ontology", "key": "felines", "title": "Felines", "structure": {"objects": [], "classifications": []}},
     {"kind": "organisation_user", "key": "fay", "email": COLLEAGUE},
-    {"kind": "dataset", "key": "raw", "title": "Raw"},
+    {"kind": "dataset", "key": "raw", "title": "Raw", "groups": [{"group": "@night", "role": "user"}]},
     {"kind": "project_users", "project": "p-dogs", "remove": [COLLEAGUE]},
 ]
 MADE = {
@@ -71,6 +78,13 @@ def assert_exactly_the_manifest(service: Service) -> None:
     ((role, group),) = organisation.groups_in(PROJECT, lions.id)
     assert (role, group.name) == (ProjectUserRole.REVIEWER, "Night shift")
     assert set(organisation.group_emails(group.id)) == {ME, COLLEAGUE}
+    assert (service.state()["tags"], projects["Lions"]["tags"], projects["Lions"]["status"]) == (
+        ["wave"],
+        ["wave"],
+        "paused",
+    )
+    (dataset,) = [one for one in service.state()["datasets"] if one["title"] == "Raw"]
+    assert [one["role"] for one in dataset["groups"]] == [1]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Users and groups of datasets, groups of ontologies, tags and status of projects, provisioned on a local Encord."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from encord_async.journal.record import MemoryLedger
 from encord_async.operations import CreateTag
 from encord_async.plan import Verb, plan
 from encord_async.protocol.catalogue import ProjectStatus
+from encord_async.protocol.reply import RawReply
 from encord_async.verify.compare import compare
 from encord_async.verify.difference import Difference
 from encord_async.verify.repair import Repaired, Repairs, repair
 from encord_async.verify.wishes import gather
+from tests.crash.conftest import MortalJournal, Program, Service
 from tests.provision.conftest import Entry
 from tests.provision.world import ME, STRUCTURE, World, open_world, words
 
@@ -203,6 +206,51 @@ async def test_a_lost_answer_to_the_making_of_a_tag(fault: Fault) -> None:
         outcomes = await world.run(MANIFEST)
         assert all(outcome.status.satisfied for outcome in outcomes.values()), words(outcomes)
         assert sorted(world.emulator.state()["tags"]) == there(world)["tags"] == ["cats", "wave-1"]
+
+
+class Confused(Service):
+    """Answers to the making of a tag with another one; what it makes it lists only if it *lists* at all."""
+
+    def __init__(self, *, lists: bool, there: bool) -> None:
+        super().__init__()
+        self._lists = lists
+        self._there = there
+
+    def answer(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, stale_us: int = 0
+    ) -> RawReply:
+        """See the class."""
+        reply = super().answer(method, target, headers, body, stale_us=stale_us)
+        if not target.endswith("/organisation-tags"):
+            return reply
+        if method == "GET":
+            return reply if self._lists else RawReply(200, {}, b'{"results": []}')
+        if self._there:
+            return RawReply(409, {}, b'{"message": "there"}')
+        return RawReply(200, {}, b'{"uuid": "00000000-0000-4000-8000-000000000000", "name": "another"}')
+
+
+@pytest.mark.parametrize(
+    ("lists", "there", "said"),
+    [
+        (True, False, None),
+        (True, True, None),
+        (False, False, "made nothing that is called 'wave-1'"),
+        (False, True, "the name 'wave-1' is taken, and not listed"),
+    ],
+)
+async def test_an_answer_about_another_tag(*, lists: bool, there: bool, said: str | None, tmp_path: Path) -> None:
+    """What the service says it made is only taken if it has the name; else the tags are listed again."""
+    service = Confused(lists=lists, there=there)
+    try:
+        wishes: list[Entry] = [{"kind": "project", "title": "Cats", "tags": ["wave-1"]}]
+        program = Program(manifest=wishes, service=service, journal=lambda death: MortalJournal(tmp_path / "j", death))
+        (outcome,) = (await program.live()).outcomes
+        assert said in str(outcome.error) if said else outcome.error is None
+        tags = [project["tags"] for project in service.state()["projects"] if project["title"] == "Cats"]
+        assert tags == ([[]] if said else [["wave-1"]])
+    finally:
+        service.close()
 
 
 async def test_a_tag_that_somebody_else_makes_meanwhile() -> None:

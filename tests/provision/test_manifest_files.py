@@ -19,9 +19,9 @@ from encord_async.kinds.project import APIKeyWish, ProjectEntry, UserWish
 from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
 from encord_async.kinds.project_datasets import ProjectDatasetsEntry
 from encord_async.kinds.project_users import ProjectUsersEntry
-from encord_async.manifest import files as manifest_files
 from encord_async.manifest import lines as manifest_lines
 from encord_async.manifest import tables as manifest_tables
+from encord_async.manifest import yaml_text
 from encord_async.manifest.files import check_manifest, manifest_error, raise_for_problems, read_manifest
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
@@ -480,7 +480,8 @@ def test_yaml_faults_of_one_item(write: Write, parser: str, item: str, expected:
         (b"- " + b"[" * 100 + b"]" * 100 + b"\n", "m.yaml:2: is nested deeper than 32 levels"),
         (b"- " + b"[" * 100_000, "m.yaml:2: is (nested deeper than 32 levels|not YAML: .*exceeded maximum nesting.*)"),
         (b"- " + b"? " * 100 + b"\n", "m.yaml:2: is nested deeper than 32 levels"),
-        (b"---\na: b\n", "m.yaml:3: must be a list of entries; begin each entry with '- '"),
+        (b"---\nkind: b\n", "m.yaml:3: must be a list of entries; begin each entry with '- '"),
+        (b"---\nentreis: b\n", r"m\.yaml:3: 'entreis' is no part of a manifest; did you mean 'entries'\?"),
     ],
 )
 def test_broken_yaml_ends_the_reading(write: Write, parser: str, rest: bytes, expected: str) -> None:
@@ -550,7 +551,7 @@ def test_yaml_is_read_item_by_item(write: Write) -> None:
 
 def test_a_yaml_file_that_is_too_large_is_cut_off(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is beyond the limit is not read, and the problem says what to use."""
-    monkeypatch.setattr(manifest_files, "MAX_YAML_BYTES", 2**20)
+    monkeypatch.setattr(yaml_text, "MAX_YAML_BYTES", 2**20)
     path = write("m.yaml", "- {kind: dataset, title: Cats}\n" * 40_000)
     for item in read_manifest(path):
         if isinstance(item, Problem):

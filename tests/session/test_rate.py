@@ -1,6 +1,7 @@
 """The rate is learnt from events alone: what it does at each of them, and what holds whatever they are."""
 
 import math
+import random
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
@@ -213,6 +214,50 @@ def test_locked_door_is_no_lower_limit() -> None:
     while (now_s := rate.next_s()) < end_s:
         rate.accepted(leave(rate, now_s), now_s)
     assert rate.per_s > 50
+
+
+def noisy(rate: Rate, requests: int, now_s: float, *, limit_per_s: float = math.inf) -> float:
+    """Send so many *requests*, one in twenty of them refused, and all that are above the limit; the time after it."""
+    chance, level = random.Random(1), 1.0
+    for _ in range(requests):
+        sent_s = max(now_s + 1e-3, rate.next_s())
+        level, now_s = min(5.0, level + (sent_s - now_s) * limit_per_s), sent_s
+        permit = leave(rate, sent_s)
+        if chance.random() < 0.05 or level < 1:
+            rate.throttled(permit, sent_s)
+        else:
+            level -= 1
+            rate.accepted(permit, sent_s)
+    return now_s
+
+
+def test_refusals_at_any_rate_do_not_hold_it_up() -> None:
+    """Where one request in twenty is refused whatever the rate, it goes as fast as it can after a few hundred."""
+    rate = Rate(concurrency=64)
+    noisy(rate, 1500, 0.0)
+    assert rate.per_s is not None
+    assert rate.per_s > 500
+
+
+def test_limit_that_appears_under_noise_is_obeyed() -> None:
+    """When a limit falls to a hundredth where requests are refused at random as well, a few dozen refusals tell."""
+    rate = Rate(concurrency=64)
+    now_s = noisy(rate, 1500, 0.0)
+    noisy(rate, 60, now_s, limit_per_s=10.0)
+    assert rate.per_s is not None
+    assert rate.per_s < 30
+
+
+def test_outage_ends_a_trial() -> None:
+    """Whether refusals are noise is not tried across an outage: it goes on slowly, with as many in flight as before."""
+    rate, now_s = Rate(concurrency=64), 0.0
+    while rate.window == 64 or rate.per_s is None:
+        now_s = play(rate, [("accepted", 0.0, 0.0)] * 15, now_s)
+        now_s = play(rate, [("throttled", 0.0, 0.0)], now_s)
+    before = rate.per_s
+    rate.resume(now_s)
+    assert rate.window == 64
+    assert rate.per_s < before / 10
 
 
 # --- what always holds -----------------------------------------------------------------------------------------------
