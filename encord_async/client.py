@@ -4,6 +4,7 @@ Only names and defaults live here; the work is done in ``session/`` and ``engine
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
@@ -158,6 +159,7 @@ class EncordSession(Calls):
         max_failures: int | str | None = None,
         skip_invalid: bool = False,
         plan: str | Path | None = None,
+        variables: Mapping[str, object] | None = None,
         forecast: "Forecast | None" = None,
     ) -> "Run":
         """Provision every entry of *manifest*, in parallel, each exactly once.
@@ -174,28 +176,30 @@ class EncordSession(Calls):
             max_batch: Most users or datasets in one request.
             settle_s: Seconds until what happened is sure to be listed: that long a create in doubt is looked for.
             stamp: Put a short mark of the entry into descriptions, for look-ups that are exact among equal titles.
-                What shows another entry's mark is not adopted, and if the manifest lacks that, the entry fails.
             fail_fast: Stop at the first entry that fails.
             max_failures: Stop when more have failed, or a larger share, as ``"5%"``; that counts from 100 ended on.
             skip_invalid: Provision the good entries of a manifest that has bad ones.
             plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``. Entering
                 raises `UsageError` if manifest, journal, account, domain or options are others.
+            variables: Values for ``{{ name }}`` in the file; before those of the environment, and its own ``vars``.
             forecast: What `plan` said a moment ago: what it has read of account and file is not read again.
 
         Raises:
-            UsageError: An argument cannot work. Entering the run raises `ManifestError` for a bad file; the end of
-                the iteration raises what stopped the run early.
+            UsageError: An argument cannot work. What is wrong with a file comes when the run is entered.
         """
         from encord_async.engine.options import FailureLimit  # on first need: a quarter of all imports
         from encord_async.engine.run import Run
 
         options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
         limit = None if max_failures is None else FailureLimit.parse(max_failures)
+        manifest = _read_with(manifest, variables)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
         found, review = _groundwork(forecast), None if plan is None else self._review(plan)
         return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review, groundwork=found)
 
-    async def validate(self, manifest: str | Path) -> "CheckReport":
+    async def validate(
+        self, manifest: str | Path, *, stamp: bool = False, variables: Mapping[str, object] | None = None
+    ) -> "CheckReport":
         """Check the manifest at a path without the network: all that is wrong with it, and how many entries it has.
 
         >>> async def is_good(session: EncordSession) -> bool:
@@ -204,12 +208,19 @@ class EncordSession(Calls):
         ...         print(problem)
         ...     return not report.problem_count
 
+        Args:
+            manifest: Its path.
+            stamp: As for `provision`: with it, entries may have the same title and description.
+            variables: As for `provision`.
+
         Raises:
             ManifestError: The file cannot be read or holds no entry.
         """
         from encord_async.manifest.files import check_manifest
+        from encord_async.manifest.variables import ManifestFile
 
-        return await anyio.to_thread.run_sync(check_manifest, manifest)
+        file = ManifestFile.at(manifest, variables)
+        return await anyio.to_thread.run_sync(functools.partial(check_manifest, file, stamps=stamp))
 
     async def plan(
         self,
@@ -222,6 +233,7 @@ class EncordSession(Calls):
         stamp: bool = False,
         skip_invalid: bool = False,
         out: str | Path | None = None,
+        variables: Mapping[str, object] | None = None,
         on_action: "Callable[[Action], None]" = lambda _: None,
     ) -> "Forecast":
         """Say what `provision` would do with the same arguments: it is that run, rehearsed. Only reads are sent.
@@ -240,6 +252,7 @@ class EncordSession(Calls):
             stamp: As for `provision`.
             skip_invalid: As for `provision`.
             out: Path of a file to keep the plan in, for ``provision(plan=...)``.
+            variables: As for `provision`.
             on_action: Is given each action as entries end, in no particular order. What stays as it is, is only
                 counted.
 
@@ -254,6 +267,7 @@ class EncordSession(Calls):
         from encord_async.saved_plan import make_plan
 
         options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
+        manifest = _read_with(manifest, variables)
         async with self._read_journal(manifest, journal) as opened:
             return await make_plan(self, manifest, options, journal=opened, on_action=on_action, out=out)
 
@@ -262,6 +276,7 @@ class EncordSession(Calls):
         manifest: "Manifest",
         *,
         journal: str | Path | None = "beside",
+        variables: Mapping[str, object] | None = None,
         on_difference: "Callable[[Difference], None]" = lambda _: None,
     ) -> "Report":
         """Read back what *manifest* is about, and hand out each difference. Only reads are sent.
@@ -270,6 +285,7 @@ class EncordSession(Calls):
             manifest: As for `provision`.
             journal: That of the run, which says what the entries were made as. Without one only what the manifest
                 names by its hash can be found.
+            variables: As for `provision`.
             on_difference: Is given each difference as it is found, in no particular order.
 
         Returns:
@@ -284,6 +300,7 @@ class EncordSession(Calls):
         from encord_async.verify.compare import compare
         from encord_async.verify.wishes import gather
 
+        manifest = _read_with(manifest, variables)
         async with self._read_journal(manifest, journal) as opened:
             wishes = await gather(manifest, opened or MemoryLedger())
         return await compare(self, wishes, on_difference=on_difference)
@@ -354,6 +371,12 @@ class EncordSession(Calls):
         return review
 
 
+def _read_with(manifest: "Manifest", variables: Mapping[str, object] | None) -> "Manifest":
+    from encord_async.manifest.sources import with_variables
+
+    return with_variables(manifest, variables)
+
+
 def _groundwork(forecast: "Forecast | None") -> "Groundwork | None":
     """What a plan has read, if there is one."""
     return None if forecast is None else forecast.groundwork
@@ -361,7 +384,9 @@ def _groundwork(forecast: "Forecast | None") -> "Groundwork | None":
 
 def _beside(manifest: "Manifest") -> str | None:
     """Where the journal of *manifest* lies by default, if that is a file."""
-    return f"{manifest}.journal" if isinstance(manifest, str | Path) and str(manifest) != "-" else None
+    from encord_async.manifest.sources import manifest_file
+
+    return None if manifest_file(manifest) is None else f"{manifest}.journal"
 
 
 def _planning(

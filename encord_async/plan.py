@@ -21,6 +21,7 @@ from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.registry import step_kinds
 from encord_async.kinds.thing import Admission, Thing
+from encord_async.manifest.place import Problem
 from encord_async.manifest.sources import Manifest
 from encord_async.session.session import Session
 
@@ -126,12 +127,14 @@ class Forecast:
         entries: How many entries the manifest has.
         counts: How many things of which sort would be made, adopted and so on.
         gone: What the manifest no longer wishes for.
+        warnings: What should be known of the entries, though nothing is wrong with them.
         groundwork: What the run need not find out again.
     """
 
     entries: int = 0
     counts: Counter[tuple[Verb, str]] = field(default_factory=Counter)
     gone: list[Gone] = field(default_factory=list)
+    warnings: tuple[Problem, ...] = ()
     groundwork: Groundwork = field(default_factory=Groundwork, repr=False, compare=False)
 
     def count(self, verb: Verb, what: str | None = None) -> int:
@@ -205,7 +208,7 @@ async def plan(
             _hand_out(plotter.actions(outcome.number), forecast, on_action)
             if rehearsal.failure is not None:
                 raise rehearsal.failure
-    forecast.entries, forecast.groundwork = run.summary.entries, run.groundwork
+    forecast.entries, forecast.warnings, forecast.groundwork = run.summary.entries, run.warnings, run.groundwork
     if journal is not None:
         forecast.gone = [one async for one in _gone(journal, plotter)]
     return forecast

@@ -18,10 +18,11 @@ import anyio.to_thread
 
 from encord_async.engine.options import Options
 from encord_async.errors import UsageError, spelt
-from encord_async.manifest.sources import Manifest
+from encord_async.manifest.files import read_manifest
+from encord_async.manifest.place import PlacedEntry
+from encord_async.manifest.sources import Manifest, manifest_file, with_variables
 from encord_async.plainfile import open_plain
 from encord_async.plan import Action, Decided, Forecast, Verb, plan
-from encord_async.redaction import quoted
 from encord_async.session.session import Session
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class SavedPlan:
     Attributes:
         domain: The service's address.
         account: A name of the account that may be shown.
-        manifest: SHA-256 of the manifest's file, in hex.
+        manifest: SHA-256 of what the manifest becomes, in hex.
         journal: Digest of what the journal held; empty if there was none, or nothing in it.
         options: Those that decide what a run does, by name.
         counts: The sums, for people.
@@ -178,6 +179,7 @@ async def make_plan(
     on_read: Callable[[], None] = lambda: None,
 ) -> Forecast:
     """`plan`, kept in the file *out* if one is given. Raises as that, and `UsageError` if it cannot be kept."""
+    manifest = with_variables(manifest)
     if out is None:
         return await plan(session, manifest, options, journal=journal, on_action=on_action, on_read=on_read)
     steps: dict[bytes, Decided] = {}
@@ -213,10 +215,12 @@ def _step(line: Any) -> tuple[bytes, Decided]:
 
 
 def _digest(manifest: Manifest) -> str:
-    if not isinstance(manifest, str | Path) or str(manifest) == "-":
+    """SHA-256 of what *manifest* becomes, whatever files and variables that hangs on."""
+    file = manifest_file(manifest)
+    if file is None:
         raise UsageError("a plan is kept for a manifest in a file; entries from elsewhere may be others the next time")
-    try:
-        with Path(manifest).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"{quoted(str(manifest))} cannot be read: {error.strerror or error}") from None
+    digest = hashlib.sha256()
+    for item in read_manifest(file):
+        text = item.entry.model_dump_json() if isinstance(item, PlacedEntry) else str(item)
+        digest.update(text.encode() + b"\n")
+    return digest.hexdigest()

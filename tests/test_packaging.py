@@ -91,7 +91,7 @@ def test_all_is_every_extra(dist: metadata.Distribution) -> None:
         return {r.name for r in requirements if r.marker is not None and r.marker.evaluate({"extra": extra})}
 
     singles = set(dist.metadata.get_all("Provides-Extra") or []) - {"all"}
-    assert singles == {"cli", "dask", "journal", "otel", "postgres", "pytest", "speed"}
+    assert singles == {"cli", "dask", "journal", "otel", "postgres", "pytest", "speed", "templates", "xlsx"}
     assert brought_by("all") == set().union(*map(brought_by, singles))
     assert all(map(brought_by, singles))
 
@@ -115,7 +115,8 @@ def test_the_pytest_plugin_is_installed(dist: metadata.Distribution) -> None:
 @pytest.mark.process
 def test_importing_the_library_needs_no_extra() -> None:
     """`import encord_async` works in a bare install: it imports nothing that an extra brings."""
-    extras = ["click", "rich", "yaml", "sqlalchemy", "psycopg", "distributed", "uvloop", "pytest", "opentelemetry"]
+    extras = ["click", "rich", "yaml", "jinja2", "openpyxl", "sqlalchemy", "psycopg", "distributed", "uvloop"]
+    extras += ["pytest", "opentelemetry"]
     code = f"import sys, encord_async; print(*sorted(set({extras!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

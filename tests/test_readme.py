@@ -22,7 +22,15 @@ import click
 import pytest
 
 import encord_async
-from encord_async import APIKeyScope, EncordError, EncordSession, ProjectHandle, ProjectUserRole
+from encord_async import (
+    APIKeyScope,
+    DatasetUserRole,
+    EncordError,
+    EncordSession,
+    ProjectHandle,
+    ProjectStatus,
+    ProjectUserRole,
+)
 from encord_async.cli.failures import ExitCode
 from encord_async.cli.main import cli
 from encord_async.emulator import Emulator, EmulatorSettings, Fault
@@ -177,7 +185,7 @@ async def test_the_tour_is_what_happens(
 
 
 async def test_the_larger_manifest_is_provisioned(tmp_path: Path) -> None:
-    """The example of ontologies, copies and groups is a good manifest, and comes about as it says."""
+    """The example of ontologies, copies, groups, tags and access is a good manifest, and comes about as it says."""
     (tmp_path / "programme.jsonl").write_text(blocks("json")[1], encoding="utf-8")
     (tmp_path / "felines.json").write_text('{"objects": [], "classifications": []}', encoding="utf-8")
     async with Emulator() as emulator:
@@ -186,7 +194,7 @@ async def test_the_larger_manifest_is_provisioned(tmp_path: Path) -> None:
             await session.add_organisation_user("rob@example.com")
             async with session.provision(tmp_path / "programme.jsonl") as run:
                 assert [outcome.error async for outcome in run if not outcome.status.satisfied] == []
-            assert run.summary.entries == 7
+            assert run.summary.entries == 9
 
 
 def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
@@ -260,11 +268,15 @@ def test_kinds_and_fields_are_those_of_the_manifest() -> None:
 def test_words_of_the_manifest_are_those_it_takes() -> None:
     """Roles, storages and scopes are listed in full."""
     text = section("Manifest")
-    storages = manifest_schema()["$defs"]["DatasetEntry"]["properties"]["storage"]["enum"]
+    storages = manifest_schema()["$defs"]["DatasetEntry"]["properties"]["storage"]["anyOf"][0]["enum"]
     (inner,) = re.findall(r"`storage` \(([^)]*)\)", text)
     assert words(inner) == [word for word in storages if isinstance(word, str)]
     assert words(re.findall(r"Roles: (.*?), or", text, re.DOTALL)[0]) == [role.name.lower() for role in ProjectUserRole]
     assert set(words(re.findall(r"Scopes: (.*?)\.\n", text, re.DOTALL)[0])) == set(APIKeyScope)
+    (access,) = re.findall(r"In datasets and ontologies the roles are (.*?), or", text)
+    assert words(access) == [role.name.lower() for role in DatasetUserRole]
+    (statuses,) = re.findall(r"`status` is\n(.*?), and", text)
+    assert words(statuses) == [status.name.lower() for status in ProjectStatus]
 
 
 # --- the library -----------------------------------------------------------------------------------------------------

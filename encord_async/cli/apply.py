@@ -29,6 +29,8 @@ from encord_async.cli.options import (
     manifest_argument,
     max_batch_option,
     output_options,
+    print_warnings,
+    problem_json,
     report,
     report_interrupt,
     run_journal_option,
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Progress
     from encord_async.engine.outcome import Outcome, Status, Summary
+    from encord_async.manifest.place import Problem
+    from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
 
@@ -152,7 +156,7 @@ def apply(
     *,
     output: Output,
     service: Service,
-    manifest: str,
+    manifest: "ManifestFile",
     yes: bool,
     outcomes: str | None,
     journal: str | None,
@@ -162,7 +166,7 @@ def apply(
 ) -> int:
     """See `_HELP`."""
     no_progress, force = options.pop("no_progress"), options.pop("force")
-    options["journal"] = journal or (None if manifest == "-" else "beside")
+    options["journal"] = journal or (None if manifest.is_stream else "beside")
     bounds = {name: options.pop(name) for name in ("concurrency", "max_rate_per_s")}
     if reviewed is not None:
         if dask is not None:
@@ -176,7 +180,7 @@ def apply(
         looks=_verify(manifest, journal) if existing_journal(manifest, journal) else None,
     )
     with ExitStack() as until_the_last_word:
-        with Recorder(outcomes, manifest, force=force) as recorder, ExitStack() as stack:
+        with Recorder(outcomes, str(manifest), force=force) as recorder, ExitStack() as stack:
             if dask is None:
                 begin: Begin = functools.partial(begin_here, service.sessions(**bounds)(), manifest, options)
             else:
@@ -204,6 +208,7 @@ class Ending:
         blocked: The first whose needs failed.
         looks: The command that looks at what was taken from the journal, if there was one.
         wrong: How many have failed, are in doubt or blocked, and have an outcome that says so.
+        warnings: What should be known of the manifest, though nothing is wrong with it.
     """
 
     journal: str | None = None
@@ -213,6 +218,7 @@ class Ending:
     blocked: "list[Outcome]" = field(default_factory=list)
     looks: str | None = None
     wrong: int = 0
+    warnings: "tuple[Problem, ...]" = ()
 
     def note(self, outcome: "Outcome") -> None:
         """Count *outcome* if it went wrong, and keep it if it is one of the first."""
@@ -237,6 +243,11 @@ class AnyRun(Protocol):
         """The sums so far."""
         ...
 
+    @property
+    def warnings(self) -> "tuple[Problem, ...]":
+        """What should be known of the entries read so far."""
+        ...
+
     def progress(self) -> "Progress":
         """How far it is."""
         ...
@@ -255,7 +266,7 @@ Begin: TypeAlias = Callable[[AsyncExitStack], Awaitable[AnyRun]]
 
 
 async def begin_here(
-    session: "EncordSession", manifest: str, options: Mapping[str, Any], stack: AsyncExitStack
+    session: "EncordSession", manifest: "str | ManifestFile", options: Mapping[str, Any], stack: AsyncExitStack
 ) -> AnyRun:
     """Begin to provision *manifest* over *session*, which is opened here; *options* as `EncordSession.provision`."""
     await stack.enter_async_context(session)
@@ -291,7 +302,7 @@ async def provision(
             try:
                 await _consume(run, ending, on_outcome, progress)
             finally:
-                ending.summary = _complete(run.summary)
+                ending.summary, ending.warnings = _complete(run.summary), run.warnings
     except EncordError as error:
         # The manifest or an option is bad: the run has not begun. Or its stream cannot be read any more.
         ending.failure = error
@@ -360,6 +371,8 @@ def _finish(output: Output, ending: Ending, write_error: str | None, *, interrup
         return code
     if output.json:
         shown = ending.summary.as_json()
+        if ending.warnings:
+            shown["warnings"] = list(map(problem_json, ending.warnings))
         if ending.shown:
             shown["first_failures"] = [outcome.as_json() for outcome in ending.shown]
         output.result(shown if ending.failure is None else {**shown, "error": as_json(ending.failure)})
@@ -382,6 +395,7 @@ def print_ending(output: Output, ending: Ending) -> None:
         bold=True,
     )
     output.table(rows, right=[1])
+    print_warnings(output, ending.warnings)
     if not output.json:
         _print_failures(output, ending, summary)
     if ending.looks is not None and summary.as_json()["unchanged"]:
@@ -416,10 +430,10 @@ def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
         output.say(f"hint: {_way_out(ending.journal)}")
 
 
-def _verify(manifest: str, journal: str | None) -> str:
+def _verify(manifest: "ManifestFile", journal: str | None) -> str:
     """The command that looks at the account; it takes no entries from standard input."""
     given = [] if journal is None else ["--journal", shown_journal(journal) or ""]
-    return shlex.join(["encord-async", "verify", manifest, *given])
+    return shlex.join(["encord-async", "verify", str(manifest), *given])
 
 
 def _way_out(journal: str | None) -> str:

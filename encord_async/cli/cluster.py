@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from encord_async.cluster import ClusterRun
+    from encord_async.manifest.variables import ManifestFile
     from encord_async.session.settings import Settings
 
 __all__ = ["begin_on", "cluster"]
@@ -51,7 +52,7 @@ async def begin_on(
     client: "Client",
     service: Service,
     settings: "Settings",
-    manifest: str,
+    manifest: "ManifestFile",
     options: Mapping[str, Any],
     stack: AsyncExitStack,
 ) -> "ClusterRun":

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from encord_async.cli.interrupts import run
+from encord_async.cli.options import print_warnings
 from encord_async.cli.output import Output, on_terminal
 from encord_async.cli.plan import Planned, existing_journal, forecast_rows, irreversible_line, show_heading
 from encord_async.cli.progress import show_reading
@@ -13,6 +14,7 @@ from encord_async.errors import UsageError
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
+    from encord_async.manifest.variables import ManifestFile
     from encord_async.plan import Forecast
 
 __all__ = ["agreed"]
@@ -24,7 +26,7 @@ _FRESH_S: Final = 60.0
 def agreed(
     output: Output,
     sessions: "Callable[[], EncordSession]",
-    manifest: str,
+    manifest: "ManifestFile",
     options: Mapping[str, Any],
     *,
     quiet: bool = False,
@@ -39,7 +41,7 @@ def agreed(
         UsageError: It is not wanted, or there is nobody to ask.
         KeyboardInterrupt: Ctrl-C.
     """
-    if manifest == "-":
+    if manifest.is_stream:
         raise UsageError(
             "entries from standard input are provisioned as they come, so that nobody can be asked about them before; "
             "give --yes if all that they hold may be made. Nothing was sent"
@@ -61,7 +63,7 @@ def agreed(
 
 
 def _looked(
-    output: Output | None, sessions: "Callable[[], EncordSession]", manifest: str, options: Mapping[str, Any]
+    output: Output | None, sessions: "Callable[[], EncordSession]", manifest: "ManifestFile", options: Mapping[str, Any]
 ) -> Planned:
     from encord_async.engine.account import Existing
     from encord_async.engine.options import Options
@@ -83,5 +85,6 @@ def _looked(
 
 def _show(output: Output, planned: Planned) -> None:
     show_heading(output, planned, err=True)
+    print_warnings(output, planned.sums.warnings)
     output.table(forecast_rows(planned.sums), head=["action", "what", "number"], right=[2], err=True)
     output.say(irreversible_line(planned.sums), bold=True)

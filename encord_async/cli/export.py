@@ -1,12 +1,12 @@
 """``encord-async export``: writes the account down as a manifest. Sends nothing but reads, and writes down no key."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 
+from encord_async.cli.entries import entry_text, format_option
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import Service, concurrency_option, file_names, output_options, service_options
@@ -25,7 +25,7 @@ _SHOWN: Final = 20
 
 
 _HELP: Final = """\
-Write the account down as a manifest, as JSON lines: the datasets, ontologies and projects that it is admin of,
+Write the account down as a manifest: the datasets, ontologies and projects that it is admin of,
 with the users and groups of each, the datasets, tags and status of each project and its API keys by title and scopes,
 and the users and groups of the organisation. The keys themselves are not written. Only reads are sent.
 
@@ -48,6 +48,7 @@ command are those of the other account.
 \b
 Examples:
   encord-async export -o account.jsonl
+  encord-async export --format yaml -o account.yaml
   encord-async export --without-ontologies --without-users -o structure.jsonl
   encord-async export --without-organisation | encord-async apply - --yes --domain URL --ssh-key-file OTHER_KEY
 
@@ -66,6 +67,7 @@ Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE 
     metavar="FILE",
     help="Write to FILE.  [default: standard output]",
 )
+@format_option
 @click.option(
     "--without-ontologies",
     is_flag=True,
@@ -85,6 +87,7 @@ def export(
     output: Output,
     service: Service,
     target: str | None,
+    format_: str,
     without_ontologies: bool,
     without_users: bool,
     without_organisation: bool,
@@ -96,7 +99,7 @@ def export(
         raise UsageError("--json and the manifest cannot both go to standard output; give -o FILE")
     left: list[LeftOut] = []
     sessions = service.sessions(concurrency=concurrency)
-    with _writer(target, force=force) as write:
+    with _writer(target, format_, force=force) as write:
 
         async def work() -> "tuple[Exported, int]":
             from encord_async.export import Scope
@@ -125,25 +128,20 @@ def _keep(left: "list[LeftOut]", one: "LeftOut") -> None:
 
 
 @contextlib.contextmanager
-def _writer(target: str | None, *, force: bool) -> "Iterator[Callable[[Entry], None]]":
+def _writer(target: str | None, format_: str, *, force: bool) -> "Iterator[Callable[[Entry], None]]":
     """Writes entries to standard output, or to a file that is only there when it is whole.
 
     Raises:
         UsageError: The file cannot be written.
     """
-
-    def line(entry: "Entry") -> bytes:
-        # Bytes, because a terminal's encoding has no say in what is JSON.
-        return json.dumps(entry.as_json(), ensure_ascii=False).encode() + b"\n"
-
     if target is None or target == "-":
-        yield lambda entry: click.echo(line(entry), nl=False)
+        yield lambda entry: click.echo(entry_text(entry, format_), nl=False)
         return
     # Nobody could tell a manifest that was exported from one that was written by hand.
     refuse_others(target, lambda _: False, force=force)
     try:
         with whole(target) as file:
-            yield lambda entry: _put(file, line(entry))
+            yield lambda entry: _put(file, entry_text(entry, format_))
     except OSError as error:
         raise UsageError(f"-o {target}: cannot be written: {error.strerror or error}") from None
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -9,8 +10,10 @@ import click
 from encord_async.cli.apply import apply
 from encord_async.cli.demo import demo
 from encord_async.cli.emulator import emulator
+from encord_async.cli.expand import expand
 from encord_async.cli.export import export
 from encord_async.cli.failures import ExitCode, redacted
+from encord_async.cli.init import init
 from encord_async.cli.output import Output
 from encord_async.cli.plan import plan
 from encord_async.cli.project import project
@@ -55,12 +58,14 @@ def _print_version(context: click.Context, _: click.Parameter, value: bool) -> N
 def cli() -> None:
     """Provision Encord in bulk: projects, datasets, users and API keys, as a manifest lists them, in parallel.
 
-    A manifest is a file with one wish an entry: JSON lines (.jsonl), a YAML list (.yaml) or a table (.csv). See
-    'encord-async schema', and 'encord-async demo' for a run that needs no account.
+    A manifest is a file with one wish an entry: JSON lines (.jsonl), a YAML list (.yaml) or a table (.csv, or .xlsx
+    with the extra xlsx; 'teams.xlsx#Sheet' names a sheet). See 'encord-async init' and 'encord-async schema', and
+    'encord-async demo' for a run that needs no account.
 
     \b
     Examples:
       encord-async demo                         see it work, on a local API of its own
+      encord-async init                         write a manifest to begin with
       encord-async validate programme.jsonl     find mistakes; needs no network and no key
       encord-async plan programme.jsonl         see what apply would do; only reads
       encord-async apply programme.jsonl        do it
@@ -91,13 +96,30 @@ def cli() -> None:
     """
 
 
-for _verb in (demo, validate, plan, apply, status, settle, report, verify, export, schema, emulator, project):
+for _verb in (
+    demo,
+    init,
+    validate,
+    expand,
+    plan,
+    apply,
+    status,
+    settle,
+    report,
+    verify,
+    export,
+    schema,
+    emulator,
+    project,
+):
     cli.add_command(_verb)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, that of the process if none is given, and return its exit code."""
     args = list(sys.argv[1:] if arguments is None else arguments)
+    # It says of drop-down lists, and of much else that is no cell, that it does not keep them.
+    warnings.filterwarnings("ignore", category=UserWarning, module="openpyxl")
     for stream in (sys.stdout, sys.stderr):
         # A title in another script must not end a run where the terminal cannot show it.
         if hasattr(stream, "reconfigure"):

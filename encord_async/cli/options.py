@@ -5,7 +5,7 @@ The key is read here, and asked for its passphrase if need be. No request is sen
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -23,6 +23,7 @@ from encord_async.secrecy import Secret, sealed
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Options
+    from encord_async.manifest.place import Problem
     from encord_async.protocol.signing import APIKey, SSHKey
     from encord_async.session.settings import Settings
 
@@ -37,6 +38,7 @@ __all__ = [
     "max_batch_option",
     "output_options",
     "planning_options",
+    "print_warnings",
     "problem_json",
     "report",
     "report_interrupt",
@@ -101,7 +103,26 @@ _SERVICE: Final = (
     ),
 )
 
-manifest_argument: Final = click.argument("manifest", metavar="MANIFEST", shell_complete=file_names)
+_MANIFEST: Final = (
+    click.argument("manifest", metavar="MANIFEST", shell_complete=file_names),
+    click.option(
+        "--var",
+        "assigned",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A variable of MANIFEST; may be given several times. It counts before --var-file, that before "
+        "ENCORD_VAR_NAME in the environment, and that before what MANIFEST says itself.",
+    ),
+    click.option(
+        "--var-file",
+        "var_files",
+        multiple=True,
+        shell_complete=file_names,
+        metavar="FILE",
+        help="More variables of MANIFEST, in YAML or JSON. Of several files the last one counts.",
+    ),
+)
+
 journal_argument: Final = click.argument("journal", metavar="JOURNAL", shell_complete=file_names)
 
 existing_option: Final = click.option(
@@ -158,6 +179,28 @@ _PLANNING: Final = (
     stamp_option,
     skip_invalid_option,
 )
+
+
+def manifest_argument(verb: Verb) -> Verb:
+    """MANIFEST and its variables: the verb gets them together as ``manifest``, a `ManifestFile`."""
+
+    @functools.wraps(verb)
+    def wrapped(*, manifest: str, assigned: Sequence[str], var_files: Sequence[str], **rest: Any) -> int:
+        from encord_async.manifest.variables import ManifestFile
+
+        variables = {}
+        for assignment in assigned:
+            name, equals, value = assignment.partition("=")
+            if not equals:
+                raise click.BadParameter("give NAME=VALUE", param_hint="--var")
+            variables[name.strip()] = value
+        try:
+            found = ManifestFile.at(manifest, variables, files=var_files)
+        except EncordError as error:
+            raise click.UsageError(str(error)) from None
+        return verb(manifest=found, **rest)
+
+    return _with(wrapped, _MANIFEST)
 
 
 def planning_options(verb: Verb) -> Verb:
@@ -330,7 +373,15 @@ def problem_json(problem: object) -> dict[str, object]:
         return {"reason": redacted(str(problem))}
     place = problem.place
     shown: dict[str, object] = {"file": place.source, "line": place.line, "entry": place.number, "field": problem.field}
+    if place.row is not None:
+        shown["row"] = place.row
     return shown | {"reason": redacted(problem.reason), "hint": redacted(problem.hint)}
+
+
+def print_warnings(output: Output, warnings: "Iterable[Problem]") -> None:
+    """Say on standard error what should be known of a manifest, though nothing is wrong with it."""
+    for warning in warnings:
+        output.warning(redacted(str(warning)))
 
 
 def report_interrupt(output: Output, *, sent: bool) -> int:

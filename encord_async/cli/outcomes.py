@@ -50,9 +50,11 @@ class Recorder:
         """
         if self._path is None:
             return self
+        from encord_async.manifest.excel import sheet_of
+
         try:
             path = Path(self._path)
-            if self._manifest != "-" and path.exists() and path.samefile(self._manifest):
+            if self._manifest != "-" and path.exists() and path.samefile(sheet_of(self._manifest)[0]):
                 raise UsageError(f"--outcomes {path} is the manifest itself; give another file")
             refuse_others(self._path, _is_ours, force=self._force)
             # Emptied only when the first entry has ended: until then the last run's outcomes may be all there is.

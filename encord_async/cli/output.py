@@ -84,6 +84,12 @@ class Output:
         if hint:
             click.echo(click.style("hint:", bold=True) + f" {plain(hint)}", err=True, color=self._color)
 
+    def warning(self, message: str) -> None:
+        """Print a warning on standard error; nothing with ``json``, which has a place for them."""
+        if self.json:
+            return
+        click.echo(click.style("warning:", fg="yellow", bold=True) + f" {plain(message)}", err=True, color=self._color)
+
     def table(
         self,
         rows: Iterable[Sequence[object]],

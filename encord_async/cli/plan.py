@@ -20,6 +20,8 @@ from encord_async.cli.options import (
     manifest_argument,
     output_options,
     planning_options,
+    print_warnings,
+    problem_json,
     service_options,
 )
 from encord_async.cli.outfile import force_option, refuse_others
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Options
     from encord_async.journal.journal import Journal
+    from encord_async.manifest.variables import ManifestFile
     from encord_async.plan import Action, Forecast
     from encord_async.verify.difference import Difference
 
@@ -60,7 +63,7 @@ def plan(
     *,
     output: Output,
     service: Service,
-    manifest: str,
+    manifest: "ManifestFile",
     journal: str | None,
     options: "Callable[[], Options]",
     refresh: bool,
@@ -76,9 +79,8 @@ def plan(
     It is the run itself, rehearsed: with the same journal and the same options it decides as 'apply' does. What the
     journal says is done costs no request and is only counted; --refresh looks at the account for it as well. What the
     journal has and the manifest no longer does is named, and nothing is done about it. What an earlier run left in
-    doubt is looked for once; 'apply' looks longer, and makes it only if it surely is not there.
-
-    At most 100,000 actions are shown; all are counted. '-' reads JSON lines from standard input.
+    doubt is looked for once; 'apply' looks longer, and makes it only if it surely is not there. At most 100,000 actions
+    are shown; all are counted. '-' reads JSON lines from standard input.
 
     \b
     Examples:
@@ -101,6 +103,7 @@ def plan(
             await show_reading(output, planned.reading(session), made)
 
     run(look, reads=True)
+    print_warnings(output, planned.sums.warnings)
     if output.json:
         output.result(planned.as_json())
     else:
@@ -108,12 +111,12 @@ def plan(
     return planned.exit_code(detailed=detailed_exit_code)
 
 
-def existing_journal(manifest: str, journal: str | None) -> str | None:
+def existing_journal(manifest: "ManifestFile", journal: str | None) -> str | None:
     """The journal of the run, if it is there yet."""
     from encord_async.journal.journal import is_url
 
     if journal is None:
-        journal = None if manifest == "-" else f"{manifest}.journal"
+        journal = None if manifest.is_stream else f"{manifest}.journal"
     if journal is None or is_url(journal) or Path(journal).exists():
         return journal
     return None
@@ -158,7 +161,7 @@ class Planned:
     async def look(
         self,
         session: "EncordSession",
-        manifest: str,
+        manifest: "ManifestFile",
         options: "Options",
         *,
         refresh: bool = False,
@@ -208,6 +211,7 @@ class Planned:
             "counts": self.sums.as_json(),
             "irreversible": self.sums.irreversible,
             "gone": [one.as_json() for one in self.sums.gone],
+            "warnings": list(map(problem_json, self.sums.warnings)),
             "requests": self.requests,
         }
         return shown if self.drift is None else shown | {"drift": [one.as_json() for one in self.drift]}
@@ -222,7 +226,7 @@ class Planned:
         return code
 
 
-async def _drift(session: "EncordSession", manifest: str, journal: "Journal") -> "list[Difference]":
+async def _drift(session: "EncordSession", manifest: "ManifestFile", journal: "Journal") -> "list[Difference]":
     """How the account differs from what the journal says is done."""
     from encord_async.verify.compare import compare
     from encord_async.verify.wishes import gather

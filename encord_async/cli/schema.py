@@ -9,9 +9,13 @@ __all__ = ["schema"]
 
 @click.command(short_help="Print the JSON Schema of the manifest.")
 def schema() -> int:
-    """Print the JSON Schema of a manifest's entry: a line of JSONL, an item of the list in YAML.
+    """Print the JSON Schema of a manifest: a line of JSONL, the list in YAML, or the mapping with vars, defaults,
+    include and entries. Editors check and complete a manifest with it.
 
-    Editors check and complete a manifest with it.
+    In VS Code, IntelliJ and others that speak to the YAML language server, this as the first line of a manifest does:
+
+    \b
+      # yaml-language-server: $schema=manifest.schema.json
 
     \b
     Examples:

@@ -7,39 +7,59 @@ import click
 
 from encord_async.cli.census import contents, counted
 from encord_async.cli.failures import ExitCode, redacted
-from encord_async.cli.options import manifest_argument, output_options, problem_json
+from encord_async.cli.options import manifest_argument, output_options, print_warnings, problem_json
 from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
     from encord_async.manifest.place import Problem
+    from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["validate"]
 
 _MAX_IN_JSON: Final = 1000
 
 
-@click.command(short_help="Check a manifest; needs no network and no key.")
+_HELP: Final = """\
+Check MANIFEST without a network and without a key, and count what is in it.
+
+Every bad entry is listed with file, line, field and reason. Files that it names (structures of ontologies, included
+files, tables of rows) are read too, relative to the file that names them. '-' reads JSON lines from standard input.
+With --json the first 1,000 problems are listed, and all are counted. Warnings stop nothing.
+
+\b
+In a table (.csv, .xlsx) a cell that holds a list separates its items by semicolons:
+  datasets        @raw;@more
+  users           ann@x.org=annotator;bob@x.org=reviewer   of a dataset: ann@x.org=user;bob@x.org=admin
+  groups          @team=user;@leads=admin
+  tags            wave-1;cats
+  add, remove     @raw;@more   @team;@leads   ann@x.org;bob@x.org
+  emails          ann@x.org;bob@x.org
+  members         ann@x.org;@bob
+  scopes          label.read;label.write
+  copy_options    datasets;models
+
+\b
+Examples:
+  encord-async validate programme.jsonl
+  generate-programme | encord-async validate - --json
+
+Exit codes: 0 the manifest is good, 2 it is not.
+"""
+
+
+@click.command(help=_HELP, short_help="Check a manifest; needs no network and no key.")
 @manifest_argument
+@click.option("--stamp", is_flag=True, help="As for apply: entries may have the same title and description.")
 @output_options
-def validate(*, output: Output, manifest: str) -> int:
-    """Check MANIFEST without a network and without a key, and count what is in it.
-
-    Every bad entry is listed with file, line, field and reason. Files that entries name (the structures of
-    ontologies) are read too, relative to MANIFEST. '-' reads JSON lines from standard input.
-    With --json the first 1,000 problems are listed, and all are counted.
-
-    \b
-    Examples:
-      encord-async validate programme.jsonl
-      generate-programme | encord-async validate - --json
-
-    Exit codes: 0 the manifest is good, 2 it is not.
-    """
+def validate(*, output: Output, manifest: "ManifestFile", stamp: bool) -> int:
+    """See `_HELP`."""
     from encord_async.manifest.checker import Checker
     from encord_async.manifest.files import read_manifest
     from encord_async.manifest.place import PlacedEntry
+    from encord_async.manifest.policy_file import policy_for
 
-    checker, census, complaints = Checker(), Counter[str](), _Complaints(output)
+    checker = Checker(stamps=stamp, policy=policy_for(manifest))
+    census, complaints = Counter[str](), _Complaints(output)
     for item in read_manifest(manifest):
         if isinstance(item, PlacedEntry):
             complaints.add(checker.add(item))
@@ -48,11 +68,13 @@ def validate(*, output: Output, manifest: str) -> int:
             checker.refuse(item)
             complaints.add((item,))
     complaints.add(checker.finish())
+    warnings = checker.warnings()
+    print_warnings(output, warnings)
     if complaints.count:
-        return complaints.report()
+        return complaints.report(warnings)
     counts = {name: census[name] for name in counted()}
     if output.json:
-        output.result({"valid": True, **counts})
+        output.result({"valid": True, **counts, "warnings": list(map(problem_json, warnings))})
         return ExitCode.DONE
     output.line(f"{manifest} is good.")
     output.table([(words, counts[name]) for name, words in counted().items() if counts[name]], right=[1])
@@ -76,10 +98,11 @@ class _Complaints:
             if len(self._first) < _MAX_IN_JSON:
                 self._first.append(problem)
 
-    def report(self) -> int:
+    def report(self, warnings: "tuple[Problem, ...]") -> int:
         if self._output.json:
             problems = [problem_json(problem) for problem in self._first]
-            self._output.result({"valid": False, "problem_count": self.count, "problems": problems})
+            said = {"warnings": list(map(problem_json, warnings))}
+            self._output.result({"valid": False, "problem_count": self.count, "problems": problems} | said)
         entries = many(len(self._places), "entry", "entries")
         self._output.error(f"{many(self.count, 'problem', 'problems')} in {entries}")
         return ExitCode.USAGE

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from encord_async.journal.record import Ledger
     from encord_async.kinds.entry import Entry
     from encord_async.kinds.step import StepKind
+    from encord_async.manifest.variables import ManifestFile
     from encord_async.verify.compare import Report
     from encord_async.verify.difference import Difference
     from encord_async.verify.repair import Kept, Repaired, Repairs
@@ -91,7 +92,7 @@ def verify(
     *,
     output: Output,
     service: Service,
-    manifest: str,
+    manifest: "ManifestFile",
     journal: str | None,
     concurrency: int,
     fix: bool,
@@ -122,14 +123,14 @@ def verify(
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    manifest: str
+    manifest: "ManifestFile"
     journal: str | None
 
 
-def _journal_path(output: Output, manifest: str, journal: str | None) -> str | None:
+def _journal_path(output: Output, manifest: "ManifestFile", journal: str | None) -> str | None:
     if journal is not None:
         return journal
-    beside = None if manifest == "-" else Path(f"{manifest}.journal")
+    beside = None if manifest.is_stream else Path(f"{manifest}.journal")
     if beside is not None and beside.exists():
         return str(beside)
     missing = f"there is no {beside}" if beside is not None else "no --journal is given"

@@ -11,13 +11,14 @@ It never schedules: it cuts the manifest into shards, and where and when they ru
 ...     print(run.summary.as_json())
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from encord_async.engine.account import Existing
 from encord_async.engine.options import FailureLimit, Options
 from encord_async.errors import MissingExtraError
 from encord_async.kinds.thing import DatasetAPI
-from encord_async.manifest.sources import Manifest
+from encord_async.manifest.sources import Manifest, with_variables
 
 try:
     from encord_async.cluster.coordinator import ClusterRun
@@ -51,6 +52,7 @@ def provision(
     journal: str,
     session_options: SessionOptions | None = None,
     options: Options | None = None,
+    variables: Mapping[str, object] | None = None,
 ) -> ClusterRun:
     """Provision every entry of *manifest* on the workers of *client*'s cluster, each exactly once.
 
@@ -61,13 +63,14 @@ def provision(
             and not passed on: the workers have theirs in ``PGPASSWORD`` or ``~/.pgpass``.
         session_options: How the workers open their sessions; the settings are the bounds of the whole cluster.
         options: How the manifest is provisioned.
+        variables: As for `EncordSession.provision`.
 
     Raises:
         JournalError: The journal is not in PostgreSQL.
         UsageError: The client is an asynchronous one.
     """
     return ClusterRun(
-        manifest,
+        with_variables(manifest, variables),
         client=client,
         session_options=session_options or SessionOptions(),
         journal=journal,

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
@@ -35,11 +34,15 @@ from encord_async.journal.journal import Shard as JournalShard
 from encord_async.journal.postgres import without_password
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
+from encord_async.kinds.registry import nouns
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import Part, PartEntry
 from encord_async.manifest.place import Place, PlacedEntry, Problem
-from encord_async.manifest.sources import Item, Manifest, open_source
+from encord_async.manifest.policy import NO_POLICY
+from encord_async.manifest.policy_file import policy_for
+from encord_async.manifest.sources import Item, Manifest, manifest_file, open_source, with_variables
+from encord_async.manifest.variables import ManifestFile
 from encord_async.secrecy import Secret, sealed
 from encord_async.session.session import Statistics
 from encord_async.session.settings import Settings
@@ -77,7 +80,7 @@ class ClusterRun:
     def __init__(
         self, manifest: Manifest, *, client: Any, session_options: SessionOptions, journal: str, options: Options
     ) -> None:
-        self._manifest = manifest
+        self._manifest = with_variables(manifest)
         self._scheduler = Scheduler(client)
         self._session_options = session_options
         self._options = options
@@ -93,7 +96,8 @@ class ClusterRun:
         self._reporting = 0
         self._submitting = anyio.Lock()
         self._namer = Namer()
-        self._checker = Checker()
+        self._checker = Checker(stamps=options.stamp)
+        self._policy = NO_POLICY
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
         self._register = Register(stamps=False)
         self._aside: list[PartEntry] = []
@@ -121,8 +125,13 @@ class ClusterRun:
             raise UsageError("a run can be started once; make another for another try")
         self._started_s = anyio.current_time()
         self._token = current_token()
-        if isinstance(self._manifest, str | Path) and str(self._manifest) != "-":
-            await self._check_file(self._manifest)
+        self._policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
+        self._checker = Checker(stamps=self._options.stamp, policy=self._policy)
+        file = manifest_file(self._manifest)
+        if file is not None:
+            await self._check_file(file)
+        elif self._policy.most:
+            raise UsageError(f"a run on a cluster needs its manifest in a file: {self._policy.named('most')}")
         account = await self._scheduler.introduced(self._session_options)
         await self._look_at_cluster()
         known = len(self._manifest) if isinstance(self._manifest, Sized) else None
@@ -198,6 +207,11 @@ class ClusterRun:
             elapsed_s=(self._ended_s or anyio.current_time()) - self._started_s,
             stopped_by=self._stopped_by,
         )
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What should be known of the entries read so far, though nothing is wrong with them."""
+        return self._checker.warnings()
 
     def progress(self) -> Progress:
         """How far the run is, as far as shards have ended; *in_flight* is what may be at most."""
@@ -280,16 +294,32 @@ class ClusterRun:
 
     # ------------------------------------------------------------------ reading
 
-    async def _check_file(self, path: str | Path) -> None:
-        report = await self._register.check_file(path)
+    async def _check_file(self, file: ManifestFile) -> None:
+        report = await self._register.check_file(file, stamps=self._options.stamp)
         self._total = report.entries
+        self._refuse_more(report.irreversible)
         if self._options.skip_invalid:
-            bad = {number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad}
+            bad = {number: (Problem(Place(str(file), None, number), "", "is a bad entry"),) for number in report.bad}
             for problem in report.problems:
                 bad[problem.place.number] = (problem,)
             self._bad = bad
         else:
             raise_for_problems(report.problems, total=report.problem_count)
+
+    def _refuse_more(self, wished: Mapping[str, int]) -> None:
+        """Refuse a manifest that wishes for more than a run may make: workers do not know of one another.
+
+        Raises:
+            UsageError: It does.
+        """
+        for what, most in self._policy.most.items():
+            # What is made inside a project is named with it where it is an entry.
+            number = wished.get(what, 0) + wished.get(f"project_{what}", 0)
+            if number > most:
+                raise UsageError(
+                    f"the manifest wishes for {number} {nouns(what)[1]}, and a run makes {most} at most; "
+                    f"{self._policy.named(f'most.{what}')}; on one machine only what is made anew counts"
+                )
 
     async def _work(self) -> None:
         if await self._journal.open_intents():

@@ -118,7 +118,7 @@ class Account:
         self._claimed: set[str] = set()
 
     async def namesakes(self, what: Thing, title: str, description: str) -> Sequence[Found]:
-        """What went by exactly this title and description when the account was listed, stamps aside.
+        """What went by this title and description when the account was listed, stamps and blanks at the ends aside.
 
         Raises:
             EncordError: The account cannot be listed. It was tried as often as anything is, and is not tried again for
@@ -199,6 +199,7 @@ def _mark(description: str | None) -> str | None:
 
 
 def _digest(title: str, description: str | None) -> bytes:
-    plain = _STAMP.sub("", description or "")
+    # Blanks at the ends nobody sees, and entries have none: what was made with some is found all the same.
+    title, plain = title.strip(), _STAMP.sub("", description or "").strip()
     joined = f"{len(title)}:{title}{plain}"
     return hashlib.blake2b(joined.encode("utf-8", "replace"), digest_size=16).digest()

@@ -166,8 +166,9 @@ def _changed(kind: Thing, entry: MakingEntry, record: Record) -> list[str]:
     """Fields of *entry* that are other than what was made, and cannot follow."""
     made = record.details
     pairs: dict[str, tuple[object, object]] = {
-        entry.title_field: (entry.wished_title, record.title),
-        "description": (entry.description, made.get("wished_description", "")),
+        # Earlier runs left blanks at their ends as they were.
+        entry.title_field: (entry.wished_title, record.title.strip()),
+        "description": (entry.description.strip(), str(made.get("wished_description", "")).strip()),
         **{
             name: pair
             for name, pair in _references(kind, entry, record).items()

@@ -12,7 +12,6 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -25,10 +24,12 @@ from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.step import Step, key_wish, made_by
 from encord_async.kinds.thing import InnerThing, Thing
+from encord_async.manifest.excel import sheet_of
 from encord_async.manifest.files import CheckReport, check_manifest
 from encord_async.manifest.part import Part
 from encord_async.manifest.place import PlacedEntry
 from encord_async.manifest.sources import Manifest, read_numbered
+from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["Checked", "Register", "Roll"]
 
@@ -106,16 +107,14 @@ class Register:
         self.is_open = False
         """Whether the roll is called while the manifest is read."""
 
-    async def check_file(self, path: str | Path, before: Checked | None = None) -> CheckReport:
-        """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*.
-
-        The run itself finds it if a file that it names has changed meanwhile.
-        """
-        mark = _file_mark(path)
+    async def check_file(self, file: ManifestFile, before: Checked | None = None, *, stamps: bool) -> CheckReport:
+        """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*."""
+        mark = _file_mark(file)
         if before is None or mark is None or before.mark != mark:
             call = _Call(self.roll)
-            report = await anyio.to_thread.run_sync(partial(check_manifest, path, on_entry=call.add))
-            before = Checked(mark, report, self.roll)
+            report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=stamps, on_entry=call.add))
+            # Of what lies in other files nobody would see that it has changed.
+            before = Checked(mark if call.sources <= {str(file)} else None, report, self.roll)
         self.checked, self.roll = before, before.roll
         self._is_complete = True
         return before.report
@@ -171,8 +170,12 @@ class _Call:
     def __init__(self, roll: Roll) -> None:
         self._roll = roll
         self._namer = Namer()
+        self.sources: set[str] = set()
+        """Files in which entries, their rows, or parts of them lie."""
 
     def add(self, placed: PlacedEntry) -> None:
+        place = placed.place
+        self.sources.add(place.source if place.row is None and placed.file is None else "")
         if placed.entry.creates:
             self._roll.add(placed.entry, self._namer.identity(placed.entry))
 
@@ -184,15 +187,16 @@ class _Call:
                 await anyio.lowlevel.checkpoint()
 
 
-def _file_mark(path: str | Path) -> tuple[object, ...] | None:
+def _file_mark(file: ManifestFile) -> tuple[object, ...] | None:
     """What changes when a plain file is written, or another is put in its place."""
     try:
-        found = Path(path).stat()
+        found = sheet_of(file)[0].stat()
     except (OSError, ValueError):
         # Whoever reads it will say what is wrong.
         return None
     is_plain = stat.S_ISREG(found.st_mode)
-    return (str(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if is_plain else None
+    read_as = str(file), repr(file.variables)
+    return (*read_as, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if is_plain else None
 
 
 def _anybody(_: bytes) -> bool:

@@ -9,12 +9,12 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
@@ -25,6 +25,7 @@ from encord_async.engine.intake import Taken, bad_entries, past_of
 from encord_async.engine.making import Maker
 from encord_async.engine.options import Groundwork, Options, Progress, Props
 from encord_async.engine.outcome import Outcome, Status, Summary
+from encord_async.engine.quota import Bounded
 from encord_async.engine.recovery import recover
 from encord_async.engine.resume import Past, recall
 from encord_async.engine.review import Review
@@ -41,7 +42,10 @@ from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.place import PlacedEntry, Problem
-from encord_async.manifest.sources import Item, Manifest, Source, open_source
+from encord_async.manifest.policy import NO_POLICY
+from encord_async.manifest.policy_file import policy_for
+from encord_async.manifest.sources import Item, Manifest, Source, manifest_file, open_source, with_variables
+from encord_async.manifest.variables import ManifestFile
 from encord_async.session.session import Session, Statistics
 
 if TYPE_CHECKING:
@@ -79,14 +83,15 @@ class Run:
         review: Review | None = None,
         groundwork: Groundwork | None = None,
     ) -> None:
-        self._session, self._manifest, self._options = session, manifest, options
+        self._session, self._manifest, self._options = session, with_variables(manifest), options
         self._journal, self._props = journal, props
         self._ledger: Ledger = journal or (MemoryLedger() if props is None else props.ledger)
         self._settler = Settler(session, self._ledger, settle_s=options.settle_s) if props is None else props.settler
         self._schedule = Schedule(max_batch=options.max_batch, on_end=None if props is None else props.on_end)
         self._executor: Executor
         self._namer: Namer | GivenNames = Namer()
-        self._checker = Checker()
+        # A part was checked where it was cut.
+        self._checker = Checker(stamps=options.stamp or isinstance(manifest, Part))
         self._counts: Counter[Status] = Counter()
         self._idle: deque[Seat] = deque()
         self._room = anyio.Event()
@@ -96,9 +101,7 @@ class Run:
         self._entries = self._ended_entries = 0
         self._total: int | None = None
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
-        self._remembers = remembers
-        self._review = review
-        self._groundwork = groundwork or Groundwork()
+        self._remembers, self._review, self._groundwork = remembers, review, groundwork or Groundwork()
         known = self._groundwork.listed
         self._account = props.account if props else Account(session, dataset_api=options.dataset_api, listed=known)
         self._register = Register(stamps=options.stamp)
@@ -112,8 +115,7 @@ class Run:
         self._reading = anyio.CancelScope()
         self._send: MemoryObjectSendStream[Outcome]
         self._receive: MemoryObjectReceiveStream[Outcome]
-        self._started_s = self._ended_s = 0.0
-        self._before = Statistics()
+        self._started_s, self._ended_s, self._before = 0.0, 0.0, Statistics()
         if isinstance(manifest, Part):
             self._know(manifest)
 
@@ -131,8 +133,13 @@ class Run:
         if self._group is not None:
             raise UsageError("a run can be started once; make another for another try")
         self._session.check_open()
-        if isinstance(self._manifest, str | Path) and str(self._manifest) != "-":
-            await self._check_file(self._manifest)
+        policy = NO_POLICY
+        if not isinstance(self._manifest, Part):
+            policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
+            self._checker = Checker(stamps=self._options.stamp, policy=policy)
+        file = manifest_file(self._manifest)
+        if file is not None:
+            await self._check_file(file)
         source = open_source(self._manifest)
         async with AsyncExitStack() as stack:
             if self._journal is not None:
@@ -145,7 +152,7 @@ class Run:
         kept = self._journal or self._props
         self._executor = Executor(
             self._session,
-            Live(self._session) if self._props is None else self._props.sends,
+            Bounded(Live(self._session) if self._props is None else self._props.sends, policy),
             self._account,
             self._ledger,
             self._settler,
@@ -211,11 +218,11 @@ class Run:
         self._counts += ended
         self._ended_entries = self._entries
 
-    async def _check_file(self, path: str | Path) -> None:
-        report = await self._register.check_file(path, self._groundwork.checked)
+    async def _check_file(self, file: ManifestFile) -> None:
+        report = await self._register.check_file(file, self._groundwork.checked, stamps=self._options.stamp)
         self._total = report.entries
         if self._options.skip_invalid:
-            self._bad = bad_entries(path, report)
+            self._bad = bad_entries(str(file), report)
         else:
             raise_for_problems(report.problems, total=report.problem_count)
 
@@ -283,6 +290,11 @@ class Run:
             elapsed_s=(self._ended_s or self._session.clock.monotonic_s()) - self._started_s,
             stopped_by=self._stopped_by,
         )
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What should be known of the entries read so far, though nothing is wrong with them."""
+        return self._checker.warnings()
 
     def progress(self) -> Progress:
         """How far the run is; cheap enough to ask ten times a second."""

@@ -57,6 +57,7 @@ class UserAccess(Part):
 
     noun = "a user"
     spelt = MappingProxyType({"role": _ROLES})
+    form = "ann@x.org=user;bob@x.org=admin"
 
     email: Email
     role: AccessRoleWord
@@ -71,6 +72,7 @@ class GroupAccess(Part):
 
     noun = "a group"
     spelt = MappingProxyType({"role": _ROLES})
+    form = "@team=user;@leads=admin"
 
     group: Reference
     role: AccessRoleWord

@@ -71,6 +71,9 @@ class DatasetEntry(MakingEntry):
     summed = MappingProxyType({"datasets": ("datasets", "dataset", "datasets")})
     spelt = MappingProxyType({"storage": _STORAGES})
 
+    example = MappingProxyType({"key": "cats-raw", "title": "Cats raw"})
+    is_common = True
+
     kind: Literal["dataset"] = "dataset"
     title: Title
     description: Text = ""

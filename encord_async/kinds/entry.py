@@ -1,15 +1,18 @@
 """What every kind of entry says of itself: what it refers to, what is wrong within it, and its steps. Pure."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import IntEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+from pydantic import PrivateAttr
 
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Key, Part, Reference, Text, referenced_key
 from encord_async.kinds.step import Step, StepKind
 
-__all__ = ["Entry", "InProjectEntry", "MakingEntry", "Use", "needed_keys", "uses"]
+__all__ = ["Entry", "InProjectEntry", "MakingEntry", "Say", "Use", "needed_keys", "uses"]
 
 
 class Use(NamedTuple):
@@ -18,6 +21,19 @@ class Use(NamedTuple):
     field: str
     reference: str
     kind: str
+
+
+class Say(NamedTuple):
+    """What an entry says of a user in a thing: the role, of *roles*, or None for nobody's: the user is to be removed.
+
+    *about* is the reference by which other entries may speak of the same thing.
+    """
+
+    field: str
+    about: str
+    email: str
+    role: IntEnum | None
+    roles: type[IntEnum]
 
 
 class Entry(Part):
@@ -34,16 +50,45 @@ class Entry(Part):
     """Whether any of its steps creates something."""
     makes: ClassVar[StepKind | None] = None
     """The step by which comes about what its key stands for."""
+    title_field: ClassVar[str | None] = None
+    """The field that has the title of what it makes, if that has one."""
     beside: ClassVar[tuple[str, str] | None] = None
     """A field that names a file of JSON beside the manifest, and the one whose value that file holds."""
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({})
     """Its fields that are lists of objects, and the model of these."""
 
-    prose: ClassVar[Collection[str]] = ("title", "description", "name")
-    """Its fields whose blanks at the ends count in tables, too."""
+    forms: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """How a cell of a table says several of a field that is a list."""
+    example: ClassVar[Mapping[str, object]] = MappingProxyType({})
+    """Fields of one with which a manifest may begin."""
+    is_common: ClassVar[bool] = False
+    """Whether most manifests have some."""
 
     kind: str
     key: Key | None = None
+
+    _was_trimmed: bool = PrivateAttr(default=False)
+
+    @classmethod
+    def read(cls, raw: dict[str, Any]) -> Self:
+        """The entry that *raw* describes; raises as pydantic does."""
+        entry = cls.model_validate(raw)
+        title = cls.title_field
+        entry._was_trimmed = title is not None and raw.get(title) != getattr(entry, title)  # noqa: SLF001 - its own
+        return entry
+
+    @property
+    def was_trimmed(self) -> bool:
+        """Whether its title had blanks at its ends where it was read."""
+        return self._was_trimmed
+
+    def says(self) -> Iterable[Say]:
+        """What it says of users who can have one role only."""
+        return ()
+
+    def takes_from(self) -> str | None:
+        """Hash or reference of the thing that it takes something from, if it does."""
+        return None
 
     def references(self) -> Iterable[Use]:
         """What it refers to."""
@@ -106,6 +151,9 @@ class InProjectEntry(Entry):
     """An entry about what a project has, which another entry has made, or nobody."""
 
     project: Reference
+
+    def takes_from(self) -> str | None:
+        return self.project if getattr(self, "remove", ()) else None
 
     def references(self) -> Iterable[Use]:
         """The project, to begin with."""

@@ -203,8 +203,10 @@ Title: TypeAlias = Annotated[
     Strict(),
     AfterValidator(_not_blank),
     AfterValidator(_encodable),
+    AfterValidator(str.strip),
     WithJsonSchema({"type": "string", "minLength": 1}),
 ]
+"""Without the blanks at its ends, which nobody sees: two that differ in them would be taken for one."""
 Key: TypeAlias = Annotated[
     str,
     Strict(),
@@ -241,6 +243,8 @@ class Part(BaseModel):
     """Names close in meaning to those of its fields, but not in spelling."""
     spelt: ClassVar[Mapping[str, Mapping[str, Enum]]] = MappingProxyType({})
     """Fields whose values have words in manifests, and are something else within."""
+    form: ClassVar[str] = ""
+    """How a cell of a table says several of these."""
     no_column: ClassVar[str] = ""
     """What to do instead of giving a list of these a column in a table; nothing if it can have one."""
 

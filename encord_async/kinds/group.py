@@ -55,6 +55,9 @@ class GroupEntry(MakingEntry):
     counted = MappingProxyType({"groups": "groups"})
     summed = MappingProxyType({"groups": ("groups", "group", "groups")})
 
+    forms = MappingProxyType({"members": "ann@x.org;@bob"})
+    example = MappingProxyType({"key": "annotators", "name": "Annotators", "members": ["rob@example.com"]})
+
     kind: Literal["group"] = "group"
     name: Title
     description: Text = ""

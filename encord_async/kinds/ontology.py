@@ -56,6 +56,8 @@ class OntologyEntry(MakingEntry):
     counted = MappingProxyType({"ontologies": "ontologies", "ontology_groups": "groups of ontologies"})
     summed = MappingProxyType({"ontologies": ("ontologies", "ontology", "ontologies")})
 
+    example = MappingProxyType({"key": "felines", "title": "Felines"})
+
     kind: Literal["ontology"] = "ontology"
     title: Title
     description: Text = ""

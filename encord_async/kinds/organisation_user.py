@@ -52,6 +52,8 @@ class OrganisationUserEntry(Entry):
     )
     spelt = MappingProxyType({"role": _ORGANISATION_ROLES})
 
+    example = MappingProxyType({"key": "rob", "email": "rob@example.com"})
+
     kind: Literal["organisation_user"] = "organisation_user"
     email: Email
     role: OrganisationRoleWord = OrganisationRole.MEMBER

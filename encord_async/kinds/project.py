@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
 
 from encord_async.errors import ConflictError
-from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
+from encord_async.kinds.entry import Entry, MakingEntry, Say, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import (
@@ -85,6 +85,7 @@ class UserWish(Part):
 
     noun = "a user"
     spelt = MappingProxyType({"role": ROLES})
+    form = "ann@x.org=annotator;bob@x.org=reviewer"
 
     email: Email
     role: Role
@@ -133,6 +134,17 @@ class ProjectEntry(MakingEntry):
 
     spelt = MappingProxyType({"status": STATUSES})
 
+    forms = MappingProxyType({"datasets": "@raw;@more", "copy_options": "datasets;models", "tags": "wave-1;cats"})
+    example = MappingProxyType(
+        {
+            "key": "cats",
+            "title": "Cats",
+            "datasets": ["@cats-raw"],
+            "users": [{"email": "ann@example.com", "role": "annotator"}],
+        }
+    )
+    is_common = True
+
     kind: Literal["project"] = "project"
     title: Title
     description: Text = ""
@@ -177,6 +189,11 @@ class ProjectEntry(MakingEntry):
         for index, wish in enumerate(self.api_keys):
             found += twice(f"api_keys.{index}.scopes.{{}}", wish.scopes)
         return found + _at_odds(self)
+
+    def says(self) -> Iterator[Say]:
+        # Of one without a key no other entry can speak.
+        for index, user in enumerate(self.users if self.key is not None else ()):
+            yield Say(f"users.{index}", f"{REFERENCE}{self.key}", user.email, user.role, ProjectUserRole)
 
     def contents(self) -> Mapping[str, int]:
         return {

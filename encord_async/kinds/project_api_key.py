@@ -24,8 +24,12 @@ class ProjectAPIKeyEntry(InProjectEntry):
     """An API key that a project shall have."""
 
     creates = True
+    title_field = "title"
 
     counted = MappingProxyType({"api_keys": "API keys"})
+
+    forms = MappingProxyType({"scopes": "label.read;label.write"})
+    example = MappingProxyType({"key": "cats-ci", "project": "@cats", "title": "ci", "scopes": ["label.read"]})
 
     kind: Literal["project_api_key"] = "project_api_key"
     title: Title
@@ -80,7 +84,8 @@ class _APIKeys(InnerThing):
 
     async def inside(self, reads: Reads, parent_hash: str) -> Sequence[tuple[str, InnerName]]:
         keys = await reads.execute(self.listing(parent_hash))
-        return [(_fingerprint(key.api_key), (key.title, frozenset(map(str, key.scopes)))) for key in keys]
+        # Entries have no blanks at the ends of titles; what was made with some is found all the same.
+        return [(_fingerprint(key.api_key), (key.title.strip(), frozenset(map(str, key.scopes)))) for key in keys]
 
     async def look_up(self, reads: Reads, sought: Sought) -> Mapping[str, object]:
         try:
@@ -88,7 +93,7 @@ class _APIKeys(InnerThing):
         except NotFoundError:
             return {}
         scopes = sought.details.get("scopes")
-        wanted = sought.title, frozenset(scopes if isinstance(scopes, list) else ())
+        wanted = sought.title.strip(), frozenset(scopes if isinstance(scopes, list) else ())
         return {fingerprint: name for fingerprint, name in there if name == wanted}
 
 

@@ -24,6 +24,9 @@ class ProjectDatasetsEntry(InProjectEntry):
 
     counted = MappingProxyType({"attachments": "attachments of datasets", "detachments": "detachments of datasets"})
 
+    forms = MappingProxyType({"add": "@raw;@more", "remove": "@raw;@more"})
+    example = MappingProxyType({"project": "@cats", "add": ["@cats-raw"]})
+
     kind: Literal["project_datasets"] = "project_datasets"
     add: tuple[Reference, ...] = ()
     remove: tuple[Reference, ...] = ()

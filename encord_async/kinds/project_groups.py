@@ -34,6 +34,9 @@ class ProjectGroupsEntry(InProjectEntry):
 
     spelt = MappingProxyType({"role": ROLES})
 
+    forms = MappingProxyType({"add": "@team;@leads", "remove": "@team;@leads"})
+    example = MappingProxyType({"project": "@cats", "add": ["@annotators"], "role": "annotator"})
+
     kind: Literal["project_groups"] = "project_groups"
     add: tuple[Reference, ...] = ()
     role: Role | None = None

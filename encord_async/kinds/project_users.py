@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from encord_async.errors import ConflictError
-from encord_async.kinds.entry import InProjectEntry
+from encord_async.kinds.entry import InProjectEntry, Say
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, half, in_both, twice
 from encord_async.kinds.fields import ROLES, Email, Role
@@ -34,6 +34,10 @@ class ProjectUsersEntry(InProjectEntry):
 
     spelt = MappingProxyType({"role": ROLES})
 
+    forms = MappingProxyType({"emails": "ann@x.org;bob@x.org", "remove": "ann@x.org;bob@x.org"})
+    example = MappingProxyType({"project": "@cats", "emails": ["rob@example.com"], "role": "reviewer"})
+    is_common = True
+
     kind: Literal["project_users"] = "project_users"
     emails: tuple[Email, ...] = ()
     role: Role | None = None
@@ -46,6 +50,12 @@ class ProjectUsersEntry(InProjectEntry):
             removed = [email.casefold() for email in self.remove]
             found = twice("emails.{}", emails) + twice("remove.{}", removed) + in_both("emails", emails, removed)
         return found + half("emails", self.emails, self.role, self.remove)
+
+    def says(self) -> Iterator[Say]:
+        for index, email in enumerate(self.emails):
+            yield Say(f"emails.{index}", self.project, email, self.role, ProjectUserRole)
+        for index, email in enumerate(self.remove):
+            yield Say(f"remove.{index}", self.project, email, None, ProjectUserRole)
 
     def contents(self) -> Mapping[str, int]:
         return {"memberships": len(self.emails), "removals": len(self.remove)}

@@ -1,31 +1,66 @@
-"""Values of fields that lie in files of their own: read when their entry is, relative to the manifest.
+"""Files beside a manifest: read when they are named, relative to the file that names them.
 
-It reads the one file that an entry names, if it is a plain one in the manifest's folder, and nothing else: a manifest
-may come from somebody who must not learn what else lies here. It never writes.
+It reads only what is named, if that is a plain file in the manifest's folder, and nothing else: a manifest may come
+from somebody who must not learn what else lies here. It never writes.
 """
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from encord_async.kinds.fields import shown
 from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.reading import read_entry
 from encord_async.plainfile import open_plain
 
-__all__ = ["MAX_FILE_BYTES", "with_file"]
+__all__ = ["MAX_FILE_BYTES", "Beside", "with_file"]
 
 MAX_FILE_BYTES: Final = 16 * 2**20
 """The largest such file."""
 
 
-def with_file(placed: PlacedEntry, folder: Path | None) -> PlacedEntry | tuple[Problem, ...]:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What may be named in a file of a manifest.
+
+    Attributes:
+        folder: What names are relative to.
+        root: The manifest's folder, out of which no name may lead.
+    """
+
+    folder: Path
+    root: Path
+
+    def path(self, name: str) -> Path:
+        """Where the file *name* is, wherever links lead.
+
+        Raises:
+            ValueError: It lies outside the manifest's folder, or *name* is none.
+        """
+        # What is opened then is followed no further.
+        path = Path(os.path.realpath(self.folder / name))
+        if not path.is_relative_to(os.path.realpath(self.root)):
+            raise ValueError("it lies outside the folder of the manifest; put a copy of it there")
+        return path
+
+    def open(self, name: str) -> BinaryIO:
+        """The plain file *name*.
+
+        Raises:
+            OSError: It cannot be opened.
+            ValueError: It may not be.
+        """
+        return os.fdopen(open_plain(self.path(name), os.O_RDONLY), "rb")
+
+
+def with_file(placed: PlacedEntry, beside: Beside | None) -> PlacedEntry | tuple[Problem, ...]:
     """*placed* with the value that its entry names a file for (`Entry.beside`), or what is wrong with that.
 
     Args:
         placed: Any entry; one that names no file comes back as it is.
-        folder: What the names of files are relative to; None if the entries come from no file, and none can be named.
+        beside: What it may name; None if the entries come from no file, and none can be named.
     """
     entry = placed.entry
     names, holds = entry.beside or ("", "")
@@ -34,10 +69,10 @@ def with_file(placed: PlacedEntry, folder: Path | None) -> PlacedEntry | tuple[P
         return placed
     if getattr(entry, holds) is not None:
         return (_problem(placed, f"is given beside {holds!r}", "keep one of them"),)
-    if folder is None:
+    if beside is None:
         return (_problem(placed, "is for manifests in files", f"read the file, and give {holds!r}"),)
     try:
-        value = _read(folder, name)
+        value = _read(beside, name)
     except OSError as error:
         return (_problem(placed, f"{shown(name)} cannot be read: {error.strerror or error}"),)
     except RecursionError:
@@ -49,18 +84,14 @@ def with_file(placed: PlacedEntry, folder: Path | None) -> PlacedEntry | tuple[P
     return read if isinstance(read, tuple) else PlacedEntry(placed.place, read, file=name)
 
 
-def _read(folder: Path, name: str) -> object:
-    """The JSON value in the file *name* of *folder*, or of a folder therein.
+def _read(beside: Beside, name: str) -> object:
+    """The JSON value in the file *name*.
 
     Raises:
         OSError: It cannot be read.
         ValueError: It holds something else, or too much.
     """
-    # Wherever links lead; what is opened then is followed no further.
-    path = Path(os.path.realpath(folder / name))
-    if not path.is_relative_to(os.path.realpath(folder)):
-        raise ValueError("it lies outside the folder of the manifest; put a copy of it there")
-    with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as stream:
+    with beside.open(name) as stream:
         data = stream.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB")

@@ -1,6 +1,7 @@
 """What the cells of a table hold, told from the fields of entries: texts, lists, parts. Pure; reads no file."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias, get_origin
 
@@ -10,7 +11,7 @@ from encord_async.kinds.registry import ENTRY_MODELS
 from encord_async.manifest.place import Place, Problem
 from encord_async.manifest.reading import read_entry
 
-__all__ = ["Columns"]
+__all__ = ["Columns", "list_forms"]
 
 _LONGEST_NAME: Final = 60
 
@@ -27,8 +28,6 @@ class Columns:
     def problems(self, place: Place) -> list[Problem]:
         """What is wrong with the names."""
         names = self._names
-        if len(names) == 1 and ("\t" in names[0] or ";" in names[0]):
-            return [Problem(place, "", "has one column", "separate the columns by commas")]
         problems = []
         for position, name in enumerate(names):
             if name in names[:position]:
@@ -45,18 +44,49 @@ class Columns:
         return problems
 
     def entry(self, row: Sequence[str], place: Place) -> Entry | tuple[Problem, ...]:
-        """The entry in a row of cells, or what is wrong with it; empty cells say nothing."""
+        """The entry in a row of cells without blanks at their ends, or its problems; empty cells say nothing."""
         names = self._names
         if len(row) > len(names):
             reason = f"has {len(row)} cells, and there are {len(names)} columns"
-            return (Problem(place, "", reason, "quote cells with commas"),)
+            return (Problem(place, "", reason, "put cells in quotes that hold commas, semicolons or tabs"),)
         entry: dict[str, object] = {}
         for name, cell in zip(names, row, strict=False):
             if not cell.isascii() and not _is_whole(cell):
                 return (Problem(place, name, "is not UTF-8", "save the file as UTF-8"),)
-            if cell.strip():
+            if cell:
                 entry[name] = self._cells[name](cell)
-        return read_entry(entry, place)
+        read = read_entry(entry, place)
+        return tuple(_with_form(one, entry) for one in read) if isinstance(read, tuple) else read
+
+
+def list_forms() -> dict[str, list[str]]:
+    """How cells of each column that holds lists are written, an example for each kind of entry that has it."""
+    found: dict[str, list[str]] = {}
+    for model in ENTRY_MODELS.values():
+        for name in model.model_fields:
+            form = _form(model, name)
+            if form and form not in found.setdefault(name, []):
+                found[name].append(form)
+    return found
+
+
+def _form(model: type[Entry], name: str) -> str:
+    """How a cell of the column *name* is written; nothing if it holds no list."""
+    part = model.parts.get(name)
+    if part is not None:
+        return part.form
+    field = model.model_fields.get(name)
+    return "" if field is None or get_origin(field.annotation) is not tuple else model.forms.get(name, "a;b")
+
+
+def _with_form(problem: Problem, entry: Mapping[str, object]) -> Problem:
+    """*problem* with the form in which its cell is written, if that holds a list."""
+    name, model = problem.field.partition(".")[0], ENTRY_MODELS.get(str(entry.get("kind")))
+    form = "" if model is None or name not in entry else _form(model, name)
+    if not form:
+        return problem
+    hint = f"write the cell as {form}"
+    return replace(problem, hint=f"{problem.hint}; {hint}" if problem.hint else hint)
 
 
 def _known() -> tuple[Mapping[str, _Cell], Mapping[str, str]]:
@@ -75,7 +105,7 @@ def _known() -> tuple[Mapping[str, _Cell], Mapping[str, str]]:
             elif get_origin(field.annotation) is tuple:
                 cells.setdefault(name, _split)
             else:
-                cells.setdefault(name, str if name in model.prose else str.strip)
+                cells.setdefault(name, str)
     return cells, instead
 
 

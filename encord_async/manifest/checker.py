@@ -1,11 +1,15 @@
-"""What can be wrong between entries: keys, references, and copies of copies. Pure; keeps no entry."""
+"""What can be wrong between entries: keys, references, copies of copies, twins, users. Pure; keeps no entry."""
 
+import re
+from enum import IntEnum
 from typing import Final, NamedTuple
 
-from encord_async.kinds.entry import Entry, Use
+from encord_async.kinds.entry import Entry, MakingEntry, Say, Use
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import REFERENCE, meant, referenced_key, shown
+from encord_async.manifest.digests import Digests
 from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.policy import NO_POLICY, Policy
 
 __all__ = ["Checker"]
 
@@ -14,6 +18,44 @@ _BAD: Final = ""
 
 _MAX_GUESSES: Final = 50_000
 """How many keys are looked at, at most, to guess what references to nothing meant."""
+
+MAX_COMPARED: Final = 500_000
+"""How many users in projects are compared, at most."""
+
+_NOBODY: Final = 255
+"""In place of a role: the user is to be removed."""
+
+_POSITION_BITS: Final = 40
+_MAX_PLACES: Final = 5
+_MAX_WAITING: Final = 100
+"""How many references to what may be the key of a later entry are told."""
+
+_UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+class _Notice:
+    """Something that is said once of many entries, with the first places."""
+
+    def __init__(self, field: str, one: str, several: str, hint: str) -> None:
+        self._words = (field, one, several, hint)
+        self._first: list[Place] = []
+        self._number = 0
+
+    def add(self, place: Place) -> None:
+        """It holds of the entry at *place* too."""
+        self._number += 1
+        if len(self._first) < _MAX_PLACES:
+            self._first.append(place)
+
+    def warning(self) -> Problem | None:
+        """What is said, if there is anything to say."""
+        field, one, several, hint = self._words
+        if self._number <= 1:
+            return Problem(self._first[0], field, one, hint) if self._first else None
+        more = f" and {self._number - len(self._first):,} more" if self._number > len(self._first) else ""
+        lines = [str(place.number if place.line is None else place.line) for place in self._first]
+        where = f"{'entries' if self._first[0].line is None else 'lines'} {', '.join(lines)}{more}"
+        return Problem(self._first[0], field, f"{several.format(f'{self._number:,}')} ({where})", hint)
 
 
 class _Waiting(NamedTuple):
@@ -27,11 +69,46 @@ class _Waiting(NamedTuple):
 class Checker:
     """What can be wrong between entries, told as they pass by.
 
-    It remembers the keys, the references to keys that have not passed yet, and what is copied from what. Nothing else
-    is kept, so it does not compare, for example, the users that two entries add to one project.
+    It remembers the keys, the references to keys that have not passed yet, what is copied from what, and digests: of
+    what is made, and of the first `MAX_COMPARED` users in projects. So it compares no other memberships.
+
+    Args:
+        stamps: Whether a mark of the entry goes into descriptions, which tells twins apart.
+        policy: Limits that a team sets itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, stamps: bool = False, policy: Policy = NO_POLICY) -> None:
+        self._stamps = stamps
+        self._policy = policy
+        self._made = Digests("Q")
+        self._sources: list[str] = []
+        self._said = Digests("B", most=MAX_COMPARED)
+        self._words: dict[str, list[_Waiting]] = {}
+        """What looks like no hash, and would be a reference if an entry had it for its key."""
+        self._keyless = _Notice(
+            "key",
+            "is missing, and the entry makes something",
+            "is missing in {} entries that make something",
+            "give each a key: without one, an entry with another title is another entry, and makes something new",
+        )
+        self._trimmed = _Notice(
+            "",
+            "has a title with blanks at its ends, which are left out",
+            "{} entries have a title with blanks at its ends, which are left out",
+            "leave them out in the manifest too",
+        )
+        self._no_uuid = _Notice(
+            "",
+            "refers to something by what is no UUID",
+            "{} references are no UUID",
+            f"hashes look like aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeee1; is an '{REFERENCE}' missing?",
+        )
+        self._unsaid = _Notice(
+            "",
+            f"has a user of a project beyond the first {MAX_COMPARED:,}, which are not compared",
+            f"{{}} users of projects beyond the first {MAX_COMPARED:,} were not compared",
+            "nobody has looked whether one of them has two roles, or is removed as well",
+        )
         self._known: dict[str, tuple[str, Place]] = {}
         self._unresolved: dict[str, list[_Waiting]] = {}
         self._late: list[Problem] = []
@@ -42,7 +119,7 @@ class Checker:
     def add(self, placed: PlacedEntry) -> tuple[Problem, ...]:
         """Take the next entry; what is wrong with this one, as far as it can be known by now."""
         entry, place = placed.entry, placed.place
-        found = entry.faults()
+        found = [*entry.faults(), *self._policy.faults(entry)]
         if entry.key is not None:
             earlier = self._known.get(entry.key)
             if earlier is None:
@@ -57,7 +134,60 @@ class Checker:
             fault = self._refer(entry, place, use)
             if fault is not None:
                 found.append(fault)
+        self._note(entry, place)
+        if not found:
+            # What is bad for another reason makes nothing.
+            found += self._twins(entry, place) + [
+                fault for say in entry.says() if (fault := self._two_roles(say, place))
+            ]
         return tuple([Problem(place, field, reason, hint, entry.key) for field, reason, hint in found]) if found else ()
+
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is not wrong in the entries so far, and should be known before they are provisioned; a few at most."""
+        notices = (self._keyless, self._trimmed, self._no_uuid, self._unsaid)
+        return tuple(warning for notice in notices if (warning := notice.warning()) is not None)
+
+    def _note(self, entry: Entry, place: Place) -> None:
+        if entry.creates and entry.key is None:
+            self._keyless.add(place)
+        if entry.was_trimmed:
+            self._trimmed.add(place)
+
+    def _twins(self, entry: Entry, place: Place) -> list[Fault]:
+        """That something of the title and description of *entry* is made by an earlier one."""
+        if self._stamps or not isinstance(entry, MakingEntry):
+            return []
+        named = (entry.kind, entry.wished_title, entry.description.strip())
+        if not self._sources or place.source != self._sources[-1]:
+            self._sources.append(place.source)
+        position = place.number if place.line is None else place.line
+        earlier = self._made.put(named, len(self._sources) << _POSITION_BITS | position)
+        if earlier is None:
+            return []
+        source, position = divmod(earlier, 1 << _POSITION_BITS)
+        where = f"entry {position}" if place.line is None else f"{self._sources[source - 1]}:{position}"
+        return [
+            Fault(
+                entry.title_field,
+                f"{shown(entry.wished_title)} is the title of {_one(entry.kind)} with the same description at {where}",
+                "give them other titles or descriptions, or use --stamp; a key does not tell them apart on the server",
+            )
+        ]
+
+    def _two_roles(self, say: Say, place: Place) -> Fault | None:
+        """That an earlier entry says something else of the user."""
+        role = _NOBODY if say.role is None else say.role.value
+        email = say.email.casefold()
+        if self._said.is_full:
+            self._unsaid.add(place)
+            return None
+        earlier = self._said.put((say.about, email), role)
+        if earlier is None or earlier == role:
+            return None
+        was, is_now = (_in_words(one, say.roles) for one in (earlier, role))
+        return Fault(
+            say.field, f"{shown(say.email)} {was} {say.about} by an earlier entry, and {is_now} it by this one"
+        )
 
     def _goes_in_circles(self, entry: Entry, origin: str) -> bool:
         """Whether *entry*, which is a copy of *origin*, would have to be there before itself."""
@@ -101,6 +231,8 @@ class Checker:
 
     def _learn(self, key: str, kind: str, place: Place) -> None:
         self._known[key] = (kind, place)
+        for use in self._words.pop(key, ()):
+            self._late.append(Problem(use.place, use.field, *_forgotten(key, place)))
         for use in self._unresolved.pop(key, ()):
             fault = _misfit(key, kind, place, use)
             if fault:
@@ -111,13 +243,18 @@ class Checker:
         field, reference, _ = use
         key = referenced_key(reference)
         known = self._known.get(reference if key is None else key)
+        waiting = _Waiting(place, field, use.kind)
         if key is None:
-            if known is None:
-                return None
-            return Fault(field, f"{shown(reference)} is the key of {known[1]}", f"write {REFERENCE + reference!r}")
+            if known is not None:
+                return Fault(field, *_forgotten(reference, known[1]))
+            if not _UUID.fullmatch(reference) and "@" not in reference:
+                self._no_uuid.add(place)
+                others = self._words.setdefault(reference, []) if len(self._words) < _MAX_GUESSES else []
+                if len(others) < _MAX_WAITING:
+                    others.append(waiting)
+            return None
         if key == entry.key:
             return Fault(field, f"{shown(reference)} refers to this entry itself")
-        waiting = _Waiting(place, field, use.kind)
         if known is None:
             self._unresolved.setdefault(key, []).append(waiting)
             return None
@@ -133,6 +270,14 @@ def _misfit(key: str, kind: str, place: Place, use: _Waiting) -> str:
     if kind == _BAD:
         return f"{reference} names {place}, which is wrong itself"
     return f"{reference} is {_one(kind)}, and {use.field.partition('.')[0]!r} needs {_one(use.kind)}"
+
+
+def _forgotten(key: str, place: Place) -> tuple[str, str]:
+    return f"{shown(key)} is the key of {place}", f"write {REFERENCE + key!r}"
+
+
+def _in_words(role: int, roles: type[IntEnum]) -> str:
+    return "is removed from" if role == _NOBODY else f"is {roles(role).name.lower()} of"
 
 
 def _one(kind: str) -> str:

@@ -1,11 +1,30 @@
 """Where entries stand, and what is said of those that are wrong. Values alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.faults import Fault
 from encord_async.redaction import redacted
 
-__all__ = ["Place", "PlacedEntry", "Problem"]
+__all__ = ["PARTS", "Place", "PlacedEntry", "Problem", "Raw"]
+
+PARTS: Final = ("vars", "defaults", "include")
+"""What a manifest may say of all its entries, in its preamble."""
+
+
+class Raw(NamedTuple):
+    """What a manifest holds at a *line*: an entry before anything is made of it, or one of its `PARTS`.
+
+    *is_plain* is said of one in which no text can be a template: whoever has its bytes knows that at less cost.
+    """
+
+    line: int
+    value: object
+    faults: Sequence[Fault] = ()
+    part: str = ""
+    is_plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,15 +32,19 @@ class Place:
     """Where an entry stands.
 
     *source* is the file as the user named it, ``<stdin>`` or ``<iterable>``; *line* counts from 1 and is None where
-    there are no lines; *number* is the entry's position, from 1 (0 is the header of a table).
+    there are no lines; *number* is the entry's position, from 1 (0 in a preamble and in the header of a table). *row*
+    is the row of its ``for_each`` that the entry was made for, from 1, if it has one.
     """
 
     source: str
     line: int | None
     number: int
+    row: int | None = None
 
     def __str__(self) -> str:
-        return f"entry {self.number}" if self.line is None else f"{self.source}:{self.line}"
+        if self.line is None:
+            return f"entry {self.number}"
+        return f"{self.source}:{self.line}" if self.row is None else f"{self.source}:{self.line} row {self.row}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,15 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Part, meant, shown, sort_of
 from encord_async.kinds.registry import ENTRY_MODELS, kind_of
 from encord_async.manifest.place import Place, Problem
 
-__all__ = ["field_path", "read_entry", "read_json_entry"]
+__all__ = ["IN_QUOTES", "field_path", "json_value", "key_of", "read_entry", "read_json_entry"]
+
+IN_QUOTES: Final = "put it in quotes"
+"""What to do about a number where there has to be text."""
 
 _MAX_PROBLEMS: Final = 100
 _MAX_PATH: Final = 100
@@ -39,28 +43,34 @@ def read_entry(raw: object, place: Place) -> Entry | tuple[Problem, ...]:
     if model is None:
         return (_kind_problem(raw, place),)
     try:
-        return model.model_validate(raw if type(raw) is dict else dict(raw))
+        return model.read(raw if type(raw) is dict else dict(raw))
     except ValidationError as error:
         return _problems(error, raw, model, place)
 
 
 def read_json_entry(line: bytes, place: Place) -> Entry | tuple[Problem, ...]:
     """Read an entry from one line of JSONL, or say everything that is wrong with it; raises nothing."""
+    value = json_value(line)
+    return (Problem(place, *value),) if isinstance(value, Fault) else read_entry(value, place)
+
+
+def json_value(line: bytes) -> Any:
+    """The value in one line of JSON, or the `Fault` that keeps it from being one; raises nothing."""
     try:
-        return read_entry(_DECODER.decode(line.decode().rstrip("\r\n")), place)
+        return _DECODER.decode(line.decode().rstrip("\r\n"))
     except UnicodeDecodeError as error:
         reason, hint = f"is not UTF-8 at byte {error.start + 1} of the line", "save the file as UTF-8"
     except json.JSONDecodeError as error:
         what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
         reason, hint = f"is not JSON: {what} at column {error.colno}", _json_hint(line)
     except _NotAllowed as error:
-        return (Problem(place, field_path((error.name,)) if error.name else "", error.reason),)
+        return Fault(field_path((error.name,)) if error.name else "", error.reason)
     except RecursionError:
         reason, hint = "is nested too deeply", ""
     except ValueError:
         # The one that is left: Python reads no numbers of thousands of digits.
         reason, hint = "holds a number with too many digits", ""
-    return (Problem(place, "", reason, hint),)
+    return Fault("", reason, hint)
 
 
 class _NotAllowed(Exception):
@@ -100,7 +110,7 @@ def _json_hint(line: bytes) -> str:
 
 
 def _kind_problem(raw: Mapping[object, object], place: Place) -> Problem:
-    key = _key_of(raw)
+    key = key_of(raw)
     if "kind" in raw:
         kind = raw["kind"]
         hint = meant(kind, ENTRY_MODELS) if isinstance(kind, str) else ""
@@ -116,7 +126,8 @@ def _has_the_fields_of(model: type[Entry], raw: Mapping[object, object]) -> bool
     return needed <= raw.keys() <= set(model.model_fields)
 
 
-def _key_of(raw: Mapping[object, object]) -> str | None:
+def key_of(raw: Mapping[object, object]) -> str | None:
+    """The key of an entry that may be wrong, if it can be read."""
     key = raw.get("key")
     return key if isinstance(key, str) and key else None
 
@@ -124,7 +135,7 @@ def _key_of(raw: Mapping[object, object]) -> str | None:
 def _problems(
     error: ValidationError, raw: Mapping[object, object], model: type[Entry], place: Place
 ) -> tuple[Problem, ...]:
-    key = _key_of(raw)
+    key = key_of(raw)
     # Pydantic calls a list too short if the items that it has are wrong.
     details = [one for one in error.errors(include_url=False) if one["type"] != "too_short" or not one["input"]]
     problems = [_problem(detail, model, place, key) for detail in details[:_MAX_PROBLEMS]]
@@ -145,7 +156,7 @@ def _problem(detail: ErrorDetails, model: type[Entry], place: Place, key: str | 
             reason, hint = _unknown_field(detail["loc"], model)
         case "string_type":
             reason = f"must be text, not {sort_of(value)}"
-            hint = "leave it out" if value is None else "put it in quotes" if not isinstance(value, list | dict) else ""
+            hint = "leave it out" if value is None else IN_QUOTES if not isinstance(value, list | dict) else ""
         case "tuple_type":
             reason = f"must be a list, not {sort_of(value)}"
             hint = "leave it out" if value is None else "put it in [brackets]" if isinstance(value, str) else ""

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import anyio
 import anyio.from_thread
@@ -26,13 +26,12 @@ from encord_async.manifest.files import read_manifest
 from encord_async.manifest.part import Part
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.reading import read_entry
+from encord_async.manifest.variables import ManifestFile
 
-STANDARD_INPUT: Final = "-"
-
-__all__ = ["Item", "Manifest", "Source", "open_source", "read_numbered"]
+__all__ = ["Item", "Manifest", "Source", "manifest_file", "open_source", "read_numbered", "with_variables"]
 
 Wish: TypeAlias = "Entry | Mapping[str, object]"
-Manifest: TypeAlias = "str | Path | Iterable[Wish] | AsyncIterable[Wish] | Part"
+Manifest: TypeAlias = "str | Path | ManifestFile | Iterable[Wish] | AsyncIterable[Wish] | Part"
 Item: TypeAlias = PlacedEntry | tuple[Problem, ...]
 """An entry, or what is wrong with something that is none."""
 
@@ -49,6 +48,27 @@ class Source(Protocol):
         ...
 
 
+def with_variables(manifest: Manifest, variables: Mapping[str, object] | None = None) -> Manifest:
+    """*manifest* with what it is read with, if it is a file or standard input: read again, it is the same then.
+
+    Raises:
+        UsageError: A variable is none, or is given for entries that come from no file.
+    """
+    if isinstance(manifest, str | Path | ManifestFile):
+        return ManifestFile.at(manifest, variables)
+    if variables:
+        raise UsageError("variables are for manifests in files; fill entries in where you make them")
+    return manifest
+
+
+def manifest_file(manifest: Manifest) -> ManifestFile | None:
+    """The file that *manifest* is, which can be read more than once; None if it is none."""
+    if not isinstance(manifest, str | Path | ManifestFile):
+        return None
+    file = ManifestFile.at(manifest)
+    return None if file.is_stream else file
+
+
 def open_source(manifest: Manifest) -> Source:
     """A source over *manifest*.
 
@@ -56,8 +76,9 @@ def open_source(manifest: Manifest) -> Source:
         UsageError: It is nothing that entries can come from.
         ManifestError: The file cannot be read.
     """
-    if isinstance(manifest, str | Path):
-        return _StreamSource() if str(manifest) == STANDARD_INPUT else _FileSource(manifest)
+    if isinstance(manifest, str | Path | ManifestFile):
+        file = ManifestFile.at(manifest)
+        return _StreamSource(file) if file.is_stream else _FileSource(file)
     if isinstance(manifest, Part):
         return _PartSource(manifest)
     if isinstance(manifest, AsyncIterable):
@@ -69,8 +90,8 @@ def open_source(manifest: Manifest) -> Source:
 
 
 class _FileSource:
-    def __init__(self, path: str | Path) -> None:
-        self._items = _grouped(read_manifest(path))
+    def __init__(self, manifest: ManifestFile) -> None:
+        self._items = _grouped(read_manifest(manifest))
 
     async def take(self, most: int) -> list[Item]:
         # Reading may block: the file can be a pipe or lie on a network.
@@ -86,8 +107,8 @@ class _FileSource:
 class _StreamSource:
     """Standard input, which may say nothing for hours: read on a thread that nobody waits for when a run is stopped."""
 
-    def __init__(self) -> None:
-        self._items = _grouped(read_manifest(STANDARD_INPUT))
+    def __init__(self, manifest: ManifestFile) -> None:
+        self._items = _grouped(read_manifest(manifest))
         self._allowed: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._ready: deque[Item | EncordError | None] = deque()
         self._owed = 0

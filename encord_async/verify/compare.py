@@ -310,7 +310,7 @@ def _relation_differences(wish: ThingWish, facts: Facts, relation: Relation) -> 
             yield different(wish.place, "role", item, wish.hash, wanted, found, reason=relation.role_stays)
     for item in (*extras(wish, facts, relation), *unwanted(wish, facts, relation)):
         found = _word(relation, held[item])
-        yield extra(wish.place, relation.thing, item, wish.hash, found=found, reason=relation.extras_stay)
+        yield extra(wish.place, relation.thing, item, wish.hash, found=found, reason=relation.extras_stay or wish.stays)
 
 
 def _word(relation: Relation, role: int | None) -> str | None:

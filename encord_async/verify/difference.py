@@ -77,12 +77,12 @@ class NamedWish:
 
 
 def names(wish: NamedWish, found_hash: str, title: str, description: str | None) -> Iterator[Difference]:
-    """How title and description of a thing differ from what is wanted."""
-    if wish.title != title:
+    """How title and description of a thing differ from what is wanted; blanks at their ends are nothing."""
+    if wish.title != title.strip():
         yield different(wish.place, "title", wish.title, found_hash, wish.title, title)
-    held = description or ""
+    held, wanted = (description or "").strip(), wish.description.strip()
     # The stamp of a run, which stands between "[encord-async " and the bracket at the end.
-    if held not in {wish.description, stamped(wish.description, held[-_MARK_BYTES - 1 : -1])}:
+    if held not in {wanted, stamped(wanted, held[-_MARK_BYTES - 1 : -1])}:
         yield different(wish.place, "description", wish.title, found_hash, wish.description, held)
 
 

@@ -89,7 +89,7 @@ class Repairs:
         """Take in a thing and what was found in it."""
         for relation in facts.held:
             self._note(relation.give, wish, lacking(wish, facts, relation))
-            if self.prune and relation.takes and relation.extras_stay is None:
+            if self.prune and relation.takes and relation.extras_stay is None and wish.stays is None:
                 self._note(relation.take, wish, [(item, None) for item in unwanted(wish, facts, relation)])
                 # One that should be there but has no hash yet could be among those that seem too much.
                 if not wish.of(relation).unmade:

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import TypeAlias
 
 import anyio
@@ -26,7 +26,9 @@ from encord_async.kinds.thing import Admission, InnerName, InnerThing, Thing
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import check_manifest, raise_for_problems
 from encord_async.manifest.place import Place, PlacedEntry, Problem
-from encord_async.manifest.sources import STANDARD_INPUT, Manifest, open_source
+from encord_async.manifest.policy import Policy
+from encord_async.manifest.policy_file import policy_for
+from encord_async.manifest.sources import Manifest, manifest_file, open_source, with_variables
 from encord_async.verify.difference import NOT_PROVISIONED, Difference, Fault
 
 __all__ = ["AdmissionWish", "ThingWish", "Wanted", "Wishes", "gather"]
@@ -78,6 +80,7 @@ class ThingWish:
         wanted: What is to be in it.
         inner: How many inner things of each name it is to have.
         unmade_inner: How many of them have not been made, as far as the journal says.
+        stays: Why nothing is taken from it, if a team's policy says so.
     """
 
     kind: Thing
@@ -90,6 +93,7 @@ class ThingWish:
     wanted: dict[Relation, Wanted] = field(default_factory=dict)
     inner: Counter[InnerName] = field(default_factory=Counter)
     unmade_inner: Counter[InnerName] = field(default_factory=Counter)
+    stays: str | None = None
 
     @property
     def has_entry(self) -> bool:
@@ -149,10 +153,14 @@ async def gather(manifest: Manifest, ledger: Ledger) -> Wishes:
         ManifestError: There is a bad entry.
         JournalError: The journal cannot be read.
     """
-    if isinstance(manifest, str | Path) and str(manifest) != STANDARD_INPUT:
-        report = await anyio.to_thread.run_sync(check_manifest, manifest)
+    manifest = with_variables(manifest)
+    file = manifest_file(manifest)
+    if file is not None:
+        report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=True))
         raise_for_problems(report.problems, total=report.problem_count)
-    gatherer, checker, problems = _Gatherer(ledger), Checker(), list[Problem]()
+    policy = await anyio.to_thread.run_sync(policy_for, manifest)
+    # Whether twins were told apart by stamps is for the run to know.
+    gatherer, checker, problems = _Gatherer(ledger, policy), Checker(stamps=True), list[Problem]()
     source = open_source(manifest)
     try:
         while items := await source.take(_CHUNK):
@@ -170,8 +178,9 @@ async def gather(manifest: Manifest, ledger: Ledger) -> Wishes:
 class _Gatherer:
     """Adds entries to wishes."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, policy: Policy) -> None:
         self._ledger = ledger
+        self._policy = policy
         self._namer = Namer()
         self._hashes: dict[_Named, str | None] = {}
         self._addresses: dict[str, str] = {}
@@ -227,6 +236,7 @@ class _Gatherer:
     def _wish_for(self, kind: Thing, about: str, place: Place, entry: MakingEntry) -> None:
         wish = self._thing(kind, about, place)
         wish.place, wish.title, wish.description = place, entry.wished_title, entry.description
+        wish.stays = wish.stays or self._policy.protection(entry.key or "")
         linked = {name: self._resolved(*kind_and_key) for name, kind_and_key in _links(kind, entry).items()}
         wish.seen = kind.compares(entry, linked)
         wish.closed = frozenset(relation for relation in relations_of(kind.word) if kind.closes(entry, relation))
@@ -238,6 +248,7 @@ class _Gatherer:
         wish = self.wishes.things.get(about)
         if wish is None:
             wish = self.wishes.things[about] = ThingWish(kind, about, place, about)
+            wish.stays = self._policy.protection(about)
         return wish
 
     def _add_step(self, place: Place, step: Step, own: str | None, records: Mapping[bytes, Record]) -> None:

@@ -10,6 +10,7 @@ from encord_async.cli.consent import agreed
 from encord_async.cli.options import Service
 from encord_async.cli.output import Output
 from encord_async.cli.plan import Planned, show_heading
+from encord_async.manifest.variables import ManifestFile
 from tests.cli.conftest import Api, Start, write_manifest
 from tests.cli.test_apply import project
 from tests.cli.test_question import a_person
@@ -40,7 +41,7 @@ def test_an_old_listing_is_read_again(
     sessions = Service(domain=api.url, ssh_key_file=str(api.key_file)).sessions()
     with a_person(monkeypatch) as person:
         typing = person.will(lambda: person.type("y\n"))
-        found = agreed(Output(), sessions, str(manifest), OPTIONS, quiet=True, now_s=clock(0.0, waited_s))
+        found = agreed(Output(), sessions, ManifestFile(str(manifest)), OPTIONS, quiet=True, now_s=clock(0.0, waited_s))
         typing.join()
     assert (found is not None) is is_kept
 

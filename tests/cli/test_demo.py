@@ -46,14 +46,14 @@ def test_a_manifest_of_ones_own(here: Here, tmp_path: Path) -> None:
 
 
 def test_a_role_that_cannot_be_changed(here: Here, tmp_path: Path) -> None:
-    """A manifest that asks for two roles of one user cannot be satisfied, and the demo says so."""
-    users = [{"kind": "project_users", "project": "@p", "emails": ["ann@example.com"], "role": role} for role in (1, 2)]
-    manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "project", "key": "p", "title": "P"}, *users)
+    """A manifest that asks for a smaller role of who makes the project cannot be satisfied, and the demo says so."""
+    users = {"kind": "project_users", "project": "@p", "emails": ["emulator@example.com"], "role": 1}
+    manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "project", "key": "p", "title": "P"}, users)
     done = here("demo", manifest)
     assert done.code == 1
     assert "a role cannot be changed" in done.err
     assert "the API holds something else than the manifest says: 1 difference" in done.err
-    assert "different: role ann@example.com" in done.err
+    assert "different: role emulator@example.com" in done.err
     told = here("demo", manifest, "--json")
     assert (told.code, told.json["exact"], len(told.json["differences"])) == (1, False, 1)
 

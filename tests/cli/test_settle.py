@@ -134,6 +134,7 @@ def test_a_person_names_what_is_not_there(api: Api, here: Here, tmp_path: Path, 
     assert here("status", journal).code == 3
 
 
+@pytest.mark.usefixtures("twins_pass")
 def test_a_person_names_what_another_entry_made(api: Api, here: Here, tmp_path: Path) -> None:
     """Two entries of one title cannot be said to have made the same project, neither at once nor one by one."""
     manifest = tmp_path / "twins.jsonl"

@@ -30,7 +30,7 @@ def test_every_bad_entry_is_listed(here: Here, tmp_path: Path) -> None:
     assert "title: must not be empty" in lines[0]
     assert "did you mean 'project'?" in lines[1]
     assert "'@no' refers to nothing" in lines[2]
-    assert done.err == "error: 3 problems in 3 entries\n"
+    assert done.err.endswith("\nerror: 3 problems in 3 entries\n")
 
 
 def test_bad_entries_as_json(here: Here, tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_bad_entries_as_json(here: Here, tmp_path: Path) -> None:
 def test_from_standard_input() -> None:
     """`validate -` reads JSON lines from standard input."""
     good, bad = (json.dumps(entry) + "\n" for entry in (BAD[2], BAD[0]))
-    assert process("validate", "-", "--json", stdin=good * 3).json["datasets"] == 3
+    assert process("validate", "-", "--json", "--stamp", stdin=good * 3).json["datasets"] == 3
     done = process("validate", "-", stdin=good + bad)
     assert done.code == 2
     assert done.out.startswith("<stdin>:2: title")

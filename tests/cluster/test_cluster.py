@@ -81,6 +81,7 @@ async def test_a_job_over_four_workers(
     assert not any(secret.encode() in graph for secret in secrets)
 
 
+@pytest.mark.usefixtures("twins_pass")
 async def test_goes_on_where_one_machine_was(client: Client, emulator: EmulatorProcess, url: str) -> None:
     """What one machine has done is not done again on a cluster: the entries have the same names there."""
     manifest = big_programme(30) + [{"kind": "dataset", "title": "Twins"}] * 2

@@ -88,6 +88,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture(autouse=True)
+def _twins_pass(twins_pass: None) -> None:
+    """Namesakes are the hard part, and earlier releases let them into one manifest."""
+
+
 class Died(BaseException):
     """The process is no more."""
 
@@ -291,6 +296,9 @@ class Fate(StrEnum):
     STALE = "answered from the past"
 
 
+_THREADS_TAKE_S: Final = 60.0
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose time passes only, and at once, when there is nothing to do but wait."""
 
@@ -311,7 +319,11 @@ class _Jumping(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Skip the wait."""
         if timeout is None:
-            raise AssertionError("everything waits, and for nothing")
+            # A thread that reads a file comes back in real time.
+            found = super().select(_THREADS_TAKE_S)
+            if not found:
+                raise AssertionError("everything waits, and for nothing")
+            return found
         self._loop.now_s += max(0.0, timeout)
         return super().select(0)
 
@@ -706,12 +718,12 @@ class Runner:
 
 
 def big_programme(projects: int, *, datasets: int = 10) -> list[Entry]:
-    """Datasets, and projects with one of them, two users and an API key each. Every tenth has a namesake."""
+    """Datasets, and projects with one of them, two users and an API key each."""
     entries: list[Entry] = [
         {
             "kind": "project",
             "key": f"p{number}",
-            "title": f"Project {number // 2 if number % 20 == 1 else number}",
+            "title": f"Project {number}",
             "datasets": [f"@d{number % datasets}"],
             "users": [{"email": f"{name}{number}@example.com", "role": "annotator"} for name in ("ann", "bob")],
             "api_keys": [{"title": f"key {number}", "scopes": ["label.read"]}],

@@ -79,6 +79,7 @@ async def test_a_lost_create(query: str, tmp_path: Path) -> None:
         assert world.made() == {query: [title] for query, title in CREATES.items()}
 
 
+@pytest.mark.usefixtures("twins_pass")
 async def test_namesakes_in_doubt_that_nothing_tells_apart(tmp_path: Path) -> None:
     """Two ontologies of one name and other structures, of which one answer was lost: neither takes the other's."""
     twins: list[Entry] = [

@@ -148,7 +148,7 @@ async def test_a_dataset_in_doubt_is_found_over_either_api(first: str, then: str
     """A run that makes datasets over the other API than the one before finds what that one has made."""
     calls = {"rest": "v2/datasets.POST", "envelope": "dataset.POST"}
     async with open_world(
-        rule(Fault.DROP_AFTER_COMMIT, calls[first]), rule(Fault.STALE_READ, "*", seconds=60.0, times=4)
+        rule(Fault.DROP_AFTER_COMMIT, calls[first]), rule(Fault.STALE_READ, "*", seconds=3600, times=4)
     ) as world:
         manifest = [dataset("Cats")]
         (outcome,) = await world.run(manifest, tmp_path / "j", dataset_api=first, settle_s=0.0)
@@ -274,7 +274,7 @@ async def test_stale_listing(tmp_path: Path) -> None:
             assert (world.sent(), world.made()) == (1, {"Cats": 1})
 
     async def beyond() -> None:
-        stale = rule(Fault.STALE_READ, LISTING, seconds=60.0, times=None)
+        stale = rule(Fault.STALE_READ, LISTING, seconds=3600, times=None)
         async with open_world(rule(Fault.DROP_AFTER_COMMIT), stale) as world:
             (outcome,) = await world.run([project("Cats")], tmp_path / "beyond")
             assert outcome.status is Status.IN_DOUBT
@@ -379,6 +379,7 @@ TROUBLE = {
 @JOURNALS
 @pytest.mark.parametrize("stamp", [False, True])
 @pytest.mark.parametrize("other", [D1, D2])
+@pytest.mark.usefixtures("twins_pass")
 async def test_namesakes(other: str, stamp: bool, journal: str | None, tmp_path: Path) -> None:
     """Two entries of equal titles, with equal or other datasets, have a project each and their own, come what may."""
 
@@ -439,7 +440,7 @@ async def test_what_was_there_is_never_taken_for_the_answer(tmp_path: Path) -> N
 
 async def test_stranger_of_the_same_title(tmp_path: Path) -> None:
     """If somebody else has made a namesake meanwhile, it is in doubt, with the candidates, and not sent again."""
-    slow = rule(Fault.STALE_READ, LISTING, seconds=60, times=1)
+    slow = rule(Fault.STALE_READ, LISTING, seconds=3600, times=1)
     async with open_world(rule(Fault.DROP_AFTER_COMMIT), slow) as world:
         async with world.session() as session, world.provision([project("Cats")], tmp_path / "j", settle_s=1.0) as run:
             await world.made_at_last("Cats")

@@ -273,6 +273,7 @@ async def test_ambiguous(service: Service) -> None:
     assert len(service.projects) == 2
 
 
+@pytest.mark.usefixtures("twins_pass")
 async def test_two_entries_do_not_adopt_the_same(service: Service) -> None:
     """Of two entries of one title, one takes the project that is there and the other gets one of its own."""
     service.projects["p"] = Project("Cats")
@@ -281,6 +282,7 @@ async def test_two_entries_do_not_adopt_the_same(service: Service) -> None:
     assert len({outcome.hash for outcome in done.outcomes}) == len(service.projects) == 2
 
 
+@pytest.mark.usefixtures("twins_pass")
 async def test_many_entries_of_one_title(service: Service) -> None:
     """Ten entries of one title make ten projects in one run: none takes for there already what another has made."""
     done = await provision(service, [project() for _ in range(10)])

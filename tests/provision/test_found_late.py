@@ -13,13 +13,13 @@ from tests.provision.conftest import Dataset, Service, dataset, project, provisi
 from tests.provision.test_doubt import LISTING, World, open_world, rule
 
 DATASETS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(1, 6)]
-UNSEEN = rule(Fault.STALE_READ, LISTING, seconds=60.0)
+UNSEEN = rule(Fault.STALE_READ, LISTING, seconds=3600)
 """The look with which a run begins does not show it; a later one does."""
 
 
 async def in_doubt(world: World, journal: Path, fault: Fault, **entry: Any) -> None:
     """Let a run leave the project *entry* in doubt, and the next one not see it at once."""
-    world.emulator.set_faults([rule(fault), rule(Fault.STALE_READ, LISTING, seconds=60.0, times=None)])
+    world.emulator.set_faults([rule(fault), rule(Fault.STALE_READ, LISTING, seconds=3600, times=None)])
     (outcome,) = await world.run([project(key="c", **entry)], journal, settle_s=0.0, max_batch=2)
     assert outcome.status is Status.IN_DOUBT
     world.emulator.set_faults([UNSEEN])
@@ -120,6 +120,7 @@ async def test_a_dataset_kept_elsewhere_is_not_adopted(
     assert list(service.datasets) == ["d"]
 
 
+@pytest.mark.usefixtures("twins_pass")
 async def test_the_namesake_that_is_kept_as_wished_is_adopted(service: Service) -> None:
     """Of two datasets of a title the one that keeps its data as asked is meant."""
     service.datasets |= {"cord": Dataset("Raw"), "aws": Dataset("Raw", type=1)}

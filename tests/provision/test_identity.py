@@ -97,6 +97,7 @@ async def test_an_edited_entry_takes_over_what_it_was(service: Service, tmp_path
 
 
 @pytest.mark.parametrize("existing", ["adopt", "create", "fail"])
+@pytest.mark.usefixtures("twins_pass")
 async def test_who_comes_back_gets_another(service: Service, tmp_path: Path, existing: str) -> None:
     """What was taken over belongs to the entry that took it: the old one, back again, gets a thing of its own."""
     old, new = project(key="old"), project(key="new")
@@ -109,6 +110,7 @@ async def test_who_comes_back_gets_another(service: Service, tmp_path: Path, exi
 
 
 @pytest.mark.parametrize("once", [False, True])
+@pytest.mark.usefixtures("twins_pass")
 async def test_entries_that_stay_keep_theirs(service: Service, tmp_path: Path, once: bool) -> None:
     """One more of the same title takes nothing from those that are there, before or behind it in the manifest."""
     first = await run(service, [project(key="a"), project(key="b")], tmp_path / "j", existing="create")
@@ -119,6 +121,7 @@ async def test_entries_that_stay_keep_theirs(service: Service, tmp_path: Path, o
     assert len(service.projects) == 3
 
 
+@pytest.mark.usefixtures("twins_pass")
 async def test_a_manifest_in_a_file(service: Service, tmp_path: Path) -> None:
     """A file is read through before anything is sent, so that nobody has to wait."""
     path = tmp_path / "m.jsonl"
@@ -216,6 +219,7 @@ def keys_of(service: Service, title: str = "Cats") -> list[int]:
 
 
 @pytest.mark.parametrize("once", [False, True])
+@pytest.mark.usefixtures("twins_pass")
 async def test_who_comes_back_has_no_key_of_another_project(service: Service, tmp_path: Path, once: bool) -> None:
     """An API key counts in the project that it was made in: with another project, its entry gets another key."""
     old, new = project(key="old", api_keys=[KEY]), project(key="new")
@@ -238,6 +242,7 @@ async def test_who_comes_back_has_no_key_of_another_project(service: Service, tm
 
 
 @pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.usefixtures("twins_pass")
 async def test_a_key_that_is_let_go_of_and_wished_for_at_once(service: Service, tmp_path: Path, first: int) -> None:
     """In whichever order the entries stand, the key goes to who has the project, and the other gets a new one."""
     old = project(key="old", api_keys=[KEY])
@@ -304,6 +309,7 @@ async def test_a_project_and_an_entry_with_a_key_of_one_title(
         assert keys_of(service) == [2]
 
 
+@pytest.mark.usefixtures("twins_pass")
 async def test_a_key_in_doubt_in_another_project(service: Service, tmp_path: Path) -> None:
     """That a key may have been made in a project which is another's now says nothing of one's own."""
     service.faults += [
@@ -323,6 +329,7 @@ async def test_a_key_in_doubt_in_another_project(service: Service, tmp_path: Pat
 
 
 @pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.usefixtures("twins_pass")
 async def test_twins_take_over_the_project_whose_keys_they_wish_for(
     service: Service, tmp_path: Path, swapped: bool
 ) -> None:

@@ -187,6 +187,7 @@ async def test_nothing_is_open(tmp_path: Path) -> None:
         assert bench.emulator.stats()["requests"] == 0
 
 
+@pytest.mark.usefixtures("twins_pass")
 async def test_run_begins_with_it(tmp_path: Path) -> None:
     """A run first finds what an earlier one has left; an entry of the same title gets it if nobody has it any more."""
     async with open_bench(tmp_path) as bench:

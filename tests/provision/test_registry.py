@@ -111,8 +111,8 @@ def test_one_more_kind_in_a_table(tmp_path: Path) -> None:
 def test_one_more_kind_in_the_schema() -> None:
     """Editors are told of it."""
     schema = manifest_schema()
-    assert {"$ref": "#/$defs/ShelfEntry"} in schema["oneOf"]
-    assert schema["$defs"]["ShelfEntry"]["required"] == ["kind", "title"]
+    assert {"$ref": "#/$defs/ShelfEntry", "required": ["kind", "title"]} in schema["$defs"]["entry"]["oneOf"]
+    assert "shelf" in schema["$defs"]["defaults"]["properties"]
 
 
 @pytest.mark.usefixtures("shelf")

@@ -29,6 +29,11 @@ from tests.provision.conftest import (
 KEY = {"title": "k", "scopes": ["label.read"]}
 
 
+@pytest.fixture(autouse=True)
+def _twins_pass(twins_pass: None) -> None:
+    """A plan of twins is right too, should they come."""
+
+
 async def foresee(service: Service, *entries: Entry, **options: Any) -> tuple[Forecast, list[Action]]:
     """A plan of *entries*, which must only have read."""
     actions: list[Action] = []

@@ -10,6 +10,7 @@ from encord_async.errors import AuthenticationError, ConflictError, NoReplyError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import MemoryLedger
 from encord_async.verify.compare import Report, compare
+from encord_async.verify.difference import Difference
 from encord_async.verify.repair import Repaired, Repairs, repair
 from encord_async.verify.wishes import gather
 from tests.provision.conftest import (
@@ -300,3 +301,20 @@ async def test_nothing_to_put_right(service: Service) -> None:
         wishes = await gather([attach("there", "old")], MemoryLedger())
         await compare(session, wishes, on_thing=repairs.note)
     assert not repairs
+
+
+async def test_what_a_policy_protects_is_not_pruned(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a project whose key a team's policy protects nothing is taken, and the difference says why."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "encord-async.toml").write_text('protected_keys = ["cat*"]\n')
+    cats = await made(service, tmp_path / "j")
+    cats.datasets.append("other")
+    _, report = await fixed(service, tmp_path / "j", prune=True)
+    assert "other" in cats.datasets
+    assert report.as_json() == {"extra": {"attachment": 1}}
+    differences: list[Difference] = []
+    async with open_session(service) as session, Journal(tmp_path / "j", None) as journal:
+        await compare(session, await gather(PROGRAMME, journal), on_difference=differences.append)
+    assert [one.reason for one in differences] == ["it is protected; see protected_keys in encord-async.toml"]

@@ -237,6 +237,7 @@ EVERYTHING = [
 ]
 
 
+@pytest.mark.usefixtures("twins_pass")
 async def test_second_run_sends_nothing(service: Service, tmp_path: Path) -> None:
     """Run again, a finished manifest costs no request at all and says that everything is as it was."""
     service.has_datasets("given", "more", "old")
@@ -249,6 +250,7 @@ async def test_second_run_sends_nothing(service: Service, tmp_path: Path) -> Non
     assert service.calls == []
 
 
+@pytest.mark.usefixtures("twins_pass")
 async def test_any_order_and_without_keys(service: Service, tmp_path: Path) -> None:
     """Entries without a key are known by content and occurrence: moved, each is still itself; one more is one more."""
     service.has_datasets("given", "more", "old")

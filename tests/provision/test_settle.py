@@ -374,7 +374,7 @@ async def test_listing_that_lags() -> None:
         witness = await bench.session.create_project("Witness")
         bench.saw_created(wish(title="Witness"), witness)
         assert await bench.settle(wish(), age_s=SETTLE_S) == SendAgain()
-        stale = FaultRule(query="projectwithuserrole.GET", fault=Fault.STALE_READ, seconds=60.0)
+        stale = FaultRule(query="projectwithuserrole.GET", fault=Fault.STALE_READ, seconds=3600)
         bench.emulator.set_faults([stale])
         verdict = await bench.settle(wish(), age_s=SETTLE_S)
         assert isinstance(verdict, LeaveIt)
@@ -408,7 +408,7 @@ async def test_every_kind_has_a_witness(kind: str) -> None:
                 more = {"kind": API_KEY, "parent_hash": project_hash, "details": {"scopes": ["label.read"]}}
         bench.saw_created(wish(2, title="W", **more), made)
         assert await bench.settle(wish(**more), age_s=SETTLE_S) == SendAgain()
-        bench.emulator.set_faults([FaultRule(query=listing, fault=Fault.STALE_READ, seconds=60.0)])
+        bench.emulator.set_faults([FaultRule(query=listing, fault=Fault.STALE_READ, seconds=3600)])
         verdict = await bench.settle(wish(**more), age_s=SETTLE_S)
         assert isinstance(verdict, LeaveIt)
         assert "lag" in verdict.why

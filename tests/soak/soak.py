@@ -134,11 +134,12 @@ class Scenario:
     def __init__(self, seed: int, folder: Path, tally: Tally, *, verbose: bool = False) -> None:
         self.seed = seed
         self.chance = random.Random(seed)
-        self.wishes = Wishes(self.chance)
+        self.stamp = self.chance.random() < 0.3
+        # Without stamps the command line refuses them; namesakes that come one after the other are left.
+        self.wishes = Wishes(self.chance, twins=self.stamp)
         self.tally = tally
         self.folder = folder
         self.history: list[str] = []
-        self.stamp = self.chance.random() < 0.3
         self.clock_s = self.chance.choice([0.0, 0.0, 0.0, -90_000.0, 200_000.0])
         self.lags = self.chance.random() < 0.3
         self._verbose = verbose

@@ -44,6 +44,7 @@ class Wishes:
 
     Attributes:
         chance: Draws everything.
+        twins: Whether one version may wish for several things of one name.
         entries: The manifest as it is now.
         removed: Entries that were taken off, and may come back.
         most: How many things of a name any version has wished for.
@@ -51,6 +52,7 @@ class Wishes:
     """
 
     chance: random.Random
+    twins: bool = True
     entries: list[Entry] = field(default_factory=list)
     removed: list[Entry] = field(default_factory=list)
     most: Counter[Name] = field(default_factory=Counter)
@@ -146,11 +148,13 @@ class Wishes:
 
     # ------------------------------------------------------------------ edits
 
-    def _add_thing(self) -> str:
+    def _add_thing(self) -> str | None:
         kind = self.chance.choice(("dataset", "project", "project", "project", "ontology", "group"))
         title = f"{kind} {self.chance.randint(1, 3)}"
         entry: Entry = {"kind": kind, ("name" if kind == "group" else "title"): title}
         entry["description"] = self.chance.choice(_DESCRIPTIONS)
+        if not self._may_come(entry):
+            return None
         if self.chance.random() < 0.6:
             entry["key"] = self._fresh_key()
         if kind == "project":
@@ -317,6 +321,7 @@ class Wishes:
             for entry in self.removed
             if all(reference in keys for reference in _references(entry))
             and (entry["kind"] != "project_users" or guests.isdisjoint(_people(entry)))
+            and self._may_come(entry)
         ]
         if not fitting:
             return None
@@ -340,6 +345,10 @@ class Wishes:
     def _fresh_key(self) -> str:
         self._numbers += 1
         return f"k{self._numbers}"
+
+    def _may_come(self, entry: Entry) -> bool:
+        """Whether there may be *entry* beside those that are there."""
+        return self.twins or entry["kind"] not in MAKING or not wished(self.entries)[name_of(entry)]
 
     def _insert(self, entry: Entry) -> None:
         self.entries.insert(self.chance.randint(0, len(self.entries)), entry)

@@ -1,0 +1,109 @@
+"""Rows of a sheet of Excel, one at a time. The door of openpyxl; it calculates nothing, and never writes a file.
+
+Of a formula there is what Excel made of it last. The texts of a file are kept apart from its sheets, and are held.
+"""
+
+import datetime as dt
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+from xml.etree.ElementTree import ParseError
+
+from encord_async.errors import MissingExtraError
+from encord_async.kinds.fields import meant, shown
+from encord_async.manifest.lines import Unreadable
+
+__all__ = ["EXCEL", "excel_rows", "sheet_of"]
+
+EXCEL: Final = ".xlsx"
+MAX_EXCEL_BYTES: Final = 256 * 2**20
+"""The largest part of an Excel file, unpacked, but for its sheets, which are read row by row."""
+
+_MAX_ROWS: Final = 2**20
+_BROKEN: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ParseError,
+    EOFError,
+    NotImplementedError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
+"""What openpyxl raises on files that are not what it takes them for."""
+
+
+def sheet_of(manifest: str | PathLike[str]) -> tuple[Path, str | None]:
+    """The file of *manifest*, and the sheet that is named behind it: ``teams.xlsx#Sheet``."""
+    path, mark, sheet = str(manifest).rpartition("#")
+    return (Path(path), sheet) if mark and path.lower().endswith(EXCEL) else (Path(manifest), None)
+
+
+def excel_rows(stream: BinaryIO, source: str) -> Iterator[tuple[int, list[str]]]:
+    """Numbers and cells of rows that are not blank, of the sheet that *source* names, or of the first.
+
+    Raises:
+        Unreadable: It is no Excel file, has no such sheet, or a cell of it is an error.
+        MissingExtraError: openpyxl is not installed.
+    """
+    try:
+        import openpyxl
+        from openpyxl.utils.exceptions import InvalidFileException
+    except ImportError as error:
+        raise MissingExtraError("Excel manifests need openpyxl: pip install 'encord-async[xlsx]'") from error
+    # It has no types.
+    load: Any = openpyxl.load_workbook
+    line = 1
+    try:
+        _refuse_bombs(stream)
+        book = load(stream, read_only=True, data_only=True, keep_links=False)
+        sheet = _sheet(book.worksheets, sheet_of(source)[1])
+        # Some programs write a wrong extent into their files.
+        sheet.reset_dimensions()
+        for line, row in enumerate(sheet.iter_rows(max_row=_MAX_ROWS), 1):
+            cells = [_text(cell, line) for cell in row]
+            if any(cells):
+                yield line, cells
+    except (*_BROKEN, InvalidFileException) as error:
+        what = str(error) or type(error).__name__
+        reason = f"cannot be read as an Excel file: {what}; nothing after it was read"
+        raise Unreadable(line, reason, "save it anew, or as CSV") from error
+
+
+def _refuse_bombs(stream: BinaryIO) -> None:
+    with zipfile.ZipFile(stream) as parts:
+        held = (part for part in parts.infolist() if not part.filename.startswith("xl/worksheets/"))
+        large = next((part.filename for part in held if part.file_size > MAX_EXCEL_BYTES), None)
+    if large is not None:
+        raise Unreadable(1, f"holds the part {shown(large)} of more than {MAX_EXCEL_BYTES // 2**20} MiB", "use CSV")
+
+
+def _sheet(sheets: Sequence[Any], wanted: str | None) -> Any:
+    if wanted is None:
+        return sheets[0]
+    found = next((sheet for sheet in sheets if sheet.title == wanted), None)
+    if found is None:
+        names = [sheet.title for sheet in sheets]
+        hint = meant(wanted, names) or f"it has {', '.join(map(shown, names))}"
+        raise Unreadable(1, f"has no sheet {shown(wanted)}", hint)
+    return found
+
+
+def _text(cell: Any, line: int) -> str:
+    """The text of a cell, as CSV has it."""
+    value = cell.value
+    if value is None:
+        return ""
+    if cell.data_type == "e":
+        raise Unreadable(line, f"holds the error {shown(value)}; nothing after it was read", "mend the formula")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, dt.datetime) and value.time() == dt.time():
+        return value.date().isoformat()
+    return str(value).strip()
