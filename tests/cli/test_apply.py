@@ -155,7 +155,7 @@ def test_the_way_out_of_doubt(here: Here, api: Api, tmp_path: Path) -> None:
 def test_outcomes(here: Here, api: Api, tmp_path: Path) -> None:
     """--outcomes writes one line an entry, in the place of what an earlier run wrote."""
     outcomes = tmp_path / "outcomes.jsonl"
-    outcomes.write_text("what an earlier run wrote\n")
+    outcomes.write_text('{"number": 9, "place": "x", "kind": "project", "key": null, "status": "created"}\n')
     manifest = write_manifest(tmp_path / "m.jsonl", project("Recorded"), member("@p"), member("no-such"))
     outcomes.rename(tmp_path / "precious")
     outcomes.symlink_to("precious")

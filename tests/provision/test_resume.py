@@ -125,7 +125,7 @@ def test_what_cannot_be_changed(change: dict[str, Any], named: str) -> None:
     assert result.usable_hash == "hash-1"
     assert isinstance(result.error, ConflictError)
     assert result.error.code == "CHANGED"
-    assert f"hash-1 with another {named}, which" in result.error.message
+    assert f"hash-1 ('Cats') with another {named}, which" in result.error.message
 
 
 def test_changed_dataset() -> None:
