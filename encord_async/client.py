@@ -167,9 +167,8 @@ class EncordSession(Calls):
         Args:
             manifest: Path of a manifest, ``-`` for JSON lines on standard input, or any iterable or async iterable
                 of entries or dicts. It is read only as capacity frees.
-            journal: Path or URL (``postgresql://user@host/database?job=NAME``) of the journal that makes the run safe
-                to kill and to run again. By default it lies beside the manifest's file, with ``.journal`` added; other
-                entries need it given. None does without: what is in doubt when the process dies stays so.
+            journal: Path or URL (``postgresql://user@host/database?job=NAME``) of what makes the run safe to kill. By
+                default beside the manifest's file; others need one given. None: what is in doubt at a death stays so.
             existing: What to do about things that are there already: ``adopt``, ``create`` or ``fail``.
             dataset_api: Over which API datasets are made and listed: ``rest``, or ``envelope`` as by the official SDK
                 before 0.1.153, and always where the data do not lie at Encord, because only that can say so.
@@ -177,10 +176,10 @@ class EncordSession(Calls):
             settle_s: Seconds until what happened is sure to be listed: that long a create in doubt is looked for.
             stamp: Put a short mark of the entry into descriptions, for look-ups that are exact among equal titles.
             fail_fast: Stop at the first entry that fails.
-            max_failures: Stop when more have failed, or a larger share, as ``"5%"``; that counts from 100 ended on.
+            max_failures: Stop when more have failed, or a larger share (``"5%"``) of at least 100 that have ended.
             skip_invalid: Provision the good entries of a manifest that has bad ones.
-            plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``. Entering
-                raises `UsageError` if manifest, journal, account, domain or options are others.
+            plan: Path of a plan that `plan` wrote: what it does not say fails (``NOT_PLANNED``), and entering raises
+                `UsageError` if manifest, journal, account, domain or options are others.
             variables: Values for ``{{ name }}`` in the file; before those of the environment, and its own ``vars``.
             forecast: What `plan` said a moment ago: what it has read of account and file is not read again.
 
@@ -190,12 +189,12 @@ class EncordSession(Calls):
         from encord_async.engine.options import FailureLimit  # on first need: a quarter of all imports
         from encord_async.engine.run import Run
 
-        options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
-        limit = None if max_failures is None else FailureLimit.parse(max_failures)
         manifest = _read_with(manifest, variables)
-        options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
-        found, review = _groundwork(forecast), None if plan is None else self._review(plan)
-        return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review, groundwork=found)
+        limit = None if max_failures is None else FailureLimit.parse(max_failures)
+        planned = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
+        options = replace(planned, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
+        review, kept = None if plan is None else self._review(plan), self._journal(manifest, journal)
+        return Run(self, manifest, options, journal=kept, review=review, groundwork=_groundwork(forecast))
 
     async def validate(
         self, manifest: str | Path, *, stamp: bool = False, variables: Mapping[str, object] | None = None
