@@ -16,16 +16,19 @@ def manifest(tmp_path: Path) -> Path:
     return write_manifest(tmp_path / "m.jsonl", *({"kind": "dataset", "title": title} for title in ("A", "B")))
 
 
-@pytest.mark.parametrize("verb", ["validate", "plan", "apply"])
+VERBS = {"validate": (), "plan": (), "apply": ("--yes",)}
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_warning_is_said_and_stops_nothing(here: Here, api: Api, manifest: Path, verb: str) -> None:
     """Validate, plan and apply say it on standard error, and with --json among the warnings; the exit code is 0."""
-    done = here(verb, manifest, env=api.env)
+    done = here(verb, manifest, *VERBS[verb], env=api.env)
     assert done.code == 0
     assert [line for line in done.err.splitlines() if line.startswith("warning: ")] == [
         f"warning: {manifest}:1: key: {WARNING}; give each a key: without one, an entry with another title is another "
         "entry, and makes something new"
     ]
-    [warning] = here(verb, manifest, "--json", env=api.env).json["warnings"]
+    [warning] = here(verb, manifest, "--json", *VERBS[verb], env=api.env).json["warnings"]
     assert (warning["line"], warning["field"], warning["reason"]) == (1, "key", WARNING)
 
 
@@ -48,8 +51,8 @@ def test_twins_need_stamps_everywhere(here: Here, api: Api, tmp_path: Path) -> N
     """Validate, plan and apply refuse them with the same words and exit code 2, and take them with --stamp."""
     twins = [{"kind": "project", "key": key, "title": "Twin"} for key in ("a", "b")]
     manifest = write_manifest(tmp_path / "m.jsonl", *twins)
-    for verb in ("validate", "plan", "apply"):
-        done = here(verb, manifest, env=api.env)
+    for verb, more in VERBS.items():
+        done = here(verb, manifest, *more, env=api.env)
         assert done.code == 2
         assert "is the title of a project with the same description at" in done.out + done.err
-        assert here(verb, manifest, "--stamp", env=api.env).code == 0
+        assert here(verb, manifest, "--stamp", *more, env=api.env).code == 0

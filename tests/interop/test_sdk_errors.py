@@ -125,7 +125,7 @@ async def test_datasets_that_are_not_there_or_not_ones_own(sdk: Sdk, name: str) 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({"dataset_hashes": [CATS, UNKNOWN]}, r"ResourceNotFoundError: no such dataset: dataset_hashes\[1\]"),
+        ({"dataset_hashes": [CATS, UNKNOWN]}, rf"ResourceNotFoundError: no such dataset: '{UNKNOWN}'"),
         ({"dataset_hashes": [CATS, BIRDS]}, "AuthorisationError: "),
         ({"ontology_hash": UNKNOWN}, "ResourceNotFoundError: no such ontology"),
         ({"workflow_template_hash": UNKNOWN}, "ResourceNotFoundError: no such project"),
