@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from encord_async.checkup import reads, writes
-from encord_async.checkup.chart import Finding, Headers, Read, Verdict
+from encord_async.checkup.chart import Chart, Finding, Headers, Read, Verdict
 from encord_async.checkup.report import CHECKS, CheckUp, check_up, region
 from encord_async.client import EncordSession
+from encord_async.protocol.catalogue import ProjectUserRole
 from encord_async.protocol.signing import SSHKey
 from encord_async.session.clock import SystemClock
 from encord_async.testing import (
@@ -21,6 +22,7 @@ from encord_async.testing import (
     SeedProject,
     SeedUser,
 )
+from tests.waiting import free_port
 
 AS_ASSUMED, OTHERWISE, NOT_TOLD = Verdict.AS_ASSUMED, Verdict.OTHERWISE, Verdict.NOT_TOLD
 
@@ -61,14 +63,16 @@ def emulator() -> Iterator[EncordEmulator]:
         yield found
 
 
-async def checked(emulator: EncordEmulator, *, write: bool = False, off_s: float = 0.0) -> CheckUp:
+async def checked(
+    emulator: EncordEmulator, *, write: bool = False, off_s: float = 0.0, domain: str | None = None
+) -> CheckUp:
     """What the check-up finds."""
     clock = Jumping(off_s)
     headers = Headers(clock)
-    settings = replace(QUICK_SETTINGS, domain=emulator.url)
+    settings = replace(QUICK_SETTINGS, domain=domain or emulator.url)
     session = EncordSession(SSHKey.from_text(emulator.private_key), settings, clock=clock, observer=headers)
     async with session:
-        return await check_up(session, headers, writes=write)
+        return await check_up(Chart(session=session, headers=headers, writes=write))
 
 
 def by_name(found: CheckUp) -> dict[str, Finding]:
@@ -193,6 +197,20 @@ async def test_after_a_refused_key_nothing_more_is_asked(emulator: EncordEmulato
     assert found.statistics.requests == 1
 
 
+async def test_where_nobody_answers_nothing_is_claimed(
+    emulator: EncordEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a proxy that is down each check says that the service does not answer; that there is one is said."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("https_proxy", f"http://somebody:a-password@127.0.0.1:{free_port()}")
+    found = await checked(emulator, write=True, domain="https://encord.invalid")
+    assert named(found, OTHERWISE) == {"key"}
+    assert named(found, AS_ASSUMED) == set()
+    assert (found.proxy, found.certificates.whose, found.key_refused) == (True, "of the system", False)
+    assert not [word for word in ("encord.invalid", "a-password", "somebody") if word in str(found.as_json())]
+
+
 async def test_what_was_made_and_not_answered_is_said_to_be_in_doubt(emulator: EncordEmulator) -> None:
     """A project that may have been made is not made again, and the check-up ends in doubt."""
     emulator.set_faults([{"query": "project.POST", "fault": "drop_after_commit", "times": 1}])
@@ -279,7 +297,7 @@ def test_a_filter_finds_the_title_and_no_other(found: Sequence[tuple[str, str]],
 
 def test_unknown_values_are_counted_and_not_shown() -> None:
     """A role that is not known is otherwise; the value itself, which may be any text, is not repeated."""
-    known = ("user_role", reads.ProjectUserRole.ADMIN)
+    known = ("user_role", ProjectUserRole.ADMIN)
     assert reads.values([known, ("status", None)]).verdict is AS_ASSUMED
     assert reads.values([]).verdict is NOT_TOLD
     found = reads.values([known, ("status", "Secret"), ("status", "Secret")])

@@ -156,6 +156,8 @@ class Chart:
     session: Session
     headers: Headers
     writes: bool = False
+    now: str = ""
+    """The check under way."""
     closed: str = ""
     """Why nothing more is to be asked, if it is so."""
     key_refused: bool = False
@@ -189,7 +191,7 @@ async def examined(chart: Chart, checks: Iterable[Check]) -> list[Finding]:
 
 
 async def _examined(chart: Chart, check: Check) -> Finding:
-    aside = ""
+    aside, chart.now = "", check.name
     if check.writes and not chart.writes:
         seen = not_told(_NEEDS_WRITE)
     elif check.asks and chart.closed:

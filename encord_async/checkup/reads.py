@@ -326,7 +326,7 @@ def _check(name: str, assumes: str, look: Callable[[Chart], Any], *, asks: bool 
 
 
 READ_CHECKS: Final = (
-    _check("key", "the service accepts it", _key),
+    _check("key", "the service answers, and accepts it", _key),
     _listing(PROJECTS, ListProjects()),
     _listing(DATASETS, ListDatasets()),
     _listing(PROJECTS_V2, ListProjectsV2()),

@@ -1,7 +1,6 @@
 """The check-up as a whole: its checks in their order, and what comes of them. It words nothing for people."""
 
 import hashlib
-import os
 import platform
 import ssl
 from collections.abc import Mapping
@@ -10,12 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 from urllib.parse import urlsplit
 
-from encord_async.checkup.chart import Chart, Check, Finding, Headers, Made, Verdict, examined
+from encord_async.checkup.chart import Chart, Check, Finding, Made, Verdict, examined
 from encord_async.checkup.reads import HEADER_CHECKS, KEY_CHECKS, READ_CHECKS
 from encord_async.checkup.writes import WRITE_CHECKS
 from encord_async.protocol.catalogue import DEFAULT_DOMAIN, US_DOMAIN
-from encord_async.session.session import Session, Statistics
-from encord_async.session.settings import is_loopback
+from encord_async.session.session import Statistics
+from encord_async.session.settings import Settings, is_loopback
 from encord_async.session.transport import uses_proxy
 
 __all__ = ["CHECKS", "CheckUp", "check_up", "region", "versions"]
@@ -25,6 +24,14 @@ CHECKS: Final[tuple[Check, ...]] = (*READ_CHECKS, *WRITE_CHECKS, *KEY_CHECKS, *H
 _LIBRARIES: Final = ("aiohttp", "anyio", "cryptography", "pydantic")
 _REGIONS: Final = {DEFAULT_DOMAIN: "Encord's default region", US_DOMAIN: "Encord's US region"}
 _HASH_CHARACTERS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """Which authorities are trusted, and where they are written down."""
+
+    whose: str
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +44,7 @@ class CheckUp:
     account: str | None
     made: Made | None
     proxy: bool
-    certificates: str
-    """Which are trusted: those of a path, or of the system."""
-    own_certificates: bool
+    certificates: Certificates
     statistics: Statistics
     key_refused: bool
     in_doubt: bool
@@ -63,7 +68,7 @@ class CheckUp:
             "key": self._hash(self.identity),
             "account": None if self.account is None else self._hash(self.account),
             "proxy": self.proxy,
-            "certificates": "of one's own" if self.own_certificates else "of the system",
+            "certificates": self.certificates.whose,
             "made": int(self.made is not None),
             "requests": self.statistics.requests,
             "retries": self.statistics.retries,
@@ -93,22 +98,24 @@ def versions() -> Mapping[str, str]:
     return found | {"openssl": ssl.OPENSSL_VERSION, "system": f"{platform.system()} {platform.machine()}"}
 
 
-async def check_up(session: Session, headers: Headers, *, writes: bool = False) -> CheckUp:
-    """Do all checks on an open *session*, whose observer is *headers*.
+def _certificates(settings: Settings) -> Certificates:
+    if settings.domain.startswith("http:"):
+        return Certificates("none: this is plain http")
+    if settings.ca_bundle is not None:
+        return Certificates("of a ca_bundle", str(settings.ca_bundle))
+    paths = ssl.get_default_verify_paths()
+    return Certificates("of the system", paths.cafile or paths.capath or "")
 
-    Args:
-        session: Whom to ask.
-        headers: What the replies say by the way.
-        writes: Whether the one project may be made that some checks need; it stays.
+
+async def check_up(chart: Chart) -> CheckUp:
+    """Do all checks on the *chart*, whose session is open and has its headers as the observer.
 
     Raises:
         SettingsError: The environment names a proxy that is none.
     """
-    chart = Chart(session=session, headers=headers, writes=writes)
+    session = chart.session
     findings = await examined(chart, CHECKS)
     settings = session.settings
-    paths = ssl.get_default_verify_paths()
-    theirs = paths.cafile or paths.capath or os.devnull
     return CheckUp(
         findings=tuple(findings),
         domain=settings.domain,
@@ -116,8 +123,7 @@ async def check_up(session: Session, headers: Headers, *, writes: bool = False) 
         account=chart.account,
         made=chart.made,
         proxy=uses_proxy(settings.domain),
-        certificates=str(settings.ca_bundle or theirs),
-        own_certificates=settings.ca_bundle is not None,
+        certificates=_certificates(settings),
         statistics=session.statistics(),
         key_refused=chart.key_refused,
         in_doubt=chart.in_doubt,

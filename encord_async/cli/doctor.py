@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from encord_async.cli.failures import ExitCode
+from encord_async.cli.failures import ExitCode, hint, told
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import Service, output_options, service_options
 from encord_async.cli.output import Output, many, on_terminal
+from encord_async.cli.progress import show_reading
 from encord_async.cli.question import agrees, at_the_terminal
-from encord_async.errors import UsageError
+from encord_async.errors import AuthenticationError, UsageError
 
 if TYPE_CHECKING:
     from encord_async.checkup.report import CheckUp
@@ -61,7 +62,7 @@ _COLOURS: Final = {"otherwise": "red", "cannot be told": "dim"}
 @output_options
 def doctor(*, output: Output, service: Service, write: bool, yes: bool) -> int:
     """See `_HELP`."""
-    from encord_async.checkup.chart import Headers
+    from encord_async.checkup.chart import Chart, Headers
     from encord_async.checkup.report import check_up
 
     headers = Headers()
@@ -73,7 +74,16 @@ def doctor(*, output: Output, service: Service, write: bool, yes: bool) -> int:
 
     async def work() -> "CheckUp":
         async with sessions() as session:
-            return await check_up(session, headers, writes=write)
+            chart = Chart(session=session, headers=headers, writes=write)
+            found: list[CheckUp] = []
+
+            async def look() -> None:
+                found.append(await check_up(chart))
+
+            await show_reading(
+                output, lambda: f"looking: {chart.now} ({session.statistics().requests:,} requests)", look
+            )
+            return found[0]
 
     found = run(work, reads=not write)
     if output.json:
@@ -116,7 +126,7 @@ def _print(output: Output, found: "CheckUp") -> None:
     output.line(f"key           {found.identity}")
     output.line(f"user          {found.account or 'not told by the service'}")
     output.line(f"proxy         {'one that the environment names' if found.proxy else 'none'}")
-    output.line(f"certificates  {found.certificates}{'' if found.own_certificates else ' (of the system)'}")
+    output.line(f"certificates  {' '.join(filter(None, (found.certificates.whose, found.certificates.path)))}")
     output.line(f"versions      {', '.join(f'{name} {release}' for name, release in versions().items())}")
     sent = found.statistics
     output.line(f"requests      {sent.requests:,}, {sent.retries:,} sent again, {sent.throttled:,} turned away")
@@ -125,7 +135,9 @@ def _print(output: Output, found: "CheckUp") -> None:
     output.table(rows, head=["check", "assumed", "seen", "verdict"], colours={3: _COLOURS})
     for one in found.findings:
         if one.aside:
-            output.line(f"{one.name}: {one.aside}")
+            output.line(f"{one.name}: {told(one.aside)}")
+    if found.key_refused:
+        output.line(hint(AuthenticationError("")))
     output.line()
     if found.made is not None:
         output.line(f"made and stays: the project '{found.made.title}' ({found.made.hash})")

@@ -61,7 +61,9 @@ def test_doctor_with_a_key_that_is_not_accepted(here: Here, api: Api) -> None:
     """A key that the service does not accept ends in 4, and the rest is not claimed."""
     with fault(api, query="projectwithuserrole.GET", fault="error", code="AUTHENTICATION_ERROR"):
         done = here("doctor", "--json", env=api.env)
-    assert done.code == 4
+        told = here("doctor", env=api.env)
+    assert (done.code, told.code) == (4, 4)
+    assert "register the public half of this key with Encord" in told.out
     assert [check["name"] for check in done.json["checks"] if check["verdict"] == "otherwise"] == ["key"]
 
 
