@@ -1,8 +1,10 @@
 """The check-up: the local API is as assumed in all that it checks, and each check notices when it is not."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -11,8 +13,12 @@ from encord_async.checkup.chart import Chart, Finding, Headers, Read, Verdict
 from encord_async.checkup.report import CHECKS, CheckUp, check_up, region
 from encord_async.client import EncordSession
 from encord_async.protocol.catalogue import ProjectUserRole
+from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import SSHKey
 from encord_async.session.clock import SystemClock
+from encord_async.session.settings import Settings
+from encord_async.session.transport import AiohttpTransport
+from encord_async.session.turn import Turn
 from encord_async.testing import (
     QUICK_SETTINGS,
     EmulatorSettings,
@@ -63,14 +69,48 @@ def emulator() -> Iterator[EncordEmulator]:
         yield found
 
 
+Spoil: TypeAlias = Callable[[str, RawReply], RawReply]
+
+
+class SpoiltTransport(AiohttpTransport):
+    """Something on the way that changes replies, as a proxy might."""
+
+    def __init__(self, settings: Settings, spoil: Spoil) -> None:
+        super().__init__(settings, headers={"Content-Type": "application/json"})
+        self._spoil = spoil
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout_s: float | None,
+        turn: Turn | None = None,
+    ) -> RawReply:
+        """See `Transport`."""
+        return self._spoil(target, await super().request(method, target, headers, body, timeout_s=timeout_s, turn=turn))
+
+
 async def checked(
-    emulator: EncordEmulator, *, write: bool = False, off_s: float = 0.0, domain: str | None = None
+    emulator: EncordEmulator,
+    *,
+    write: bool = False,
+    off_s: float = 0.0,
+    domain: str | None = None,
+    spoil: Spoil = lambda _, reply: reply,
 ) -> CheckUp:
     """What the check-up finds."""
     clock = Jumping(off_s)
     headers = Headers(clock)
-    settings = replace(QUICK_SETTINGS, domain=domain or emulator.url)
-    session = EncordSession(SSHKey.from_text(emulator.private_key), settings, clock=clock, observer=headers)
+    session = EncordSession(
+        SSHKey.from_text(emulator.private_key),
+        replace(QUICK_SETTINGS, domain=domain or emulator.url),
+        transport=lambda settings: SpoiltTransport(settings, spoil),
+        clock=clock,
+        observer=headers,
+    )
     async with session:
         return await check_up(Chart(session=session, headers=headers, writes=write))
 
@@ -177,6 +217,53 @@ async def test_each_check_notices_a_service_that_does_otherwise(emulator: Encord
     assert finding.verdict is OTHERWISE, finding
 
 
+def another_clock(_: str, reply: RawReply) -> RawReply:
+    """A proxy stamps replies with a time of its own."""
+    return replace(reply, headers={"Date": "Thu, 01 Jan 1970 00:01:40 GMT"})
+
+
+def a_limit(_: str, reply: RawReply) -> RawReply:
+    """Replies name a limit."""
+    return replace(reply, headers={"X-RateLimit-Limit": "100"})
+
+
+def an_unknown_role(target: str, reply: RawReply) -> RawReply:
+    """The caller holds a role in each project that nobody knows."""
+    if "/public/projects?" not in target:
+        return reply
+    return replace(reply, body=re.sub(rb'"userRole": ?0', b'"userRole": 77', reply.body))
+
+
+class TheSamePageAgain:
+    """The second page of a listing shows what the first has shown."""
+
+    def __init__(self) -> None:
+        self._first: Any = None
+
+    def __call__(self, target: str, reply: RawReply) -> RawReply:
+        """A reply as it arrives."""
+        if "/public/ontologies" not in target:
+            return reply
+        page = json.loads(reply.body)
+        self._first = self._first or page
+        return replace(reply, body=json.dumps(page | {"results": self._first["results"]}).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("clock", another_clock),
+        ("rate limit", a_limit),
+        ("known values", an_unknown_role),
+        ("pages", TheSamePageAgain()),
+    ],
+)
+async def test_each_check_notices_replies_that_say_otherwise(emulator: EncordEmulator, name: str, spoil: Spoil) -> None:
+    """What replies say of clock, limits, roles and pages is held against what is assumed, and nothing else suffers."""
+    found = await checked(emulator, write=True, spoil=spoil)
+    assert named(found, OTHERWISE) == {name}
+
+
 async def test_a_clock_that_is_wrong_is_noticed(emulator: EncordEmulator) -> None:
     """It is said by how much a clock is ahead, though the service refuses what is signed with its time."""
     found = await checked(emulator, off_s=3600)
@@ -253,8 +340,8 @@ def test_only_vendors_and_this_machine_are_named() -> None:
 
 def test_every_check_that_can_be_otherwise_is_spoilt_here() -> None:
     """A check that nothing can spoil would claim more than it sees."""
-    pure = {"pages", "known values", "clock"}
-    assert {check.name for check in CHECKS} == set(SPOILT) | pure
+    by_replies = {"pages", "known values", "clock"}
+    assert {check.name for check in CHECKS} == set(SPOILT) | by_replies
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------------------
