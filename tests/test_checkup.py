@@ -436,3 +436,17 @@ def test_how_soon() -> None:
     assert writes.soon({"envelope": 0.0, "v2": 1.5}, 2).verdict is AS_ASSUMED
     found = writes.soon({"v2": 1.5}, 2)
     assert (found.verdict, dict(found.figures)) == (OTHERWISE, {"v2_s": 1.5})
+
+
+@pytest.mark.parametrize(("number", "verdict"), [(0, NOT_TOLD), (1, AS_ASSUMED), (2, OTHERWISE)])
+def test_what_was_given_twice_is_there_once(number: int, verdict: Verdict) -> None:
+    """A second time that is accepted changes nothing; what is listed twice is otherwise."""
+    assert writes.once(number, "the dataset").verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("number", "is_same", "verdict"), [(2, False, AS_ASSUMED), (1, False, NOT_TOLD), (1, True, OTHERWISE)]
+)
+def test_keys_of_one_title(number: int, *, is_same: bool, verdict: Verdict) -> None:
+    """One key that is given twice is otherwise; two that are not listed yet tell nothing."""
+    assert writes.side_by_side(number, is_same=is_same).verdict is verdict

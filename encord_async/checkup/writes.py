@@ -20,7 +20,7 @@ from encord_async.protocol.operations.projects import (
     ListProjectUsers,
 )
 
-__all__ = ["WRITE_CHECKS", "soon"]
+__all__ = ["WRITE_CHECKS", "once", "side_by_side", "soon"]
 
 _SETTLE_S: Final = 60.0
 """As long as `apply` looks for a create without an answer."""
@@ -75,7 +75,7 @@ def _again(error: RefusedError) -> Seen:
     return otherwise(f"the second time is refused: {told_of(error)}")
 
 
-def _once(number: int, what: str) -> Seen:
+def once(number: int, what: str) -> Seen:
     """The second time was accepted, and *what* is listed *number* times."""
     if number == 1:
         return as_assumed(f"accepted, and {what} is listed once", listed=number)
@@ -98,7 +98,7 @@ async def _attached_twice(chart: Chart) -> Seen:
     except RefusedError as error:
         return _again(error)
     listed = await chart.session.execute(ListProjectDatasets(project_hash=project))
-    return _once([one.dataset_hash for one in listed.results].count(own[0]), "the dataset")
+    return once([one.dataset_hash for one in listed.results].count(own[0]), "the dataset")
 
 
 async def _added_twice(chart: Chart) -> Seen:
@@ -117,7 +117,16 @@ async def _added_twice(chart: Chart) -> Seen:
     after = await chart.session.execute(ListProjectUsers(project_hash=project))
     if any(one.user_role != ProjectUserRole.ADMIN for one in after.results):
         return otherwise("accepted, but the role is another one now")
-    return _once([one.user_email.lower() for one in after.results].count(own.lower()), "the user")
+    return once([one.user_email.lower() for one in after.results].count(own.lower()), "the user")
+
+
+def side_by_side(number: int, *, is_same: bool) -> Seen:
+    """Two keys of one title were asked for; *number* are listed, *is_same* is whether one key was given twice."""
+    if is_same:
+        return otherwise("the second time gives the first key again", listed=number)
+    if number < 2:
+        return not_told("two keys, but they are not listed yet", listed=number)
+    return as_assumed("two keys, and both are listed", listed=number)
 
 
 async def _keys_of_one_title(chart: Chart) -> Seen:
@@ -130,11 +139,7 @@ async def _keys_of_one_title(chart: Chart) -> Seen:
         return _again(error)
     listed = await chart.session.execute(ListProjectAPIKeys(project_hash=project))
     number = [one.title for one in listed].count(_KEY_TITLE)
-    if first == second or number == 1:
-        return otherwise("the second time gives the first key again", listed=number)
-    if number < 2:
-        return not_told("accepted, but they are not listed yet", listed=number)
-    return as_assumed(f"two keys, and {number} are listed", listed=number)
+    return side_by_side(number, is_same=first == second)
 
 
 WRITE_CHECKS: Final = (
