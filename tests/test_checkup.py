@@ -167,6 +167,14 @@ async def test_an_empty_account_is_not_claimed_to_show_anything() -> None:
     assert by_name(writing)["added twice"].verdict is AS_ASSUMED
 
 
+async def test_an_account_with_datasets_alone_shows_whose_it_is() -> None:
+    """Whose key it is can be told by datasets, where the account has no project."""
+    with EncordEmulator(EmulatorSettings(seed=replace(SEED, projects=()))) as emulator:
+        found = await checked(emulator)
+    assert found.account == "emulator@example.com"
+    assert by_name(found)["users"].verdict is AS_ASSUMED
+
+
 # --- spoilt -----------------------------------------------------------------------------------------------------------
 
 LISTED = {

@@ -11,9 +11,9 @@ from typing import Any, Final
 from encord_async.checkup.chart import Chart, Check, Read, Seen, UnreadError, as_assumed, not_told, otherwise, told_of
 from encord_async.errors import AppliedError, AuthenticationError, EncordError, NotFoundError, RefusedError
 from encord_async.protocol import models, rest_models
-from encord_async.protocol.catalogue import ProjectUserRole
+from encord_async.protocol.catalogue import DatasetUserRole, ProjectUserRole
 from encord_async.protocol.operations.base import ListingFilter, Operation, PageOperation
-from encord_async.protocol.operations.datasets import ListDatasets, ListDatasetsV2
+from encord_async.protocol.operations.datasets import ListDatasets, ListDatasetsV2, ListDatasetUsers
 from encord_async.protocol.operations.keys import ListProjectAPIKeys
 from encord_async.protocol.operations.ontologies import ListOntologies
 from encord_async.protocol.operations.organisation import ListGroups, ListOrganisationUsers, ListTags
@@ -22,7 +22,6 @@ from encord_async.protocol.signing import APIKey
 from encord_async.session.session import Session
 
 __all__ = [
-    "DATASETS",
     "HEADER_CHECKS",
     "KEY_CHECKS",
     "READ_CHECKS",
@@ -31,6 +30,7 @@ __all__ = [
     "clocks",
     "limits",
     "own_addresses",
+    "own_datasets",
     "paging",
     "titled",
     "values",
@@ -82,25 +82,46 @@ def _own_projects(chart: Chart) -> list[str]:
     return list(dict.fromkeys((*made, *found)))[:_MOST_PROJECTS]
 
 
+def _members(chart: Chart) -> Sequence[PageOperation[Any]]:
+    """The listings of the users of a few projects, or else datasets, that the user of the key is Admin of."""
+    try:
+        return [ListProjectUsers(project_hash=project) for project in _own_projects(chart)]
+    except UnreadError:
+        datasets = own_datasets(chart)[:_MOST_PROJECTS]
+    if not datasets:
+        raise UnreadError("the account is Admin of no project and no dataset")
+    return [ListDatasetUsers(dataset_hash=dataset) for dataset in datasets]
+
+
+def own_datasets(chart: Chart) -> list[str]:
+    """Hashes of the datasets that the user of the key is Admin of.
+
+    Raises:
+        UnreadError: They were not read.
+    """
+    items = _items(chart, DATASETS, models.OwnedDataset)
+    return [item.dataset.dataset_hash for item in items if item.user_role == DatasetUserRole.ADMIN]
+
+
 def own_addresses(admins: Iterable[Collection[str]]) -> set[str]:
-    """Who may be the user that is Admin of each project, by the addresses of the Admins of each."""
+    """Who may be the user that is Admin of each thing, by the addresses of the Admins of each."""
     sets = [set(one) for one in admins]
     return set.intersection(*sets) if sets else set()
 
 
 async def _users(chart: Chart) -> Seen:
-    projects = _own_projects(chart)
     admins = []
-    for project in projects:
-        members = await chart.session.collect(ListProjectUsers(project_hash=project))
+    for listing in _members(chart):
+        members = await chart.session.collect(listing)
+        # Admin is the same number for both.
         admins.append([one.user_email.lower() for one in members if one.user_role == ProjectUserRole.ADMIN])
     found = own_addresses(admins)
     if not found:
-        return not_told("no Admin is the same in all of them: access may come by a group", projects=len(projects))
+        return not_told("no Admin is the same in all of them: access may come by a group", listings=len(admins))
     if len(found) == 1:
         (chart.account,) = found
     whose = "the user of this key" if len(found) == 1 else f"one of {len(found)} users, of whom one has this key"
-    return as_assumed(f"they are: {whose}", projects=len(projects), candidates=len(found))
+    return as_assumed(f"they are: {whose}", listings=len(admins), candidates=len(found))
 
 
 # --- listings ---------------------------------------------------------------------------------------------------------
@@ -346,7 +367,7 @@ READ_CHECKS: Final = (
 """What is read first; the others build on it."""
 
 KEY_CHECKS: Final = (
-    _check("users", "those of a project are listed, the user of the key among them", _users),
+    _check("users", "those of a project or dataset are listed, the user of the key among them", _users),
     _check("API keys", "those of a project are listed", _keys_listed),
     _check("API keys honoured", "a project's key reads the project", _keys_honoured),
 )

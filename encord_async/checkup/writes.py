@@ -4,10 +4,9 @@ import datetime as dt
 from typing import Final
 
 from encord_async.checkup.chart import Chart, Check, Made, Seen, UnreadError, as_assumed, not_told, otherwise, told_of
-from encord_async.checkup.reads import DATASETS
+from encord_async.checkup.reads import own_datasets
 from encord_async.errors import RefusedError
-from encord_async.protocol.catalogue import APIKeyScope, DatasetUserRole, ProjectUserRole
-from encord_async.protocol.models import OwnedDataset
+from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 from encord_async.protocol.operations.base import ListingFilter
 from encord_async.protocol.operations.keys import CreateProjectAPIKey, ListProjectAPIKeys
 from encord_async.protocol.operations.projects import (
@@ -86,9 +85,7 @@ def once(number: int, what: str) -> Seen:
 
 async def _attached_twice(chart: Chart) -> Seen:
     project = _made(chart)
-    admin = DatasetUserRole.ADMIN
-    items = [item for item in chart.listing(DATASETS).items if isinstance(item, OwnedDataset)]
-    own = [item.dataset.dataset_hash for item in items if item.user_role == admin]
+    own = own_datasets(chart)
     if not own:
         raise UnreadError("skipped: the account is Admin of no dataset that could be attached")
     attach = AddDatasets(project_hash=project, dataset_hashes=(own[0],))

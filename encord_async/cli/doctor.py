@@ -81,7 +81,9 @@ def doctor(*, output: Output, service: Service, write: bool, yes: bool) -> int:
                 found.append(await check_up(chart))
 
             await show_reading(
-                output, lambda: f"looking: {chart.now} ({session.statistics().requests:,} requests)", look
+                output,
+                lambda: f"looking: {chart.now} ({many(session.statistics().requests, 'request', 'requests')})",
+                look,
             )
             return found[0]
 
@@ -124,7 +126,8 @@ def _print(output: Output, found: "CheckUp") -> None:
     where = region(found.domain)
     output.line(f"service       {found.domain}{f' ({where})' if where else ''}", bold=True)
     output.line(f"key           {found.identity}")
-    output.line(f"user          {found.account or 'not told by the service'}")
+    whose = f"{found.account} (the one Admin of all that was looked at)" if found.account else "not told by the service"
+    output.line(f"user          {whose}")
     output.line(f"proxy         {'one that the environment names' if found.proxy else 'none'}")
     output.line(f"certificates  {' '.join(filter(None, (found.certificates.whose, found.certificates.path)))}")
     output.line(f"versions      {', '.join(f'{name} {release}' for name, release in versions().items())}")
