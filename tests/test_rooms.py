@@ -20,6 +20,8 @@ MAY_NAME = (
     *("kinds/", "protocol/", "emulator/"),
     # Calls of one operation each, and the lists of public names.
     *("__init__.py", "calls.py", "operations.py", "project.py", "raw.py", "cli/project.py", "manifest/__init__.py"),
+    # What `doctor` asks the service: single operations, and what their answers say of it; no entry is wished for.
+    "checkup/",
 )
 
 WORDS = {*ENTRY_MODELS, *(kind.word for kind in step_kinds() if kind.stands_for_entry or kind.creates)}

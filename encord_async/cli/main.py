@@ -9,6 +9,7 @@ import click
 
 from encord_async.cli.apply import apply
 from encord_async.cli.demo import demo
+from encord_async.cli.doctor import doctor
 from encord_async.cli.emulator import emulator
 from encord_async.cli.expand import expand
 from encord_async.cli.export import export
@@ -73,6 +74,7 @@ def cli() -> None:
                                                 see what it did, as one page for the browser
       encord-async verify programme.jsonl       read it all back and say what differs
       encord-async export -o account.jsonl      write an existing account down as a manifest
+      encord-async doctor                       see whether the service is as this program assumes
       encord-async project create "Cats"        one operation
 
     \b
@@ -109,6 +111,7 @@ for _verb in (
     verify,
     export,
     schema,
+    doctor,
     emulator,
     project,
 ):

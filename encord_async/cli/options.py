@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from encord_async.engine.options import Options
     from encord_async.manifest.place import Problem
     from encord_async.protocol.signing import APIKey, SSHKey
+    from encord_async.session.observer import Observer
     from encord_async.session.settings import Settings
 
 __all__ = [
@@ -238,7 +239,12 @@ class Service:
     timeout_s: float | None = None
 
     def sessions(
-        self, *, concurrency: int | None = None, max_rate_per_s: float | None = None, use_api_key: bool = False
+        self,
+        *,
+        concurrency: int | None = None,
+        max_rate_per_s: float | None = None,
+        use_api_key: bool = False,
+        observer: "Observer[Any] | None" = None,
     ) -> "Callable[[], EncordSession]":
         """Makes sessions that are not open yet; the key is read once, and its passphrase asked for if need be.
 
@@ -250,7 +256,7 @@ class Service:
 
         settings = self.settings(concurrency=concurrency, max_rate_per_s=max_rate_per_s)
         credential = _api_key() if use_api_key else self._key()
-        return functools.partial(EncordSession, credential, settings)
+        return functools.partial(EncordSession, credential, settings, observer=observer)
 
     def settings(self, *, concurrency: int | None = None, max_rate_per_s: float | None = None) -> "Settings":
         """Everything about such sessions but the key.

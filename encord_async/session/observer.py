@@ -5,10 +5,12 @@ fails cost an operation.
 """
 
 import logging
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Protocol, TypeVar
 
+from encord_async.protocol.reply import RawReply
 from encord_async.session.clock import Clock
 
 __all__ = ["Attempt", "Beginning", "Observer", "Watch", "Watcher"]
@@ -17,6 +19,9 @@ T = TypeVar("T")
 Token = TypeVar("Token")
 
 logger = logging.getLogger("encord_async")
+
+_TELLING: Final = re.compile(r"(?i)date|retry-after|(?:x-)?rate-?limit[a-z-]{0,40}")
+"""Names of headers that say what a service's clock and limits are. No other is shown: it may hold a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,8 @@ class Attempt:
     """Status of the reply, if one came."""
     error: BaseException | None
     """What the sending failed with; a cancellation counts."""
+    reply_headers: Mapping[str, str] = field(default_factory=dict)
+    """What the reply's headers say of the service's clock (``date``) and its limits; names in small letters."""
 
 
 class Observer(Protocol[Token]):
@@ -104,15 +111,22 @@ class Watcher(Generic[Token]):
 class Watch(Generic[Token]):
     """One operation under observation."""
 
-    __slots__ = ("_attempts", "_beginning", "_token", "_watcher", "http_status")
+    __slots__ = ("_attempts", "_beginning", "_headers", "_http_status", "_token", "_watcher")
 
     def __init__(self, watcher: Watcher[Token], beginning: Beginning) -> None:
         self._watcher = watcher
         self._beginning = beginning
         self._token: tuple[Token] | None = None
         self._attempts = 0
-        self.http_status: int | None = None
-        """Status of the attempt under way, to be set when its reply is there."""
+        self._http_status: int | None = None
+        self._headers: Mapping[str, str] = {}
+
+    def note(self, reply: RawReply) -> None:
+        """The attempt under way has its reply; nothing of it is kept but its status and headers that may be shown."""
+        self._http_status = reply.http_status
+        self._headers = {
+            name.lower(): value for name, value in reply.headers.items() if _TELLING.fullmatch(name) is not None
+        }
 
     async def operation(self, work: Coroutine[Any, Any, T]) -> T:
         """Await *work*, the whole operation, and report it."""
@@ -128,7 +142,7 @@ class Watch(Generic[Token]):
     async def attempt(self, work: Coroutine[Any, Any, T]) -> T:
         """Await *work*, one sending, and report it."""
         self._attempts += 1
-        self.http_status = None
+        self._http_status, self._headers = None, {}
         began_s = self._watcher.clock.monotonic_s()
         try:
             result = await work
@@ -145,8 +159,9 @@ class Watch(Generic[Token]):
         attempt = Attempt(
             number=self._attempts,
             duration_s=self._watcher.clock.monotonic_s() - began_s,
-            http_status=self.http_status,
+            http_status=self._http_status,
             error=error,
+            reply_headers=self._headers,
         )
         self._watcher.tell(lambda: self._watcher.observer.attempted(token, attempt))
 

@@ -100,7 +100,7 @@ class _Call:
     def noted(self, reply: RawReply) -> RawReply:
         """*reply*, after whoever observes has its status."""
         if self.watch is not None:
-            self.watch.http_status = reply.http_status
+            self.watch.note(reply)
         return reply
 
 

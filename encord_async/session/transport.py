@@ -37,7 +37,7 @@ from encord_async.secrecy import Secret, sealed
 from encord_async.session.settings import Settings, is_loopback
 from encord_async.session.turn import Turn
 
-__all__ = ["AiohttpTransport", "Transport"]
+__all__ = ["AiohttpTransport", "Transport", "uses_proxy"]
 
 _KEEP_ALIVE_S: Final = 15.0
 """Idle connections are closed by us before common proxies do it, so that a POST rarely meets a dead one."""
@@ -516,6 +516,15 @@ def _proxy(domain: str) -> Secret[str | None]:
             f"correct or unset {parts.scheme.upper()}_PROXY and ALL_PROXY"
         )
     return Secret(proxy)
+
+
+def uses_proxy(domain: str) -> bool:
+    """Whether a session with *domain* reaches it by a proxy that the environment names.
+
+    Raises:
+        SettingsError: What the environment names is no http(s) URL.
+    """
+    return _proxy(domain).reveal() is not None
 
 
 def _no_connection(error: Exception) -> EncordError:

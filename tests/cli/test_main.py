@@ -15,7 +15,7 @@ from encord_async.cli.output import Output
 from tests.cli.conftest import PROGRAM, Here, process
 
 VERBS = ["demo", "validate", "plan", "apply", "status", "settle", "report", "verify", "export"]
-VERBS += ["expand", "schema", "emulator", "project"]
+VERBS += ["expand", "schema", "doctor", "emulator", "project"]
 OPERATIONS = ["create", "get", "ontology", "add-datasets", "remove-datasets", "add-users"]
 OPERATIONS += ["create-api-key", "list-api-keys", "copy", "delete"]
 
