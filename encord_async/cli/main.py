@@ -15,6 +15,7 @@ from encord_async.cli.export import export
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.init import init
 from encord_async.cli.output import Output
+from encord_async.cli.outputs import outputs
 from encord_async.cli.plan import plan
 from encord_async.cli.project import project
 from encord_async.cli.report import report
@@ -106,6 +107,7 @@ for _verb in (
     status,
     settle,
     report,
+    outputs,
     verify,
     export,
     schema,
