@@ -14,6 +14,7 @@ from encord_async.cli.expand import expand
 from encord_async.cli.export import export
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.init import init
+from encord_async.cli.journal import journal
 from encord_async.cli.output import Output
 from encord_async.cli.outputs import outputs
 from encord_async.cli.plan import plan
@@ -108,6 +109,7 @@ for _verb in (
     settle,
     report,
     outputs,
+    journal,
     verify,
     export,
     schema,
