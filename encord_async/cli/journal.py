@@ -43,9 +43,11 @@ def journal() -> None:
       encord-async journal list programme.jsonl.journal
       encord-async journal mv programme.jsonl.journal cats felines
       encord-async journal rm programme.jsonl.journal cats --yes
+      encord-async journal rebind programme.jsonl.journal --ssh-key-file ~/.ssh/colleague
 
     \b
-    Exit codes: 0 done, 2 bad usage, no usable journal or no such key, nothing changed, 130 interrupted.
+    Exit codes: 0 done, 1 the service refused, 2 bad usage, no usable journal or no such key, nothing changed,
+    4 the service does not accept the key, 130 interrupted.
     """
 
 

@@ -15,6 +15,7 @@ from encord_async.cli.export import export
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.init import init
 from encord_async.cli.journal import journal
+from encord_async.cli.journal_rebind import rebind
 from encord_async.cli.output import Output
 from encord_async.cli.outputs import outputs
 from encord_async.cli.plan import plan
@@ -117,6 +118,7 @@ for _verb in (
     project,
 ):
     cli.add_command(_verb)
+journal.add_command(rebind)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
