@@ -43,6 +43,7 @@ def journal() -> None:
       encord-async journal list programme.jsonl.journal
       encord-async journal mv programme.jsonl.journal cats felines
       encord-async journal rm programme.jsonl.journal cats --yes
+      encord-async journal import programme.jsonl.journal cats 9c53...e1 --kind project
       encord-async journal rebind programme.jsonl.journal --ssh-key-file ~/.ssh/colleague
 
     \b

@@ -15,6 +15,7 @@ from encord_async.cli.export import export
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.init import init
 from encord_async.cli.journal import journal
+from encord_async.cli.journal_import import import_
 from encord_async.cli.journal_rebind import rebind
 from encord_async.cli.output import Output
 from encord_async.cli.outputs import outputs
@@ -118,7 +119,8 @@ for _verb in (
     project,
 ):
     cli.add_command(_verb)
-journal.add_command(rebind)
+for _verb in (import_, rebind):
+    journal.add_command(_verb)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -4,24 +4,25 @@ Who an entry is, and what its steps are, hangs on its kind and its key (`keyed`)
 for what the entry has made, and other words for it in the records of whoever refers to it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from encord_async.journal.record import INNER_PARENT, Record
-from encord_async.kinds.entry import Entry
+from encord_async.journal.record import INNER_PARENT, Record, State, name_digest
+from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.fields import REFERENCE, Key
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.registry import ENTRY_MODELS
-from encord_async.kinds.step import keyed, part
-from encord_async.kinds.thing import InnerThing, Thing
+from encord_async.kinds.step import keyed, making_step, part
+from encord_async.kinds.thing import InnerThing, Order, Thing
 
-__all__ = ["Change", "entry_kind", "forgotten", "is_of", "key_fault", "renamed"]
+__all__ = ["Change", "entry_kind", "forgotten", "imported", "is_of", "key_fault", "renamed"]
 
 _KEY: Final = TypeAdapter[str](Key)
+_ADOPTED: Final = "adopted"
 _ITEMS: Final = "references"
 """Under which name the details of a thing have the references to what is in it, see `holding`."""
 
@@ -67,6 +68,48 @@ def is_of(record: Record, key: str) -> bool:
 def forgotten(records: Iterable[Record]) -> Change:
     """How to forget *records*."""
     return Change(instead_of={record.identity for record in records})
+
+
+def imported(
+    kind: Thing, key: str, entry: MakingEntry, found_hash: str, items: Sequence[str], *, now_s: float
+) -> Record:
+    """A record of the thing *found_hash*, as if an entry with *key* had adopted it.
+
+    Args:
+        kind: What makes such things.
+        key: Of the entry.
+        entry: One that says what the thing is like, with hashes for all that it refers to.
+        found_hash: The thing.
+        items: Hashes of what is in it, of `Thing.items`.
+        now_s: The time, in seconds since 1970.
+    """
+    identity = keyed(entry.kind, key)
+    step = making_step(identity, kind, entry.wished_title)
+    order = Order(
+        entry=entry,
+        step=step,
+        title=entry.wished_title,
+        description=entry.description,
+        items=tuple(items),
+        links=kind.linked(entry),
+    )
+    draft = kind.draft(order)
+    said = {"description": entry.description, "wished_description": entry.description}
+    return Record(
+        identity=step.identity,
+        entry=identity,
+        place="journal import",
+        key=key,
+        kind=kind,
+        title=entry.wished_title,
+        state=State.DONE,
+        status=_ADOPTED,
+        hash=found_hash,
+        name=name_digest(kind, *draft.names),
+        details=said | draft.details | ({} if kind.items is None else {_ITEMS: list(items)}),
+        started_s=now_s,
+        ended_s=now_s,
+    )
 
 
 def renamed(records: Iterable[Record], kind: str, old: str, new: str) -> Change:

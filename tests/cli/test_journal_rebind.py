@@ -115,3 +115,18 @@ def test_what_cannot_be_rebound(shared: Shared, api: Api, here: Here, tmp_path: 
         shared.api.control("DELETE", "faults")
     doubtful = here("journal", "rebind", journal, "--yes", env=shared.theirs)
     assert (doubtful.code, "may have happened" in doubtful.err) == (2, True), doubtful.err
+
+
+def test_what_is_anothers_is_not_imported(shared: Shared, here: Here, tmp_path: Path) -> None:
+    """Who sees a project and is no Admin of it cannot write it down as made by an entry of theirs."""
+    theirs = {"kind": "project", "key": "cats", "title": "Not ours", "users": [{"email": BOB, "role": "annotator"}]}
+    manifest = write_manifest(tmp_path / "one.jsonl", theirs)
+    assert here("apply", manifest, "--yes", env=shared.api.env).code == 0
+    found = here("outputs", f"{manifest}.journal").json["cats"]["hash"]
+    own = write_manifest(tmp_path / "own.jsonl", {"kind": "dataset", "key": "own", "title": "Bob's own"})
+    assert here("apply", own, "--yes", env=shared.theirs).code == 0
+    arguments = ("journal", "import", f"{own}.journal", "cats", found, "--kind", "project", "--yes")
+    done = here(*arguments, env=shared.theirs)
+    assert (done.code, "the account is not Admin of the project" in done.err) == (2, True), done.err
+    other = here(*arguments, env=shared.api.env)
+    assert (other.code, "belongs to" in other.err) == (2, True), other.err
