@@ -8,7 +8,7 @@ import gc
 import logging
 import shlex
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
@@ -20,6 +20,7 @@ from encord_async.cli.cluster import begin_on, cluster
 from encord_async.cli.consent import agreed
 from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, told
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
+from encord_async.cli.keys_file import KeysFile
 from encord_async.cli.options import (
     Service,
     concurrency_option,
@@ -149,6 +150,14 @@ Exit codes, of several that apply the highest:
     metavar="FILE",
     help="Write what became of each entry to FILE, as JSON lines.",
 )
+@click.option(
+    "--api-keys",
+    "keys_file",
+    shell_complete=file_names,
+    metavar="FILE",
+    help="Add the API keys that this run makes to FILE, as JSON lines; nobody else may read it. If the run is killed, "
+    "'encord-async project list-api-keys' shows them.",
+)
 @force_option
 @click.option("--no-progress", is_flag=True, help="Do not show how far it is.")
 @output_options
@@ -162,6 +171,7 @@ def apply(
     journal: str | None,
     dask: str | None,
     reviewed: str | None,
+    keys_file: str | None,
     **options: Any,
 ) -> int:
     """See `_HELP`."""
@@ -172,17 +182,19 @@ def apply(
         if dask is not None:
             raise UsageError("--plan is for a run on one machine; leave out --dask")
         options["plan"] = reviewed
+    sessions = functools.cache(functools.partial(service.sessions, **bounds))
     if not yes and reviewed is None:
         with nothing_sent():
-            options["forecast"] = agreed(output, service.sessions(**bounds), manifest, options, quiet=no_progress)
+            options["forecast"] = agreed(output, sessions(), manifest, options, quiet=no_progress)
     ending = Ending(
         journal=shown_journal(f"{manifest}.journal" if options["journal"] == "beside" else journal),
         looks=_verify(manifest, journal) if existing_journal(manifest, journal) else None,
     )
     with ExitStack() as until_the_last_word:
+        keys = until_the_last_word.enter_context(KeysFile(keys_file, manifest, journal, sessions))
         with Recorder(outcomes, str(manifest), force=force) as recorder, ExitStack() as stack:
             if dask is None:
-                begin: Begin = functools.partial(begin_here, service.sessions(**bounds)(), manifest, options)
+                begin: Begin = functools.partial(begin_here, sessions()(), manifest, options)
             else:
                 client = stack.enter_context(cluster(dask, options["journal"]))
                 begin = functools.partial(begin_on, client, service, service.settings(**bounds), manifest, options)
@@ -193,7 +205,8 @@ def apply(
 
             interrupts = until_the_last_word.enter_context(listening())
             anyio.run(interruptible, work, interrupts)
-        return _finish(output, ending, recorder.error, interrupted=interrupts.count > 0)
+        keys.write(output)
+        return _finish(output, ending, [recorder.error, keys.error], interrupted=interrupts.count > 0)
 
 
 @dataclass(slots=True)
@@ -358,10 +371,11 @@ class _Line:
         return " ".join(part for part in parts if part) + (f": {one.error}" if one.error is not None else "")
 
 
-def _finish(output: Output, ending: Ending, write_error: str | None, *, interrupted: bool) -> int:
+def _finish(output: Output, ending: Ending, unwritten: Sequence[str | None], *, interrupted: bool) -> int:
     """Say how it ended, and return the exit code."""
     code = exit_code(ending.summary, ending.failure, interrupted=interrupted)
-    if write_error is not None:
+    write_errors = [error for error in unwritten if error is not None]
+    if write_errors:
         code = max(code, ExitCode.FAILED)
     if ending.summary is None:
         if ending.failure is not None:
@@ -377,8 +391,8 @@ def _finish(output: Output, ending: Ending, write_error: str | None, *, interrup
             shown["first_failures"] = [outcome.as_json() for outcome in ending.shown]
         output.result(shown if ending.failure is None else {**shown, "error": as_json(ending.failure)})
     print_ending(output, ending)
-    if write_error is not None:
-        output.error(write_error)
+    for error in write_errors:
+        output.error(error)
     return code
 
 

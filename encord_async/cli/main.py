@@ -15,7 +15,11 @@ from encord_async.cli.expand import expand
 from encord_async.cli.export import export
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.init import init
+from encord_async.cli.journal import journal
+from encord_async.cli.journal_import import import_
+from encord_async.cli.journal_rebind import rebind
 from encord_async.cli.output import Output
+from encord_async.cli.outputs import outputs
 from encord_async.cli.plan import plan
 from encord_async.cli.project import project
 from encord_async.cli.report import report
@@ -108,6 +112,8 @@ for _verb in (
     status,
     settle,
     report,
+    outputs,
+    journal,
     verify,
     export,
     schema,
@@ -116,6 +122,8 @@ for _verb in (
     project,
 ):
     cli.add_command(_verb)
+for _verb in (import_, rebind):
+    journal.add_command(_verb)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

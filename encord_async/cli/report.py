@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from encord_async.journal.record import Record
     from encord_async.report.summary import Links, Report, Row
 
-__all__ = ["report"]
+__all__ = ["cell", "report"]
 
 _RECORDS_AT_A_TIME: Final = 2000
 _STDOUT: Final = "-"
@@ -272,12 +272,13 @@ class _Csv:
         from encord_async.report.summary import row_json
 
         shown = (row_json(row, self._links) for row in rows)
-        self._put([_cell(values[name]) for name in _COLUMNS] for values in shown)
+        self._put([cell(values[name]) for name in _COLUMNS] for values in shown)
 
     def _put(self, lines: Iterable[Iterable[object]]) -> None:
         _writing(self._path, lambda: csv.writer(self._file, lineterminator="\n").writerows(lines))
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """*value* as a cell of CSV that no spreadsheet takes for a formula."""
     text = " ".join(value) if isinstance(value, list) else value
     return _FORMULA.sub("'", _LINE_ENDS.sub("\n", text)) if isinstance(text, str) else text

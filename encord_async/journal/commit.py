@@ -51,7 +51,7 @@ class Commit:
         self.failure: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.whole or self.ends)
+        return bool(self.whole or self.ends or self.retired)
 
     def add(self, record: Record, intent: Intent | None) -> None:
         """Take *record* in; *intent* is what stands written of its step, if it is one."""

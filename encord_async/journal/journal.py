@@ -10,6 +10,7 @@ What differs between databases, locks above all, is in `sqlite` and `postgres`. 
 
 import contextlib
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -227,6 +228,18 @@ class Journal:
         meta = await self._ask(opening.meta)
         return {name: meta[name] for name in ("schema", "made_s", "domain", "account")}
 
+    async def back_up(self) -> str:
+        """Write all that is in it to a file that is new and only this user's, and say where that lies.
+
+        Raises:
+            JournalError: It cannot be written.
+        """
+        return await self._on_thread(self._back_up)
+
+    async def rebind(self, account: str) -> None:
+        """Let *account* go on with the journal from now on, and nobody else."""
+        await self._on_thread(self._rebind, account)
+
     def note_traffic(self, sample: Traffic) -> None:
         """Take *sample* along with the next commit, or at the latest when the journal is closed."""
         self._writer.traffic.append(sample)
@@ -303,6 +316,19 @@ class Journal:
         """Write down what no commit of steps has taken along."""
         with self._writing() as connection:
             self._writer.write_traffic(connection)
+
+    def _back_up(self) -> str:
+        when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        with self._translated("cannot write a backup of"), self._reading() as connection:
+            # Others may have made one in the same second.
+            for name in (when, *(f"{when}-{number}" for number in range(2, 100))):
+                with contextlib.suppress(FileExistsError):
+                    return self._store.back_up(connection, name)
+            raise FileExistsError("there are a hundred of this second")
+
+    def _rebind(self, account: str) -> None:
+        with self._writing() as connection:
+            opening.change_meta(connection, self._store, account=account)
 
     def _disown(self, is_present: Callable[[bytes], bool]) -> None:
         with self._writing() as connection:

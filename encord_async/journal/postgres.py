@@ -18,12 +18,14 @@ import platform
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from encord_async.errors import JournalBusyError, JournalError, MissingExtraError
+from encord_async.journal.backup import new_file, write_lines
 from encord_async.journal.store import Fill, Owner, Shard
 from encord_async.redaction import quoted
 from encord_async.secrecy import Secret, sealed
@@ -123,6 +125,13 @@ class PostgresStore:
 
     def confirm(self) -> None:
         """See `Store`. A server does not lose a table that a transaction of this connection has just written to."""
+
+    def back_up(self, connection: sa.Connection, when: str) -> str:
+        """See `Store`: JSON lines, in the folder in which this process runs, since a database has nothing beside it."""
+        path = Path(f"{self._schema}.backup-{when}.jsonl")
+        with new_file(path) as descriptor:
+            write_lines(connection, descriptor)
+        return str(path)
 
     def share(self, connection: sa.Connection, run: int) -> None:
         """See `Store`."""

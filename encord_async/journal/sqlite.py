@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from encord_async.errors import JournalBusyError, JournalError, UsageError
+from encord_async.journal.backup import new_file
 from encord_async.journal.lock import holder, lock
 from encord_async.journal.store import RESTORE, Fill, Owner
 from encord_async.plainfile import NoPlainFileError, open_plain
@@ -78,6 +79,20 @@ class SqliteStore:
                 f"{self.name}, or its log, was removed, moved or replaced while it was being written: nothing more is "
                 "sent; look in the account for what was made last before you run this again"
             )
+
+    def back_up(self, connection: sa.Connection, when: str) -> str:
+        """See `Store`: a journal by itself, which can be put in the place of this one."""
+        path = self._beside(f".backup-{when}")
+        with new_file(path):
+            engine = _engine(str(path))
+            try:
+                with engine.connect() as copy:
+                    _driver(connection).backup(_driver(copy))
+                    # Without it, whoever looks into the copy would leave a log beside it.
+                    copy.exec_driver_sql("PRAGMA journal_mode=DELETE")
+            finally:
+                engine.dispose()
+        return redacted(str(path))
 
     def share(self, connection: sa.Connection, run: int) -> None:  # noqa: ARG002 - a file is not shared
         """See `Store`."""
@@ -239,6 +254,11 @@ class SqliteStore:
         except OSError as error:
             os.close(descriptor)
             raise JournalError(f"{self.name} cannot be locked ({error.strerror}); put it on a local disk") from None
+
+
+def _driver(connection: sa.Connection) -> Any:
+    """SQLite's own connection."""
+    return connection.connection.driver_connection
 
 
 def _engine(database: str, query: Mapping[str, str] | None = None) -> sa.Engine:

@@ -85,6 +85,18 @@ class Store(Protocol):
         """
         ...
 
+    def back_up(self, connection: sa.Connection, when: str) -> str:
+        """Write all that is in it to a new file that only this user can read; where that lies.
+
+        Args:
+            connection: To the journal, which nobody else writes meanwhile.
+            when: What tells this backup from others.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        ...
+
     def share(self, connection: sa.Connection, run: int) -> None:
         """Let shards of *run* be written, and nothing else by others, for as long as this one stays open."""
         ...

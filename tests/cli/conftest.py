@@ -79,9 +79,10 @@ class Api:
 
 @contextmanager
 def started_api(folder: Path, *options: str) -> Iterator[Api]:
-    """An emulator as a process, ended with the block."""
+    """An emulator as a process, ended with the block; with a seed, that has to bring the file ``key``."""
     key_file = folder / "key"
-    command = [sys.executable, "-m", "encord_async.emulator", "--port", "0", "--write-key", str(key_file), *options]
+    own_key = [] if "--seed" in options else ["--write-key", str(key_file)]
+    command = [sys.executable, "-m", "encord_async.emulator", "--port", "0", *own_key, *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

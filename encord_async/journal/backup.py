@@ -1,0 +1,45 @@
+"""Files beside a journal that hold what it said before somebody changed it by hand. Nobody else may read them."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from encord_async.journal.store import sa
+from encord_async.journal.tables import METADATA
+
+__all__ = ["new_file", "write_lines"]
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[int]:
+    """A descriptor of a new file *path*, which is on the disk once the block has ended well, and is not there else.
+
+    Raises:
+        OSError: There is one, or it cannot be written.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        yield descriptor
+        os.fsync(descriptor)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def write_lines(connection: sa.Connection, descriptor: int) -> None:
+    """Write each row of each table as a JSON object with the name of its table; bytes are in hex."""
+    with os.fdopen(descriptor, "w", encoding="utf-8", closefd=False) as file:
+        for table in METADATA.sorted_tables:
+            with connection.execute(sa.select(table), execution_options={"yield_per": 1000}) as rows:
+                for row in rows.mappings():
+                    values = {name: one.hex() if isinstance(one, bytes) else one for name, one in row.items()}
+                    file.write(json.dumps({"table": table.name, **values}) + "\n")
