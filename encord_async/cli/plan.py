@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from encord_async.cli.failures import ExitCode, told
+from encord_async.cli.failures import ExitCode, told, told_in
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
     Service,
@@ -207,14 +207,14 @@ class Planned:
             "domain": self.domain,
             "account": self.account,
             "entries": self.sums.entries,
-            "actions": [action.as_json() for action in self.actions],
+            "actions": [told_in(action.as_json()) for action in self.actions],
             "counts": self.sums.as_json(),
             "irreversible": self.sums.irreversible,
             "gone": [one.as_json() for one in self.sums.gone],
             "warnings": list(map(problem_json, self.sums.warnings)),
             "requests": self.requests,
         }
-        return shown if self.drift is None else shown | {"drift": [one.as_json() for one in self.drift]}
+        return shown if self.drift is None else shown | {"drift": [told_in(one.as_json()) for one in self.drift]}
 
     def exit_code(self, *, detailed: bool) -> int:
         """See the verb."""
