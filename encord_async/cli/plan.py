@@ -294,7 +294,7 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
 def _print_drift(output: Output, planned: Planned) -> None:
     for one in planned.drift or ():
         reason = f": {one.reason}" if one.reason else ""
-        output.line(f"drift  {one.place}  {one.fault.value} {one.what} {one.item}{reason}")
+        output.line(f"drift  {one.place}  {one.fault.value} {one.what} {one.named}{reason}")
     if planned.drift:
         counts = Counter(one.fault for one in planned.drift)
         output.line(f"{many(counts.total(), 'difference', 'differences')}; 'encord-async verify --fix' can mend some")

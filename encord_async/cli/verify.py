@@ -397,7 +397,8 @@ def difference_row(difference: "Difference") -> tuple[str, str, str, str]:
 
 
 def _described(difference: "Difference") -> str:
-    text = difference.item + (f" ({difference.hash})" if difference.hash else "")
+    about = f" in {difference.hash_title}" if difference.hash_title is not None else ""
+    text = difference.named + about + (f" ({difference.hash})" if difference.hash else "")
     if difference.wanted is not None:
         text += f": wanted {difference.wanted!r}"
     if difference.found is not None:
