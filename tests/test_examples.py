@@ -25,6 +25,7 @@ pytestmark = pytest.mark.process
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 KIT = EXAMPLES / "testing-kit"
+NOTEBOOK = EXAMPLES / "notebook.ipynb"
 CONTAINERFILE = EXAMPLES / "emulator" / "Containerfile"
 MOST_LINES = 40
 COMMAND = (sys.executable, "-W", "error")
@@ -124,6 +125,69 @@ def test_from_sync_code(encord_emulator: EncordEmulator, run_example: RunExample
     hashes = {project["title"]: project["project_hash"] for project in encord_emulator.state()["projects"]}
     assert printed.splitlines()[0] == f"Cats is {hashes['Cats']}, Dogs is {hashes['Dogs']}"
     assert sorted(printed.splitlines()[1:]) == [f"Cats {hashes['Cats']}", f"Dogs {hashes['Dogs']}"]
+
+
+# --- the notebook ----------------------------------------------------------------------------------------------------
+
+RUN_CELLS = """
+import asyncio, json, sys
+from pathlib import Path
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+async def main():
+    shell = InteractiveShell.instance(
+        display_pub_class=CapturingDisplayPublisher, config=Config({"HistoryManager": {"enabled": False}})
+    )
+    for cell in json.loads(Path(sys.argv[1]).read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            source = "".join(cell["source"])
+            done = await shell.run_cell_async(source, transformed_cell=shell.transform_cell(source))
+            done.raise_error()
+    for shown in shell.display_pub.outputs:
+        print(shown["update"], shown["transient"]["display_id"], shown["data"]["text/plain"], sep=": ")
+
+asyncio.run(main())
+"""
+"""The cells of a notebook in turn, then what was displayed: whether it took another's place, whose, and the text."""
+
+
+def run_notebook(account: Mapping[str, str], folder: Path) -> list[str]:
+    """Run the cells as a notebook does, and give the lines of what was printed and displayed."""
+    command = [*COMMAND, "-c", RUN_CELLS, str(NOTEBOOK)]
+    env = {**account, "IPYTHONDIR": str(folder / "ipython")}
+    done = subprocess.run(command, check=False, cwd=folder, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    return done.stdout.splitlines()
+
+
+def test_the_notebook(encord_emulator: EncordEmulator, account: dict[str, str], tmp_path: Path) -> None:
+    """It makes what its manifest says, and one line shows how far it is; run once more it makes nothing more."""
+    lines = run_notebook(account, tmp_path)
+    hashes = {project["title"]: project["project_hash"] for project in encord_emulator.state()["projects"]}
+    assert lines[:3] == [f"{title.lower()} created {hashes[title]} " for title in ("Cats", "Dogs", "Owls")]
+    displayed = [line.split(": ") for line in lines[3:]]
+    assert [update for update, _, _ in displayed] == ["False", *["True"] * (len(displayed) - 1)]
+    assert len({display_id for _, display_id, _ in displayed}) == 1
+    assert displayed[0][2].startswith("0 of 3 entries, 0 failed, ")
+    assert displayed[-1][2].startswith("3 of 3 entries, 0 failed, ")
+    made = encord_emulator.log()
+    again = run_notebook(account, tmp_path)
+    assert again[:3] == [line.replace("created", "unchanged") for line in lines[:3]]
+    assert encord_emulator.log() == made
+
+
+def test_the_notebook_holds_no_run() -> None:
+    """It comes without outputs and without what an editor notes down, so that a change of it can be read."""
+    notebook = json.loads(NOTEBOOK.read_text())
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    assert notebook["metadata"] == {"kernelspec": kernel}
+    for cell in notebook["cells"]:
+        assert cell["metadata"] == {}
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+    assert NOTEBOOK.read_text() == json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
 # --- the web application ---------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import click
 
 from encord_async.cli.cluster import begin_on, cluster
 from encord_async.cli.consent import agreed
-from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, told
+from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, told, told_in
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
 from encord_async.cli.keys_file import KeysFile
 from encord_async.cli.options import (
@@ -388,7 +388,7 @@ def _finish(output: Output, ending: Ending, unwritten: Sequence[str | None], *, 
         if ending.warnings:
             shown["warnings"] = list(map(problem_json, ending.warnings))
         if ending.shown:
-            shown["first_failures"] = [outcome.as_json() for outcome in ending.shown]
+            shown["first_failures"] = [told_in(outcome.as_json()) for outcome in ending.shown]
         output.result(shown if ending.failure is None else {**shown, "error": as_json(ending.failure)})
     print_ending(output, ending)
     for error in write_errors:

@@ -1,6 +1,7 @@
 """What an error means to whoever runs a command: the exit code, one message, and a hint. Pure; prints nothing."""
 
 import re
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,7 @@ from encord_async.redaction import redacted as _redacted
 if TYPE_CHECKING:
     from encord_async.engine.outcome import Summary
 
-__all__ = ["ExitCode", "as_json", "code_of", "exit_code", "hint", "redacted", "sole", "told"]
+__all__ = ["ExitCode", "as_json", "code_of", "exit_code", "hint", "redacted", "sole", "told", "told_in"]
 
 
 class ExitCode(IntEnum):
@@ -135,6 +136,21 @@ def redacted(text: str) -> str:
 def told(text: str) -> str:
     """A message as it is read on the command line: without secrets, and with options as they are given there."""
     return _OPTION.sub(lambda found: _on_the_command_line(found["name"], found["value"]), redacted(text))
+
+
+def told_in(shown: Mapping[str, object]) -> dict[str, object]:
+    """What programs read of an outcome, an action or a difference, with messages as `told`; titles stay as they are."""
+    return {name: _told_member(name, value) for name, value in shown.items()}
+
+
+def _told_member(name: str, value: object) -> object:
+    match name, value:
+        case "reason" | "message", str():
+            return told(value)
+        case "error", Mapping():
+            return told_in(value)
+        case _:
+            return value
 
 
 def _on_the_command_line(name: str, value: str) -> str:

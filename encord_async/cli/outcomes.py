@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
+from encord_async.cli.failures import told_in
 from encord_async.cli.outfile import opened, refuse_others
 from encord_async.errors import UsageError
 
@@ -82,7 +83,7 @@ class Recorder:
         if self._fresh:
             self._fresh = False
             file.truncate(0)
-        file.write(json.dumps(outcome.as_json()).encode() + b"\n")
+        file.write(json.dumps(told_in(outcome.as_json())).encode() + b"\n")
         if time.monotonic() - self._flushed_s >= _FLUSH_EVERY_S:
             self._flushed_s = time.monotonic()
             file.flush()

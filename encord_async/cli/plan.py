@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from encord_async.cli.failures import ExitCode, told
+from encord_async.cli.failures import ExitCode, told, told_in
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
     Service,
@@ -207,14 +207,14 @@ class Planned:
             "domain": self.domain,
             "account": self.account,
             "entries": self.sums.entries,
-            "actions": [action.as_json() for action in self.actions],
+            "actions": [told_in(action.as_json()) for action in self.actions],
             "counts": self.sums.as_json(),
             "irreversible": self.sums.irreversible,
             "gone": [one.as_json() for one in self.sums.gone],
             "warnings": list(map(problem_json, self.sums.warnings)),
             "requests": self.requests,
         }
-        return shown if self.drift is None else shown | {"drift": [one.as_json() for one in self.drift]}
+        return shown if self.drift is None else shown | {"drift": [told_in(one.as_json()) for one in self.drift]}
 
     def exit_code(self, *, detailed: bool) -> int:
         """See the verb."""
@@ -294,7 +294,7 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
 def _print_drift(output: Output, planned: Planned) -> None:
     for one in planned.drift or ():
         reason = f": {one.reason}" if one.reason else ""
-        output.line(f"drift  {one.place}  {one.fault.value} {one.what} {one.item}{reason}")
+        output.line(f"drift  {one.place}  {one.fault.value} {one.what} {one.named}{reason}")
     if planned.drift:
         counts = Counter(one.fault for one in planned.drift)
         output.line(f"{many(counts.total(), 'difference', 'differences')}; 'encord-async verify --fix' can mend some")

@@ -93,13 +93,19 @@ def _list(output: Output, what: str, records: "list[Record]") -> None:
 
 
 def open_lines(records: "list[Record]") -> list[str]:
-    """A line for each of *records*: where it stands, what it is, its number for ``settle --as``, and why."""
+    """A line for each of *records*: where it stands, what it is, its number for ``settle --as``, and why.
+
+    One in doubt has another line, with what it may have made, if that is known.
+    """
     lines: list[str] = []
     for record in records:
         named = f" @{record.key}" if record.key else ""
         why = record.message
         what = f"{record.place}{named}  {record.kind.word.replace('_', ' ')} {record.title!r}"
         lines.append(f"  {record.identity.hex()[:12]}  {what}" + (f": {told(why)}" if why else ""))
+        candidates = record.details.get("candidates")
+        if record.is_open and isinstance(candidates, list) and candidates:
+            lines.append(f"    it may be one of {', '.join(map(str, candidates))}")
     return lines
 
 

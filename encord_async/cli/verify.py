@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from encord_async.cli.failures import ExitCode, redacted, told
+from encord_async.cli.failures import ExitCode, redacted, told, told_in
 from encord_async.cli.interrupts import nothing_sent, run
 from encord_async.cli.options import (
     Service,
@@ -354,7 +354,7 @@ def _json(verified: _Verified) -> dict[str, object]:
     shown: dict[str, object] = {
         "entries": verified.wishes.entries,
         **{kind.plural: report.read[kind.word] for kind in things()},
-        "differences": [difference.as_json() for difference in verified.differences],
+        "differences": [told_in(difference.as_json()) for difference in verified.differences],
         "counts": report.as_json(),
         "difference_count": report.differences,
         **{
@@ -371,9 +371,9 @@ def _json(verified: _Verified) -> dict[str, object]:
         "requests": verified.requests,
     }
     if verified.repaired is not None:
-        failed = [outcome.as_json() for outcome in verified.repaired.unsatisfied]
+        failed = [told_in(outcome.as_json()) for outcome in verified.repaired.unsatisfied]
         kept = {
-            takes: [one.as_json() for one in verified.repaired.kept if one.deed.kind.takes is takes]
+            takes: [told_in(one.as_json()) for one in verified.repaired.kept if one.deed.kind.takes is takes]
             for takes in (True, False)
         }
         counts = _deeds(verified.repairs.counts())
@@ -397,7 +397,8 @@ def difference_row(difference: "Difference") -> tuple[str, str, str, str]:
 
 
 def _described(difference: "Difference") -> str:
-    text = difference.item + (f" ({difference.hash})" if difference.hash else "")
+    about = f" in {difference.hash_title}" if difference.hash_title is not None else ""
+    text = difference.named + about + (f" ({difference.hash})" if difference.hash else "")
     if difference.wanted is not None:
         text += f": wanted {difference.wanted!r}"
     if difference.found is not None:

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from encord_async.errors import EncordError, UncertainError
 from encord_async.journal.record import Doubt, Ledger, Record
 from encord_async.kinds.thing import Creates, Sought
+from encord_async.redaction import quoted
 from encord_async.session.session import Session
 
 __all__ = [
@@ -91,14 +92,16 @@ def decide(
     """
     if 0 < len(candidates) <= rivals:
         return AdoptIt(candidates[0])
+    title = quoted(doubt.record.title)
     if candidates:
-        return LeaveIt(f"{len(candidates)} things could be what this entry made", tuple(candidates[:_SHOWN_CANDIDATES]))
+        why = f"{len(candidates)} {doubt.record.kind.plural} {title} could be what this entry made"
+        return LeaveIt(why, tuple(candidates[:_SHOWN_CANDIDATES]))
     settled_s = doubt.since_s + settle_s
     if now_s < settled_s:
         return WaitLonger(min(settled_s, now_s + _FIRST_LOOK_S * 2.0 ** min(doubt.looks, 20)))
     if unlike:
         return LeaveIt(
-            "something of its name is there, but not as it was sent, so that nobody can tell whether this is it",
+            f"something called {title} is there, but not as it was sent, so that nobody can tell whether this is it",
             tuple(unlike[:_SHOWN_CANDIDATES]),
         )
     if not listing_is_fresh:

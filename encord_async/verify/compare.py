@@ -9,7 +9,7 @@ copied from, and where a dataset keeps its data. What the service does not list 
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from encord_async.engine.crew import each
@@ -230,8 +230,17 @@ class _Comparison:
             self.note(_unreadable(wish, error))
             return None
         for difference in examine(wish, facts):
-            self.note(difference)
+            self.note(self._titled(wish, difference))
         return facts
+
+    def _titled(self, wish: ThingWish, difference: Difference) -> Difference:
+        """*difference* within a thing, with the titles that the manifest has for its hashes."""
+        item = self._wishes.things.get(difference.item)
+        return replace(
+            difference,
+            item_title=item.title if item is not None and item.has_entry else None,
+            hash_title=wish.title if wish.has_entry and difference.item != wish.title else None,
+        )
 
     async def _read(self, wish: ThingWish, once: Once) -> Facts:
         if wish.kind.is_read_alone:

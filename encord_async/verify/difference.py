@@ -49,6 +49,8 @@ class Difference:
         wanted: What the manifest says, if it is one text.
         found: What the service says, if it is one text.
         reason: Why, as far as that is known.
+        item_title: Title of *item*, where that is the hash of something that the manifest has an entry for.
+        hash_title: Title of what has *hash*, where that is not *item* itself, and the manifest has an entry for it.
     """
 
     place: Place
@@ -59,11 +61,19 @@ class Difference:
     wanted: str | None = None
     found: str | None = None
     reason: str | None = None
+    item_title: str | None = None
+    hash_title: str | None = None
+
+    @property
+    def named(self) -> str:
+        """*item* for people, with its title if it is a hash."""
+        return self.item if self.item_title is None else f"{self.item_title} ({self.item})"
 
     def as_json(self) -> dict[str, str]:
         """A JSON object with the members that say something."""
         shown = {"place": str(self.place), "difference": self.fault.value, "what": self.what, "item": self.item}
         more = {"hash": self.hash, "wanted": self.wanted, "found": self.found, "reason": self.reason}
+        more |= {"item_title": self.item_title, "hash_title": self.hash_title}
         return shown | {name: value for name, value in more.items() if value is not None}
 
 

@@ -113,6 +113,22 @@ def test_json_is_pure_and_adds_up(api: Api, tmp_path: Path) -> None:
     assert failure["error"]["code"] == "RESOURCE_NOT_FOUND_ERROR"
 
 
+def test_json_spells_options_as_they_are_given(here: Here, api: Api, tmp_path: Path) -> None:
+    """Failures and refusals name options as on the command line in JSON too; a title that looks like one stays."""
+    title = 'existing="create"'
+    for _ in range(2):
+        assert here("project", "create", title, env=api.env).code == 0
+    manifest = write_manifest(tmp_path / "m.jsonl", project(title))
+    outcomes = tmp_path / "outcomes.jsonl"
+    planned = here("plan", manifest, "--json", env=api.env).json["actions"][0]
+    done = here("apply", manifest, "--yes", "--json", "--outcomes", outcomes, env=api.env)
+    (failure,) = done.json["first_failures"]
+    assert failure == json.loads(outcomes.read_text())
+    assert planned["items"] == [title]
+    for message in (planned["reason"], failure["error"]["message"]):
+        assert message.endswith("or use --existing create to make another")
+
+
 def test_first_failures_are_shown(here: Here, api: Api, tmp_path: Path) -> None:
     """The first ten failures are shown with place, reason and hint, and the rest is counted."""
     manifest = write_manifest(tmp_path / "m.jsonl", *(member(f"no-such-{number}") for number in range(14)))

@@ -112,6 +112,20 @@ def test_a_person_decides(api: Api, here: Here, left_in_doubt: Callable[[str, li
     assert len(api.projects("Settle by hand")) == 1
 
 
+def test_candidates_are_named(
+    api: Api, here: Here, left_in_doubt: Callable[[str, list[dict[str, object]]], Path]
+) -> None:
+    """What could be one of several things stays in doubt, and ``settle`` and ``status`` name their title and hashes."""
+    title = "Settle several"
+    journal = left_in_doubt(title, DROPPED)
+    made = {here("project", "create", title, env=api.env).out.strip() for _ in range(2)}
+    for done in (here("settle", journal, env=api.env), here("status", journal)):
+        assert done.code == 3, done.err
+        line, candidates = done.out.splitlines()[-2:]
+        assert line.endswith(f"2 projects '{title}' could be what this entry made")
+        assert set(candidates.removeprefix("    it may be one of ").split(", ")) == made
+
+
 @pytest.mark.parametrize(
     ("kind", "query"),
     [("project", "project.POST"), ("dataset", "v2/datasets.POST"), ("ontology", "v2/ontologies.POST")],

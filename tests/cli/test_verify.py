@@ -1,5 +1,6 @@
 """Reading back on the command line, and putting right."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -59,17 +60,52 @@ def test_differences_as_table_and_json(here: Here, api: Api, applied: Path) -> N
     done = here("verify", applied, env=api.env)
     assert done.code == 1
     lines = [line.split() for line in done.out.splitlines()]
-    assert [f"{applied}:2", "missing", "dataset", "of", "the", "project", DATASETS[0], f"({found})"] in lines
-    assert [f"{applied}:2", "too", "much", "dataset", "of", "the", "project", DATASETS[7], f"({found})"] in lines
+    inside = ["in", "test_differences_as_table_and_json", f"({found})"]
+    assert [f"{applied}:2", "missing", "dataset", "of", "the", "project", DATASETS[0], *inside] in lines
+    assert [f"{applied}:2", "too", "much", "dataset", "of", "the", "project", DATASETS[7], *inside] in lines
     told = here("verify", applied, "--json", env=api.env)
     assert told.code == 1
     assert told.json["differences"] == [
-        {"place": f"{applied}:2", "difference": fault, "what": "attachment", "item": item, "hash": found}
+        {
+            "place": f"{applied}:2",
+            "difference": fault,
+            "what": "attachment",
+            "item": item,
+            "hash": found,
+            "hash_title": "test_differences_as_table_and_json",
+        }
         for fault, item in (("extra", DATASETS[7]), ("missing", DATASETS[0]))
     ]
     assert told.json["counts"] == {"missing": {"attachment": 1}, "extra": {"attachment": 1}}
     assert told.json["users"] == {"wished": 1, "read": 2, "checked": True, "note": ""}
     assert "fixed" not in told.json
+
+
+def test_titles_beside_hashes(here: Here, api: Api, tmp_path: Path) -> None:
+    """Datasets and groups that the manifest has entries for are told by title and hash, and nothing more is asked."""
+    title = "test_titles_beside_hashes"
+    wishes: list[Json] = [
+        {"kind": "dataset", "key": "raw", "title": "Raw"},
+        {"kind": "group", "key": "g", "name": "Annotators"},
+        {"kind": "project", "key": "p", "title": title},
+        {"kind": "project_groups", "project": "@p", "add": ["@g"], "role": "annotator"},
+    ]
+    manifest = write_manifest(tmp_path / "m.jsonl", *wishes)
+    outcomes = tmp_path / "outcomes"
+    assert here("apply", manifest, "--yes", "--outcomes", outcomes, env=api.env).code == 0
+    raw, group, project, _ = (json.loads(line)["hash"] for line in outcomes.read_text().splitlines())
+    before = here("verify", manifest, "--json", env=api.env).json["requests"]
+    wishes[2]["datasets"] = ["@raw"]
+    wishes[3]["role"] = "reviewer"
+    write_manifest(manifest, *wishes)
+    done = here("verify", manifest, env=api.env)
+    rows = [" ".join(line.split()) for line in done.out.splitlines()]
+    told = f"in {title} ({project})"
+    assert f"{manifest}:3 missing dataset of the project Raw ({raw}) {told}" in rows
+    role = "wanted 'reviewer', found 'annotator'"
+    assert f"{manifest}:3 different role Annotators ({group}) {told}: {role}" in rows
+    assert here("verify", manifest, "--json", env=api.env).json["requests"] == before
+    assert f"missing attachment Raw ({raw})" in here("plan", manifest, "--refresh", env=api.env).out
 
 
 def test_fix_adds_and_prune_detaches(here: Here, api: Api, applied: Path) -> None:

@@ -127,7 +127,7 @@ async def test_left_to_a_person(tmp_path: Path) -> None:
             await bench.session.create_project("Cats")
         (record,) = (await bench.recover([wish()])).values()
         assert (record.state, record.status) == (State.IN_DOUBT, Status.IN_DOUBT)
-        assert record.message == "2 things could be what this entry made"
+        assert record.message == "2 projects 'Cats' could be what this entry made"
 
 
 async def test_namesakes_do_not_share(tmp_path: Path) -> None:

@@ -72,8 +72,15 @@ def doubt_of(record: Record, *, since_s: float = 0.0, over: bool = True, looks: 
         (["a", "b"], 2, 0.0, False, True, AdoptIt("a")),
         (["a"], 2, 0.0, False, True, AdoptIt("a")),
         # More than that: nobody can tell, whenever it is.
-        (["a", "b"], 1, 0.0, True, True, LeaveIt("2 things could be what this entry made", ("a", "b"))),
-        (["a", "b", "c"], 2, 99.0, True, True, LeaveIt("3 things could be what this entry made", ("a", "b", "c"))),
+        (["a", "b"], 1, 0.0, True, True, LeaveIt("2 projects 'Cats' could be what this entry made", ("a", "b"))),
+        (
+            ["a", "b", "c"],
+            2,
+            99.0,
+            True,
+            True,
+            LeaveIt("3 projects 'Cats' could be what this entry made", ("a", "b", "c")),
+        ),
         # Nothing is there yet.
         ([], 1, 0.0, True, True, WaitLonger(0.5)),
         ([], 1, 9.99, True, True, WaitLonger(10.0)),
