@@ -30,7 +30,8 @@ one read is signed with it.
 the account is attached to it twice, the user of the key, who is its Admin, is added to it twice, and two API keys
 of one title are made. Nobody is invited, and nothing else is changed.
 
---json prints one object that can be sent to anybody: no secret, no title, no address; domain, key and user are hashes.
+--json prints one object that can be sent to anybody: no secret, no title, no address; key, user, and a domain
+that is not Encord's own, are hashes.
 
 \b
 Examples:
