@@ -260,3 +260,26 @@ def test_a_journal_in_use(api: Api, here: Here, tmp_path: Path) -> None:
         other.communicate()
     assert (done.code, "is in use by process" in done.err) == (2, True), done.err
     assert backups(tmp_path) == []
+
+
+def test_a_renamed_key_with_a_stamp(api: Api, here: Here, tmp_path: Path) -> None:
+    """The stamp in a description is still that of the old key, and the entry is known by the journal all the same."""
+    manifest = write_manifest(tmp_path / "one.jsonl", *programme("Stamped"))
+    assert here("apply", manifest, "--yes", "--stamp", env=api.env).code == 0
+    assert here("journal", "mv", f"{manifest}.journal", "cats", "lions", "--yes").code == 0
+    write_manifest(manifest, *programme("Stamped", cats="lions"))
+    planned = here("plan", manifest, "--stamp", env=api.env)
+    assert "No changes" in planned.out, planned.out + planned.err
+    assert here("verify", manifest, env=api.env).code == 0
+
+
+def test_a_keyless_entry_that_refers_to_it(api: Api, here: Here, tmp_path: Path) -> None:
+    """An entry without a key is another one once it refers to the new key, and adopts what it has made."""
+    keyless = {"kind": "project", "title": "Keyless dogs", "datasets": ["@raw"]}
+    manifest = write_manifest(tmp_path / "one.jsonl", *programme("Keyless"), keyless)
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    assert here("journal", "mv", f"{manifest}.journal", "raw", "rare", "--yes").code == 0
+    write_manifest(manifest, *programme("Keyless", raw="rare"), keyless | {"datasets": ["@rare"]})
+    again = here("apply", manifest, "--yes", "--json", env=api.env)
+    assert (again.code, again.json["created"], again.json["adopted"]) == (0, 0, 1), again.json
+    assert len(api.projects("Keyless dogs")) == 1
