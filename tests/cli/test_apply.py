@@ -1,6 +1,7 @@
 """Provisioning on the command line: exit codes, JSON, outcomes, questions."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -459,6 +460,23 @@ def test_colours(api: Api, tmp_path: Path) -> None:
     hides_the_cursor = "\x1b[?25l"
     assert hides_the_cursor in done.out
     assert "1 entry in " in done.out
+
+
+def test_the_bar_is_red_only_when_something_fails(start_api: Start, tmp_path: Path) -> None:
+    """The bar is green while all is well, from the first to the last, and red once an entry has failed."""
+    api = start_api()
+    slow = {"query": "project.POST", "fault": "delay", "seconds": 0.5, "after": 3}
+    api.control("PUT", "faults", [slow])
+    entries = [project(f"Coloured {number}", f"k{number}") for number in range(6)]
+    colours = {}
+    for name, manifest in {"well": entries, "failed": [member("no-such"), project("Late")]}.items():
+        path = write_manifest(tmp_path / f"{name}.jsonl", *manifest)
+        with Terminal("apply", path, "--yes", env=api.env) as terminal:
+            colours[name] = set(re.findall("\x1b\\[([0-9;]+)m[━╸]", terminal.end().out))
+    rail, green, red = "90", "32", "31"
+    assert colours["well"] <= {rail, green}
+    assert green in colours["well"]
+    assert red in colours["failed"]
 
 
 def test_the_passphrase_is_asked_for(api: Api, tmp_path: Path, require_tool: Callable[[str], str]) -> None:

@@ -16,7 +16,7 @@ import pytest
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, run
 from encord_async.cli.options import output_options
 from encord_async.cli.output import Output
-from tests.cli.conftest import PROGRAM, Api, Json, process_env, write_manifest
+from tests.cli.conftest import PROGRAM, Api, Json, Start, Terminal, process_env, write_manifest
 from tests.cli.conftest import process as run_to_the_end
 from tests.cli.test_apply import SUMS, project
 from tests.waiting import until
@@ -115,6 +115,23 @@ def test_it_goes_on_where_it_was(api: Api, manifest: Path, request: pytest.Fixtu
     found: Json = json.loads(out)
     assert sum(found[name] for name in SUMS) == found["entries"] == PROJECTS
     assert made(api, request) == PROJECTS
+
+
+def test_in_an_outage_nothing_is_waited_for(start_api: Start, tmp_path: Path) -> None:
+    """Ctrl-C at the terminal while the service is down ends the run, which else waits; the next one makes the rest."""
+    api = start_api()
+    manifest = write_manifest(tmp_path / "m.jsonl", *(project(f"Down {number}", f"k{number}") for number in range(60)))
+    api.control("PUT", "faults", [{"fault": "status", "status": 503, "after": 10}])
+    with Terminal("apply", manifest, "--yes", env=api.env) as terminal:
+        terminal.read_until("9 of 60 entries, 0 failed, 0 in flight")
+        terminal.type("\x03")
+        done = terminal.end()
+    assert done.code == 130
+    assert "stopping: " in done.out
+    assert "hint: to go on run the same command again" in done.out
+    api.control("DELETE", "faults")
+    assert run_to_the_end("apply", manifest, "--yes", "--settle-s", 0, env=api.env).code == 0
+    assert len(api.control("GET", "state")["projects"]) == 60
 
 
 def press(times: int = 1) -> None:
