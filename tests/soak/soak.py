@@ -42,8 +42,8 @@ SETTLE_S: Final = 1.0
 """Above what may lag, and what may be late while two runs are going on."""
 LATER_S: Final = 3.0
 """Above the settling time: what is in doubt then may be applied when its run has given it up, but not in the next."""
-HANGS_S: Final = 60.0
-"""A run of a few entries that takes so long does not end."""
+HANGS_S: Final = 200.0
+"""A run of a few entries that takes so long does not end: where two requests of three get no answer it waits often."""
 ROLES: Final = {"annotator": 1, "reviewer": 2, "annotator_reviewer": 3}
 SATISFIED: Final = frozenset({"created", "adopted", "updated", "unchanged"})
 COUNTS: Final = ("created", "adopted", "updated", "unchanged", "failed", "blocked", "in_doubt", "cancelled")

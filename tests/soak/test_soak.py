@@ -5,7 +5,7 @@ import pytest
 from tests.soak.soak import soak
 
 # Dozens of runs, most of them through a network that makes trouble.
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SCENARIOS = 8
 
