@@ -28,7 +28,8 @@ def test_the_demo_as_json(here: Here) -> None:
     assert found["requests_by_query"]["project.POST"] == 44
     assert sum(found["requests_by_query"].values()) == found["summary"]["requests"]
     assert 1 < found["max_in_flight"] <= 32
-    assert found["connections"] <= 32
+    # Kept alive: a few are given up and made anew, as after an answer that says nothing but yes.
+    assert found["connections"] < found["summary"]["requests"] / 2
 
 
 def test_a_manifest_of_ones_own(here: Here, tmp_path: Path) -> None:

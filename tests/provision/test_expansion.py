@@ -324,7 +324,7 @@ def test_a_long_chain(files: Files) -> None:
         ("no.yaml", "No such file or directory"),
         ("rows.csv", "use a file that ends in .jsonl, .ndjson, .yaml, .yml; rows of a table come by for_each"),
         ("m.txt", "use a file that ends in .jsonl, .ndjson, .yaml, .yml"),
-        ("a\\0.yaml", "embedded null byte"),
+        ("a\\0.yaml", "embedded null"),
     ],
 )
 def test_files_that_are_not_included(files: Files, tmp_path: Path, name: str, why: str) -> None:
