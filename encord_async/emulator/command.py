@@ -71,7 +71,10 @@ async def serve(settings: EmulatorSettings, *, write_key: Path | None = None, fo
             sys.stdout.write(json.dumps({"url": emulator.url, "pid": os.getpid()}) + "\n")
             sys.stdout.flush()
             await stop.wait()
-    except (StateError, OSError) as error:
+    except OSError as error:
+        _say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return _USAGE
+    except StateError as error:
         _say(str(error))
         return _USAGE
     finally:

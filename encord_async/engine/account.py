@@ -142,10 +142,6 @@ class Account:
                     self._index[what] = await self._listed_once(what)
         return self._index[what]
 
-    async def find(self, what: Thing, title: str, description: str) -> list[Found]:
-        """`namesakes` that no entry of this run has adopted."""
-        return self.unclaimed(await self.namesakes(what, title, description))
-
     def unclaimed(self, found: Iterable[Found]) -> list[Found]:
         """Those of *found* that no entry of this run has adopted."""
         return [one for one in found if one.hash not in self._claimed]

@@ -1,7 +1,7 @@
 """A run: reads the manifest as capacity frees, keeps a fixed number of workers busy, gives each entry its outcome.
 
 All tasks of a run live inside its ``async with`` block and end with it. There is never a task for an entry.
-What is decided, the plan decides; what is sent, the executor sends.
+The schedule decides what is next; the executor sends it.
 """
 
 import math
@@ -377,7 +377,7 @@ class Run:
         await anyio.lowlevel.checkpoint()
 
     async def _take_in(self, items: Iterable[Item]) -> None:
-        """Add *items* to the plan, up to the first bad one if that stops the run."""
+        """Add *items* to the schedule, up to the first bad one if that stops the run."""
         taken: list[Taken] = []
         bad: tuple[Problem, ...] = ()
         for item in items:
@@ -401,7 +401,7 @@ class Run:
     async def _take_in_rest(self) -> None:
         """Add the entries that were put aside, now that it is known who has gone; or, if the run is stopped, all same.
 
-        The plan lets what comes after a stop end at once.
+        The schedule lets what comes after a stop end at once.
         """
         rest, self._aside = self._aside, []
         try:
@@ -414,7 +414,7 @@ class Run:
             await self._emit()
 
     async def _add_all(self, taken: Sequence[Taken], *, again: bool = False) -> bool:
-        """Plan entries, but for those put aside; whether the journal could be asked about them.
+        """Schedule entries, but for those put aside; whether the journal could be asked about them.
 
         Those taken in *again* have been counted, and have to end in an outcome whatever the journal says.
         """
@@ -447,7 +447,7 @@ class Run:
         return await self._register.has_to_wait(one.placed.entry, one.identity, past.records)
 
     def _add(self, one: Taken, past: Past) -> list[Record]:
-        """Plan an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
+        """Schedule an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
         if one.problems:
             entry = one.placed.entry if one.placed is not None else None
             self._schedule.report(

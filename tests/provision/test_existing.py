@@ -61,14 +61,14 @@ async def test_account_is_listed_once(service: Service) -> None:
         found: list[list[Found]] = []
 
         async def look(what: Thing, description: str) -> None:
-            found.append(await account.find(what, "Cats", description))
+            found.append(account.unclaimed(await account.namesakes(what, "Cats", description)))
 
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(look, PROJECT, "about cats")
         assert found == [[Found("p", is_admin=True)]] * 5
-        assert await account.find(PROJECT, "Cats", "") == []
-        (theirs,) = await account.find(DATASET, "Cats", "")
+        assert account.unclaimed(await account.namesakes(PROJECT, "Cats", "")) == []
+        (theirs,) = account.unclaimed(await account.namesakes(DATASET, "Cats", ""))
         assert (theirs.hash, theirs.is_admin) == ("d", False)
     assert service.names == {"v2/projects.GET": 1, "v2/datasets/list.GET": 1}
 
@@ -78,8 +78,8 @@ async def test_title_and_description_are_kept_apart(service: Service) -> None:
     service.projects["p"] = Project("ab", "c")
     async with open_session(service) as session:
         account = Account(session)
-        assert await account.find(PROJECT, "a", "bc") == []
-        assert await account.find(PROJECT, "ab", "c") == [Found("p", is_admin=True)]
+        assert account.unclaimed(await account.namesakes(PROJECT, "a", "bc")) == []
+        assert account.unclaimed(await account.namesakes(PROJECT, "ab", "c")) == [Found("p", is_admin=True)]
 
 
 async def test_claimed_is_not_found_again(service: Service) -> None:
@@ -88,7 +88,7 @@ async def test_claimed_is_not_found_again(service: Service) -> None:
     async with open_session(service) as session:
         account = Account(session)
         account.claim("p")
-        assert await account.find(PROJECT, "Cats", "") == [Found("q", is_admin=True)]
+        assert account.unclaimed(await account.namesakes(PROJECT, "Cats", "")) == [Found("q", is_admin=True)]
 
 
 async def test_failed_listing_is_remembered(service: Service) -> None:
@@ -99,8 +99,8 @@ async def test_failed_listing_is_remembered(service: Service) -> None:
         told = []
         for title in ("Cats", "Dogs", "Birds"):
             with pytest.raises(ServiceFaultError, match="the projects of the account cannot be listed: down") as caught:
-                await account.find(PROJECT, title, "")
+                account.unclaimed(await account.namesakes(PROJECT, title, ""))
             told.append(str(caught.value))
         assert len(set(told)) == 1
         assert service.names["v2/projects.GET"] == session.settings.retry.max_attempts
-        assert await account.find(DATASET, "Cats", "") == []
+        assert account.unclaimed(await account.namesakes(DATASET, "Cats", "")) == []
