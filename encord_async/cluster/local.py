@@ -1,6 +1,7 @@
 """Opens clusters: one on this machine alone, which never listens but on loopback, or one that is there already."""
 
 import asyncio
+import logging
 import re
 import signal
 import threading
@@ -48,7 +49,15 @@ class _Keeper(Nanny):
     Dask takes such a worker for one that was sent home. Here scheduler and nanny are one process, and with Python
     3.13.5 and OpenSSL 3.5 a connection breaks in one start of five all the same: the end of another TLS connection is
     reported on it.
+
+    A worker's process does not log how it ends: where its nanny's word to stop is late, Dask closes the queue that a
+    thread of it is reading, and calls that an unexpected death, with a traceback. The nanny tells of real ones.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # It has set its own level by now: this is the one that it hands to the process.
+        self.silence_logs = logging.CRITICAL
 
     def close_gracefully(self, reason: str = "nanny-close-gracefully") -> None:
         if reason != "worker-handle-scheduler-connection-broken":

@@ -1,5 +1,6 @@
 """A cluster on this machine has the workers that it was asked for, whatever becomes of one."""
 
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -54,3 +55,13 @@ def test_a_worker_that_dies_while_it_starts_is_replaced(client: Client) -> None:
         killed.add(nanny.pid)
         os.kill(nanny.pid, signal.SIGKILL)
     until_whole(client, without=lost)
+
+
+def test_a_worker_says_nothing_of_its_own_end(client: Client) -> None:
+    """Dask's worker calls it an unexpected death if its nanny's word to stop is late; the nanny tells of real ones."""
+
+    def would_be_told() -> bool:
+        return logging.getLogger("distributed.nanny").isEnabledFor(logging.ERROR)
+
+    assert not any(client.run(would_be_told).values())
+    assert would_be_told()
