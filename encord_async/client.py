@@ -385,7 +385,8 @@ def _beside(manifest: "Manifest") -> str | None:
     """Where the journal of *manifest* lies by default, if that is a file."""
     from encord_async.manifest.sources import manifest_file
 
-    return None if manifest_file(manifest) is None else f"{manifest}.journal"
+    file = manifest_file(manifest)
+    return None if file is None else file.journal
 
 
 def _planning(

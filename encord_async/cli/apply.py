@@ -176,7 +176,7 @@ def apply(
 ) -> int:
     """See `_HELP`."""
     no_progress, force = options.pop("no_progress"), options.pop("force")
-    options["journal"] = journal or (None if manifest.is_stream else "beside")
+    options["journal"] = journal or manifest.journal
     bounds = {name: options.pop(name) for name in ("concurrency", "max_rate_per_s")}
     if reviewed is not None:
         if dask is not None:
@@ -187,7 +187,7 @@ def apply(
         with nothing_sent():
             options["forecast"] = agreed(output, sessions(), manifest, options, quiet=no_progress)
     ending = Ending(
-        journal=shown_journal(f"{manifest}.journal" if options["journal"] == "beside" else journal),
+        journal=shown_journal(options["journal"]),
         looks=_verify(manifest, journal) if existing_journal(manifest, journal) else None,
     )
     with ExitStack() as until_the_last_word:

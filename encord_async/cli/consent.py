@@ -70,7 +70,7 @@ def _looked(
     from encord_async.kinds.thing import DatasetAPI
 
     journal = options["journal"]
-    planned = Planned(existing_journal(manifest, None if journal == "beside" else journal))
+    planned = Planned(existing_journal(manifest, journal))
     more = {name: options[name] for name in ("max_batch", "stamp", "skip_invalid")}
     existing, dataset_api = Existing(options["existing"]), DatasetAPI(options["dataset_api"])
     chosen = Options(existing=existing, dataset_api=dataset_api, **more)

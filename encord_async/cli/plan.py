@@ -115,8 +115,7 @@ def existing_journal(manifest: "ManifestFile", journal: str | None) -> str | Non
     """The journal of the run, if it is there yet."""
     from encord_async.journal.journal import is_url
 
-    if journal is None:
-        journal = None if manifest.is_stream else f"{manifest}.journal"
+    journal = journal or manifest.journal
     if journal is None or is_url(journal) or Path(journal).exists():
         return journal
     return None

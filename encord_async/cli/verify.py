@@ -130,9 +130,9 @@ class _Source:
 def _journal_path(output: Output, manifest: "ManifestFile", journal: str | None) -> str | None:
     if journal is not None:
         return journal
-    beside = None if manifest.is_stream else Path(f"{manifest}.journal")
-    if beside is not None and beside.exists():
-        return str(beside)
+    beside = manifest.journal
+    if beside is not None and Path(beside).exists():
+        return beside
     missing = f"there is no {beside}" if beside is not None else "no --journal is given"
     output.say(f"{missing}: what the entries were made as is not known; only what they name by its hash can be found")
     return None

@@ -24,6 +24,7 @@ from encord_async.cluster.scheduler import Scheduler
 from encord_async.cluster.shards import Cutter, Shard
 from encord_async.cluster.shares import Desertion, shard_size, share_of
 from encord_async.cluster.worker import Report, SessionOptions, Task
+from encord_async.engine.crew import leave
 from encord_async.engine.options import Options, Progress
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.roll import Register
@@ -159,16 +160,7 @@ class ClusterRun:
         if not self._over:
             group.cancel_scope.cancel()
         try:
-            if error is None or isinstance(error, anyio.get_cancelled_exc_class()):
-                return await group.__aexit__(kind, error, traceback)
-            # The caller's own error goes on as it is; given to the group, it would come out inside an ExceptionGroup.
-            await group.__aexit__(None, None, None)
-            return None
-        except BaseExceptionGroup as raised:
-            # So does what the manifest's own iterator raised.
-            if len(raised.exceptions) > 1:
-                raise
-            raise raised.exceptions[0] from None
+            return await leave(group, kind, error, traceback)
         finally:
             self._ended_s = self._ended_s or anyio.current_time()
             self._send.close()

@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from encord_async.engine.account import Account
+from encord_async.engine.crew import leave
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
 from encord_async.engine.intake import Taken, bad_entries, past_of
@@ -188,16 +189,7 @@ class Run:
         if not self._over:
             group.cancel_scope.cancel()
         try:
-            if error is None or isinstance(error, anyio.get_cancelled_exc_class()):
-                return await group.__aexit__(kind, error, traceback)
-            # The caller's own error goes on as it is; given to the group, it would come out inside an ExceptionGroup.
-            await group.__aexit__(None, None, None)
-            return None
-        except BaseExceptionGroup as raised:
-            # So does what the manifest's own iterator raised.
-            if len(raised.exceptions) > 1:
-                raise
-            raise raised.exceptions[0] from None
+            return await leave(group, kind, error, traceback)
         finally:
             self._finish_clock()
             self._left()

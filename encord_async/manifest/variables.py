@@ -50,6 +50,11 @@ class ManifestFile:
         """Whether it is standard input, which can be read once."""
         return str(self.path) == STANDARD_INPUT
 
+    @property
+    def journal(self) -> str | None:
+        """Where a run of it is written down unless somebody says otherwise; None for standard input."""
+        return None if self.is_stream else f"{self.path}.journal"
+
     @classmethod
     def at(
         cls,
