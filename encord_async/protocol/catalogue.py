@@ -15,6 +15,12 @@ __all__ = [
     "CODES",
     "DEFAULT_DOMAIN",
     "ENVELOPE_SUCCESS",
+    "MAX_ACTIONS",
+    "MAX_ITEMS_OF_JOB",
+    "MAX_NAME_CHARACTERS",
+    "MAX_PAGE_SIZE",
+    "MAX_POLL_S",
+    "MAX_URL_BYTES",
     "QUERIES",
     "REST_CALLS",
     "REST_ROOT",
@@ -30,7 +36,11 @@ __all__ = [
     "DatasetUserRole",
     "Effect",
     "Endpoint",
+    "FileType",
+    "FolderUserRole",
     "Header",
+    "ItemType",
+    "JobStatus",
     "MemberType",
     "Method",
     "OntologyUserRole",
@@ -41,7 +51,9 @@ __all__ = [
     "ResourceType",
     "RestCall",
     "RestMethod",
+    "StageType",
     "StorageLocation",
+    "TaskStatus",
     "query",
     "rest_call",
 ]
@@ -182,6 +194,76 @@ class StorageLocation(IntEnum):
     S3_COMPATIBLE_STR = 4
 
 
+class FolderUserRole(StrEnum):
+    """Role of a user or a group in a storage folder: a word, unlike others. Source: SDK 0.1.211 ``orm/storage.py``."""
+
+    USER = "user"
+    ADMIN = "admin"
+
+
+class FileType(StrEnum):
+    """What a file in the cloud is registered as (``externalFileType``). Source: SDK 0.1.211 ``orm/storage.py``."""
+
+    VIDEO = "VIDEO"
+    IMAGE = "IMAGE"
+    AUDIO = "AUDIO"
+    TIME_SERIES = "TIMESERIES"
+    NIFTI = "NIFTI"
+    TEXT = "PLAIN_TEXT"
+    PDF = "PDF"
+
+
+class ItemType(StrEnum):
+    """What an item of a storage folder is. Source: SDK 0.1.211 ``orm/storage.py``."""
+
+    VIDEO = "video"
+    IMAGE = "image"
+    GROUP = "group"
+    IMAGE_GROUP = "imageGroup"
+    IMAGE_SEQUENCE = "imageSequence"
+    DICOM_FILE = "dicomFile"
+    DICOM_SERIES = "dicomSeries"
+    AUDIO = "audio"
+    TIME_SERIES = "timeseries"
+    NIFTI = "nifti"
+    TEXT = "plainText"
+    PDF = "pdf"
+    SCENE = "scene"
+
+
+class JobStatus(StrEnum):
+    """How far a job is: an upload or a sync, which spells it in lower case. Source: SDK 0.1.211 ``orm/dataset.py``."""
+
+    PENDING = "PENDING"
+    DONE = "DONE"
+    ERROR = "ERROR"
+    CANCELLED = "CANCELLED"
+
+
+class StageType(StrEnum):
+    """What a stage of a workflow is for. Source: SDK 0.1.211 ``orm/workflow.py``."""
+
+    ANNOTATION = "ANNOTATION"
+    REVIEW = "REVIEW"
+    USER_ROUTER = "USER_ROUTER"
+    PERCENTAGE_ROUTER = "PERCENTAGE_ROUTER"
+    CONSENSUS_ANNOTATION = "CONSENSUS_ANNOTATION"
+    CONSENSUS_REVIEW = "CONSENSUS_REVIEW"
+    DONE = "DONE"
+    AGENT = "AGENT"
+
+
+class TaskStatus(StrEnum):
+    """How far a task is in its stage. Source: SDK 0.1.211 ``workflow/stages/*.py``."""
+
+    NEW = "NEW"
+    ASSIGNED = "ASSIGNED"
+    RELEASED = "RELEASED"
+    SKIPPED = "SKIPPED"
+    REOPENED = "REOPENED"
+    COMPLETED = "COMPLETED"
+
+
 class CopyOption(StrEnum):
     """What a project copy takes along, in the order in which the SDK lists them. Source: SDK 0.1.23 and newer."""
 
@@ -249,6 +331,8 @@ _ALL_QUERIES: Final = (
     _on(_DATASET, "dataset", "GET", _READ, "SDK 0.1.2-0.1.211"),
     _on(_DATASET, "datasetusers", "POST", _SET, "SDK 0.1.58-0.1.211"),
     _on(_DATASET, "datarows", "GET", _READ, "SDK 0.1.70-0.1.211"),
+    _on(_DATASET, "datasetlinkitems", "POST", _SET, "SDK 0.1.211; sent with SKIP, which passes over what is linked"),
+    _on(_DATASET, "video", "DELETE", _SET, "SDK 0.1.211; that a second removal is harmless is inferred"),
     _on(_ONTOLOGY, "ontology", "GET", _READ, "SDK 0.1.43-0.1.152"),
 )
 
@@ -273,7 +357,7 @@ SIGNATURE_COMPONENTS: Final = ("@method", "@request-target", "content-digest")
 SIGNATURE_ALGORITHM: Final = "ed25519"
 """Source: as `SIGNATURE_LABEL`. The text of the signature base is signed itself, without a digest before."""
 
-RestMethod: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
+RestMethod: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 """HTTP methods of the REST calls known here."""
 
 
@@ -335,6 +419,42 @@ _ALL_REST_CALLS: Final = (
     _rest("DELETE", "/organisation/users/{email}", _SET, "SDK 0.1.211; that twice is once is inferred"),
     _rest("GET", "/organisation/organisation-tags", _READ, "SDK 0.1.211"),
     _rest("POST", "/organisation/organisation-tags", _CREATE, "SDK 0.1.211; names are unique, so twice is HTTP 409"),
+    _rest("POST", "/storage/folders", _CREATE, "SDK 0.1.211, which never repeats it"),
+    _rest("GET", "/storage/folders", _READ, "SDK 0.1.211"),
+    _rest("GET", "/storage/search/folders", _READ, "SDK 0.1.211"),
+    _rest("GET", "/storage/folders/{folder}", _READ, "SDK 0.1.211"),
+    _rest("PATCH", "/storage/folders/{folder}", _SET, "SDK 0.1.211"),
+    _rest("DELETE", "/storage/folders/{folder}", _SET, "SDK 0.1.211; that twice is once is inferred"),
+    _rest("GET", "/storage/folders/{folder}/folders", _READ, "SDK 0.1.211"),
+    _rest("GET", "/storage/folders/{folder}/groups", _READ, "SDK 0.1.211"),
+    _rest("POST", "/storage/folders/{folder}/groups", _SET, "SDK 0.1.211; that twice is once is inferred"),
+    _rest("DELETE", "/storage/folders/{folder}/groups", _SET, "SDK 0.1.211; that twice is once is inferred"),
+    _rest("GET", "/storage/folders/{folder}/items", _READ, "SDK 0.1.211"),
+    _rest(
+        "POST",
+        "/storage/folders/{folder}/data-upload-jobs",
+        _SET,
+        "SDK 0.1.211, which never repeats it; sent with skipDuplicateUrls only, so that a URL is there once (docs)",
+    ),
+    _rest("GET", "/storage/folders/{folder}/data-upload-jobs/{job}", _READ, "SDK 0.1.211"),
+    _rest("POST", "/storage/folders/{folder}/data-upload-jobs/{job}/cancel", _SET, "SDK 0.1.211"),
+    _rest(
+        "POST",
+        "/storage/folders/{folder}/cloud-synced-folder-syncs",
+        _SET,
+        "SDK 0.1.211, which never repeats it; twice looks through the bucket twice",
+    ),
+    # The two paths of a sync do not spell it alike.
+    _rest("GET", "/storage/folders/{folder}/cloud-linked-folder-syncs/{job}/long-polling", _READ, "SDK 0.1.211"),
+    _rest("GET", "/cloud-integrations", _READ, "SDK 0.1.211"),
+    _rest("GET", "/projects/{project}/workflow/stages/{stage}/tasks", _READ, "SDK 0.1.211"),
+    _rest(
+        "POST",
+        "/projects/{project}/workflow/stages/{stage}/actions",
+        _SET,
+        "SDK 0.1.211; sent with ASSIGN and RELEASE only, of which twice is once",
+    ),
+    _rest("POST", "/projects/{project}/priorities", _SET, "SDK 0.1.211"),
 )
 
 REST_CALLS: Final = {(item.method, item.path): item for item in _ALL_REST_CALLS}
@@ -347,6 +467,26 @@ None of them creates a project, attaches datasets or adds users to a project: no
 def rest_call(method: RestMethod, path: str) -> RestCall:
     """Look a REST call up; KeyError if the catalogue does not have it."""
     return REST_CALLS[method, path]
+
+
+MAX_URL_BYTES: Final = 16 * 1024
+"""Longest URL of a file that is registered. Source: vendor's page on registering cloud data."""
+
+MAX_NAME_CHARACTERS: Final = 300
+"""Longest title of an item. Source: as `MAX_URL_BYTES`."""
+
+MAX_ITEMS_OF_JOB: Final = 500_000
+"""Most items of one upload job. Source: as `MAX_URL_BYTES`."""
+
+MAX_PAGE_SIZE: Final = 1000
+"""Most entries that a listing of folders or items may be asked for at once. Source: SDK 0.1.211 ``storage.py``."""
+
+MAX_ACTIONS: Final = 1000
+"""Most actions on tasks in one call. Source: SDK 0.1.211 ``http/limits.py``."""
+
+MAX_POLL_S: Final = 60
+"""Longest time that a poll is held, in seconds: well below what a client waits for a reply. Source: SDK 0.1.211
+``orm/storage.py``, ``GetUploadJobParams``, whose default it is; the SDK asks for days and relies on being cut."""
 
 
 class CodeMeaning(StrEnum):

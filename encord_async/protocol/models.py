@@ -20,6 +20,7 @@ from encord_async.protocol.catalogue import (
 )
 
 __all__ = [
+    "DataRow",
     "Dataset",
     "DatasetDetails",
     "DatasetUser",
@@ -170,6 +171,18 @@ class NewDataset(_Reply):
     type: Storage
     user_hash: str | None = None
     backing_folder_uuid: str | None = None
+
+
+class DataRow(_Reply):
+    """A piece of data in a dataset. Source: SDK 0.1.211 ``orm/dataset.py``."""
+
+    data_hash: Hash
+    data_title: str = ""
+    data_type: str | None = None
+    backing_item_uuid: str | None = None
+    """The item of a storage folder that it shows; by this a link is known."""
+    file_link: str | None = None
+    created_at: Moment | None = None
 
 
 class DatasetDetails(_Reply):

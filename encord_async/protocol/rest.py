@@ -100,7 +100,7 @@ def seal_rest(
     *,
     path: Mapping[str, str] | None = None,
     query: Mapping[str, QueryValue] | None = None,
-    body: Mapping[str, JSON] | None = None,
+    body: JSON = None,
 ) -> RestRequest:
     """Encode *call*.
 
@@ -108,7 +108,7 @@ def seal_rest(
         call: A call of the catalogue.
         path: A value for each name in the path.
         query: Names and values behind the ``?``, in order; see `members` for their spelling.
-        body: The JSON object to send; None sends no body.
+        body: The JSON value to send, an object but for a few calls; None sends no body.
 
     Raises:
         UnencodableError: A value cannot be written as UTF-8 or JSON.
@@ -122,7 +122,7 @@ def rest_request(
     path: str,
     *,
     query: Mapping[str, QueryValue] | None = None,
-    body: Mapping[str, JSON] | None = None,
+    body: JSON = None,
     effect: Effect | None = None,
 ) -> RestRequest:
     """Make a request for a call that has no operation class, for `EncordSession.send`.
@@ -132,7 +132,7 @@ def rest_request(
         path: What follows ``/v2/public``, percent-encoded, for example ``/projects/HASH/branches``. Errors and logs
             name the call by it.
         query: Names in camelCase and values.
-        body: The JSON object to send.
+        body: The JSON value to send.
         effect: What repeating the call does. Without it a GET counts as a read, and everything else as a create:
             it is never sent twice on its own.
 
@@ -202,7 +202,7 @@ def _moment(value: datetime) -> str:
     return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
 
 
-def _body(call: RestCall, body: Mapping[str, JSON] | None) -> bytes:
+def _body(call: RestCall, body: JSON) -> bytes:
     return b"" if body is None else json_bytes(body, "body", call.name)
 
 

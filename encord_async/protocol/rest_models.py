@@ -14,24 +14,35 @@ from pydantic.alias_generators import to_camel
 
 from encord_async.protocol.catalogue import (
     DatasetUserRole,
+    FolderUserRole,
+    ItemType,
+    JobStatus,
     MemberType,
     OntologyUserRole,
     OrganisationRole,
     ProjectStatus,
     ProjectUserRole,
+    StageType,
     StorageLocation,
+    TaskStatus,
 )
-from encord_async.protocol.models import Hash, Many, Moment
+from encord_async.protocol.models import Hash, Many, Moment, listed
 
 __all__ = [
     "BearerTokenReply",
+    "CancelledUnits",
+    "CloudIntegration",
+    "CloudIntegrations",
+    "CloudSync",
     "CreatedDataset",
     "DatasetGroup",
     "DatasetMember",
+    "FolderGroup",
     "Group",
     "GroupMember",
     "ListedDataset",
     "ListedDatasets",
+    "NewItem",
     "Ontology",
     "OntologyGroup",
     "OrganisationUser",
@@ -40,7 +51,14 @@ __all__ = [
     "ProjectGroup",
     "ProjectMember",
     "ProjectPart",
+    "Stage",
+    "StorageFolder",
+    "StorageItem",
     "Tag",
+    "Task",
+    "UnitError",
+    "UploadJob",
+    "Workflow",
 ]
 
 T = TypeVar("T")
@@ -59,6 +77,19 @@ def _dataset_role(value: object) -> object:
     return _DATASET_ROLES.get(value, value) if isinstance(value, str) else value
 
 
+def _in_capitals(value: object) -> object:
+    """Uploads spell how far they are in capitals, syncs do not. Source: SDK 0.1.211 ``orm/storage.py``."""
+    return value.upper() if isinstance(value, str) else value
+
+
+def _metadata(value: object) -> object:
+    """The object in a JSON text; None for a text that holds none, such as the empty one of a listing without them."""
+    if not isinstance(value, str):
+        return value
+    found = listed(value)
+    return found if isinstance(found, dict) else None
+
+
 ProjectRole: TypeAlias = Annotated[ProjectUserRole | int, Field(union_mode="left_to_right")]
 DatasetRole: TypeAlias = Annotated[
     DatasetUserRole | int | str, Field(union_mode="left_to_right"), BeforeValidator(_dataset_role)
@@ -67,6 +98,13 @@ OntologyRole: TypeAlias = Annotated[OntologyUserRole | int, Field(union_mode="le
 Status: TypeAlias = Annotated[ProjectStatus | str, Field(union_mode="left_to_right")]
 Storage: TypeAlias = Annotated[StorageLocation | int, Field(union_mode="left_to_right")]
 RoleName: TypeAlias = Annotated[OrganisationRole | str, Field(union_mode="left_to_right")]
+FolderRole: TypeAlias = Annotated[FolderUserRole | str, Field(union_mode="left_to_right")]
+KindOfItem: TypeAlias = Annotated[ItemType | str, Field(union_mode="left_to_right")]
+KindOfStage: TypeAlias = Annotated[StageType | str, Field(union_mode="left_to_right")]
+StatusOfTask: TypeAlias = Annotated[TaskStatus | str, Field(union_mode="left_to_right")]
+StatusOfJob: TypeAlias = Annotated[JobStatus | str, Field(union_mode="left_to_right"), BeforeValidator(_in_capitals)]
+Metadata: TypeAlias = Annotated[dict[str, Any] | None, BeforeValidator(_metadata)]
+"""Free-form metadata of the customer's, which come as JSON text. Source: SDK 0.1.211 ``orm/storage.py``."""
 Kind: TypeAlias = Annotated[MemberType | str, Field(union_mode="left_to_right")]
 
 
@@ -117,6 +155,20 @@ class DatasetMember(_Reply):
     dataset_uuid: str | None = None
 
 
+class Stage(_Reply):
+    """A stage of a project's workflow. Source: SDK 0.1.211 ``orm/workflow.py``."""
+
+    uuid: Hash
+    title: str
+    stage_type: KindOfStage
+
+
+class Workflow(_Reply):
+    """What tasks of a project go through."""
+
+    stages: Many[Stage] = ()
+
+
 class ProjectDetails(_Reply):
     """A project. Source: SDK ``orm/project.py``, ``ProjectDTO``."""
 
@@ -133,7 +185,7 @@ class ProjectDetails(_Reply):
     user_role: ProjectRole | None = None
     source_projects: Many[str] | None = None
     workflow_manager_uuid: str | None = None
-    workflow: dict[str, Any] | None = None
+    workflow: Workflow | None = None
 
 
 class ProjectPart(_Reply):
@@ -215,6 +267,137 @@ class Tag(_Reply):
 
     uuid: Hash
     name: str
+
+
+class StorageFolder(_Reply):
+    """A storage folder with the caller's role in it. Source: SDK 0.1.211 ``orm/storage.py``."""
+
+    uuid: Hash
+    parent: str | None = None
+    """The folder that it is in; None for one at the top."""
+    name: str
+    description: str | None = ""
+    client_metadata: Metadata = None
+    owner: str | None = None
+    created_at: Moment | None = None
+    last_edited_at: Moment | None = None
+    user_role: FolderRole | None = None
+    synced_dataset_hash: str | None = None
+    """The dataset that mirrors it."""
+    folder_type: str | None = None
+    integration_hash: str | None = None
+    remote_url: str | None = None
+
+
+class FolderGroup(Group):
+    """A group that has access to a storage folder, and the role it gives."""
+
+    user_role: FolderRole
+    is_same_organisation: bool | None = None
+
+
+class CloudIntegration(_Reply):
+    """A way of the organisation into a cloud's buckets. Source: SDK 0.1.211 ``orm/cloud_integration.py``."""
+
+    integration_uuid: Hash
+    title: str
+
+
+class CloudIntegrations(_Reply):
+    """The listing of integrations, which has no pages."""
+
+    result: Many[CloudIntegration]
+
+
+class StorageItem(_Reply):
+    """What lies in a storage folder. Source: SDK 0.1.211 ``orm/storage.py``."""
+
+    uuid: Hash
+    parent: str | None = None
+    item_type: KindOfItem
+    name: str
+    description: str | None = ""
+    client_metadata: Metadata = None
+    created_at: Moment | None = None
+    last_edited_at: Moment | None = None
+    is_tombstone: bool | None = None
+    """Gone from the bucket, and kept here because it is in use."""
+    integration_hash: str | None = None
+    url: str | None = None
+    """Where it was registered from: by this an item is known, as names are not unique."""
+
+
+class NewItem(_Reply):
+    """An item that an upload job added."""
+
+    item_uuid: Hash
+    name: str
+
+
+class UnitError(_Reply):
+    """What became of files that an upload job could not register."""
+
+    object_urls: Many[str] = ()
+    error: str = ""
+
+
+class UploadJob(_Reply):
+    """How far an upload job is. Source: SDK 0.1.211 ``orm/storage.py``.
+
+    One that was told to ignore errors ends as done whatever happened: only *units_error_count* says how many failed.
+    """
+
+    status: StatusOfJob
+    items_with_names: Many[NewItem] = ()
+    """What this job added: what was there already is not among it."""
+    errors: Many[str] = ()
+    units_pending_count: int = 0
+    units_done_count: int = 0
+    units_error_count: int = 0
+    units_cancelled_count: int = 0
+    unit_errors: Many[UnitError] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status is not JobStatus.PENDING
+
+
+class CancelledUnits(_Reply):
+    """What cancelling an upload job answers."""
+
+    units_cancelled_count: int
+
+
+class CloudSync(_Reply):
+    """How far the sync of a folder with its bucket is. Source: SDK 0.1.211 ``orm/storage.py``."""
+
+    status: StatusOfJob
+    upload_jobs_units_pending: int = 0
+    upload_jobs_units_done: int = 0
+    upload_jobs_units_error: int = 0
+    upload_jobs_units_cancelled: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status is not JobStatus.PENDING
+
+
+class Task(_Reply):
+    """A task in a stage of a workflow. Source: SDK 0.1.211 ``workflow/stages/*.py``.
+
+    One in a final stage has neither status nor assignee, one with consensus has them in its *subtasks*.
+    """
+
+    uuid: Hash
+    status: StatusOfTask | None = None
+    data_hash: Hash
+    data_title: str = ""
+    assignee: str | None = None
+    subtasks: "Many[Task]" = ()
+    created_at: Moment | None = None
+    updated_at: Moment | None = None
 
 
 class BearerTokenReply(_Reply):

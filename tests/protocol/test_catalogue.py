@@ -30,14 +30,20 @@ WIRE_ENUMS = [
     catalogue.DatasetScope,
     catalogue.DatasetUserRole,
     catalogue.Endpoint,
+    catalogue.FileType,
+    catalogue.FolderUserRole,
     catalogue.Header,
+    catalogue.ItemType,
+    catalogue.JobStatus,
     catalogue.MemberType,
     catalogue.OntologyUserRole,
     catalogue.OrganisationRole,
     catalogue.ProjectStatus,
     catalogue.ProjectUserRole,
     catalogue.ResourceType,
+    catalogue.StageType,
     catalogue.StorageLocation,
+    catalogue.TaskStatus,
 ]
 OPERATIONS: list[type[EnvelopeOperation[object]]] = [
     found
@@ -99,6 +105,7 @@ def test_which_rest_calls_are_never_repeated_blindly() -> None:
         "v2/ontologies.POST",
         "v2/organisation/groups.POST",
         "v2/organisation/organisation-tags.POST",
+        "v2/storage/folders.POST",
     }
 
 
@@ -122,10 +129,11 @@ def test_what_twice_would_make_two_is_a_create() -> None:
 
 
 def test_nothing_deletes_a_project_or_a_key() -> None:
-    """There is no call and no operation that deletes a project or an API key; datasets are only detached."""
-    assert [item.name for item in ALL_QUERIES if item.method == "DELETE"] == ["projectdataset.DELETE"]
+    """No call and no operation deletes a project or an API key; datasets are only detached, their rows removed."""
+    deletes = [item.name for item in ALL_QUERIES if item.method == "DELETE"]
+    assert deletes == ["projectdataset.DELETE", "video.DELETE"]
     deleting = {kind.__name__ for kind in OPERATIONS if kind.query.method == "DELETE"}
-    assert deleting == {"RemoveDatasets"}
+    assert deleting == {"RemoveDatasets", "RemoveDataRows"}
     names = " ".join([*operations.__all__, *(kind.__name__ for kind in OPERATIONS)])
     assert "delete" not in names.lower()
 

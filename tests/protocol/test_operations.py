@@ -26,7 +26,15 @@ from encord_async.protocol.catalogue import (
 )
 from encord_async.protocol.envelope import envelope
 from encord_async.protocol.operations.base import EnvelopeOperation, ListingFilter
-from encord_async.protocol.operations.datasets import AddDatasetUsers, CreateDataset, GetDataset, ListDatasets
+from encord_async.protocol.operations.datasets import (
+    AddDatasetUsers,
+    CreateDataset,
+    GetDataset,
+    LinkItems,
+    ListDataRows,
+    ListDatasets,
+    RemoveDataRows,
+)
 from encord_async.protocol.operations.keys import CreateProjectAPIKey, GetOrCreateProjectAPIKey, ListProjectAPIKeys
 from encord_async.protocol.operations.projects import (
     AddDatasets,
@@ -290,6 +298,9 @@ ARGUMENTS: dict[type[EnvelopeOperation[Any]], dict[str, st.SearchStrategy[Any]]]
     AddDatasetUsers: {"dataset_hash": TEXTS, "emails": SOME_HASHES, "role": st.sampled_from(DatasetUserRole)},
     ListProjects: {"filter": FILTERS},
     ListDatasets: {"filter": FILTERS},
+    LinkItems: {"dataset_hash": TEXTS, "item_uuids": SOME_HASHES},
+    ListDataRows: {"dataset_hash": TEXTS, "data_hashes": HASHES},
+    RemoveDataRows: {"dataset_hash": TEXTS, "data_hashes": SOME_HASHES},
 }
 KINDS = pytest.mark.parametrize("kind", ARGUMENTS, ids=lambda kind: kind.__name__)
 
@@ -308,6 +319,9 @@ KINDS = pytest.mark.parametrize("kind", ARGUMENTS, ids=lambda kind: kind.__name_
         lambda: CopyProject(project_hash=""),
         lambda: AddDatasetUsers(dataset_hash="", emails=("a@example.com",)),
         lambda: GetDataset(dataset_hash=""),
+        lambda: LinkItems(dataset_hash="d", item_uuids=()),
+        lambda: ListDataRows(dataset_hash=""),
+        lambda: RemoveDataRows(dataset_hash="d", data_hashes=()),
     ],
 )
 def test_nothing_to_do_is_refused(make: Callable[[], EnvelopeOperation[Any]]) -> None:
@@ -391,6 +405,7 @@ LISTED_PROJECT = {
     "last_edited_at": "2024-01-02 03:04:05",
 }
 ONTOLOGY_BODY: dict[str, Any] = {"objects": [{"id": "1"}], "classifications": []}
+DATA_ROW = {"data_hash": "d", "data_title": "t", "data_type": "IMAGE", "backing_item_uuid": "i", "file_link": None}
 WHOLE_PROJECT = {**LISTED_PROJECT, "editor_ontology": ONTOLOGY_BODY, "ontology_hash": "o", "datasets": []}
 
 
@@ -459,9 +474,26 @@ GOOD: dict[type[EnvelopeOperation[Any]], Case] = {
         [{"user_role": 1, "dataset": {"dataset_hash": "d", "title": "t", "type": 9}}],
         lambda got: got[0].user_role is DatasetUserRole.USER and got[0].dataset.type == 9,
     ),
+    LinkItems: Case(
+        LinkItems(dataset_hash="d", item_uuids=("i",)), [DATA_ROW], lambda got: got[0].backing_item_uuid == "i"
+    ),
+    ListDataRows: Case(
+        ListDataRows(dataset_hash="d"),
+        [DATA_ROW, {"data_hash": "e"}],
+        lambda got: [row.data_hash for row in got] == ["d", "e"],
+    ),
+    RemoveDataRows: Case(RemoveDataRows(dataset_hash="d", data_hashes=("d",)), True, lambda got: got is None),
 }
 CASES = pytest.mark.parametrize("case", GOOD.values(), ids=lambda case: type(case.operation).__name__)
-LISTING = (ListProjectAPIKeys, AddProjectUsers, AddDatasetUsers, ListProjects, ListDatasets)
+LISTING = (
+    ListProjectAPIKeys,
+    AddProjectUsers,
+    AddDatasetUsers,
+    ListProjects,
+    ListDatasets,
+    LinkItems,
+    ListDataRows,
+)
 DOING = (AddDatasets, RemoveDatasets)
 
 
@@ -482,11 +514,11 @@ class TestAnswers:
         fine: list[Any] = ["text"] if isinstance(case.response, str) else []
         if isinstance(operation, LISTING):
             fine += [[]]
-        if isinstance(operation, ListProjectAPIKeys | ListProjects | ListDatasets):
+        if isinstance(operation, ListProjectAPIKeys | ListProjects | ListDatasets | LinkItems | ListDataRows):
             fine += [{}]
-        if isinstance(operation, DOING):
+        if isinstance(operation, (*DOING, RemoveDataRows)):
             fine += [True, False]
-        if isinstance(operation, RemoveDatasets):
+        if isinstance(operation, RemoveDatasets | RemoveDataRows):
             fine += [None]
         if any(type(response) is type(value) and response == value for value in fine):
             return
@@ -533,6 +565,7 @@ class TestDone:
     def test_null_is_fine_for_a_delete_only(self) -> None:
         """The SDK takes a null answer to a DELETE for success, and to nothing else."""
         RemoveDatasets(project_hash="p", dataset_hashes=("d",)).parse(None)
+        RemoveDataRows(dataset_hash="d", data_hashes=("r",)).parse(None)
         with pytest.raises(ReplyShapeError):
             AddDatasets(project_hash="p", dataset_hashes=("d",)).parse(None)
 

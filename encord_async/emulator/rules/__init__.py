@@ -6,7 +6,17 @@ The tables here say which rule answers which call. They decide nothing themselve
 from typing import Final
 
 from encord_async.emulator.calls import Rules
-from encord_async.emulator.rules import datasets, groups, keys, members, ontologies, organisation, projects, tags
+from encord_async.emulator.rules import (
+    datasets,
+    groups,
+    keys,
+    members,
+    ontologies,
+    organisation,
+    projects,
+    storage,
+    tags,
+)
 from encord_async.protocol.catalogue import QUERIES, REST_CALLS, Effect, Query, RestCall
 
 __all__ = ["LISTINGS", "NAMES", "RULES", "WRITES"]
@@ -20,6 +30,7 @@ RULES: Final[Rules] = {
     **organisation.RULES,
     **groups.RULES,
     **tags.RULES,
+    **storage.RULES,
 }
 """Every call that the emulator answers, by its name, for example ``project.POST`` or ``v2/datasets.POST``."""
 

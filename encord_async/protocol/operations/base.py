@@ -121,8 +121,8 @@ class RestOperation(Operation[T_co], Generic[T_co]):
         """Names in camelCase and values of the query, in the SDK's order; None leaves one out."""
         return {}
 
-    def body(self) -> Mapping[str, JSON] | None:
-        """The JSON object to send, in the SDK's order; None sends no body."""
+    def body(self) -> JSON:
+        """The JSON value to send, in the SDK's order; None sends no body."""
         return None
 
     def request(self) -> RestRequest:

@@ -12,7 +12,7 @@ from encord_async.protocol.catalogue import (
     StorageLocation,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, as_list, assign, one_of, see_asked, some, text
+from encord_async.protocol.checks import Adapter, as_list, assign, one_of, read_done, see_asked, some, text, texts
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
@@ -36,10 +36,13 @@ __all__ = [
     "CreateDataset",
     "CreateDatasetV2",
     "GetDataset",
+    "LinkItems",
+    "ListDataRows",
     "ListDatasetGroups",
     "ListDatasetUsers",
     "ListDatasets",
     "ListDatasetsV2",
+    "RemoveDataRows",
     "RemoveDatasetGroups",
     "RemoveDatasetUsers",
 ]
@@ -47,6 +50,7 @@ __all__ = [
 _DATASET: Final = Adapter[models.DatasetDetails](models.DatasetDetails)
 _DATASETS: Final = Adapter[tuple[models.OwnedDataset, ...]](models.Many[models.OwnedDataset])
 _DATASET_USERS: Final = Adapter[tuple[models.DatasetUser, ...]](models.Many[models.DatasetUser])
+_DATA_ROWS: Final = Adapter[tuple[models.DataRow, ...]](models.Many[models.DataRow])
 _NEW_DATASET: Final = Adapter[models.NewDataset](models.NewDataset)
 _CREATED_DATASET: Final = Adapter[rest_models.CreatedDataset](rest_models.CreatedDataset)
 _LISTED_DATASETS: Final = Adapter[rest_models.ListedDatasets](rest_models.ListedDatasets)
@@ -206,6 +210,84 @@ class AddDatasetUsers(_OfDataset, EnvelopeOperation[tuple[models.DatasetUser, ..
         users = _DATASET_USERS.read(content, self.query.name)
         see_asked((user.dataset_hash for user in users), self.dataset_hash, self.query.name)
         return users
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkItems(_OfDataset, EnvelopeOperation[tuple[models.DataRow, ...]]):
+    """Make data rows of a dataset out of items of storage folders. Source: SDK 0.1.211.
+
+    Items that are linked already are passed over (``SKIP``); whether the answer has their rows is not known.
+    """
+
+    query: ClassVar[Query] = resource_call("datasetlinkitems", "POST")
+
+    item_uuids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _OfDataset.__post_init__(self)
+        assign(self, "item_uuids", some(self.item_uuids, "item_uuids"))
+
+    def uid(self) -> JSON:
+        return self.dataset_hash
+
+    def payload(self) -> JSON:
+        return {"item_uuids": self.item_uuids, "duplicates_behavior": "SKIP"}
+
+    def parse(self, content: object) -> tuple[models.DataRow, ...]:
+        return _DATA_ROWS.read(as_list(content), self.query.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDataRows(_OfDataset, EnvelopeOperation[tuple[models.DataRow, ...]]):
+    """List the data rows of a dataset, those of *data_hashes* if any are given; one answer, without pages.
+
+    Source: SDK 0.1.70 to 0.1.211.
+    """
+
+    query: ClassVar[Query] = resource_call("datarows", "GET")
+
+    data_hashes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _OfDataset.__post_init__(self)
+        assign(self, "data_hashes", texts(self.data_hashes, "data_hashes"))
+
+    def payload(self) -> JSON:
+        return {
+            "title_eq": None,
+            "title_like": None,
+            "created_before": None,
+            "created_after": None,
+            "data_types": None,
+            "dataset_access_settings": {"fetch_client_metadata": False, "fetch_rows": True},
+            "data_hashes": self.data_hashes or None,
+        }
+
+    def parse(self, content: object) -> tuple[models.DataRow, ...]:
+        return _DATA_ROWS.read(as_list(content), self.query.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveDataRows(_OfDataset, EnvelopeOperation[None]):
+    """Take data rows out of a dataset. **Their labels are lost**, and files on Encord's own storage, too.
+
+    Source: SDK 0.1.211 (the list travels as ``uid``); docs.
+    """
+
+    query: ClassVar[Query] = resource_call("video", "DELETE")
+
+    data_hashes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _OfDataset.__post_init__(self)
+        assign(self, "data_hashes", some(self.data_hashes, "data_hashes"))
+
+    def uid(self) -> JSON:
+        return self.data_hashes
+
+    def parse(self, content: object) -> None:
+        # The SDK takes a null answer to a DELETE for success.
+        return None if content is None else read_done(content, self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,476 @@
+"""Operations on storage: folders and their groups, cloud integrations, upload jobs, syncs and items.
+
+A folder or a job that does not exist is a `ForbiddenError`, as is one that the caller may not see (source: SDK 0.1.211,
+docstrings of ``get_storage_folder`` and its neighbours).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+
+from encord_async.errors import UsageError
+from encord_async.protocol import rest_models
+from encord_async.protocol.catalogue import (
+    MAX_ITEMS_OF_JOB,
+    MAX_PAGE_SIZE,
+    MAX_POLL_S,
+    FolderUserRole,
+    ItemType,
+    RestCall,
+    rest_call,
+)
+from encord_async.protocol.checks import Adapter, assign, one_of, read_hash, see_asked, some, text, texts
+from encord_async.protocol.cloud_files import CloudItem, data_items
+from encord_async.protocol.jsontext import JSON
+from encord_async.protocol.operations.base import Command, Creation, PageOperation, RestOperation, pages_of
+from encord_async.protocol.rest import QueryValue, members
+from encord_async.protocol.rest_models import Page
+
+__all__ = [
+    "AddFolderGroups",
+    "CancelUploadJob",
+    "CloudPrefix",
+    "CreateFolder",
+    "GetFolder",
+    "ListCloudIntegrations",
+    "ListFolderGroups",
+    "ListFolders",
+    "ListItems",
+    "ListSubfolders",
+    "PollCloudSync",
+    "PollUploadJob",
+    "RemoveFolder",
+    "RemoveFolderGroups",
+    "SearchFolders",
+    "StartCloudSync",
+    "StartUploadJob",
+    "UpdateFolder",
+]
+
+_FOLDER: Final = Adapter[rest_models.StorageFolder](rest_models.StorageFolder)
+_FOLDERS: Final = pages_of(rest_models.StorageFolder)
+_INTEGRATIONS: Final = Adapter[rest_models.CloudIntegrations](rest_models.CloudIntegrations)
+_JOB: Final = Adapter[rest_models.UploadJob](rest_models.UploadJob)
+_CANCELLED: Final = Adapter[rest_models.CancelledUnits](rest_models.CancelledUnits)
+_SYNC: Final = Adapter[rest_models.CloudSync](rest_models.CloudSync)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudPrefix:
+    """What of a cloud a folder mirrors: all that is below *remote_url*, such as ``s3://bucket/prefix/``."""
+
+    integration_uuid: str
+    remote_url: str
+
+    def __post_init__(self) -> None:
+        text(self.integration_uuid, "integration_uuid")
+        text(self.remote_url, "remote_url")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateFolder(Creation[rest_models.StorageFolder, rest_models.StorageFolder]):
+    """Create a storage folder; the caller becomes its admin. Source: SDK 0.1.211.
+
+    Two folders may have one name. *metadata* that no other folder has make it certain which one this has made.
+    """
+
+    call: ClassVar[RestCall] = rest_call("POST", "/storage/folders")
+
+    name: str
+    description: str = ""
+    parent_uuid: str | None = None
+    metadata: Mapping[str, JSON] = field(default_factory=dict)
+    cloud: CloudPrefix | None = None
+
+    def __post_init__(self) -> None:
+        text(self.name, "name")
+        if self.parent_uuid is not None:
+            text(self.parent_uuid, "parent_uuid")
+
+    def body(self) -> JSON:
+        cloud = self.cloud
+        return members(
+            name=self.name,
+            description=self.description or None,
+            parent=self.parent_uuid,
+            # A text that holds JSON here, and an object where a folder is changed.
+            client_metadata=json.dumps(self.metadata) if self.metadata else None,
+            cloud_synced_folder_params=None
+            if cloud is None
+            else members(integration_uuid=cloud.integration_uuid, remote_url=cloud.remote_url),
+        )
+
+    def parse(self, content: object) -> rest_models.StorageFolder:
+        return _FOLDER.read(content, self.call.name)
+
+    def look_up(self) -> "ListFolders | ListSubfolders":
+        # Not searched for by name: how the service searches a text is not known.
+        if self.parent_uuid is None:
+            return ListFolders(dataset_synced=False)
+        return ListSubfolders(folder_uuid=self.parent_uuid, dataset_synced=False)
+
+    def is_it(self, item: rest_models.StorageFolder) -> bool:
+        held = item.client_metadata or {}
+        same = (item.name, item.description or "") == (self.name, self.description)
+        marked = all(name in held and held[name] == value for name, value in self.metadata.items())
+        return same and marked and self._mirrors(item) and item.user_role in (None, FolderUserRole.ADMIN)
+
+    def _mirrors(self, item: rest_models.StorageFolder) -> bool:
+        """Whether *item* mirrors what this one would; an older service does not say."""
+        return item.remote_url is None or (self.cloud is not None and item.remote_url == self.cloud.remote_url)
+
+    def adopted(self, item: rest_models.StorageFolder) -> rest_models.StorageFolder:
+        return item
+
+
+# Without slots, as `PageOperation` has none: of the bases with fields only one may have them.
+@dataclass(frozen=True, kw_only=True)
+class _FolderFilter:
+    """What listings of folders can be narrowed down by, and how many come at once."""
+
+    search: str | None = None
+    """A text to look for in names; how the service compares is not known: compare again."""
+    dataset_synced: bool | None = None
+    """Only those that a dataset mirrors, or only the others."""
+    include_org_access: bool | None = None
+    page_size: int = MAX_PAGE_SIZE
+
+    def __post_init__(self) -> None:
+        _check_page_size(self.page_size)
+
+    def _narrowed(self, page_token: str | None, *, is_recursive: bool) -> Mapping[str, QueryValue]:
+        return {
+            "search": self.search,
+            "isRecursive": is_recursive,
+            "datasetSynced": self.dataset_synced,
+            "includeOrgAccess": self.include_org_access,
+            # What is made meanwhile comes last, so that pages do not shift.
+            "order": "createdAt",
+            "desc": False,
+            "pageToken": page_token,
+            "pageSize": self.page_size,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListFolders(_FolderFilter, PageOperation[rest_models.StorageFolder]):
+    """List the storage folders at the top. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/storage/folders")
+    reader: ClassVar[Adapter[Any]] = _FOLDERS
+    item_name: ClassVar[str] = "uuid"
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return self._narrowed(self.page_token, is_recursive=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchFolders(_FolderFilter, PageOperation[rest_models.StorageFolder]):
+    """List storage folders wherever they are. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/storage/search/folders")
+    reader: ClassVar[Adapter[Any]] = _FOLDERS
+    item_name: ClassVar[str] = "uuid"
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return self._narrowed(self.page_token, is_recursive=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListSubfolders(_FolderFilter, PageOperation[rest_models.StorageFolder]):
+    """List the storage folders in one, or with *is_recursive* all that are below it. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}/folders")
+    reader: ClassVar[Adapter[Any]] = _FOLDERS
+    item_name: ClassVar[str] = "uuid"
+
+    folder_uuid: str
+    is_recursive: bool = False
+
+    def __post_init__(self) -> None:
+        _FolderFilter.__post_init__(self)
+        text(self.folder_uuid, "folder_uuid")
+
+    def path(self) -> Mapping[str, str]:
+        return {"folder": self.folder_uuid}
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return self._narrowed(self.page_token, is_recursive=self.is_recursive)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfFolder:
+    """What the operations on one folder have in common."""
+
+    folder_uuid: str
+
+    def __post_init__(self) -> None:
+        text(self.folder_uuid, "folder_uuid")
+
+    def path(self) -> Mapping[str, str]:
+        return {"folder": self.folder_uuid}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetFolder(_OfFolder, RestOperation[rest_models.StorageFolder]):
+    """Read a storage folder; `ForbiddenError` if it is not there. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}")
+
+    def parse(self, content: object) -> rest_models.StorageFolder:
+        folder = _FOLDER.read(content, self.call.name)
+        see_asked([folder.uuid], self.folder_uuid, self.call.name)
+        return folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateFolder(_OfFolder, RestOperation[rest_models.StorageFolder]):
+    """Change a storage folder; what is None stays. Source: SDK 0.1.211.
+
+    Whether the service replaces *metadata* or adds to them is not known: give all of them.
+    """
+
+    call: ClassVar[RestCall] = rest_call("PATCH", "/storage/folders/{folder}")
+
+    name: str | None = None
+    description: str | None = None
+    metadata: Mapping[str, JSON] | None = None
+
+    def __post_init__(self) -> None:
+        _OfFolder.__post_init__(self)
+        if self.name is not None:
+            text(self.name, "name")
+        if self.name is None and self.description is None and self.metadata is None:
+            raise UsageError("nothing of the folder is to be changed; give a name, a description or metadata")
+
+    def body(self) -> JSON:
+        return members(name=self.name, description=self.description, client_metadata=self.metadata)
+
+    def parse(self, content: object) -> rest_models.StorageFolder:
+        folder = _FOLDER.read(content, self.call.name)
+        see_asked([folder.uuid], self.folder_uuid, self.call.name)
+        return folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveFolder(_OfFolder, Command):
+    """Delete a storage folder. What becomes of what is in it is not known. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("DELETE", "/storage/folders/{folder}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFolderGroups(_OfFolder, PageOperation[rest_models.FolderGroup]):
+    """List the groups that have access to a storage folder. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}/groups")
+    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.FolderGroup)
+    item_name: ClassVar[str] = "group_hash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddFolderGroups(_OfFolder, Command):
+    """Give groups access to a storage folder in one role. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("POST", "/storage/folders/{folder}/groups")
+
+    group_hashes: tuple[str, ...]
+    role: FolderUserRole
+
+    def __post_init__(self) -> None:
+        _OfFolder.__post_init__(self)
+        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
+        assign(self, "role", one_of(FolderUserRole, self.role, "role of a folder"))
+
+    def body(self) -> JSON:
+        return members(group_hash_list=self.group_hashes, user_role=self.role.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveFolderGroups(_OfFolder, Command):
+    """Take the access to a storage folder from groups. Source: SDK 0.1.211 (the list travels in the query)."""
+
+    call: ClassVar[RestCall] = rest_call("DELETE", "/storage/folders/{folder}/groups")
+
+    group_hashes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _OfFolder.__post_init__(self)
+        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return {"groupHashList": self.group_hashes}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListCloudIntegrations(PageOperation[rest_models.CloudIntegration]):
+    """List the cloud integrations that the caller may use, those with one of *titles* if any are given.
+
+    Titles match exactly, and need not be unique. The service answers with one page. Source: SDK 0.1.211.
+    """
+
+    call: ClassVar[RestCall] = rest_call("GET", "/cloud-integrations")
+    item_name: ClassVar[str] = "integration_uuid"
+
+    titles: tuple[str, ...] = ()
+    include_org_access: bool = False
+
+    def __post_init__(self) -> None:
+        assign(self, "titles", texts(self.titles, "titles"))
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return {"filterIntegrationTitles": self.titles, "includeOrgAccess": self.include_org_access}
+
+    def parse(self, content: object) -> Page[rest_models.CloudIntegration]:
+        # Its member is called result, as that of the datasets is. Source: SDK 0.1.211 orm/cloud_integration.py.
+        found = _INTEGRATIONS.read(content, self.call.name).result
+        return Page[rest_models.CloudIntegration].model_construct(results=found, next_page_token=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartUploadJob(_OfFolder, RestOperation[str]):
+    """Start to register files of a cloud in a storage folder; the result is the job's uuid. Source: SDK 0.1.211.
+
+    A file that is in the folder already, by its URL, is passed over, so that twice leaves the folder as once would.
+    Nothing lists jobs: one whose uuid was lost is known by its items alone. With *ignore_errors* the job ends as done
+    however many files could not be read; without, one is enough for it to end as failed.
+    """
+
+    call: ClassVar[RestCall] = rest_call("POST", "/storage/folders/{folder}/data-upload-jobs")
+
+    items: tuple[CloudItem, ...]
+    integration_uuid: str | None = None
+    ignore_errors: bool = False
+    upsert_metadata: bool = False
+
+    def __post_init__(self) -> None:
+        _OfFolder.__post_init__(self)
+        assign(self, "items", tuple(self.items))
+        if not self.items:
+            raise UsageError("items is empty; there would be nothing to do")
+        if len(self.items) > MAX_ITEMS_OF_JOB:
+            raise UsageError(f"{len(self.items)} items are more than the {MAX_ITEMS_OF_JOB} of a job; make several")
+
+    def body(self) -> JSON:
+        return members(
+            data_items=data_items(self.items, upsert_metadata=self.upsert_metadata),
+            integration_hash=self.integration_uuid,
+            ignore_errors=self.ignore_errors,
+        )
+
+    def parse(self, content: object) -> str:
+        return read_hash(content, self.call.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfJob(_OfFolder):
+    job_uuid: str
+
+    def __post_init__(self) -> None:
+        _OfFolder.__post_init__(self)
+        text(self.job_uuid, "job_uuid")
+
+    def path(self) -> Mapping[str, str]:
+        return {"folder": self.folder_uuid, "job": self.job_uuid}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Poll(_OfJob):
+    """Asks how far a job is; the service answers when it is over, or after *hold_s* seconds."""
+
+    hold_s: int = 0
+
+    def __post_init__(self) -> None:
+        _OfJob.__post_init__(self)
+        if not 0 <= self.hold_s <= MAX_POLL_S:
+            raise UsageError(f"hold_s is {self.hold_s}; give 0 to {MAX_POLL_S} seconds, and ask again after that")
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return {"timeoutSeconds": self.hold_s}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollUploadJob(_Poll, RestOperation[rest_models.UploadJob]):
+    """Ask how far an upload job is, and wait up to *hold_s* seconds for its end. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}/data-upload-jobs/{job}")
+
+    def parse(self, content: object) -> rest_models.UploadJob:
+        return _JOB.read(content, self.call.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelUploadJob(_OfJob, RestOperation[int]):
+    """Stop an upload job; the result is how many items will not be made. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("POST", "/storage/folders/{folder}/data-upload-jobs/{job}/cancel")
+
+    def parse(self, content: object) -> int:
+        return _CANCELLED.read(content, self.call.name).units_cancelled_count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartCloudSync(_OfFolder, RestOperation[str]):
+    """Start to bring a cloud-synced folder up to its bucket; the result is the job's uuid. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call("POST", "/storage/folders/{folder}/cloud-synced-folder-syncs")
+
+    def parse(self, content: object) -> str:
+        return read_hash(content, self.call.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollCloudSync(_Poll, RestOperation[rest_models.CloudSync]):
+    """Ask how far a sync is, and wait up to *hold_s* seconds for its end. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = rest_call(
+        "GET", "/storage/folders/{folder}/cloud-linked-folder-syncs/{job}/long-polling"
+    )
+
+    def parse(self, content: object) -> rest_models.CloudSync:
+        return _SYNC.read(content, self.call.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListItems(_OfFolder, PageOperation[rest_models.StorageItem]):
+    """List what lies directly in a storage folder. Source: SDK 0.1.211.
+
+    The listing may lag behind the job that made an item. *search* is as that of `ListFolders`.
+    """
+
+    call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}/items")
+    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.StorageItem)
+    item_name: ClassVar[str] = "uuid"
+
+    search: str | None = None
+    is_in_dataset: bool | None = None
+    item_types: tuple[ItemType, ...] = ()
+    include_client_metadata: bool = True
+    page_size: int = MAX_PAGE_SIZE
+
+    def __post_init__(self) -> None:
+        _OfFolder.__post_init__(self)
+        _check_page_size(self.page_size)
+        found = texts(self.item_types, "item_types")
+        assign(self, "item_types", tuple(one_of(ItemType, one, "type of an item") for one in found))
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return {
+            "search": self.search,
+            "isRecursive": False,
+            "isInDataset": self.is_in_dataset,
+            "itemTypes": self.item_types,
+            "order": "createdAt",
+            "desc": False,
+            "pageToken": self.page_token,
+            "pageSize": self.page_size,
+            "signUrls": False,
+            "includeClientMetadata": self.include_client_metadata,
+            "clientMetadataAsSignedUrl": False,
+        }
+
+
+def _check_page_size(page_size: int) -> None:
+    if not 1 <= page_size <= MAX_PAGE_SIZE:
+        raise UsageError(f"page_size is {page_size}; give 1 to {MAX_PAGE_SIZE}")

@@ -1,0 +1,146 @@
+"""Operations on the tasks of a project: list, assign, release, and the order in which they are worked on.
+
+The stages are a part of the project, see `GetProjectV2`. Nothing here moves a task from stage to stage, and no call
+makes a workflow: its template is named when a project is created.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from encord_async.errors import UsageError
+from encord_async.protocol import rest_models
+from encord_async.protocol.catalogue import MAX_ACTIONS, RestCall, TaskStatus, rest_call
+from encord_async.protocol.checks import Adapter, assign, one_of, some, text, texts
+from encord_async.protocol.jsontext import JSON
+from encord_async.protocol.operations.base import Command, PageOperation, pages_of
+from encord_async.protocol.rest import QueryValue, members
+
+__all__ = ["AssignTasks", "ListTasks", "ReleaseTasks", "SetPriorities"]
+
+_ACTIONS = rest_call("POST", "/projects/{project}/workflow/stages/{stage}/actions")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfStage:
+    """What the operations on one stage have in common."""
+
+    project_hash: str
+    stage_uuid: str
+
+    def __post_init__(self) -> None:
+        text(self.project_hash, "project_hash")
+        text(self.stage_uuid, "stage_uuid")
+
+    def path(self) -> Mapping[str, str]:
+        return {"project": self.project_hash, "stage": self.stage_uuid}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListTasks(_OfStage, PageOperation[rest_models.Task]):
+    """List the tasks that are in a stage; all filters are joined by *and*. Source: SDK 0.1.211.
+
+    A task is there some time after its dataset was attached and its data linked, not at once. Filters by person and by
+    status are for stages of annotation and review.
+    """
+
+    call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}/workflow/stages/{stage}/tasks")
+    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.Task)
+    item_name: ClassVar[str] = "uuid"
+
+    emails: tuple[str, ...] = ()
+    data_hashes: tuple[str, ...] = ()
+    dataset_hashes: tuple[str, ...] = ()
+    title_contains: str | None = None
+    statuses: tuple[TaskStatus, ...] = ()
+
+    def __post_init__(self) -> None:
+        _OfStage.__post_init__(self)
+        for name in ("emails", "data_hashes", "dataset_hashes"):
+            assign(self, name, texts(getattr(self, name), name))
+        found = texts(self.statuses, "statuses")
+        assign(self, "statuses", tuple(one_of(TaskStatus, one, "status of a task") for one in found))
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return {
+            "pageToken": self.page_token,
+            "userEmails": self.emails,
+            "dataHashes": self.data_hashes,
+            "datasetHashes": self.dataset_hashes,
+            "dataTitleContains": self.title_contains,
+            "statuses": self.statuses,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignTasks(_OfStage, Command):
+    """Give tasks of one stage to people, in the place of whoever had them. Source: SDK 0.1.211.
+
+    *assignees* are pairs of a task's uuid and an e-mail address, 1000 at most. That people have to be users of the
+    project is inferred; what becomes of the others if one pair is bad is not known.
+    """
+
+    call: ClassVar[RestCall] = _ACTIONS
+
+    assignees: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        _OfStage.__post_init__(self)
+        pairs = tuple((text(task, "a task's uuid"), text(email, "an assignee")) for task, email in self.assignees)
+        assign(self, "assignees", _actions(pairs, "assignees"))
+
+    def body(self) -> JSON:
+        return [members(task_uuid=task, action="ASSIGN", assignee=email) for task, email in self.assignees]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseTasks(_OfStage, Command):
+    """Take tasks of one stage from whoever has them, 1000 at most. Source: SDK 0.1.211."""
+
+    call: ClassVar[RestCall] = _ACTIONS
+
+    task_uuids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _OfStage.__post_init__(self)
+        assign(self, "task_uuids", _actions(some(self.task_uuids, "task_uuids"), "task_uuids"))
+
+    def body(self) -> JSON:
+        return [members(task_uuid=task, action="RELEASE") for task in self.task_uuids]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPriorities(Command):
+    """Say how urgent data of a project are, from 0.0 to 1.0. Source: SDK 0.1.211; no call reads it back.
+
+    *priorities* are pairs of a data hash and a number.
+    """
+
+    call: ClassVar[RestCall] = rest_call("POST", "/projects/{project}/priorities")
+
+    project_hash: str
+    priorities: tuple[tuple[str, float], ...]
+
+    def __post_init__(self) -> None:
+        text(self.project_hash, "project_hash")
+        pairs = tuple((text(data, "a data hash"), float(number)) for data, number in self.priorities)
+        for _, number in pairs:
+            if not 0.0 <= number <= 1.0:
+                raise UsageError(f"{number} is no priority; give a number from 0.0 to 1.0")
+        if not pairs:
+            raise UsageError("priorities is empty; there would be nothing to do")
+        assign(self, "priorities", pairs)
+
+    def path(self) -> Mapping[str, str]:
+        return {"project": self.project_hash}
+
+    def body(self) -> JSON:
+        return members(priorities=self.priorities)
+
+
+def _actions(found: tuple[Any, ...], what: str) -> tuple[Any, ...]:
+    if not found:
+        raise UsageError(f"{what} is empty; there would be nothing to do")
+    if len(found) > MAX_ACTIONS:
+        raise UsageError(f"{what} has {len(found)} members; a call takes {MAX_ACTIONS}, make several")
+    return found
