@@ -4,16 +4,27 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from encord_async.journal.record import Record, State
-from encord_async.journal.rows import BRIEF, brief
+from encord_async.journal.rows import BRIEF, CONTENT, brief, record
 from encord_async.journal.store import Store, sa
 from encord_async.journal.tables import GONE, MADE, STEPS, portions
 from encord_async.kinds.registry import step_kind, step_kinds
 
-__all__ = ["contested", "disown", "left_behind", "reclaim"]
+__all__ = ["contested", "disown", "is_anything", "left_behind", "reclaim"]
 
 _PAGE: Final = 1000
 """Rows looked at at once where all of them are."""
 _BRIEFLY: Final = sa.select(*BRIEF).where(STEPS.c.identity.in_(sa.bindparam("identities", expanding=True)))
+_IS_ASIDE: Final = STEPS.c.entry == STEPS.c.identity
+"""See `set_aside`."""
+_NOBODYS: Final = sa.or_(
+    sa.select(GONE.c.entry).where(GONE.c.entry.in_([STEPS.c.entry, STEPS.c.identity])).exists(), _IS_ASIDE
+)
+# Made once: to put it together anew costs more than to ask it, and it is asked for each thing that is to be made.
+_LEFT_BEHIND: Final = (
+    sa.select(*CONTENT)
+    .where(STEPS.c.name == sa.bindparam("name"), STEPS.c.state != State.FAILED.value, _NOBODYS)
+    .order_by(STEPS.c.seq)
+)
 
 
 def disown(connection: sa.Connection, store: Store, is_present: Callable[[bytes], bool], *, has_moved: bool) -> None:
@@ -29,12 +40,15 @@ def disown(connection: sa.Connection, store: Store, is_present: Callable[[bytes]
         _note(connection, note, nobodys | (_lost(connection, inner) if has_moved else set()))
 
 
-def left_behind(name: bytes) -> sa.ColumnElement[bool]:
-    """Which steps are meant by `Ledger.left_behind`."""
-    gone = sa.select(GONE.c.entry).where(GONE.c.entry.in_([STEPS.c.entry, STEPS.c.identity])).exists()
-    # See `set_aside`.
-    nobodys = sa.or_(gone, STEPS.c.entry == STEPS.c.identity)
-    return sa.and_(STEPS.c.name == name, STEPS.c.state != State.FAILED.value, nobodys)
+def left_behind(connection: sa.Connection, name: bytes) -> list[Record]:
+    """See `Ledger`."""
+    return [record(row) for row in connection.execute(_LEFT_BEHIND, {"name": name})]
+
+
+def is_anything(connection: sa.Connection) -> bool:
+    """Whether anything at all is `left_behind`, of whatever name."""
+    of_the_gone, aside = sa.select(GONE.c.entry).limit(1), sa.select(STEPS.c.seq).where(_IS_ASIDE).limit(1)
+    return any(connection.execute(found).first() is not None for found in (of_the_gone, aside))
 
 
 def contested(connection: sa.Connection, keys: Sequence[bytes]) -> set[bytes]:
@@ -47,7 +61,7 @@ def contested(connection: sa.Connection, keys: Sequence[bytes]) -> set[bytes]:
 
 def reclaim(connection: sa.Connection, records: Iterable[Record]) -> None:
     """See to it that what steps make inside things from now on is not `left_behind`, as what they made before was."""
-    for some in portions([record.identity for record in records if record.kind.is_inner]):
+    for some in portions([one.identity for one in records if one.kind.is_inner]):
         connection.execute(sa.delete(GONE).where(GONE.c.entry.in_(some)))
 
 

@@ -69,6 +69,8 @@ class Journal:
         self._unwritable: str | None = "the journal is not open for writing"
         self._closing = False
         self._past = Past()
+        self._may_leave = True
+        """Whether anything may be `left_behind`; else that need not be asked for each thing that is made."""
 
     async def __aenter__(self) -> Self:
         await self._on_thread(self._open)
@@ -133,6 +135,7 @@ class Journal:
         commit = self._next
         commit.retire(instead_of)
         for record in records:
+            self._may_leave |= record.is_aside
             commit.add(record, self._writer.intent(record.identity))
         done = commit.join()
         self._wake.set()
@@ -164,7 +167,7 @@ class Journal:
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
-        return await self._ask(queries.select, gone.left_behind(name))
+        return await self._ask(gone.left_behind, name) if self._may_leave else ()
 
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
         """See `Ledger`."""
@@ -301,6 +304,7 @@ class Journal:
                     opening.migrate(self._connected(), self._store)
                 # A plan has to reckon with the same.
                 self._past = self._find(opening.look_back)
+                self._may_leave = not self.is_new
                 self._writer.has_moved = self._past.has_moved
                 if ours is not None:
                     self._store.begin_writing(self._connected())
@@ -333,6 +337,7 @@ class Journal:
     def _disown(self, is_present: Callable[[bytes], bool]) -> None:
         with self._writing() as connection:
             gone.disown(connection, self._store, is_present, has_moved=self.has_moved)
+            self._may_leave = gone.is_anything(connection)
 
     def _owner(self) -> Owner | None:
         with self._translated("cannot read"):

@@ -28,8 +28,9 @@ from encord_async.emulator import Emulator
 from encord_async.engine.outcome import Status
 from encord_async.errors import JournalBusyError, JournalError, JournalMismatchError
 from encord_async.journal.journal import Identity, Journal
-from encord_async.journal.record import Record, State, name_digest
+from encord_async.journal.record import Record, State, name_digest, set_aside
 from encord_async.kinds.project import PROJECT
+from encord_async.kinds.project_api_key import API_KEY
 from encord_async.kinds.registry import step_kinds
 from encord_async.session.settings import Settings
 from tests.provision.conftest import Service, all_of, open_session, project
@@ -921,6 +922,7 @@ from encord_async.errors import JournalError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import Record, State
 from encord_async.kinds.project import PROJECT
+from encord_async.kinds.project_api_key import API_KEY
 
 async def main():
     async with Journal(sys.argv[1], Identity("https://api.encord.com", "SHA256:me")) as journal:
@@ -1018,3 +1020,40 @@ async def test_no_secrets(tmp_path: Path) -> None:
     assert session.identity.encode() in kept
     for word in (b"authorization", b"bearer", b"signature", b"PRIVATE KEY"):
         assert word.lower() not in kept.lower()
+
+
+async def test_what_is_left_behind_is_found_whenever_it_came_to_be(tmp_path: Path) -> None:
+    """By an entry that has gone, by one that turned to another thing in this very run; and not where there is none."""
+    async with Journal(path := tmp_path / "j", ME) as journal:
+        name, key_name = name_digest(PROJECT, "Project"), name_digest(API_KEY, "Key")
+        made = record(1, name=name)
+        key = record(2, kind=API_KEY, parent_hash="hash-9", name=key_name)
+        await journal.write([made, key])
+        assert not await journal.left_behind(name)
+        await journal.write([set_aside(key)], instead_of=[key.identity])
+        assert await journal.left_behind(key_name) == [set_aside(key)]
+    async with Journal(path, ME) as journal:
+        await journal.disown(lambda _: True)
+        assert not await journal.left_behind(name)
+        await journal.disown(lambda holder: holder != made.holder)
+        assert await journal.left_behind(name) == [made]
+
+
+async def test_a_new_journal_is_not_asked_for_what_is_left_behind(tmp_path: Path) -> None:
+    """It is asked before each create: that is a look at the database, on another thread, for each thing to be made."""
+    asked: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        async with Journal(tmp_path / "j", ME) as journal:
+            await journal.write([record(1)])
+            asked.clear()
+            assert not await journal.left_behind(name_digest(PROJECT, "Project"))
+            assert not asked
+            await journal.known([record(1).identity])
+            assert asked
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
