@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
-__all__ = ["FILTERS", "Filter", "Members", "Refused", "load", "read_filter", "read_texts"]
+__all__ = ["FILTERS", "Filter", "Members", "Refused", "load", "read_filter", "read_object", "read_texts"]
 
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,9}")
@@ -179,6 +179,23 @@ def read_texts(key: str, value: object, *, strict: bool) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise _bad(key, "a list of strings" if strict else "a list of strings, or one as JSON text")
     return list(dict.fromkeys(value))
+
+
+def read_object(what: str, value: object, known: Sequence[str], needed: Sequence[str] = ()) -> Mapping[str, object]:
+    """Return *value* as an object that has no members but *known*, and all that are *needed*.
+
+    Raises:
+        Refused: INVALID_ARGUMENTS_ERROR, which calls it *what*.
+    """
+    if not isinstance(value, dict):
+        raise _bad(what, "an object")
+    for key in value:
+        if key not in known:
+            raise Refused("INVALID_ARGUMENTS_ERROR", f"{what} has an unknown member: {key!r}")
+    for key in needed:
+        if key not in value:
+            raise Refused("INVALID_ARGUMENTS_ERROR", f"{key} of {what} is missing")
+    return value
 
 
 def read_filter(raw: Mapping[str, object]) -> Filter:

@@ -46,13 +46,15 @@ class Terms:
     failure_http_status: Literal[200, 400] = 200
     page_size: int = 100
     signature_window_s: float = 300.0
+    job_s: float = 0.0
 
 
 class Reply(NamedTuple):
-    """What goes out: the HTTP status and the body, which a status of 204 has not."""
+    """What goes out: the HTTP status and the body, which a status of 204 has not; until when it is held back."""
 
     status: int
     body: bytes = b""
+    hold_until_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,8 @@ class Call:
     now_us: int
     as_of_us: int
     """Listings show nothing younger; *now_us* unless a fault makes them stale."""
+    job_us: int = 0
+    """How long jobs take, and how long it is until data that were linked are tasks."""
 
     # --- payload and uid
 
@@ -187,13 +191,34 @@ class Call:
                 raw[meaning] = value
         return read_filter(raw)
 
+    def knows_only(self, *names: str) -> None:
+        """Refuse a query with any other name than *names*."""
+        for name in self.query:
+            if name not in names:
+                raise Refused("INVALID_ARGUMENTS_ERROR", f"{name} is not known in the query")
+
+    def whole(self, name: str, least: int, most: int, default: int) -> int:
+        """Return a number of the query from *least* to *most*, *default* without it."""
+        text = self.one(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and least <= int(text[:9]) <= most):
+            raise Refused("INVALID_ARGUMENTS_ERROR", f"{name} has to be an integer from {least} to {most}")
+        return int(text[:9])
+
     def page(self, rows: Sequence[T], shown: Callable[[T], Mapping[str, object]]) -> dict[str, object]:
         """Return the page of *rows* that the query asks for, each as *shown*, and the token of the next if any."""
+        return self.page_of(lambda limit, offset: rows[offset : offset + limit], shown, self.page_size)
+
+    def page_of(
+        self, rows: Callable[[int, int], Sequence[T]], shown: Callable[[T], Mapping[str, object]], size: int
+    ) -> dict[str, object]:
+        """Return as `page` does, of *size* rows; *rows* finds so many from there on."""
         start = self._start()
-        end = start + self.page_size
-        page: dict[str, object] = {"results": [shown(row) for row in rows[start:end]]}
-        if end < len(rows):
-            page["nextPageToken"] = base64.urlsafe_b64encode(f"after:{end}".encode()).decode()
+        found = rows(size + 1, start)
+        page: dict[str, object] = {"results": [shown(row) for row in found[:size]]}
+        if len(found) > size:
+            page["nextPageToken"] = base64.urlsafe_b64encode(f"after:{start + size}".encode()).decode()
         return page
 
     def _start(self) -> int:
@@ -216,6 +241,8 @@ class Answer:
     result: object
     hash: str = ""
     title: str = ""
+    hold_until_us: int = 0
+    """When to ask again before answering, in the place of the caller: a poll is held until then."""
 
 
 Rule: TypeAlias = Callable[[Call], Answer]

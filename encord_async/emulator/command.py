@@ -33,6 +33,17 @@ examples:
   encord-async emulator --seed seed.yaml --state state.db --latency 0.02-0.08
   encord-async emulator --rate-limit 200 --burst 20 --faults faults.yaml
 
+a seed has lists of entries:
+  users               email, public_key, bearer_token
+  datasets            hash, title, admins, description, type
+  ontologies          hash, title, admins, description, editor_ontology
+  projects            hash, title, admins, description, datasets, ontology_hash
+  folders             hash, title, admins, description: storage folders
+  integrations        uuid, title, objects: URLs that a sync of a cloud folder finds
+  workflow_templates  id, title, stages: each with title and type (ANNOTATION, REVIEW, DONE...)
+  tags                names of tags of the organisation
+  unreadable_urls     patterns such as "*broken*": files that an upload job cannot register
+
   Use it with ENCORD_DOMAIN=http://127.0.0.1:8765 and ENCORD_SSH_KEY_FILE=key in the environment.
 
 exit codes: 0 stopped by SIGTERM or Ctrl-C, 2 bad usage, or it cannot start
@@ -93,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
     add("--port", type=int, default=0, help="port; 0 takes a free one (default: %(default)s)")
-    add("--seed", type=Path, help="YAML file with users, datasets, ontologies and projects")
+    add("--seed", type=Path, help="YAML file with what is there at first, see below")
     add("--state", type=Path, help="file that keeps everything, through kill -9 too (default: memory)")
     add("--write-key", type=Path, help="where the new user's private key goes; without --seed only")
     add("--force", action="store_true", help="let --write-key overwrite what is no key of an emulator")
@@ -107,6 +118,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--page-size", type=int, default=100, help="entries of a REST listing at once (default: %(default)s)")
     add(
         "--signature-window", type=float, default=300.0, help="seconds a REST signature is taken (default: %(default)s)"
+    )
+    add(
+        "--job-time",
+        type=float,
+        default=0.0,
+        help="seconds that an upload job takes, and a task (default: %(default)s)",
     )
     add("--failure-status", type=int, choices=(200, 400), default=200, help="HTTP status of a refusal")
     return parser
@@ -135,6 +152,7 @@ def _settings(arguments: argparse.Namespace) -> EmulatorSettings:
         failure_http_status=arguments.failure_status,
         page_size=arguments.page_size,
         signature_window_s=arguments.signature_window,
+        job_s=arguments.job_time,
     )
 
 

@@ -196,7 +196,10 @@ class Edge:
             if (early := await self._before(request, taken, rule)) is not None:
                 return early
             came_s += rule.seconds if rule.fault is Fault.DELAY else 0.0
-        status, reply = self._answer(taken, rule)
+        status, reply, hold_until_us = self._answer(taken, rule)
+        if hold_until_us:
+            await self._pause((hold_until_us - time.time_ns() // 1000) / 1e6)
+            status, reply, _ = self._answer(taken, rule)
         await self._pause_until(came_s + latency_s)
         if rule is not None:
             self._after(request, rule, status, reply)
@@ -243,9 +246,9 @@ class Edge:
                 self._counts.throttled += 1
                 return _throttled(rule.retry_after)
             case Fault.RATE_LIMITED_ENVELOPE:
-                return _bytes(*taken.rate_limited)
+                return _bytes(*taken.rate_limited[:2])
             case Fault.ERROR:
-                return _bytes(*taken.failure(rule.code, "injected"))
+                return _bytes(*taken.failure(rule.code, "injected")[:2])
             case Fault.DROP_AFTER_COMMIT | Fault.TRUNCATE | Fault.STALE_READ:
                 pass
         return None

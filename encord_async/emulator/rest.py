@@ -87,6 +87,7 @@ class RestRequest:
             page_size=self.terms.page_size,
             now_us=now_us,
             as_of_us=as_of_us,
+            job_us=int(self.terms.job_s * 1e6),
         )
 
     def _caller(self, store: Store, now_s: float) -> Caller:

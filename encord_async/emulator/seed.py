@@ -4,27 +4,33 @@ It never touches a store that already holds data. The classes are the models of 
 of them is taken as it is, what a file says is checked against their types.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, TypeAlias, TypeVar
 from uuid import uuid4
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
 from encord_async.emulator.checking import ENTRY, UNKNOWN, Text, Texts, Title, has_to_be, read, without
+from encord_async.emulator.rules.jobs import UNREADABLE
 from encord_async.emulator.rules.ontologies import EMPTY_ONTOLOGY
 from encord_async.emulator.signatures import KeyPair, make_key_pair, public_key_hex
 from encord_async.emulator.store import Store, UserRow
-from encord_async.protocol.catalogue import StorageLocation
+from encord_async.protocol.catalogue import StageType, StorageLocation
 
 __all__ = [
     "DEFAULT_EMAIL",
     "Seed",
     "SeedDataset",
     "SeedError",
+    "SeedFolder",
+    "SeedIntegration",
     "SeedOntology",
     "SeedProject",
+    "SeedStage",
+    "SeedTemplate",
     "SeedUser",
     "complete",
     "default_seed",
@@ -40,7 +46,11 @@ DEFAULT_EMAIL: Final = "emulator@example.com"
 _DEFAULT_DATASETS: Final = 100
 
 
-OwnedT = TypeVar("OwnedT", "SeedDataset", "SeedOntology", "SeedProject")
+OwnedT = TypeVar("OwnedT", "SeedDataset", "SeedOntology", "SeedProject", "SeedFolder")
+
+
+_Owned: TypeAlias = "SeedDataset | SeedOntology | SeedProject | SeedFolder"
+"""What has Admins."""
 
 
 class SeedError(Exception):
@@ -111,17 +121,73 @@ class SeedProject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeedFolder:
+    """A storage folder at the top; it belongs to the first of *admins*."""
+
+    __pydantic_config__ = ENTRY
+    hash: Text = field(default_factory=_new_hash)
+    title: Title
+    admins: Texts = ()
+    description: Text = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedIntegration:
+    """A cloud integration, and the URLs of what a sync finds through it."""
+
+    __pydantic_config__ = ENTRY
+    uuid: Text = field(default_factory=_new_hash)
+    title: Title
+    objects: Texts = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedStage:
+    """A stage of a workflow."""
+
+    __pydantic_config__ = ENTRY
+    title: Title
+    type: Annotated[StageType, has_to_be(f"one of {', '.join(StageType)}")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedTemplate:
+    """A workflow for new projects, which name it by its id."""
+
+    __pydantic_config__ = ENTRY
+    id: Text = field(default_factory=_new_hash)
+    title: Title
+    stages: tuple[Annotated[SeedStage, _GIVEN], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seed:
-    """All that an emulator starts with."""
+    """All that an emulator starts with; *tags* are names.
+
+    *unreadable_urls* are patterns in which ``*`` is any text: an upload job fails for each file whose URL fits one.
+    """
 
     __pydantic_config__ = ENTRY
     users: tuple[Annotated[SeedUser, _GIVEN], ...] = ()
     datasets: tuple[Annotated[SeedDataset, _GIVEN], ...] = ()
     ontologies: tuple[Annotated[SeedOntology, _GIVEN], ...] = ()
     projects: tuple[Annotated[SeedProject, _GIVEN], ...] = ()
+    folders: tuple[Annotated[SeedFolder, _GIVEN], ...] = ()
+    integrations: tuple[Annotated[SeedIntegration, _GIVEN], ...] = ()
+    workflow_templates: tuple[Annotated[SeedTemplate, _GIVEN], ...] = ()
+    tags: tuple[Title, ...] = ()
+    unreadable_urls: Texts = ()
 
 
-_SORTS: Final = {"users": SeedUser, "datasets": SeedDataset, "ontologies": SeedOntology, "projects": SeedProject}
+_SORTS: Final = {
+    "users": SeedUser,
+    "datasets": SeedDataset,
+    "ontologies": SeedOntology,
+    "projects": SeedProject,
+    "folders": SeedFolder,
+    "integrations": SeedIntegration,
+    "workflow_templates": SeedTemplate,
+}
 
 
 def default_seed() -> tuple[Seed, KeyPair]:
@@ -169,13 +235,20 @@ def complete(seed: Seed, *, public_key: str | None = None) -> Seed:
             if named not in hashes:
                 raise SeedError(f"project {project.title!r} names {named!r}, which is not in this seed; add it there")
     datasets, ontologies = _administered(seed.datasets), _administered(seed.ontologies)
-    projects = _administered(seed.projects)
+    projects, folders = _administered(seed.projects), _administered(seed.folders)
     users = {DEFAULT_EMAIL: SeedUser(email=DEFAULT_EMAIL, public_key=public_key)}
-    owned: tuple[SeedDataset | SeedOntology | SeedProject, ...] = (*datasets, *ontologies, *projects)
+    owned: tuple[_Owned, ...] = (*datasets, *ontologies, *projects, *folders)
     for entry in owned:
         users |= {email.lower(): SeedUser(email=email) for email in entry.admins if email.lower() not in users}
     # A user may be there twice: planting takes equal addresses for one user, and registers what each entry brings.
-    return Seed(users=(*users.values(), *seed.users), datasets=datasets, ontologies=ontologies, projects=projects)
+    return replace(
+        seed,
+        users=(*users.values(), *seed.users),
+        datasets=datasets,
+        ontologies=ontologies,
+        projects=projects,
+        folders=folders,
+    )
 
 
 def _administered(entries: tuple[OwnedT, ...]) -> tuple[OwnedT, ...]:
@@ -192,7 +265,7 @@ def plant(store: Store, seed: Seed, *, now_us: int) -> None:
                 store.register(user, secret)
     store.organisation.enrol_first(now_us)
 
-    def admins(entry: SeedDataset | SeedOntology | SeedProject) -> list[UserRow]:
+    def admins(entry: _Owned) -> list[UserRow]:
         return [users[email.lower()] for email in entry.admins]
 
     datasets: dict[str, int] = {}
@@ -222,6 +295,27 @@ def plant(store: Store, seed: Seed, *, now_us: int) -> None:
             hash_=project.hash,
         )
         store.attach(row.id, [datasets[hash_] for hash_ in project.datasets], now_us)
+    for folder in seed.folders:
+        store.storage.add_folder(
+            name=folder.title,
+            description=folder.description,
+            owner_id=(*admins(folder), users[seed.users[0].email.lower()])[0].id,
+            now_us=now_us,
+            hash_=folder.hash,
+        )
+    _plant_workspace(store, seed)
+
+
+def _plant_workspace(store: Store, seed: Seed) -> None:
+    """Write what belongs to nobody: what is set up in the web application, and what goes wrong."""
+    for integration in seed.integrations:
+        store.storage.add_integration(hash_=integration.uuid, title=integration.title, objects=integration.objects)
+    for template in seed.workflow_templates:
+        stages = [(stage.title, str(stage.type)) for stage in template.stages]
+        store.workflows.add_template(template.id, template.title, stages)
+    for name in seed.tags:
+        store.organisation.add_tag(name=name, description="")
+    store.set_meta(UNREADABLE, json.dumps(seed.unreadable_urls))
 
 
 def _plant_ontology(store: Store, ontology: SeedOntology, admins: Sequence[UserRow], now_us: int) -> int:
@@ -282,10 +376,11 @@ def _contradictions(seed: Seed) -> Iterator[tuple[str, str]]:
     """Where and how entries do not fit together."""
     emails = {user.email.lower() for user in seed.users}
     known: dict[str, set[str]] = {}
-    sorts: dict[str, Sequence[SeedDataset | SeedOntology | SeedProject]] = {
+    sorts: dict[str, Sequence[_Owned]] = {
         "datasets": seed.datasets,
         "ontologies": seed.ontologies,
         "projects": seed.projects,
+        "folders": seed.folders,
     }
     for sort, entries in sorts.items():
         hashes = known[sort] = set()
@@ -302,3 +397,17 @@ def _contradictions(seed: Seed) -> Iterator[tuple[str, str]]:
                 yield f"projects[{index}].datasets[{position}]", f"{hash_!r} is none of datasets"
         if project.ontology_hash is not None and project.ontology_hash not in known["ontologies"]:
             yield f"projects[{index}].ontology_hash", f"{project.ontology_hash!r} is none of ontologies"
+    yield from _repetitions(seed)
+
+
+def _repetitions(seed: Seed) -> Iterator[tuple[str, str]]:
+    """Where something that belongs to nobody is there twice."""
+    names: dict[str, tuple[str, Sequence[str]]] = {
+        "integrations": (".uuid", [one.uuid for one in seed.integrations]),
+        "workflow_templates": (".id", [one.id for one in seed.workflow_templates]),
+        "tags": ("", seed.tags),
+    }
+    for sort, (name, values) in names.items():
+        for index, value in enumerate(values):
+            if value in values[:index]:
+                yield f"{sort}[{index}]{name}", f"{value!r} is there twice"

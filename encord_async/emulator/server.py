@@ -38,7 +38,8 @@ class EmulatorSettings:
     the work is done and half after. *burst* defaults to one second's worth of *rate_limit_per_s*. *page_size* is how
     much of a REST listing comes at once, *signature_window_s* how far from now a REST signature may have been created.
     With *null_descriptions* filters find no description where there is none, as if it were NULL; with *newest_first*
-    listings begin with what was made last, so that their pages shift while things are made.
+    listings begin with what was made last, so that their pages shift while things are made. *job_s* is how long upload
+    jobs and syncs take, and how long it is until data that were linked are tasks.
     """
 
     host: str = "127.0.0.1"
@@ -55,6 +56,7 @@ class EmulatorSettings:
     null_descriptions: bool = False
     newest_first: bool = False
     signature_window_s: float = 300.0
+    job_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Check what can be checked without starting.
@@ -77,6 +79,8 @@ class EmulatorSettings:
             raise SettingsError(f"page_size {self.page_size}: has to be 1 or more")
         if not self.signature_window_s > 0:
             raise SettingsError(f"signature_window_s {self.signature_window_s:g}: has to be above 0")
+        if not 0 <= self.job_s <= 86_400:
+            raise SettingsError(f"job_s {self.job_s:g}: has to be seconds from 0 to 86400")
         if self.burst is not None and self.rate_limit_per_s is None:
             raise SettingsError("burst: means nothing without a rate limit")
 
@@ -115,6 +119,7 @@ class Emulator:
                         failure_http_status=settings.failure_http_status,
                         page_size=settings.page_size,
                         signature_window_s=settings.signature_window_s,
+                        job_s=settings.job_s,
                     ),
                 ),
                 latency_s=settings.latency_s,

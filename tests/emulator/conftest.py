@@ -1,7 +1,9 @@
 """A client for the emulator's tests that shares nothing with ours: cryptography signs, aiohttp posts."""
 
+import base64
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_ssh_private_key,
 )
+from yarl import URL
 
 from encord_async.emulator import Emulator, EmulatorSettings, Seed, SeedDataset, SeedProject, SeedUser
 from tests.waiting import PATIENCE_S
@@ -142,6 +145,63 @@ def envelope_bytes(name: str, payload: Json = None, uid: Json = None) -> bytes:
     return json.dumps({"query_type": type_, "query_method": method, "values": values}).encode()
 
 
+ROOT = "/v2/public"
+
+
+def signed(signer: Signer, method: str, target: str, body: bytes, created: int | None = None) -> dict[str, str]:
+    """The three headers of a signature."""
+    digest = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+    made = int(time.time()) if created is None else created
+    params = f'("@method" "@request-target" "content-digest");created={made};keyid="{signer.public_hex}";alg="ed25519"'
+    base = (
+        f'"@method": {method}\n"@request-target": {target}\n"content-digest": {digest}\n"@signature-params": {params}'
+    )
+    return {
+        "Content-Digest": digest,
+        "Signature-Input": f"encord-sig={params}",
+        "Signature": f"encord-sig=:{base64.b64encode(signer.key.sign(base.encode())).decode()}:",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class RestReply:
+    """HTTP status and decoded JSON, None without a body."""
+
+    status: int
+    body: Json
+
+    @property
+    def results(self) -> Json:
+        """What a page carries."""
+        assert self.status == 200, self.body
+        return self.body["results"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Sends REST requests to an emulator as one caller."""
+
+    http: aiohttp.ClientSession
+    url: str
+    who: Signer | str
+
+    def as_(self, who: Signer | str) -> "Rest":
+        """The same emulator for another caller."""
+        return Rest(self.http, self.url, who)
+
+    async def __call__(self, line: str, body: Json = None, **headers: str) -> RestReply:
+        """Send ``METHOD /path`` below the root; *headers* replace those that would be sent."""
+        method, _, path = line.partition(" ")
+        raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        target = ROOT + path
+        sent = signed(self.who, method, target, raw) if isinstance(self.who, Signer) else {"Authorization": self.who}
+        sent |= {name.replace("_", "-"): text for name, text in headers.items()}
+        url = URL(self.url + target, encoded=True)
+        async with self.http.request(method, url, data=raw or None, headers=sent) as response:
+            text = await response.read()
+            return RestReply(response.status, json.loads(text) if text else None)
+
+
 ANN, BOB = Signer.named("ann"), Signer.named("bob")
 
 SEED = Seed(
@@ -194,3 +254,15 @@ def ann(http: aiohttp.ClientSession, emulator: Emulator) -> Api:
 def bob(http: aiohttp.ClientSession, emulator: Emulator) -> Api:
     """Bob, who signs with his key."""
     return Api(http, emulator.url, BOB)
+
+
+@pytest.fixture
+def rest(http: aiohttp.ClientSession, emulator: Emulator) -> Rest:
+    """Ann over REST; she is the Admin of the organisation."""
+    return Rest(http, emulator.url, ANN)
+
+
+@pytest.fixture
+def bobs(rest: Rest) -> Rest:
+    """Bob over REST, a Member of it."""
+    return rest.as_(BOB)

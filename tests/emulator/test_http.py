@@ -286,6 +286,7 @@ async def test_state_and_log_over_http(ann: Api, emulator: Emulator) -> None:
         "groups": [],
         "tags": [],
         "status": "notStarted",
+        "tasks": 0,
     }
     async with ann.http.get(emulator.url + "/_emulator/log") as response:
         log = await response.json()

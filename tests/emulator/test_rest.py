@@ -3,20 +3,15 @@
 Requests are signed here by hand, as the protocol says, and not by the client's code.
 """
 
-import base64
 import contextlib
-import hashlib
 import json
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from yarl import URL
 
 from encord_async.emulator import Emulator, EmulatorSettings, Fault, FaultRule, SettingsError
 from encord_async.emulator.calls import Terms
@@ -24,76 +19,9 @@ from encord_async.emulator.rest import read
 from encord_async.emulator.service import Service
 from encord_async.emulator.store import Store
 from encord_async.protocol.catalogue import REST_CALLS
-from tests.emulator.conftest import ANN, BOB, SEED, VECTORS, Api, Json, Signer, Start
+from tests.emulator.conftest import ANN, ROOT, SEED, VECTORS, Api, Json, Rest, RestReply, Signer, Start, signed
 
 EMPTY: dict[str, Any] = {"objects": [], "classifications": [], "skeleton_templates": []}
-ROOT = "/v2/public"
-
-
-def signed(signer: Signer, method: str, target: str, body: bytes, created: int | None = None) -> dict[str, str]:
-    """The three headers of a signature."""
-    digest = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
-    made = int(time.time()) if created is None else created
-    params = f'("@method" "@request-target" "content-digest");created={made};keyid="{signer.public_hex}";alg="ed25519"'
-    base = (
-        f'"@method": {method}\n"@request-target": {target}\n"content-digest": {digest}\n"@signature-params": {params}'
-    )
-    return {
-        "Content-Digest": digest,
-        "Signature-Input": f"encord-sig={params}",
-        "Signature": f"encord-sig=:{base64.b64encode(signer.key.sign(base.encode())).decode()}:",
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """HTTP status and decoded JSON, None without a body."""
-
-    status: int
-    body: Json
-
-    @property
-    def results(self) -> Json:
-        """What a page carries."""
-        assert self.status == 200, self.body
-        return self.body["results"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """Sends REST requests to an emulator as one caller."""
-
-    http: aiohttp.ClientSession
-    url: str
-    who: Signer | str
-
-    def as_(self, who: Signer | str) -> "Rest":
-        """The same emulator for another caller."""
-        return Rest(self.http, self.url, who)
-
-    async def __call__(self, line: str, body: Json = None, **headers: str) -> Reply:
-        """Send ``METHOD /path`` below the root; *headers* replace those that would be sent."""
-        method, _, path = line.partition(" ")
-        raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        target = ROOT + path
-        sent = signed(self.who, method, target, raw) if isinstance(self.who, Signer) else {"Authorization": self.who}
-        sent |= {name.replace("_", "-"): text for name, text in headers.items()}
-        url = URL(self.url + target, encoded=True)
-        async with self.http.request(method, url, data=raw or None, headers=sent) as response:
-            text = await response.read()
-            return Reply(response.status, json.loads(text) if text else None)
-
-
-@pytest.fixture
-def rest(http: aiohttp.ClientSession, emulator: Emulator) -> Rest:
-    """Ann, the Admin of the organisation."""
-    return Rest(http, emulator.url, ANN)
-
-
-@pytest.fixture
-def bobs(rest: Rest) -> Rest:
-    """Bob, a Member of it."""
-    return rest.as_(BOB)
 
 
 # --- who asks
@@ -218,7 +146,7 @@ async def test_datasets(rest: Rest, ann: Api, bobs: Rest) -> None:
     assert (await bobs(f"GET /datasets/{uuid}/users")).status == 403
     assert (await bobs(f"POST /datasets/{uuid}/users/bulk-delete", {"userEmails": ["ann@example.com"]})).status == 403
     gone = {"userEmails": ["BOB@example.com", "stranger@example.com"]}
-    assert (await rest(f"POST /datasets/{uuid}/users/bulk-delete", gone)) == Reply(204, None)
+    assert (await rest(f"POST /datasets/{uuid}/users/bulk-delete", gone)) == RestReply(204, None)
     assert (await rest(f"GET /datasets/{uuid}/users")).results == users[:1]
     assert (await bobs("GET /datasets/list?titleEq=New")).body == {"result": []}
 
@@ -261,7 +189,7 @@ async def test_projects(rest: Rest, ann: Api, bobs: Rest) -> None:
     assert project["createdAt"].endswith("Z")
     datasets = (await rest(f"GET /projects/{hash_}/datasets")).results
     assert [row["datasetHash"] for row in datasets] == [row["dataset_hash"] for row in whole["datasets"]]
-    assert await rest(f"PUT /projects/{hash_}/status", {"status": "inReview"}) == Reply(204, None)
+    assert await rest(f"PUT /projects/{hash_}/status", {"status": "inReview"}) == RestReply(204, None)
     assert (await rest("GET /projects?titleEq=P")).results[0]["status"] == "inReview"
     assert (await rest(f"PUT /projects/{hash_}/status", {"status": "done"})).status == 422
     for line, body in (
@@ -571,13 +499,17 @@ def test_settings_that_cannot_work_are_refused() -> None:
         EmulatorSettings(page_size=0)
     with pytest.raises(SettingsError, match="signature_window_s 0"):
         EmulatorSettings(signature_window_s=0)
+    with pytest.raises(SettingsError, match="job_s -1"):
+        EmulatorSettings(job_s=-1)
 
 
 async def test_a_state_from_before_rest_is_taken_on(tmp_path: Path, start: Start, http: aiohttp.ClientSession) -> None:
     """A file of the layout before has its users made members, the first as Admin, and keeps all it holds."""
     path = tmp_path / "state.db"
     async with Emulator(EmulatorSettings(seed=SEED, state=path)) as emulator:
-        await Api(http, emulator.url, ANN).create("Kept")
+        ann = Api(http, emulator.url, ANN)
+        await ann.create("Kept")
+        await ann.call("dataset.POST", {"title": "Mirrored", "type": 0, "create_backing_folder": True})
     database = sqlite3.connect(path)
     tables = [
         "organisation_users",
@@ -589,6 +521,15 @@ async def test_a_state_from_before_rest_is_taken_on(tmp_path: Path, start: Start
         "tags",
         "project_tags",
         "project_statuses",
+        "folders",
+        "folder_groups",
+        "integrations",
+        "jobs",
+        "items",
+        "data_rows",
+        "workflow_templates",
+        "project_templates",
+        "tasks",
     ]
     database.executescript("".join(f"DROP TABLE {name};" for name in tables) + "PRAGMA user_version = 1;")
     database.close()
@@ -596,3 +537,5 @@ async def test_a_state_from_before_rest_is_taken_on(tmp_path: Path, start: Start
     assert [row["title"] for row in (await rest("GET /projects")).results] == ["Seeded", "Kept"]
     users = (await rest("GET /organisation/users")).results
     assert [row["roleMnemonicName"] for row in users] == ["ADMIN", "MEMBER"]
+    (mirror,) = (await rest("GET /storage/folders")).results
+    assert (mirror["name"], mirror["owner"]) == ("Mirrored", "ann@example.com")

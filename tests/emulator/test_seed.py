@@ -49,6 +49,7 @@ async def test_a_seed_file_is_what_the_emulator_starts_with(tmp_path: Path) -> N
             "groups": [],
             "tags": [],
             "status": "notStarted",
+            "tasks": 0,
         }
     ]
     assert state["ontologies"][0]["ontology_hash"] == "o1"
@@ -114,3 +115,48 @@ def test_without_a_seed_there_is_one_user_with_a_hundred_datasets() -> None:
     assert first.datasets == second.datasets
     assert len({dataset.hash for dataset in first.datasets}) == 100
     assert first_key.public_hex != second_key.public_hex
+
+
+WORKSPACE = """
+folders:
+  - {hash: f1, title: Raw, admins: [bob@example.com]}
+integrations:
+  - {uuid: i1, title: S3, objects: ["s3://b/1.png"]}
+workflow_templates:
+  - {id: w1, title: Ours, stages: [{title: Draw, type: ANNOTATION}, {title: End, type: DONE}]}
+tags: [q1, q2]
+unreadable_urls: ["*broken*"]
+"""
+
+
+async def test_a_seed_has_what_is_set_up_in_the_web_application(tmp_path: Path) -> None:
+    """Folders, integrations, templates and tags are there, and what cannot be read is."""
+    seed = read_seed(_written(tmp_path, GOOD + WORKSPACE))
+    assert [stage.title for stage in seed.workflow_templates[0].stages] == ["Draw", "End"]
+    async with Emulator(EmulatorSettings(seed=seed)) as emulator:
+        state = emulator.state()
+    assert [(folder["uuid"], folder["name"]) for folder in state["folders"]] == [("f1", "Raw")]
+    assert state["tags"] == ["q1", "q2"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (
+            "folders: [{title: F, admins: [x@example.com]}]",
+            r"folders\[0\]\.admins\[0\]: 'x@example.com' is none of users",
+        ),
+        ("integrations: [{uuid: i, title: A}, {uuid: i, title: B}]", r"integrations\[1\]\.uuid: 'i' is there twice"),
+        ("workflow_templates: [{title: W}]", r"workflow_templates\[0\]\.stages: is missing"),
+        (
+            "workflow_templates: [{title: W, stages: [{title: S, type: DRAW}]}]",
+            r"workflow_templates\[0\]\.stages\[0\]\.type: has to be one of ANNOTATION, REVIEW",
+        ),
+        ("tags: [q1, q1]", r"tags\[1\]: 'q1' is there twice"),
+        ("integrations: [{title: A, bucket: b}]", r"integrations\[0\]\.bucket: .*; known are uuid, title, objects"),
+    ],
+)
+def test_mistakes_in_what_is_set_up(tmp_path: Path, more: str, says: str) -> None:
+    """The path of the field, and what it has to be."""
+    with pytest.raises(SeedError, match=says):
+        read_seed(_written(tmp_path, GOOD + more))

@@ -7,8 +7,10 @@ from typing import Final
 
 from encord_async.emulator.calls import Rules
 from encord_async.emulator.rules import (
+    data_rows,
     datasets,
     groups,
+    jobs,
     keys,
     members,
     ontologies,
@@ -16,6 +18,7 @@ from encord_async.emulator.rules import (
     projects,
     storage,
     tags,
+    workflow,
 )
 from encord_async.protocol.catalogue import QUERIES, REST_CALLS, Effect, Query, RestCall
 
@@ -31,6 +34,9 @@ RULES: Final[Rules] = {
     **groups.RULES,
     **tags.RULES,
     **storage.RULES,
+    **jobs.RULES,
+    **data_rows.RULES,
+    **workflow.RULES,
 }
 """Every call that the emulator answers, by its name, for example ``project.POST`` or ``v2/datasets.POST``."""
 
@@ -57,6 +63,13 @@ LISTINGS: Final = frozenset(
         "v2/projects/{project}/users.GET",
         "v2/ontologies.GET",
         "v2/user/current-organisation/groups.GET",
+        "datarows.GET",
+        "v2/storage/folders.GET",
+        "v2/storage/search/folders.GET",
+        "v2/storage/folders/{folder}.GET",
+        "v2/storage/folders/{folder}/folders.GET",
+        "v2/storage/folders/{folder}/items.GET",
+        "v2/projects/{project}/workflow/stages/{stage}/tasks.GET",
     }
 )
 """The calls that a stale read shows the past."""

@@ -7,9 +7,10 @@ from typing import Final
 
 from encord_async.emulator.arguments import Members, Refused, read_filter
 from encord_async.emulator.calls import Answer, Call, Rules, moment, stamp
-from encord_async.emulator.rules.access import listed, needs_scope, resource, user_of
+from encord_async.emulator.rules.access import listed, resource, user_of
+from encord_async.emulator.rules.data_rows import rows_shown, wants_rows
 from encord_async.emulator.store import DATASET, DatasetRow
-from encord_async.protocol.catalogue import DatasetScope, DatasetUserRole, StorageLocation
+from encord_async.protocol.catalogue import DatasetUserRole, StorageLocation
 
 __all__ = ["RULES"]
 
@@ -104,25 +105,16 @@ def _shown_over_rest(dataset: DatasetRow, role: int | None) -> dict[str, object]
 def _get(call: Call) -> Answer:
     dataset = resource(call, DATASET, call.on, None)
     call.uid_is_null()
-    call.members()
     return Answer(
         {
             "title": dataset.title,
             "description": dataset.description,
             "dataset_hash": dataset.hash,
             "dataset_type": StorageLocation(dataset.type).name,
-            "data_rows": [],
+            "data_rows": rows_shown(call, dataset) if wants_rows(call) else [],
             "backing_folder_uuid": dataset.backing_folder,
         }
     )
-
-
-def _data_rows(call: Call) -> Answer:
-    resource(call, DATASET, call.on, None)
-    needs_scope(call, DatasetScope.READ)
-    call.uid_is_null()
-    call.members()
-    return Answer([])
 
 
 def _cloud_integrations(call: Call) -> Answer:
@@ -134,7 +126,6 @@ RULES: Final[Rules] = {
     "dataset.POST": _create,
     "datasetwithuserrole.GET": _list,
     "dataset.GET": _get,
-    "datarows.GET": _data_rows,
     "cloudintegration.GET": _cloud_integrations,
     "v2/datasets.POST": _create_over_rest,
     "v2/datasets/list.GET": _list_over_rest,

@@ -18,6 +18,7 @@ from encord_async.emulator.rules.access import (
     user_of,
 )
 from encord_async.emulator.rules.ontologies import EMPTY_ONTOLOGY, add_ontology
+from encord_async.emulator.rules.workflow import stages_shown
 from encord_async.emulator.store import ONTOLOGY, PROJECT, OntologyRow, ProjectRow
 from encord_async.protocol.catalogue import APIKeyScope, CopyOption, ProjectStatus, StorageLocation
 
@@ -43,8 +44,8 @@ def _create(call: Call) -> Answer:
     title, description = given.name("title"), given.text("description", "")
     hashes = given.texts("dataset_hashes", required=call.typed)
     sources = _sources(call, given)
-    if template := given.optional_text("workflow_template_id"):
-        resource(call, PROJECT, template)
+    template = given.optional_text("workflow_template_id")
+    like = _project_as_template(call, template)
     dataset_ids = own_datasets(call, hashes) if hashes else []
     ontology_id = _ontology_of_new(call, given, title)
     project = call.store.add_project(
@@ -56,7 +57,18 @@ def _create(call: Call) -> Answer:
         now_us=call.now_us,
     )
     call.store.attach(project.id, dataset_ids, call.now_us)
+    if like is not None:
+        call.store.workflows.copy_template(like.id, project.id)
+    elif template:
+        call.store.workflows.set_template(project.id, template)
     return Answer(project.hash, project.hash, title)
+
+
+def _project_as_template(call: Call, template: str | None) -> ProjectRow | None:
+    """The project that stands for a template; None for a template of the seed, or none at all."""
+    if not template or call.store.workflows.has_template(template):
+        return None
+    return resource(call, PROJECT, template)
 
 
 def _sources(call: Call, given: Members) -> list[str]:
@@ -155,6 +167,7 @@ def _copy(call: Call) -> Answer:
         admins=[acting_user_id(call)],
         now_us=call.now_us,
     )
+    call.store.workflows.copy_template(source.id, project.id)
     if CopyOption.COLLABORATORS in options:
         call.store.copy_members(source.id, project.id, call.now_us)
     if CopyOption.DATASETS in options:
@@ -205,7 +218,7 @@ def _shown_over_rest(call: Call, project: ProjectRow, role: int | None) -> dict[
         "userRole": role,
         "sourceProjects": json.loads(project.sources),
         "workflowManagerUuid": project.workflow,
-        "workflow": {"stages": []},
+        "workflow": {"stages": stages_shown(call, project)},
     }
 
 

@@ -1,4 +1,4 @@
-"""The emulator's memory: one SQLite file (or none, in memory), and all the SQL there is but the organisation's.
+"""The emulator's memory: one SQLite file (or none, in memory), and the SQL of what has members and keys.
 
 It never judges who may do what, and never knows HTTP. What a caller is told has been committed before: the journal mode
 (WAL, ``synchronous=NORMAL``) keeps every commit through ``kill -9`` of the process, though not through a power cut.
@@ -34,12 +34,16 @@ from encord_async.emulator.store.rows import (
     for_each_kind,
 )
 from encord_async.emulator.store.state import State, read_state
+from encord_async.emulator.store.storage import SCHEMA as _STORAGE_SCHEMA
+from encord_async.emulator.store.storage import Storage
+from encord_async.emulator.store.workflow import SCHEMA as _WORKFLOW_SCHEMA
+from encord_async.emulator.store.workflow import Workflows
 
 __all__ = ["LogEntry", "StateError", "Store"]
 
-_VERSION: Final = 3
-"""2 added the organisation, 3 groups in datasets and ontologies."""
-_LAYOUTS: Final = (SCHEMA, _ORGANISATION_SCHEMA, MORE_GROUPS)
+_VERSION: Final = 4
+"""2 added the organisation, 3 groups in datasets and ontologies, 4 storage and workflow."""
+_LAYOUTS: Final = (SCHEMA, _ORGANISATION_SCHEMA, MORE_GROUPS, _STORAGE_SCHEMA + _WORKFLOW_SCHEMA)
 """What each version added."""
 _ORGANISATION_SINCE: Final = 2
 
@@ -126,6 +130,8 @@ class Store:
             self._filter_terms = _FILTER_TERMS | (_NULL_TERMS if null_descriptions else {})
             self._order = "DESC" if newest_first else "ASC"
             self.organisation = Organisation(self._db)
+            self.storage = Storage(self._db)
+            self.workflows = Workflows(self._db)
         except (sqlite3.Error, StateError) as error:
             self._db.close()
             raise StateError(f"{path}: not a state of this emulator ({error}); name a new file") from error
@@ -164,7 +170,7 @@ class Store:
 
     def state(self) -> State:
         """Return everything in the order in which it was created."""
-        return read_state(self._db, self.organisation)
+        return read_state(self._db, self.organisation, self.workflows, now_us=time.time_ns() // 1000)
 
     def meta(self, key: str) -> str | None:
         """Return a note about the state itself."""
@@ -198,6 +204,11 @@ class Store:
             row = self._db.execute(query, (email,)).fetchone()
         return UserRow._make(row)
 
+    def email(self, user_id: int) -> str:
+        """Return a user's e-mail address, an empty text for nobody."""
+        row = self._db.execute("SELECT email FROM users WHERE id = ?", (user_id,)).fetchone()
+        return "" if row is None else str(row[0])
+
     # --- membership
 
     def role(self, kind: Kind[Any], resource_id: int, user_id: int) -> int | None:
@@ -225,6 +236,10 @@ class Store:
         """Return the resource with that hash, or None."""
         row = self._db.execute(_NAMED[kind.name], (hash_,)).fetchone()
         return None if row is None else kind.row._make(row)
+
+    def hash_of(self, kind: Kind[Any], id_: int) -> str:
+        """Return the hash of a resource that is there."""
+        return str(self._db.execute(f"SELECT hash FROM {kind.table} WHERE id = ?", (id_,)).fetchone()[0])
 
     def listed(
         self, kind: Kind[Row], user_id: int, filter_: Filter, as_of_us: int, *, everything: bool = False
@@ -264,10 +279,13 @@ class Store:
         now_us: int,
         hash_: str | None = None,
     ) -> DatasetRow:
-        """Make a dataset; *admins* are ids of users."""
+        """Make a dataset, and the folder that it mirrors if it has one; *admins* are ids of users."""
         folder = _new_hash() if backing_folder else None
         values = (hash_ or _new_hash(), title, description, type_, creator.hash, folder)
-        return self._add(DATASET, values, admins, now_us)
+        dataset = self._add(DATASET, values, admins, now_us)
+        if folder is not None:
+            self.storage.add_folder(name=title, owner_id=creator.id, now_us=now_us, hash_=folder, dataset_id=dataset.id)
+        return dataset
 
     # --- ontologies
 
