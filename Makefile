@@ -27,13 +27,13 @@ TIMES ?= 10
 
 # The checkout may lie under a path with spaces; the files in it have none in their names.
 SOURCES := _encord_async_pytest.py $(shell find encord_async examples -type f ! -name '*.py[co]' ! -name '.*' 2>/dev/null) pyproject.toml README.md LICENSE
-CHECKED := _encord_async_pytest.py encord_async tests $(if $(wildcard benchmarks/*.py),benchmarks) $(if $(wildcard examples/*.py),examples)
+CHECKED := _encord_async_pytest.py encord_async tests $(if $(wildcard benchmarks/*.py),benchmarks) $(if $(wildcard examples/*.py),examples) $(if $(wildcard docs/workshop/*.py),docs/workshop)
 BENCHES := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
 WITH_SDKS = ENCORD_SDK_NEW_PYTHON=$(SDKS)/$(SDK_NEW)/bin/python ENCORD_SDK_OLD_PYTHON=$(SDKS)/$(SDK_OLD)/bin/python
 SDKS_INSTALLED := $(SDKS)/$(SDK_NEW)/installed $(SDKS)/$(SDK_OLD)/installed
 
-.PHONY: help venv sdks demo quick test test-busy soak lint types format dist bench bench-crash lock audit clean FORCE
+.PHONY: help venv sdks demo quick test test-busy soak lint types format docs dist bench bench-crash lock audit clean FORCE
 .DEFAULT_GOAL := help
 # A target whose recipe failed half-way is not taken for done.
 .DELETE_ON_ERROR:
@@ -66,6 +66,9 @@ types: $(VENV)/locked ## mypy alone, on the checkout
 format: $(VENV)/locked ## put the code in order
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/installed ## build the documentation as a site, strictly, and say where it is
+	$(BIN)/python docs/workshop/build.py build/docs
 
 bench: $(VENV)/installed ## run every benchmark in turn
 	@if [ -z "$(BENCHES)" ]; then echo "no benchmarks yet"; fi

@@ -37,6 +37,7 @@ class Verb(StrEnum):
     """What would be done."""
 
     CREATE = "create"
+    """Make it."""
     ADOPT = "adopt"
     """Take what is there already as ours."""
     ADD = "add"

@@ -37,6 +37,7 @@ class State(StrEnum):
     IN_DOUBT = "in_doubt"
     """It may have happened; the settling did not find out. Looked at again by the next run."""
     DONE = "done"
+    """It is done, or was so already. What was made has its hash here."""
     FAILED = "failed"
     """It did not happen, and the next run tries it again."""
 
