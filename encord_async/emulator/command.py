@@ -33,6 +33,8 @@ examples:
   encord-async emulator --seed seed.yaml --state state.db --latency 0.02-0.08
   encord-async emulator --rate-limit 200 --burst 20 --faults faults.yaml
 
+  Use it with ENCORD_DOMAIN=http://127.0.0.1:8765 and ENCORD_SSH_KEY_FILE=key in the environment.
+
 a seed has lists of entries:
   users               email, public_key, bearer_token
   datasets            hash, title, admins, description, type
@@ -43,8 +45,6 @@ a seed has lists of entries:
   workflow_templates  id, title, stages: each with title and type (ANNOTATION, REVIEW, DONE...)
   tags                names of tags of the organisation
   unreadable_urls     patterns such as "*broken*": files that an upload job cannot register
-
-  Use it with ENCORD_DOMAIN=http://127.0.0.1:8765 and ENCORD_SSH_KEY_FILE=key in the environment.
 
 exit codes: 0 stopped by SIGTERM or Ctrl-C, 2 bad usage, or it cannot start
 """
