@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from encord_async.emulator import Seed, SeedUser
 from encord_async.emulator.calls import Terms
 from encord_async.emulator.rest import read
 from encord_async.emulator.seed import plant
@@ -139,3 +140,12 @@ def test_a_group_finds_what_is_below_its_folder(clocked: Clocked) -> None:
     assert names("search/folders") == [("deep", "user"), ("inner", "user")]
     assert names(f"folders/{inner}/folders") == [("deep", "user")]
     assert names("folders") == []
+
+
+def test_what_cannot_be_read_stays_so_after_another_seed(clocked: Clocked) -> None:
+    """A seed that is planted later adds to the patterns of the one before."""
+    with clocked.service.store.transaction():
+        later = Seed(users=(SeedUser(email="eve@example.com"),), unreadable_urls=("*/4",))
+        plant(clocked.service.store, later, now_us=0)
+    job = clocked.ask(0, "POST /storage/folders/f/data-upload-jobs", FOUR)
+    assert clocked.counts(100, job) == ("DONE", [0, 2, 2, 0])
