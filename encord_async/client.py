@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import anyio
 import anyio.to_thread
@@ -27,7 +27,7 @@ from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
     from encord_async.engine.account import Existing
-    from encord_async.engine.options import Groundwork, Options
+    from encord_async.engine.options import Changes, Groundwork, Options
     from encord_async.engine.run import Run
     from encord_async.export import Exported, LeftOut
     from encord_async.journal.journal import Journal
@@ -161,6 +161,7 @@ class EncordSession(Calls):
         plan: str | Path | None = None,
         variables: Mapping[str, object] | None = None,
         forecast: "Forecast | None" = None,
+        **changes: "Unpack[Changes]",
     ) -> "Run":
         """Provision every entry of *manifest*, in parallel, each exactly once.
 
@@ -170,18 +171,17 @@ class EncordSession(Calls):
             journal: Path or URL (``postgresql://user@host/database?job=NAME``) of the journal that makes the run safe
                 to kill and to run again; by default the manifest's file with ``.journal`` added. None does without.
             existing: What to do about things that are there already: ``adopt``, ``create`` or ``fail``.
-            dataset_api: Over which API datasets are made and listed: ``rest``, or ``envelope`` as by the official SDK
-                before 0.1.153, and always where the data do not lie at Encord, because only that can say so.
+            dataset_api: Over which API datasets are made and listed: ``rest`` or ``envelope``, see `DatasetAPI`.
             max_batch: Most users or datasets in one request.
             settle_s: Seconds until what happened is sure to be listed: that long a create in doubt is looked for.
             stamp: Put a short mark of the entry into descriptions, for look-ups that are exact among equal titles.
             fail_fast: Stop at the first entry that fails.
             max_failures: Stop when more have failed, or a larger share, as ``"5%"``; that counts from 100 ended on.
             skip_invalid: Provision the good entries of a manifest that has bad ones.
-            plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``. Entering
-                raises `UsageError` if manifest, journal, account, domain or options are others.
+            plan: Path of a plan that `plan` wrote: what it does not say fails with ``NOT_PLANNED``, other options at once.
             variables: Values for ``{{ name }}`` in the file; before those of the environment, and its own ``vars``.
             forecast: What `plan` said a moment ago: what it has read of account and file is not read again.
+            changes: What is changed of what is there: ``replace_roles=True``.
 
         Raises:
             UsageError: An argument cannot work. What is wrong with a file comes when the run is entered.
@@ -189,12 +189,12 @@ class EncordSession(Calls):
         from encord_async.engine.options import FailureLimit  # on first need: a quarter of all imports
         from encord_async.engine.run import Run
 
-        options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
+        options = _planning(existing, dataset_api, max_batch, changes, stamp=stamp, skip_invalid=skip_invalid)
         limit = None if max_failures is None else FailureLimit.parse(max_failures)
         manifest = _read_with(manifest, variables)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
-        found, review = _groundwork(forecast), None if plan is None else self._review(plan)
-        return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review, groundwork=found)
+        kept, review = self._journal(manifest, journal), None if plan is None else self._review(plan)
+        return Run(self, manifest, options, journal=kept, review=review, groundwork=_groundwork(forecast))
 
     async def validate(
         self, manifest: str | Path, *, stamp: bool = False, variables: Mapping[str, object] | None = None
@@ -234,6 +234,7 @@ class EncordSession(Calls):
         out: str | Path | None = None,
         variables: Mapping[str, object] | None = None,
         on_action: "Callable[[Action], None]" = lambda _: None,
+        **changes: "Unpack[Changes]",
     ) -> "Forecast":
         """Say what `provision` would do with the same arguments: it is that run, rehearsed. Only reads are sent.
 
@@ -254,6 +255,7 @@ class EncordSession(Calls):
             variables: As for `provision`.
             on_action: Is given each action as entries end, in no particular order. What stays as it is, is only
                 counted.
+            changes: As for `provision`.
 
         Returns:
             The sums.
@@ -265,7 +267,7 @@ class EncordSession(Calls):
         """
         from encord_async.saved_plan import make_plan
 
-        options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
+        options = _planning(existing, dataset_api, max_batch, changes, stamp=stamp, skip_invalid=skip_invalid)
         manifest = _read_with(manifest, variables)
         async with self._read_journal(manifest, journal) as opened:
             return await make_plan(self, manifest, options, journal=opened, on_action=on_action, out=out)
@@ -390,7 +392,13 @@ def _beside(manifest: "Manifest") -> str | None:
 
 
 def _planning(
-    existing: "Existing | str", dataset_api: "DatasetAPI | str", *, max_batch: int, stamp: bool, skip_invalid: bool
+    existing: "Existing | str",
+    dataset_api: "DatasetAPI | str",
+    max_batch: int,
+    changes: "Changes",
+    *,
+    stamp: bool,
+    skip_invalid: bool,
 ) -> "Options":
     """The options that decide what a run does."""
     from encord_async.engine.account import Existing
@@ -403,6 +411,7 @@ def _planning(
         max_batch=max_batch,
         stamp=stamp,
         skip_invalid=skip_invalid,
+        **changes,
     )
 
 

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
 from encord_async.engine.options import Groundwork, Options, Props
 from encord_async.engine.outcome import Status
@@ -18,7 +18,7 @@ from encord_async.engine.run import Run
 from encord_async.engine.schedule import Result, Ticket
 from encord_async.journal.record import State
 from encord_async.kinds.entry import Entry, MakingEntry
-from encord_async.kinds.membership import Membership
+from encord_async.kinds.membership import Membership, role_name
 from encord_async.kinds.registry import step_kinds
 from encord_async.kinds.thing import Admission, Thing
 from encord_async.manifest.place import Problem
@@ -45,7 +45,7 @@ class Verb(StrEnum):
     REMOVE = "remove"
     """Take from a project."""
     CHANGE = "change"
-    """Set to another value, as the status of a project."""
+    """Set to another value, as the status of a project or the role of a user."""
     SETTLE = "settle"
     """An earlier run left it in doubt: it is looked for first, and made only if it surely is not there."""
     KEEP = "keep"
@@ -67,6 +67,7 @@ class Action:
         project: The project or group it would be done in, as the manifest names it.
         hash: Hash of what is there already.
         role: The role, for users and groups.
+        was: The role that it takes the place of.
         file: The file that a part of it was read from, as the manifest names it.
         code: Why it is refused, as a word for programs, where there is one.
         reason: Why it is refused, as the run would say it.
@@ -80,6 +81,7 @@ class Action:
     project: str | None = None
     hash: str | None = None
     role: str | None = None
+    was: str | None = None
     file: str | None = None
     code: str | None = None
     reason: str | None = None
@@ -93,7 +95,7 @@ class Action:
             "what": self.what,
             "items": list(self.items),
         }
-        more = {"project": self.project, "hash": self.hash, "role": self.role, "file": self.file}
+        more = {"project": self.project, "hash": self.hash, "role": self.role, "was": self.was, "file": self.file}
         more |= {"code": self.code, "reason": self.reason}
         return shown | {name: value for name, value in more.items() if value is not None}
 
@@ -256,6 +258,15 @@ async def _gone(journal: "Journal", plotter: "_Plotter") -> AsyncIterator[Gone]:
 _Ended: TypeAlias = tuple[Ticket, Result]
 
 
+class _Ending(NamedTuple):
+    """How a step ended, what that is in a plan, and the role that it takes the place of."""
+
+    ticket: Ticket
+    result: Result
+    verb: Verb
+    was: str | None
+
+
 def _sorts() -> list[str]:
     """The words for all that a plan can speak of."""
     return list(dict.fromkeys(kind.what for kind in step_kinds()))
@@ -283,8 +294,8 @@ class _Plotter:
 
     def actions(self, number: int) -> Iterator[Action]:
         """What all that has ended of an entry means: alike things together, in the order of its steps."""
-        ended = [(ticket, result, self._verb(ticket, result)) for ticket, result in self._ended.pop(number, [])]
-        for ticket, result, verb in ended:
+        ended = [self._ending(ticket, result) for ticket, result in self._ended.pop(number, [])]
+        for ticket, result, verb, _ in ended:
             if verb is not Verb.KEEP:
                 found = result.hash if verb is Verb.ADOPT else None
                 self._on_step(ticket.step.identity, Decided(verb, found))
@@ -293,13 +304,13 @@ class _Plotter:
             # All else that the entry wants is refused for the same reason.
             ended = [refused]
         together: dict[Action, list[str]] = {}
-        for ticket, result, verb in ended:
-            for action in self._of_step(ticket, result, verb):
+        for one in ended:
+            for action in self._of_step(*one):
                 together.setdefault(replace(action, items=()), []).extend(action.items)
         for action, items in together.items():
             yield replace(action, items=tuple(items))
 
-    def _of_step(self, ticket: Ticket, result: Result, verb: Verb) -> Iterator[Action]:
+    def _of_step(self, ticket: Ticket, result: Result, verb: Verb, was: str | None) -> Iterator[Action]:
         step, wish, kind = ticket.step, ticket.wish, ticket.step.kind
         # A thing may be made, and one of the items that are put in afterwards be refused.
         refused = result.status in _REFUSED and not is_new(result.hash)
@@ -312,6 +323,7 @@ class _Plotter:
             project=None if kind.stands_for_entry else step.parent or _named(wish.entry),
             hash=result.hash if kind.stands_for_entry and not is_new(result.hash) else None,
             role=None if step.role is None else step.role.name.lower(),
+            was=was,
             file=wish.file if kind.stands_for_entry else None,
             code=result.error.code if refused and result.error is not None else None,
             reason=result.error.message if refused and result.error is not None else None,
@@ -321,6 +333,14 @@ class _Plotter:
             yield Action(number=wish.number, place=wish.place, verb=Verb.CREATE, what=names.what, items=(step.item,))
         if isinstance(kind, Thing) and kind.items is not None and not refused and result.hash:
             yield from self._put_in(ticket, kind, kind.items.give, result)
+
+    def _ending(self, ticket: Ticket, result: Result) -> _Ending:
+        kind, verb = ticket.step.kind, self._verb(ticket, result)
+        if isinstance(kind, Membership):
+            role = self._rehearsal.take_role((kind, ticket.parent_hash or "", _item(ticket)))
+            if role is not None:
+                return _Ending(ticket, result, Verb.CHANGE, role_name(role, kind.relation.roles))
+        return _Ending(ticket, result, verb, None)
 
     def _verb(self, ticket: Ticket, result: Result) -> Verb:
         step = ticket.step
@@ -339,8 +359,7 @@ class _Plotter:
 
     def _changes(self, ticket: Ticket) -> bool:
         kind = ticket.step.kind
-        item = ticket.items[0] if ticket.items else ticket.step.item
-        return isinstance(kind, Membership) and self._rehearsal.take((kind, ticket.parent_hash or "", item))
+        return isinstance(kind, Membership) and self._rehearsal.take((kind, ticket.parent_hash or "", _item(ticket)))
 
     def _put_in(self, ticket: Ticket, kind: Thing, give: Membership, result: Result) -> Iterator[Action]:
         """The items that go along with a thing, or that an adopted one is given."""
@@ -363,6 +382,10 @@ class _Plotter:
 
 
 _REFUSED: Final = frozenset({Status.FAILED, Status.BLOCKED})
+
+
+def _item(ticket: Ticket) -> str:
+    return ticket.items[0] if ticket.items else ticket.step.item
 
 
 def _named(entry: Entry) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio.to_thread
 
-from encord_async.engine.options import Options
+from encord_async.engine.options import CHANGES, Options
 from encord_async.errors import UsageError, spelt
 from encord_async.manifest.files import read_manifest
 from encord_async.manifest.place import PlacedEntry
@@ -32,7 +32,7 @@ __all__ = ["SavedPlan", "make_plan"]
 
 _FORMAT: Final = "encord-async plan 1"
 _MAX_BYTES: Final = 2**30
-_DECIDING: Final = ("existing", "dataset_api", "max_batch", "stamp", "skip_invalid")
+_DECIDING: Final = ("existing", "dataset_api", "max_batch", "stamp", "skip_invalid", *CHANGES)
 """The options that decide what a run does."""
 _AGAIN: Final = "make a new plan with 'encord-async plan --out'"
 

@@ -23,6 +23,7 @@ from encord_async.cli.interrupts import Interrupts, interruptible, listening, no
 from encord_async.cli.keys_file import KeysFile
 from encord_async.cli.options import (
     Service,
+    changing_options,
     concurrency_option,
     dataset_api_option,
     existing_option,
@@ -144,6 +145,7 @@ Exit codes, of several that apply the highest:
     help="Stop when more entries than this have failed; a share counts once 100 have ended.",
 )
 @skip_invalid_option
+@changing_options
 @click.option(
     "--outcomes",
     shell_complete=file_names,

@@ -66,12 +66,12 @@ def _looked(
     output: Output | None, sessions: "Callable[[], EncordSession]", manifest: "ManifestFile", options: Mapping[str, Any]
 ) -> Planned:
     from encord_async.engine.account import Existing
-    from encord_async.engine.options import Options
+    from encord_async.engine.options import CHANGES, Options
     from encord_async.kinds.thing import DatasetAPI
 
     journal = options["journal"]
     planned = Planned(existing_journal(manifest, journal))
-    more = {name: options[name] for name in ("max_batch", "stamp", "skip_invalid")}
+    more = {name: options[name] for name in ("max_batch", "stamp", "skip_invalid", *CHANGES)}
     existing, dataset_api = Existing(options["existing"]), DatasetAPI(options["dataset_api"])
     chosen = Options(existing=existing, dataset_api=dataset_api, **more)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Service",
+    "changing_options",
     "concurrency_option",
     "dataset_api_option",
     "existing_option",
@@ -172,6 +173,15 @@ skip_invalid_option: Final = click.option(
     "--skip-invalid", is_flag=True, help="Provision the good entries of a manifest that has bad ones."
 )
 
+_CHANGING: Final = (
+    click.option(
+        "--replace-roles",
+        is_flag=True,
+        help="Take out users who hold another role than wanted, and add them again: the API cannot change a role. "
+        "Never an Admin, who may be the account itself.",
+    ),
+)
+
 _PLANNING: Final = (
     run_journal_option,
     existing_option,
@@ -179,6 +189,7 @@ _PLANNING: Final = (
     max_batch_option,
     stamp_option,
     skip_invalid_option,
+    *_CHANGING,
 )
 
 
@@ -204,13 +215,28 @@ def manifest_argument(verb: Verb) -> Verb:
     return _with(wrapped, _MANIFEST)
 
 
+def changing_options(verb: Verb) -> Verb:
+    """What a run may change of what is there."""
+    return _with(verb, _CHANGING)
+
+
 def planning_options(verb: Verb) -> Verb:
     """What decides what a run does: the verb gets its ``journal``, and ``options``, which makes the rest."""
 
     @functools.wraps(verb)
     def wrapped(
-        *, existing: str, dataset_api: str, max_batch: int, stamp: bool, skip_invalid: bool, **rest: Any
+        *,
+        existing: str,
+        dataset_api: str,
+        max_batch: int,
+        stamp: bool,
+        skip_invalid: bool,
+        **rest: Any,
     ) -> int:
+        from encord_async.engine.options import CHANGES
+
+        changes = {name: rest.pop(name) for name in CHANGES}
+
         def options() -> "Options":
             from encord_async.engine.account import Existing
             from encord_async.engine.options import Options
@@ -222,6 +248,7 @@ def planning_options(verb: Verb) -> Verb:
                 max_batch=max_batch,
                 stamp=stamp,
                 skip_invalid=skip_invalid,
+                **changes,
             )
 
         return verb(options=options, **rest)

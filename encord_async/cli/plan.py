@@ -331,7 +331,7 @@ def _described(action: "Action") -> str:
     items = ", ".join(action.items[:5]) + (f" and {len(action.items) - 5:,} more" if len(action.items) > 5 else "")
     parts = [items]
     if action.role:
-        parts.append(f"as {action.role}")
+        parts.append(f"as {action.role}" + (f" and no more as {action.was}" if action.was else ""))
     if action.project:
         parts.append(f"in {action.project}")
     if action.file:

@@ -12,13 +12,14 @@ from typing import Final
 
 from encord_async.engine.account import Account, Adopt, Existing, match
 from encord_async.engine.batches import Batches
+from encord_async.engine.changing import Changing, RoleChanger
 from encord_async.engine.claims import Claims, baseline
 from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger, left_error
 from encord_async.engine.making import Maker, Making, held_of
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import Status
 from encord_async.engine.resume import changed, exchanged, taken_over
-from encord_async.engine.review import Review, refusal
+from encord_async.engine.review import refusal
 from encord_async.engine.roll import Roll
 from encord_async.engine.schedule import Batch, Lane, Result, Ticket, Work, tickets_of
 from encord_async.engine.scribe import Scribe
@@ -59,9 +60,8 @@ class Executor:
         settler: Finds out about creates in doubt.
         existing: What to do about what is there already.
         maker: Says what is sent for what is to be made.
-        review: What may be done at all, if that was reviewed beforehand.
+        changing: What may be changed of what is there.
         roll: The entries that the manifest holds, as far as it is known.
-        remembers: Whether a membership of which the ledger has the last word is not sent again.
     """
 
     def __init__(
@@ -75,8 +75,7 @@ class Executor:
         existing: Existing,
         maker: Maker,
         roll: Roll,
-        remembers: bool = True,
-        review: Review | None = None,
+        changing: Changing,
     ) -> None:
         self._session = session
         self._sends = sends
@@ -85,7 +84,7 @@ class Executor:
         self._settler = settler
         self._existing = existing
         self._maker = maker
-        self._review = review
+        self._review = changing.review
         self._stop, self._give_up = Stop(), Stop()
         self._looks = Looks(session, self._stop)
         self._scribe = Scribe(ledger, session.clock)
@@ -97,7 +96,8 @@ class Executor:
             roll=roll,
             domain=session.settings.domain,
         )
-        self._batches = Batches(sends, self._looks, ledger, self._scribe, stop=self._stop, remembers=remembers)
+        roles = RoleChanger(sends, self._looks, changing, stop=self._stop, give_up=self._give_up)
+        self._batches = Batches(sends, self._looks, ledger, self._scribe, roles=roles, stop=self._stop)
         self._fresh: OrderedDict[str, None] = OrderedDict()
         self._sending: Counter[bytes] = Counter()
         self._doubtful: defaultdict[bytes, set[bytes]] = defaultdict(set)
@@ -159,7 +159,7 @@ class Executor:
         others: list[tuple[Ticket, Result]] = []
         left: list[Ticket] = []
         for ticket in tickets:
-            if self._review.allows(ticket.step.identity, ticket.step.kind.verb):
+            if any(self._review.allows(ticket.step.identity, verb) for verb in (ticket.step.kind.verb, "change")):
                 left.append(ticket)
             elif self._review.knows(ticket.step.identity):
                 refused = refusal(ticket, "it was to be refused")

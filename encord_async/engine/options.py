@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, Self, TypedDict
 
 from encord_async.engine.account import Account, Existing, Listed
 from encord_async.engine.doubt import Settler
@@ -16,7 +16,7 @@ from encord_async.redaction import quoted
 from encord_async.secrecy import sealed
 from encord_async.session.session import Statistics
 
-__all__ = ["FailureLimit", "Groundwork", "Options", "Progress", "Props"]
+__all__ = ["CHANGES", "Changes", "FailureLimit", "Groundwork", "Options", "Progress", "Props"]
 
 _GRACE: Final = 100
 """A share of failures says little before this many entries have ended."""
@@ -58,6 +58,15 @@ class FailureLimit:
         return self.share is not None and ended >= _GRACE and failed > self.share * ended
 
 
+class Changes(TypedDict, total=False):
+    """What a run may change of what is there already, as keywords; see `Options`."""
+
+    replace_roles: bool
+
+
+CHANGES: Final = tuple(Changes.__annotations__)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How a manifest is provisioned.
@@ -71,6 +80,8 @@ class Options:
         stamp: Put a short mark of the entry into descriptions, by which a look-up finds exactly its own.
         fail_fast: Stop at the first entry that fails.
         max_failures: Stop when more have failed.
+        replace_roles: Take out who holds another role than wanted, and add them again, since the API cannot change a
+            role; but no Admin, who may be the account itself.
         skip_invalid: Provision the good entries of a manifest that has bad ones.
         lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has.
     """
@@ -82,6 +93,7 @@ class Options:
     stamp: bool = False
     fail_fast: bool = False
     max_failures: FailureLimit | None = None
+    replace_roles: bool = False
     skip_invalid: bool = False
     lookahead: int = 10_000
 

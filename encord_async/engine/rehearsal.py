@@ -69,6 +69,8 @@ class Rehearsal:
         self._seen: dict[Operation[Any], object] = {}
         self._changes: set[Change] = set()
         """What would really change; a membership that is so already does not."""
+        self._replaced: dict[Change, int | None] = {}
+        """Roles that were replaced, of which nobody has asked yet."""
         self.failure: EncordError | None = None
         """Why the service could not be read, if it could not: then what follows from it says nothing."""
 
@@ -77,6 +79,10 @@ class Rehearsal:
         is_made = change in self._changes
         self._changes.discard(change)
         return is_made
+
+    def take_role(self, change: Change) -> int | None:
+        """The role that *change* has replaced, if it has and nobody has asked about that before."""
+        return self._replaced.pop(change, None)
 
     def take_name(self, names: Names, name: str) -> bool:
         """Whether *name* would be made, and nobody has asked about that before."""
@@ -208,6 +214,26 @@ class Rehearsal:
         if relation.names is not None:
             await self._name(relation.names, items)
         return self._give(lane.kind, about, items, None if lane.role is None else int(lane.role))
+
+    async def replace(
+        self,
+        lane: Lane,
+        items: tuple[str, ...],
+        stop: Stop,  # noqa: ARG002 - nothing leaves
+        give_up: Stop,  # noqa: ARG002 - as above
+    ) -> Mapping[str, int]:
+        """See `Sends`."""
+        relation, about = lane.kind.relation, lane.parent_hash
+        held = self._held[relation, about]
+        shown = {relation.folded(item): int(lane.role or 0) for item in items}
+        self._replaced |= {(lane.kind, about, item): held[relation.folded(item)] for item in items}
+        held.update(shown)
+        return shown
+
+    async def check_may_remove(self, relation: Relation, about: str) -> None:
+        """See `Sends`; whoever makes a thing is its Admin."""
+        if not is_new(about):
+            await relation.check_may_remove(self, about)
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""

@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from encord_async.engine.account import Account
+from encord_async.engine.changing import Changing
 from encord_async.engine.crew import leave
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
@@ -80,7 +81,6 @@ class Run:
         *,
         journal: "Journal | None",
         props: "Props | None" = None,
-        remembers: bool = True,
         review: Review | None = None,
         groundwork: Groundwork | None = None,
     ) -> None:
@@ -102,7 +102,7 @@ class Run:
         self._entries = self._ended_entries = 0
         self._total: int | None = None
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
-        self._remembers, self._review, self._groundwork = remembers, review, groundwork or Groundwork()
+        self._review, self._groundwork = review, groundwork or Groundwork()
         known = self._groundwork.listed
         self._account = props.account if props else Account(session, dataset_api=options.dataset_api, listed=known)
         self._register = Register(stamps=options.stamp)
@@ -165,8 +165,7 @@ class Run:
                 stamp_key=os.urandom(16) if kept is None else kept.stamp_key,
             ),
             roll=self._register.roll,
-            remembers=self._remembers,
-            review=self._review,
+            changing=Changing(replace_roles=self._options.replace_roles, policy=policy, review=self._review),
         )
         self._send, self._receive = anyio.create_memory_object_stream[Outcome](self._options.max_batch)
         self._before = self._session.statistics()

@@ -4,12 +4,14 @@ A rehearsal puts something else in the place of `Live`, which answers as the ser
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from encord_async.engine.making import Making
 from encord_async.engine.names import Directory
 from encord_async.engine.schedule import Lane
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.membership import Relation
 from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.thing import Admission
 from encord_async.protocol.operations.base import Operation, PageOperation
@@ -35,6 +37,17 @@ class Sends(Protocol):
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
         """Give or take *items*; the roles that they have then, if the answer shows them (`Relation.roles_shown`)."""
+        ...
+
+    async def replace(self, lane: Lane, items: tuple[str, ...], stop: Stop, give_up: Stop) -> Mapping[str, int]:
+        """Take *items* out and add them again; the roles that they have then.
+
+        Once they are being taken out only *give_up* keeps them from being added, not *stop*.
+        """
+        ...
+
+    async def check_may_remove(self, relation: Relation, about: str) -> None:
+        """See `Relation.check_may_remove`; a read."""
         ...
 
     async def is_set(self, lane: Lane, value: str) -> bool:
@@ -73,6 +86,15 @@ class Live:
                 return None
         answer = await self._session.execute(lane.kind.sending(lane.parent_hash, items, lane.role), stop=stop)
         return relation.roles_shown(answer) if relation.shows_roles and not lane.kind.takes else None
+
+    async def replace(self, lane: Lane, items: tuple[str, ...], stop: Stop, give_up: Stop) -> Mapping[str, int]:
+        """See `Sends`."""
+        await self.put(replace(lane, kind=lane.kind.relation.take), items, stop)
+        return await self.put(lane, items, give_up) or {}
+
+    async def check_may_remove(self, relation: Relation, about: str) -> None:
+        """See `Sends`."""
+        await relation.check_may_remove(self._session, about)
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""

@@ -46,6 +46,8 @@ class Entry(Part):
     """Whether its key stands for something that others may refer to."""
     is_harmless_twice: ClassVar[bool] = False
     """Whether two of the same content are one wish."""
+    heeds_journal: ClassVar[bool] = True
+    """Whether a membership of which the journal has the last word is not sent again."""
     creates: ClassVar[bool] = False
     """Whether any of its steps creates something."""
     makes: ClassVar[StepKind | None] = None

@@ -64,6 +64,8 @@ class RepairEntry(Entry):
     word: str
     items: tuple[Item, ...]
     is_harmless_twice: ClassVar[bool] = True
+    # What the journal says is known to be otherwise.
+    heeds_journal: ClassVar[bool] = False
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         kind = step_kind(self.word)
@@ -214,8 +216,7 @@ async def repair(
     deeds = await _allowed(session, repairs.deeds(), repaired)
     standing = {number: deed for number, deed in enumerate(deeds, 1) if deed.is_told_alone}
     entries = [*map(_entry, deeds), *repairs.admissions(), *inner]
-    # What the journal says is known to be otherwise.
-    run = Run(session, _part(entries), Options(settle_s=settle_s), journal=journal, remembers=False)
+    run = Run(session, _part(entries), Options(settle_s=settle_s), journal=journal)
     async with run:
         async for outcome in run:
             deed = standing.get(outcome.number)

@@ -3,6 +3,7 @@
 The witness is the service's own state and log before and after. Manifests and edits are those of the soak.
 """
 
+import copy
 import random
 import tempfile
 from collections import Counter
@@ -30,6 +31,7 @@ OPTIONS = st.builds(
     stamp=st.booleans(),
     max_batch=st.sampled_from([1, 2, 1000]),
     settle_s=st.just(0.02),
+    replace_roles=st.booleans(),
 )
 PASTS = ["no", "done", "killed", "another"]
 """Runs before: none, one that ended, one that was killed, one with another journal."""
@@ -97,6 +99,14 @@ def pairs(service: Service) -> dict[str, Pairs]:
     return {what: {pair for pair in there if pair[1] != ME} for what, there in held.items()}
 
 
+def roles(service: Service) -> dict[tuple[str, str, str], int]:
+    """The role of each user of each thing."""
+    state = service.state()
+    things = [("user", one["project_hash"], one["users"]) for one in state["projects"]]
+    things += [("dataset_user", one["dataset_hash"], one["users"]) for one in state["datasets"]]
+    return {(what, found, user["email"]): user["role"] for what, found, users in things for user in users}
+
+
 def statuses(service: Service) -> dict[str, str]:
     """Where each project stands."""
     return {one["project_hash"]: one["status"] for one in service.state()["projects"]}
@@ -132,7 +142,8 @@ async def test_plan_is_apply(seed: int, options: Options, edits: int, past: str,
                 await account.apply(wishes.entries, journal, replace(options, existing=Existing.ADOPT), dies_at)
             for _ in range(edits):
                 note(wishes.edit())
-            await _hold_plan_against_apply(account, wishes.entries, options)
+            manifest = promoted(wishes.entries) if data.draw(st.booleans()) else wishes.entries
+            await _hold_plan_against_apply(account, manifest, options)
     finally:
         service.close()
 
@@ -141,6 +152,7 @@ async def _hold_plan_against_apply(account: Account, manifest: Sequence[Entry], 
     note(f"{manifest} {options}")
     service = account.service
     before, stood, logged = pairs(service), statuses(service), len(service.store.log())
+    held = roles(service)
     forecast, actions = await account.plan(manifest, "run.db", options)
     assert (pairs(service), len(service.store.log())) == (before, logged), "plan changed something"
     said = "\n".join(str(action.as_json()) for action in actions)
@@ -154,6 +166,9 @@ async def _hold_plan_against_apply(account: Account, manifest: Sequence[Entry], 
     for what, there in after.items():
         added, removed = len(there - before[what]), len(before[what] - there)
         assert (added, removed) == (forecast.count(Verb.ADD, what), forecast.count(Verb.REMOVE, what)), what
+    changed = Counter(one[0] for one, role in roles(service).items() if role != held.get(one, role))
+    for what in ("user", "dataset_user"):
+        assert changed[what] == forecast.count(Verb.CHANGE, what), what
     moved = [found for found, status in statuses(service).items() if status != stood.get(found, "notStarted")]
     assert len(moved) == forecast.count(Verb.CHANGE, "status")
     refused = {action.number for action in actions if action.verb is Verb.REFUSE}
@@ -163,6 +178,20 @@ async def _hold_plan_against_apply(account: Account, manifest: Sequence[Entry], 
     if not forecast.changes:
         # A membership that is so, and of which nothing is written down, is sent: what that changed, no reply says.
         assert {one.status.value for one in life.outcomes} <= {"unchanged", "updated"}
+
+
+PROMOTIONS = {"annotator": "reviewer", "reviewer": "annotator_reviewer", "annotator_reviewer": "annotator"}
+PROMOTIONS |= {"admin": "user", "user": "admin"}
+
+
+def promoted(manifest: Sequence[Entry]) -> list[Entry]:
+    """*manifest* with another role for everybody."""
+    entries = copy.deepcopy(list(manifest))
+    for entry in entries:
+        for one in (entry, *entry.get("users", ())):
+            if entry["kind"] in {"project_users", "project", "dataset"} and one.get("role") in PROMOTIONS:
+                one["role"] = PROMOTIONS[one["role"]]
+    return entries
 
 
 def announced(actions: Sequence[Action]) -> Counter[Any]:
