@@ -178,7 +178,7 @@ class EncordSession(Calls):
             fail_fast: Stop at the first entry that fails.
             max_failures: Stop when more have failed, or a larger share, as ``"5%"``; that counts from 100 ended on.
             skip_invalid: Provision the good entries of a manifest that has bad ones.
-            plan: Path of a plan that `plan` wrote: what it does not say fails with ``NOT_PLANNED``, other options at once.
+            plan: Path of a plan that `plan` wrote: what it does not say fails with ``NOT_PLANNED``.
             variables: Values for ``{{ name }}`` in the file; before those of the environment, and its own ``vars``.
             forecast: What `plan` said a moment ago: what it has read of account and file is not read again.
             changes: What is changed of what is there: ``replace_roles=True``.

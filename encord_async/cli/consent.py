@@ -71,7 +71,8 @@ def _looked(
 
     journal = options["journal"]
     planned = Planned(existing_journal(manifest, journal))
-    more = {name: options[name] for name in ("max_batch", "stamp", "skip_invalid", *CHANGES)}
+    more = {name: options[name] for name in ("max_batch", "stamp", "skip_invalid")}
+    more |= {name: options.get(name, False) for name in CHANGES}
     existing, dataset_api = Existing(options["existing"]), DatasetAPI(options["dataset_api"])
     chosen = Options(existing=existing, dataset_api=dataset_api, **more)
 
