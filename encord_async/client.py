@@ -27,7 +27,7 @@ from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
     from encord_async.engine.account import Existing
-    from encord_async.engine.options import Changes, Groundwork, Options
+    from encord_async.engine.options import Changes, Options
     from encord_async.engine.run import Run
     from encord_async.export import Exported, LeftOut
     from encord_async.journal.journal import Journal
@@ -193,8 +193,8 @@ class EncordSession(Calls):
         limit = None if max_failures is None else FailureLimit.parse(max_failures)
         manifest = _read_with(manifest, variables)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
-        kept, review = self._journal(manifest, journal), None if plan is None else self._review(plan)
-        return Run(self, manifest, options, journal=kept, review=review, groundwork=_groundwork(forecast))
+        kept, more = self._journal(manifest, journal), _around(manifest, options, forecast)
+        return Run(self, manifest, options, journal=kept, review=None if plan is None else self._review(plan), **more)
 
     async def validate(
         self, manifest: str | Path, *, stamp: bool = False, variables: Mapping[str, object] | None = None
@@ -378,9 +378,12 @@ def _read_with(manifest: "Manifest", variables: Mapping[str, object] | None) -> 
     return with_variables(manifest, variables)
 
 
-def _groundwork(forecast: "Forecast | None") -> "Groundwork | None":
-    """What a plan has read, if there is one."""
-    return None if forecast is None else forecast.groundwork
+def _around(manifest: "Manifest", options: "Options", forecast: "Forecast | None") -> dict[str, Any]:
+    """What a plan has read for a run, if there is one, and what the run does after the manifest."""
+    from encord_async.verify.surplus import surplus
+
+    groundwork = None if forecast is None else forecast.groundwork
+    return {"groundwork": groundwork, "sequel": surplus(manifest, options)}
 
 
 def _beside(manifest: "Manifest") -> str | None:

@@ -6,17 +6,18 @@ the run does, for the same reasons, in the same words. Actions are handed out as
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias, cast
 
 from encord_async.engine.options import Groundwork, Options, Props
 from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
 from encord_async.engine.run import Run
 from encord_async.engine.schedule import Result, Ticket
-from encord_async.journal.record import State
+from encord_async.engine.sequel import Sequel, gone
+from encord_async.journal.record import Record
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.membership import Membership, role_name
 from encord_async.kinds.registry import step_kinds
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from encord_async.journal.journal import Journal
 
 __all__ = ["Action", "Decided", "Forecast", "Gone", "Verb", "plan"]
-
-_PAGE: Final = 1000
 
 
 class Verb(StrEnum):
@@ -110,12 +109,17 @@ class Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
-    """Something that the journal knows as made, and the manifest no longer wishes for. Nothing is done about it."""
+    """Something that the journal knows as made, and the manifest no longer wishes for."""
 
     what: str
     title: str
     key: str | None
     hash: str
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """What *record* says was made."""
+        return cls(what=record.kind.what, title=record.title, key=record.key, hash=record.hash or "")
 
     def as_json(self) -> dict[str, object]:
         """A JSON object."""
@@ -130,6 +134,7 @@ class Forecast:
         entries: How many entries the manifest has.
         counts: How many things of which sort would be made, adopted and so on.
         gone: What the manifest no longer wishes for.
+        retired: From how many things of that something would be taken.
         warnings: What should be known of the entries, though nothing is wrong with them.
         groundwork: What the run need not find out again.
     """
@@ -137,6 +142,7 @@ class Forecast:
     entries: int = 0
     counts: Counter[tuple[Verb, str]] = field(default_factory=Counter)
     gone: list[Gone] = field(default_factory=list)
+    retired: int = 0
     warnings: tuple[Problem, ...] = ()
     groundwork: Groundwork = field(default_factory=Groundwork, repr=False, compare=False)
 
@@ -179,6 +185,7 @@ async def plan(
     on_action: Callable[[Action], None] = lambda _: None,
     on_step: Callable[[bytes, Decided], None] = lambda _identity, _decided: None,
     on_read: Callable[[], None] = lambda: None,
+    sequel: Sequel | None = None,
 ) -> Forecast:
     """Find out what a run would do; only reads are sent.
 
@@ -190,6 +197,7 @@ async def plan(
         on_action: Is given each action as entries end, in no particular order.
         on_step: Is given the identity of each step that does not stay as it is, and what becomes of it.
         on_read: Is told of each thing of the account that is read.
+        sequel: What the run does after the manifest.
 
     Raises:
         ManifestError: There is a bad entry; a file is checked before anything is sent.
@@ -204,7 +212,8 @@ async def plan(
     ledger = Overlay(journal)
     plotter = _Plotter(rehearsal, ledger, on_step)
     played = cast("Session", rehearsal)
-    run = Run(played, manifest, options, journal=None, props=_props(rehearsal, ledger, plotter, journal))
+    props = _props(rehearsal, ledger, plotter, journal)
+    run = Run(played, manifest, options, journal=None, props=props, sequel=sequel)
     forecast = Forecast()
     async with run:
         async for outcome in run:
@@ -213,7 +222,7 @@ async def plan(
                 raise rehearsal.failure
     forecast.entries, forecast.warnings, forecast.groundwork = run.summary.entries, run.warnings, run.groundwork
     if journal is not None:
-        forecast.gone = [one async for one in _gone(journal, plotter)]
+        forecast.gone = [Gone.of(one) async for one in gone(ledger, run.roll)]
     return forecast
 
 
@@ -242,19 +251,6 @@ def _hand_out(actions: Iterable[Action], forecast: Forecast, on_action: Callable
             on_action(action)
 
 
-async def _gone(journal: "Journal", plotter: "_Plotter") -> AsyncIterator[Gone]:
-    """What the journal knows as made and no entry of the manifest has."""
-    after = 0
-    while True:
-        records, after = await journal.records(most=_PAGE, after=after)
-        for record in records:
-            made = isinstance(record.kind, Thing) and record.state is State.DONE
-            if made and record.hash and record.hash not in plotter.hashes:
-                yield Gone(what=record.kind.what, title=record.title, key=record.key, hash=record.hash)
-        if len(records) < _PAGE:
-            return
-
-
 _Ended: TypeAlias = tuple[Ticket, Result]
 
 
@@ -273,24 +269,17 @@ def _sorts() -> list[str]:
 
 
 class _Plotter:
-    """Notes how steps end in a rehearsal, and says as actions what that means.
-
-    Attributes:
-        hashes: Of everything that an entry of the manifest has.
-    """
+    """Notes how steps end in a rehearsal, and says as actions what that means."""
 
     def __init__(self, rehearsal: Rehearsal, ledger: Overlay, on_step: Callable[[bytes, Decided], None]) -> None:
         self._rehearsal = rehearsal
         self._ledger = ledger
         self._on_step = on_step
         self._ended: defaultdict[int, list[_Ended]] = defaultdict(list)
-        self.hashes: set[str] = set()
 
     def note(self, ticket: Ticket, result: Result) -> None:
         """A step has ended."""
         self._ended[ticket.wish.number].append((ticket, result))
-        if result.hash is not None and ticket.step.kind.creates:
-            self.hashes.add(result.hash)
 
     def actions(self, number: int) -> Iterator[Action]:
         """What all that has ended of an entry means: alike things together, in the order of its steps."""

@@ -184,6 +184,8 @@ def apply(
         if dask is not None:
             raise UsageError("--plan is for a run on one machine; leave out --dask")
         options["plan"] = reviewed
+    if dask is not None and (options["prune"] or options["retire"]):
+        raise UsageError("--prune and --retire are for a run on one machine: run once more without --dask")
     sessions = functools.cache(functools.partial(service.sessions, **bounds))
     if not yes and reviewed is None:
         with nothing_sent():

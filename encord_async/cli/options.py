@@ -180,6 +180,18 @@ _CHANGING: Final = (
         help="Take out users who hold another role than wanted, and add them again: the API cannot change a role. "
         "Never an Admin, who may be the account itself.",
     ),
+    click.option(
+        "--prune",
+        is_flag=True,
+        help="After the manifest, take out what the things that it has entries for hold and no entry wants there: "
+        "users, groups, datasets and tags, as 'verify --fix --prune' does. Reads all of these things.",
+    ),
+    click.option(
+        "--retire",
+        is_flag=True,
+        help="After the manifest, take users, groups and datasets off what earlier runs made and the manifest no "
+        "longer has, and set the status of projects among it to archived. Asks first.",
+    ),
 )
 
 _PLANNING: Final = (

@@ -78,7 +78,7 @@ def plan(
 
     It is the run itself, rehearsed: with the same journal and the same options it decides as 'apply' does. What the
     journal says is done costs no request and is only counted; --refresh looks at the account for it as well. What the
-    journal has and the manifest no longer does is named, and nothing is done about it. What an earlier run left in
+    journal has and the manifest no longer does is named; with --retire it is put to rest. What an earlier run left in
     doubt is looked for once; 'apply' looks longer, and makes it only if it surely is not there. At most 100,000 actions
     are shown; all are counted. '-' reads JSON lines from standard input.
 
@@ -134,6 +134,7 @@ class Planned:
         drift: With a look at the account: how it differs from what is done.
         read: How many things of the account were read.
         requests: How many were sent; all were reads.
+        retires: Whether what the manifest no longer has is retired.
     """
 
     journal: str | None = None
@@ -144,6 +145,7 @@ class Planned:
     drift: "list[Difference] | None" = None
     read: int = 0
     requests: int = 0
+    retires: bool = False
 
     def reading(self, session: "EncordSession") -> "Callable[[], str]":
         """Says how far the look at the account is."""
@@ -171,6 +173,7 @@ class Planned:
         from encord_async.saved_plan import make_plan
 
         self.domain, self.account = session.settings.domain, session.identity
+        self.retires = options.retire
         async with AsyncExitStack() as stack:
             opened: Journal | None = None
             if self.journal is not None:
@@ -273,11 +276,10 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
             output.line("... and more; all are counted below")
         output.line()
     _print_drift(output, planned)
+    said = "gone from the manifest" + ("" if planned.retires else ", and nothing is done about it without --retire")
     for one in forecast.gone[:_MAX_GONE]:
         name = f" @{one.key}" if one.key else ""
-        output.line(
-            f"gone from the manifest, and nothing is done about it: {_noun(one.what)}{name} {one.title!r} ({one.hash})"
-        )
+        output.line(f"{said}: {_noun(one.what)}{name} {one.title!r} ({one.hash})")
     if len(forecast.gone) > _MAX_GONE:
         output.line(f"... and {len(forecast.gone) - _MAX_GONE:,} more are gone from the manifest")
     rows = forecast_rows(forecast)

@@ -1,17 +1,19 @@
-"""Entries on their way from the manifest into the schedule, and what is written down of them. It only reads."""
+"""Entries on their way from the manifest into the schedule, and what is written down of them. It sends nothing."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from encord_async.engine.resume import Past
-from encord_async.journal.record import Ledger
+from encord_async.engine.outcome import Outcome, Status
+from encord_async.engine.resume import Past, recall
+from encord_async.engine.schedule import Schedule
+from encord_async.journal.record import Ledger, Record
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step
-from encord_async.manifest.files import CheckReport
+from encord_async.manifest.files import CheckReport, manifest_error
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 
-__all__ = ["Taken", "bad_entries", "past_of"]
+__all__ = ["Taken", "bad_entries", "past_of", "take_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +47,37 @@ async def past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
         contested=await ledger.contested(keys),
         detached=await ledger.detached(made),
         has_moved=has_moved,
+    )
+
+
+def take_in(schedule: Schedule, one: Taken, past: Past, *, began_s: float) -> list[Record]:
+    """Schedule an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
+    if one.problems:
+        schedule.report(_bad(one))
+    elif one.placed is not None:
+        known = recall(one.placed.entry, one.identity, one.steps, past, began_s=began_s)
+        schedule.add(
+            one.placed.entry,
+            known.steps,
+            number=one.number,
+            place=str(one.placed.place),
+            identity=one.identity,
+            known=known.results,
+            doubts=known.doubts,
+            file=one.placed.file,
+            unsure=known.unsure,
+        )
+        return known.changes
+    return []
+
+
+def _bad(one: Taken) -> Outcome:
+    entry = one.placed.entry if one.placed is not None else None
+    return Outcome(
+        number=one.number,
+        place=str(one.problems[0].place),
+        kind=entry.kind if entry is not None else "invalid",
+        key=entry.key if entry is not None else None,
+        status=Status.FAILED,
+        error=manifest_error(one.problems),
     )

@@ -9,7 +9,7 @@ from encord_async.engine.doubt import Settler
 from encord_async.engine.roll import Checked
 from encord_async.engine.schedule import Result, Ticket
 from encord_async.engine.sending import Sends
-from encord_async.errors import UsageError
+from encord_async.errors import UsageError, spelt
 from encord_async.journal.record import Ledger
 from encord_async.kinds.thing import DatasetAPI
 from encord_async.redaction import quoted
@@ -62,6 +62,8 @@ class Changes(TypedDict, total=False):
     """What a run may change of what is there already, as keywords; see `Options`."""
 
     replace_roles: bool
+    prune: bool
+    retire: bool
 
 
 CHANGES: Final = tuple(Changes.__annotations__)
@@ -82,6 +84,9 @@ class Options:
         max_failures: Stop when more have failed.
         replace_roles: Take out who holds another role than wanted, and add them again, since the API cannot change a
             role; but no Admin, who may be the account itself.
+        prune: Take out what the account has in things that the manifest has entries for, and no entry wants there.
+        retire: Take everybody and all data out of things that an earlier run made and the manifest no longer has, and
+            say of them that they are archived, where that can be said.
         skip_invalid: Provision the good entries of a manifest that has bad ones.
         lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has.
     """
@@ -94,6 +99,8 @@ class Options:
     fail_fast: bool = False
     max_failures: FailureLimit | None = None
     replace_roles: bool = False
+    prune: bool = False
+    retire: bool = False
     skip_invalid: bool = False
     lookahead: int = 10_000
 
@@ -101,6 +108,11 @@ class Options:
         for name in ("max_batch", "lookahead"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; give 1 or more")
+        for name in ("prune", "retire"):
+            if getattr(self, name) and self.skip_invalid:
+                raise UsageError(
+                    f"{spelt(name, True)} takes what bad entries want: leave out {spelt('skip_invalid', True)}"
+                )
         if not self.settle_s >= 0:
             raise UsageError(f"settle_s is {self.settle_s}; give seconds, 0 or more")
 

@@ -392,9 +392,15 @@ class Overlay:
         under = await self._under.namesakes(name)
         return [*self._untouched(under), *self._by_name.get(name, {}).values()]
 
+    async def records(self, *, most: int, after: int = 0) -> tuple[Sequence[Record], int]:
+        """See `Ledger`; what was only played is not among them."""
+        records, after = await self._under.records(most=most, after=after)
+        return self._untouched(records), after
+
     async def holders(self, found: str) -> Sequence[Record]:
         """See `Ledger`."""
-        return self._untouched(await self._under.holders(found))
+        own = [record for record in self._own.values() if record.hash == found]
+        return [*self._untouched(await self._under.holders(found)), *own]
 
     async def seen(self) -> Seen:
         """See `Ledger`."""

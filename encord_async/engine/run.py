@@ -23,20 +23,21 @@ from encord_async.engine.changing import Changing
 from encord_async.engine.crew import leave
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
-from encord_async.engine.intake import Taken, bad_entries, past_of
+from encord_async.engine.intake import Taken, bad_entries, past_of, take_in
 from encord_async.engine.making import Maker
 from encord_async.engine.options import Groundwork, Options, Progress, Props
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.quota import Bounded
 from encord_async.engine.recovery import recover
-from encord_async.engine.resume import Past, recall
+from encord_async.engine.resume import Past
 from encord_async.engine.review import Review
-from encord_async.engine.roll import Register
+from encord_async.engine.roll import Register, Roll
 from encord_async.engine.schedule import Schedule, Work
 from encord_async.engine.seat import Seat
 from encord_async.engine.sending import Live
+from encord_async.engine.sequel import Sequel, add_more
 from encord_async.engine.verdict import Ended, Later, Split
-from encord_async.errors import EncordError, UsageError
+from encord_async.errors import EncordError, UsageError, spelt
 from encord_async.journal.record import Ledger, MemoryLedger, Record
 from encord_async.journal.traffic import watch
 from encord_async.kinds.namer import Namer
@@ -83,7 +84,10 @@ class Run:
         props: "Props | None" = None,
         review: Review | None = None,
         groundwork: Groundwork | None = None,
+        sequel: Sequel | None = None,
     ) -> None:
+        if options.retire and journal is None and props is None:
+            raise UsageError(f"{spelt('retire', True)} needs a journal, which says what earlier runs made")
         self._session, self._manifest, self._options = session, with_variables(manifest), options
         self._journal, self._props = journal, props
         self._ledger: Ledger = journal or (MemoryLedger() if props is None else props.ledger)
@@ -102,7 +106,8 @@ class Run:
         self._entries = self._ended_entries = 0
         self._total: int | None = None
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
-        self._review, self._groundwork = review, groundwork or Groundwork()
+        self._review, self._sequel, self._follows = review, sequel, sequel is not None
+        self._groundwork = groundwork or Groundwork()
         known = self._groundwork.listed
         self._account = props.account if props else Account(session, dataset_api=options.dataset_api, listed=known)
         self._register = Register(stamps=options.stamp)
@@ -285,7 +290,12 @@ class Run:
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """What should be known of the entries read so far, though nothing is wrong with them."""
-        return self._checker.warnings()
+        return (*self._checker.warnings(), *(self._sequel.warnings if self._sequel is not None else ()))
+
+    @property
+    def roll(self) -> Roll:
+        """The entries of the manifest that make something; of no use where no earlier run has made anything."""
+        return self._register.roll
 
     def progress(self) -> Progress:
         """How far the run is; cheap enough to ask ten times a second."""
@@ -424,7 +434,7 @@ class Run:
             if one.number in waiting:
                 self._aside.append(one)
             else:
-                changes += self._add(one, past)
+                changes += take_in(self._schedule, one, past, began_s=self._started_s)
         try:
             if changes:
                 await self._ledger.write(changes)
@@ -436,36 +446,6 @@ class Run:
         if one.placed is None or one.problems or self._stopped_by is not None:
             return False
         return await self._register.has_to_wait(one.placed.entry, one.identity, past.records)
-
-    def _add(self, one: Taken, past: Past) -> list[Record]:
-        """Schedule an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
-        if one.problems:
-            entry = one.placed.entry if one.placed is not None else None
-            self._schedule.report(
-                Outcome(
-                    number=one.number,
-                    place=str(one.problems[0].place),
-                    kind=entry.kind if entry is not None else "invalid",
-                    key=entry.key if entry is not None else None,
-                    status=Status.FAILED,
-                    error=manifest_error(one.problems),
-                )
-            )
-        elif one.placed is not None:
-            known = recall(one.placed.entry, one.identity, one.steps, past, began_s=self._started_s)
-            self._schedule.add(
-                one.placed.entry,
-                known.steps,
-                number=one.number,
-                place=str(one.placed.place),
-                identity=one.identity,
-                known=known.results,
-                doubts=known.doubts,
-                file=one.placed.file,
-                unsure=known.unsure,
-            )
-            return known.changes
-        return []
 
     def _problems(self, item: Item) -> tuple[Problem, ...]:
         if isinstance(item, tuple):
@@ -546,7 +526,10 @@ class Run:
         await self._emit()
         if self._free() > 0:
             self._room.set()
-        if self._all_read and self._schedule.idle and not self._over:
+        if self._all_read and self._schedule.idle and self._follows and self._group is not None:
+            self._follows = self._all_read = False
+            self._group.start_soon(self._follow, name="sequel")
+        elif self._all_read and self._schedule.idle and not self._over:
             self._over = True
             self._failure = self._failure or self._executor.suspects.error
             self._ended.set()
@@ -557,6 +540,21 @@ class Run:
             while self._idle:
                 self._idle.popleft().hand(None)
             self._send.close()
+
+    async def _follow(self) -> None:
+        """Take in what is left to do after the manifest, if it was brought to its end."""
+        if self._sequel is not None and self._stopped_by is None and self._failure is None:
+            with anyio.CancelScope() as self._reading:
+                try:
+                    more = await self._sequel.entries(self._session, self._ledger, self._register.roll)
+                    for number, one in enumerate(more, self._entries + 1):
+                        add_more(self._schedule, one, number)
+                    self._entries += len(more)
+                    self._dispatch()
+                except EncordError as error:
+                    self._fail(error, "what is left to do after the manifest cannot be found out")
+        self._all_read = True
+        await self._settle_up()
 
     async def _emit(self) -> None:
         """Send off all outcomes, one task at a time: else the stream could be closed while another holds some."""

@@ -261,6 +261,7 @@ class _Projects(Thing, Exports):
     links = MappingProxyType({"ontology": ("ontology", "ontology_reference"), "copy_of": ("template", "copy_of")})
     lasting = ("ontology", "workflow_template_id", "copy_options")
     inner = API_KEY
+    retired = MappingProxyType({STATUS: ProjectStatus.ARCHIVED.name.lower()})
     after = ("dataset", "ontology", "group")
 
     def draft(self, order: Order) -> Draft:

@@ -211,6 +211,7 @@ class Thing(Creates):
             under which the journal has the hash and the reference.
         inner: What can be made inside of it, if anything can.
         is_editable: Whether the API can change title, description and contents later; no run does.
+        retired: What is set of one whose entry is gone from the manifest, where a run is asked to retire it.
         page: Where people look at it in the web app, with ``{}`` for its hash. An assumption: no documentation promises
             it; it is what the vendor's own open-source Encord Active links to.
     """
@@ -220,6 +221,7 @@ class Thing(Creates):
     links: Mapping[str, tuple[str, str]] = MappingProxyType({})
     inner: "InnerThing | None" = None
     is_editable: ClassVar[bool] = False
+    retired: ClassVar[Mapping[Relation, str]] = MappingProxyType({})
     page: ClassVar[str] = ""
 
     @abstractmethod

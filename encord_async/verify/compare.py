@@ -266,6 +266,8 @@ class _Comparison:
 
 def _own_differences(wish: ThingWish, title: str, description: str | None, item: Any) -> Iterator[Difference]:
     """How a thing itself differs from what is wanted."""
+    if wish.has_gone:
+        return
     named = NamedWish(wish.place, wish.title, wish.description or "")
     yield from names(named, wish.hash, title, description)
     for other in wish.kind.differences(wish.seen, item):

@@ -1,4 +1,4 @@
-"""What a run changes of what is there, where it is asked to: roles."""
+"""What a run changes of what is there, where it is asked to: roles, what is too much, what has gone."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from encord_async.protocol.catalogue import ProjectUserRole
 from tests.cli.conftest import write_manifest
 from tests.crash.conftest import Service
 from tests.provision.conftest import Entry
-from tests.provision.test_plan_is_apply import Account, roles
+from tests.provision.test_plan_is_apply import Account, pairs, roles
 from tests.provision.world import ME, World, open_world
 
 ANN = "ann@example.com"
@@ -166,5 +166,134 @@ async def test_a_run_that_dies_goes_on(tmp_path: Path) -> None:
             service.close()
         if not life.died:
             assert dies_at > 5
+            return
+    pytest.fail("it never got through")
+
+
+# --- what is too much ------------------------------------------------------------------------------------------------
+
+BOB = "bob@example.com"
+
+
+def staffed(*emails: str, datasets: tuple[str, ...] = ()) -> list[Entry]:
+    """A project with these annotators and datasets, and two datasets."""
+    users = [{"email": email, "role": "annotator"} for email in emails]
+    return [
+        {"kind": "project", "key": "cats", "title": "Cats", "users": users, "datasets": list(datasets)},
+        {"kind": "dataset", "key": "raw", "title": "Raw"},
+        {"kind": "dataset", "key": "more", "title": "More"},
+    ]
+
+
+async def test_what_no_entry_wants_is_pruned(world: World) -> None:
+    """With `prune` users and datasets that were taken off the manifest go, as the plan says, and can come back."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN, BOB, datasets=("@raw", "@more")))
+    await apply(world, manifest)
+    write_manifest(manifest, *staffed(ANN, datasets=("@raw",)))
+    assert await planned(world, manifest) == []
+    actions = await planned(world, manifest, prune=True)
+    [project] = world.emulator.state()["projects"]
+    more = next(one["dataset_hash"] for one in world.emulator.state()["datasets"] if one["title"] == "More")
+    assert {(one.verb, one.what, one.items, one.project) for one in actions} == {
+        (Verb.REMOVE, "user", (BOB,), project["project_hash"]),
+        (Verb.REMOVE, "dataset", (more,), project["project_hash"]),
+    }
+    assert sorted(await apply(world, manifest, prune=True)) == ["unchanged"] * 3 + ["updated"] * 2
+    assert (await world.session.verify(manifest)).differences == 0
+    assert await planned(world, manifest, prune=True) == []
+    write_manifest(manifest, *staffed(ANN, BOB, datasets=("@raw", "@more")))
+    assert await apply(world, manifest) == ["updated", "unchanged", "unchanged"]
+    assert (await world.session.verify(manifest)).differences == 0
+
+
+async def test_what_has_gone_is_retired(world: World) -> None:
+    """With `retire` what the manifest no longer has is left by everybody but its Admin, and archived; it can return."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN, datasets=("@raw",)))
+    await apply(world, manifest)
+    write_manifest(manifest, *staffed(ANN)[1:])
+    actions = await planned(world, manifest, retire=True)
+    assert sorted((one.verb.value, one.what) for one in actions) == [
+        ("change", "status"),
+        ("remove", "dataset"),
+        ("remove", "user"),
+    ]
+    assert sorted(await apply(world, manifest, retire=True)) == ["unchanged"] * 2 + ["updated"] * 3
+    [project] = world.emulator.state()["projects"]
+    assert (list(held(world)), project["datasets"], project["status"]) == ([ME], [], "archived")
+    assert await planned(world, manifest, retire=True) == []
+    write_manifest(manifest, *staffed(ANN, datasets=("@raw",)))
+    assert await apply(world, manifest) == ["updated", "unchanged", "unchanged"]
+    assert (await world.session.verify(manifest)).differences == 0
+    assert len(world.emulator.state()["projects"]) == 1
+
+
+@pytest.mark.parametrize("pattern", ["cats", "*"])
+async def test_nothing_is_taken_from_what_is_protected(world: World, pattern: str) -> None:
+    """Neither `prune` nor `retire` takes anything from what a policy protects, and both plan and run say what stays."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN, BOB, datasets=("@raw",)))
+    await apply(world, manifest)
+    protect(pattern)
+    for entries in (staffed(ANN), staffed()[1:]):
+        write_manifest(manifest, *entries)
+        before = world.emulator.state()
+        forecast = await world.session.plan(manifest, prune=True, retire=True)
+        assert not forecast.changes
+        run = world.session.provision(manifest, prune=True, retire=True)
+        assert {one.status.value for one in await run.results()} == {"unchanged"}
+        assert world.emulator.state() == before
+        assert forecast.warnings == run.warnings
+        assert f"{BOB} stays in Cats; it is protected; see protected_keys in" in "\n".join(map(str, run.warnings))
+
+
+async def test_what_is_read_once_is_not_pruned(world: World) -> None:
+    """What is too much is known when a manifest was read twice, which a stream cannot be."""
+    for option in ("prune", "retire"):
+        changes: Any = {option: True}
+        with pytest.raises(UsageError, match=f"{option}=True reads the manifest a second time"):
+            world.session.provision(iter(staffed()), journal=None, **changes)
+        with pytest.raises(UsageError, match="leave out skip_invalid=True"):
+            world.session.provision(staffed(), journal=None, skip_invalid=True, **changes)
+    with pytest.raises(UsageError, match="retire=True needs a journal"):
+        world.session.provision(staffed(), journal=None, retire=True)
+
+
+async def test_a_kept_plan_says_what_is_taken(world: World) -> None:
+    """Who has come since a plan was kept is not taken out by a run of that plan."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN, BOB))
+    await apply(world, manifest)
+    write_manifest(manifest, *staffed(ANN))
+    await world.session.plan(manifest, prune=True, out="p.plan")
+    [project] = world.emulator.state()["projects"]
+    await world.session.project(project["project_hash"]).add_users(["eve@example.com"], role=ProjectUserRole.VIEWER)
+    await apply(world, manifest, plan="p.plan", prune=True)
+    assert set(held(world)) == {ME, ANN, "eve@example.com"}
+
+
+@pytest.mark.parametrize("option", ["prune", "retire"])
+async def test_taking_goes_on_after_a_death(tmp_path: Path, option: str) -> None:
+    """Wherever a run dies that takes away what is too much, the next one takes the rest, and what goes can return."""
+    changes: Any = {option: True}
+    after = staffed(ANN) if option == "prune" else staffed()[1:]
+    for dies_at in range(1, 80):
+        service = Service()
+        try:
+            account, options = Account(service, tmp_path), Options(settle_s=0.02, **changes)
+            journal = f"{dies_at}.db"
+            await account.apply(staffed(ANN, BOB, datasets=("@raw",)), journal, options)
+            life = await account.apply(after, journal, options, dies_at)
+            await account.apply(after, journal, options)
+            there = [pair for what in ("user", "dataset") for pair in pairs(service)[what]]
+            assert [who for _, who in there if who != "d-old"] == ([ANN] if option == "prune" else [])
+            again = await account.apply(staffed(ANN, BOB, datasets=("@raw",)), journal, options)
+            again.assert_all_satisfied(3)
+            assert len([who for _, who in pairs(service)["user"]]) == 2
+        finally:
+            service.close()
+        if not life.died:
+            assert dies_at > 10
             return
     pytest.fail("it never got through")

@@ -8,6 +8,7 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,6 +23,10 @@ from encord_async.engine.options import Options
 from encord_async.journal.journal import Journal
 from encord_async.plan import Action, Forecast, Verb, plan
 from encord_async.protocol.signing import BearerToken
+from encord_async.verify.compare import compare
+from encord_async.verify.difference import Fault
+from encord_async.verify.surplus import surplus
+from encord_async.verify.wishes import gather
 from tests.crash.conftest import ME, TOKEN, Death, Life, MortalJournal, MortalTransport, Program, Service
 from tests.soak.wishes import Entry, Wishes
 
@@ -32,6 +37,8 @@ OPTIONS = st.builds(
     max_batch=st.sampled_from([1, 2, 1000]),
     settle_s=st.just(0.02),
     replace_roles=st.booleans(),
+    prune=st.booleans(),
+    retire=st.booleans(),
 )
 PASTS = ["no", "done", "killed", "another"]
 """Runs before: none, one that ended, one that was killed, one with another journal."""
@@ -70,15 +77,23 @@ class Account:
     async def plan(self, manifest: Sequence[Entry], journal: str, options: Options) -> tuple[Forecast, list[Action]]:
         """What a run would do."""
         actions: list[Action] = []
+        path = self.folder / journal
+        async with self._session(manifest, journal, options) as session, AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(Journal(path, None)) if path.exists() else None
+            more = surplus(manifest, options)
+            forecast = await plan(session, manifest, options, journal=opened, on_action=actions.append, sequel=more)
+        return forecast, actions
+
+    async def extras(self, manifest: Sequence[Entry], journal: str, options: Options) -> int:
+        """How much verify finds that should not be there."""
+        async with self._session(manifest, journal, options) as session, Journal(self.folder / journal, None) as opened:
+            report = await compare(session, await gather(manifest, opened))
+        return sum(number for (fault, _), number in report.counts.items() if fault is Fault.EXTRA)
+
+    def _session(self, manifest: Sequence[Entry], journal: str, options: Options) -> EncordSession:
         transport = MortalTransport(self.service, Death())
         settings_ = self.program(manifest, journal, options).settings
-        session = EncordSession(BearerToken(TOKEN), settings_, transport=lambda _: transport)
-        path = self.folder / journal
-        async with session:
-            if not path.exists():
-                return await plan(session, manifest, options, on_action=actions.append), actions
-            async with Journal(path, None) as opened:
-                return await plan(session, manifest, options, journal=opened, on_action=actions.append), actions
+        return EncordSession(BearerToken(TOKEN), settings_, transport=lambda _: transport)
 
 
 def pairs(service: Service) -> dict[str, Pairs]:
@@ -175,6 +190,8 @@ async def _hold_plan_against_apply(account: Account, manifest: Sequence[Entry], 
     assert refused == {one.number for one in life.outcomes if one.status.value in {"failed", "blocked"}}
     adopted = Counter(action.hash for action in actions if action.verb is Verb.ADOPT and action.hash)
     assert adopted <= Counter(one.hash for one in life.outcomes)
+    if options.prune and all(one.status.satisfied for one in life.outcomes):
+        assert await account.extras(manifest, "run.db", options) == 0
     if not forecast.changes:
         # A membership that is so, and of which nothing is written down, is sent: what that changed, no reply says.
         assert {one.status.value for one in life.outcomes} <= {"unchanged", "updated"}
