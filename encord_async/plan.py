@@ -67,6 +67,7 @@ class Action:
         hash: Hash of what is there already.
         role: The role, for users and groups.
         was: The role that it takes the place of.
+        overwrites: What of something that is there would be overwritten, in words.
         file: The file that a part of it was read from, as the manifest names it.
         code: Why it is refused, as a word for programs, where there is one.
         reason: Why it is refused, as the run would say it.
@@ -81,6 +82,7 @@ class Action:
     hash: str | None = None
     role: str | None = None
     was: str | None = None
+    overwrites: tuple[str, ...] = ()
     file: str | None = None
     code: str | None = None
     reason: str | None = None
@@ -96,6 +98,7 @@ class Action:
         }
         more = {"project": self.project, "hash": self.hash, "role": self.role, "was": self.was, "file": self.file}
         more |= {"code": self.code, "reason": self.reason}
+        shown |= {"overwrites": list(self.overwrites)} if self.overwrites else {}
         return shown | {name: value for name, value in more.items() if value is not None}
 
 
@@ -255,12 +258,13 @@ _Ended: TypeAlias = tuple[Ticket, Result]
 
 
 class _Ending(NamedTuple):
-    """How a step ended, what that is in a plan, and the role that it takes the place of."""
+    """How a step ended, what that is in a plan, the role that it takes the place of, and what it overwrites."""
 
     ticket: Ticket
     result: Result
     verb: Verb
-    was: str | None
+    was: str | None = None
+    overwrites: tuple[str, ...] = ()
 
 
 def _sorts() -> list[str]:
@@ -284,7 +288,7 @@ class _Plotter:
     def actions(self, number: int) -> Iterator[Action]:
         """What all that has ended of an entry means: alike things together, in the order of its steps."""
         ended = [self._ending(ticket, result) for ticket, result in self._ended.pop(number, [])]
-        for ticket, result, verb, _ in ended:
+        for ticket, result, verb, *_ in ended:
             if verb is not Verb.KEEP:
                 found = result.hash if verb is Verb.ADOPT else None
                 self._on_step(ticket.step.identity, Decided(verb, found))
@@ -294,16 +298,17 @@ class _Plotter:
             ended = [refused]
         together: dict[Action, list[str]] = {}
         for one in ended:
-            for action in self._of_step(*one):
+            for action in self._of_step(one):
                 together.setdefault(replace(action, items=()), []).extend(action.items)
         for action, items in together.items():
             yield replace(action, items=tuple(items))
 
-    def _of_step(self, ticket: Ticket, result: Result, verb: Verb, was: str | None) -> Iterator[Action]:
+    def _of_step(self, ending: _Ending) -> Iterator[Action]:
+        ticket, result, verb, was, overwrites = ending
         step, wish, kind = ticket.step, ticket.wish, ticket.step.kind
         # A thing may be made, and one of the items that are put in afterwards be refused.
         refused = result.status in _REFUSED and not is_new(result.hash)
-        yield Action(
+        action = Action(
             number=wish.number,
             place=wish.place,
             verb=verb,
@@ -313,10 +318,15 @@ class _Plotter:
             hash=result.hash if kind.stands_for_entry and not is_new(result.hash) else None,
             role=None if step.role is None else step.role.name.lower(),
             was=was,
+            overwrites=overwrites if verb is Verb.CHANGE else (),
             file=wish.file if kind.stands_for_entry else None,
             code=result.error.code if refused and result.error is not None else None,
             reason=result.error.message if refused and result.error is not None else None,
         )
+        yield action
+        if overwrites and verb is not Verb.CHANGE:
+            # Something else than is wished for is taken for ours, and changed.
+            yield replace(action, verb=Verb.CHANGE, overwrites=overwrites)
         names = kind.relation.names if isinstance(kind, Membership) else None
         if names is not None and self._rehearsal.take_name(names, step.item):
             yield Action(number=wish.number, place=wish.place, verb=Verb.CREATE, what=names.what, items=(step.item,))
@@ -329,7 +339,10 @@ class _Plotter:
             role = self._rehearsal.take_role((kind, ticket.parent_hash or "", _item(ticket)))
             if role is not None:
                 return _Ending(ticket, result, Verb.CHANGE, role_name(role, kind.relation.roles))
-        return _Ending(ticket, result, verb, None)
+        update = self._rehearsal.take_update(result.hash) if isinstance(kind, Thing) else None
+        if update is not None:
+            return _Ending(ticket, result, Verb.CHANGE if verb is Verb.KEEP else verb, None, update.overwrites)
+        return _Ending(ticket, result, verb)
 
     def _verb(self, ticket: Ticket, result: Result) -> Verb:
         step = ticket.step

@@ -181,6 +181,12 @@ _CHANGING: Final = (
         "Never an Admin, who may be the account itself.",
     ),
     click.option(
+        "--update-ontologies",
+        is_flag=True,
+        help="Overwrite title, description and structure of ontologies that are otherwise than MANIFEST has them, by "
+        "whoever they were changed; 'plan' says what is lost. Reads each of them.",
+    ),
+    click.option(
         "--prune",
         is_flag=True,
         help="After the manifest, take out what the things that it has entries for hold and no entry wants there: "

@@ -336,6 +336,8 @@ def _described(action: "Action") -> str:
         parts.append(f"as {action.role}" + (f" and no more as {action.was}" if action.was else ""))
     if action.project:
         parts.append(f"in {action.project}")
+    if action.overwrites:
+        parts.append(f"overwriting {'; '.join(action.overwrites)}")
     if action.file:
         parts.append(f"from the file {action.file}")
     if action.hash:

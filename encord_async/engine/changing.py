@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from encord_async.engine.options import Options
 from encord_async.engine.outcome import RoleKept
 from encord_async.engine.review import Review
 from encord_async.engine.schedule import Batch, Ticket
 from encord_async.engine.sending import Looks, Sends
 from encord_async.errors import AuthenticationError, ConflictError, EncordError, SettingsError, StoppedError
 from encord_async.kinds.membership import Relation
+from encord_async.kinds.thing import Thing
 from encord_async.manifest.policy import NO_POLICY, Policy
 from encord_async.session.stop import Stop
 
@@ -27,14 +29,18 @@ class Changing:
     """What may be changed of what is there.
 
     Attributes:
-        replace_roles: Take out who holds another role than wanted, and add them again.
+        options: What the run is asked for.
         policy: A team's limits.
         review: What may be done at all, if that was reviewed beforehand.
     """
 
-    replace_roles: bool = False
+    options: Options
     policy: Policy = NO_POLICY
     review: Review | None = None
+
+    def edits(self, kind: Thing) -> bool:
+        """Whether things of *kind* are to follow their entries."""
+        return self.options.edits(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class RoleChanger:
         others = {relation.folded(one.step.item): one for one in batch.tickets if _is_other(one, held, relation)}
         if not others:
             return Roles(held)
-        if not self._changing.replace_roles:
+        if not self._changing.options.replace_roles:
             return Roles(held, dict.fromkeys(others, relation.role_stays or ""))
         stays = {name: why for name, one in others.items() if (why := await self._why(one, held[name], relation))}
         going = {name: one for name, one in others.items() if name not in stays}

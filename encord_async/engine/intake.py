@@ -1,6 +1,6 @@
 """Entries on their way from the manifest into the schedule, and what is written down of them. It sends nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from encord_async.engine.schedule import Schedule
 from encord_async.journal.record import Ledger, Record
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step
+from encord_async.kinds.thing import Thing
 from encord_async.manifest.files import CheckReport, manifest_error
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 
@@ -50,12 +51,14 @@ async def past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
     )
 
 
-def take_in(schedule: Schedule, one: Taken, past: Past, *, began_s: float) -> list[Record]:
+def take_in(
+    schedule: Schedule, one: Taken, past: Past, *, began_s: float, edits: Callable[[Thing], bool]
+) -> list[Record]:
     """Schedule an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
     if one.problems:
         schedule.report(_bad(one))
     elif one.placed is not None:
-        known = recall(one.placed.entry, one.identity, one.steps, past, began_s=began_s)
+        known = recall(one.placed.entry, one.identity, one.steps, past, began_s=began_s, edits=edits)
         schedule.add(
             one.placed.entry,
             known.steps,

@@ -11,7 +11,7 @@ from encord_async.engine.schedule import Result, Ticket
 from encord_async.engine.sending import Sends
 from encord_async.errors import UsageError, spelt
 from encord_async.journal.record import Ledger
-from encord_async.kinds.thing import DatasetAPI
+from encord_async.kinds.thing import DatasetAPI, Thing
 from encord_async.redaction import quoted
 from encord_async.secrecy import sealed
 from encord_async.session.session import Statistics
@@ -62,6 +62,7 @@ class Changes(TypedDict, total=False):
     """What a run may change of what is there already, as keywords; see `Options`."""
 
     replace_roles: bool
+    update_ontologies: bool
     prune: bool
     retire: bool
 
@@ -84,6 +85,7 @@ class Options:
         max_failures: Stop when more have failed.
         replace_roles: Take out who holds another role than wanted, and add them again, since the API cannot change a
             role; but no Admin, who may be the account itself.
+        update_ontologies: Overwrite title, description and structure of ontologies that are otherwise.
         prune: Take out what the account has in things that the manifest has entries for, and no entry wants there.
         retire: Take everybody and all data out of things that an earlier run made and the manifest no longer has, and
             say of them that they are archived, where that can be said.
@@ -99,10 +101,15 @@ class Options:
     fail_fast: bool = False
     max_failures: FailureLimit | None = None
     replace_roles: bool = False
+    update_ontologies: bool = False
     prune: bool = False
     retire: bool = False
     skip_invalid: bool = False
     lookahead: int = 10_000
+
+    def edits(self, kind: Thing) -> bool:
+        """Whether things of *kind* that are there are to follow their entries."""
+        return kind.edited_with is not None and bool(getattr(self, kind.edited_with))
 
     def __post_init__(self) -> None:
         for name in ("max_batch", "lookahead"):

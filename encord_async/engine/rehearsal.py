@@ -28,7 +28,7 @@ from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.names import Names
 from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.registry import maker_of
-from encord_async.kinds.thing import Admission, DatasetAPI, Thing
+from encord_async.kinds.thing import Admission, DatasetAPI, Thing, Update
 from encord_async.protocol.catalogue import Effect
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.request import Request
@@ -71,6 +71,8 @@ class Rehearsal:
         """What would really change; a membership that is so already does not."""
         self._replaced: dict[Change, int | None] = {}
         """Roles that were replaced, of which nobody has asked yet."""
+        self._updated: dict[str, Update] = {}
+        """How things were changed, by their hashes, of which nobody has asked yet."""
         self.failure: EncordError | None = None
         """Why the service could not be read, if it could not: then what follows from it says nothing."""
 
@@ -83,6 +85,10 @@ class Rehearsal:
     def take_role(self, change: Change) -> int | None:
         """The role that *change* has replaced, if it has and nobody has asked about that before."""
         return self._replaced.pop(change, None)
+
+    def take_update(self, found: str | None) -> Update | None:
+        """How the thing with the hash *found* was changed, if it was and nobody has asked about that before."""
+        return self._updated.pop(found or "", None)
 
     def take_name(self, names: Names, name: str) -> bool:
         """Whether *name* would be made, and nobody has asked about that before."""
@@ -229,6 +235,10 @@ class Rehearsal:
         self._replaced |= {(lane.kind, about, item): held[relation.folded(item)] for item in items}
         held.update(shown)
         return shown
+
+    async def update(self, found: str, update: Update, stop: Stop) -> None:  # noqa: ARG002 - nothing leaves
+        """See `Sends`."""
+        self._updated[found] = update
 
     async def check_may_remove(self, relation: Relation, about: str) -> None:
         """See `Sends`; whoever makes a thing is its Admin."""

@@ -170,7 +170,7 @@ class Run:
                 stamp_key=os.urandom(16) if kept is None else kept.stamp_key,
             ),
             roll=self._register.roll,
-            changing=Changing(replace_roles=self._options.replace_roles, policy=policy, review=self._review),
+            changing=Changing(options=self._options, policy=policy, review=self._review),
         )
         self._send, self._receive = anyio.create_memory_object_stream[Outcome](self._options.max_batch)
         self._before = self._session.statistics()
@@ -434,7 +434,7 @@ class Run:
             if one.number in waiting:
                 self._aside.append(one)
             else:
-                changes += take_in(self._schedule, one, past, began_s=self._started_s)
+                changes += take_in(self._schedule, one, past, began_s=self._started_s, edits=self._options.edits)
         try:
             if changes:
                 await self._ledger.write(changes)

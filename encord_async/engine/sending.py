@@ -13,7 +13,7 @@ from encord_async.engine.schedule import Lane
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.reading import Unlisted
-from encord_async.kinds.thing import Admission
+from encord_async.kinds.thing import Admission, Update
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.request import Request
 from encord_async.protocol.rest_models import Page
@@ -44,6 +44,10 @@ class Sends(Protocol):
 
         Once they are being taken out only *give_up* keeps them from being added, not *stop*.
         """
+        ...
+
+    async def update(self, found: str, update: Update, stop: Stop) -> None:
+        """Change the thing with the hash *found*."""
         ...
 
     async def check_may_remove(self, relation: Relation, about: str) -> None:
@@ -91,6 +95,10 @@ class Live:
         """See `Sends`."""
         await self.put(replace(lane, kind=lane.kind.relation.take), items, stop)
         return await self.put(lane, items, give_up) or {}
+
+    async def update(self, found: str, update: Update, stop: Stop) -> None:  # noqa: ARG002 - the operation has it
+        """See `Sends`."""
+        await self._session.execute(update.operation, stop=stop)
 
     async def check_may_remove(self, relation: Relation, about: str) -> None:
         """See `Sends`."""

@@ -14,14 +14,15 @@ from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Part, Text, Title, sort_of, wrong
+from encord_async.kinds.ontology_changes import overwritten, overwritten_parts
 from encord_async.kinds.ontology_groups import ONTOLOGY_GROUPS
 from encord_async.kinds.reading import Reads
 from encord_async.kinds.step import Step, making_step
-from encord_async.kinds.thing import DatasetAPI, Draft, Listed, Order, Otherwise, Sought, Thing, looked_up
+from encord_async.kinds.thing import DatasetAPI, Draft, Listed, Order, Otherwise, Sought, Thing, Update, looked_up
 from encord_async.protocol.catalogue import OntologyUserRole
 from encord_async.protocol.jsontext import json_bytes
 from encord_async.protocol.operations.base import ListingFilter
-from encord_async.protocol.operations.ontologies import CreateOntology, GetOntologyV2, ListOntologies
+from encord_async.protocol.operations.ontologies import CreateOntology, GetOntologyV2, ListOntologies, UpdateOntology
 from encord_async.protocol.operations.projects import ListProjectsV2
 from encord_async.protocol.rest_models import Ontology
 
@@ -86,7 +87,7 @@ class OntologyEntry(MakingEntry):
 class _Ontologies(Thing, Exports):
     word = noun = "ontology"
     plural = "ontologies"
-    is_editable = True
+    edited_with = "update_ontologies"
     lasting = ("structure",)
     after = ("group",)
     unlisted = "ontologies, which projects name by their hashes"
@@ -124,7 +125,24 @@ class _Ontologies(Thing, Exports):
     def differences(self, wished: Mapping[str, bytes], item: Ontology) -> Iterator[Otherwise]:
         """Parts that the manifest does not name may be anything."""
         if any(_digest(item.editor.get(part)) != digest for part, digest in wished.items()):
-            yield Otherwise("structure", reason="a run changes no ontology that is there; change it in Encord's app")
+            yield Otherwise("structure", reason=f"a run changes it only with {spelt('update_ontologies', True)}")
+
+    def names_of(self, item: Ontology) -> tuple[str, str | None]:
+        return item.title, item.description
+
+    def update(self, order: Order, item: Ontology) -> Update | None:
+        """Parts of the structure that the entry does not name stay as they are."""
+        entry: OntologyEntry = order.entry
+        editor = {**item.editor, **(entry.structure or {})}
+        overwrites = [*overwritten("title", item.title, order.title)]
+        overwrites += overwritten("description", item.description or "", order.description)
+        overwrites += overwritten_parts(item.editor, entry.structure or {})
+        if not overwrites:
+            return None
+        operation = UpdateOntology(
+            ontology_hash=item.ontology_uuid, title=order.title, description=order.description, editor=editor
+        )
+        return Update(operation, tuple(overwrites))
 
     async def lacking(self, reads: Reads, found_hash: str, order: Order) -> Sequence[str]:
         entry: OntologyEntry = order.entry

@@ -33,6 +33,7 @@ __all__ = [
     "Otherwise",
     "Sought",
     "Thing",
+    "Update",
     "contents_digest",
     "grown",
     "holding",
@@ -149,6 +150,14 @@ class Otherwise(NamedTuple):
     is_unmade: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What changes something that is there, and in words what is overwritten by it."""
+
+    operation: Operation[None]
+    overwrites: tuple[str, ...]
+
+
 class Creates(StepKind):
     """Makes something each time it is sent.
 
@@ -210,7 +219,8 @@ class Thing(Creates):
         links: Fields of the entry that refer to other things, which cannot be exchanged later: each with the names
             under which the journal has the hash and the reference.
         inner: What can be made inside of it, if anything can.
-        is_editable: Whether the API can change title, description and contents later; no run does.
+        edited_with: The option by which a run changes title, description and contents of one that is there; None if the
+            API cannot.
         retired: What is set of one whose entry is gone from the manifest, where a run is asked to retire it.
         page: Where people look at it in the web app, with ``{}`` for its hash. An assumption: no documentation promises
             it; it is what the vendor's own open-source Encord Active links to.
@@ -220,7 +230,7 @@ class Thing(Creates):
     items: Relation | None = None
     links: Mapping[str, tuple[str, str]] = MappingProxyType({})
     inner: "InnerThing | None" = None
-    is_editable: ClassVar[bool] = False
+    edited_with: ClassVar[str | None] = None
     retired: ClassVar[Mapping[Relation, str]] = MappingProxyType({})
     page: ClassVar[str] = ""
 
@@ -246,6 +256,10 @@ class Thing(Creates):
         Title, description and links are compared elsewhere.
         """
         return {}
+
+    def update(self, order: Order, item: Any) -> "Update | None":  # noqa: ARG002 - most cannot be changed
+        """What lets *item*, the answer to `probe`, be as *order* has it; None if it is so already."""
+        raise AssertionError(f"the API changes no {self.noun}")
 
     # ------------------------------------------------------------------ what is there already
 

@@ -1,4 +1,4 @@
-"""What a run changes of what is there, where it is asked to: roles, what is too much, what has gone."""
+"""What a run changes of what is there, where it is asked to: roles, ontologies, what is too much, what has gone."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from encord_async.emulator import Fault, FaultRule
 from encord_async.engine.options import Options
 from encord_async.errors import UsageError
 from encord_async.plan import Action, Verb
@@ -13,7 +14,7 @@ from encord_async.protocol.catalogue import ProjectUserRole
 from tests.cli.conftest import write_manifest
 from tests.crash.conftest import Service
 from tests.provision.conftest import Entry
-from tests.provision.test_plan_is_apply import Account, pairs, roles
+from tests.provision.test_plan_is_apply import Account, ontologies, pairs, roles
 from tests.provision.world import ME, World, open_world
 
 ANN = "ann@example.com"
@@ -295,5 +296,107 @@ async def test_taking_goes_on_after_a_death(tmp_path: Path, option: str) -> None
             service.close()
         if not life.died:
             assert dies_at > 10
+            return
+    pytest.fail("it never got through")
+
+
+# --- ontologies ------------------------------------------------------------------------------------------------------
+
+
+def drawn(*names: str, **more: Any) -> list[Entry]:
+    """An ontology with these objects."""
+    structure = {"objects": [{"name": name, "shape": "polygon"} for name in names], "classifications": []}
+    return [{"kind": "ontology", "key": "felines", "title": "Felines", "structure": structure, **more}]
+
+
+def objects(world: World) -> list[str]:
+    """What the one ontology has."""
+    [ontology] = world.emulator.state()["ontologies"]
+    return [one["name"] for one in ontology["editor"]["objects"]]
+
+
+@pytest.mark.parametrize("stamp", [False, True])
+async def test_an_ontology_follows_its_entry(world: World, *, stamp: bool) -> None:
+    """With `update_ontologies` it gets title, description and structure of its entry; plan says what is overwritten."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *drawn("Cat", "Lynx"))
+    await apply(world, manifest, stamp=stamp)
+    write_manifest(manifest, *drawn("Cat", "Tiger", title="Big felines", description="for all"))
+    [refused] = await planned(world, manifest)
+    assert refused.verb is Verb.REFUSE
+    assert "which a run changes only with update_ontologies=True" in (refused.reason or "")
+    [change] = await planned(world, manifest, update_ontologies=True)
+    assert (change.verb, change.what) == (Verb.CHANGE, "ontology")
+    assert change.overwrites == (
+        "title 'Felines'",
+        "description ''" if not stamp else change.overwrites[1],
+        "structure: objects: removes 'Lynx', adds 'Tiger'",
+    )
+    [before] = world.emulator.state()["ontologies"]
+    assert await apply(world, manifest, update_ontologies=True) == ["updated"]
+    [after] = world.emulator.state()["ontologies"]
+    mark = before["description"].removeprefix("[") if stamp else ""
+    assert after["description"] == ("for all" if not stamp else f"for all [{mark}")
+    assert (after["title"], objects(world)) == ("Big felines", ["Cat", "Tiger"])
+    assert (await world.session.verify(manifest)).differences == 0
+    assert await planned(world, manifest, update_ontologies=True) == await planned(world, manifest) == []
+    assert await apply(world, manifest, update_ontologies=True) == ["unchanged"]
+
+
+async def test_what_somebody_else_drew_is_overwritten(world: World) -> None:
+    """What was changed in the app is put back, and named before; so is what an adopted ontology has otherwise."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *drawn("Cat"))
+    await apply(world, manifest)
+    [made] = world.emulator.state()["ontologies"]
+    other = {"objects": [{"name": "Dog"}], "classifications": []}
+    for journal in ("m.jsonl.journal", "new.journal"):
+        await world.session.update_ontology(made["ontology_hash"], title="Felines", description="", editor=other)
+        *_, change = await planned(world, manifest, update_ontologies=True, journal=journal)
+        assert change.overwrites == ("structure: objects: removes 'Dog', adds 'Cat'",)
+        await apply(world, manifest, update_ontologies=True, journal=journal)
+        assert objects(world) == ["Cat"]
+        assert len(world.emulator.state()["ontologies"]) == 1
+
+
+async def test_an_ontology_that_cannot_be_changed_is_not_forgotten(world: World) -> None:
+    """Where service, policy or a kept plan do not let it be changed the entry fails, and none is made instead."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *drawn("Cat"))
+    await apply(world, manifest)
+    await world.session.plan(manifest, update_ontologies=True, out="p.plan")
+    [made] = world.emulator.state()["ontologies"]
+    other = {"objects": [], "classifications": []}
+    await world.session.update_ontology(made["ontology_hash"], title="Felines", description="", editor=other)
+    assert await apply(world, manifest, update_ontologies=True, plan="p.plan") == ["failed"]
+    protect("felines")
+    write_manifest(manifest, *drawn("Tiger"))
+    assert [one.verb for one in await planned(world, manifest, update_ontologies=True)] == [Verb.REFUSE]
+    assert await apply(world, manifest, update_ontologies=True) == ["failed"]
+    protect("something else")
+    query = "v2/ontologies/{ontology}.PUT"
+    world.emulator.set_faults([FaultRule(query=query, fault=Fault.ERROR, code="AUTHORISATION_ERROR", times=1)])
+    assert await apply(world, manifest, update_ontologies=True) == ["failed"]
+    assert await apply(world, manifest, update_ontologies=True) == ["updated"]
+    assert objects(world) == ["Tiger"]
+    assert len(world.emulator.state()["ontologies"]) == 1
+
+
+async def test_changing_an_ontology_goes_on_after_a_death(tmp_path: Path) -> None:
+    """Wherever a run dies that changes one, the next one has it as its entry says, and there is no second one."""
+    for dies_at in range(1, 60):
+        service = Service()
+        try:
+            account, options = Account(service, tmp_path), Options(settle_s=0.02, update_ontologies=True)
+            await account.apply(drawn("Cat"), f"{dies_at}.db", options)
+            life = await account.apply(drawn("Tiger", title="Big"), f"{dies_at}.db", options, dies_at)
+            again = await account.apply(drawn("Tiger", title="Big"), f"{dies_at}.db", options)
+            again.assert_all_satisfied(1)
+            [(title, _, editor)] = [one for one in ontologies(service).values() if one[0] in {"Felines", "Big"}]
+            assert (title, "Tiger" in editor) == ("Big", True)
+        finally:
+            service.close()
+        if not life.died:
+            assert dies_at > 3
             return
     pytest.fail("it never got through")

@@ -37,6 +37,7 @@ OPTIONS = st.builds(
     max_batch=st.sampled_from([1, 2, 1000]),
     settle_s=st.just(0.02),
     replace_roles=st.booleans(),
+    update_ontologies=st.booleans(),
     prune=st.booleans(),
     retire=st.booleans(),
 )
@@ -158,6 +159,7 @@ async def test_plan_is_apply(seed: int, options: Options, edits: int, past: str,
             for _ in range(edits):
                 note(wishes.edit())
             manifest = promoted(wishes.entries) if data.draw(st.booleans()) else wishes.entries
+            manifest = redrawn(manifest) if data.draw(st.booleans()) else manifest
             await _hold_plan_against_apply(account, manifest, options)
     finally:
         service.close()
@@ -167,7 +169,7 @@ async def _hold_plan_against_apply(account: Account, manifest: Sequence[Entry], 
     note(f"{manifest} {options}")
     service = account.service
     before, stood, logged = pairs(service), statuses(service), len(service.store.log())
-    held = roles(service)
+    held, drawn = roles(service), ontologies(service)
     forecast, actions = await account.plan(manifest, "run.db", options)
     assert (pairs(service), len(service.store.log())) == (before, logged), "plan changed something"
     said = "\n".join(str(action.as_json()) for action in actions)
@@ -184,6 +186,8 @@ async def _hold_plan_against_apply(account: Account, manifest: Sequence[Entry], 
     changed = Counter(one[0] for one, role in roles(service).items() if role != held.get(one, role))
     for what in ("user", "dataset_user"):
         assert changed[what] == forecast.count(Verb.CHANGE, what), what
+    redone = [found for found, one in ontologies(service).items() if one != drawn.get(found, one)]
+    assert len(redone) == forecast.count(Verb.CHANGE, "ontology")
     moved = [found for found, status in statuses(service).items() if status != stood.get(found, "notStarted")]
     assert len(moved) == forecast.count(Verb.CHANGE, "status")
     refused = {action.number for action in actions if action.verb is Verb.REFUSE}
@@ -208,6 +212,22 @@ def promoted(manifest: Sequence[Entry]) -> list[Entry]:
         for one in (entry, *entry.get("users", ())):
             if entry["kind"] in {"project_users", "project", "dataset"} and one.get("role") in PROMOTIONS:
                 one["role"] = PROMOTIONS[one["role"]]
+    return entries
+
+
+def ontologies(service: Service) -> dict[str, tuple[str, str, str]]:
+    """Title, description and structure of each."""
+    state = service.state()["ontologies"]
+    return {one["ontology_hash"]: (one["title"], one["description"], str(one["editor"])) for one in state}
+
+
+def redrawn(manifest: Sequence[Entry]) -> list[Entry]:
+    """*manifest* with other ontologies."""
+    entries = copy.deepcopy(list(manifest))
+    for number, entry in enumerate(entries):
+        if entry["kind"] == "ontology":
+            entry["structure"] = {"objects": [{"name": f"Cat {number}"}], "classifications": []}
+            entry["description"] = f"{entry.get('description', '')} redrawn"[: 80 * (number % 2)]
     return entries
 
 
