@@ -148,8 +148,7 @@ def taken_over(entry: Entry, step: Step, record: Record) -> Result:
 
 def changed(record: Record, names: Sequence[str]) -> Result:
     """How an entry ends whose members *names* are other than what it was made with."""
-    option = record.kind.edited_with if isinstance(record.kind, Thing) else None
-    why = "cannot be changed over this API" if option is None else f"a run changes only with {spelt(option, True)}"
+    why = record.kind.stays if isinstance(record.kind, Thing) else ""
     error = ConflictError(
         f"it was made as {record.hash} ({record.title!r}) with another {' and '.join(names)}, which {why}; change it "
         "in the web app and in the manifest, or give the entry a new key, and where title and description stay use "

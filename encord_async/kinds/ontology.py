@@ -125,7 +125,7 @@ class _Ontologies(Thing, Exports):
     def differences(self, wished: Mapping[str, bytes], item: Ontology) -> Iterator[Otherwise]:
         """Parts that the manifest does not name may be anything."""
         if any(_digest(item.editor.get(part)) != digest for part, digest in wished.items()):
-            yield Otherwise("structure", reason=f"a run changes it only with {spelt('update_ontologies', True)}")
+            yield Otherwise("structure", reason=self.stays)
 
     def names_of(self, item: Ontology) -> tuple[str, str | None]:
         return item.title, item.description

@@ -334,7 +334,7 @@ class _Projects(Thing, Exports):
         found_hash, reference = wished
         wanted, held = found_hash or reference, item.ontology_hash or ""
         if wanted and wanted != held:
-            yield Otherwise("ontology", wanted, held, is_unmade=found_hash is None)
+            yield Otherwise("ontology", wanted, held, self.stays, is_unmade=found_hash is None)
 
     def closes(self, entry: ProjectEntry, relation: Relation) -> bool:
         """A copy may also hold what it took along."""

@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
+from encord_async.errors import spelt
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.membership import Relation
@@ -233,6 +234,13 @@ class Thing(Creates):
     edited_with: ClassVar[str | None] = None
     retired: ClassVar[Mapping[Relation, str]] = MappingProxyType({})
     page: ClassVar[str] = ""
+
+    @property
+    def stays(self) -> str:
+        """Why what its entry says otherwise than it was made with stays, in words that follow its name."""
+        if self.edited_with is None:
+            return "cannot be changed over this API"
+        return f"is changed only with {spelt(self.edited_with, True)}"
 
     @abstractmethod
     def probe(self, found_hash: str) -> Operation[Any]:

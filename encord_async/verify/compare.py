@@ -268,7 +268,7 @@ def _own_differences(wish: ThingWish, title: str, description: str | None, item:
     """How a thing itself differs from what is wanted."""
     if wish.has_gone:
         return
-    named = NamedWish(wish.place, wish.title, wish.description or "")
+    named = NamedWish(wish.place, wish.title, wish.description or "", wish.kind.stays)
     yield from names(named, wish.hash, title, description)
     for other in wish.kind.differences(wish.seen, item):
         reason = NOT_PROVISIONED if other.is_unmade else other.reason

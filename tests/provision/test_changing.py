@@ -324,7 +324,7 @@ async def test_an_ontology_follows_its_entry(world: World, *, stamp: bool) -> No
     write_manifest(manifest, *drawn("Cat", "Tiger", title="Big felines", description="for all"))
     [refused] = await planned(world, manifest)
     assert refused.verb is Verb.REFUSE
-    assert "which a run changes only with update_ontologies=True" in (refused.reason or "")
+    assert "which is changed only with update_ontologies=True" in (refused.reason or "")
     [change] = await planned(world, manifest, update_ontologies=True)
     assert (change.verb, change.what) == (Verb.CHANGE, "ontology")
     assert change.overwrites == (
