@@ -100,10 +100,7 @@ def recall(
             if added:
                 earlier = _earlier(record, past)
                 unsure |= {addition.identity: earlier for addition in added}
-            if edits(step.kind):
-                unsure[step.identity] = Earlier(record=record)
-                continue
-            if result.error is None and _refers_elsewhere(step.kind, entry, record, past):
+            if edits(step.kind) or (result.error is None and _refers_elsewhere(step.kind, entry, record, past)):
                 unsure[step.identity] = Earlier(record=record)
                 continue
         results[step.identity] = result

@@ -312,7 +312,8 @@ def drawn(*names: str, **more: Any) -> list[Entry]:
 def objects(world: World) -> list[str]:
     """What the one ontology has."""
     [ontology] = world.emulator.state()["ontologies"]
-    return [one["name"] for one in ontology["editor"]["objects"]]
+    editor: Any = ontology["editor"]
+    return [one["name"] for one in editor["objects"]]
 
 
 @pytest.mark.parametrize("stamp", [False, True])
@@ -366,7 +367,7 @@ async def test_an_ontology_that_cannot_be_changed_is_not_forgotten(world: World)
     await apply(world, manifest)
     await world.session.plan(manifest, update_ontologies=True, out="p.plan")
     [made] = world.emulator.state()["ontologies"]
-    other = {"objects": [], "classifications": []}
+    other: dict[str, Any] = {"objects": [], "classifications": []}
     await world.session.update_ontology(made["ontology_hash"], title="Felines", description="", editor=other)
     assert await apply(world, manifest, update_ontologies=True, plan="p.plan") == ["failed"]
     protect("felines")

@@ -11,6 +11,7 @@ import pytest
 
 from encord_async.journal.journal import Journal
 from encord_async.plan import Verb
+from encord_async.protocol.catalogue import ProjectUserRole
 from tests.cli.conftest import write_manifest
 from tests.provision.conftest import Entry
 from tests.provision.world import World, open_world
@@ -206,8 +207,8 @@ async def test_the_account_was_changed(world: World) -> None:
     cats = next(one for one in world.emulator.state()["projects"] if one["title"] == "Cats")
     project = world.session.project(cats["project_hash"])
     await project.remove_users(["ann@x.org", "bob@x.org"])
-    await project.add_users(["bob@x.org"], role=1)
-    await project.add_users(["eve@x.org"], role=1)
+    await project.add_users(["bob@x.org"], role=ProjectUserRole.ANNOTATOR)
+    await project.add_users(["eve@x.org"], role=ProjectUserRole.ANNOTATOR)
     assert not (await world.session.plan(manifest)).changes
     differences: list[Any] = []
     await world.session.verify(manifest, on_difference=differences.append)
