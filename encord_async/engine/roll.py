@@ -104,12 +104,13 @@ class Register:
         self._stamps = stamps
         self._is_complete = False
         self.checked: Checked | None = None
+        self._file: ManifestFile | None = None
         self.is_open = False
         """Whether the roll is called while the manifest is read."""
 
     async def check_file(self, file: ManifestFile, before: Checked | None = None, *, stamps: bool) -> CheckReport:
         """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*."""
-        mark = _file_mark(file)
+        self._file, mark = file, _file_mark(file)
         if before is None or mark is None or before.mark != mark:
             call = _Call(self.roll)
             report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=stamps, on_entry=call.add))
@@ -118,6 +119,13 @@ class Register:
         self.checked, self.roll = before, before.roll
         self._is_complete = True
         return before.report
+
+    def is_as_it_was(self, entries: int) -> bool:
+        """Whether the file that was read before the run is still that, and has *entries*, as far as can be told."""
+        if self.checked is None or self._file is None:
+            return True
+        is_same = self.checked.mark is None or self.checked.mark == _file_mark(self._file)
+        return is_same and self.checked.report.entries == entries
 
     async def open(self, ledger: Ledger, manifest: Manifest) -> None:
         """Find out who has gone of those that *ledger* knows, or that it can only be told when *manifest* was read."""

@@ -546,7 +546,7 @@ class Run:
         if self._sequel is not None and self._stopped_by is None and self._failure is None:
             with anyio.CancelScope() as self._reading:
                 try:
-                    more = await self._sequel.entries(self._session, self._ledger, self._register.roll)
+                    more = await self._sequel.entries(self._session, self._ledger, self._register)
                     for number, one in enumerate(more, self._entries + 1):
                         add_more(self._schedule, one, number)
                     self._entries += len(more)

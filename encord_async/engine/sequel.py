@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from encord_async.engine.roll import Roll
+from encord_async.engine.roll import Register, Roll
 from encord_async.engine.schedule import Schedule
 from encord_async.journal.record import Ledger, Record, State
 from encord_async.kinds.thing import Thing
@@ -36,8 +36,8 @@ class Sequel(Protocol):
         """What is not done of it, and why."""
         ...
 
-    async def entries(self, session: Session, ledger: Ledger, roll: Roll) -> Sequence[More]:
-        """What is left to do, now that all entries have ended.
+    async def entries(self, session: Session, ledger: Ledger, register: Register) -> Sequence[More]:
+        """What is left to do, now that all entries, which are on the roll of *register*, have ended.
 
         Raises:
             EncordError: It cannot be found out.

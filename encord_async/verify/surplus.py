@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from encord_async.engine.options import Options
 from encord_async.engine.rehearsal import is_new
-from encord_async.engine.roll import Roll
+from encord_async.engine.roll import Register
 from encord_async.engine.sequel import More, gone
 from encord_async.errors import UsageError, spelt
 from encord_async.journal.record import Ledger, Record
@@ -63,16 +63,18 @@ class Surplus:
         self.warnings: list[Problem] = []
         self.retired = 0
 
-    async def entries(self, session: Session, ledger: Ledger, roll: Roll) -> Sequence[More]:
+    async def entries(self, session: Session, ledger: Ledger, register: Register) -> Sequence[More]:
         """See `Sequel`."""
         found: list[More] = []
         if self._prune:
-            wishes = _only_closed(await gather(self._manifest, ledger))
-            found += await self._left(session, wishes)
+            wishes = await gather(self._manifest, ledger)
+            if not await anyio.to_thread.run_sync(register.is_as_it_was, wishes.entries):
+                raise UsageError("the manifest was changed while it was provisioned: nothing is taken; run it again")
+            found += await self._left(session, _only_closed(wishes))
         if self._retire:
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
             wishes = Wishes(spoken_of=set(relations()))
-            async for record in gone(ledger, roll):
+            async for record in gone(ledger, register.roll):
                 wishes.things[record.hash or ""] = _nothing_in(record, policy)
             retiring = await self._left(session, wishes)
             self.retired = len({one.identity for one in retiring})

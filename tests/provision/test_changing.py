@@ -261,6 +261,19 @@ async def test_what_is_read_once_is_not_pruned(world: World) -> None:
         world.session.provision(staffed(), journal=None, retire=True)
 
 
+async def test_a_manifest_that_changes_meanwhile_takes_nothing(world: World) -> None:
+    """Who saves the manifest half-way while it is provisioned loses nobody."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN, BOB))
+    await apply(world, manifest)
+    async with world.session.provision(manifest, prune=True) as run:
+        write_manifest(manifest, *staffed(ANN))
+        with pytest.raises(UsageError, match="was changed while it was provisioned"):
+            async for _ in run:
+                pass
+    assert set(held(world)) == {ME, ANN, BOB}
+
+
 async def test_a_kept_plan_says_what_is_taken(world: World) -> None:
     """Who has come since a plan was kept is not taken out by a run of that plan."""
     manifest = Path("m.jsonl")
