@@ -16,9 +16,8 @@ AUDIT_VERSION := 2.10.1
 BUILD_VERSION := 1.6.1
 TWINE_VERSION := 7.0.0
 
-# Arguments for pytest, for a part of the tests; coverage is measured and asked for only on the whole.
+# Arguments for pytest, for a part of the tests.
 PYTEST_ARGS ?=
-COVERAGE ?= --cov
 # A worker of pytest-xdist for each processor. Four at most, since each has servers, browsers and a cluster of its own; one
 # that is done takes over from another, and so most tests of a file stay together and share what the file starts.
 PARALLEL ?= -n logical --maxprocesses=4 --dist=worksteal
@@ -33,7 +32,7 @@ BENCHES := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 WITH_SDKS = ENCORD_SDK_NEW_PYTHON=$(SDKS)/$(SDK_NEW)/bin/python ENCORD_SDK_OLD_PYTHON=$(SDKS)/$(SDK_OLD)/bin/python
 SDKS_INSTALLED := $(SDKS)/$(SDK_NEW)/installed $(SDKS)/$(SDK_OLD)/installed
 
-.PHONY: help venv sdks demo quick test test-busy soak lint types format docs dist bench bench-crash lock audit clean FORCE
+.PHONY: help venv sdks demo quick test thorough test-busy soak lint types format docs dist bench bench-crash lock audit clean FORCE
 .DEFAULT_GOAL := help
 # A target whose recipe failed half-way is not taken for done.
 .DELETE_ON_ERROR:
@@ -49,7 +48,10 @@ quick: lint $(VENV)/installed ## run every check, and every test that is done in
 	$(BIN)/pytest -q $(PARALLEL) -m "not process and not slow" --hypothesis-profile=quick $(PYTEST_ARGS)
 
 test: lint $(VENV)/installed $(SDKS_INSTALLED) ## run every check and every test
-	$(WITH_SDKS) $(BIN)/pytest --durations=20 $(or $(PYTEST_ARGS),$(PARALLEL) $(COVERAGE))
+	$(WITH_SDKS) $(BIN)/pytest --durations=20 $(or $(PYTEST_ARGS),$(PARALLEL))
+
+thorough: lint $(VENV)/installed $(SDKS_INSTALLED) ## the same, each family of cases to its last, and with coverage: for CI and releases
+	$(WITH_SDKS) $(BIN)/pytest --durations=20 $(PARALLEL) --cov --hypothesis-profile=thorough $(PYTEST_ARGS)
 
 test-busy: $(VENV)/installed $(SDKS_INSTALLED) ## run every test TIMES times while all cores are kept busy; says which failed
 	$(WITH_SDKS) $(BIN)/python tests/busy.py --times $(TIMES) $(or $(PYTEST_ARGS),$(PARALLEL))

@@ -29,6 +29,7 @@ from encord_async.verify.surplus import surplus
 from encord_async.verify.wishes import gather
 from tests.crash.conftest import ME, TOKEN, Death, Life, MortalJournal, MortalTransport, Program, Service
 from tests.soak.wishes import Entry, Wishes
+from tests.thorough import times
 
 OPTIONS = st.builds(
     Options,
@@ -138,9 +139,9 @@ MAKES = {
 }
 
 
-# Hundreds of examples of three runs each.
+# Dozens of examples of three runs each, hundreds where it is thorough.
 @pytest.mark.slow
-@settings(max_examples=300, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=times(60, of=300), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     st.integers(0, 10**9), OPTIONS, st.integers(0, 4), st.sampled_from(["no", "done", "killed", "another"]), st.data()
 )
