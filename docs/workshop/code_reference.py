@@ -231,7 +231,7 @@ def shown_of(thing: object) -> str:
     if isinstance(thing, EnumType):
         # Its members speak for themselves.
         return "\n    options: {show_if_no_docstring: true}"
-    if isinstance(thing, type) and issubclass(thing, Operation) and is_dataclass(thing):
+    if Operation in getattr(thing, "__mro__", ()) and is_dataclass(thing):
         # What it is made of is its signature; what it does with that is the session's.
         return "\n    options: {members: false}"
     return ""
