@@ -49,17 +49,19 @@ OptionT = TypeVar("OptionT", bound=StrEnum)
 class EncordSession(Calls):
     """A session with the Encord API; use it as ``async with`` and share it between tasks.
 
-    >>> async def main() -> str:
-    ...     async with EncordSession.from_ssh_key("~/.ssh/encord") as session:
-    ...         return await session.create_project("Cats")
+    Examples:
+        >>> async def main() -> str:
+        ...     async with EncordSession.from_ssh_key("~/.ssh/encord") as session:
+        ...         return await session.create_project("Cats")
 
     `provision` starts a run, which gives an outcome for each entry of a manifest, in the order in which they end:
 
-    >>> async def many(session: EncordSession) -> None:
-    ...     async with session.provision("programme.jsonl", journal="run.db") as run:
-    ...         async for outcome in run:
-    ...             print(outcome.place, outcome.status)
-    ...     print(run.summary.as_json())
+    Examples:
+        >>> async def many(session: EncordSession) -> None:
+        ...     async with session.provision("programme.jsonl", journal="run.db") as run:
+        ...         async for outcome in run:
+        ...             print(outcome.place, outcome.status)
+        ...     print(run.summary.as_json())
     """
 
     @classmethod
@@ -201,11 +203,12 @@ class EncordSession(Calls):
     ) -> "CheckReport":
         """Check the manifest at a path without the network: all that is wrong with it, and how many entries it has.
 
-        >>> async def is_good(session: EncordSession) -> bool:
-        ...     report = await session.validate("programme.jsonl")
-        ...     for problem in report.problems:
-        ...         print(problem)
-        ...     return not report.problem_count
+        Examples:
+            >>> async def is_good(session: EncordSession) -> bool:
+            ...     report = await session.validate("programme.jsonl")
+            ...     for problem in report.problems:
+            ...         print(problem)
+            ...     return not report.problem_count
 
         Args:
             manifest: Its path.
@@ -238,10 +241,11 @@ class EncordSession(Calls):
     ) -> "Forecast":
         """Say what `provision` would do with the same arguments: it is that run, rehearsed. Only reads are sent.
 
-        >>> async def show(session: EncordSession) -> None:
-        ...     actions: list[Action] = []
-        ...     forecast = await session.plan("programme.jsonl", on_action=actions.append)
-        ...     print(forecast.irreversible, forecast.as_json(), actions)
+        Examples:
+            >>> async def show(session: EncordSession) -> None:
+            ...     actions: list[Action] = []
+            ...     forecast = await session.plan("programme.jsonl", on_action=actions.append)
+            ...     print(forecast.irreversible, forecast.as_json(), actions)
 
         Args:
             manifest: As for `provision`.

@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import doctest
 import importlib
 import inspect
 import io
@@ -19,7 +20,12 @@ import click
 import pytest
 import yaml
 
-import encord_async
+import encord_async.client
+import encord_async.cluster
+import encord_async.engine.run
+import encord_async.protocol.rest
+import encord_async.session.session
+import encord_async.testing
 from encord_async import EncordSession, ProjectHandle
 from encord_async.cli.main import cli
 from encord_async.emulator import Emulator, EmulatorSettings
@@ -43,6 +49,14 @@ DOCS: Final = ROOT / "docs"
 PAGES: Final = [README, *sorted(DOCS.rglob("*.md"))]
 STARTS_ITS_OWN: Final = (README, DOCS / "tutorial" / "index.md")
 """Pages for somebody who has no account yet: they start the local Encord themselves."""
+MODULES_WITH_EXAMPLES: Final = (
+    encord_async.client,
+    encord_async.cluster,
+    encord_async.engine.run,
+    encord_async.protocol.rest,
+    encord_async.session.session,
+    encord_async.testing,
+)
 MEASURED: Final = re.compile(r"\d[\d,.]*\s*(?:MB|MiB|GB|ms\b|µs|\w*/s\b|\w+ (?:a|per) second|times (?:as|faster))")
 """A figure that somebody has measured; limits and defaults are not written in these words."""
 
@@ -240,6 +254,17 @@ def test_every_public_name_has_a_docstring_of_its_own() -> None:
         doc = getattr(encord_async, name).__doc__
         assert doc, name
         assert not doc.startswith(f"{name}("), name
+
+
+def test_examples_in_docstrings_are_good() -> None:
+    """Whoever copies the example of a docstring has a program; what it shows as printed is printed."""
+    known = {name: getattr(encord_async, name) for name in encord_async.__all__} | vars(encord_async.cluster)
+    runner = doctest.DocTestRunner(verbose=False)
+    for module in MODULES_WITH_EXAMPLES:
+        for example in doctest.DocTestFinder().find(module, extraglobs=known | vars(encord_async.testing)):
+            runner.run(example)
+    done = runner.summarize(verbose=False)
+    assert (done.failed, done.attempted > 8) == (0, True)
 
 
 # --- what people write -----------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
-from enum import Enum
+from dataclasses import is_dataclass
+from enum import Enum, EnumType
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ from encord_async.cli.failures import ExitCode
 from encord_async.cli.main import cli
 from encord_async.emulator import command, faults
 from encord_async.errors import EncordError
+from encord_async.operations import Operation
 
 PACKAGE = Path(encord_async.__file__).parent
 
@@ -224,6 +226,17 @@ HANDED_OUT: Mapping[str, tuple[str, ...]] = {
 """Of these modules only what a session's methods hand out; the methods themselves are `EncordSession`'s."""
 
 
+def shown_of(thing: object) -> str:
+    """The options of a name in the reference, if it has some of its own, as the lines after it."""
+    if isinstance(thing, EnumType):
+        # Its members speak for themselves.
+        return "\n    options: {show_if_no_docstring: true}"
+    if Operation in getattr(thing, "__mro__", ()) and is_dataclass(thing):
+        # What it is made of is its signature; what it does with that is the session's.
+        return "\n    options: {members: false}"
+    return ""
+
+
 def python_pages() -> Iterator[tuple[str, str]]:
     """A page for each public module, by its name, and one that lists them."""
     rows = []
@@ -236,7 +249,7 @@ def python_pages() -> Iterator[tuple[str, str]]:
         names = sorted(public, key=lambda one: (one.endswith("Error"), one))
         first = ["EncordSession", "ProjectHandle", "Run"]
         names.sort(key=lambda one: first.index(one) if one in first else len(first))
-        blocks = "\n\n".join(f"::: {name}.{one}" for one in names)
+        blocks = "\n\n".join(f"::: {name}.{one}{shown_of(getattr(module, one, None))}" for one in names)
         yield f"python/{name}.md", f"# `{name}`\n\n{said}\n\n{blocks}\n"
     yield (
         "python/index.md",

@@ -112,8 +112,8 @@ _MANIFEST: Final = (
         "assigned",
         multiple=True,
         metavar="NAME=VALUE",
-        help="A variable of MANIFEST; may be given several times. It counts before --var-file, that before "
-        "ENCORD_VAR_NAME in the environment, and that before what MANIFEST says itself.",
+        help="A variable of MANIFEST; repeatable. The first of these that has it counts: --var, --var-file, "
+        "ENCORD_VAR_NAME in the environment, MANIFEST itself.",
     ),
     click.option(
         "--var-file",
@@ -132,8 +132,8 @@ existing_option: Final = click.option(
     type=click.Choice(["adopt", "create", "fail"]),
     default="adopt",
     show_default=True,
-    help="What to do if a project or dataset of the same title and description is there: take it as ours, "
-    "make another, or let the entry fail.",
+    help="If a project or dataset of the same title and description is there: take it as ours, create another, "
+    "or let the entry fail.",
 )
 
 dataset_api_option: Final = click.option(
@@ -141,8 +141,8 @@ dataset_api_option: Final = click.option(
     type=click.Choice(["rest", "envelope"]),
     default="rest",
     show_default=True,
-    help="Over which API datasets are made and listed. Those whose data do not lie at Encord are made over the "
-    "envelope API in any case: the other cannot say where.",
+    help="API over which datasets are created and listed. A dataset whose data do not lie at Encord is always created "
+    "over the envelope API: only that API can name another storage.",
 )
 
 run_journal_option: Final = click.option(

@@ -55,7 +55,7 @@ _MAX_GONE: Final = 100
     help="Keep the plan in FILE, for 'apply --plan FILE': exactly that, or nothing.",
 )
 @click.option("--summary", is_flag=True, help="Only the numbers, without the list of actions.")
-@click.option("--detailed-exit-code", is_flag=True, help="End with 6 where something would change.")
+@click.option("--detailed-exit-code", is_flag=True, help="End with 6 if something would change.")
 @force_option
 @concurrency_option
 @output_options
@@ -76,11 +76,11 @@ def plan(
     """Say what 'apply' would do with MANIFEST, as a difference: create, adopt, add, remove, change, settle, or refuse
     and why. Only reads are sent.
 
-    It is the run itself, rehearsed: with the same journal and the same options it decides as 'apply' does. What the
-    journal says is done costs no request and is only counted; --refresh looks at the account for it as well. What the
-    journal has and the manifest no longer does is named; with --retire it is put to rest. What an earlier run left in
-    doubt is looked for once; 'apply' looks longer, and makes it only if it surely is not there. At most 100,000 actions
-    are shown; all are counted. '-' reads JSON lines from standard input.
+    It is the run itself, rehearsed: with the same journal and options it decides as 'apply' does. What the journal
+    says is done costs no request and is only counted; --refresh looks at the account for it as well. Things that the
+    journal knows as made and that MANIFEST no longer names are listed; nothing is done about them without --retire.
+    What an earlier run left in doubt is looked for once. 'apply' looks longer, and creates it only if it surely is not
+    there. At most 100,000 actions are shown; all are counted. '-' reads JSON lines from standard input.
 
     \b
     Examples:

@@ -228,8 +228,9 @@ class Run:
     async def results(self) -> list[Outcome]:
         """Run to the end, and give all outcomes in the order of the manifest. Raises as the iteration.
 
-        >>> async def those_that_failed(session: EncordSession) -> list[Outcome]:
-        ...     return [one for one in await session.provision("programme.jsonl").results() if one.error]
+        Examples:
+            >>> async def those_that_failed(session: EncordSession) -> list[Outcome]:
+            ...     return [one for one in await session.provision("programme.jsonl").results() if one.error]
         """
         if self._group is None:
             async with self:

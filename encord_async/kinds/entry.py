@@ -43,7 +43,7 @@ class Entry(Part):
     """
 
     names_something: ClassVar[bool] = False
-    """Whether its key stands for something that others may refer to."""
+    """Whether its key names something that others may refer to."""
     is_harmless_twice: ClassVar[bool] = False
     """Whether two of the same content are one wish."""
     heeds_journal: ClassVar[bool] = True
@@ -51,7 +51,7 @@ class Entry(Part):
     creates: ClassVar[bool] = False
     """Whether any of its steps creates something."""
     makes: ClassVar[StepKind | None] = None
-    """The step by which comes about what its key stands for."""
+    """The step that creates what its key names."""
     title_field: ClassVar[str | None] = None
     """The field that has the title of what it makes, if that has one."""
     beside: ClassVar[tuple[str, str] | None] = None
@@ -124,7 +124,7 @@ class Entry(Part):
 
     @abstractmethod
     def steps(self, identity: bytes) -> Iterator[Step]:
-        """What is to be done for it; what its key stands for comes first.
+        """What is to be done for it; what its key names comes first.
 
         Args:
             identity: Its identity.

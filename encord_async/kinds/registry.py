@@ -116,7 +116,7 @@ def step_kind(word: str) -> StepKind:
 
 
 def maker_of(kind: str) -> StepKind:
-    """The step by which comes about what the key of an entry of *kind* stands for."""
+    """The step that creates what the key of an entry of *kind* names."""
     maker = ENTRY_MODELS[kind].makes
     if maker is None:
         raise AssertionError(f"the key of a {kind} entry stands for nothing")
