@@ -216,6 +216,11 @@ class Rehearsal:
             await self._name(relation.names, items)
         return self._give(lane.kind, about, items, None if lane.role is None else int(lane.role))
 
+    async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
+        """See `Sends`."""
+        await self.put(lane, (item,), stop)
+        return None
+
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""
         await self._read_held(lane.kind.relation, lane.parent_hash)
