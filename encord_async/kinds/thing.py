@@ -65,6 +65,7 @@ class Order:
         parent_hash: The thing that it is made in, if it is made in one.
         max_batch: Most items in one request.
         dataset_api: Over which API a dataset is made.
+        mark: What no other entry has, nor this one under another journal.
     """
 
     entry: Any
@@ -76,6 +77,7 @@ class Order:
     parent_hash: str | None = None
     max_batch: int = 1000
     dataset_api: DatasetAPI = DatasetAPI.REST
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +182,14 @@ class Creates(StepKind):
     def draft(self, order: Order) -> Draft:
         """What is sent for *order*; the same in every run."""
 
+    async def readied(self, reads: Reads, order: Order, draft: Draft) -> Draft:  # noqa: ARG002 - most need nothing
+        """*draft* with what is to be read just before it is written down and sent.
+
+        Raises:
+            EncordError: It cannot be read.
+        """
+        return draft
+
     @abstractmethod
     def hash_of(self, made: Any) -> str:
         """The hash in what the service answers to the create; of a secret, a name that reveals nothing of it."""
@@ -250,6 +260,10 @@ class Thing(Creates):
     def imagined(self, stand_in: str, items: Collection[str]) -> object:
         """What `probe` would be answered, had one been made that is called *stand_in* and holds *items*."""
 
+    def foretold(self, stand_in: str, draft: Draft) -> object | None:  # noqa: ARG002 - most show no more
+        """What `probe` would be answered of what *draft* makes, if others look for more there than `imagined` shows."""
+        return None
+
     def references(self, entry: Any) -> Sequence[str]:  # noqa: ARG002 - most hold nothing
         """References to what the entry wishes to be in it, of `items`, each once."""
         return ()
@@ -274,6 +288,10 @@ class Thing(Creates):
     @abstractmethod
     def listed(self, reads: Reads, dataset_api: DatasetAPI) -> AsyncIterator[Listed]:
         """All that the account holds of it."""
+
+    def is_beside(self, order: Order, found: Found) -> bool:  # noqa: ARG002 - most lie in nothing
+        """Whether *found*, of the title and description of *order*, lies in what that would lie in."""
+        return True
 
     def remembered(self, item: Any) -> object:  # noqa: ARG002 - most need nothing
         """What is kept of an item of a listing besides its names, for `suited`."""
