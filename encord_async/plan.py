@@ -22,6 +22,7 @@ from encord_async.kinds.membership import Membership
 from encord_async.kinds.registry import step_kinds
 from encord_async.kinds.thing import Admission, Thing
 from encord_async.manifest.place import Problem
+from encord_async.manifest.selection import Included
 from encord_async.manifest.sources import Manifest
 from encord_async.session.session import Session
 
@@ -127,7 +128,8 @@ class Forecast:
     Attributes:
         entries: How many entries the manifest has.
         counts: How many things of which sort would be made, adopted and so on.
-        gone: What the manifest no longer wishes for.
+        gone: What the manifest no longer wishes for; of a part of the manifest nothing is said of that.
+        included: What those that are chosen need, and nobody has chosen.
         warnings: What should be known of the entries, though nothing is wrong with them.
         groundwork: What the run need not find out again.
     """
@@ -135,6 +137,7 @@ class Forecast:
     entries: int = 0
     counts: Counter[tuple[Verb, str]] = field(default_factory=Counter)
     gone: list[Gone] = field(default_factory=list)
+    included: tuple[Included, ...] = ()
     warnings: tuple[Problem, ...] = ()
     groundwork: Groundwork = field(default_factory=Groundwork, repr=False, compare=False)
 
@@ -210,7 +213,9 @@ async def plan(
             if rehearsal.failure is not None:
                 raise rehearsal.failure
     forecast.entries, forecast.warnings, forecast.groundwork = run.summary.entries, run.warnings, run.groundwork
-    if journal is not None:
+    forecast.included = run.choice.included
+    # What is not chosen may take over what an earlier key of it has made, and nobody has looked.
+    if journal is not None and not options.selection:
         forecast.gone = [one async for one in _gone(journal, plotter)]
     return forecast
 

@@ -30,11 +30,13 @@ from encord_async.cli.options import (
     manifest_argument,
     max_batch_option,
     output_options,
+    print_included,
     print_warnings,
     problem_json,
     report,
     report_interrupt,
     run_journal_option,
+    selection_options,
     service_options,
     skip_invalid_option,
     stamp_option,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from encord_async.engine.options import Progress
     from encord_async.engine.outcome import Outcome, Status, Summary
     from encord_async.manifest.place import Problem
+    from encord_async.manifest.selection import Choice, Included, Selection
     from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
@@ -86,6 +89,7 @@ the requests under way end and starts no others; the second stops at once.
 Examples:
   encord-async apply programme.jsonl
   encord-async apply programme.jsonl --plan reviewed.plan
+  encord-async apply programme.jsonl --only 'cats-*' --only tag=wave-2
   encord-async apply programme.jsonl --yes --outcomes outcomes.jsonl --max-failures 5%
   generate-programme | encord-async apply - --yes --json
   encord-async apply programme.jsonl --journal 'postgresql://me@db/encord?job=programme' --dask local:4
@@ -129,6 +133,7 @@ Exit codes, of several that apply the highest:
     help="How long a create whose answer never came is looked for before it is sent again or left in doubt.",
 )
 @stamp_option
+@selection_options
 @click.option(
     "--plan",
     "reviewed",
@@ -172,11 +177,13 @@ def apply(
     dask: str | None,
     reviewed: str | None,
     keys_file: str | None,
+    selection: "Selection",
     **options: Any,
 ) -> int:
     """See `_HELP`."""
     no_progress, force = options.pop("no_progress"), options.pop("force")
     options["journal"] = journal or manifest.journal
+    options |= {"only": selection.only, "exclude": selection.exclude}
     bounds = {name: options.pop(name) for name in ("concurrency", "max_rate_per_s")}
     if reviewed is not None:
         if dask is not None:
@@ -222,6 +229,7 @@ class Ending:
         looks: The command that looks at what was taken from the journal, if there was one.
         wrong: How many have failed, are in doubt or blocked, and have an outcome that says so.
         warnings: What should be known of the manifest, though nothing is wrong with it.
+        included: What the entries that were chosen need, and nobody has chosen.
     """
 
     journal: str | None = None
@@ -232,6 +240,7 @@ class Ending:
     looks: str | None = None
     wrong: int = 0
     warnings: "tuple[Problem, ...]" = ()
+    included: "tuple[Included, ...]" = ()
 
     def note(self, outcome: "Outcome") -> None:
         """Count *outcome* if it went wrong, and keep it if it is one of the first."""
@@ -259,6 +268,11 @@ class AnyRun(Protocol):
     @property
     def warnings(self) -> "tuple[Problem, ...]":
         """What should be known of the entries read so far."""
+        ...
+
+    @property
+    def choice(self) -> "Choice":
+        """Which entries it is about."""
         ...
 
     def progress(self) -> "Progress":
@@ -316,6 +330,7 @@ async def provision(
                 await _consume(run, ending, on_outcome, progress)
             finally:
                 ending.summary, ending.warnings = _complete(run.summary), run.warnings
+                ending.included = run.choice.included
     except EncordError as error:
         # The manifest or an option is bad: the run has not begun. Or its stream cannot be read any more.
         ending.failure = error
@@ -387,6 +402,8 @@ def _finish(output: Output, ending: Ending, unwritten: Sequence[str | None], *, 
         shown = ending.summary.as_json()
         if ending.warnings:
             shown["warnings"] = list(map(problem_json, ending.warnings))
+        if ending.included:
+            shown["included"] = [one.as_json() for one in ending.included]
         if ending.shown:
             shown["first_failures"] = [told_in(outcome.as_json()) for outcome in ending.shown]
         output.result(shown if ending.failure is None else {**shown, "error": as_json(ending.failure)})
@@ -410,6 +427,7 @@ def print_ending(output: Output, ending: Ending) -> None:
     )
     output.table(rows, right=[1])
     print_warnings(output, ending.warnings)
+    print_included(output, ending.included)
     if not output.json:
         _print_failures(output, ending, summary)
     if ending.looks is not None and summary.as_json()["unchanged"]:

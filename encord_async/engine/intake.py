@@ -1,6 +1,6 @@
 """Entries on their way from the manifest into the schedule, and what is written down of them. It only reads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +8,12 @@ from encord_async.engine.resume import Past
 from encord_async.journal.record import Ledger
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step
-from encord_async.manifest.files import CheckReport
+from encord_async.manifest.checker import Checker
+from encord_async.manifest.files import CheckReport, raise_for_problems
 from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.sources import Item
 
-__all__ = ["Taken", "bad_entries", "past_of"]
+__all__ = ["Taken", "bad_entries", "past_of", "problems_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,33 @@ class Taken:
     problems: tuple[Problem, ...]
 
 
-def bad_entries(path: str | Path, report: CheckReport) -> dict[int, tuple[Problem, ...]]:
-    """What is wrong with each bad entry of a file that was checked, as far as that was kept."""
+def bad_entries(path: str | Path, report: CheckReport, *, skip: bool) -> dict[int, tuple[Problem, ...]]:
+    """What is wrong with each bad entry of a file that was checked, as far as that was kept.
+
+    Raises:
+        ManifestError: There is one, and such are not to be skipped.
+    """
+    if not skip:
+        raise_for_problems(report.problems, total=report.problem_count)
     bad: dict[int, tuple[Problem, ...]] = {
         number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad
     }
     return bad | {problem.place.number: (problem,) for problem in report.problems}
+
+
+def problems_of(item: Item, checker: Checker, bad: Mapping[int, tuple[Problem, ...]]) -> tuple[Problem, ...]:
+    """What is wrong with the next item of a manifest, by itself or beside others.
+
+    Args:
+        item: The item.
+        checker: Has seen those before it.
+        bad: What was seen when the whole manifest was checked, by `Place.number`: some is only seen then.
+    """
+    if isinstance(item, tuple):
+        for problem in item:
+            checker.refuse(problem)
+        return item
+    return checker.add(item) or bad.get(item.place.number, ())
 
 
 async def past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:

@@ -12,6 +12,7 @@ from encord_async.engine.sending import Sends
 from encord_async.errors import UsageError
 from encord_async.journal.record import Ledger
 from encord_async.kinds.thing import DatasetAPI
+from encord_async.manifest.selection import NO_SELECTION, Selection
 from encord_async.redaction import quoted
 from encord_async.secrecy import sealed
 from encord_async.session.session import Statistics
@@ -72,6 +73,7 @@ class Options:
         fail_fast: Stop at the first entry that fails.
         max_failures: Stop when more have failed.
         skip_invalid: Provision the good entries of a manifest that has bad ones.
+        selection: Which entries; the rest of the manifest is read and checked, and nothing is done for it.
         lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has.
     """
 
@@ -83,6 +85,7 @@ class Options:
     fail_fast: bool = False
     max_failures: FailureLimit | None = None
     skip_invalid: bool = False
+    selection: Selection = NO_SELECTION
     lookahead: int = 10_000
 
     def __post_init__(self) -> None:

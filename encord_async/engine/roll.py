@@ -28,6 +28,7 @@ from encord_async.manifest.excel import sheet_of
 from encord_async.manifest.files import CheckReport, check_manifest
 from encord_async.manifest.part import Part
 from encord_async.manifest.place import PlacedEntry
+from encord_async.manifest.selection import EVERYTHING, NO_SELECTION, Selection, choose
 from encord_async.manifest.sources import Manifest, read_numbered
 from encord_async.manifest.variables import ManifestFile
 
@@ -96,16 +97,27 @@ class Register:
 
     Args:
         stamps: Whether it has to be known whose marks are whose, even if no earlier run has made anything.
+        selection: Which entries are asked for. The roll is that of all: who is not chosen has not gone.
+
+    Attributes:
+        choice: Which of them the run is about.
     """
 
-    def __init__(self, *, stamps: bool) -> None:
+    def __init__(self, *, stamps: bool, selection: Selection = NO_SELECTION) -> None:
         self.roll = Roll()
+        self.choice = EVERYTHING
+        self._selection = selection
         self._ledger: Ledger
         self._stamps = stamps
         self._is_complete = False
         self.checked: Checked | None = None
         self.is_open = False
         """Whether the roll is called while the manifest is read."""
+
+    async def choose(self, manifest: Manifest) -> None:
+        """Find out which entries the run is about; raises as `selection.choose`. Who has cut a part has found out."""
+        if not isinstance(manifest, Part):
+            self.choice = await choose(manifest, self._selection)
 
     async def check_file(self, file: ManifestFile, before: Checked | None = None, *, stamps: bool) -> CheckReport:
         """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*."""

@@ -1,7 +1,7 @@
 """What every kind of entry says of itself: what it refers to, what is wrong within it, and its steps. Pure."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -90,6 +90,14 @@ class Entry(Part):
         """Hash or reference of the thing that it takes something from, if it does."""
         return None
 
+    def about(self) -> str | None:
+        """Hash or reference of the thing that all of it is about, if that is another entry's or nobody's."""
+        return None
+
+    def wished_tags(self) -> Collection[str]:
+        """Tags that what it makes is to have."""
+        return ()
+
     def references(self) -> Iterable[Use]:
         """What it refers to."""
         return ()
@@ -154,6 +162,9 @@ class InProjectEntry(Entry):
 
     def takes_from(self) -> str | None:
         return self.project if getattr(self, "remove", ()) else None
+
+    def about(self) -> str | None:
+        return self.project
 
     def references(self) -> Iterable[Use]:
         """The project, to begin with."""
