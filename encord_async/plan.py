@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
+from encord_async.engine.moves import Moved
 from encord_async.engine.options import Groundwork, Options, Props
 from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Action", "Decided", "Forecast", "Gone", "Verb", "plan"]
 
-_PAGE: Final = 1000
-
 
 class Verb(StrEnum):
     """What would be done."""
@@ -49,6 +48,8 @@ class Verb(StrEnum):
     """Set to another value, as the status of a project."""
     SETTLE = "settle"
     """An earlier run left it in doubt: it is looked for first, and made only if it surely is not there."""
+    MOVE = "move"
+    """Give to another key what one has made: in the journal alone."""
     KEEP = "keep"
     """It is so already. Counted, and not handed out as an action."""
     REFUSE = "refuse"
@@ -69,6 +70,7 @@ class Action:
         hash: Hash of what is there already.
         role: The role, for users and groups.
         file: The file that a part of it was read from, as the manifest names it.
+        to: The key that takes over what the one in *items* has made.
         code: Why it is refused, as a word for programs, where there is one.
         reason: Why it is refused, as the run would say it.
     """
@@ -82,6 +84,7 @@ class Action:
     hash: str | None = None
     role: str | None = None
     file: str | None = None
+    to: str | None = None
     code: str | None = None
     reason: str | None = None
 
@@ -95,7 +98,7 @@ class Action:
             "items": list(self.items),
         }
         more = {"project": self.project, "hash": self.hash, "role": self.role, "file": self.file}
-        more |= {"code": self.code, "reason": self.reason}
+        more |= {"to": self.to, "code": self.code, "reason": self.reason}
         return shown | {name: value for name, value in more.items() if value is not None}
 
 
@@ -208,12 +211,13 @@ async def plan(
     run = Run(played, manifest, options, journal=None, props=_props(rehearsal, ledger, plotter, journal))
     forecast = Forecast()
     async with run:
+        _hand_out(map(_of_move, run.register.moved), forecast, on_action)
         async for outcome in run:
             _hand_out(plotter.actions(outcome.number), forecast, on_action)
             if rehearsal.failure is not None:
                 raise rehearsal.failure
     forecast.entries, forecast.warnings, forecast.groundwork = run.summary.entries, run.warnings, run.groundwork
-    forecast.included = run.choice.included
+    forecast.included = run.register.choice.included
     # What is not chosen may take over what an earlier key of it has made, and nobody has looked.
     if journal is not None and not options.selection:
         forecast.gone = [one async for one in _gone(journal, plotter)]
@@ -238,6 +242,18 @@ async def _check_owner(session: Session, journal: "Journal") -> None:
     check_owner(journal.name, await journal.about(), Identity(session.settings.domain, session.identity))
 
 
+def _of_move(one: Moved) -> Action:
+    return Action(
+        number=one.number,
+        place=one.place,
+        verb=Verb.MOVE,
+        what=one.kind,
+        items=(f"@{one.old}",),
+        hash=one.hash,
+        to=f"@{one.new}",
+    )
+
+
 def _hand_out(actions: Iterable[Action], forecast: Forecast, on_action: Callable[[Action], None]) -> None:
     for action in actions:
         forecast.counts[action.verb, action.what] += len(action.items)
@@ -247,15 +263,10 @@ def _hand_out(actions: Iterable[Action], forecast: Forecast, on_action: Callable
 
 async def _gone(journal: "Journal", plotter: "_Plotter") -> AsyncIterator[Gone]:
     """What the journal knows as made and no entry of the manifest has."""
-    after = 0
-    while True:
-        records, after = await journal.records(most=_PAGE, after=after)
-        for record in records:
-            made = isinstance(record.kind, Thing) and record.state is State.DONE
-            if made and record.hash and record.hash not in plotter.hashes:
-                yield Gone(what=record.kind.what, title=record.title, key=record.key, hash=record.hash)
-        if len(records) < _PAGE:
-            return
+    async for record in journal.every():
+        made = isinstance(record.kind, Thing) and record.state is State.DONE
+        if made and record.hash and record.hash not in plotter.hashes:
+            yield Gone(what=record.kind.what, title=record.title, key=record.key, hash=record.hash)
 
 
 _Ended: TypeAlias = tuple[Ticket, Result]

@@ -18,7 +18,7 @@ import click
 
 from encord_async.cli.cluster import begin_on, cluster
 from encord_async.cli.consent import agreed
-from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, told, told_in
+from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted, told, told_in
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
 from encord_async.cli.keys_file import KeysFile
 from encord_async.cli.options import (
@@ -52,8 +52,9 @@ if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Progress
     from encord_async.engine.outcome import Outcome, Status, Summary
+    from encord_async.engine.roll import Register
     from encord_async.manifest.place import Problem
-    from encord_async.manifest.selection import Choice, Included, Selection
+    from encord_async.manifest.selection import Selection
     from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
@@ -229,7 +230,7 @@ class Ending:
         looks: The command that looks at what was taken from the journal, if there was one.
         wrong: How many have failed, are in doubt or blocked, and have an outcome that says so.
         warnings: What should be known of the manifest, though nothing is wrong with it.
-        included: What the entries that were chosen need, and nobody has chosen.
+        register: What is known of the manifest as a whole.
     """
 
     journal: str | None = None
@@ -240,7 +241,7 @@ class Ending:
     looks: str | None = None
     wrong: int = 0
     warnings: "tuple[Problem, ...]" = ()
-    included: "tuple[Included, ...]" = ()
+    register: "Register | None" = None
 
     def note(self, outcome: "Outcome") -> None:
         """Count *outcome* if it went wrong, and keep it if it is one of the first."""
@@ -271,8 +272,8 @@ class AnyRun(Protocol):
         ...
 
     @property
-    def choice(self) -> "Choice":
-        """Which entries it is about."""
+    def register(self) -> "Register":
+        """What is known of the manifest as a whole."""
         ...
 
     def progress(self) -> "Progress":
@@ -330,7 +331,7 @@ async def provision(
                 await _consume(run, ending, on_outcome, progress)
             finally:
                 ending.summary, ending.warnings = _complete(run.summary), run.warnings
-                ending.included = run.choice.included
+                ending.register = run.register
     except EncordError as error:
         # The manifest or an option is bad: the run has not begun. Or its stream cannot be read any more.
         ending.failure = error
@@ -402,8 +403,8 @@ def _finish(output: Output, ending: Ending, unwritten: Sequence[str | None], *, 
         shown = ending.summary.as_json()
         if ending.warnings:
             shown["warnings"] = list(map(problem_json, ending.warnings))
-        if ending.included:
-            shown["included"] = [one.as_json() for one in ending.included]
+        if ending.register is not None:
+            shown |= ending.register.as_json()
         if ending.shown:
             shown["first_failures"] = [told_in(outcome.as_json()) for outcome in ending.shown]
         output.result(shown if ending.failure is None else {**shown, "error": as_json(ending.failure)})
@@ -427,7 +428,10 @@ def print_ending(output: Output, ending: Ending) -> None:
     )
     output.table(rows, right=[1])
     print_warnings(output, ending.warnings)
-    print_included(output, ending.included)
+    if ending.register is not None:
+        print_included(output, ending.register.choice.included)
+        for one in ending.register.moved:
+            output.say(redacted(str(one)))
     if not output.json:
         _print_failures(output, ending, summary)
     if ending.looks is not None and summary.as_json()["unchanged"]:

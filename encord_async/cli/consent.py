@@ -73,7 +73,7 @@ def _looked(
     journal = options["journal"]
     planned = Planned(existing_journal(manifest, journal))
     more = {name: options[name] for name in ("max_batch", "stamp", "skip_invalid")}
-    selection = Selection.of(options["only"], options["exclude"])
+    selection = Selection.of(options.get("only", ()), options.get("exclude", ()))
     existing, dataset_api = Existing(options["existing"]), DatasetAPI(options["dataset_api"])
     chosen = Options(existing=existing, dataset_api=dataset_api, selection=selection, **more)
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
 from encord_async.cli.failures import told
 from encord_async.cli.interrupts import run
-from encord_async.cli.journal import records_of
 from encord_async.cli.outfile import opened, refuse_others
 from encord_async.cli.output import Output, many
 from encord_async.cli.plan import existing_journal
@@ -122,7 +121,7 @@ class KeysFile:
 
         async def read(where: str) -> None:
             async with Journal(where, None) as journal:
-                async for record in records_of(journal):
+                async for record in journal.every():
                     if record.hash is None:
                         continue
                     if record.kind.is_inner and record.status == "created":

@@ -317,6 +317,7 @@ _WORDS: Final = {
     "add": "add",
     "remove": "remove",
     "change": "change",
+    "move": "move",
     "settle": "settle",
     "keep": "keep",
     "refuse": "REFUSE",
@@ -327,6 +328,7 @@ _COLOURS: Final = {
     "add": "green",
     "remove": "yellow",
     "change": "yellow",
+    "move": "cyan",
     "settle": "magenta",
     "REFUSE": "bold red",
 }
@@ -345,6 +347,8 @@ def _described(action: "Action") -> str:
         parts.append(f"as {action.role}")
     if action.project:
         parts.append(f"in {action.project}")
+    if action.to:
+        parts.append(f"to {action.to}, in the journal alone")
     if action.file:
         parts.append(f"from the file {action.file}")
     if action.hash:

@@ -25,7 +25,7 @@ from encord_async.cluster.shards import Cutter, Shard
 from encord_async.cluster.shares import Desertion, shard_size, share_of
 from encord_async.cluster.worker import Report, SessionOptions, Task
 from encord_async.engine.crew import leave
-from encord_async.engine.intake import bad_entries, problems_of
+from encord_async.engine.intake import bad_entries, checker_for, problems_of
 from encord_async.engine.options import Options, Progress
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.roll import Register
@@ -43,7 +43,6 @@ from encord_async.manifest.part import Part, PartEntry
 from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.policy import NO_POLICY
 from encord_async.manifest.policy_file import policy_for
-from encord_async.manifest.selection import Choice
 from encord_async.manifest.sources import Item, Manifest, manifest_file, open_source, with_variables
 from encord_async.manifest.variables import ManifestFile
 from encord_async.secrecy import Secret, sealed
@@ -129,7 +128,7 @@ class ClusterRun:
         self._started_s = anyio.current_time()
         self._token = current_token()
         self._policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
-        self._checker = Checker(stamps=self._options.stamp, policy=self._policy)
+        self._checker = checker_for(self._manifest, stamps=self._options.stamp, policy=self._policy)
         file = manifest_file(self._manifest)
         if file is not None:
             await self._check_file(file)
@@ -209,9 +208,9 @@ class ClusterRun:
         return self._checker.warnings()
 
     @property
-    def choice(self) -> Choice:
-        """Which entries it is about, and what of that is only needed; known once it has begun."""
-        return self._register.choice
+    def register(self) -> Register:
+        """What is known of the manifest as a whole, once it has begun: what of it is chosen, whose keys have moved."""
+        return self._register
 
     def progress(self) -> Progress:
         """How far the run is, as far as shards have ended; *in_flight* is what may be at most."""

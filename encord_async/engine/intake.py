@@ -11,9 +11,10 @@ from encord_async.kinds.step import Step
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import CheckReport, raise_for_problems
 from encord_async.manifest.place import Place, PlacedEntry, Problem
-from encord_async.manifest.sources import Item
+from encord_async.manifest.policy import Policy
+from encord_async.manifest.sources import Item, Manifest, is_read_twice
 
-__all__ = ["Taken", "bad_entries", "past_of", "problems_of"]
+__all__ = ["Taken", "bad_entries", "checker_for", "past_of", "problems_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ def bad_entries(path: str | Path, report: CheckReport, *, skip: bool) -> dict[in
         number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad
     }
     return bad | {problem.place.number: (problem,) for problem in report.problems}
+
+
+def checker_for(manifest: Manifest, *, stamps: bool, policy: Policy) -> Checker:
+    """A checker of what a run reads of *manifest*, where *policy* holds."""
+    return Checker(stamps=stamps, policy=policy, is_stream=not is_read_twice(manifest))
 
 
 def problems_of(item: Item, checker: Checker, bad: Mapping[int, tuple[Problem, ...]]) -> tuple[Problem, ...]:

@@ -22,7 +22,7 @@ from encord_async.engine.account import Account
 from encord_async.engine.crew import leave
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
-from encord_async.engine.intake import Taken, bad_entries, past_of, problems_of
+from encord_async.engine.intake import Taken, bad_entries, checker_for, past_of, problems_of
 from encord_async.engine.making import Maker
 from encord_async.engine.options import Groundwork, Options, Progress, Props
 from encord_async.engine.outcome import Outcome, Status, Summary
@@ -45,8 +45,14 @@ from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.policy import NO_POLICY
 from encord_async.manifest.policy_file import policy_for
-from encord_async.manifest.selection import Choice
-from encord_async.manifest.sources import Item, Manifest, Source, manifest_file, open_source, with_variables
+from encord_async.manifest.sources import (
+    Item,
+    Manifest,
+    Source,
+    manifest_file,
+    open_source,
+    with_variables,
+)
 from encord_async.manifest.variables import ManifestFile
 from encord_async.session.session import Session, Statistics
 
@@ -94,8 +100,7 @@ class Run:
         self._checker = Checker(stamps=options.stamp or isinstance(manifest, Part))
         self._counts: Counter[Status] = Counter()
         self._idle: deque[Seat] = deque()
-        self._room = anyio.Event()
-        self._alarm = anyio.Event()
+        self._room, self._alarm, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
         # Slowly taken, with a turn of the event loop for each, it would let workers end one entry a turn.
         self._emitting = anyio.Lock(fast_acquire=True)
         self._position = self._entries = self._ended_entries = 0
@@ -108,7 +113,6 @@ class Run:
         # Entries that wait until it is known who has gone.
         self._aside: list[Taken] = []
         self._all_read = self._over = False
-        self._ended = anyio.Event()
         self._stopped_by: str | None = None
         self._failure: EncordError | None = None
         self._group: TaskGroup | None = None
@@ -136,7 +140,7 @@ class Run:
         policy = NO_POLICY
         if not isinstance(self._manifest, Part):
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
-            self._checker = Checker(stamps=self._options.stamp, policy=policy)
+            self._checker = checker_for(self._manifest, stamps=self._options.stamp, policy=policy)
         file = manifest_file(self._manifest)
         if file is not None:
             await self._check_file(file)
@@ -286,9 +290,9 @@ class Run:
         return self._checker.warnings()
 
     @property
-    def choice(self) -> Choice:
-        """Which entries it is about, and what of that is only needed; known once it has begun."""
-        return self._register.choice
+    def register(self) -> Register:
+        """What is known of the manifest as a whole, once it has begun: what of it is chosen, whose keys have moved."""
+        return self._register
 
     def progress(self) -> Progress:
         """How far the run is; cheap enough to ask ten times a second."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from pydantic import PrivateAttr
 
 from encord_async.kinds.faults import Fault
-from encord_async.kinds.fields import Key, Part, Reference, Text, referenced_key
+from encord_async.kinds.fields import FormerKey, Key, Part, Reference, Text, referenced_key
 from encord_async.kinds.step import Step, StepKind
 
 __all__ = ["Entry", "InProjectEntry", "MakingEntry", "Say", "Use", "needed_keys", "uses"]
@@ -66,6 +66,7 @@ class Entry(Part):
 
     kind: str
     key: Key | None = None
+    moved: FormerKey | None = None
 
     _was_trimmed: bool = PrivateAttr(default=False)
 

@@ -18,6 +18,7 @@ __all__ = [
     "ROLES",
     "Email",
     "Flag",
+    "FormerKey",
     "Hash",
     "Key",
     "Part",
@@ -214,6 +215,15 @@ Key: TypeAlias = Annotated[
     AfterValidator(_key),
     WithJsonSchema(
         {"type": "string", "minLength": 1, "description": "The name that '@' references in other entries use."}
+    ),
+]
+FormerKey: TypeAlias = Annotated[
+    str,
+    Strict(),
+    AfterValidator(_not_blank),
+    AfterValidator(_key),
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "description": "The key that it had before: what that has made is its own."}
     ),
 ]
 Hash: TypeAlias = Annotated[str, Strict(), AfterValidator(one_hash)]

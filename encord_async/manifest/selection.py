@@ -8,10 +8,9 @@ import difflib
 import fnmatch
 import re
 from collections import deque
-from collections.abc import AsyncIterable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 import anyio.lowlevel
@@ -22,7 +21,7 @@ from encord_async.kinds.entry import Entry, needed_keys
 from encord_async.kinds.fields import REFERENCE, referenced_key, shown
 from encord_async.manifest.files import read_manifest
 from encord_async.manifest.place import Place, PlacedEntry
-from encord_async.manifest.sources import Item, Manifest, manifest_file, read_numbered
+from encord_async.manifest.sources import Item, Manifest, is_read_twice, manifest_file, read_numbered
 from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["EVERYTHING", "NO_SELECTION", "Choice", "Included", "Selection", "Sieve", "choose", "sift"]
@@ -339,7 +338,7 @@ async def choose(manifest: Manifest, selection: Selection) -> Choice:
     file = manifest_file(manifest)
     if file is not None:
         return await anyio.to_thread.run_sync(_in_file, file, selection)
-    if isinstance(manifest, str | Path | ManifestFile | Iterator | AsyncIterable) or not isinstance(manifest, Iterable):
+    if not isinstance(manifest, Iterable) or not is_read_twice(manifest):
         raise UsageError(
             "what is chosen is known when all of the manifest has been read, and a stream is read only once; "
             "give a file or a list"

@@ -9,12 +9,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeAlias
 
 import anyio
 import anyio.to_thread
 
+from encord_async.engine.rehearsal import Overlay
+from encord_async.engine.roll import Register
 from encord_async.journal.record import Ledger, Record, State
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.fields import referenced_key
@@ -24,11 +25,11 @@ from encord_async.kinds.registry import maker_of, relations, relations_of
 from encord_async.kinds.step import Step, made_by
 from encord_async.kinds.thing import Admission, InnerName, InnerThing, Thing
 from encord_async.manifest.checker import Checker
-from encord_async.manifest.files import check_manifest, raise_for_problems
+from encord_async.manifest.files import raise_for_problems
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.policy import Policy
 from encord_async.manifest.policy_file import policy_for
-from encord_async.manifest.selection import NO_SELECTION, Choice, Included, Selection, choose
+from encord_async.manifest.selection import NO_SELECTION, Included, Selection
 from encord_async.manifest.sources import Manifest, manifest_file, open_source, with_variables
 from encord_async.verify.difference import NOT_PROVISIONED, Difference, Fault
 
@@ -162,14 +163,17 @@ async def gather(manifest: Manifest, ledger: Ledger, selection: Selection = NO_S
         UsageError: The selection cannot be made, see `selection.choose`.
     """
     manifest = with_variables(manifest)
-    file = manifest_file(manifest)
+    file, register = manifest_file(manifest), Register(stamps=False, selection=selection)
     if file is not None:
-        report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=True))
+        report = await register.check_file(file, stamps=True)
         raise_for_problems(report.problems, total=report.problem_count)
     policy = await anyio.to_thread.run_sync(policy_for, manifest)
-    choice = await choose(manifest, selection)
+    await register.choose(manifest)
+    # As a run would have it before it does anything else; nothing is written.
+    ledger = Overlay(ledger)
+    await register.open(ledger, manifest)
     # Whether twins were told apart by stamps is for the run to know.
-    gatherer, checker, problems = _Gatherer(ledger, policy, choice), Checker(stamps=True), list[Problem]()
+    gatherer, checker, problems = _Gatherer(ledger, policy, register), Checker(stamps=True), list[Problem]()
     source = open_source(manifest)
     try:
         while items := await source.take(_CHUNK):
@@ -187,10 +191,10 @@ async def gather(manifest: Manifest, ledger: Ledger, selection: Selection = NO_S
 class _Gatherer:
     """Adds entries to wishes."""
 
-    def __init__(self, ledger: Ledger, policy: Policy, choice: Choice) -> None:
+    def __init__(self, ledger: Ledger, policy: Policy, register: Register) -> None:
         self._ledger = ledger
         self._policy = policy
-        self._choice = choice
+        self._choice = register.choice
         self._chosen: set[str] = set()
         """Things that a chosen entry is about."""
         self._namer = Namer()
@@ -199,7 +203,7 @@ class _Gatherer:
         """Of those who are let in by an entry with a key."""
         self._is_chosen = True
         """Whether the entry at hand is."""
-        self.wishes = Wishes(included=choice.included)
+        self.wishes = Wishes(included=register.choice.included)
 
     async def take(self, entries: Sequence[PlacedEntry]) -> None:
         """Add *entries*, the next in the manifest's order."""

@@ -196,7 +196,7 @@ async def test_only_what_is_chosen_is_made(tmp_path: Path) -> None:
         async with world.session.provision(PROGRAMME, journal=journal, only="cats") as run:
             numbers = {outcome.number: outcome.status.value async for outcome in run}
         assert numbers == {1: "created", 3: "created", 5: "updated"}
-        assert run.choice.included == forecast.included
+        assert run.register.choice.included == forecast.included
         assert run.progress().total == 3
         assert world.made() == {"v2/datasets.POST": ["Raw"], "project.POST": ["Cats"]}
         rest = await world.run(PROGRAMME, journal)
