@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 import anyio
 import click
 
+from encord_async.cli.api_keys import MadeKeys
 from encord_async.cli.cluster import begin_on, cluster
 from encord_async.cli.consent import agreed
 from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted, told, told_in
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
-from encord_async.cli.keys_file import KeysFile
+from encord_async.cli.keys_sink import KeysCommand, KeysFile, Sink
 from encord_async.cli.options import (
     Service,
     concurrency_option,
@@ -164,6 +165,13 @@ Exit codes, of several that apply the highest:
     help="Add the API keys that this run makes to FILE, as JSON lines; nobody else may read it. If the run is killed, "
     "'encord-async project list-api-keys' shows them.",
 )
+@click.option(
+    "--api-keys-to",
+    "keys_command",
+    metavar="COMMAND",
+    help="The same to the standard input of COMMAND, as 'vault-write --path encord': a program with its arguments, "
+    "without a shell. If it does not end with 0, that is told.",
+)
 @force_option
 @click.option("--no-progress", is_flag=True, help="Do not show how far it is.")
 @output_options
@@ -178,6 +186,7 @@ def apply(
     dask: str | None,
     reviewed: str | None,
     keys_file: str | None,
+    keys_command: str | None,
     selection: "Selection",
     **options: Any,
 ) -> int:
@@ -199,7 +208,8 @@ def apply(
         looks=_verify(manifest, journal) if existing_journal(manifest, journal) else None,
     )
     with ExitStack() as until_the_last_word:
-        keys = until_the_last_word.enter_context(KeysFile(keys_file, manifest, journal, sessions))
+        sink = _sink(keys_file, keys_command)
+        keys = until_the_last_word.enter_context(MadeKeys(sink, manifest, journal, sessions))
         with Recorder(outcomes, str(manifest), force=force) as recorder, ExitStack() as stack:
             if dask is None:
                 begin: Begin = functools.partial(begin_here, sessions()(), manifest, options)
@@ -213,8 +223,22 @@ def apply(
 
             interrupts = until_the_last_word.enter_context(listening())
             anyio.run(interruptible, work, interrupts)
-        keys.write(output)
-        return _finish(output, ending, [recorder.error, keys.error], interrupted=interrupts.count > 0)
+        keys.hand_on(output)
+        is_interrupted = interrupts.count > 0 or keys.interrupted
+        return _finish(output, ending, [recorder.error, keys.error], interrupted=is_interrupted)
+
+
+def _sink(keys_file: str | None, keys_command: str | None) -> Sink | None:
+    """Who gets the API keys.
+
+    Raises:
+        UsageError: Two are asked for.
+    """
+    if keys_file is not None and keys_command is not None:
+        raise UsageError("--api-keys and --api-keys-to say two things; give one of them")
+    if keys_command is not None:
+        return KeysCommand(keys_command)
+    return None if keys_file is None else KeysFile(keys_file)
 
 
 @dataclass(slots=True)
