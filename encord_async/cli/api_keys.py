@@ -48,7 +48,6 @@ class MadeKeys:
         sessions: "Callable[[], Callable[[], EncordSession]]",
     ) -> None:
         self.error: str | None = None
-        self.interrupted = False
         self.handed_on = 0
         self._sink = sink
         self._manifest = manifest
@@ -82,11 +81,11 @@ class MadeKeys:
     ) -> None:
         self._stack.close()
 
-    def hand_on(self, output: Output) -> None:
-        """Hand on what the run made, now that it is over, and say how many there are."""
-        sink = self._sink
+    def hand_on(self, output: Output) -> bool:
+        """Hand on what the run made, now that it is over, and say how many there are; whether it was interrupted."""
+        sink, is_interrupted = self._sink, False
         if sink is None:
-            return
+            return False
         try:
             there, names = self._made()
             made = [record for record in there if record.hash not in self._before]
@@ -96,12 +95,13 @@ class MadeKeys:
             self._fail(sink, told(error.message))
         except KeyboardInterrupt:
             # The run has sent something, and its sums are still to be told.
-            self.interrupted = True
+            is_interrupted = True
             self._fail(sink, "it was interrupted")
         else:
             if self._left:
                 self._fail(sink, "the service does not list them any more")
         output.say(f"{many(self.handed_on, 'API key', 'API keys')} {sink.done}")
+        return is_interrupted
 
     def _fail(self, sink: Sink, reason: str) -> None:
         where = ", ".join(sorted(self._left)[:_SHOWN]) or "PROJECT_HASH"

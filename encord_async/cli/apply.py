@@ -208,8 +208,8 @@ def apply(
         looks=_verify(manifest, journal) if existing_journal(manifest, journal) else None,
     )
     with ExitStack() as until_the_last_word:
-        sink = _sink(keys_file, keys_command)
-        keys = until_the_last_word.enter_context(MadeKeys(sink, manifest, journal, sessions))
+        made = MadeKeys(_sink(keys_file, keys_command), manifest, journal, sessions)
+        keys = until_the_last_word.enter_context(made)
         with Recorder(outcomes, str(manifest), force=force) as recorder, ExitStack() as stack:
             if dask is None:
                 begin: Begin = functools.partial(begin_here, sessions()(), manifest, options)
@@ -223,9 +223,8 @@ def apply(
 
             interrupts = until_the_last_word.enter_context(listening())
             anyio.run(interruptible, work, interrupts)
-        keys.hand_on(output)
-        is_interrupted = interrupts.count > 0 or keys.interrupted
-        return _finish(output, ending, [recorder.error, keys.error], interrupted=is_interrupted)
+        interrupts.count += keys.hand_on(output)
+        return _finish(output, ending, [recorder.error, keys.error], interrupted=interrupts.count > 0)
 
 
 def _sink(keys_file: str | None, keys_command: str | None) -> Sink | None:

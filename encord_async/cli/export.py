@@ -47,9 +47,10 @@ projects by their hashes, which another account may not know.
 those who are users of it already nothing changes. Only an Admin of the organisation may add users to it. To add
 nobody to an organisation, leave out the users, or the organisation.
 
-Things of the same title and description are each written down. An account that holds none of them gets them all;
-where several are there already, 'apply' cannot tell which is meant, and such entries fail, marked AMBIGUOUS: refer
-to them by their hashes instead, or give 'apply' --existing create to make others.
+Things of the same title and description are each written down. 'apply' refuses them unless --stamp, or the policy
+(twins = true), lets them pass; an account that holds none of them gets them all then. Where several are there
+already, 'apply' cannot tell which is meant, and such entries fail, marked AMBIGUOUS: refer to them by their hashes
+instead, or give 'apply' --existing create to make others.
 
 Without ontologies each project gets a new, empty one. In the last example --domain and the key of the second
 command are those of the other account.

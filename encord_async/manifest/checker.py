@@ -83,7 +83,7 @@ class Checker:
         self._is_stream = is_stream
         self._moved: dict[str, tuple[str, Place]] = {}
         """By the key that an entry had, the one that it has."""
-        self._stamps = stamps
+        self._may_be_twins = stamps or policy.twins
         self._policy = policy
         self._made = Digests("Q")
         self._sources: list[str] = []
@@ -187,7 +187,7 @@ class Checker:
 
     def _twins(self, entry: Entry, place: Place) -> list[Fault]:
         """That something of the title and description of *entry* is made by an earlier one."""
-        if self._stamps or not isinstance(entry, MakingEntry):
+        if self._may_be_twins or not isinstance(entry, MakingEntry):
             return []
         named = (entry.kind, entry.wished_title, entry.description.strip())
         if not self._sources or place.source != self._sources[-1]:
