@@ -177,6 +177,8 @@ def _encodable(value: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise wrong("holds half of a character (a lone surrogate)") from None
+    if "\0" in value:
+        raise wrong("holds a null character, which not every database can store")
     return value
 
 
