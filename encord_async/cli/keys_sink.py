@@ -11,6 +11,7 @@ import stat
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Protocol, Self, TypeAlias
 
@@ -19,6 +20,7 @@ from anyio.abc import Process
 
 from encord_async.cli.outfile import opened, refuse_others
 from encord_async.errors import UsageError
+from encord_async.plainfile import open_plain
 from encord_async.secrecy import sealed
 
 __all__ = ["KeysCommand", "KeysFile", "Put", "Sink"]
@@ -83,11 +85,13 @@ class KeysFile:
         self.name, self.done = f"--api-keys {path}", f"written to {path}"
         self._path = path
         self._file: BinaryIO
+        self._begin = b""
 
     def __enter__(self) -> Self:
         try:
             refuse_others(self._path, lambda head: head.startswith(_BEGIN), force=False)
             self._file = opened(self._path)
+            self._begin = b"" if _ends_a_line(self._path) else b"\n"
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"{self.name}: cannot be written: {reason}") from None
@@ -110,7 +114,7 @@ class KeysFile:
         Raises:
             UsageError: They cannot be written; what the file had before, it still has.
         """
-        descriptor, left = self._file.fileno(), b"".join(lines)
+        descriptor, left = self._file.fileno(), self._begin + b"".join(lines)
         before = os.fstat(descriptor)
         is_file = stat.S_ISREG(before.st_mode)
         try:
@@ -123,6 +127,17 @@ class KeysFile:
             if is_file:
                 os.ftruncate(descriptor, before.st_size)
             raise UsageError(f"it cannot be written ({error.strerror})") from None
+        self._begin = b""
+
+
+def _ends_a_line(path: str) -> bool:
+    """Whether a file is empty, or ends as a line does: one that was killed may have left half a line."""
+    try:
+        with os.fdopen(open_plain(Path(path), os.O_RDONLY), "rb") as file:
+            return not file.seek(0, os.SEEK_END) or (file.seek(-1, os.SEEK_END), file.read(1))[1] == b"\n"
+    except (OSError, ValueError):
+        # What cannot be read may still be written, as a pipe.
+        return True
 
 
 class KeysCommand:

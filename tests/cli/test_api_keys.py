@@ -70,6 +70,17 @@ def test_a_full_disk(api: Api, here: Here, tmp_path: Path) -> None:
     assert here("project", "list-api-keys", project_hash, "--show-keys", env=api.env).code == 0
 
 
+def test_half_a_line_spoils_no_other(api: Api, here: Here, tmp_path: Path) -> None:
+    """A file whose last line was cut off, as by a kill, gets the next keys in lines of their own."""
+    keys = tmp_path / "keys.jsonl"
+    keys.write_text('{"project_hash": "cut of')
+    manifest = write_manifest(tmp_path / "programme.jsonl", *programme("Keys after half a line", "one"))
+    assert here("apply", manifest, "--yes", "--api-keys", keys, env=api.env).code == 0
+    half, *found = keys.read_text().splitlines()
+    assert half == '{"project_hash": "cut of'
+    assert sorted(json.loads(line)["title"] for line in found) == ["one", "own"]
+
+
 def test_files_that_are_refused(api: Api, here: Here, tmp_path: Path) -> None:
     """A file of something else, a link, and a folder that is not there are refused before anything is made."""
     manifest = write_manifest(tmp_path / "programme.jsonl", *programme("Keys refused", "one"))
