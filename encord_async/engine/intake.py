@@ -1,6 +1,6 @@
 """Entries on their way from the manifest into the schedule, and what is written down of them. It sends nothing."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,13 @@ from encord_async.journal.record import Ledger, Record
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step
 from encord_async.kinds.thing import Thing
-from encord_async.manifest.files import CheckReport, manifest_error
+from encord_async.manifest.checker import Checker
+from encord_async.manifest.files import CheckReport, manifest_error, raise_for_problems
 from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.policy import Policy
+from encord_async.manifest.sources import Item, Manifest, is_read_twice
 
-__all__ = ["Taken", "bad_entries", "past_of", "take_in"]
+__all__ = ["Taken", "bad_entries", "checker_for", "past_of", "problems_of", "take_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,38 @@ class Taken:
     problems: tuple[Problem, ...]
 
 
-def bad_entries(path: str | Path, report: CheckReport) -> dict[int, tuple[Problem, ...]]:
-    """What is wrong with each bad entry of a file that was checked, as far as that was kept."""
+def bad_entries(path: str | Path, report: CheckReport, *, skip: bool) -> dict[int, tuple[Problem, ...]]:
+    """What is wrong with each bad entry of a file that was checked, as far as that was kept.
+
+    Raises:
+        ManifestError: There is one, and such are not to be skipped.
+    """
+    if not skip:
+        raise_for_problems(report.problems, total=report.problem_count)
     bad: dict[int, tuple[Problem, ...]] = {
         number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad
     }
     return bad | {problem.place.number: (problem,) for problem in report.problems}
+
+
+def checker_for(manifest: Manifest, *, stamps: bool, policy: Policy) -> Checker:
+    """A checker of what a run reads of *manifest*, where *policy* holds."""
+    return Checker(stamps=stamps, policy=policy, is_stream=not is_read_twice(manifest))
+
+
+def problems_of(item: Item, checker: Checker, bad: Mapping[int, tuple[Problem, ...]]) -> tuple[Problem, ...]:
+    """What is wrong with the next item of a manifest, by itself or beside others.
+
+    Args:
+        item: The item.
+        checker: Has seen those before it.
+        bad: What was seen when the whole manifest was checked, by `Place.number`: some is only seen then.
+    """
+    if isinstance(item, tuple):
+        for problem in item:
+            checker.refuse(problem)
+        return item
+    return checker.add(item) or bad.get(item.place.number, ())
 
 
 async def past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:

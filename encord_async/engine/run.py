@@ -23,7 +23,7 @@ from encord_async.engine.changing import Changing
 from encord_async.engine.crew import leave
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
-from encord_async.engine.intake import Taken, bad_entries, past_of, take_in
+from encord_async.engine.intake import Taken, bad_entries, checker_for, past_of, problems_of, take_in
 from encord_async.engine.making import Maker
 from encord_async.engine.options import Groundwork, Options, Progress, Props
 from encord_async.engine.outcome import Outcome, Status, Summary
@@ -42,12 +42,19 @@ from encord_async.journal.record import Ledger, MemoryLedger, Record
 from encord_async.journal.traffic import watch
 from encord_async.kinds.namer import Namer
 from encord_async.manifest.checker import Checker
-from encord_async.manifest.files import manifest_error, raise_for_problems
+from encord_async.manifest.files import manifest_error
 from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.policy import NO_POLICY
 from encord_async.manifest.policy_file import policy_for
-from encord_async.manifest.sources import Item, Manifest, Source, manifest_file, open_source, with_variables
+from encord_async.manifest.sources import (
+    Item,
+    Manifest,
+    Source,
+    manifest_file,
+    open_source,
+    with_variables,
+)
 from encord_async.manifest.variables import ManifestFile
 from encord_async.session.session import Session, Statistics
 
@@ -59,8 +66,6 @@ __all__ = ["Run"]
 _CHUNK: Final = 256
 _WORKERS_PER_SLOT: Final = 4
 """Workers outnumber the slots of the session, because some of them wait for the disk and not for the service."""
-
-
 _LOOK_OUT_S: Final = 0.2
 """So often a run that is stopped looks whether the service has gone away: nobody waits for the end of an outage."""
 
@@ -99,22 +104,20 @@ class Run:
         self._checker = Checker(stamps=options.stamp or isinstance(manifest, Part))
         self._counts: Counter[Status] = Counter()
         self._idle: deque[Seat] = deque()
-        self._room = anyio.Event()
-        self._alarm = anyio.Event()
+        self._room, self._alarm, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
         # Slowly taken, with a turn of the event loop for each, it would let workers end one entry a turn.
         self._emitting = anyio.Lock(fast_acquire=True)
-        self._entries = self._ended_entries = 0
+        self._position = self._entries = self._ended_entries = 0
         self._total: int | None = None
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
         self._review, self._sequel, self._follows = review, sequel, sequel is not None
         self._groundwork = groundwork or Groundwork()
         known = self._groundwork.listed
         self._account = props.account if props else Account(session, dataset_api=options.dataset_api, listed=known)
-        self._register = Register(stamps=options.stamp)
+        self._register = Register(stamps=options.stamp, selection=options.selection)
         # Entries that wait until it is known who has gone.
         self._aside: list[Taken] = []
         self._all_read = self._over = False
-        self._ended = anyio.Event()
         self._stopped_by: str | None = None
         self._failure: EncordError | None = None
         self._group: TaskGroup | None = None
@@ -142,10 +145,11 @@ class Run:
         policy = NO_POLICY
         if not isinstance(self._manifest, Part):
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
-            self._checker = Checker(stamps=self._options.stamp, policy=policy)
+            self._checker = checker_for(self._manifest, stamps=self._options.stamp, policy=policy)
         file = manifest_file(self._manifest)
         if file is not None:
             await self._check_file(file)
+        await self._register.choose(self._manifest)
         source = open_source(self._manifest)
         async with AsyncExitStack() as stack:
             if self._journal is not None:
@@ -217,10 +221,7 @@ class Run:
     async def _check_file(self, file: ManifestFile) -> None:
         report = await self._register.check_file(file, self._groundwork.checked, stamps=self._options.stamp)
         self._total = report.entries
-        if self._options.skip_invalid:
-            self._bad = bad_entries(str(file), report)
-        else:
-            raise_for_problems(report.problems, total=report.problem_count)
+        self._bad = bad_entries(str(file), report, skip=self._options.skip_invalid)
 
     def __aiter__(self) -> Self:
         return self
@@ -298,11 +299,16 @@ class Run:
         """The entries of the manifest that make something; of no use where no earlier run has made anything."""
         return self._register.roll
 
+    @property
+    def register(self) -> Register:
+        """What is known of the manifest as a whole, once it has begun: what of it is chosen, whose keys have moved."""
+        return self._register
+
     def progress(self) -> Progress:
         """How far the run is; cheap enough to ask ten times a second."""
         return Progress(
             entries=self._entries,
-            total=self._total,
+            total=self._register.choice.entries or self._total,
             ended=self._ended_entries - self._counts[Status.CANCELLED],
             failed=self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT],
             statistics=self._session.statistics(),
@@ -383,17 +389,19 @@ class Run:
         taken: list[Taken] = []
         bad: tuple[Problem, ...] = ()
         for item in items:
-            bad = self._problems(item)
-            number = self._entries + len(taken) + 1
+            bad = problems_of(item, self._checker, self._bad)
+            self._position += 1
             if not bad and isinstance(item, PlacedEntry):
                 identity = self._namer.identity(item.entry)
-                taken.append(Taken(number, item, identity, list(item.entry.steps(identity)), ()))
                 self._register.add(item.entry, identity)
+                one = Taken(self._position, item, identity, list(item.entry.steps(identity)), ())
             elif self._options.skip_invalid and bad[0].place.number > 0:
-                taken.append(Taken(number, item if isinstance(item, PlacedEntry) else None, b"", [], bad))
+                one = Taken(self._position, item if isinstance(item, PlacedEntry) else None, b"", [], bad)
                 bad = ()
             else:
                 break
+            if self._register.choice.has(item):
+                taken.append(one)
         if not await self._add_all(taken):
             return
         bad += () if self._options.skip_invalid else self._checker.take_late()
@@ -447,15 +455,6 @@ class Run:
         if one.placed is None or one.problems or self._stopped_by is not None:
             return False
         return await self._register.has_to_wait(one.placed.entry, one.identity, past.records)
-
-    def _problems(self, item: Item) -> tuple[Problem, ...]:
-        if isinstance(item, tuple):
-            for problem in item:
-                self._checker.refuse(problem)
-            return item
-        found = self._checker.add(item)
-        # What is wrong between entries may only have been seen when the whole manifest was checked.
-        return found or self._bad.get(item.place.number, ())
 
     # ------------------------------------------------------------------ working
 
