@@ -16,6 +16,7 @@ from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Part, Text, Title, sort_of, wrong
 from encord_async.kinds.ontology_changes import overwritten, overwritten_parts
 from encord_async.kinds.ontology_groups import ONTOLOGY_GROUPS
+from encord_async.kinds.ontology_short_form import SHORT_FORM, expanded, is_short
 from encord_async.kinds.reading import Reads
 from encord_async.kinds.step import Step, making_step
 from encord_async.kinds.thing import DatasetAPI, Draft, Listed, Order, Otherwise, Sought, Thing, Update, looked_up
@@ -32,20 +33,24 @@ __all__ = ["ONTOLOGY", "OntologyEntry"]
 def _structure(value: object) -> object:
     if not isinstance(value, dict):
         raise wrong(f"must be an object with objects and classifications, not {sort_of(value)}")
-    for part in ("objects", "classifications"):
-        if not isinstance(value.get(part, []), list):
-            raise wrong(f"{part!r} in it must be a list, not {sort_of(value[part])}")
     try:
         json_bytes(value, "structure", "")
     except UnencodableError as error:
         raise wrong(error.message.removeprefix("the structure ")) from None
+    if is_short(value):
+        return expanded(value)
+    for part in ("objects", "classifications"):
+        if not isinstance(value.get(part, []), list):
+            raise wrong(f"{part!r} in it must be a list, not {sort_of(value[part])}")
     return value
 
 
 Structure: TypeAlias = Annotated[
     dict[str, Any],
     BeforeValidator(_structure),
-    WithJsonSchema({"type": "object", "description": "The ontology's structure as the service keeps it."}),
+    WithJsonSchema(
+        {"anyOf": [SHORT_FORM, {"type": "object", "description": "The ontology's structure as the service keeps it."}]}
+    ),
 ]
 
 
