@@ -15,7 +15,7 @@ from encord_async.engine.batches import Batches
 from encord_async.engine.changing import Changing, RoleChanger
 from encord_async.engine.claims import Claims, baseline
 from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger, left_error
-from encord_async.engine.making import Maker, Making, held_of
+from encord_async.engine.making import Maker, Making, held_of, readied
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import Status
 from encord_async.engine.resume import taken_over
@@ -243,6 +243,7 @@ class Executor:
         before = baseline(never) if never is not None and never.name == making.name else ()
         if there or before:
             making.details["baseline"] = list(dict.fromkeys((*before, *there)))
+        making = await readied(making, self._looks)
         if making.name in self._doubtful:
             # It came into doubt while this one looked around, and its look-up may be under way.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))

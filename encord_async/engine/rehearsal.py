@@ -59,6 +59,8 @@ class Rehearsal:
         self._lock = anyio.Lock()
         self._made: dict[str, Thing] = {}
         """What would be made, by its stand-in."""
+        self._foretold: dict[str, object] = {}
+        """What reading it would show, of some."""
         self._held: dict[tuple[Relation, str], dict[str, int | None]] = {}
         """What is in things, as far as somebody asked, with what the rehearsal has changed; by `Relation.folded`."""
         self._named: dict[Names, set[str]] = {}
@@ -179,6 +181,8 @@ class Rehearsal:
             return ()
         if operation != made.probe(about):
             raise AssertionError(f"nobody can say what {type(operation).__name__} answers about {about}")
+        if about in self._foretold:
+            return self._foretold[about]
         held = {} if made.items is None else self._held.get((made.items, about), {})
         return made.imagined(about, held)
 
@@ -201,6 +205,9 @@ class Rehearsal:
         stand_in = f"{_NEW}{next(self._numbers)})"
         if isinstance(kind, Thing):
             self._made[stand_in] = kind
+            foretold = kind.foretold(stand_in, draft)
+            if foretold is not None:
+                self._foretold[stand_in] = foretold
         if items is not None:
             self._give(items.give, stand_in, making.order.items[: draft.taken], None)
         return stand_in

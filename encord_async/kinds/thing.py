@@ -180,6 +180,14 @@ class Creates(StepKind):
     def draft(self, order: Order) -> Draft:
         """What is sent for *order*; the same in every run."""
 
+    async def readied(self, reads: Reads, order: Order, draft: Draft) -> Draft:  # noqa: ARG002 - most need nothing
+        """*draft* with what is to be read just before it is written down and sent.
+
+        Raises:
+            EncordError: It cannot be read.
+        """
+        return draft
+
     @abstractmethod
     def hash_of(self, made: Any) -> str:
         """The hash in what the service answers to the create; of a secret, a name that reveals nothing of it."""
@@ -249,6 +257,10 @@ class Thing(Creates):
     @abstractmethod
     def imagined(self, stand_in: str, items: Collection[str]) -> object:
         """What `probe` would be answered, had one been made that is called *stand_in* and holds *items*."""
+
+    def foretold(self, stand_in: str, draft: Draft) -> object | None:  # noqa: ARG002 - most show no more
+        """What `probe` would be answered of what *draft* makes, if others look for more there than `imagined` shows."""
+        return None
 
     def references(self, entry: Any) -> Sequence[str]:  # noqa: ARG002 - most hold nothing
         """References to what the entry wishes to be in it, of `items`, each once."""
