@@ -54,6 +54,7 @@ ALLOWED: tuple[Allowed, ...] = (
     Allowed("TaskGroup create_task_group _commit_in_groups group _group", "groups of tasks"),
     Allowed("BaseExceptionGroup", "several errors at once"),
     Allowed("group_by", "SQL", "journal/queries.py"),
+    Allowed("folder", "a folder of files on this machine"),
 )
 
 

@@ -19,6 +19,7 @@ from encord_async.kinds.thing import Creates, DatasetAPI, Draft, Order, Thing, h
 __all__ = ["Maker", "Making", "held_of", "readied"]
 
 _JOURNAL_MARK: Final = 4
+_OWN_MARK: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ class Maker:
             parent_hash=ticket.parent_hash,
             max_batch=self.max_batch,
             dataset_api=self.dataset_api,
+            mark=self._secret(ticket, _OWN_MARK),
         )
         draft = kind.draft(order)
         # Without the mark: what one entry has adopted without a mark, another must not adopt.

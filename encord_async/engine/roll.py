@@ -228,7 +228,10 @@ async def _names(
             if parent_hash is not None and (known is None or known.parent_hash != parent_hash):
                 yield name_digest(step.kind, *step.kind.names(step, parent_hash))
         elif known is None and isinstance(step.kind, Thing) and isinstance(entry, MakingEntry):
-            yield name_digest(step.kind, entry.wished_title, entry.description)
+            lies_in = entry.lies_in
+            within = None if lies_in is None else await _hash_of(ledger, entry.kind, lies_in)
+            if lies_in is None or within is not None:
+                yield name_digest(step.kind, *entry.names(within))
 
 
 async def _parent_hash(
@@ -242,6 +245,15 @@ async def _parent_hash(
     if maker is None:
         return step.parent
     known = (records if step.parent is None else await ledger.known([maker])).get(maker)
+    return None if known is None else known.hash
+
+
+async def _hash_of(ledger: Ledger, kind: str, reference: str) -> str | None:
+    """The thing of *kind* that *reference* stands for; None if no earlier run has made it: so nothing lies in it."""
+    maker = made_by(kind, b"", reference)
+    if maker is None:
+        return reference
+    known = (await ledger.known([maker])).get(maker)
     return None if known is None else known.hash
 
 

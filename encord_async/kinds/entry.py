@@ -97,8 +97,11 @@ class Entry(Part):
         return ()
 
     def made_from(self) -> Use | None:
-        """The one of its references that it is copied from: entries may not be that in circles."""
+        """The one of its references that it is copied from, or lies in: entries may not be that in circles."""
         return None
+
+    circle: ClassVar[str] = "is itself copied from this entry, if not directly"
+    """What is said of the reference that closes such a circle."""
 
     def faults(self) -> list[Fault]:
         """What stands twice in it, is missing, or does not go together."""
@@ -147,6 +150,15 @@ class MakingEntry(Entry):
     @abstractmethod
     def wished_title(self) -> str:
         """What it calls the thing."""
+
+    @property
+    def lies_in(self) -> str | None:
+        """Reference to the thing of the same kind that it lies in: only those in there are its namesakes."""
+        return None
+
+    def names(self, lies_in_hash: str | None = None) -> tuple[str, ...]:
+        """What its namesakes have in common with it, where what it lies in has this hash."""
+        return (self.wished_title, self.description, *(() if lies_in_hash is None else (lies_in_hash,)))
 
 
 class InProjectEntry(Entry):

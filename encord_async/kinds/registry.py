@@ -10,6 +10,8 @@ from encord_async.kinds.dataset_groups import DATASET_GROUPS
 from encord_async.kinds.dataset_users import DATASET_USERS
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.exporting import Exports
+from encord_async.kinds.folder import FOLDER, FolderEntry
+from encord_async.kinds.folder_groups import FOLDER_GROUPS
 from encord_async.kinds.group import GROUP, MEMBERS, GroupEntry
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.ontology import ONTOLOGY, OntologyEntry
@@ -53,6 +55,7 @@ _KINDS: Final[tuple[type[Entry], ...]] = (
     OntologyEntry,
     GroupEntry,
     OrganisationUserEntry,
+    FolderEntry,
 )
 
 
@@ -79,6 +82,9 @@ _STEP_KINDS: Final[tuple[StepKind, ...]] = (
     TAGS.give,
     TAGS.take,
     STATUS.give,
+    FOLDER,
+    FOLDER_GROUPS.give,
+    FOLDER_GROUPS.take,
 )
 """In the order in which reports have them."""
 

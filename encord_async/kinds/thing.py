@@ -65,6 +65,7 @@ class Order:
         parent_hash: The thing that it is made in, if it is made in one.
         max_batch: Most items in one request.
         dataset_api: Over which API a dataset is made.
+        mark: What no other entry has, nor this one under another journal.
     """
 
     entry: Any
@@ -76,6 +77,7 @@ class Order:
     parent_hash: str | None = None
     max_batch: int = 1000
     dataset_api: DatasetAPI = DatasetAPI.REST
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +288,10 @@ class Thing(Creates):
     @abstractmethod
     def listed(self, reads: Reads, dataset_api: DatasetAPI) -> AsyncIterator[Listed]:
         """All that the account holds of it."""
+
+    def is_beside(self, order: Order, found: Found) -> bool:  # noqa: ARG002 - most lie in nothing
+        """Whether *found*, of the title and description of *order*, lies in what that would lie in."""
+        return True
 
     def remembered(self, item: Any) -> object:  # noqa: ARG002 - most need nothing
         """What is kept of an item of a listing besides its names, for `suited`."""

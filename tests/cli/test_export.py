@@ -71,7 +71,7 @@ def test_export_and_apply_make_the_same_account(here: Here, api: Api, other: Api
     assert done.code == 0, done.err
     # The account itself is a user of either organisation.
     assert (done.json["created"], done.json["unchanged"]) == (len(lines(exported.out)) - 1, 1)
-    assert "1 user of the organisation in" in exported.err
+    assert "1 user of the organisation, 0 folders in" in exported.err
     assert contents(other) == contents(api)
     again = here("export", "--without-ontologies", env=other.env)
     assert len(lines(again.out)) == len(lines(exported.out))

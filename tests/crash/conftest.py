@@ -70,6 +70,7 @@ CREATES = frozenset(
         "v2/datasets.POST",
         "v2/ontologies.POST",
         "v2/organisation/groups.POST",
+        "v2/storage/folders.POST",
     }
 )
 

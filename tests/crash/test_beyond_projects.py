@@ -52,6 +52,14 @@ MANIFEST: list[Entry] = [
     {"kind": "organisation_user", "key": "fay", "email": COLLEAGUE},
     {"kind": "dataset", "key": "raw", "title": "Raw", "groups": [{"group": "@night", "role": "user"}]},
     {"kind": "project_users", "project": "p-dogs", "remove": [COLLEAGUE]},
+    {
+        "kind": "folder",
+        "key": "day",
+        "name": "Day",
+        "parent": "@images",
+        "groups": [{"group": "@night", "role": "user"}],
+    },
+    {"kind": "folder", "key": "images", "name": "Images", "metadata": {"site": 1}},
 ]
 MADE = {
     ("project.POST", "Lions"): 1,
@@ -59,6 +67,8 @@ MADE = {
     ("v2/datasets.POST", "Raw"): 1,
     ("v2/ontologies.POST", "Felines"): 1,
     ("v2/organisation/groups.POST", "Night shift"): 1,
+    ("v2/storage/folders.POST", "Images"): 1,
+    ("v2/storage/folders.POST", "Day"): 1,
 }
 
 
