@@ -10,7 +10,7 @@ from encord_async.engine.outcome import RoleKept, Status
 from encord_async.engine.schedule import Batch, Result, Ticket
 from encord_async.engine.scribe import Scribe, role_details
 from encord_async.engine.sending import Looks, Sends
-from encord_async.engine.verdict import Ended, Split
+from encord_async.engine.verdict import Later, Split, Verdict
 from encord_async.errors import (
     AuthenticationError,
     EncordError,
@@ -22,6 +22,7 @@ from encord_async.errors import (
     ThrottledError,
 )
 from encord_async.journal.record import Ledger, Record, State
+from encord_async.kinds.deed import Deed
 from encord_async.kinds.membership import Membership, Relation, role_name
 from encord_async.kinds.step import Step
 from encord_async.session.stop import Stop
@@ -102,13 +103,18 @@ class Batches:
             return {}
         return await self._ledger.known([ticket.word for ticket in batch.tickets])
 
-    async def send(self, batch: Batch) -> Ended | Split:
-        """Send *batch*.
+    async def send(self, batch: Batch) -> Verdict:
+        """Send *batch*, or a part of what it takes.
 
         Raises:
             EncordError: It is refused, or cannot be sent.
         """
         items = tuple(dict.fromkeys(_item(ticket) for ticket in batch.tickets))
+        if isinstance(batch.lane.kind.relation, Deed):
+            due_s = await self._sends.go_on(batch.lane, items[0], self._stop)
+            if due_s is not None:
+                return Later(due_s, Result(status=Status.CANCELLED))
+            return await self._scribe.ended([(ticket, Result(status=Status.UPDATED)) for ticket in batch.tickets])
         if batch.lane.kind.relation.is_single and await self._sends.is_set(batch.lane, *items):
             return await self._scribe.ended([(one, Result(status=Status.UNCHANGED)) for one in batch.tickets])
         try:

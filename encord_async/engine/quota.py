@@ -56,6 +56,10 @@ class Bounded:
         """See `Sends`."""
         await self._sends.check_may_remove(relation, about)
 
+    async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
+        """See `Sends`."""
+        return await self._sends.go_on(lane, item, stop)
+
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""
         return await self._sends.is_set(lane, value)

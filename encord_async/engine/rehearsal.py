@@ -252,6 +252,11 @@ class Rehearsal:
         if not is_new(about):
             await relation.check_may_remove(self, about)
 
+    async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
+        """See `Sends`."""
+        await self.put(lane, (item,), stop)
+        return None
+
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""
         await self._read_held(lane.kind.relation, lane.parent_hash)

@@ -18,10 +18,11 @@ from encord_async.kinds.cloud import Cloud, CloudPlace, found_integration, title
 from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault
-from encord_async.kinds.fields import Part, Reference, Text, Title, shown, sort_of, wrong
+from encord_async.kinds.fields import Flag, Part, Reference, Text, Title, shown, sort_of, wrong
 from encord_async.kinds.folder_groups import FOLDER_GROUPS
+from encord_async.kinds.folder_sync import FOLDER_SYNC
 from encord_async.kinds.reading import Reads
-from encord_async.kinds.step import Step, making_step
+from encord_async.kinds.step import Step, making_step, one
 from encord_async.kinds.thing import DatasetAPI, Draft, Found, Listed, Order, Otherwise, Sought, Thing, looked_up
 from encord_async.protocol.catalogue import FolderUserRole
 from encord_async.protocol.jsontext import json_bytes
@@ -61,7 +62,10 @@ Metadata: TypeAlias = Annotated[
 
 
 class FolderEntry(MakingEntry):
-    """A storage folder that shall exist, at the top or in another one; it may mirror a part of a bucket."""
+    """A storage folder that shall exist, at the top or in another one; it may mirror a part of a bucket.
+
+    With *sync* it is brought up to its bucket once, when it is there, and that is waited for.
+    """
 
     title_field = "name"
     other_names: ClassVar[Mapping[str, str]] = MappingProxyType({"title": "name", "folder": "parent"})
@@ -79,6 +83,7 @@ class FolderEntry(MakingEntry):
     metadata: Metadata = Field(default={})
     groups: tuple[GroupAccess, ...] = ()
     cloud: Cloud | None = None
+    sync: Flag = False
 
     @property
     def wished_title(self) -> str:
@@ -98,7 +103,10 @@ class FolderEntry(MakingEntry):
         return None if self.parent is None else Use("parent", self.parent, "folder")
 
     def faults(self) -> list[Fault]:
-        return access_twice((), self.groups)
+        found = access_twice((), self.groups)
+        if self.sync and self.cloud is None:
+            found.append(Fault("sync", "is for a folder that mirrors a bucket, and 'cloud' is missing"))
+        return found
 
     def contents(self) -> Mapping[str, int]:
         return {"folders": 1, "folder_groups": len(self.groups)}
@@ -106,6 +114,8 @@ class FolderEntry(MakingEntry):
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, FOLDER, self.name)
         yield from admit_groups(identity, FOLDER_GROUPS, self.groups)
+        if self.sync and self.cloud is not None:
+            yield one(identity, FOLDER_SYNC.give, None, self.cloud.url)
 
 
 class _Folders(Thing, Exports):
@@ -163,8 +173,8 @@ class _Folders(Thing, Exports):
     async def listed(self, reads: Reads, dataset_api: DatasetAPI) -> AsyncIterator[Listed]:  # noqa: ARG002 - of datasets
         # Not those that came with a dataset, which mirror it.
         async for page in reads.pages(SearchFolders(dataset_synced=False)):
-            for one in page.results:
-                yield _listed(one)
+            for item in page.results:
+                yield _listed(item)
 
     def remembered(self, item: StorageFolder) -> str | None:
         return item.parent

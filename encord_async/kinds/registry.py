@@ -12,6 +12,7 @@ from encord_async.kinds.entry import Entry
 from encord_async.kinds.exporting import Exports
 from encord_async.kinds.folder import FOLDER, FolderEntry
 from encord_async.kinds.folder_groups import FOLDER_GROUPS
+from encord_async.kinds.folder_sync import FOLDER_SYNC
 from encord_async.kinds.group import GROUP, MEMBERS, GroupEntry
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.ontology import ONTOLOGY, OntologyEntry
@@ -85,6 +86,7 @@ _STEP_KINDS: Final[tuple[StepKind, ...]] = (
     FOLDER,
     FOLDER_GROUPS.give,
     FOLDER_GROUPS.take,
+    FOLDER_SYNC.give,
 )
 """In the order in which reports have them."""
 

@@ -205,7 +205,8 @@ class _Comparison:
 
     def _relations(self, wish: ThingWish) -> list[Relation]:
         """The relations that the wishes for a thing are about; that it holds nothing else is one, too."""
-        return [relation for relation in relations_of(wish.kind.word) if self._is_about(wish, relation)]
+        shown = (relation for relation in relations_of(wish.kind.word) if relation.is_shown)
+        return [relation for relation in shown if self._is_about(wish, relation)]
 
     def _is_about(self, wish: ThingWish, relation: Relation) -> bool:
         wanted = wish.wanted.get(relation)

@@ -9,13 +9,14 @@ from encord_async.emulator import Fault, FaultRule, SeedIntegration
 from encord_async.errors import ManifestError
 from encord_async.kinds.exporting import Inside, Pen
 from encord_async.kinds.folder import FOLDER
-from encord_async.operations import CreateFolder, ListFolderGroups, SearchFolders, UpdateFolder
+from encord_async.operations import CreateFolder, ListFolderGroups, ListItems, SearchFolders, UpdateFolder
 from encord_async.plan import Action, Verb
 from encord_async.protocol.catalogue import FolderUserRole
 from encord_async.protocol.rest_models import StorageFolder
 from tests.provision.conftest import Entry
 from tests.provision.test_export_organisation import exported
 from tests.provision.world import World, open_world, words
+from tests.waiting import comes_true
 
 CREATE = "v2/storage/folders.POST"
 TEAM: Entry = {"kind": "group", "key": "team", "name": "Team"}
@@ -248,6 +249,61 @@ async def test_integrations_of_no_or_one_title(titles: list[str], code: str, sai
         assert (outcome.error.code, refused.verb, refused.reason) == (code, Verb.REFUSE, outcome.error.message)
         assert outcome.error.message.startswith(said)
         assert not await folders(world)
+
+
+FULL = SeedIntegration(title="bucket", objects=("s3://b/in/1.png", "s3://b/in/2.mp4", "s3://b/out/3.png"))
+SYNC: Entry = {**SYNCED, "sync": True}
+START = "v2/storage/folders/{folder}/cloud-synced-folder-syncs.POST"
+
+
+async def test_a_sync_is_waited_for(tmp_path: Path) -> None:
+    """A folder is brought up to its bucket when it is there, once; the entry ends when all files are registered."""
+    async with open_world(integrations=[FULL], job_s=0.5) as world:
+        forecast = await world.session.plan([SYNC])
+        assert (forecast.count(Verb.CREATE, "folder"), forecast.count(Verb.ADD, "folder_sync")) == (1, 1)
+        outcomes = await world.run([SYNC], tmp_path / "j")
+        assert words(outcomes) == {"f": "created"}
+        items = await world.session.collect(ListItems(folder_uuid=outcomes["f"].hash or ""))
+        assert [item.url for item in items] == ["s3://b/in/1.png", "s3://b/in/2.mp4"]
+
+        requests = world.session.statistics().requests
+        assert words(await world.run([SYNC], tmp_path / "j")) == {"f": "unchanged"}
+        assert world.session.statistics().requests == requests
+        assert not (await world.session.verify([SYNC], journal=tmp_path / "j")).differences
+        # Without the journal nobody knows that it was done, and once more is harmless.
+        assert (await world.session.plan([SYNC])).count(Verb.ADD, "folder_sync") == 1
+        assert words(await world.run([SYNC])) == {"f": "adopted"}
+        assert world.emulator.stats()["by_query"][START] == 2
+
+
+async def test_a_sync_that_fails(tmp_path: Path) -> None:
+    """Files that cannot be registered fail the entry with their number; the next run syncs again, and makes nothing."""
+    async with open_world(integrations=[FULL], unreadable_urls=["*2.mp4"]) as world:
+        outcome = (await world.run([SYNC], tmp_path / "j"))["f"]
+        assert outcome.error is not None
+        assert (outcome.error.code, outcome.error.applied) == ("SYNC_FAILED", "applied")
+        assert "1 files are there, and 1 could not be registered" in outcome.error.message
+        assert words(await world.run([SYNC], tmp_path / "j")) == {"f": "failed"}
+        assert world.emulator.stats()["by_query"][START] == 2
+        assert len(await folders(world)) == 1
+
+
+async def test_a_sync_needs_a_bucket() -> None:
+    """Only what mirrors something can be brought up to it."""
+    async with open_world() as world:
+        with pytest.raises(ManifestError, match="sync: is for a folder that mirrors a bucket, and 'cloud' is missing"):
+            await world.run([{**TOP, "sync": True}, TEAM])
+
+
+async def test_a_stop_ends_the_wait(tmp_path: Path) -> None:
+    """A run that is stopped does not wait for a sync, and its next run starts another."""
+    async with open_world(integrations=[FULL], job_s=3600.0) as world:
+        async with world.session.provision([SYNC], journal=tmp_path / "j") as run:
+            await comes_true(lambda: world.emulator.stats()["by_query"].get(START) == 1, "the sync is started")
+            run.drain()
+            assert [outcome.status.value async for outcome in run] == ["cancelled"]
+        (folder,) = (await folders(world)).values()
+        assert folder.remote_url == "s3://b/in/"
 
 
 # ---------------------------------------------------------------------- written down

@@ -82,10 +82,16 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(*faults: FaultRule, integrations: Sequence[SeedIntegration] = ()) -> AsyncIterator[World]:
-    """A new account where *faults* lie in wait, which may use these cloud *integrations*."""
-    seed, pair = default_seed()
-    async with Emulator(EmulatorSettings(seed=replace(seed, integrations=tuple(integrations)))) as emulator:
+async def open_world(
+    *faults: FaultRule,
+    integrations: Sequence[SeedIntegration] = (),
+    unreadable_urls: Sequence[str] = (),
+    job_s: float = 0.0,
+) -> AsyncIterator[World]:
+    """A new account where *faults* lie in wait, which may use these cloud *integrations*; jobs take *job_s* seconds."""
+    given, pair = default_seed()
+    seed = replace(given, integrations=tuple(integrations), unreadable_urls=tuple(unreadable_urls))
+    async with Emulator(EmulatorSettings(seed=seed, job_s=job_s)) as emulator:
         emulator.set_faults(faults)
         settings = Settings(domain=emulator.url, retry=RetryPolicy(backoff_base_s=0.01))
         async with EncordSession.from_ssh_key(pair.private_text, settings=settings) as session:
