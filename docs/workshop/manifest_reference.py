@@ -23,6 +23,16 @@ TEXTS: Mapping[str, str] = {
 }
 """What an example says in a field of text; elsewhere it says *text*."""
 
+OBJECTS: Mapping[str, Mapping[str, Any]] = {
+    "structure": {
+        "objects": [{"name": "Cat", "shape": "bounding_box", "attributes": {"Fur": ["Black", "White"]}}],
+        "classifications": {"Scene": ["Day", "Night"]},
+    },
+    "metadata": {"site": {"no": 7}},
+    "cloud": {"integration": "bucket", "url": "s3://bucket/prefix/"},
+}
+"""And in fields that hold an object."""
+
 SAID: Mapping[str, str] = {
     "email": "an e-mail address",
     "emails": "a list of e-mail addresses",
@@ -163,6 +173,8 @@ def sample(model: type[Entry], name: str) -> Any:
     if form:
         cells = form.split(";")
         return [part.in_cell(cell) if part is not None else cell for cell in cells]
+    if name in OBJECTS:
+        return OBJECTS[name]
     schema = model.model_json_schema()
     return sampled(name, schema["properties"][name], schema.get("$defs", {}))
 
@@ -184,7 +196,7 @@ def sampled(name: str, field: Mapping[str, Any], parts: Mapping[str, Any]) -> An
             return 1
         case "string":
             return TEXTS.get(name, f"@{name}" if "@" in str(chosen.get("description", "")) else "text")
-    return {"objects": []}
+    raise AssertionError(f"no example of {name}")
 
 
 class Plain(yaml.SafeDumper):
@@ -222,4 +234,6 @@ def cell(value: Any) -> str:
     """What a cell says."""
     if isinstance(value, list):
         return ";".join("=".join(map(str, one.values())) if isinstance(one, dict) else str(one) for one in value)
+    if isinstance(value, dict):
+        return "=".join(value.values()) if value == OBJECTS["cloud"] else json.dumps(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

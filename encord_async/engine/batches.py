@@ -22,7 +22,7 @@ from encord_async.errors import (
     ThrottledError,
 )
 from encord_async.journal.record import Ledger, Record, State
-from encord_async.kinds.deed import Deed
+from encord_async.kinds.errand import Errand
 from encord_async.kinds.membership import Membership, Relation, role_name
 from encord_async.kinds.step import Step
 from encord_async.session.stop import Stop
@@ -110,7 +110,7 @@ class Batches:
             EncordError: It is refused, or cannot be sent.
         """
         items = tuple(dict.fromkeys(_item(ticket) for ticket in batch.tickets))
-        if isinstance(batch.lane.kind.relation, Deed):
+        if isinstance(batch.lane.kind.relation, Errand):
             due_s = await self._sends.go_on(batch.lane, items[0], self._stop)
             if due_s is not None:
                 return Later(due_s, Result(status=Status.CANCELLED))

@@ -10,9 +10,9 @@ from typing import Final, Protocol, TypeVar
 from encord_async.engine.making import Making
 from encord_async.engine.names import Directory
 from encord_async.engine.schedule import Lane
-from encord_async.kinds.deed import Deed
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.membership import Relation
+from encord_async.kinds.errand import Errand
 from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.thing import Admission, Update
 from encord_async.protocol.operations.base import Operation, PageOperation
@@ -26,7 +26,7 @@ __all__ = ["Live", "Looks", "Sends"]
 T = TypeVar("T")
 
 _FIRST_ASKED_S: Final = 0.1
-"""A deed is asked about this long after it was started, then after twice as long, and so on up to the next."""
+"""An errand is asked about this long after it was started, then after twice as long, and so on up to the next."""
 _MOST_WAITED_S: Final = 15.0
 
 
@@ -60,7 +60,7 @@ class Sends(Protocol):
         ...
 
     async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
-        """Start a `Deed`, or ask how far it is; when to ask again, on the monotonic clock, or None if it is done."""
+        """Start an `Errand`, or ask how far it is; when to ask again, on the monotonic clock, or None if it is done."""
         ...
 
     async def is_set(self, lane: Lane, value: str) -> bool:
@@ -79,7 +79,7 @@ class Live:
         self._session = session
         self._directory = Directory(session)
         self._under_way: dict[tuple[Lane, str], tuple[str, int]] = {}
-        """By what deeds are asked for that were started, and how often they were."""
+        """By what errands are asked for that were started, and how often they were."""
 
     async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
         """See `Sends`."""
@@ -117,13 +117,13 @@ class Live:
 
     async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
         """See `Sends`."""
-        deed = lane.kind.relation
-        if not isinstance(deed, Deed):
-            raise AssertionError(f"a {deed.noun} is done at once")
+        errand = lane.kind.relation
+        if not isinstance(errand, Errand):
+            raise AssertionError(f"a {errand.noun} is done at once")
         job, asked = self._under_way.pop((lane, item), (None, 0))
         if job is None:
-            job = await self._session.execute(deed.starting(lane.parent_hash, item), stop=stop)
-        elif deed.is_over(await self._session.execute(deed.asking(lane.parent_hash, job), stop=stop)):
+            job = await self._session.execute(errand.starting(lane.parent_hash, item), stop=stop)
+        elif errand.is_over(await self._session.execute(errand.asking(lane.parent_hash, job), stop=stop)):
             return None
         self._under_way[lane, item] = job, asked + 1
         return self._session.clock.monotonic_s() + min(_FIRST_ASKED_S * 2.0 ** min(asked, 20), _MOST_WAITED_S)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from encord_async.errors import AppliedError
-from encord_async.kinds.deed import Deed
+from encord_async.kinds.errand import Errand
 from encord_async.protocol.catalogue import JobStatus
 from encord_async.protocol.operations.storage import GetFolder, PollCloudSync, StartCloudSync
 from encord_async.protocol.rest_models import CloudSync
@@ -11,7 +11,7 @@ from encord_async.protocol.rest_models import CloudSync
 __all__ = ["FOLDER_SYNC"]
 
 
-class _Syncs(Deed):
+class _Syncs(Errand):
     sort = what = thing = gives = "folder_sync"
     noun = thing_noun = "sync of a folder"
     plural = "syncs of folders"

@@ -1,4 +1,4 @@
-"""What is done to a thing once and takes its time, such as a sync: a relation of which the thing shows nothing later.
+"""An errand: what the service does to a thing once and takes its time for, such as a sync. The thing shows none of it.
 
 It is started, and then asked about until it is over; in between nothing is held. So it is remembered and planned as
 all that is in things; nobody compares it, and an export knows nothing of it. Once more is harmless. Sends nothing.
@@ -12,10 +12,10 @@ from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.reading import Reads
 from encord_async.protocol.operations.base import Operation
 
-__all__ = ["Deed"]
+__all__ = ["Errand"]
 
 
-class Deed(Relation):
+class Errand(Relation):
     """One sort of what is done; its items say with what."""
 
     is_shown = False
