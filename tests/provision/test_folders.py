@@ -1,5 +1,6 @@
 """Storage folders, provisioned on a local Encord: a create as others, known again by its mark, and not irreversible."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,24 @@ async def test_another_key(tmp_path: Path) -> None:
         outcomes_ = await world.run([{**SUB, "key": "new", "parent": None}, TEAM], tmp_path / "j")
         assert outcomes_["new"].error is not None
         assert outcomes_["new"].error.code == "CHANGED"
+
+
+async def test_who_has_gone_is_known_at_the_end(tmp_path: Path) -> None:
+    """In a stream, a folder with another key waits until all is read: what an entry that has gone made is its own."""
+    async with open_world() as world:
+        await world.run(TREE, tmp_path / "j")
+
+        async def stream() -> AsyncIterator[Entry]:
+            for entry in (TEAM, TOP, {**SUB, "key": "new"}):
+                yield entry
+            for number in range(3):
+                yield {"kind": "dataset", "key": f"d{number}", "title": f"D{number}"}
+                await comes_true(lambda: f"D{number}" in [line["title"] for line in world.emulator.log()])  # noqa: B023 - at once
+
+        async with world.session.provision(stream(), journal=tmp_path / "j", existing="create") as run:
+            outcomes = {outcome.key: outcome.status.value async for outcome in run}
+        assert outcomes["new"] == "adopted"
+        assert len(await folders(world)) == 3
 
 
 async def test_what_differs(tmp_path: Path) -> None:
