@@ -15,7 +15,6 @@ class _Syncs(Errand):
     sort = what = thing = gives = "folder_sync"
     noun = thing_noun = "sync of a folder"
     plural = "syncs of folders"
-    adds = ("folder_syncs", "folder to sync", "folders to sync")
     parent = "folder"
 
     def starting(self, parent_hash: str, item: str) -> StartCloudSync:  # noqa: ARG002 - the folder knows its bucket

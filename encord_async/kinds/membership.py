@@ -65,7 +65,7 @@ class Relation(ABC):
     takes: ClassVar[str] = ""
     noun: ClassVar[str]
     plural: ClassVar[str]
-    adds: ClassVar[tuple[str, str, str]]
+    adds: ClassVar[tuple[str, str, str] | None] = None
     removes: ClassVar[tuple[str, str, str] | None] = None
     roles: ClassVar[type[IntEnum] | None] = None
     role_follows: ClassVar[bool] = True
