@@ -199,8 +199,8 @@ class _Folders(Thing, Exports):
     async def look_up(self, reads: Reads, sought: Sought) -> Mapping[str, object]:
         parent, cloud = sought.details.get("parent"), sought.details.get("cloud")
         prefix = None
-        if isinstance(cloud, list):
-            prefix = CloudPrefix(integration_uuid=str(sought.details.get("integration")), remote_url=cloud[1])
+        if isinstance(cloud, str):
+            prefix = CloudPrefix(integration_uuid=str(sought.details.get("integration")), remote_url=cloud)
         creation = CreateFolder(
             name=sought.title,
             description=sought.description,
@@ -275,12 +275,12 @@ def _listed(item: StorageFolder) -> Listed:
     return Listed(item.uuid, item.name, item.description, item.user_role == FolderUserRole.ADMIN, item)
 
 
-def _said(cloud: CloudPlace | None) -> list[str] | None:
-    """*cloud* as journals have it."""
-    return None if cloud is None else [cloud.integration, cloud.url]
+def _said(cloud: CloudPlace | None) -> str | None:
+    """What of *cloud* journals have, and is compared: an integration goes by its title or by its uuid."""
+    return None if cloud is None else cloud.url
 
 
-def _otherwise(metadata: Mapping[str, Any], cloud: list[str] | None, item: StorageFolder) -> Iterator[Otherwise]:
+def _otherwise(metadata: Mapping[str, Any], cloud: str | None, item: StorageFolder) -> Iterator[Otherwise]:
     """How *item* differs from what was to be kept with it; what else is kept there may be anything."""
     reason = "a run does not change it; change it in Encord's app"
     held = item.client_metadata or {}
@@ -290,8 +290,8 @@ def _otherwise(metadata: Mapping[str, Any], cloud: list[str] | None, item: Stora
         wanted = {name: metadata[name] for name in other}
         yield Otherwise("metadata", json.dumps(wanted), json.dumps(there), reason)
     # Older services do not say what a folder mirrors.
-    if cloud is not None and "remote_url" in item.model_fields_set and item.remote_url != cloud[1]:
-        yield Otherwise("cloud", cloud[1], item.remote_url or "none", reason)
+    if cloud is not None and "remote_url" in item.model_fields_set and item.remote_url != cloud:
+        yield Otherwise("cloud", cloud, item.remote_url or "none", reason)
 
 
 def _depth(found: str, parents: Mapping[str, str | None]) -> int:

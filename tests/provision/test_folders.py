@@ -241,6 +241,8 @@ async def test_what_mirrors_a_bucket(named: str, tmp_path: Path) -> None:
         assert (folder.integration_hash, folder.remote_url) == (BUCKET.uuid, "s3://b/in/")
         assert not (await world.session.verify([wish], journal=tmp_path / "j")).differences
         assert words(await world.run([wish])) == {"f": "adopted"}
+        by_uuid = {**wish, "cloud": {"integration": BUCKET.uuid, "url": "s3://b/in/"}}
+        assert words(await world.run([by_uuid], tmp_path / "j")) == {"f": "unchanged"}
         other = {**wish, "cloud": {"integration": named, "url": "s3://b/out/"}}
         assert (await world.session.verify([other], journal=tmp_path / "j")).as_json() == {"different": {"cloud": 1}}
         outcome = (await world.run([other]))["f"]
