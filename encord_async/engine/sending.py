@@ -11,8 +11,8 @@ from encord_async.engine.making import Making
 from encord_async.engine.names import Directory
 from encord_async.engine.schedule import Lane
 from encord_async.kinds.entry import Entry
-from encord_async.kinds.membership import Relation
 from encord_async.kinds.errand import Errand
+from encord_async.kinds.membership import Relation
 from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.thing import Admission, Update
 from encord_async.protocol.operations.base import Operation, PageOperation
