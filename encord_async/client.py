@@ -256,8 +256,7 @@ class EncordSession(Calls):
             existing, dataset_api, max_batch, stamp, skip_invalid, only, exclude: As for `provision`.
             out: Path of a file to keep the plan in, for ``provision(plan=...)``.
             variables: As for `provision`.
-            on_action: Is given each action as entries end, in no particular order. What stays as it is, is only
-                counted.
+            on_action: Is given each action as entries end, in no particular order; `keep` is only counted.
             changes: As for `provision`.
 
         Returns:

@@ -23,6 +23,7 @@ import yaml
 import encord_async.client
 import encord_async.cluster
 import encord_async.engine.run
+import encord_async.operations
 import encord_async.protocol.rest
 import encord_async.session.session
 import encord_async.testing
@@ -184,10 +185,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow  # a process that reads every module of the package, and Zensical's
 def test_the_site_has_every_public_name(site: Path) -> None:
     """The reference has each name of `__all__` and no private one; types link to each other."""
-    page = (site / "site" / "reference" / "python" / "encord_async.html").read_text(encoding="utf-8")
-    headings = re.findall(r'<h\d id="([\w.]+)"', page)
-    assert {f"encord_async.{name}" for name in encord_async.__all__} <= set(headings)
-    assert [name for name in headings if "._" in name] == []
+    pages = {page.stem: text_of(page) for page in (site / "site" / "reference" / "python").glob("encord_async*.html")}
+    headings = {name: re.findall(r'<h\d id="([\w.]+)"', text) for name, text in pages.items()}
+    assert {f"encord_async.{name}" for name in encord_async.__all__} <= set(headings["encord_async"])
+    assert {f"encord_async.operations.{name}" for name in encord_async.operations.__all__} <= {
+        *headings["encord_async.operations"]
+    }
+    assert [name for found in headings.values() for name in found if "._" in name] == []
+    page = pages["encord_async"]
     assert 'href="#encord_async.Settings"' in page.partition('id="encord_async.EncordSession"')[2]
 
 

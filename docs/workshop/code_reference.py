@@ -233,7 +233,7 @@ def shown_of(thing: object) -> str:
         return "\n    options: {show_if_no_docstring: true}"
     if Operation in getattr(thing, "__mro__", ()) and is_dataclass(thing):
         # What it is made of is its signature; what it does with that is the session's.
-        return "\n    options: {members: false}"
+        return "\n    options: {members: false, inherited_members: false}"
     return ""
 
 
