@@ -287,7 +287,7 @@ class ClusterRun:
     # ------------------------------------------------------------------ reading
 
     async def _check_file(self, file: ManifestFile) -> None:
-        report = await self._register.check_file(file, stamps=self._options.stamp)
+        report = (await self._register.check_file(file, stamps=self._options.stamp)).report
         self._total = report.entries
         self._refuse_more(report.irreversible)
         if self._options.skip_invalid:

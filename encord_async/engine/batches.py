@@ -6,9 +6,9 @@ All of it is harmless to repeat. What a request is refused for as a whole is spl
 from collections.abc import Iterator, Mapping
 
 from encord_async.engine.outcome import RoleKept, Status
-from encord_async.engine.schedule import Batch, Result, Ticket
 from encord_async.engine.scribe import Scribe, role_details
 from encord_async.engine.sending import Looks, Sends
+from encord_async.engine.ticket import Batch, Result, Ticket
 from encord_async.engine.verdict import Ended, Split
 from encord_async.errors import (
     AuthenticationError,

@@ -1,17 +1,25 @@
-"""Entries on their way from the manifest into the schedule, and what is written down of them. It only reads."""
+"""Entries on their way from the manifest into the schedule, and what is written down of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from encord_async.engine.resume import Past
-from encord_async.journal.record import Ledger
+from encord_async.engine.outcome import Outcome, Status
+from encord_async.engine.resume import Past, recall
+from encord_async.engine.roll import Register
+from encord_async.engine.schedule import Schedule
+from encord_async.errors import EncordError
+from encord_async.journal.record import Ledger, Record
 from encord_async.kinds.membership import Membership
+from encord_async.kinds.namer import Namer
 from encord_async.kinds.step import Step
-from encord_async.manifest.files import CheckReport
+from encord_async.manifest.checker import Checker
+from encord_async.manifest.files import CheckReport, manifest_error
+from encord_async.manifest.part import GivenNames
 from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.sources import Item
 
-__all__ = ["Taken", "bad_entries", "past_of"]
+__all__ = ["Intake", "Taken", "bad_entries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,144 @@ class Taken:
     problems: tuple[Problem, ...]
 
 
+class Intake:
+    """Takes what a manifest holds into the schedule: checked, named, and compared with what is written down of it.
+
+    Args:
+        schedule: Where entries go.
+        ledger: What is written down of them.
+        register: Tells which have to wait until all is read.
+        checker: Tells what is wrong between them.
+        skip_invalid: Whether good entries are taken in although there are bad ones.
+        fail: Is told what stops the run.
+
+    Attributes:
+        entries: How many were taken in.
+        aside: Those that wait until it is known who has gone.
+        bad: What is known to be wrong with entries that come, by their number.
+        began_s: When the run began, on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        ledger: Ledger,
+        register: Register,
+        checker: Checker,
+        *,
+        skip_invalid: bool,
+        fail: Callable[[EncordError, str], None],
+    ) -> None:
+        self._schedule = schedule
+        self._ledger = ledger
+        self._register = register
+        self._skip_invalid = skip_invalid
+        self._fail = fail
+        self.checker = checker
+        self.namer: Namer | GivenNames = Namer()
+        self.entries = 0
+        self.aside: list[Taken] = []
+        self.bad: Mapping[int, tuple[Problem, ...]] = {}
+        self.began_s = 0.0
+
+    async def take_in(self, items: Iterable[Item]) -> None:
+        """Add *items* to the schedule, up to the first bad one if that stops the run."""
+        taken: list[Taken] = []
+        bad: tuple[Problem, ...] = ()
+        for item in items:
+            bad = self._problems(item)
+            number = self.entries + len(taken) + 1
+            if not bad and isinstance(item, PlacedEntry):
+                identity = self.namer.identity(item.entry)
+                taken.append(Taken(number, item, identity, list(item.entry.steps(identity)), ()))
+                self._register.add(item.entry, identity)
+            elif self._skip_invalid and bad[0].place.number > 0:
+                taken.append(Taken(number, item if isinstance(item, PlacedEntry) else None, b"", [], bad))
+                bad = ()
+            else:
+                break
+        if not await self._add_all(taken):
+            return
+        bad += () if self._skip_invalid else self.checker.take_late()
+        if bad:
+            self._fail(manifest_error(bad), "a bad entry in the manifest")
+
+    async def close(self) -> list[Taken]:
+        """Nothing more comes: what was put aside, for `add_again`."""
+        rest, self.aside = self.aside, []
+        try:
+            await self._register.close()
+        except EncordError as error:
+            self._fail(error, "the journal cannot be written")
+        return rest
+
+    async def add_again(self, taken: Sequence[Taken]) -> None:
+        """Add what was put aside; it was counted, and has to end in an outcome whatever the journal says."""
+        await self._add_all(taken, again=True)
+
+    async def _has_to_wait(self, one: Taken, past: Past) -> bool:
+        if one.placed is None or one.problems:
+            return False
+        return await self._register.has_to_wait(one.placed.entry, one.identity, past.records)
+
+    async def _add_all(self, taken: Sequence[Taken], *, again: bool = False) -> bool:
+        """Schedule entries, but for those put aside; whether the journal could be asked about them.
+
+        Those taken in *again* have been counted, and have to end in an outcome whatever the journal says.
+        """
+        past, waiting, changes = Past(), set[int](), list[Record]()
+        try:
+            past = await _past_of(self._ledger, taken)
+            if self._register.is_open:
+                waiting = {one.number for one in taken if await self._has_to_wait(one, past)}
+        except EncordError as error:
+            self._fail(error, "the journal cannot be read")
+            if not again:
+                return False
+        if not again:
+            self.entries += len(taken)
+        for one in taken:
+            if one.number in waiting:
+                self.aside.append(one)
+            else:
+                changes += self._add(one, past)
+        try:
+            if changes:
+                await self._ledger.write(changes)
+        except EncordError as error:
+            self._fail(error, "the journal cannot be written")
+        return True
+
+    def _add(self, one: Taken, past: Past) -> list[Record]:
+        """Schedule an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
+        if one.problems:
+            self._schedule.report(_bad_outcome(one))
+        elif one.placed is not None:
+            known = recall(one.placed.entry, one.identity, one.steps, past, began_s=self.began_s)
+            self._schedule.add(
+                one.placed.entry,
+                known.steps,
+                number=one.number,
+                place=str(one.placed.place),
+                identity=one.identity,
+                known=known.results,
+                doubts=known.doubts,
+                file=one.placed.file,
+                unsure=known.unsure,
+            )
+            return known.changes
+        return []
+
+    def _problems(self, item: Item) -> tuple[Problem, ...]:
+        if isinstance(item, tuple):
+            for problem in item:
+                self.checker.refuse(problem)
+            return item
+        found = self.checker.add(item)
+        # What is wrong between entries may only have been seen when the whole manifest was checked.
+        return found or self.bad.get(item.place.number, ())
+
+
 def bad_entries(path: str | Path, report: CheckReport) -> dict[int, tuple[Problem, ...]]:
     """What is wrong with each bad entry of a file that was checked, as far as that was kept."""
     bad: dict[int, tuple[Problem, ...]] = {
@@ -33,7 +179,20 @@ def bad_entries(path: str | Path, report: CheckReport) -> dict[int, tuple[Proble
     return bad | {problem.place.number: (problem,) for problem in report.problems}
 
 
-async def past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
+def _bad_outcome(one: Taken) -> Outcome:
+    """What is said of a bad entry, which never gets into the schedule."""
+    entry = one.placed.entry if one.placed is not None else None
+    return Outcome(
+        number=one.number,
+        place=str(one.problems[0].place),
+        kind=entry.kind if entry is not None else "invalid",
+        key=entry.key if entry is not None else None,
+        status=Status.FAILED,
+        error=manifest_error(one.problems),
+    )
+
+
+async def _past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
     """What is written down of these entries; of their memberships it is asked when they are sent."""
     steps = [step for one in taken for step in one.steps if not isinstance(step.kind, Membership)]
     records = await ledger.known([step.identity for step in steps])

@@ -7,8 +7,8 @@ from typing import Final, Self
 from encord_async.engine.account import Account, Existing, Listed
 from encord_async.engine.doubt import Settler
 from encord_async.engine.roll import Checked
-from encord_async.engine.schedule import Result, Ticket
 from encord_async.engine.sending import Sends
+from encord_async.engine.ticket import Result, Ticket
 from encord_async.errors import UsageError
 from encord_async.journal.record import Ledger
 from encord_async.kinds.thing import DatasetAPI
@@ -72,7 +72,9 @@ class Options:
         fail_fast: Stop at the first entry that fails.
         max_failures: Stop when more have failed.
         skip_invalid: Provision the good entries of a manifest that has bad ones.
-        lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has.
+        lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has, or for
+            others to be sent with.
+        most_lying: Most users, datasets and the like that wait for others to be sent with; few bytes each.
     """
 
     existing: Existing = Existing.ADOPT
@@ -84,9 +86,10 @@ class Options:
     max_failures: FailureLimit | None = None
     skip_invalid: bool = False
     lookahead: int = 10_000
+    most_lying: int = 1_000_000
 
     def __post_init__(self) -> None:
-        for name in ("max_batch", "lookahead"):
+        for name in ("max_batch", "lookahead", "most_lying"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; give 1 or more")
         if not self.settle_s >= 0:

@@ -5,7 +5,7 @@ The run asks before each step is carried out; what keeps the answers is in ``sav
 
 from typing import TYPE_CHECKING, Protocol
 
-from encord_async.engine.schedule import Ticket
+from encord_async.engine.ticket import Ticket
 from encord_async.errors import ConflictError
 
 if TYPE_CHECKING:

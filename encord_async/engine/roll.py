@@ -19,6 +19,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from encord_async.engine.account import ENTRY_MARK, entry_mark
+from encord_async.engine.lanes import Expected
 from encord_async.journal.record import Ledger, Record, State, name_digest
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.namer import Namer
@@ -84,11 +85,13 @@ class Checked:
         mark: By which it is told whether the file is still the same; None if that cannot be told.
         report: What is wrong with it, and how many entries it has.
         roll: Of these.
+        expected: What these wish for.
     """
 
     mark: tuple[object, ...] | None
     report: CheckReport
     roll: Roll
+    expected: Expected
 
 
 class Register:
@@ -107,17 +110,18 @@ class Register:
         self.is_open = False
         """Whether the roll is called while the manifest is read."""
 
-    async def check_file(self, file: ManifestFile, before: Checked | None = None, *, stamps: bool) -> CheckReport:
+    async def check_file(self, file: ManifestFile, before: Checked | None = None, *, stamps: bool) -> Checked:
         """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*."""
         mark = _file_mark(file)
         if before is None or mark is None or before.mark != mark:
             call = _Call(self.roll)
             report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=stamps, on_entry=call.add))
             # Of what lies in other files nobody would see that it has changed.
-            before = Checked(mark if call.sources <= {str(file)} else None, report, self.roll)
+            same = mark if call.sources <= {str(file)} else None
+            before = Checked(same, report, self.roll, call.expected)
         self.checked, self.roll = before, before.roll
         self._is_complete = True
-        return before.report
+        return before
 
     async def open(self, ledger: Ledger, manifest: Manifest) -> None:
         """Find out who has gone of those that *ledger* knows, or that it can only be told when *manifest* was read."""
@@ -172,10 +176,12 @@ class _Call:
         self._namer = Namer()
         self.sources: set[str] = set()
         """Files in which entries, their rows, or parts of them lie."""
+        self.expected = Expected()
 
     def add(self, placed: PlacedEntry) -> None:
         place = placed.place
         self.sources.add(place.source if place.row is None and placed.file is None else "")
+        self.expected.add(placed.entry)
         if placed.entry.creates:
             self._roll.add(placed.entry, self._namer.identity(placed.entry))
 

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from encord_async.engine.making import Making
 from encord_async.engine.names import Directory
-from encord_async.engine.schedule import Lane
+from encord_async.engine.ticket import Lane
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.thing import Admission
