@@ -129,7 +129,7 @@ class _Waiting:
             return
         self.origin = origin
         items = [part for one in tickets for part in (one.step.item, one.items[0] if one.items else None)]
-        told = marshal.dumps((wish.number, number, wish.key, wish.identity, items))
+        told = marshal.dumps((wish.number, number, wish.key, wish.identity, *items))
         self.packed += len(told).to_bytes(_LENGTH)
         self.packed += told
         del self.tickets[-self.run :]
@@ -141,7 +141,7 @@ class _Waiting:
         """Make objects of the first entry that is kept as bytes."""
         end = _LENGTH + int.from_bytes(self.packed[:_LENGTH])
         # Our own bytes, which have not left this process.
-        number, line, key, identity, items = marshal.loads(self.packed[_LENGTH:end])  # noqa: S302
+        number, line, key, identity, *items = marshal.loads(self.packed[_LENGTH:end])  # noqa: S302
         del self.packed[:end]
         if self.origin is None:
             raise AssertionError("nothing was packed")

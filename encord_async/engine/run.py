@@ -94,6 +94,7 @@ class Run:
         self._schedule = Schedule(
             max_batch=options.max_batch,
             most_lying=options.most_lying,
+            most_sent=options.lookahead,
             on_end=None if props is None else props.on_end,
         )
         self._executor: Executor

@@ -57,6 +57,7 @@ class Schedule:
     Args:
         max_batch: Most steps in one envelope.
         most_lying: Most memberships that may wait for others to be sent with.
+        most_sent: Most of them under way; a request more is not begun then.
         on_end: Told each step with what it ended in.
     """
 
@@ -65,8 +66,10 @@ class Schedule:
         *,
         max_batch: int,
         most_lying: int = 1_000_000,
+        most_sent: int = 10_000,
         on_end: Callable[[Ticket, Result], None] | None = None,
     ) -> None:
+        self._most_sent = most_sent
         self._on_end = on_end
         self._named: dict[str, _Named] = {}
         self._creations: deque[Creation] = deque()
@@ -75,7 +78,7 @@ class Schedule:
         self._postponed: list[tuple[float, int, Work, Result]] = []
         self._sequence = itertools.count()
         self._open = 0
-        self._running = 0
+        self._running = self._sent = 0
         self._parked = 0
         self._outcomes: deque[Outcome] = deque()
         self._cancelled = False
@@ -312,8 +315,19 @@ class Schedule:
         """
         work = self._pop(now_s)
         if work is not None:
-            self._running += 1
+            self._begin(work)
         return work
+
+    def _begin(self, work: Work) -> None:
+        self._running += 1
+        if isinstance(work, Batch):
+            self._sent += len(work.tickets)
+
+    def _leave(self, work: Work) -> None:
+        """*work* is not under way any more."""
+        self._running -= 1
+        if isinstance(work, Batch):
+            self._sent -= len(work.tickets)
 
     def _pop(self, now_s: float) -> Work | None:
         if self._cancelled:
@@ -324,7 +338,8 @@ class Schedule:
             return self._creations.popleft()
         if self._split:
             return self._split.popleft()
-        return self._lanes.pop()
+        # Those of a lane become objects when it is sent: there may be a million that all could go now.
+        return self._lanes.pop() if self._sent < self._most_sent else None
 
     def let_go(self, *, stuck: bool) -> bool:
         """Let lanes go that may not yet, now that nothing is ready; whether there were any.
@@ -341,7 +356,7 @@ class Schedule:
 
     def finish(self, work: Work, results: Iterable[tuple[Ticket, Result]]) -> None:
         """Take in what *work* ended in: a result for each of its tickets."""
-        self._running -= 1
+        self._leave(work)
         tickets = {id(ticket) for ticket in tickets_of(work)}
         for ticket, result in results:
             tickets.remove(id(ticket))
@@ -351,7 +366,7 @@ class Schedule:
 
     def split(self, batch: Batch) -> None:
         """Put a refused batch back as two halves, so that the culprit will stand alone."""
-        self._running -= 1
+        self._leave(batch)
         if self._cancelled:
             for ticket in batch.tickets:
                 self._end(ticket, Result(status=Status.CANCELLED))
@@ -362,7 +377,7 @@ class Schedule:
 
     def postpone(self, work: Work, due_s: float, *, otherwise: Result) -> None:
         """Put *work* back until *due_s*; if the run is cancelled before that, its steps end in *otherwise*."""
-        self._running -= 1
+        self._leave(work)
         if self._cancelled:
             for ticket in tickets_of(work):
                 self._end(ticket, otherwise)

@@ -297,7 +297,8 @@ class Driver:
     def settle(self) -> None:
         """Take the outcomes, and check what holds at any moment."""
         self.outcomes += self.plan.take_outcomes()
-        assert self.plan.open_entries >= self.plan.parked_entries + self.plan.lying_entries >= 0
+        assert self.plan.open_entries >= self.plan.parked_entries >= 0
+        assert self.plan.open_entries >= self.plan.lying_entries >= 0
         assert self.plan.open_entries + len(self.outcomes) == self.read
         if self.plan.idle:
             # Otherwise a bounded read-ahead could be full of entries that nothing but reading on can bring forward.
