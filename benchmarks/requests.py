@@ -117,7 +117,9 @@ def ordered(order: str, projects: int, people: int) -> float:
         {"kind": "project_users", "project": f"@p{project}", "emails": [f"{person}@example.com"], "role": "reviewer"}
         for project, person in pairs
     ]
-    made = [{"kind": "project", "key": f"p{project}", "title": f"Project {project}"} for project in range(projects)]
+    made: list[dict[str, object]] = [
+        {"kind": "project", "key": f"p{project}", "title": f"Project {project}"} for project in range(projects)
+    ]
     entries = [*made, *entries] if order != "projects last" else [*entries, *made]
 
     async def run(api: Api, manifest: Path) -> None:

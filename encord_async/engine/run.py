@@ -91,17 +91,11 @@ class Run:
         self._journal, self._props = journal, props
         self._ledger: Ledger = journal or (MemoryLedger() if props is None else props.ledger)
         self._settler = Settler(session, self._ledger, settle_s=options.settle_s) if props is None else props.settler
-        self._schedule = Schedule(
-            max_batch=options.max_batch,
-            most_lying=options.most_lying,
-            most_sent=options.lookahead,
-            on_end=None if props is None else props.on_end,
-        )
+        self._schedule = _schedule(options, props)
         self._executor: Executor
         self._counts: Counter[Status] = Counter()
         self._idle: deque[Seat] = deque()
-        self._room = anyio.Event()
-        self._alarm = anyio.Event()
+        self._room, self._alarm = anyio.Event(), anyio.Event()
         # Slowly taken, with a turn of the event loop for each, it would let workers end one entry a turn.
         self._emitting = anyio.Lock(fast_acquire=True)
         self._ended_entries = 0
@@ -532,3 +526,12 @@ class Run:
 
     def _finish_clock(self) -> None:
         self._ended_s = self._ended_s or self._session.clock.monotonic_s()
+
+
+def _schedule(options: Options, props: Props | None) -> Schedule:
+    return Schedule(
+        max_batch=options.max_batch,
+        most_lying=options.most_lying,
+        most_sent=options.lookahead,
+        on_end=None if props is None else props.on_end,
+    )

@@ -173,16 +173,7 @@ class Schedule:
             ManifestError: Another entry has the same key.
         """
         target = self._declare(entry)
-        wish = Wish(
-            number=number,
-            place=place,
-            kind=entry.kind,
-            key=entry.key,
-            identity=identity,
-            target=target,
-            said=entry,
-            file=file,
-        )
+        wish = Wish(number, place, entry.kind, entry.key, identity, target, said=entry, file=file)
         self._open += 1
         tickets = [Ticket(step, wish, doubt=doubts.get(step.identity) if doubts else None) for step in steps]
         wish.open_steps = len(tickets)
