@@ -14,6 +14,7 @@ An entry of which all lies in one lane that may not go is kept as a few bytes, n
 """
 
 import marshal
+import struct
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final, Self
@@ -21,7 +22,7 @@ from typing import Final, Self
 from encord_async.engine.ticket import Batch, Lane, Target, Ticket, Wish
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.membership import Membership
-from encord_async.kinds.step import Step, one
+from encord_async.kinds.step import IDENTITY_BYTES, Step, one
 from encord_async.manifest.digests import Digests
 
 __all__ = ["Expected", "Lanes"]
@@ -30,7 +31,8 @@ _SPARE: Final = 40
 """One in so many requests, those that are sure to come among them, may go before its lane is full or complete."""
 _OBJECT: Final = 10
 """A step that is kept as objects takes as much room as so many kept as bytes."""
-_LENGTH: Final = 4
+_HEAD: Final = struct.Struct(f"<IQ{IDENTITY_BYTES}s")
+"""Before an entry that is kept as bytes: how many follow, its number, its identity."""
 
 
 class Expected:
@@ -123,14 +125,15 @@ class _Waiting:
         tickets = self.tickets[-self.run :]
         wish, first = tickets[0].wish, tickets[0]
         source, _, line = wish.place.rpartition(":")
-        number: int | str = int(line) if line.isdecimal() and line == str(int(line)) else wish.place
-        origin = (wish.kind, first.step.parent, source if isinstance(number, int) else "")
+        # Most often lines are numbered as entries are.
+        place = None if line == str(wish.number) else wish.place
+        origin = (wish.kind, first.step.parent, source if place is None else "")
         if self.origin not in {None, origin} or not _is_plain(wish, tickets):
             return
         self.origin = origin
         items = [part for one in tickets for part in (one.step.item, one.items[0] if one.items else None)]
-        told = marshal.dumps((wish.number, number, wish.key, wish.identity, *items))
-        self.packed += len(told).to_bytes(_LENGTH)
+        told = marshal.dumps((place, wish.key, *items))
+        self.packed += _HEAD.pack(len(told), wish.number, wish.identity)
         self.packed += told
         del self.tickets[-self.run :]
         self.packed_steps += self.run
@@ -139,17 +142,17 @@ class _Waiting:
 
     def unpack_first(self, lane: Lane) -> None:
         """Make objects of the first entry that is kept as bytes."""
-        end = _LENGTH + int.from_bytes(self.packed[:_LENGTH])
+        length, number, identity = _HEAD.unpack_from(self.packed)
+        end = _HEAD.size + length
         # Our own bytes, which have not left this process.
-        number, line, key, identity, *items = marshal.loads(self.packed[_LENGTH:end])  # noqa: S302
+        place, key, *items = marshal.loads(self.packed[_HEAD.size : end])  # noqa: S302
         del self.packed[:end]
         if self.origin is None:
             raise AssertionError("nothing was packed")
         kind, parent, source = self.origin
-        place = f"{source}:{line}" if isinstance(line, int) else line
         wish = Wish(
             number=number,
-            place=place,
+            place=f"{source}:{number}" if place is None else place,
             kind=kind,
             key=key,
             identity=identity,
@@ -168,8 +171,11 @@ class _Waiting:
 
 def _is_plain(wish: Wish, tickets: Iterable[Ticket]) -> bool:
     """Whether *wish* is nothing but these steps about something that another has made, of which nothing is known."""
-    return (wish.status, wish.hash, wish.file, wish.far) == (None, None, None, 0) and all(
-        one.step.parent is not None and one.made is None and one.doubt is None for one in tickets
+    is_new = (wish.status, wish.hash, wish.file, wish.far) == (None, None, None, 0)
+    return (
+        is_new
+        and len(wish.identity) == IDENTITY_BYTES
+        and all(one.step.parent is not None and one.made is None and one.doubt is None for one in tickets)
     )
 
 

@@ -179,12 +179,12 @@ def in_turn(number: int, projects: int = 1, key: str | None = None) -> list[Entr
     ]
 
 
-def fill(schedule: Schedule, entries: Sequence[Entry], *, first: int = 1) -> None:
+def fill(schedule: Schedule, entries: Sequence[Entry], *, first: int = 1, place: str = "m.jsonl:{}") -> None:
     """Add all of them."""
     namer = Namer()
     for number, entry in enumerate(entries, first):
         identity = namer.identity(entry)
-        schedule.add(entry, entry.steps(identity), number=number, place=f"m.jsonl:{number}", identity=identity)
+        schedule.add(entry, entry.steps(identity), number=number, place=place.format(number), identity=identity)
 
 
 def batch(schedule: Schedule) -> Batch:
@@ -194,20 +194,21 @@ def batch(schedule: Schedule) -> Batch:
     return work
 
 
-def test_an_entry_that_waits_for_others_is_no_object() -> None:
+@pytest.mark.parametrize("place", ["m.jsonl:{}", "m.yaml:1{} row 7", "entry {}", "teams.xlsx#A:B:0{}"])
+def test_an_entry_that_waits_for_others_is_no_object(place: str) -> None:
     """Of memberships that lie in a lane bytes are kept; what goes at last is as it was: step, place, key, identity."""
     schedule, entries = Schedule(max_batch=100), in_turn(30, key="k")
-    fill(schedule, entries[:29])
+    fill(schedule, entries[:29], place=place)
     assert (schedule.open_entries, schedule.lying_entries, schedule.next(0.0)) == (29, 29, None)
     gc.collect()
     assert not [found for found in gc.get_objects() if isinstance(found, Wish | Ticket)]
-    fill(schedule, entries[29:], first=30)
+    fill(schedule, entries[29:], first=30, place=place)
     assert schedule.let_go(stuck=True)
     assert schedule.lying_entries == 0
     tickets, namer = batch(schedule).tickets, Namer()
     for number, (ticket, entry) in enumerate(zip(tickets, entries, strict=True), 1):
         wish = ticket.wish
-        assert (wish.number, wish.place, wish.key) == (number, f"m.jsonl:{number}", f"k{number - 1}")
+        assert (wish.number, wish.place, wish.key) == (number, place.format(number), f"k{number - 1}")
         assert wish.identity == namer.identity(entry)
         assert [ticket.step] == list(entry.steps(wish.identity))
         assert (ticket.parent_hash, ticket.items) == ("p0", ())
