@@ -16,9 +16,8 @@ AUDIT_VERSION := 2.10.1
 BUILD_VERSION := 1.6.1
 TWINE_VERSION := 7.0.0
 
-# Arguments for pytest, for a part of the tests; coverage is measured and asked for only on the whole.
+# Arguments for pytest, for a part of the tests.
 PYTEST_ARGS ?=
-COVERAGE ?= --cov
 # A worker of pytest-xdist for each processor. Four at most, since each has servers, browsers and a cluster of its own; one
 # that is done takes over from another, and so most tests of a file stay together and share what the file starts.
 PARALLEL ?= -n logical --maxprocesses=4 --dist=worksteal
@@ -27,13 +26,13 @@ TIMES ?= 10
 
 # The checkout may lie under a path with spaces; the files in it have none in their names.
 SOURCES := _encord_async_pytest.py $(shell find encord_async examples -type f ! -name '*.py[co]' ! -name '.*' 2>/dev/null) pyproject.toml README.md LICENSE
-CHECKED := _encord_async_pytest.py encord_async tests $(if $(wildcard benchmarks/*.py),benchmarks) $(if $(wildcard examples/*.py),examples)
+CHECKED := _encord_async_pytest.py encord_async tests $(if $(wildcard benchmarks/*.py),benchmarks) $(if $(wildcard examples/*.py),examples) $(if $(wildcard docs/workshop/*.py),docs/workshop)
 BENCHES := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 
 WITH_SDKS = ENCORD_SDK_NEW_PYTHON=$(SDKS)/$(SDK_NEW)/bin/python ENCORD_SDK_OLD_PYTHON=$(SDKS)/$(SDK_OLD)/bin/python
 SDKS_INSTALLED := $(SDKS)/$(SDK_NEW)/installed $(SDKS)/$(SDK_OLD)/installed
 
-.PHONY: help venv sdks demo quick test test-busy soak lint types format dist bench bench-crash lock audit clean FORCE
+.PHONY: help venv sdks demo quick test thorough test-busy soak lint types format docs dist bench bench-crash lock audit clean FORCE
 .DEFAULT_GOAL := help
 # A target whose recipe failed half-way is not taken for done.
 .DELETE_ON_ERROR:
@@ -49,7 +48,10 @@ quick: lint $(VENV)/installed ## run every check, and every test that is done in
 	$(BIN)/pytest -q $(PARALLEL) -m "not process and not slow" --hypothesis-profile=quick $(PYTEST_ARGS)
 
 test: lint $(VENV)/installed $(SDKS_INSTALLED) ## run every check and every test
-	$(WITH_SDKS) $(BIN)/pytest --durations=20 $(or $(PYTEST_ARGS),$(PARALLEL) $(COVERAGE))
+	$(WITH_SDKS) $(BIN)/pytest --durations=20 $(or $(PYTEST_ARGS),$(PARALLEL))
+
+thorough: lint $(VENV)/installed $(SDKS_INSTALLED) ## the same, each family of cases to its last, and with coverage: for CI and releases
+	$(WITH_SDKS) $(BIN)/pytest --durations=20 $(PARALLEL) --cov --hypothesis-profile=thorough $(PYTEST_ARGS)
 
 test-busy: $(VENV)/installed $(SDKS_INSTALLED) ## run every test TIMES times while all cores are kept busy; says which failed
 	$(WITH_SDKS) $(BIN)/python tests/busy.py --times $(TIMES) $(or $(PYTEST_ARGS),$(PARALLEL))
@@ -66,6 +68,9 @@ types: $(VENV)/locked ## mypy alone, on the checkout
 format: $(VENV)/locked ## put the code in order
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/installed ## build the documentation as a site, strictly, and say where it is
+	$(BIN)/python docs/workshop/build.py build/docs
 
 bench: $(VENV)/installed ## run every benchmark in turn
 	@if [ -z "$(BENCHES)" ]; then echo "no benchmarks yet"; fi

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import anyio
 import anyio.to_thread
@@ -27,7 +27,7 @@ from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
     from encord_async.engine.account import Existing
-    from encord_async.engine.options import Groundwork, Options
+    from encord_async.engine.options import Changes, Options
     from encord_async.engine.run import Run
     from encord_async.export import Exported, LeftOut
     from encord_async.journal.journal import Journal
@@ -49,17 +49,19 @@ OptionT = TypeVar("OptionT", bound=StrEnum)
 class EncordSession(Calls):
     """A session with the Encord API; use it as ``async with`` and share it between tasks.
 
-    >>> async def main() -> str:
-    ...     async with EncordSession.from_ssh_key("~/.ssh/encord") as session:
-    ...         return await session.create_project("Cats")
+    Examples:
+        >>> async def main() -> str:
+        ...     async with EncordSession.from_ssh_key("~/.ssh/encord") as session:
+        ...         return await session.create_project("Cats")
 
     `provision` starts a run, which gives an outcome for each entry of a manifest, in the order in which they end:
 
-    >>> async def many(session: EncordSession) -> None:
-    ...     async with session.provision("programme.jsonl", journal="run.db") as run:
-    ...         async for outcome in run:
-    ...             print(outcome.place, outcome.status)
-    ...     print(run.summary.as_json())
+    Examples:
+        >>> async def many(session: EncordSession) -> None:
+        ...     async with session.provision("programme.jsonl", journal="run.db") as run:
+        ...         async for outcome in run:
+        ...             print(outcome.place, outcome.status)
+        ...     print(run.summary.as_json())
     """
 
     @classmethod
@@ -161,6 +163,7 @@ class EncordSession(Calls):
         plan: str | Path | None = None,
         variables: Mapping[str, object] | None = None,
         forecast: "Forecast | None" = None,
+        **changes: "Unpack[Changes]",
     ) -> "Run":
         """Provision every entry of *manifest*, in parallel, each exactly once.
 
@@ -170,18 +173,17 @@ class EncordSession(Calls):
             journal: Path or URL (``postgresql://user@host/database?job=NAME``) of the journal that makes the run safe
                 to kill and to run again; by default the manifest's file with ``.journal`` added. None does without.
             existing: What to do about things that are there already: ``adopt``, ``create`` or ``fail``.
-            dataset_api: Over which API datasets are made and listed: ``rest``, or ``envelope`` as by the official SDK
-                before 0.1.153, and always where the data do not lie at Encord, because only that can say so.
+            dataset_api: Over which API datasets are made and listed: ``rest`` or ``envelope``, see `DatasetAPI`.
             max_batch: Most users or datasets in one request.
             settle_s: Seconds until what happened is sure to be listed: that long a create in doubt is looked for.
             stamp: Put a short mark of the entry into descriptions, for look-ups that are exact among equal titles.
             fail_fast: Stop at the first entry that fails.
             max_failures: Stop when more have failed, or a larger share, as ``"5%"``; that counts from 100 ended on.
             skip_invalid: Provision the good entries of a manifest that has bad ones.
-            plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``. Entering
-                raises `UsageError` if manifest, journal, account, domain or options are others.
+            plan: Path of a plan that `plan` wrote: what it does not say fails with ``NOT_PLANNED``.
             variables: Values for ``{{ name }}`` in the file; before those of the environment, and its own ``vars``.
             forecast: What `plan` said a moment ago: what it has read of account and file is not read again.
+            changes: What is changed of what is there: ``replace_roles=True``.
 
         Raises:
             UsageError: An argument cannot work. What is wrong with a file comes when the run is entered.
@@ -189,23 +191,24 @@ class EncordSession(Calls):
         from encord_async.engine.options import FailureLimit  # on first need: a quarter of all imports
         from encord_async.engine.run import Run
 
-        options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
+        options = _planning(existing, dataset_api, max_batch, changes, stamp=stamp, skip_invalid=skip_invalid)
         limit = None if max_failures is None else FailureLimit.parse(max_failures)
         manifest = _read_with(manifest, variables)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
-        found, review = _groundwork(forecast), None if plan is None else self._review(plan)
-        return Run(self, manifest, options, journal=self._journal(manifest, journal), review=review, groundwork=found)
+        kept, more = self._journal(manifest, journal), _around(manifest, options, forecast)
+        return Run(self, manifest, options, journal=kept, review=None if plan is None else self._review(plan), **more)
 
     async def validate(
         self, manifest: str | Path, *, stamp: bool = False, variables: Mapping[str, object] | None = None
     ) -> "CheckReport":
         """Check the manifest at a path without the network: all that is wrong with it, and how many entries it has.
 
-        >>> async def is_good(session: EncordSession) -> bool:
-        ...     report = await session.validate("programme.jsonl")
-        ...     for problem in report.problems:
-        ...         print(problem)
-        ...     return not report.problem_count
+        Examples:
+            >>> async def is_good(session: EncordSession) -> bool:
+            ...     report = await session.validate("programme.jsonl")
+            ...     for problem in report.problems:
+            ...         print(problem)
+            ...     return not report.problem_count
 
         Args:
             manifest: Its path.
@@ -234,13 +237,15 @@ class EncordSession(Calls):
         out: str | Path | None = None,
         variables: Mapping[str, object] | None = None,
         on_action: "Callable[[Action], None]" = lambda _: None,
+        **changes: "Unpack[Changes]",
     ) -> "Forecast":
         """Say what `provision` would do with the same arguments: it is that run, rehearsed. Only reads are sent.
 
-        >>> async def show(session: EncordSession) -> None:
-        ...     actions: list[Action] = []
-        ...     forecast = await session.plan("programme.jsonl", on_action=actions.append)
-        ...     print(forecast.irreversible, forecast.as_json(), actions)
+        Examples:
+            >>> async def show(session: EncordSession) -> None:
+            ...     actions: list[Action] = []
+            ...     forecast = await session.plan("programme.jsonl", on_action=actions.append)
+            ...     print(forecast.irreversible, forecast.as_json(), actions)
 
         Args:
             manifest: As for `provision`.
@@ -254,6 +259,7 @@ class EncordSession(Calls):
             variables: As for `provision`.
             on_action: Is given each action as entries end, in no particular order. What stays as it is, is only
                 counted.
+            changes: As for `provision`.
 
         Returns:
             The sums.
@@ -265,7 +271,7 @@ class EncordSession(Calls):
         """
         from encord_async.saved_plan import make_plan
 
-        options = _planning(existing, dataset_api, max_batch=max_batch, stamp=stamp, skip_invalid=skip_invalid)
+        options = _planning(existing, dataset_api, max_batch, changes, stamp=stamp, skip_invalid=skip_invalid)
         manifest = _read_with(manifest, variables)
         async with self._read_journal(manifest, journal) as opened:
             return await make_plan(self, manifest, options, journal=opened, on_action=on_action, out=out)
@@ -376,9 +382,12 @@ def _read_with(manifest: "Manifest", variables: Mapping[str, object] | None) -> 
     return with_variables(manifest, variables)
 
 
-def _groundwork(forecast: "Forecast | None") -> "Groundwork | None":
-    """What a plan has read, if there is one."""
-    return None if forecast is None else forecast.groundwork
+def _around(manifest: "Manifest", options: "Options", forecast: "Forecast | None") -> dict[str, Any]:
+    """What a plan has read for a run, if there is one, and what the run does after the manifest."""
+    from encord_async.verify.surplus import surplus
+
+    groundwork = None if forecast is None else forecast.groundwork
+    return {"groundwork": groundwork, "sequel": surplus(manifest, options)}
 
 
 def _beside(manifest: "Manifest") -> str | None:
@@ -390,7 +399,13 @@ def _beside(manifest: "Manifest") -> str | None:
 
 
 def _planning(
-    existing: "Existing | str", dataset_api: "DatasetAPI | str", *, max_batch: int, stamp: bool, skip_invalid: bool
+    existing: "Existing | str",
+    dataset_api: "DatasetAPI | str",
+    max_batch: int,
+    changes: "Changes",
+    *,
+    stamp: bool,
+    skip_invalid: bool,
 ) -> "Options":
     """The options that decide what a run does."""
     from encord_async.engine.account import Existing
@@ -403,6 +418,7 @@ def _planning(
         max_batch=max_batch,
         stamp=stamp,
         skip_invalid=skip_invalid,
+        **changes,
     )
 
 

@@ -6,19 +6,20 @@ the run does, for the same reasons, in the same words. Actions are handed out as
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias, cast
 
 from encord_async.engine.options import Groundwork, Options, Props
 from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
 from encord_async.engine.run import Run
+from encord_async.engine.sequel import Sequel, gone
 from encord_async.engine.ticket import Result, Ticket, Wish
-from encord_async.journal.record import State
+from encord_async.journal.record import Record
 from encord_async.kinds.entry import MakingEntry
-from encord_async.kinds.membership import Membership
+from encord_async.kinds.membership import Membership, role_name
 from encord_async.kinds.registry import step_kinds
 from encord_async.kinds.thing import Admission, Thing
 from encord_async.manifest.place import Problem
@@ -30,13 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Action", "Decided", "Forecast", "Gone", "Verb", "plan"]
 
-_PAGE: Final = 1000
-
 
 class Verb(StrEnum):
     """What would be done."""
 
     CREATE = "create"
+    """Make it."""
     ADOPT = "adopt"
     """Take what is there already as ours."""
     ADD = "add"
@@ -44,7 +44,7 @@ class Verb(StrEnum):
     REMOVE = "remove"
     """Take from a project."""
     CHANGE = "change"
-    """Set to another value, as the status of a project."""
+    """Set to another value, as the status of a project or the role of a user."""
     SETTLE = "settle"
     """An earlier run left it in doubt: it is looked for first, and made only if it surely is not there."""
     KEEP = "keep"
@@ -66,6 +66,8 @@ class Action:
         project: The project or group it would be done in, as the manifest names it.
         hash: Hash of what is there already.
         role: The role, for users and groups.
+        was: The role that it takes the place of.
+        overwrites: What of something that is there would be overwritten, in words.
         file: The file that a part of it was read from, as the manifest names it.
         code: Why it is refused, as a word for programs, where there is one.
         reason: Why it is refused, as the run would say it.
@@ -79,6 +81,8 @@ class Action:
     project: str | None = None
     hash: str | None = None
     role: str | None = None
+    was: str | None = None
+    overwrites: tuple[str, ...] = ()
     file: str | None = None
     code: str | None = None
     reason: str | None = None
@@ -92,8 +96,9 @@ class Action:
             "what": self.what,
             "items": list(self.items),
         }
-        more = {"project": self.project, "hash": self.hash, "role": self.role, "file": self.file}
+        more = {"project": self.project, "hash": self.hash, "role": self.role, "was": self.was, "file": self.file}
         more |= {"code": self.code, "reason": self.reason}
+        shown |= {"overwrites": list(self.overwrites)} if self.overwrites else {}
         return shown | {name: value for name, value in more.items() if value is not None}
 
 
@@ -107,12 +112,17 @@ class Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
-    """Something that the journal knows as made, and the manifest no longer wishes for. Nothing is done about it."""
+    """Something that the journal knows as made, and the manifest no longer wishes for."""
 
     what: str
     title: str
     key: str | None
     hash: str
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """What *record* says was made."""
+        return cls(what=record.kind.what, title=record.title, key=record.key, hash=record.hash or "")
 
     def as_json(self) -> dict[str, object]:
         """A JSON object."""
@@ -127,6 +137,7 @@ class Forecast:
         entries: How many entries the manifest has.
         counts: How many things of which sort would be made, adopted and so on.
         gone: What the manifest no longer wishes for.
+        retired: From how many things of that something would be taken.
         warnings: What should be known of the entries, though nothing is wrong with them.
         groundwork: What the run need not find out again.
     """
@@ -134,6 +145,7 @@ class Forecast:
     entries: int = 0
     counts: Counter[tuple[Verb, str]] = field(default_factory=Counter)
     gone: list[Gone] = field(default_factory=list)
+    retired: int = 0
     warnings: tuple[Problem, ...] = ()
     groundwork: Groundwork = field(default_factory=Groundwork, repr=False, compare=False)
 
@@ -176,6 +188,7 @@ async def plan(
     on_action: Callable[[Action], None] = lambda _: None,
     on_step: Callable[[bytes, Decided], None] = lambda _identity, _decided: None,
     on_read: Callable[[], None] = lambda: None,
+    sequel: Sequel | None = None,
 ) -> Forecast:
     """Find out what a run would do; only reads are sent.
 
@@ -187,6 +200,7 @@ async def plan(
         on_action: Is given each action as entries end, in no particular order.
         on_step: Is given the identity of each step that does not stay as it is, and what becomes of it.
         on_read: Is told of each thing of the account that is read.
+        sequel: What the run does after the manifest.
 
     Raises:
         ManifestError: There is a bad entry; a file is checked before anything is sent.
@@ -201,7 +215,8 @@ async def plan(
     ledger = Overlay(journal)
     plotter = _Plotter(rehearsal, ledger, on_step)
     played = cast("Session", rehearsal)
-    run = Run(played, manifest, options, journal=None, props=_props(rehearsal, ledger, plotter, journal))
+    props = _props(rehearsal, ledger, plotter, journal)
+    run = Run(played, manifest, options, journal=None, props=props, sequel=sequel)
     forecast = Forecast()
     async with run:
         async for outcome in run:
@@ -210,7 +225,7 @@ async def plan(
                 raise rehearsal.failure
     forecast.entries, forecast.warnings, forecast.groundwork = run.summary.entries, run.warnings, run.groundwork
     if journal is not None:
-        forecast.gone = [one async for one in _gone(journal, plotter)]
+        forecast.gone = [Gone.of(one) async for one in gone(ledger, run.roll)]
     return forecast
 
 
@@ -239,20 +254,17 @@ def _hand_out(actions: Iterable[Action], forecast: Forecast, on_action: Callable
             on_action(action)
 
 
-async def _gone(journal: "Journal", plotter: "_Plotter") -> AsyncIterator[Gone]:
-    """What the journal knows as made and no entry of the manifest has."""
-    after = 0
-    while True:
-        records, after = await journal.records(most=_PAGE, after=after)
-        for record in records:
-            made = isinstance(record.kind, Thing) and record.state is State.DONE
-            if made and record.hash and record.hash not in plotter.hashes:
-                yield Gone(what=record.kind.what, title=record.title, key=record.key, hash=record.hash)
-        if len(records) < _PAGE:
-            return
-
-
 _Ended: TypeAlias = tuple[Ticket, Result]
+
+
+class _Ending(NamedTuple):
+    """How a step ended, what that is in a plan, the role that it takes the place of, and what it overwrites."""
+
+    ticket: Ticket
+    result: Result
+    verb: Verb
+    was: str | None = None
+    overwrites: tuple[str, ...] = ()
 
 
 def _sorts() -> list[str]:
@@ -261,29 +273,22 @@ def _sorts() -> list[str]:
 
 
 class _Plotter:
-    """Notes how steps end in a rehearsal, and says as actions what that means.
-
-    Attributes:
-        hashes: Of everything that an entry of the manifest has.
-    """
+    """Notes how steps end in a rehearsal, and says as actions what that means."""
 
     def __init__(self, rehearsal: Rehearsal, ledger: Overlay, on_step: Callable[[bytes, Decided], None]) -> None:
         self._rehearsal = rehearsal
         self._ledger = ledger
         self._on_step = on_step
         self._ended: defaultdict[int, list[_Ended]] = defaultdict(list)
-        self.hashes: set[str] = set()
 
     def note(self, ticket: Ticket, result: Result) -> None:
         """A step has ended."""
         self._ended[ticket.wish.number].append((ticket, result))
-        if result.hash is not None and ticket.step.kind.creates:
-            self.hashes.add(result.hash)
 
     def actions(self, number: int) -> Iterator[Action]:
         """What all that has ended of an entry means: alike things together, in the order of its steps."""
-        ended = [(ticket, result, self._verb(ticket, result)) for ticket, result in self._ended.pop(number, [])]
-        for ticket, result, verb in ended:
+        ended = [self._ending(ticket, result) for ticket, result in self._ended.pop(number, [])]
+        for ticket, result, verb, *_ in ended:
             if verb is not Verb.KEEP:
                 found = result.hash if verb is Verb.ADOPT else None
                 self._on_step(ticket.step.identity, Decided(verb, found))
@@ -292,17 +297,18 @@ class _Plotter:
             # All else that the entry wants is refused for the same reason.
             ended = [refused]
         together: dict[Action, list[str]] = {}
-        for ticket, result, verb in ended:
-            for action in self._of_step(ticket, result, verb):
+        for one in ended:
+            for action in self._of_step(one):
                 together.setdefault(replace(action, items=()), []).extend(action.items)
         for action, items in together.items():
             yield replace(action, items=tuple(items))
 
-    def _of_step(self, ticket: Ticket, result: Result, verb: Verb) -> Iterator[Action]:
+    def _of_step(self, ending: _Ending) -> Iterator[Action]:
+        ticket, result, verb, was, overwrites = ending
         step, wish, kind = ticket.step, ticket.wish, ticket.step.kind
         # A thing may be made, and one of the items that are put in afterwards be refused.
         refused = result.status in _REFUSED and not is_new(result.hash)
-        yield Action(
+        action = Action(
             number=wish.number,
             place=wish.place,
             verb=verb,
@@ -311,15 +317,32 @@ class _Plotter:
             project=None if kind.stands_for_entry else step.parent or _named(wish),
             hash=result.hash if kind.stands_for_entry and not is_new(result.hash) else None,
             role=None if step.role is None else step.role.name.lower(),
+            was=was,
+            overwrites=overwrites if verb is Verb.CHANGE else (),
             file=wish.file if kind.stands_for_entry else None,
             code=result.error.code if refused and result.error is not None else None,
             reason=result.error.message if refused and result.error is not None else None,
         )
+        yield action
+        if overwrites and verb is not Verb.CHANGE:
+            # Something else than is wished for is taken for ours, and changed.
+            yield replace(action, verb=Verb.CHANGE, overwrites=overwrites)
         names = kind.relation.names if isinstance(kind, Membership) else None
         if names is not None and self._rehearsal.take_name(names, step.item):
             yield Action(number=wish.number, place=wish.place, verb=Verb.CREATE, what=names.what, items=(step.item,))
         if isinstance(kind, Thing) and kind.items is not None and not refused and result.hash:
             yield from self._put_in(ticket, kind, kind.items.give, result)
+
+    def _ending(self, ticket: Ticket, result: Result) -> _Ending:
+        kind, verb = ticket.step.kind, self._verb(ticket, result)
+        if isinstance(kind, Membership):
+            role = self._rehearsal.take_role((kind, ticket.parent_hash or "", _item(ticket)))
+            if role is not None:
+                return _Ending(ticket, result, Verb.CHANGE, role_name(role, kind.relation.roles))
+        update = self._rehearsal.take_update(result.hash) if isinstance(kind, Thing) else None
+        if update is not None:
+            return _Ending(ticket, result, Verb.CHANGE if verb is Verb.KEEP else verb, None, update.overwrites)
+        return _Ending(ticket, result, verb)
 
     def _verb(self, ticket: Ticket, result: Result) -> Verb:
         step = ticket.step
@@ -338,8 +361,7 @@ class _Plotter:
 
     def _changes(self, ticket: Ticket) -> bool:
         kind = ticket.step.kind
-        item = ticket.items[0] if ticket.items else ticket.step.item
-        return isinstance(kind, Membership) and self._rehearsal.take((kind, ticket.parent_hash or "", item))
+        return isinstance(kind, Membership) and self._rehearsal.take((kind, ticket.parent_hash or "", _item(ticket)))
 
     def _put_in(self, ticket: Ticket, kind: Thing, give: Membership, result: Result) -> Iterator[Action]:
         """The items that go along with a thing, or that an adopted one is given."""
@@ -362,6 +384,10 @@ class _Plotter:
 
 
 _REFUSED: Final = frozenset({Status.FAILED, Status.BLOCKED})
+
+
+def _item(ticket: Ticket) -> str:
+    return ticket.items[0] if ticket.items else ticket.step.item
 
 
 def _named(wish: Wish) -> str:

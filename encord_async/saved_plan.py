@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio.to_thread
 
-from encord_async.engine.options import Options
+from encord_async.engine.options import CHANGES, Options
 from encord_async.errors import UsageError, spelt
 from encord_async.manifest.files import read_manifest
 from encord_async.manifest.place import PlacedEntry
@@ -24,6 +24,7 @@ from encord_async.manifest.sources import Manifest, manifest_file, with_variable
 from encord_async.plainfile import open_plain
 from encord_async.plan import Action, Decided, Forecast, Verb, plan
 from encord_async.session.session import Session
+from encord_async.verify.surplus import surplus
 
 if TYPE_CHECKING:
     from encord_async.journal.journal import Journal
@@ -32,7 +33,7 @@ __all__ = ["SavedPlan", "make_plan"]
 
 _FORMAT: Final = "encord-async plan 1"
 _MAX_BYTES: Final = 2**30
-_DECIDING: Final = ("existing", "dataset_api", "max_batch", "stamp", "skip_invalid")
+_DECIDING: Final = ("existing", "dataset_api", "max_batch", "stamp", "skip_invalid", *CHANGES)
 """The options that decide what a run does."""
 _AGAIN: Final = "make a new plan with 'encord-async plan --out'"
 
@@ -180,8 +181,7 @@ async def make_plan(
 ) -> Forecast:
     """`plan`, kept in the file *out* if one is given. Raises as that, and `UsageError` if it cannot be kept."""
     manifest = with_variables(manifest)
-    if out is None:
-        return await plan(session, manifest, options, journal=journal, on_action=on_action, on_read=on_read)
+    sequel = surplus(manifest, options)
     steps: dict[bytes, Decided] = {}
     forecast = await plan(
         session,
@@ -189,9 +189,13 @@ async def make_plan(
         options,
         journal=journal,
         on_action=on_action,
-        on_step=steps.__setitem__,
+        on_step=steps.__setitem__ if out is not None else lambda _identity, _decided: None,
         on_read=on_read,
+        sequel=sequel,
     )
+    forecast.retired = 0 if sequel is None else sequel.retired
+    if out is None:
+        return forecast
     saved = await SavedPlan.of(
         forecast,
         steps,

@@ -41,8 +41,12 @@ from encord_async.emulator.seed import (
     Seed,
     SeedDataset,
     SeedError,
+    SeedFolder,
+    SeedIntegration,
     SeedOntology,
     SeedProject,
+    SeedStage,
+    SeedTemplate,
     SeedUser,
     complete,
     plant,
@@ -65,8 +69,12 @@ __all__ = [
     "Seed",
     "SeedDataset",
     "SeedError",
+    "SeedFolder",
+    "SeedIntegration",
     "SeedOntology",
     "SeedProject",
+    "SeedStage",
+    "SeedTemplate",
     "SeedUser",
     "SettingsError",
     "read_settings",
@@ -176,8 +184,9 @@ class EncordEmulator:
     def set_faults(self, rules: Iterable[FaultRule | Mapping[str, object]]) -> None:
         """Put *rules* in the place of those before; their counts and seeds start afresh.
 
-        >>> def make_trouble(encord_emulator: EncordEmulator) -> None:
-        ...     encord_emulator.set_faults([{"query": "project.POST", "fault": "drop_before", "times": 2}])
+        Examples:
+            >>> def make_trouble(encord_emulator: EncordEmulator) -> None:
+            ...     encord_emulator.set_faults([{"query": "project.POST", "fault": "drop_before", "times": 2}])
 
         Raises:
             FaultRuleError: Names the rule, the field and what it has to be.

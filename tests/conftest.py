@@ -1,5 +1,6 @@
 """What every test shares: a clean environment, tools that may be missing, and the rule that CI skips nothing."""
 
+import gc
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ from hypothesis import settings
 
 from encord_async.manifest.checker import Checker
 from tests.postgres import PostgresServer
+from tests.thorough import PROFILE
 
 REQUIRE_ALL_TOOLS = "ENCORD_ASYNC_REQUIRE_ALL_TOOLS"
 # Debian keeps servers where an ordinary user's PATH does not look.
@@ -22,6 +24,8 @@ TOOL_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SERVERS])
 settings.register_profile("house", settings.get_profile(settings.get_current_profile_name()), deadline=None)
 # A first answer; what is rare is left to `make test`.
 settings.register_profile("quick", settings.get_profile("house"), max_examples=20)
+# Where time is no matter: all that there is, instead of a part of it (`tests/thorough.py`).
+settings.register_profile(PROFILE, settings.get_profile("house"), max_examples=500)
 settings.load_profile("house")
 
 
@@ -48,6 +52,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marks |= {"process"} if IMPLY_PROCESS & (marks | {mark.name for mark in item.iter_markers()}) else set()
         for mark in sorted(marks):
             item.add_marker(mark)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Hide what is there to stay, modules and tests, from the garbage collector: it would look through it each time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 _without_process: list[str] = []

@@ -44,6 +44,7 @@ ALLOWED: tuple[Allowed, ...] = (
     Allowed("DatasetAPI dataset_api _dataset_api dataset_api_option", "the option `--dataset-api`, one of a whole run"),
     Allowed("without_ontologies", "the option `--without-ontologies`", "cli/export.py"),
     Allowed("ontologies", "the same in Python, `session.export(ontologies=...)`", "cli/export.py client.py"),
+    Allowed("update_ontologies", "the option `--update-ontologies`", "engine/options.py"),
     Allowed("project", "the verb of single operations", "cli/main.py"),
     Allowed("project project_hash ProjectHandle", "`session.project(...)`, for single operations", "client.py"),
     Allowed("api_key _api_key APIKey API_KEY use_api_key", "an API key that signs, not one that is made"),
@@ -53,6 +54,7 @@ ALLOWED: tuple[Allowed, ...] = (
     Allowed("TaskGroup create_task_group _commit_in_groups group _group", "groups of tasks"),
     Allowed("BaseExceptionGroup", "several errors at once"),
     Allowed("group_by", "SQL", "journal/queries.py"),
+    Allowed("folder", "a folder of files on this machine"),
 )
 
 

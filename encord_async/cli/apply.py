@@ -23,6 +23,7 @@ from encord_async.cli.interrupts import Interrupts, interruptible, listening, no
 from encord_async.cli.keys_file import KeysFile
 from encord_async.cli.options import (
     Service,
+    changing_options,
     concurrency_option,
     dataset_api_option,
     existing_option,
@@ -65,13 +66,13 @@ logger = logging.getLogger("encord_async.cli")
 _HELP: Final = """\
 Provision MANIFEST: each entry exactly once, in parallel, in as few requests as the API allows.
 
-The manifest is read through first; if there is a bad entry, nothing is sent (see --skip-invalid). You are asked
-before anything is made that cannot be undone. Where standard input is no terminal, nobody can be asked: then --yes
-or a reviewed --plan is needed for that, or nothing is sent. '-' reads JSON lines from standard input; they are
-provisioned as they come, which needs --yes, and the first bad entry stops the run.
+The whole manifest is checked first. If an entry is bad, nothing is sent (see --skip-invalid). You are asked before
+anything is made that cannot be undone. If standard input is no terminal, nobody can be asked: give --yes or a
+reviewed --plan, or nothing is sent. '-' reads JSON lines from standard input. These are provisioned as they come,
+which needs --yes, and the first bad entry stops the run.
 
-The journal makes a run safe to kill and to run again: say the same command once more, and it goes on where it was.
-A manifest from standard input has one only if you name it.
+The journal makes a run safe to kill: the same command goes on where it was. For a manifest from standard input,
+name a journal, or there is none.
 
 With --dask the bounds --concurrency and --max-rate are those of the whole cluster. The workers take the key from
 --ssh-key-file or the environment, and the password of the database from PGPASSWORD or ~/.pgpass, each its own.
@@ -79,8 +80,8 @@ With --dask the bounds --concurrency and --max-rate are those of the whole clust
 Projects and API keys cannot be deleted through the API. What is there already under the same title and
 description is adopted, see --existing and 'encord-async plan'.
 
-How far it is goes to standard error: a bar on a terminal, else a line every five seconds. The first Ctrl-C lets
-the requests under way end and starts no others; the second stops at once.
+Progress goes to standard error: a bar on a terminal, otherwise a line every five seconds. The first Ctrl-C lets the
+requests under way end and starts no others; the second stops at once.
 
 \b
 Examples:
@@ -126,7 +127,7 @@ Exit codes, of several that apply the highest:
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long a create whose answer never came is looked for before it is sent again or left in doubt.",
+    help="How long to look for a create that got no answer, before it is sent again or left in doubt.",
 )
 @stamp_option
 @click.option(
@@ -144,6 +145,7 @@ Exit codes, of several that apply the highest:
     help="Stop when more entries than this have failed; a share counts once 100 have ended.",
 )
 @skip_invalid_option
+@changing_options
 @click.option(
     "--outcomes",
     shell_complete=file_names,
@@ -159,7 +161,7 @@ Exit codes, of several that apply the highest:
     "'encord-async project list-api-keys' shows them.",
 )
 @force_option
-@click.option("--no-progress", is_flag=True, help="Do not show how far it is.")
+@click.option("--no-progress", is_flag=True, help="Do not show progress.")
 @output_options
 def apply(
     *,
@@ -182,6 +184,8 @@ def apply(
         if dask is not None:
             raise UsageError("--plan is for a run on one machine; leave out --dask")
         options["plan"] = reviewed
+    if dask is not None and (options["prune"] or options["retire"]):
+        raise UsageError("--prune and --retire are for a run on one machine: run once more without --dask")
     sessions = functools.cache(functools.partial(service.sessions, **bounds))
     if not yes and reviewed is None:
         with nothing_sent():

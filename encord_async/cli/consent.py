@@ -1,4 +1,4 @@
-"""Before a run makes anything that cannot be undone: says what that is, to whom, and asks. Sends nothing but reads."""
+"""Before a run makes what cannot be undone, or retires what has gone: says what that is, and asks. It only reads."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import print_warnings
-from encord_async.cli.output import Output, on_terminal
+from encord_async.cli.output import Output, many, on_terminal
 from encord_async.cli.plan import Planned, existing_journal, forecast_rows, irreversible_line, show_heading
 from encord_async.cli.progress import show_reading
 from encord_async.cli.question import agrees, at_the_terminal
@@ -48,13 +48,13 @@ def agreed(
         )
     planned = _looked(None if quiet else output, sessions, manifest, options)
     looked_s = now_s()
-    if not planned.sums.irreversible:
+    if not planned.sums.irreversible and not planned.sums.retired:
         return planned.sums
     with at_the_terminal():
         _show(output, planned)
         if not on_terminal():
             raise UsageError(
-                f"{irreversible_line(planned.sums)} Standard input is no terminal, so nobody can be asked: give --yes, "
+                f"{_what(planned.sums)} Standard input is no terminal, so nobody can be asked: give --yes, "
                 "or --plan FILE with a plan that was reviewed. Nothing was sent"
             )
         if not agrees("Go on?"):
@@ -66,12 +66,13 @@ def _looked(
     output: Output | None, sessions: "Callable[[], EncordSession]", manifest: "ManifestFile", options: Mapping[str, Any]
 ) -> Planned:
     from encord_async.engine.account import Existing
-    from encord_async.engine.options import Options
+    from encord_async.engine.options import CHANGES, Options
     from encord_async.kinds.thing import DatasetAPI
 
     journal = options["journal"]
     planned = Planned(existing_journal(manifest, journal))
     more = {name: options[name] for name in ("max_batch", "stamp", "skip_invalid")}
+    more |= {name: options.get(name, False) for name in CHANGES}
     existing, dataset_api = Existing(options["existing"]), DatasetAPI(options["dataset_api"])
     chosen = Options(existing=existing, dataset_api=dataset_api, **more)
 
@@ -87,4 +88,16 @@ def _show(output: Output, planned: Planned) -> None:
     show_heading(output, planned, err=True)
     print_warnings(output, planned.sums.warnings)
     output.table(forecast_rows(planned.sums), head=["action", "what", "number"], right=[2], err=True)
-    output.say(irreversible_line(planned.sums), bold=True)
+    output.say(_what(planned.sums), bold=True)
+
+
+def _what(forecast: "Forecast") -> str:
+    """What is asked about."""
+    said = [irreversible_line(forecast)] if forecast.irreversible else []
+    if forecast.retired:
+        gone = many(forecast.retired, "thing that is", "things that are")
+        said.append(
+            f"{gone} gone from the manifest would be retired: their users, groups and data are taken off, and their "
+            "status, if they have one, is set to archived."
+        )
+    return " ".join(said)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 _HELP: Final = """\
-Say whether the service is as this program assumes it to be: whether the key is accepted, and whose it is; clock,
-region, proxy and certificates; what the listings of both APIs answer; whatever else reading tells. Nobody has tried
-encord-async against every Encord there is: what is otherwise is worth an issue, with what --json prints.
+Say whether the service is as this program assumes it to be. It looks at the key and whose it is; clock, region, proxy
+and certificates; what the listings of both APIs answer; and whatever else reading tells. Nobody has tried encord-async
+against every Encord there is: a difference is worth an issue, with what --json prints.
 
 Without --write only reads are sent, some thirty, one after the other. If a project of the account has an API key,
 one read is signed with it.

@@ -30,16 +30,24 @@ class ExitCode(IntEnum):
     """How a command ends; of several that apply, the highest."""
 
     DONE = 0
+    """The account holds what was wished for."""
     FAILED = 1
+    """Some of it failed, or was not tried because of that."""
     USAGE = 2
+    """Bad usage, a bad manifest, an unusable key or a journal in use. Nothing was sent; but a bad entry that comes late
+    in a stream stops only what follows."""
     IN_DOUBT = 3
+    """Some of it may have happened, and could not be found out."""
     NOT_AUTHENTICATED = 4
+    """The service does not accept the key."""
     STOPPED = 5
+    """Stopped by `--fail-fast` or `--max-failures`."""
     WOULD_CHANGE = 6
-    """Of `plan --detailed-exit-code`."""
+    """`plan --detailed-exit-code`: something would change."""
     BUG = 70
-    """``EX_SOFTWARE`` of sysexits.h: an error that nobody foresaw."""
+    """A bug in encord-async (`EX_SOFTWARE` of sysexits.h)."""
     INTERRUPTED = 130
+    """Interrupted: the first Ctrl-C lets requests under way end, the second stops at once."""
 
 
 _OPTION: Final = re.compile(r'\b(?P<name>existing|dataset_api|max_batch|stamp|skip_invalid)=(?P<value>"\w+"|\w+)')

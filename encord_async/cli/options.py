@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Service",
+    "changing_options",
     "concurrency_option",
     "dataset_api_option",
     "existing_option",
@@ -111,8 +112,8 @@ _MANIFEST: Final = (
         "assigned",
         multiple=True,
         metavar="NAME=VALUE",
-        help="A variable of MANIFEST; may be given several times. It counts before --var-file, that before "
-        "ENCORD_VAR_NAME in the environment, and that before what MANIFEST says itself.",
+        help="A variable of MANIFEST; repeatable. The first of these that has it counts: --var, --var-file, "
+        "ENCORD_VAR_NAME in the environment, MANIFEST itself.",
     ),
     click.option(
         "--var-file",
@@ -131,8 +132,8 @@ existing_option: Final = click.option(
     type=click.Choice(["adopt", "create", "fail"]),
     default="adopt",
     show_default=True,
-    help="What to do if a project or dataset of the same title and description is there: take it as ours, "
-    "make another, or let the entry fail.",
+    help="If a project or dataset of the same title and description is there: take it as ours, create another, "
+    "or let the entry fail.",
 )
 
 dataset_api_option: Final = click.option(
@@ -140,8 +141,8 @@ dataset_api_option: Final = click.option(
     type=click.Choice(["rest", "envelope"]),
     default="rest",
     show_default=True,
-    help="Over which API datasets are made and listed. Those whose data do not lie at Encord are made over the "
-    "envelope API in any case: the other cannot say where.",
+    help="API over which datasets are created and listed. A dataset whose data do not lie at Encord is always created "
+    "over the envelope API: only that API can name another storage.",
 )
 
 run_journal_option: Final = click.option(
@@ -172,6 +173,33 @@ skip_invalid_option: Final = click.option(
     "--skip-invalid", is_flag=True, help="Provision the good entries of a manifest that has bad ones."
 )
 
+_CHANGING: Final = (
+    click.option(
+        "--replace-roles",
+        is_flag=True,
+        help="Take out users who hold another role than wanted, and add them again: the API cannot change a role. "
+        "Never an Admin, who may be the account itself.",
+    ),
+    click.option(
+        "--update-ontologies",
+        is_flag=True,
+        help="Overwrite title, description and structure of ontologies that are otherwise than MANIFEST has them, by "
+        "whoever they were changed; 'plan' says what is lost. Reads each of them.",
+    ),
+    click.option(
+        "--prune",
+        is_flag=True,
+        help="After the manifest, take out what the things that it has entries for hold and no entry wants there: "
+        "users, groups, datasets and tags, as 'verify --fix --prune' does. Reads all of these things.",
+    ),
+    click.option(
+        "--retire",
+        is_flag=True,
+        help="After the manifest, take users, groups and datasets off what earlier runs made and the manifest no "
+        "longer has, and set the status of projects among it to archived. Asks first.",
+    ),
+)
+
 _PLANNING: Final = (
     run_journal_option,
     existing_option,
@@ -179,6 +207,7 @@ _PLANNING: Final = (
     max_batch_option,
     stamp_option,
     skip_invalid_option,
+    *_CHANGING,
 )
 
 
@@ -204,13 +233,28 @@ def manifest_argument(verb: Verb) -> Verb:
     return _with(wrapped, _MANIFEST)
 
 
+def changing_options(verb: Verb) -> Verb:
+    """What a run may change of what is there."""
+    return _with(verb, _CHANGING)
+
+
 def planning_options(verb: Verb) -> Verb:
     """What decides what a run does: the verb gets its ``journal``, and ``options``, which makes the rest."""
 
     @functools.wraps(verb)
     def wrapped(
-        *, existing: str, dataset_api: str, max_batch: int, stamp: bool, skip_invalid: bool, **rest: Any
+        *,
+        existing: str,
+        dataset_api: str,
+        max_batch: int,
+        stamp: bool,
+        skip_invalid: bool,
+        **rest: Any,
     ) -> int:
+        from encord_async.engine.options import CHANGES
+
+        changes = {name: rest.pop(name) for name in CHANGES}
+
         def options() -> "Options":
             from encord_async.engine.account import Existing
             from encord_async.engine.options import Options
@@ -222,6 +266,7 @@ def planning_options(verb: Verb) -> Verb:
                 max_batch=max_batch,
                 stamp=stamp,
                 skip_invalid=skip_invalid,
+                **changes,
             )
 
         return verb(options=options, **rest)

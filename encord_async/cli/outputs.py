@@ -59,9 +59,10 @@ class _Made:
 def outputs(*, output: Output, journal: str, form: str) -> int:
     """Print what the entries with a key in JOURNAL have made or adopted: kind, key, title and hash.
 
-    The JSON object has a member for each key. Names for 'env' are the keys in capital letters, with '_' for whatever
-    is no letter of the English alphabet or digit. Two entries of one name are an error. What an entry made that is in
-    the manifest no more is printed, too, until 'encord-async journal rm' forgets it. API keys are never printed.
+    The JSON object has a member for each key. Names for 'env' are the keys in capital letters, with '_' for every
+    character that is no English letter or digit. Two entries of one name are an error. What an entry made is printed
+    even if the entry is no longer in the manifest, until 'encord-async journal rm' forgets it. API keys are never
+    printed.
 
     \b
     Examples:

@@ -55,7 +55,7 @@ _MAX_GONE: Final = 100
     help="Keep the plan in FILE, for 'apply --plan FILE': exactly that, or nothing.",
 )
 @click.option("--summary", is_flag=True, help="Only the numbers, without the list of actions.")
-@click.option("--detailed-exit-code", is_flag=True, help="End with 6 where something would change.")
+@click.option("--detailed-exit-code", is_flag=True, help="End with 6 if something would change.")
 @force_option
 @concurrency_option
 @output_options
@@ -76,11 +76,11 @@ def plan(
     """Say what 'apply' would do with MANIFEST, as a difference: create, adopt, add, remove, change, settle, or refuse
     and why. Only reads are sent.
 
-    It is the run itself, rehearsed: with the same journal and the same options it decides as 'apply' does. What the
-    journal says is done costs no request and is only counted; --refresh looks at the account for it as well. What the
-    journal has and the manifest no longer does is named, and nothing is done about it. What an earlier run left in
-    doubt is looked for once; 'apply' looks longer, and makes it only if it surely is not there. At most 100,000 actions
-    are shown; all are counted. '-' reads JSON lines from standard input.
+    It is the run itself, rehearsed: with the same journal and options it decides as 'apply' does. What the journal
+    says is done costs no request and is only counted; --refresh looks at the account for it as well. Things that the
+    journal knows as made and that MANIFEST no longer names are listed; nothing is done about them without --retire.
+    What an earlier run left in doubt is looked for once. 'apply' looks longer, and creates it only if it surely is not
+    there. At most 100,000 actions are shown; all are counted. '-' reads JSON lines from standard input.
 
     \b
     Examples:
@@ -134,6 +134,7 @@ class Planned:
         drift: With a look at the account: how it differs from what is done.
         read: How many things of the account were read.
         requests: How many were sent; all were reads.
+        retires: Whether what the manifest no longer has is retired.
     """
 
     journal: str | None = None
@@ -144,6 +145,7 @@ class Planned:
     drift: "list[Difference] | None" = None
     read: int = 0
     requests: int = 0
+    retires: bool = False
 
     def reading(self, session: "EncordSession") -> "Callable[[], str]":
         """Says how far the look at the account is."""
@@ -171,6 +173,7 @@ class Planned:
         from encord_async.saved_plan import make_plan
 
         self.domain, self.account = session.settings.domain, session.identity
+        self.retires = options.retire
         async with AsyncExitStack() as stack:
             opened: Journal | None = None
             if self.journal is not None:
@@ -273,11 +276,10 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
             output.line("... and more; all are counted below")
         output.line()
     _print_drift(output, planned)
+    said = "gone from the manifest" + ("" if planned.retires else ", and nothing is done about it without --retire")
     for one in forecast.gone[:_MAX_GONE]:
         name = f" @{one.key}" if one.key else ""
-        output.line(
-            f"gone from the manifest, and nothing is done about it: {_noun(one.what)}{name} {one.title!r} ({one.hash})"
-        )
+        output.line(f"{said}: {_noun(one.what)}{name} {one.title!r} ({one.hash})")
     if len(forecast.gone) > _MAX_GONE:
         output.line(f"... and {len(forecast.gone) - _MAX_GONE:,} more are gone from the manifest")
     rows = forecast_rows(forecast)
@@ -331,9 +333,11 @@ def _described(action: "Action") -> str:
     items = ", ".join(action.items[:5]) + (f" and {len(action.items) - 5:,} more" if len(action.items) > 5 else "")
     parts = [items]
     if action.role:
-        parts.append(f"as {action.role}")
+        parts.append(f"as {action.role}" + (f" and no more as {action.was}" if action.was else ""))
     if action.project:
         parts.append(f"in {action.project}")
+    if action.overwrites:
+        parts.append(f"overwriting {'; '.join(action.overwrites)}")
     if action.file:
         parts.append(f"from the file {action.file}")
     if action.hash:

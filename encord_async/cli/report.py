@@ -67,7 +67,7 @@ _TRAFFIC_COLUMNS: Final = ("began_s", "ended_s", "requests", "retries", "throttl
     flag_value=_STDOUT,
     shell_complete=file_names,
     metavar="[FILE]",
-    help="Write how much was sent, retried and turned away, while by while, as CSV; FILE as for --csv.",
+    help="Write how much was sent, retried and refused for load, per interval, as CSV; FILE as for --csv.",
 )
 @click.option(
     "--app-url",
@@ -101,8 +101,8 @@ def report(
     search. It may be written while the run goes on. Titles and e-mail addresses are in it, keys and tokens are not.
 
     Steps are counted, not entries: a project with two users and a key is four steps. Requests, retries and throttling
-    are known by short whiles, which grow with the run; journals of older releases do not have them. In CSV, a text that
-    a spreadsheet would take for a formula has a ' before it.
+    are added up per interval; the intervals grow with the run, and journals of older releases have none. In CSV, a
+    text that a spreadsheet would take for a formula begins with '.
 
     \b
     Examples:

@@ -39,25 +39,29 @@ _SHOWN_FAILURES: Final = 10
 
 
 _HELP: Final = """\
-Read back what MANIFEST wants and report each difference: projects, datasets, ontologies, groups and users of the
-organisation that are missing, other titles, descriptions, structures or ontologies, datasets, users and groups
-missing from or too much in a project, dataset or ontology, users missing from or too much in a group, tags, another
-status, other roles, missing API keys. Only reads are sent.
+Read back what MANIFEST wants, and report each difference. Only reads are sent. Checked are
+
+\b
+- things that are missing: projects, datasets, ontologies, groups, API keys, users of the organisation;
+- what they are: titles, descriptions, structures, ontologies, tags, status;
+- who and what is in them: datasets, users and groups that are missing or too much, and other roles.
 
 The journal says what each entry was made as; an entry that it does not know is reported as missing. What the
-manifest names by its hash, and users of the organisation, need no journal. What a project may hold is only limited
-by an entry for the project itself, and its groups only by a manifest that has an entry about any group. So it is with
-users and groups of datasets, groups of ontologies and tags, if the manifest names any of that sort.
+manifest names by its hash, and users of the organisation, need no journal.
 
+A project has too much only if MANIFEST has an entry for the project itself. Groups are too much only if MANIFEST
+has an entry about any group. The same holds for users and groups of datasets, groups of ontologies, and tags.
 Admins whom the manifest does not name are no difference: whoever made a project is one, and so is the account. Nor
 are Admins of the organisation in a group. What the service does not list is not checked, and that is said.
 
---fix attaches datasets, adds users, groups and tags, gives groups the role wanted, sets the status, and makes API
-keys again that have been made once and are gone. Whom it adds to the organisation gets an account and a mail if they
-have none. It removes nothing without --prune, changes no user's role, since this API cannot, and makes no project,
-dataset, ontology or group: 'encord-async apply' does. --prune removes nobody from a group or the organisation. What no
-entry removes by name stays where it is Admin, or where the account is not: so it never removes the account itself. You
-are asked first; without a terminal API keys are made again only with --yes.
+--fix attaches datasets, adds users, groups and tags, gives groups the role wanted, sets the status, and creates API
+keys again that were made once and are gone. Users whom it adds to the organisation get an account and a mail if they
+have none. You are asked first; without a terminal, API keys are created again only with --yes. --fix changes no user's
+role, since this API cannot, and creates no project, dataset, ontology or group: 'encord-async apply' does.
+
+--prune also removes what is too much, but nobody from a group or the organisation. Unless an entry removes it by name,
+an Admin stays, and so does everything in a thing of which the account is not Admin. So it never removes the account
+itself.
 
 \b
 Examples:

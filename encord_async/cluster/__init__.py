@@ -2,13 +2,15 @@
 
 It never schedules: it cuts the manifest into shards, and where and when they run is Dask's affair.
 
->>> async def main(client: distributed.Client) -> None:
-...     options = SessionOptions(settings=Settings(concurrency=64))
-...     journal = "postgresql://encord@db.example.com/encord?job=programme"
-...     async with provision("programme.jsonl", client=client, session_options=options, journal=journal) as run:
-...         async for outcome in run:
-...             print(outcome.place, outcome.status)
-...     print(run.summary.as_json())
+Examples:
+    >>> import distributed
+    >>> async def main(client: distributed.Client) -> None:
+    ...     options = SessionOptions(settings=Settings(concurrency=64))
+    ...     journal = "postgresql://encord@db.example.com/encord?job=programme"
+    ...     async with provision("programme.jsonl", client=client, session_options=options, journal=journal) as run:
+    ...         async for outcome in run:
+    ...             print(outcome.place, outcome.status)
+    ...     print(run.summary.as_json())
 """
 
 from collections.abc import Mapping

@@ -27,7 +27,7 @@ unknown e-mail addresses      become users without a key
 ``_like`` filters             case counts, there is no escape character
 read after write              at once, unless the fault ``stale_read`` says otherwise; that fault delays what is
                               new, not what was removed
-order of listings             by creation; the other way round with ``newest_first``
+order of listings             by creation; the other way round with ``newest_first``; storage as it is asked
 a missing description         "" for filters; nothing that can be asked for with ``null_descriptions``
 team managers                 read the project; only Admins change it
 copy of a project             datasets and collaborators; labels and models are accepted and passed over

@@ -21,7 +21,7 @@ from encord_async.emulator.seed import SeedError, read_seed, read_yaml
 from encord_async.emulator.server import Emulator, EmulatorSettings, SettingsError
 from encord_async.emulator.store import StateError
 
-__all__ = ["option_names", "run", "serve"]
+__all__ = ["option_names", "parser", "run", "serve", "settings_of"]
 
 _USAGE = 2
 _KEY_MARK = b"# a key of the emulator of encord-async, for it alone\n"
@@ -32,6 +32,8 @@ examples:
   encord-async emulator --port 8765 --write-key key
   encord-async emulator --seed seed.yaml --state state.db --latency 0.02-0.08
   encord-async emulator --rate-limit 200 --burst 20 --faults faults.yaml
+
+  Use it with ENCORD_DOMAIN=http://127.0.0.1:8765 and ENCORD_SSH_KEY_FILE=key in the environment.
 
 a seed has lists of entries:
   users               email, public_key, bearer_token
@@ -44,17 +46,15 @@ a seed has lists of entries:
   tags                names of tags of the organisation
   unreadable_urls     patterns such as "*broken*": files that an upload job cannot register
 
-  Use it with ENCORD_DOMAIN=http://127.0.0.1:8765 and ENCORD_SSH_KEY_FILE=key in the environment.
-
 exit codes: 0 stopped by SIGTERM or Ctrl-C, 2 bad usage, or it cannot start
 """
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Read the command line, serve until SIGTERM or SIGINT, and return the exit code (2: bad usage)."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
-        settings = _settings(arguments)
+        settings = settings_of(arguments)
     except (SeedError, SettingsError) as error:
         _say(str(error))
         return _USAGE
@@ -94,14 +94,15 @@ async def serve(settings: EmulatorSettings, *, write_key: Path | None = None, fo
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The options of the command line."""
+    options = argparse.ArgumentParser(
         prog="encord-async emulator",
         description="A local Encord API, for tests and benchmarks. Prints one JSON line once it accepts connections.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    add = options.add_argument
     add("--host", default="127.0.0.1", help="loopback address to listen on (default: %(default)s)")
     add("--port", type=int, default=0, help="port; 0 takes a free one (default: %(default)s)")
     add("--seed", type=Path, help="YAML file with what is there at first, see below")
@@ -126,15 +127,21 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds that an upload job takes, and a task (default: %(default)s)",
     )
     add("--failure-status", type=int, choices=(200, 400), default=200, help="HTTP status of a refusal")
-    return parser
+    return options
 
 
 def option_names() -> list[str]:
     """The options of the command line, for whoever completes them."""
-    return sorted({*re.findall(r"--[a-z-]+", _parser().format_usage()), "--help"})
+    return sorted({*re.findall(r"--[a-z-]+", parser().format_usage()), "--help"})
 
 
-def _settings(arguments: argparse.Namespace) -> EmulatorSettings:
+def settings_of(arguments: argparse.Namespace) -> EmulatorSettings:
+    """What the options of the command line ask for.
+
+    Raises:
+        SettingsError: Two do not go together, or a value cannot work.
+        SeedError: The seed cannot be used.
+    """
     if arguments.seed is not None and arguments.write_key is not None:
         raise SettingsError("--write-key: the seed's users bring their own keys; leave out one of the two")
     return EmulatorSettings(

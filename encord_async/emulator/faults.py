@@ -17,7 +17,7 @@ from pydantic import Field, PlainValidator, TypeAdapter
 from encord_async.emulator.checking import ENTRY, has_to_be, read, without
 from encord_async.emulator.rules import LISTINGS, NAMES
 
-__all__ = ["Fault", "FaultPlan", "FaultRule", "FaultRuleError", "read_fault_rules"]
+__all__ = ["OWN_FIELDS", "Fault", "FaultPlan", "FaultRule", "FaultRuleError", "read_fault_rules"]
 
 
 class Fault(StrEnum):
@@ -49,7 +49,7 @@ class Fault(StrEnum):
     """An envelope with error ``code``, for REST the HTTP status that it means; nothing was applied."""
 
 
-_EXTRA: Final[Mapping[Fault, tuple[str, ...]]] = {
+OWN_FIELDS: Final[Mapping[Fault, tuple[str, ...]]] = {
     Fault.DELAY: ("seconds",),
     Fault.LATE_COMMIT: ("seconds",),
     Fault.GAVE_UP: ("seconds", "status"),
@@ -58,6 +58,7 @@ _EXTRA: Final[Mapping[Fault, tuple[str, ...]]] = {
     Fault.RATE_LIMITED: ("retry_after",),
     Fault.ERROR: ("code",),
 }
+"""What a rule with such a fault may say besides what all rules may."""
 _COMMON: Final = ("query", "fault", "probability", "times", "after", "seed")
 _NEEDS_SECONDS: Final = (Fault.DELAY, Fault.LATE_COMMIT, Fault.GAVE_UP, Fault.STALE_READ)
 _HEADER_TEXT: Final = re.compile(r"[ -~]+")
@@ -188,7 +189,7 @@ def _check_fields(where: str, raw: object) -> None:
     if not isinstance(raw, dict) or raw.get("fault") not in tuple(Fault):
         return
     fault = Fault(raw["fault"])
-    known = _COMMON + _EXTRA.get(fault, ())
+    known = _COMMON + OWN_FIELDS.get(fault, ())
     for key in raw:
         if key not in known:
             raise FaultRuleError(f"{where}.{key}: is not a field of {fault}; known are {', '.join(known)}")

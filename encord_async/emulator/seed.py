@@ -315,7 +315,8 @@ def _plant_workspace(store: Store, seed: Seed) -> None:
         store.workflows.add_template(template.id, template.title, stages)
     for name in seed.tags:
         store.organisation.add_tag(name=name, description="")
-    store.set_meta(UNREADABLE, json.dumps(seed.unreadable_urls))
+    before = json.loads(store.meta(UNREADABLE) or "[]")
+    store.set_meta(UNREADABLE, json.dumps([*before, *seed.unreadable_urls]))
 
 
 def _plant_ontology(store: Store, ontology: SeedOntology, admins: Sequence[UserRow], now_us: int) -> int:

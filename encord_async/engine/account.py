@@ -28,6 +28,7 @@ __all__ = [
     "Listed",
     "entry_mark",
     "match",
+    "restamped",
     "stamped",
 ]
 
@@ -176,6 +177,12 @@ class Account:
 def stamped(description: str, mark: str) -> str:
     """*description* with a short mark of the entry, by which a look-up finds exactly its own."""
     return f"{description} [encord-async {mark}]".lstrip()
+
+
+def restamped(description: str, held: str | None) -> str:
+    """*description* with the mark that *held*, the description of what is there, shows, if it shows one."""
+    mark = _mark(held)
+    return description if mark is None else stamped(description, mark)
 
 
 def entry_mark(domain: str, identity: bytes) -> str:

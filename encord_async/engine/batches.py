@@ -5,14 +5,14 @@ All of it is harmless to repeat. What a request is refused for as a whole is spl
 
 from collections.abc import Iterator, Mapping
 
+from encord_async.engine.changing import RoleChanger, Roles, role_error
 from encord_async.engine.outcome import RoleKept, Status
 from encord_async.engine.scribe import Scribe, role_details
 from encord_async.engine.sending import Looks, Sends
 from encord_async.engine.ticket import Batch, Result, Ticket
-from encord_async.engine.verdict import Ended, Split
+from encord_async.engine.verdict import Later, Split, Verdict
 from encord_async.errors import (
     AuthenticationError,
-    ConflictError,
     EncordError,
     ExistsError,
     ForbiddenError,
@@ -22,6 +22,7 @@ from encord_async.errors import (
     ThrottledError,
 )
 from encord_async.journal.record import Ledger, Record, State
+from encord_async.kinds.errand import Errand
 from encord_async.kinds.membership import Membership, Relation, role_name
 from encord_async.kinds.step import Step
 from encord_async.session.stop import Stop
@@ -37,8 +38,8 @@ class Batches:
         looks: Looks at things that are refused.
         ledger: Has the last word on each.
         scribe: Writes there.
+        roles: Changes roles.
         stop: Ends what has not left.
-        remembers: Whether a membership of which the ledger has the last word is not sent again.
     """
 
     def __init__(
@@ -48,15 +49,15 @@ class Batches:
         ledger: Ledger,
         scribe: Scribe,
         *,
+        roles: RoleChanger,
         stop: Stop,
-        remembers: bool,
     ) -> None:
         self._sends = sends
         self._looks = looks
         self._ledger = ledger
         self._scribe = scribe
+        self._roles = roles
         self._stop = stop
-        self._remembers = remembers
         self._sent: set[Membership] = set()
         """Which kinds of them were to be sent so far."""
 
@@ -77,7 +78,8 @@ class Batches:
         for ticket in batch.tickets:
             word = words.get(ticket.word)
             # An item that is in its thing from the first has no word until it is taken out.
-            is_done = _was_held(ticket) if word is None else self._remembers and _says(word, ticket.step)
+            heeds = ticket.wish.said is None or ticket.wish.said.heeds_journal
+            is_done = _was_held(ticket) if word is None else heeds and _says(word, ticket.step)
             if is_done:
                 done.append((ticket, Result(status=Status.UNCHANGED, hash=ticket.parent_hash)))
                 continue
@@ -101,13 +103,18 @@ class Batches:
             return {}
         return await self._ledger.known([ticket.word for ticket in batch.tickets])
 
-    async def send(self, batch: Batch) -> Ended | Split:
-        """Send *batch*.
+    async def send(self, batch: Batch) -> Verdict:
+        """Send *batch*, or a part of what it takes.
 
         Raises:
             EncordError: It is refused, or cannot be sent.
         """
         items = tuple(dict.fromkeys(_item(ticket) for ticket in batch.tickets))
+        if isinstance(batch.lane.kind.relation, Errand):
+            due_s = await self._sends.go_on(batch.lane, items[0], self._stop)
+            if due_s is not None:
+                return Later(due_s, Result(status=Status.CANCELLED))
+            return await self._scribe.ended([(ticket, Result(status=Status.UPDATED)) for ticket in batch.tickets])
         if batch.lane.kind.relation.is_single and await self._sends.is_set(batch.lane, *items):
             return await self._scribe.ended([(one, Result(status=Status.UNCHANGED)) for one in batch.tickets])
         try:
@@ -121,7 +128,8 @@ class Batches:
                 return Split(batch)
             raise
         if roles is not None:
-            return await self._scribe.ended(list(_role_results(batch, roles)))
+            changed = await self._roles.changed(batch, roles)
+            return await self._scribe.ended(list(_role_results(batch, changed)))
         return await self._scribe.ended([(ticket, Result(status=Status.UPDATED)) for ticket in batch.tickets])
 
     async def _is_in_order(self, batch: Batch, error: RefusedError) -> bool:
@@ -152,17 +160,23 @@ def _item(ticket: Ticket) -> str:
     return ticket.items[0] if ticket.items else ticket.step.item
 
 
-def _role_results(batch: Batch, held: Mapping[str, int]) -> Iterator[tuple[Ticket, Result]]:
+def _role_results(batch: Batch, roles: Roles) -> Iterator[tuple[Ticket, Result]]:
     """Compare the role that each holds with the one wanted: who is there already may keep the old one."""
     relation = batch.lane.kind.relation
     for ticket in batch.tickets:
-        role = held.get(relation.folded(ticket.step.item))
-        if role is None:
+        name = relation.folded(ticket.step.item)
+        role = roles.held.get(name)
+        if name in roles.lost:
+            yield ticket, Result(status=Status.FAILED, error=roles.lost[name])
+        elif role is None:
             error: EncordError = ReplyShapeError(f"the service succeeded, but does not list {ticket.step.item}")
             yield ticket, Result(status=Status.FAILED, error=error)
         elif role != ticket.step.role:
             kept = _kept(ticket, role, relation)
-            yield ticket, Result(status=Status.FAILED, error=_role_error(kept), role_kept=kept)
+            yield (
+                ticket,
+                Result(status=Status.FAILED, error=role_error(kept, roles.stays.get(name, "")), role_kept=kept),
+            )
         else:
             yield ticket, Result(status=Status.UPDATED)
 
@@ -170,11 +184,3 @@ def _role_results(batch: Batch, held: Mapping[str, int]) -> Iterator[tuple[Ticke
 def _kept(ticket: Ticket, role: int, relation: Relation) -> RoleKept:
     wanted, held = (role_name(one, relation.roles) for one in (ticket.step.role, role))
     return RoleKept(email=ticket.step.item, wanted=wanted, held=held)
-
-
-def _role_error(kept: RoleKept) -> ConflictError:
-    return ConflictError(
-        f"{kept.email} is {kept.held} there already and {kept.wanted} is wanted; "
-        "a role cannot be changed over this API: change it in the web app",
-        code="ROLE_KEPT",
-    )

@@ -73,7 +73,8 @@ class Claims:
         entry = ticket.wish.entry
         if not (isinstance(making.kind, Thing) and isinstance(entry, MakingEntry)):
             raise AssertionError(f"no listing shows what {making.kind.word} steps make")
-        return await self.account.namesakes(making.kind, making.order.title, entry.description)
+        alike = await self.account.namesakes(making.kind, making.order.title, entry.description)
+        return [found for found in alike if making.kind.is_beside(making.order, found)]
 
     async def free(self, ticket: Ticket, making: Making, there: Sequence[Found], reads: Reads) -> Sequence[Found]:
         """Those of *there* that no other entry has made, may have made or adopted, and that are as wished.

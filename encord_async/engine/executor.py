@@ -12,17 +12,19 @@ from typing import Final
 
 from encord_async.engine.account import Account, Adopt, Existing, match
 from encord_async.engine.batches import Batches
+from encord_async.engine.changing import Changing, RoleChanger
 from encord_async.engine.claims import Claims, baseline
 from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger, left_error
-from encord_async.engine.making import Maker, Making, held_of
+from encord_async.engine.making import Maker, Making, held_of, readied
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import Status
-from encord_async.engine.resume import changed, exchanged, taken_over
-from encord_async.engine.review import Review, refusal
+from encord_async.engine.resume import taken_over
+from encord_async.engine.review import refusal
 from encord_async.engine.roll import Roll
 from encord_async.engine.scribe import Scribe
 from encord_async.engine.sending import Looks, Sends
 from encord_async.engine.ticket import Batch, Lane, Result, Ticket, Work, tickets_of
+from encord_async.engine.updating import Updater
 from encord_async.engine.verdict import Ended, Later, Split, Verdict
 from encord_async.errors import (
     AuthenticationError,
@@ -59,9 +61,8 @@ class Executor:
         settler: Finds out about creates in doubt.
         existing: What to do about what is there already.
         maker: Says what is sent for what is to be made.
-        review: What may be done at all, if that was reviewed beforehand.
+        changing: What may be changed of what is there.
         roll: The entries that the manifest holds, as far as it is known.
-        remembers: Whether a membership of which the ledger has the last word is not sent again.
     """
 
     def __init__(
@@ -75,8 +76,7 @@ class Executor:
         existing: Existing,
         maker: Maker,
         roll: Roll,
-        remembers: bool = True,
-        review: Review | None = None,
+        changing: Changing,
     ) -> None:
         self._session = session
         self._sends = sends
@@ -85,7 +85,7 @@ class Executor:
         self._settler = settler
         self._existing = existing
         self._maker = maker
-        self._review = review
+        self._review = changing.review
         self._stop, self._give_up = Stop(), Stop()
         self._looks = Looks(session, self._stop)
         self._scribe = Scribe(ledger, session.clock)
@@ -97,7 +97,9 @@ class Executor:
             roll=roll,
             domain=session.settings.domain,
         )
-        self._batches = Batches(sends, self._looks, ledger, self._scribe, stop=self._stop, remembers=remembers)
+        roles = RoleChanger(sends, self._looks, changing, stop=self._stop, give_up=self._give_up)
+        self._batches = Batches(sends, self._looks, ledger, self._scribe, roles=roles, stop=self._stop)
+        self._updater = Updater(sends, self._looks, account, self._scribe, changing, stop=self._stop)
         self._fresh: OrderedDict[str, None] = OrderedDict()
         self._sending: Counter[bytes] = Counter()
         self._doubtful: defaultdict[bytes, set[bytes]] = defaultdict(set)
@@ -159,10 +161,10 @@ class Executor:
         others: list[tuple[Ticket, Result]] = []
         left: list[Ticket] = []
         for ticket in tickets:
-            if self._review.allows(ticket.step.identity, ticket.step.kind.verb):
+            if any(self._review.allows(ticket.step.identity, verb) for verb in (ticket.step.kind.verb, "change")):
                 left.append(ticket)
             elif self._review.knows(ticket.step.identity):
-                refused = refusal(ticket, "it was to be refused")
+                refused = refusal(ticket.step, "it was to be refused")
                 others.append((ticket, Result(status=Status.FAILED, error=refused)))
             else:
                 # It was so already when that was reviewed.
@@ -176,7 +178,7 @@ class Executor:
             ConflictError: It is not.
         """
         if self._review is not None and not self._review.allows(ticket.step.identity, verb, found):
-            raise refusal(ticket, f"the run would {verb} {found or 'it'}")
+            raise refusal(ticket.step, f"the run would {verb} {found or 'it'}")
 
     def stop(self) -> None:
         """Let what has left come to its end, and nothing else leave. What is in doubt is still looked for, once."""
@@ -227,7 +229,7 @@ class Executor:
         """Make what *ticket* wishes now, unless it is there; *never* is what was sent for it and did not happen."""
         making = self._maker.making(ticket)
         if ticket.made is not None:
-            return await self._scribe.compared(ticket, ticket.made.record, _compared(ticket.made.record, making))
+            return await self._updater.compared(ticket, ticket.made.record, making)
         if making.name in self._doubtful:
             # Until it is known what became of a namesake, a second one would make it impossible to tell.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
@@ -241,6 +243,7 @@ class Executor:
         before = baseline(never) if never is not None and never.name == making.name else ()
         if there or before:
             making.details["baseline"] = list(dict.fromkeys((*before, *there)))
+        making = await readied(making, self._looks)
         if making.name in self._doubtful:
             # It came into doubt while this one looked around, and its look-up may be under way.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
@@ -333,7 +336,7 @@ class Executor:
         lacking = set(ticket.items)
         try:
             if rest is None:
-                rest = await self._lacking(making, made)
+                rest = await self._updater.lacking(making, made)
             lacking = set(rest)
             for some in self._chunks(rest):
                 await self._sends.put(_lane_of(making, made), some, self._stop)
@@ -350,13 +353,9 @@ class Executor:
         ended = await self._scribe.written([self._scribe.closed(known, created)], [(ticket, result)])
         return ended if failure is None else replace(ended, failure=failure)
 
-    async def _lacking(self, making: Making, found: str) -> Sequence[str]:
-        """The items that something which is there lacks; refuses what is otherwise than the entry wishes."""
-        return await making.kind.lacking(self._looks, found, making.order) if isinstance(making.kind, Thing) else ()
-
     async def _fill(self, making: Making, found: str) -> None:
         """Give something that is taken for ours the items that it lacks."""
-        for some in self._chunks(await self._lacking(making, found)):
+        for some in self._chunks(await self._updater.lacking(making, found)):
             await self._sends.put(_lane_of(making, found), some, self._stop)
 
     def _chunks(self, items: Sequence[str]) -> list[tuple[str, ...]]:
@@ -548,12 +547,6 @@ class Executor:
         if Standing.SOUND not in standings:
             return self._held(batch.tickets, *standings)
         return await self._batches.send(batch)
-
-
-def _compared(made: Record, making: Making) -> Result:
-    """Whether a thing refers to what it did when it was made."""
-    names = exchanged(making.kind, made, making.details) if isinstance(making.kind, Thing) else []
-    return changed(made, names) if names else Result(status=Status.UNCHANGED, hash=made.hash)
 
 
 def _abandoned(work: Work, error: EncordError) -> list[tuple[Ticket, Result]]:

@@ -1,9 +1,10 @@
-"""Entries on their way from the manifest into the schedule, and what is written down of them."""
+"""Entries on their way from the manifest into the schedule, and what is written down of them. It sends nothing."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.resume import Past, recall
 from encord_async.engine.roll import Register
@@ -13,6 +14,7 @@ from encord_async.journal.record import Ledger, Record
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.step import Step
+from encord_async.kinds.thing import Thing
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import CheckReport, manifest_error
 from encord_async.manifest.part import GivenNames
@@ -40,13 +42,14 @@ class Intake:
         schedule: Where entries go.
         ledger: What is written down of them.
         register: Tells which have to wait until all is read.
-        checker: Tells what is wrong between them.
-        skip_invalid: Whether good entries are taken in although there are bad ones.
+        options: Of the run.
         fail: Is told what stops the run.
 
     Attributes:
         entries: How many were taken in.
         aside: Those that wait until it is known who has gone.
+        checker: Tells what is wrong between them.
+        namer: Gives them their identity.
         bad: What is known to be wrong with entries that come, by their number.
         began_s: When the run began, on the monotonic clock.
     """
@@ -56,17 +59,16 @@ class Intake:
         schedule: Schedule,
         ledger: Ledger,
         register: Register,
-        checker: Checker,
+        options: Options,
         *,
-        skip_invalid: bool,
         fail: Callable[[EncordError, str], None],
     ) -> None:
         self._schedule = schedule
         self._ledger = ledger
         self._register = register
-        self._skip_invalid = skip_invalid
+        self._options = options
         self._fail = fail
-        self.checker = checker
+        self.checker = Checker(stamps=options.stamp)
         self.namer: Namer | GivenNames = Namer()
         self.entries = 0
         self.aside: list[Taken] = []
@@ -84,14 +86,14 @@ class Intake:
                 identity = self.namer.identity(item.entry)
                 taken.append(Taken(number, item, identity, list(item.entry.steps(identity)), ()))
                 self._register.add(item.entry, identity)
-            elif self._skip_invalid and bad[0].place.number > 0:
+            elif self._options.skip_invalid and bad[0].place.number > 0:
                 taken.append(Taken(number, item if isinstance(item, PlacedEntry) else None, b"", [], bad))
                 bad = ()
             else:
                 break
         if not await self._add_all(taken):
             return
-        bad += () if self._skip_invalid else self.checker.take_late()
+        bad += () if self._options.skip_invalid else self.checker.take_late()
         if bad:
             self._fail(manifest_error(bad), "a bad entry in the manifest")
 
@@ -133,33 +135,13 @@ class Intake:
             if one.number in waiting:
                 self.aside.append(one)
             else:
-                changes += self._add(one, past)
+                changes += _take_in(self._schedule, one, past, began_s=self.began_s, edits=self._options.edits)
         try:
             if changes:
                 await self._ledger.write(changes)
         except EncordError as error:
             self._fail(error, "the journal cannot be written")
         return True
-
-    def _add(self, one: Taken, past: Past) -> list[Record]:
-        """Schedule an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
-        if one.problems:
-            self._schedule.report(_bad_outcome(one))
-        elif one.placed is not None:
-            known = recall(one.placed.entry, one.identity, one.steps, past, began_s=self.began_s)
-            self._schedule.add(
-                one.placed.entry,
-                known.steps,
-                number=one.number,
-                place=str(one.placed.place),
-                identity=one.identity,
-                known=known.results,
-                doubts=known.doubts,
-                file=one.placed.file,
-                unsure=known.unsure,
-            )
-            return known.changes
-        return []
 
     def _problems(self, item: Item) -> tuple[Problem, ...]:
         if isinstance(item, tuple):
@@ -179,19 +161,6 @@ def bad_entries(path: str | Path, report: CheckReport) -> dict[int, tuple[Proble
     return bad | {problem.place.number: (problem,) for problem in report.problems}
 
 
-def _bad_outcome(one: Taken) -> Outcome:
-    """What is said of a bad entry, which never gets into the schedule."""
-    entry = one.placed.entry if one.placed is not None else None
-    return Outcome(
-        number=one.number,
-        place=str(one.problems[0].place),
-        kind=entry.kind if entry is not None else "invalid",
-        key=entry.key if entry is not None else None,
-        status=Status.FAILED,
-        error=manifest_error(one.problems),
-    )
-
-
 async def _past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
     """What is written down of these entries; of their memberships it is asked when they are sent."""
     steps = [step for one in taken for step in one.steps if not isinstance(step.kind, Membership)]
@@ -204,4 +173,39 @@ async def _past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
         contested=await ledger.contested(keys),
         detached=await ledger.detached(made),
         has_moved=has_moved,
+    )
+
+
+def _take_in(
+    schedule: Schedule, one: Taken, past: Past, *, began_s: float, edits: Callable[[Thing], bool]
+) -> list[Record]:
+    """Schedule an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
+    if one.problems:
+        schedule.report(_bad_outcome(one))
+    elif one.placed is not None:
+        known = recall(one.placed.entry, one.identity, one.steps, past, began_s=began_s, edits=edits)
+        schedule.add(
+            one.placed.entry,
+            known.steps,
+            number=one.number,
+            place=str(one.placed.place),
+            identity=one.identity,
+            known=known.results,
+            doubts=known.doubts,
+            file=one.placed.file,
+            unsure=known.unsure,
+        )
+        return known.changes
+    return []
+
+
+def _bad_outcome(one: Taken) -> Outcome:
+    entry = one.placed.entry if one.placed is not None else None
+    return Outcome(
+        number=one.number,
+        place=str(one.problems[0].place),
+        kind=entry.kind if entry is not None else "invalid",
+        key=entry.key if entry is not None else None,
+        status=Status.FAILED,
+        error=manifest_error(one.problems),
     )

@@ -171,7 +171,8 @@ class _Waiting:
 
 def _is_plain(wish: Wish, tickets: Iterable[Ticket]) -> bool:
     """Whether *wish* is nothing but these steps about something that another has made, of which nothing is known."""
-    is_new = (wish.status, wish.hash, wish.file, wish.far) == (None, None, None, 0)
+    is_ours = wish.said is not None and wish.said.heeds_journal
+    is_new = is_ours and (wish.status, wish.hash, wish.file, wish.far) == (None, None, None, 0)
     return (
         is_new
         and len(wish.identity) == IDENTITY_BYTES

@@ -1,22 +1,25 @@
 """What is sent for a step that makes something, and what is written down of it beforehand.
 
-Pure: a ticket in, a `Making` out; the same ticket gives the same in every run. Nothing here sends, looks or waits.
+Pure, but for `readied`, which may read: a ticket in, a `Making` out; the same ticket gives the same in every run.
+Nothing here sends.
 """
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from encord_async.engine.account import ENTRY_MARK, entry_mark, stamped
 from encord_async.engine.ticket import Ticket
 from encord_async.journal.record import name_digest
 from encord_async.kinds.entry import MakingEntry
+from encord_async.kinds.reading import Reads
 from encord_async.kinds.thing import Creates, DatasetAPI, Draft, Order, Thing, holding
 
-__all__ = ["Maker", "Making", "held_of"]
+__all__ = ["Maker", "Making", "held_of", "readied"]
 
 _JOURNAL_MARK: Final = 4
+_OWN_MARK: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,7 @@ class Maker:
             parent_hash=ticket.parent_hash,
             max_batch=self.max_batch,
             dataset_api=self.dataset_api,
+            mark=self._secret(ticket, _OWN_MARK),
         )
         draft = kind.draft(order)
         # Without the mark: what one entry has adopted without a mark, another must not adopt.
@@ -99,6 +103,16 @@ class Maker:
 
     def _secret(self, ticket: Ticket, letters: int) -> str:
         return hashlib.blake2b(ticket.step.identity, key=self.stamp_key, digest_size=letters // 2).hexdigest()
+
+
+async def readied(making: Making, reads: Reads) -> Making:
+    """*making* with what its kind reads just before it is sent; itself if that is nothing, without a turn of the loop.
+
+    Raises:
+        EncordError: It cannot be read.
+    """
+    draft = await making.kind.readied(reads, making.order, making.draft)
+    return making if draft is making.draft else replace(making, draft=draft, details=making.details | draft.details)
 
 
 def held_of(making: Making, items: Collection[str]) -> dict[str, object]:

@@ -2,21 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, Self, TypedDict
 
 from encord_async.engine.account import Account, Existing, Listed
 from encord_async.engine.doubt import Settler
 from encord_async.engine.roll import Checked
 from encord_async.engine.sending import Sends
 from encord_async.engine.ticket import Result, Ticket
-from encord_async.errors import UsageError
+from encord_async.errors import UsageError, spelt
 from encord_async.journal.record import Ledger
-from encord_async.kinds.thing import DatasetAPI
+from encord_async.kinds.thing import DatasetAPI, Thing
 from encord_async.redaction import quoted
 from encord_async.secrecy import sealed
 from encord_async.session.session import Statistics
 
-__all__ = ["FailureLimit", "Groundwork", "Options", "Progress", "Props"]
+__all__ = ["CHANGES", "Changes", "FailureLimit", "Groundwork", "Options", "Progress", "Props"]
 
 _GRACE: Final = 100
 """A share of failures says little before this many entries have ended."""
@@ -58,6 +58,18 @@ class FailureLimit:
         return self.share is not None and ended >= _GRACE and failed > self.share * ended
 
 
+class Changes(TypedDict, total=False):
+    """What a run may change of what is there already, as keywords; see `Options`."""
+
+    replace_roles: bool
+    update_ontologies: bool
+    prune: bool
+    retire: bool
+
+
+CHANGES: Final = tuple(Changes.__annotations__)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How a manifest is provisioned.
@@ -71,6 +83,12 @@ class Options:
         stamp: Put a short mark of the entry into descriptions, by which a look-up finds exactly its own.
         fail_fast: Stop at the first entry that fails.
         max_failures: Stop when more have failed.
+        replace_roles: Take out who holds another role than wanted, and add them again, since the API cannot change a
+            role; but no Admin, who may be the account itself.
+        update_ontologies: Overwrite title, description and structure of ontologies that are otherwise.
+        prune: Take out what the account has in things that the manifest has entries for, and no entry wants there.
+        retire: Take everybody and all data out of things that an earlier run made and the manifest no longer has, and
+            say of them that they are archived, where that can be said.
         skip_invalid: Provision the good entries of a manifest that has bad ones.
         lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has, or for
             others to be sent with.
@@ -84,14 +102,27 @@ class Options:
     stamp: bool = False
     fail_fast: bool = False
     max_failures: FailureLimit | None = None
+    replace_roles: bool = False
+    update_ontologies: bool = False
+    prune: bool = False
+    retire: bool = False
     skip_invalid: bool = False
     lookahead: int = 10_000
     most_lying: int = 1_000_000
+
+    def edits(self, kind: Thing) -> bool:
+        """Whether things of *kind* that are there are to follow their entries."""
+        return kind.edited_with is not None and bool(getattr(self, kind.edited_with))
 
     def __post_init__(self) -> None:
         for name in ("max_batch", "lookahead", "most_lying"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; give 1 or more")
+        for name in ("prune", "retire"):
+            if getattr(self, name) and self.skip_invalid:
+                raise UsageError(
+                    f"{spelt(name, True)} takes what bad entries want: leave out {spelt('skip_invalid', True)}"
+                )
         if not self.settle_s >= 0:
             raise UsageError(f"settle_s is {self.settle_s}; give seconds, 0 or more")
 

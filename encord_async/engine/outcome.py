@@ -16,15 +16,19 @@ class Status(StrEnum):
     IN_DOUBT = "in_doubt"
     """It may have happened, and nobody could find out."""
     FAILED = "failed"
+    """It was refused, or cannot be."""
     BLOCKED = "blocked"
     """Not tried, because something it needs did not come about."""
     CANCELLED = "cancelled"
     """Not tried, or not to its end, because the run was stopped; with a hash if it was made."""
     CREATED = "created"
+    """It was made."""
     ADOPTED = "adopted"
     """It was there already, and is taken as ours."""
     UPDATED = "updated"
+    """Something was added to it, taken from it or set."""
     UNCHANGED = "unchanged"
+    """It was so already; nothing was sent for it but reads."""
 
     @property
     def satisfied(self) -> bool:

@@ -8,7 +8,8 @@ from encord_async.engine.sending import Sends
 from encord_async.engine.ticket import Lane
 from encord_async.errors import ConflictError
 from encord_async.kinds.entry import Entry
-from encord_async.kinds.thing import Admission
+from encord_async.kinds.membership import Relation
+from encord_async.kinds.thing import Admission, Update
 from encord_async.manifest.policy import Policy
 from encord_async.protocol.request import Request
 from encord_async.session.stop import Stop
@@ -42,6 +43,22 @@ class Bounded:
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
         """See `Sends`."""
         return await self._sends.put(lane, items, stop)
+
+    async def replace(self, lane: Lane, items: tuple[str, ...], stop: Stop, give_up: Stop) -> Mapping[str, int]:
+        """See `Sends`."""
+        return await self._sends.replace(lane, items, stop, give_up)
+
+    async def update(self, found: str, update: Update, stop: Stop) -> None:
+        """See `Sends`."""
+        await self._sends.update(found, update, stop)
+
+    async def check_may_remove(self, relation: Relation, about: str) -> None:
+        """See `Sends`."""
+        await self._sends.check_may_remove(relation, about)
+
+    async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
+        """See `Sends`."""
+        return await self._sends.go_on(lane, item, stop)
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""

@@ -28,7 +28,7 @@ from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.names import Names
 from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.registry import maker_of
-from encord_async.kinds.thing import Admission, DatasetAPI, Thing
+from encord_async.kinds.thing import Admission, DatasetAPI, Thing, Update
 from encord_async.protocol.catalogue import Effect
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.request import Request
@@ -59,6 +59,8 @@ class Rehearsal:
         self._lock = anyio.Lock()
         self._made: dict[str, Thing] = {}
         """What would be made, by its stand-in."""
+        self._foretold: dict[str, object] = {}
+        """What reading it would show, of some."""
         self._held: dict[tuple[Relation, str], dict[str, int | None]] = {}
         """What is in things, as far as somebody asked, with what the rehearsal has changed; by `Relation.folded`."""
         self._named: dict[Names, set[str]] = {}
@@ -69,6 +71,10 @@ class Rehearsal:
         self._seen: dict[Operation[Any], object] = {}
         self._changes: set[Change] = set()
         """What would really change; a membership that is so already does not."""
+        self._replaced: dict[Change, int | None] = {}
+        """Roles that were replaced, of which nobody has asked yet."""
+        self._updated: dict[str, Update] = {}
+        """How things were changed, by their hashes, of which nobody has asked yet."""
         self.failure: EncordError | None = None
         """Why the service could not be read, if it could not: then what follows from it says nothing."""
 
@@ -77,6 +83,14 @@ class Rehearsal:
         is_made = change in self._changes
         self._changes.discard(change)
         return is_made
+
+    def take_role(self, change: Change) -> int | None:
+        """The role that *change* has replaced, if it has and nobody has asked about that before."""
+        return self._replaced.pop(change, None)
+
+    def take_update(self, found: str | None) -> Update | None:
+        """How the thing with the hash *found* was changed, if it was and nobody has asked about that before."""
+        return self._updated.pop(found or "", None)
 
     def take_name(self, names: Names, name: str) -> bool:
         """Whether *name* would be made, and nobody has asked about that before."""
@@ -167,6 +181,8 @@ class Rehearsal:
             return ()
         if operation != made.probe(about):
             raise AssertionError(f"nobody can say what {type(operation).__name__} answers about {about}")
+        if about in self._foretold:
+            return self._foretold[about]
         held = {} if made.items is None else self._held.get((made.items, about), {})
         return made.imagined(about, held)
 
@@ -189,6 +205,9 @@ class Rehearsal:
         stand_in = f"{_NEW}{next(self._numbers)})"
         if isinstance(kind, Thing):
             self._made[stand_in] = kind
+            foretold = kind.foretold(stand_in, draft)
+            if foretold is not None:
+                self._foretold[stand_in] = foretold
         if items is not None:
             self._give(items.give, stand_in, making.order.items[: draft.taken], None)
         return stand_in
@@ -208,6 +227,35 @@ class Rehearsal:
         if relation.names is not None:
             await self._name(relation.names, items)
         return self._give(lane.kind, about, items, None if lane.role is None else int(lane.role))
+
+    async def replace(
+        self,
+        lane: Lane,
+        items: tuple[str, ...],
+        stop: Stop,  # noqa: ARG002 - nothing leaves
+        give_up: Stop,  # noqa: ARG002 - as above
+    ) -> Mapping[str, int]:
+        """See `Sends`."""
+        relation, about = lane.kind.relation, lane.parent_hash
+        held = self._held[relation, about]
+        shown = {relation.folded(item): int(lane.role or 0) for item in items}
+        self._replaced |= {(lane.kind, about, item): held[relation.folded(item)] for item in items}
+        held.update(shown)
+        return shown
+
+    async def update(self, found: str, update: Update, stop: Stop) -> None:  # noqa: ARG002 - nothing leaves
+        """See `Sends`."""
+        self._updated[found] = update
+
+    async def check_may_remove(self, relation: Relation, about: str) -> None:
+        """See `Sends`; whoever makes a thing is its Admin."""
+        if not is_new(about):
+            await relation.check_may_remove(self, about)
+
+    async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
+        """See `Sends`."""
+        await self.put(lane, (item,), stop)
+        return None
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""
@@ -366,9 +414,15 @@ class Overlay:
         under = await self._under.namesakes(name)
         return [*self._untouched(under), *self._by_name.get(name, {}).values()]
 
+    async def records(self, *, most: int, after: int = 0) -> tuple[Sequence[Record], int]:
+        """See `Ledger`; what was only played is not among them."""
+        records, after = await self._under.records(most=most, after=after)
+        return self._untouched(records), after
+
     async def holders(self, found: str) -> Sequence[Record]:
         """See `Ledger`."""
-        return self._untouched(await self._under.holders(found))
+        own = [record for record in self._own.values() if record.hash == found]
+        return [*self._untouched(await self._under.holders(found)), *own]
 
     async def seen(self) -> Seen:
         """See `Ledger`."""

@@ -3,7 +3,7 @@
 Pure: records in, a `Recall` out. It never reads the journal itself and never sends.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from encord_async.engine.outcome import Status
@@ -56,7 +56,15 @@ class Recall:
     changes: list[Record] = field(default_factory=list)
 
 
-def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, began_s: float) -> Recall:
+def recall(
+    entry: Entry,
+    identity: bytes,
+    steps: Iterable[Step],
+    past: Past,
+    *,
+    began_s: float,
+    edits: Callable[[Thing], bool] = lambda _: False,
+) -> Recall:
     """Compare *entry* with what is written down of it; what is in a thing is compared when it is known in which.
 
     Args:
@@ -66,6 +74,7 @@ def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, 
         past: What is written down.
         began_s: When this run began, on the monotonic clock: doubts of earlier runs settle from then on, so
             that a wall clock that was set meanwhile cannot cut the settling short.
+        edits: Whether things of a kind that are there are to follow their entries.
     """
     planned = list(steps)
     results: dict[bytes, Result] = {}
@@ -91,7 +100,7 @@ def recall(entry: Entry, identity: bytes, steps: Iterable[Step], past: Past, *, 
             if added:
                 earlier = _earlier(record, past)
                 unsure |= {addition.identity: earlier for addition in added}
-            if result.error is None and _refers_elsewhere(step.kind, entry, record, past):
+            if edits(step.kind) or (result.error is None and _refers_elsewhere(step.kind, entry, record, past)):
                 unsure[step.identity] = Earlier(record=record)
                 continue
         results[step.identity] = result
@@ -136,8 +145,7 @@ def taken_over(entry: Entry, step: Step, record: Record) -> Result:
 
 def changed(record: Record, names: Sequence[str]) -> Result:
     """How an entry ends whose members *names* are other than what it was made with."""
-    is_fixed = not (isinstance(record.kind, Thing) and record.kind.is_editable)
-    why = "cannot be changed over this API" if is_fixed else "a run does not change"
+    why = record.kind.stays if isinstance(record.kind, Thing) else ""
     error = ConflictError(
         f"it was made as {record.hash} ({record.title!r}) with another {' and '.join(names)}, which {why}; change it "
         "in the web app and in the manifest, or give the entry a new key, and where title and description stay use "

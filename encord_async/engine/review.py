@@ -5,8 +5,8 @@ The run asks before each step is carried out; what keeps the answers is in ``sav
 
 from typing import TYPE_CHECKING, Protocol
 
-from encord_async.engine.ticket import Ticket
 from encord_async.errors import ConflictError
+from encord_async.kinds.step import Step
 
 if TYPE_CHECKING:
     from encord_async.engine.options import Options
@@ -36,9 +36,8 @@ class Review(Protocol):
         ...
 
 
-def refusal(ticket: Ticket, what: str) -> ConflictError:
+def refusal(step: Step, what: str) -> ConflictError:
     """What is said of a step that would do something that is not in the plan."""
-    step = ticket.step
     return ConflictError(
         f"{step.kind.word.replace('_', ' ')} {step.item!r}: {what}, and that is not in the plan; "
         "the account has changed since: make a new plan",

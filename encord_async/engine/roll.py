@@ -107,12 +107,13 @@ class Register:
         self._stamps = stamps
         self._is_complete = False
         self.checked: Checked | None = None
+        self._file: ManifestFile | None = None
         self.is_open = False
         """Whether the roll is called while the manifest is read."""
 
     async def check_file(self, file: ManifestFile, before: Checked | None = None, *, stamps: bool) -> Checked:
         """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*."""
-        mark = _file_mark(file)
+        self._file, mark = file, _file_mark(file)
         if before is None or mark is None or before.mark != mark:
             call = _Call(self.roll)
             report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=stamps, on_entry=call.add))
@@ -122,6 +123,13 @@ class Register:
         self.checked, self.roll = before, before.roll
         self._is_complete = True
         return before
+
+    def is_as_it_was(self, entries: int) -> bool:
+        """Whether the file that was read before the run is still that, and has *entries*, as far as can be told."""
+        if self.checked is None or self._file is None:
+            return True
+        is_same = self.checked.mark is None or self.checked.mark == _file_mark(self._file)
+        return is_same and self.checked.report.entries == entries
 
     async def open(self, ledger: Ledger, manifest: Manifest) -> None:
         """Find out who has gone of those that *ledger* knows, or that it can only be told when *manifest* was read."""
@@ -226,7 +234,10 @@ async def _names(
             if parent_hash is not None and (known is None or known.parent_hash != parent_hash):
                 yield name_digest(step.kind, *step.kind.names(step, parent_hash))
         elif known is None and isinstance(step.kind, Thing) and isinstance(entry, MakingEntry):
-            yield name_digest(step.kind, entry.wished_title, entry.description)
+            lies_in = entry.lies_in
+            within = None if lies_in is None else await _hash_of(ledger, entry.kind, lies_in)
+            if lies_in is None or within is not None:
+                yield name_digest(step.kind, *entry.names(within))
 
 
 async def _parent_hash(
@@ -240,6 +251,15 @@ async def _parent_hash(
     if maker is None:
         return step.parent
     known = (records if step.parent is None else await ledger.known([maker])).get(maker)
+    return None if known is None else known.hash
+
+
+async def _hash_of(ledger: Ledger, kind: str, reference: str) -> str | None:
+    """The thing of *kind* that *reference* stands for; None if no earlier run has made it: so nothing lies in it."""
+    maker = made_by(kind, b"", reference)
+    if maker is None:
+        return reference
+    known = (await ledger.known([maker])).get(maker)
     return None if known is None else known.hash
 
 

@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from encord_async.engine.account import Account
+from encord_async.engine.changing import Changing
 from encord_async.engine.crew import leave
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
@@ -29,14 +30,15 @@ from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.quota import Bounded
 from encord_async.engine.recovery import recover
 from encord_async.engine.review import Review
-from encord_async.engine.roll import Register
+from encord_async.engine.roll import Register, Roll
 from encord_async.engine.schedule import Schedule
 from encord_async.engine.seat import Seat
 from encord_async.engine.sending import Live
+from encord_async.engine.sequel import Sequel, add_more
 from encord_async.engine.silence import Silence
 from encord_async.engine.ticket import Work
 from encord_async.engine.verdict import Ended, Later, Split
-from encord_async.errors import EncordError, UsageError
+from encord_async.errors import EncordError, UsageError, spelt
 from encord_async.journal.record import Ledger, MemoryLedger
 from encord_async.journal.traffic import watch
 from encord_async.manifest.checker import Checker
@@ -83,10 +85,12 @@ class Run:
         *,
         journal: "Journal | None",
         props: "Props | None" = None,
-        remembers: bool = True,
         review: Review | None = None,
         groundwork: Groundwork | None = None,
+        sequel: Sequel | None = None,
     ) -> None:
+        if options.retire and journal is None and props is None:
+            raise UsageError(f"{spelt('retire', True)} needs a journal, which says what earlier runs made")
         self._session, self._manifest, self._options = session, with_variables(manifest), options
         self._journal, self._props = journal, props
         self._ledger: Ledger = journal or (MemoryLedger() if props is None else props.ledger)
@@ -100,19 +104,12 @@ class Run:
         self._emitting = anyio.Lock(fast_acquire=True)
         self._ended_entries = 0
         self._total: int | None = None
-        self._remembers, self._review, self._groundwork = remembers, review, groundwork or Groundwork()
+        self._review, self._sequel, self._follows = review, sequel, sequel is not None
+        self._groundwork = groundwork or Groundwork()
         known = self._groundwork.listed
         self._account = props.account if props else Account(session, dataset_api=options.dataset_api, listed=known)
         self._register = Register(stamps=options.stamp)
-        self._intake = Intake(
-            self._schedule,
-            self._ledger,
-            self._register,
-            # A part was checked where it was cut.
-            Checker(stamps=options.stamp or isinstance(manifest, Part)),
-            skip_invalid=options.skip_invalid,
-            fail=self._fail,
-        )
+        self._intake = Intake(self._schedule, self._ledger, self._register, options, fail=self._fail)
         self._all_read = self._over = False
         self._silence, self._listens = Silence(_SILENT_S), False
         self._ended = anyio.Event()
@@ -129,6 +126,8 @@ class Run:
     def _know(self, part: Part) -> None:
         """Take in what became of entries that are provisioned elsewhere."""
         self._intake.namer = GivenNames(part)
+        # It was checked where it was cut.
+        self._intake.checker = Checker(stamps=True)
         self._expect(Expected.of(one.placed.entry for one in part.entries))
         for key, found in part.made.items():
             self._schedule.know(key, found)
@@ -172,8 +171,7 @@ class Run:
                 stamp_key=os.urandom(16) if kept is None else kept.stamp_key,
             ),
             roll=self._register.roll,
-            remembers=self._remembers,
-            review=self._review,
+            changing=Changing(options=self._options, policy=policy, review=self._review),
         )
         self._send, self._receive = anyio.create_memory_object_stream[Outcome](self._options.max_batch)
         self._before = self._session.statistics()
@@ -240,8 +238,9 @@ class Run:
     async def results(self) -> list[Outcome]:
         """Run to the end, and give all outcomes in the order of the manifest. Raises as the iteration.
 
-        >>> async def those_that_failed(session: EncordSession) -> list[Outcome]:
-        ...     return [one for one in await session.provision("programme.jsonl").results() if one.error]
+        Examples:
+            >>> async def those_that_failed(session: EncordSession) -> list[Outcome]:
+            ...     return [one for one in await session.provision("programme.jsonl").results() if one.error]
         """
         if self._group is None:
             async with self:
@@ -301,7 +300,12 @@ class Run:
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """What should be known of the entries read so far, though nothing is wrong with them."""
-        return self._intake.checker.warnings()
+        return (*self._intake.checker.warnings(), *(self._sequel.warnings if self._sequel is not None else ()))
+
+    @property
+    def roll(self) -> Roll:
+        """The entries of the manifest that make something; of no use where no earlier run has made anything."""
+        return self._register.roll
 
     def progress(self) -> Progress:
         """How far the run is; cheap enough to ask ten times a second."""
@@ -483,7 +487,10 @@ class Run:
         await self._emit()
         if self._free() > 0:
             self._room.set()
-        if self._all_read and self._schedule.idle and not self._over:
+        if self._all_read and self._schedule.idle and self._follows and self._group is not None:
+            self._follows = self._all_read = False
+            self._group.start_soon(self._follow, name="sequel")
+        elif self._all_read and self._schedule.idle and not self._over:
             self._over = True
             self._failure = self._failure or self._executor.suspects.error
             self._ended.set()
@@ -494,6 +501,21 @@ class Run:
             while self._idle:
                 self._idle.popleft().hand(None)
             self._send.close()
+
+    async def _follow(self) -> None:
+        """Take in what is left to do after the manifest, if it was brought to its end."""
+        if self._sequel is not None and self._stopped_by is None and self._failure is None:
+            with anyio.CancelScope() as self._reading:
+                try:
+                    more = await self._sequel.entries(self._session, self._ledger, self._register)
+                    for number, one in enumerate(more, self._intake.entries + 1):
+                        add_more(self._schedule, one, number)
+                    self._intake.entries += len(more)
+                    self._dispatch()
+                except EncordError as error:
+                    self._fail(error, "what is left to do after the manifest cannot be found out")
+        self._all_read = True
+        await self._settle_up()
 
     async def _emit(self) -> None:
         """Send off all outcomes, one task at a time: else the stream could be closed while another holds some."""

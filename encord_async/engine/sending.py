@@ -4,14 +4,17 @@ A rehearsal puts something else in the place of `Live`, which answers as the ser
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Protocol, TypeVar
+from dataclasses import replace
+from typing import Final, Protocol, TypeVar
 
 from encord_async.engine.making import Making
 from encord_async.engine.names import Directory
 from encord_async.engine.ticket import Lane
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.errand import Errand
+from encord_async.kinds.membership import Relation
 from encord_async.kinds.reading import Unlisted
-from encord_async.kinds.thing import Admission
+from encord_async.kinds.thing import Admission, Update
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.request import Request
 from encord_async.protocol.rest_models import Page
@@ -21,6 +24,10 @@ from encord_async.session.stop import Stop
 __all__ = ["Live", "Looks", "Sends"]
 
 T = TypeVar("T")
+
+_FIRST_ASKED_S: Final = 0.1
+"""An errand is asked about this long after it was started, then after twice as long, and so on up to the next."""
+_MOST_WAITED_S: Final = 15.0
 
 
 class Sends(Protocol):
@@ -35,6 +42,25 @@ class Sends(Protocol):
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
         """Give or take *items*; the roles that they have then, if the answer shows them (`Relation.roles_shown`)."""
+        ...
+
+    async def replace(self, lane: Lane, items: tuple[str, ...], stop: Stop, give_up: Stop) -> Mapping[str, int]:
+        """Take *items* out and add them again; the roles that they have then.
+
+        Once they are being taken out only *give_up* keeps them from being added, not *stop*.
+        """
+        ...
+
+    async def update(self, found: str, update: Update, stop: Stop) -> None:
+        """Change the thing with the hash *found*."""
+        ...
+
+    async def check_may_remove(self, relation: Relation, about: str) -> None:
+        """See `Relation.check_may_remove`; a read."""
+        ...
+
+    async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
+        """Start an `Errand`, or ask how far it is; when to ask again, on the monotonic clock, or None if it is done."""
         ...
 
     async def is_set(self, lane: Lane, value: str) -> bool:
@@ -52,6 +78,8 @@ class Live:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._directory = Directory(session)
+        self._under_way: dict[tuple[Lane, str], tuple[str, int]] = {}
+        """By what errands are asked for that were started, and how often they were."""
 
     async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
         """See `Sends`."""
@@ -73,6 +101,32 @@ class Live:
                 return None
         answer = await self._session.execute(lane.kind.sending(lane.parent_hash, items, lane.role), stop=stop)
         return relation.roles_shown(answer) if relation.shows_roles and not lane.kind.takes else None
+
+    async def replace(self, lane: Lane, items: tuple[str, ...], stop: Stop, give_up: Stop) -> Mapping[str, int]:
+        """See `Sends`."""
+        await self.put(replace(lane, kind=lane.kind.relation.take), items, stop)
+        return await self.put(lane, items, give_up) or {}
+
+    async def update(self, found: str, update: Update, stop: Stop) -> None:  # noqa: ARG002 - the operation has it
+        """See `Sends`."""
+        await self._session.execute(update.operation, stop=stop)
+
+    async def check_may_remove(self, relation: Relation, about: str) -> None:
+        """See `Sends`."""
+        await relation.check_may_remove(self._session, about)
+
+    async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
+        """See `Sends`."""
+        errand = lane.kind.relation
+        if not isinstance(errand, Errand):
+            raise AssertionError(f"a {errand.noun} is done at once")
+        job, asked = self._under_way.pop((lane, item), (None, 0))
+        if job is None:
+            job = await self._session.execute(errand.starting(lane.parent_hash, item), stop=stop)
+        elif errand.is_over(await self._session.execute(errand.asking(lane.parent_hash, job), stop=stop)):
+            return None
+        self._under_way[lane, item] = job, asked + 1
+        return self._session.clock.monotonic_s() + min(_FIRST_ASKED_S * 2.0 ** min(asked, 20), _MOST_WAITED_S)
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""

@@ -3,7 +3,7 @@
 Locks are advisory ones of the very session by which the journal is written: who has lost its connection has lost its
 lock and can write nothing, and a dead process holds none. A lost connection is never opened again.
 
-Four locks, by whose order no two processes ever write the same thing:
+Four locks, always taken in this order, so that no two processes ever write the same thing:
 
 - *whole*: one process may write the whole journal, or be the one that shares it out;
 - *parts*: shared by all who write shards. Whoever takes *whole* waits until nobody is left from an earlier run;
@@ -185,7 +185,7 @@ class PostgresStore:
             raise JournalError(f"{self.name}: the server runs with fsync=off and may forget what it has confirmed")
 
     def _see_to_schema(self, connection: sa.Connection, fill: Fill | None) -> None:
-        """See to it that there is a schema with something in it; all of a new one comes about at once."""
+        """See to it that there is a schema with something in it; all of a new one is made at once."""
         there = connection.execute(
             sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :schema"), {"schema": self._schema}
         ).first()

@@ -37,6 +37,7 @@ class State(StrEnum):
     IN_DOUBT = "in_doubt"
     """It may have happened; the settling did not find out. Looked at again by the next run."""
     DONE = "done"
+    """It is done, or was so already. What was made has its hash here."""
     FAILED = "failed"
     """It did not happen, and the next run tries it again."""
 
@@ -224,6 +225,10 @@ class Ledger(Protocol):
         """The hashes of all that was made or adopted."""
         ...
 
+    async def records(self, *, most: int, after: int = 0) -> tuple[Sequence[Record], int]:
+        """Some, *most* at once, of all that was written, and where the next go on: *after* again if there are none."""
+        ...
+
     async def holders(self, found: str) -> Sequence[Record]:
         """The steps that made or adopted what has the hash *found*: one, unless replies were mixed up."""
         ...
@@ -289,6 +294,10 @@ class MemoryLedger:
     async def seen(self) -> Seen:
         """Nothing: there was no earlier run."""
         return Seen()
+
+    async def records(self, *, most: int, after: int = 0) -> tuple[Sequence[Record], int]:  # noqa: ARG002 - as above
+        """Nothing: there was no earlier run."""
+        return (), after
 
     async def holders(self, found: str) -> Sequence[Record]:
         """See `Ledger`; reads everything, for what hardly ever happens."""

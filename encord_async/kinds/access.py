@@ -1,4 +1,4 @@
-"""Who has access to a dataset or an ontology, as their entries say it, and what relations to groups have in common.
+"""Who has access to a dataset, an ontology or a folder, as their entries say it, and what relations to groups share.
 
 Sends nothing but reads.
 """
@@ -36,7 +36,7 @@ __all__ = [
 
 
 class AccessRole(IntEnum):
-    """Role in a dataset or an ontology, which have the same two. Source: SDK 0.1.211."""
+    """Role in a dataset, an ontology or a folder, which have the same two. Source: SDK 0.1.211."""
 
     ADMIN = 0
     USER = 1
@@ -68,7 +68,7 @@ class UserAccess(Part):
 
 
 class GroupAccess(Part):
-    """A group of the organisation and the role wanted in a dataset or an ontology."""
+    """A group of the organisation and the role wanted in a dataset, an ontology or a folder."""
 
     noun = "a group"
     spelt = MappingProxyType({"role": _ROLES})

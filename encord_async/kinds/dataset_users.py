@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from encord_async.errors import spelt
 from encord_async.kinds.access import AccessRole, not_admin
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.membership import Held, Relation
@@ -34,7 +35,10 @@ class _Users(Relation):
     roles = AccessRole
     role_follows = False
     shows_roles = True
-    role_stays = "this API cannot change the role of a user of a dataset; change it in Encord's app"
+    role_stays = (
+        "this API cannot change the role of a user of a dataset; change it in Encord's app, "
+        f"or use {spelt('replace_roles', True)} to remove and add them"
+    )
     has_entries = False
     limits_unsaid = False
 

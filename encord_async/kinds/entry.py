@@ -43,13 +43,15 @@ class Entry(Part):
     """
 
     names_something: ClassVar[bool] = False
-    """Whether its key stands for something that others may refer to."""
+    """Whether its key names something that others may refer to."""
     is_harmless_twice: ClassVar[bool] = False
     """Whether two of the same content are one wish."""
+    heeds_journal: ClassVar[bool] = True
+    """Whether a membership of which the journal has the last word is not sent again."""
     creates: ClassVar[bool] = False
     """Whether any of its steps creates something."""
     makes: ClassVar[StepKind | None] = None
-    """The step by which comes about what its key stands for."""
+    """The step that creates what its key names."""
     title_field: ClassVar[str | None] = None
     """The field that has the title of what it makes, if that has one."""
     beside: ClassVar[tuple[str, str] | None] = None
@@ -95,8 +97,11 @@ class Entry(Part):
         return ()
 
     def made_from(self) -> Use | None:
-        """The one of its references that it is copied from: entries may not be that in circles."""
+        """The one of its references that it is copied from, or lies in: entries may not be that in circles."""
         return None
+
+    circle: ClassVar[str] = "is itself copied from this entry, if not directly"
+    """What is said of the reference that closes such a circle."""
 
     def faults(self) -> list[Fault]:
         """What stands twice in it, is missing, or does not go together."""
@@ -122,7 +127,7 @@ class Entry(Part):
 
     @abstractmethod
     def steps(self, identity: bytes) -> Iterator[Step]:
-        """What is to be done for it; what its key stands for comes first.
+        """What is to be done for it; what its key names comes first.
 
         Args:
             identity: Its identity.
@@ -145,6 +150,15 @@ class MakingEntry(Entry):
     @abstractmethod
     def wished_title(self) -> str:
         """What it calls the thing."""
+
+    @property
+    def lies_in(self) -> str | None:
+        """Reference to the thing of the same kind that it lies in: only those in there are its namesakes."""
+        return None
+
+    def names(self, lies_in_hash: str | None = None) -> tuple[str, ...]:
+        """What its namesakes have in common with it, where what it lies in has this hash."""
+        return (self.wished_title, self.description, *(() if lies_in_hash is None else (lies_in_hash,)))
 
 
 class InProjectEntry(Entry):

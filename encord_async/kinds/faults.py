@@ -30,7 +30,7 @@ def in_both(field: str, added: Sequence[str], removed: Sequence[str]) -> list[Fa
 
 
 def half(field: str, added: Sequence[str], role: ProjectUserRole | None, removed: Sequence[str]) -> list[Fault]:
-    """What lacks of an entry that adds in a role, removes, or both."""
+    """What an entry lacks that adds in a role, removes, or both."""
     if not added and not removed:
         return [Fault(field, "must not be empty", f"give {field!r} and 'role', or 'remove'")]
     if added and role is None:

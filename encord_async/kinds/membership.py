@@ -50,6 +50,7 @@ class Relation(ABC):
         is_single: Whether a thing has exactly one item by it, whose place another one takes (`Setting`).
         at_first: What a thing has by it that was just made.
         in_create: Whether the request that makes the thing can have some of it already, see `Thing.items`.
+        is_shown: Whether the service shows it; what it does not show is not compared.
         has_entries: Whether a kind of entry wishes for it in any thing, and not only in what it makes itself.
         thing: What a difference calls it, as a word for programs.
         thing_noun: And for people.
@@ -64,7 +65,7 @@ class Relation(ABC):
     takes: ClassVar[str] = ""
     noun: ClassVar[str]
     plural: ClassVar[str]
-    adds: ClassVar[tuple[str, str, str]]
+    adds: ClassVar[tuple[str, str, str] | None] = None
     removes: ClassVar[tuple[str, str, str] | None] = None
     roles: ClassVar[type[IntEnum] | None] = None
     role_follows: ClassVar[bool] = True
@@ -75,6 +76,7 @@ class Relation(ABC):
     is_single: ClassVar[bool] = False
     at_first: ClassVar[Held] = MappingProxyType({})
     in_create: ClassVar[bool] = False
+    is_shown: ClassVar[bool] = True
     has_entries: ClassVar[bool] = True
     thing: ClassVar[str]
     thing_noun: ClassVar[str]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
@@ -13,15 +14,17 @@ from encord_async.kinds.access import GroupAccess, access_twice, admit_groups, w
 from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
 from encord_async.kinds.faults import Fault
-from encord_async.kinds.fields import Part, Text, Title, sort_of, wrong
+from encord_async.kinds.fields import Part, Reference, Text, Title, sort_of, wrong
+from encord_async.kinds.ontology_changes import overwritten, overwritten_parts
 from encord_async.kinds.ontology_groups import ONTOLOGY_GROUPS
+from encord_async.kinds.ontology_short_form import SHORT_FORM, expanded, is_short
 from encord_async.kinds.reading import Reads
 from encord_async.kinds.step import Step, making_step
-from encord_async.kinds.thing import DatasetAPI, Draft, Listed, Order, Otherwise, Sought, Thing, looked_up
+from encord_async.kinds.thing import DatasetAPI, Draft, Listed, Order, Otherwise, Sought, Thing, Update, looked_up
 from encord_async.protocol.catalogue import OntologyUserRole
 from encord_async.protocol.jsontext import json_bytes
 from encord_async.protocol.operations.base import ListingFilter
-from encord_async.protocol.operations.ontologies import CreateOntology, GetOntologyV2, ListOntologies
+from encord_async.protocol.operations.ontologies import CreateOntology, GetOntologyV2, ListOntologies, UpdateOntology
 from encord_async.protocol.operations.projects import ListProjectsV2
 from encord_async.protocol.rest_models import Ontology
 
@@ -31,25 +34,29 @@ __all__ = ["ONTOLOGY", "OntologyEntry"]
 def _structure(value: object) -> object:
     if not isinstance(value, dict):
         raise wrong(f"must be an object with objects and classifications, not {sort_of(value)}")
-    for part in ("objects", "classifications"):
-        if not isinstance(value.get(part, []), list):
-            raise wrong(f"{part!r} in it must be a list, not {sort_of(value[part])}")
     try:
         json_bytes(value, "structure", "")
     except UnencodableError as error:
         raise wrong(error.message.removeprefix("the structure ")) from None
+    if is_short(value):
+        return expanded(value)
+    for part in ("objects", "classifications"):
+        if not isinstance(value.get(part, []), list):
+            raise wrong(f"{part!r} in it must be a list, not {sort_of(value[part])}")
     return value
 
 
 Structure: TypeAlias = Annotated[
     dict[str, Any],
     BeforeValidator(_structure),
-    WithJsonSchema({"type": "object", "description": "The ontology's structure as the service keeps it."}),
+    WithJsonSchema(
+        {"anyOf": [SHORT_FORM, {"type": "object", "description": "The ontology's structure as the service keeps it."}]}
+    ),
 ]
 
 
 class OntologyEntry(MakingEntry):
-    """An ontology that shall exist; its structure may lie in a file beside the manifest."""
+    """An ontology that shall exist; its structure may lie in a file beside the manifest, or be that of another one."""
 
     beside = ("structure_file", "structure")
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"groups": GroupAccess})
@@ -64,16 +71,26 @@ class OntologyEntry(MakingEntry):
     structure: Structure | None = None
     structure_file: Title | None = None
     groups: tuple[GroupAccess, ...] = ()
+    copy_of: Reference | None = None
 
     @property
     def wished_title(self) -> str:
         return self.title
 
     def references(self) -> Iterator[Use]:
-        return uses("groups", [wish.group for wish in self.groups], "group")
+        yield from uses("groups", [wish.group for wish in self.groups], "group")
+        template = self.made_from()
+        if template is not None:
+            yield template
+
+    def made_from(self) -> Use | None:
+        return None if self.copy_of is None else Use("copy_of", self.copy_of, "ontology")
 
     def faults(self) -> list[Fault]:
-        return access_twice((), self.groups)
+        found = access_twice((), self.groups)
+        if self.copy_of is not None and self.structure is not None:
+            found.append(Fault("structure", "cannot be chosen for a copy, which has that of 'copy_of'", "leave it out"))
+        return found
 
     def contents(self) -> Mapping[str, int]:
         return {"ontologies": 1, "ontology_groups": len(self.groups)}
@@ -86,21 +103,30 @@ class OntologyEntry(MakingEntry):
 class _Ontologies(Thing, Exports):
     word = noun = "ontology"
     plural = "ontologies"
-    is_editable = True
+    edited_with = "update_ontologies"
+    links = MappingProxyType({"copy_of": ("template", "copy_of")})
     lasting = ("structure",)
     after = ("group",)
     unlisted = "ontologies, which projects name by their hashes"
 
     def draft(self, order: Order) -> Draft:
         entry: OntologyEntry = order.entry
-        return Draft(
-            operation=CreateOntology(title=order.title, description=order.description, editor=entry.structure),
-            details={
-                "structure": structure_digest(entry.structure),
-                "structure_parts": sorted(entry.structure or ()),
-            },
-            names=(order.title, entry.description),
-        )
+        names = (order.title, entry.description)
+        operation = CreateOntology(title=order.title, description=order.description, editor=entry.structure)
+        if entry.copy_of is None:
+            return Draft(operation=operation, details=_sent(entry.structure), names=names)
+        template = order.links.get("copy_of") or ""
+        details: dict[str, object] = {"copy_of": entry.copy_of, "template": template}
+        return Draft(operation=operation, details=details, names=names, needs=((self.word, template),))
+
+    async def readied(self, reads: Reads, order: Order, draft: Draft) -> Draft:
+        """The service has no call that copies one: a copy gets what the other has at that moment."""
+        template = order.links.get("copy_of")
+        if template is None:
+            return draft
+        editor = (await reads.execute(self.probe(template))).editor
+        operation = CreateOntology(title=order.title, description=order.description, editor=editor)
+        return replace(draft, operation=operation, details={**draft.details, **_sent(editor)})
 
     def hash_of(self, made: Ontology) -> str:
         return made.ontology_uuid
@@ -110,6 +136,13 @@ class _Ontologies(Thing, Exports):
 
     def imagined(self, stand_in: str, items: Collection[str]) -> Ontology:  # noqa: ARG002 - holds nothing
         return Ontology(ontology_uuid=stand_in, title="", editor={})
+
+    def foretold(self, stand_in: str, draft: Draft) -> Ontology:
+        """What others may be copies of."""
+        operation = draft.operation
+        if not isinstance(operation, CreateOntology):
+            raise AssertionError(f"no ontology is made by {operation!r}")
+        return Ontology(ontology_uuid=stand_in, title="", editor=dict(operation.content))
 
     async def listed(self, reads: Reads, dataset_api: DatasetAPI) -> AsyncIterator[Listed]:  # noqa: ARG002 - of datasets
         async for page in reads.pages(ListOntologies()):
@@ -124,11 +157,29 @@ class _Ontologies(Thing, Exports):
     def differences(self, wished: Mapping[str, bytes], item: Ontology) -> Iterator[Otherwise]:
         """Parts that the manifest does not name may be anything."""
         if any(_digest(item.editor.get(part)) != digest for part, digest in wished.items()):
-            yield Otherwise("structure", reason="a run changes no ontology that is there; change it in Encord's app")
+            yield Otherwise("structure", reason=self.stays)
+
+    def names_of(self, item: Ontology) -> tuple[str, str | None]:
+        return item.title, item.description
+
+    def update(self, order: Order, item: Ontology) -> Update | None:
+        """Parts of the structure that the entry does not name stay as they are."""
+        entry: OntologyEntry = order.entry
+        editor = {**item.editor, **(entry.structure or {})}
+        overwrites = [*overwritten("title", item.title, order.title)]
+        overwrites += overwritten("description", item.description or "", order.description)
+        overwrites += overwritten_parts(item.editor, entry.structure or {})
+        if not overwrites:
+            return None
+        operation = UpdateOntology(
+            ontology_hash=item.ontology_uuid, title=order.title, description=order.description, editor=editor
+        )
+        return Update(operation, tuple(overwrites))
 
     async def lacking(self, reads: Reads, found_hash: str, order: Order) -> Sequence[str]:
         entry: OntologyEntry = order.entry
-        structure = entry.structure
+        template = order.links.get("copy_of")
+        structure = entry.structure if template is None else (await reads.execute(self.probe(template))).editor
         if structure is not None and differs(structure, (await reads.execute(self.probe(found_hash))).editor):
             raise ConflictError(
                 f"the ontology {found_hash} is there with another structure; give this one another title or "
@@ -166,7 +217,19 @@ class _Ontologies(Thing, Exports):
         return False
 
     def compared(self, entry: OntologyEntry, details: Mapping[str, object]) -> dict[str, tuple[object, object]]:
+        """A copy stays what it was made from, whatever becomes of that."""
+        if entry.copy_of is not None:
+            return {}
         return {"structure": (structure_digest(entry.structure), details.get("structure"))}
+
+    def made_alike(self, made: Mapping[str, object], details: Mapping[str, object]) -> bool:
+        """Of copies it is said what they were made from, and not yet what is in them."""
+        if "template" in made or "template" in details:
+            return made.get("template") == details.get("template")
+        return super().made_alike(made, details)
+
+    def linked(self, entry: OntologyEntry) -> Mapping[str, str]:
+        return {} if entry.copy_of is None else {"copy_of": entry.copy_of}
 
     def is_in(self, scope: Scope) -> bool:
         return scope.ontologies
@@ -189,6 +252,11 @@ class _Ontologies(Thing, Exports):
         )
         if made is not None:
             yield made
+
+
+def _sent(structure: Mapping[str, Any] | None) -> dict[str, object]:
+    """What is written down of a structure that is sent."""
+    return {"structure": structure_digest(structure), "structure_parts": sorted(structure or ())}
 
 
 def differs(structure: Mapping[str, object], editor: Mapping[str, object]) -> bool:

@@ -261,6 +261,7 @@ class _Projects(Thing, Exports):
     links = MappingProxyType({"ontology": ("ontology", "ontology_reference"), "copy_of": ("template", "copy_of")})
     lasting = ("ontology", "workflow_template_id", "copy_options")
     inner = API_KEY
+    retired = MappingProxyType({STATUS: ProjectStatus.ARCHIVED.name.lower()})
     after = ("dataset", "ontology", "group")
 
     def draft(self, order: Order) -> Draft:
@@ -333,7 +334,7 @@ class _Projects(Thing, Exports):
         found_hash, reference = wished
         wanted, held = found_hash or reference, item.ontology_hash or ""
         if wanted and wanted != held:
-            yield Otherwise("ontology", wanted, held, is_unmade=found_hash is None)
+            yield Otherwise("ontology", wanted, held, self.stays, is_unmade=found_hash is None)
 
     def closes(self, entry: ProjectEntry, relation: Relation) -> bool:
         """A copy may also hold what it took along."""

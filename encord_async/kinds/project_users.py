@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from encord_async.errors import ConflictError
+from encord_async.errors import ConflictError, spelt
 from encord_async.kinds.entry import InProjectEntry, Say
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, half, in_both, twice
@@ -79,7 +79,10 @@ class _Users(Relation):
     roles = ProjectUserRole
     role_follows = False
     shows_roles = True
-    role_stays = "this API cannot change the role of a member; change it in Encord's app"
+    role_stays = (
+        "this API cannot change the role of a member; change it in Encord's app, "
+        f"or use {spelt('replace_roles', True)} to remove and add them"
+    )
     thing = "user"
     thing_noun = "user"
     told_as = "users"

@@ -10,6 +10,9 @@ from encord_async.kinds.dataset_groups import DATASET_GROUPS
 from encord_async.kinds.dataset_users import DATASET_USERS
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.exporting import Exports
+from encord_async.kinds.folder import FOLDER, FolderEntry
+from encord_async.kinds.folder_groups import FOLDER_GROUPS
+from encord_async.kinds.folder_sync import FOLDER_SYNC
 from encord_async.kinds.group import GROUP, MEMBERS, GroupEntry
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.ontology import ONTOLOGY, OntologyEntry
@@ -53,6 +56,7 @@ _KINDS: Final[tuple[type[Entry], ...]] = (
     OntologyEntry,
     GroupEntry,
     OrganisationUserEntry,
+    FolderEntry,
 )
 
 
@@ -79,6 +83,10 @@ _STEP_KINDS: Final[tuple[StepKind, ...]] = (
     TAGS.give,
     TAGS.take,
     STATUS.give,
+    FOLDER,
+    FOLDER_GROUPS.give,
+    FOLDER_GROUPS.take,
+    FOLDER_SYNC.give,
 )
 """In the order in which reports have them."""
 
@@ -116,7 +124,7 @@ def step_kind(word: str) -> StepKind:
 
 
 def maker_of(kind: str) -> StepKind:
-    """The step by which comes about what the key of an entry of *kind* stands for."""
+    """The step that creates what the key of an entry of *kind* names."""
     maker = ENTRY_MODELS[kind].makes
     if maker is None:
         raise AssertionError(f"the key of a {kind} entry stands for nothing")

@@ -40,7 +40,7 @@ class StepKind:
         noun, plural: What people call what it is done to: one, and several.
         deed: How `verify --fix` counts what it sends of it: a name, and words for one and several; None for what is
             never sent to put something right.
-        stands_for_entry: Whether it brings about what the key of an entry stands for.
+        stands_for_entry: Whether it creates what an entry's key names.
         creates: Whether it makes another thing each time it is sent, so that its intent is written down first.
         is_irreversible: Whether the service offers no call that undoes it.
         is_inner: Whether it makes something inside another thing, which knows it by no hash.

@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
+from encord_async.errors import spelt
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.membership import Relation
@@ -33,6 +34,7 @@ __all__ = [
     "Otherwise",
     "Sought",
     "Thing",
+    "Update",
     "contents_digest",
     "grown",
     "holding",
@@ -63,6 +65,7 @@ class Order:
         parent_hash: The thing that it is made in, if it is made in one.
         max_batch: Most items in one request.
         dataset_api: Over which API a dataset is made.
+        mark: What no other entry has, nor this one under another journal.
     """
 
     entry: Any
@@ -74,6 +77,7 @@ class Order:
     parent_hash: str | None = None
     max_batch: int = 1000
     dataset_api: DatasetAPI = DatasetAPI.REST
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +153,14 @@ class Otherwise(NamedTuple):
     is_unmade: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What changes something that is there, and in words what is overwritten by it."""
+
+    operation: Operation[None]
+    overwrites: tuple[str, ...]
+
+
 class Creates(StepKind):
     """Makes something each time it is sent.
 
@@ -169,6 +181,14 @@ class Creates(StepKind):
     @abstractmethod
     def draft(self, order: Order) -> Draft:
         """What is sent for *order*; the same in every run."""
+
+    async def readied(self, reads: Reads, order: Order, draft: Draft) -> Draft:  # noqa: ARG002 - most need nothing
+        """*draft* with what is to be read just before it is written down and sent.
+
+        Raises:
+            EncordError: It cannot be read.
+        """
+        return draft
 
     @abstractmethod
     def hash_of(self, made: Any) -> str:
@@ -210,7 +230,9 @@ class Thing(Creates):
         links: Fields of the entry that refer to other things, which cannot be exchanged later: each with the names
             under which the journal has the hash and the reference.
         inner: What can be made inside of it, if anything can.
-        is_editable: Whether the API can change title, description and contents later; no run does.
+        edited_with: The option by which a run changes title, description and contents of one that is there; None if the
+            API cannot.
+        retired: What is set of one whose entry is gone from the manifest, where a run is asked to retire it.
         page: Where people look at it in the web app, with ``{}`` for its hash. An assumption: no documentation promises
             it; it is what the vendor's own open-source Encord Active links to.
     """
@@ -219,8 +241,16 @@ class Thing(Creates):
     items: Relation | None = None
     links: Mapping[str, tuple[str, str]] = MappingProxyType({})
     inner: "InnerThing | None" = None
-    is_editable: ClassVar[bool] = False
+    edited_with: ClassVar[str | None] = None
+    retired: ClassVar[Mapping[Relation, str]] = MappingProxyType({})
     page: ClassVar[str] = ""
+
+    @property
+    def stays(self) -> str:
+        """Why what its entry says otherwise than it was made with stays, in words that follow its name."""
+        if self.edited_with is None:
+            return "cannot be changed over this API"
+        return f"is changed only with {spelt(self.edited_with, True)}"
 
     @abstractmethod
     def probe(self, found_hash: str) -> Operation[Any]:
@@ -229,6 +259,10 @@ class Thing(Creates):
     @abstractmethod
     def imagined(self, stand_in: str, items: Collection[str]) -> object:
         """What `probe` would be answered, had one been made that is called *stand_in* and holds *items*."""
+
+    def foretold(self, stand_in: str, draft: Draft) -> object | None:  # noqa: ARG002 - most show no more
+        """What `probe` would be answered of what *draft* makes, if others look for more there than `imagined` shows."""
+        return None
 
     def references(self, entry: Any) -> Sequence[str]:  # noqa: ARG002 - most hold nothing
         """References to what the entry wishes to be in it, of `items`, each once."""
@@ -245,11 +279,19 @@ class Thing(Creates):
         """
         return {}
 
+    def update(self, order: Order, item: Any) -> "Update | None":  # noqa: ARG002 - most cannot be changed
+        """What lets *item*, the answer to `probe`, be as *order* has it; None if it is so already."""
+        raise AssertionError(f"the API changes no {self.noun}")
+
     # ------------------------------------------------------------------ what is there already
 
     @abstractmethod
     def listed(self, reads: Reads, dataset_api: DatasetAPI) -> AsyncIterator[Listed]:
         """All that the account holds of it."""
+
+    def is_beside(self, order: Order, found: Found) -> bool:  # noqa: ARG002 - most lie in nothing
+        """Whether *found*, of the title and description of *order*, lies in what that would lie in."""
+        return True
 
     def remembered(self, item: Any) -> object:  # noqa: ARG002 - most need nothing
         """What is kept of an item of a listing besides its names, for `suited`."""

@@ -2,6 +2,7 @@
 
 from encord_async.kinds.dataset import DatasetEntry
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.folder import FolderEntry
 from encord_async.kinds.group import GroupEntry
 from encord_async.kinds.ontology import OntologyEntry
 from encord_async.kinds.organisation_user import OrganisationUserEntry
@@ -15,6 +16,7 @@ __all__ = [
     "APIKeyWish",
     "DatasetEntry",
     "Entry",
+    "FolderEntry",
     "GroupEntry",
     "OntologyEntry",
     "OrganisationUserEntry",

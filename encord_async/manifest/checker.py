@@ -128,8 +128,7 @@ class Checker:
                 found.append(Fault("key", f"{shown(entry.key)} is the key of {earlier[1]} already"))
         origin = entry.made_from()
         if origin is not None and self._goes_in_circles(entry, origin.reference):
-            reason = f"{shown(origin.reference)} is itself copied from this entry, if not directly"
-            found.append(Fault(origin.field, reason))
+            found.append(Fault(origin.field, f"{shown(origin.reference)} {entry.circle}"))
         for use in entry.references():
             fault = self._refer(entry, place, use)
             if fault is not None:
@@ -157,7 +156,7 @@ class Checker:
         """That something of the title and description of *entry* is made by an earlier one."""
         if self._stamps or not isinstance(entry, MakingEntry):
             return []
-        named = (entry.kind, entry.wished_title, entry.description.strip())
+        named = (entry.kind, entry.wished_title, entry.description.strip(), entry.lies_in)
         if not self._sources or place.source != self._sources[-1]:
             self._sources.append(place.source)
         position = place.number if place.line is None else place.line

@@ -29,7 +29,7 @@ class Unreadable(Exception):
 
 def numbered_lines(stream: BinaryIO, source: str) -> Iterator[tuple[int, bytes]]:
     """Numbers and bytes of lines; of a line longer than `MAX_LINE_BYTES` a beginning that is longer too."""
-    # The mark at the beginning of a file does not count.
+    # A UTF-8 BOM does not count.
     most = MAX_LINE_BYTES + len(codecs.BOM_UTF8) + 1
     number = 0
     while line := stream.readline(most):

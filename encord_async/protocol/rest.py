@@ -157,8 +157,9 @@ def members(**values: JSON) -> dict[str, JSON]:
 
     Only the names given here are respelt: what stands inside a value is the caller's.
 
-    >>> members(title="Cats", create_backing_folder=True, description=None)
-    {'title': 'Cats', 'createBackingFolder': True}
+    Examples:
+        >>> members(title="Cats", create_backing_folder=True, description=None)
+        {'title': 'Cats', 'createBackingFolder': True}
     """
     return {camel(name): value for name, value in values.items() if value is not None}
 
@@ -166,8 +167,9 @@ def members(**values: JSON) -> dict[str, JSON]:
 def camel(name: str) -> str:
     """*name*, in snake_case, in camelCase.
 
-    >>> camel("tags_anyof"), camel("next_page_token")
-    ('tagsAnyof', 'nextPageToken')
+    Examples:
+        >>> camel("tags_anyof"), camel("next_page_token")
+        ('tagsAnyof', 'nextPageToken')
     """
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)

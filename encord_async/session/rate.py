@@ -36,13 +36,13 @@ LATE_S: Final = 0.02
 """So much lateness of the event loop is made up for by sending closer together."""
 
 CUT: Final = 0.94
-"""The first cut of an episode takes at least the rest: from just above the limit to just below it."""
+"""At the first cut of an episode, multiply the rate by at most this: from just above the limit to just below it."""
 FIRST_CUT: Final = 0.9
-"""And leaves at least so much: what was measured may be from before the limit rose."""
+"""And by at least this: what was measured may be from before the limit rose."""
 FURTHER_CUT: Final = 0.97
-"""A further cut in one episode takes at least the rest."""
+"""At a further cut in one episode, multiply the rate by at most this."""
 FLOOR: Final = 0.85
-"""And leaves at least so much of what was accepted in the episode: refusals that come at any rate must not bring it to
+"""Never below this share of what was accepted in the episode: refusals that come at any rate must not bring it to
 nothing."""
 EPISODE: Final = 8
 """The last refusals of an episode, by which its further cuts are measured."""

@@ -190,8 +190,9 @@ class Session:
     async def open(self) -> Self:
         """Open it, for where there is no block to use it in, as in a notebook; `aclose` is then yours to call.
 
-        >>> async def in_a_notebook() -> EncordSession:
-        ...     return await EncordSession.from_env().open()
+        Examples:
+            >>> async def in_a_notebook() -> EncordSession:
+            ...     return await EncordSession.from_env().open()
         """
         return await self.__aenter__()
 

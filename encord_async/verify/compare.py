@@ -205,7 +205,8 @@ class _Comparison:
 
     def _relations(self, wish: ThingWish) -> list[Relation]:
         """The relations that the wishes for a thing are about; that it holds nothing else is one, too."""
-        return [relation for relation in relations_of(wish.kind.word) if self._is_about(wish, relation)]
+        shown = (relation for relation in relations_of(wish.kind.word) if relation.is_shown)
+        return [relation for relation in shown if self._is_about(wish, relation)]
 
     def _is_about(self, wish: ThingWish, relation: Relation) -> bool:
         wanted = wish.wanted.get(relation)
@@ -266,7 +267,9 @@ class _Comparison:
 
 def _own_differences(wish: ThingWish, title: str, description: str | None, item: Any) -> Iterator[Difference]:
     """How a thing itself differs from what is wanted."""
-    named = NamedWish(wish.place, wish.title, wish.description or "")
+    if wish.has_gone:
+        return
+    named = NamedWish(wish.place, wish.title, wish.description or "", wish.kind.stays)
     yield from names(named, wish.hash, title, description)
     for other in wish.kind.differences(wish.seen, item):
         reason = NOT_PROVISIONED if other.is_unmade else other.reason

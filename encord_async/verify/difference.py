@@ -79,21 +79,23 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class NamedWish:
-    """A thing as its entry describes it."""
+    """A thing as its entry describes it, and why it stays as it is (`Thing.stays`)."""
 
     place: Place
     title: str
     description: str
+    stays: str
 
 
 def names(wish: NamedWish, found_hash: str, title: str, description: str | None) -> Iterator[Difference]:
     """How title and description of a thing differ from what is wanted; blanks at their ends are nothing."""
     if wish.title != title.strip():
-        yield different(wish.place, "title", wish.title, found_hash, wish.title, title)
+        yield different(wish.place, "title", wish.title, found_hash, wish.title, title, reason=wish.stays)
     held, wanted = (description or "").strip(), wish.description.strip()
     # The stamp of a run, which stands between "[encord-async " and the bracket at the end.
     if held not in {wanted, stamped(wanted, held[-_MARK_BYTES - 1 : -1])}:
-        yield different(wish.place, "description", wish.title, found_hash, wish.description, held)
+        told = wish.title, found_hash, wish.description, held
+        yield different(wish.place, "description", *told, reason=wish.stays)
 
 
 def missing(

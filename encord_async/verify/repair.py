@@ -33,7 +33,7 @@ from encord_async.verify.wishes import AdmissionWish, ThingWish
 if TYPE_CHECKING:
     from encord_async.journal.journal import Journal
 
-__all__ = ["Deed", "Kept", "Repaired", "Repairs", "repair"]
+__all__ = ["Deed", "Kept", "Repaired", "Repairs", "allowed", "repair", "repair_entry"]
 
 _MAX_KEPT: Final = 1000
 
@@ -64,6 +64,8 @@ class RepairEntry(Entry):
     word: str
     items: tuple[Item, ...]
     is_harmless_twice: ClassVar[bool] = True
+    # What the journal says is known to be otherwise.
+    heeds_journal: ClassVar[bool] = False
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         kind = step_kind(self.word)
@@ -211,11 +213,10 @@ async def repair(
         EncordError: It cannot go on; what has been done stays done.
     """
     repaired = Repaired()
-    deeds = await _allowed(session, repairs.deeds(), repaired)
+    deeds, repaired.kept = await allowed(session, repairs.deeds())
     standing = {number: deed for number, deed in enumerate(deeds, 1) if deed.is_told_alone}
-    entries = [*map(_entry, deeds), *repairs.admissions(), *inner]
-    # What the journal says is known to be otherwise.
-    run = Run(session, _part(entries), Options(settle_s=settle_s), journal=journal, remembers=False)
+    entries = [*map(repair_entry, deeds), *repairs.admissions(), *inner]
+    run = Run(session, _part(entries), Options(settle_s=settle_s), journal=journal)
     async with run:
         async for outcome in run:
             deed = standing.get(outcome.number)
@@ -226,8 +227,9 @@ async def repair(
     return repaired
 
 
-async def _allowed(session: Session, deeds: Iterable[Deed], repaired: Repaired) -> list[Deed]:
-    """Those of *deeds* by which the account does not take itself out."""
+async def allowed(session: Session, deeds: Sequence[Deed]) -> tuple[list[Deed], list[Kept]]:
+    """Those of *deeds* by which the account does not take itself out, and why not the others."""
+    kept: list[Kept] = []
     refused: set[tuple[Relation, str]] = set()
     pruned = {(deed.kind.relation, deed.parent_hash) for deed in deeds if deed.is_pruned}
 
@@ -239,17 +241,19 @@ async def _allowed(session: Session, deeds: Iterable[Deed], repaired: Repaired) 
             raise
         except EncordError as error:
             refused.add(about)
-            repaired.kept.extend(
+            kept.extend(
                 Kept(deed=deed, error=error)
                 for deed in deeds
                 if deed.is_pruned and (deed.kind.relation, deed.parent_hash) == about
             )
 
     await each(sorted(pruned, key=str), ask, at_once=session.settings.concurrency)
-    return [deed for deed in deeds if not (deed.is_pruned and (deed.kind.relation, deed.parent_hash) in refused)]
+    may = [deed for deed in deeds if not (deed.is_pruned and (deed.kind.relation, deed.parent_hash) in refused)]
+    return may, kept
 
 
-def _entry(deed: Deed) -> RepairEntry:
+def repair_entry(deed: Deed) -> RepairEntry:
+    """What stands for *deed* in a run."""
     relation = deed.kind.relation
     kind = f"{relation.parent}_{relation.plural}"
     return RepairEntry(kind=kind, parent=deed.parent_hash, word=deed.kind.word, items=deed.items)

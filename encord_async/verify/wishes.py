@@ -81,6 +81,7 @@ class ThingWish:
         inner: How many inner things of each name it is to have.
         unmade_inner: How many of them have not been made, as far as the journal says.
         stays: Why nothing is taken from it, if a team's policy says so.
+        has_gone: Whether no entry has it any more: then only what is in it is compared.
     """
 
     kind: Thing
@@ -94,6 +95,7 @@ class ThingWish:
     inner: Counter[InnerName] = field(default_factory=Counter)
     unmade_inner: Counter[InnerName] = field(default_factory=Counter)
     stays: str | None = None
+    has_gone: bool = False
 
     @property
     def has_entry(self) -> bool:

@@ -1,4 +1,4 @@
-"""Command lines, run here or as processes of their own, against an emulator that is a process of its own."""
+"""Command lines, run here or as processes of their own, against an emulator on a thread of its own."""
 
 import http.client
 import json
@@ -8,6 +8,7 @@ import select
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,11 @@ from typing import Any, Self, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from encord_async.cli.main import run
+from encord_async.emulator import Emulator
+from encord_async.testing import read_settings
 from tests.waiting import PATIENCE_S
 
 Json: TypeAlias = Any
@@ -78,18 +82,17 @@ class Api:
 
 
 @contextmanager
-def started_api(folder: Path, *options: str) -> Iterator[Api]:
-    """An emulator as a process, ended with the block; with a seed, that has to bring the file ``key``."""
+def started_api(folder: Path, **settings: Any) -> Iterator[Api]:
+    """An emulator on a thread of this process, ended with the block; a seed has to bring the file ``key``."""
     key_file = folder / "key"
-    own_key = [] if "--seed" in options else ["--write-key", str(key_file)]
-    command = [sys.executable, "-m", "encord_async.emulator", "--port", "0", *own_key, *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield Api(json.loads(process.stdout.readline())["url"], key_file)
-        finally:
-            process.terminate()
-            process.wait()
+    emulator = Emulator(read_settings(settings))
+    with start_blocking_portal(name="emulator") as portal, portal.wrap_async_context_manager(emulator):
+        # Its database belongs to that thread.
+        private_key = portal.call(lambda: emulator.private_key)
+        if private_key is not None:
+            key_file.touch(0o600)
+            key_file.write_text(private_key)
+        yield Api(emulator.url, key_file)
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +107,13 @@ Start: TypeAlias = Callable[..., Api]
 
 @pytest.fixture
 def start_api(tmp_path: Path) -> Iterator[Start]:
-    """Start emulators with options of the test's own."""
+    """Start emulators with settings of the test's own."""
     with ExitStack() as stack:
 
-        def start(*options: str) -> Api:
+        def start(**settings: Any) -> Api:
             folder = tmp_path / "api"
             folder.mkdir()
-            return stack.enter_context(started_api(folder, *options))
+            return stack.enter_context(started_api(folder, **settings))
 
         yield start
 
@@ -122,12 +125,20 @@ Here: TypeAlias = Callable[..., Done]
 def here(capsys: pytest.CaptureFixture[str]) -> Here:
     """Run a command line in this process."""
 
-    def call(*arguments: object, env: dict[str, str] | None = None) -> Done:
+    def call(*arguments: object, env: dict[str, str] | None = None, stdin: str | None = None) -> Done:
         capsys.readouterr()
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryFile("w+") as file:
+            if stdin is not None:
+                file.write(stdin)
+                file.seek(0)
+                patch.setattr(sys, "stdin", file)
             for name, value in (env or {}).items():
                 patch.setenv(name, value)
-            code = run([str(argument) for argument in arguments])
+            try:
+                code = run([str(argument) for argument in arguments])
+            except SystemExit as end:
+                # What completes for a shell ends by itself.
+                code = int(end.code or 0)
         out, err = capsys.readouterr()
         return Done(code, out, err)
 

@@ -38,7 +38,7 @@ def member(project_hash: str, email: str = "ann@example.com", role: object = "an
     return {"kind": "project_users", "project": project_hash, "emails": [email], "role": role}
 
 
-def test_the_example(start_api: Start, tmp_path: Path) -> None:
+def test_the_example(here: Here, start_api: Start, tmp_path: Path) -> None:
     """The whole example is provisioned, and the summary says so; a second time nothing is sent."""
     api = start_api()
     manifest = tmp_path / "programme.jsonl"
@@ -50,7 +50,7 @@ def test_the_example(start_api: Start, tmp_path: Path) -> None:
     assert done.err.splitlines()[-1].startswith("117 of 117 entries, 0 failed")
     assert len(api.control("GET", "state")["projects"]) == 44
     assert "verify" not in done.out
-    again = process("apply", manifest, "--yes", env=api.env)
+    again = here("apply", manifest, "--yes", env=api.env)
     assert "unchanged  117" in again.out
     last = "What earlier runs have done was taken from the journal, and not looked at: "
     assert again.out.splitlines()[-1] == f"{last}'encord-async verify {manifest}' does that."
@@ -60,18 +60,20 @@ def test_the_example(start_api: Start, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "call"), [((), "v2/datasets.POST"), (("--dataset-api", "envelope"), "dataset.POST")]
 )
-def test_the_api_for_datasets(start_api: Start, tmp_path: Path, options: tuple[str, ...], call: str) -> None:
+def test_the_api_for_datasets(
+    here: Here, start_api: Start, tmp_path: Path, options: tuple[str, ...], call: str
+) -> None:
     """Datasets are made over REST v2, or over the envelope API if that is asked for; plan lists them there as well."""
     api = start_api()
     manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "dataset", "title": "Raw"})
-    assert "create  dataset  Raw" in process("plan", manifest, *options, env=api.env).out
-    done = process("apply", manifest, "--yes", *options, env=api.env)
+    assert "create  dataset  Raw" in here("plan", manifest, *options, env=api.env).out
+    done = here("apply", manifest, "--yes", *options, env=api.env)
     assert done.code == 0, done.err
     listing = {"v2/datasets.POST": "v2/datasets/list.GET", "dataset.POST": "datasetwithuserrole.GET"}[call]
     assert api.by_query() == {call: 1, listing: 2}
 
 
-def test_more_than_projects(start_api: Start, tmp_path: Path) -> None:
+def test_more_than_projects(here: Here, start_api: Start, tmp_path: Path) -> None:
     """Ontologies, groups, members of the organisation and copies are counted, previewed and provisioned."""
     api = start_api()
     (tmp_path / "felines.json").write_text('{"objects": [], "classifications": []}')
@@ -85,27 +87,27 @@ def test_more_than_projects(start_api: Start, tmp_path: Path) -> None:
         {"kind": "project_groups", "project": "@cats", "add": ["@g"], "role": "annotator"},
         {"kind": "project_users", "project": "@cats", "remove": ["eve@example.com"]},
     )
-    counted = process("validate", manifest, "--json").json
+    counted = here("validate", manifest, "--json").json
     assert (counted["ontologies"], counted["groups"], counted["organisation_users"], counted["removals"]) == (
         1,
         1,
         1,
         1,
     )
-    plan = process("plan", manifest, env=api.env).out
+    plan = here("plan", manifest, env=api.env).out
     assert "3 things that cannot be undone would be made: 2 projects, 1 ontology." in plan
-    done = process("apply", manifest, "--yes", "--json", env=api.env)
+    done = here("apply", manifest, "--yes", "--json", env=api.env)
     assert (done.code, done.json["created"], done.json["updated"]) == (0, 4, 3), done.err
     assert {project["title"] for project in api.control("GET", "state")["projects"]} >= {"Cats", "Copy"}
-    assert process("apply", manifest, "--yes", "--json", env=api.env).json["unchanged"] == 7
-    status = process("status", f"{manifest}.journal", "--json").json
+    assert here("apply", manifest, "--yes", "--json", env=api.env).json["unchanged"] == 7
+    status = here("status", f"{manifest}.journal", "--json").json
     assert status["steps"]["group_member"] == {"updated": 1}
 
 
-def test_json_is_pure_and_adds_up(api: Api, tmp_path: Path) -> None:
+def test_json_is_pure_and_adds_up(here: Here, api: Api, tmp_path: Path) -> None:
     """With --json standard output is one object whose sums add up, and standard error is silent."""
     manifest = write_manifest(tmp_path / "m.jsonl", project("Pure"), member("@p"), member("no-such"))
-    done = process("apply", manifest, "--yes", "--json", env=api.env)
+    done = here("apply", manifest, "--yes", "--json", env=api.env)
     assert done.code == 1
     assert done.err == ""
     assert sum(done.json[name] for name in SUMS) == done.json["entries"] == 3
@@ -213,7 +215,7 @@ def test_a_full_disk(here: Here, api: Api, tmp_path: Path) -> None:
 
 
 @pytest.mark.platform("linux")
-def test_a_full_disk_under_the_journal(api: Api, tmp_path: Path) -> None:
+def test_a_full_disk_under_the_journal(here: Here, api: Api, tmp_path: Path) -> None:
     """When the journal cannot be written any more, exit code and sums say that something was sent, and what is so."""
     titles = [f"Journal {one}" for one in range(400)]
     manifest = write_manifest(tmp_path / "m.jsonl", *(project(one, one) for one in titles))
@@ -236,7 +238,7 @@ def test_a_full_disk_under_the_journal(api: Api, tmp_path: Path) -> None:
     assert sum(found[name] for name in SUMS) == found["entries"]
     there = {one["title"] for one in api.control("GET", "state")["projects"]} & set(titles)
     assert 0 < len(there) == found["created"] + found["in_doubt"] < 400
-    again = process("apply", manifest, "--yes", "--json", "--settle-s", "0", env=api.env)
+    again = here("apply", manifest, "--yes", "--json", "--settle-s", "0", env=api.env)
     assert (again.code, again.json["unchanged"]) == (0, len(there))
     assert all(len(api.projects(title)) == 1 for title in titles[:3] + titles[-3:])
 
@@ -263,31 +265,31 @@ def test_skip_invalid(here: Here, api: Api, tmp_path: Path) -> None:
     assert len(api.projects("Skipped to")) == 1
 
 
-def from_stdin(api: Api, *entries: Json, options: tuple[str, ...] = ()) -> Done:
+def from_stdin(run: Here, api: Api, *entries: Json, options: tuple[str, ...] = ()) -> Done:
     """Apply what comes from standard input."""
     text = "".join(json.dumps(entry) + "\n" for entry in entries)
-    return process("apply", "-", "--yes", "--json", *options, env=api.env, stdin=text)
+    return run("apply", "-", "--yes", "--json", *options, env=api.env, stdin=text)
 
 
 def test_from_standard_input(api: Api) -> None:
     """`apply -` provisions JSON lines as they come."""
-    done = from_stdin(api, member("@p"), project("From a stream"))
+    done = from_stdin(process, api, member("@p"), project("From a stream"))
     assert done.code == 0
     assert [user["email"] for user in api.projects("From a stream")[0]["users"]][1:] == ["ann@example.com"]
 
 
-def test_a_bad_entry_in_a_stream(api: Api) -> None:
+def test_a_bad_entry_in_a_stream(here: Here, api: Api) -> None:
     """The first bad entry of a stream stops the run; the sums are printed, with what was wrong."""
-    done = from_stdin(api, project("Before"), {"kind": "dataset", "title": ""}, project("After", "q"))
+    done = from_stdin(here, api, project("Before"), {"kind": "dataset", "title": ""}, project("After", "q"))
     assert done.code == 2
     assert done.json["error"]["type"] == "ManifestError"
     assert done.json["entries"] == sum(done.json[name] for name in SUMS)
     assert not api.projects("After")
 
 
-def test_nothing_from_standard_input(api: Api) -> None:
+def test_nothing_from_standard_input(here: Here, api: Api) -> None:
     """An empty stream is a mistake, not a success."""
-    done = from_stdin(api)
+    done = from_stdin(here, api)
     assert done.code == 2
     assert "<stdin> holds no entries" in done.json["error"]["message"]
 
@@ -365,25 +367,25 @@ def test_the_log(here: Here, api: Api, tmp_path: Path) -> None:
     assert api.projects("Logged")[0]["project_hash"] in line
 
 
-def test_without_a_terminal(api: Api, tmp_path: Path) -> None:
+def test_without_a_terminal(here: Here, api: Api, tmp_path: Path) -> None:
     """In a job nobody can be asked: without --yes or a plan nothing is sent that cannot be undone; the rest goes on."""
     manifest = write_manifest(tmp_path / "m.jsonl", project("Unasked"))
-    done = process("apply", manifest, env=api.env)
+    done = here("apply", manifest, env=api.env)
     assert done.code == 2
     assert "1 thing that cannot be undone would be made: 1 project." in done.err
     assert "give --yes, or --plan FILE" in done.err
     assert api.url in done.err
     assert not api.projects("Unasked")
-    assert process("plan", manifest, "--out", tmp_path / "plan", env=api.env).code == 0
-    assert process("apply", manifest, "--plan", tmp_path / "plan", env=api.env).code == 0
+    assert here("plan", manifest, "--out", tmp_path / "plan", env=api.env).code == 0
+    assert here("apply", manifest, "--plan", tmp_path / "plan", env=api.env).code == 0
     (made,) = api.projects("Unasked")
     undoable = write_manifest(tmp_path / "users.jsonl", member(made["project_hash"]))
-    assert process("apply", undoable, env=api.env).code == 0
+    assert here("apply", undoable, env=api.env).code == 0
 
 
-def test_a_stream_needs_a_yes(api: Api, tmp_path: Path) -> None:
+def test_a_stream_needs_a_yes(here: Here, api: Api, tmp_path: Path) -> None:
     """What is provisioned as it comes cannot be shown before: without --yes it is not begun."""
-    done = process("apply", "-", env=api.env, stdin=json.dumps(project("Streamed")) + "\n")
+    done = here("apply", "-", env=api.env, stdin=json.dumps(project("Streamed")) + "\n")
     assert (done.code, api.projects("Streamed")) == (2, [])
     assert "give --yes" in done.err
 

@@ -11,7 +11,7 @@ from encord_async.cli.options import Service
 from encord_async.cli.output import Output
 from encord_async.cli.plan import Planned, show_heading
 from encord_async.manifest.variables import ManifestFile
-from tests.cli.conftest import Api, Start, write_manifest
+from tests.cli.conftest import Api, Here, Start, write_manifest
 from tests.cli.test_apply import project
 from tests.cli.test_question import a_person
 
@@ -67,3 +67,19 @@ def test_a_password_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     """The journal's URL is named without its password."""
     show_heading(Output(), Planned(journal="postgresql://me:canary@db/encord?job=x", account="me"))
     assert "canary" not in capsys.readouterr().out
+
+
+def test_who_retires_is_asked(here: Here, api: Api, tmp_path: Path) -> None:
+    """What is gone from the manifest is named by plan, and retired only if somebody says yes to just that."""
+    manifest = write_manifest(tmp_path / "m.jsonl", project("Gone", "gone"), project("Stays", "stays"))
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    write_manifest(manifest, project("Stays", "stays"))
+    planned = here("plan", manifest, env=api.env)
+    assert "gone from the manifest, and nothing is done about it without --retire: project @gone 'Gone'" in planned.out
+    asked = here("apply", manifest, "--retire", env=api.env)
+    assert asked.code == 2
+    assert "1 thing that is gone from the manifest would be retired: their users, groups and data are" in asked.err
+    assert api.projects("Gone")[0]["status"] == "notStarted"
+    assert here("apply", manifest, "--retire", "--yes", env=api.env).code == 0
+    assert api.projects("Gone")[0]["status"] == "archived"
+    assert here("apply", manifest, "--retire", env=api.env).code == 0

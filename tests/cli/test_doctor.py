@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.cli.conftest import Api, Here, Terminal, process
+from tests.cli.conftest import Api, Here, Terminal
 
 TITLE = "encord-async doctor 2"
 
@@ -85,14 +85,13 @@ def test_doctor_in_doubt(here: Here, start_api: Callable[..., Api]) -> None:
     assert (done.code, len(made(api))) == (3, 1)
 
 
-@pytest.mark.process
-def test_doctor_makes_nothing_where_nobody_can_be_asked(api: Api) -> None:
+def test_doctor_makes_nothing_where_nobody_can_be_asked(here: Here, api: Api) -> None:
     """Without a terminal `--write` needs `--yes`, and nothing is sent; `--yes` without `--write` is a mistake."""
     before = api.by_query()
-    done = process("doctor", "--write", "--json", env=api.env)
+    done = here("doctor", "--write", "--json", env=api.env)
     assert done.code == 2
     assert "--yes" in json.loads(done.out)["error"]["message"]
-    assert process("doctor", "--yes", env=api.env).code == 2
+    assert here("doctor", "--yes", env=api.env).code == 2
     assert api.by_query() == before
 
 
@@ -114,9 +113,8 @@ def test_doctor_asks_at_a_terminal(start_api: Callable[..., Api]) -> None:
     assert len(made(api)) == 1
 
 
-@pytest.mark.process
-def test_the_shell_completes_doctors_options(api: Api) -> None:
+def test_the_shell_completes_doctors_options(here: Here) -> None:
     """The verb and its options are offered by the shell."""
     env = {"_ENCORD_ASYNC_COMPLETE": "bash_complete"}
-    assert "plain,doctor\n" in process(env=env | {"COMP_WORDS": "encord-async do", "COMP_CWORD": "1"}).out
-    assert "plain,--write\n" in process(env=env | {"COMP_WORDS": "encord-async doctor --w", "COMP_CWORD": "2"}).out
+    assert "plain,doctor\n" in here(env=env | {"COMP_WORDS": "encord-async do", "COMP_CWORD": "1"}).out
+    assert "plain,--write\n" in here(env=env | {"COMP_WORDS": "encord-async doctor --w", "COMP_CWORD": "2"}).out

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cli.conftest import Api, Here, process
+from tests.cli.conftest import Api, Here
 
 MANIFEST = """\
 vars: {year: 2026}
@@ -77,12 +77,11 @@ def test_a_bad_entry_is_told_with_its_row(here: Here, manifest: Path) -> None:
     assert second["row"] == 2
 
 
-@pytest.mark.process
-def test_the_environment_and_standard_input() -> None:
+def test_the_environment_and_standard_input(here: Here) -> None:
     """Directive lines and variables of the environment work for a stream as well."""
     lines = [{"vars": {"year": 1}}, {"kind": "dataset", "title": "Y{{ year }}"}]
     stdin = "".join(json.dumps(line) + "\n" for line in lines)
-    assert json.loads(process("expand", "-", stdin=stdin, env={"ENCORD_VAR_year": "7"}).out)["title"] == "Y7"
+    assert json.loads(here("expand", "-", stdin=stdin, env={"ENCORD_VAR_year": "7"}).out)["title"] == "Y7"
 
 
 @pytest.mark.process

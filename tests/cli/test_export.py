@@ -1,18 +1,28 @@
 """Writing an account down on the command line, and making another of it."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from encord_async.cli.main import run
 from encord_async.emulator.seed import DEFAULT_EMAIL
-from tests.cli.conftest import EXAMPLE, Api, Here, Json, process
+from tests.cli.conftest import EXAMPLE, Api, Here, Json, started_api
 
 EMPTY_SEED = f"users: [{{email: {DEFAULT_EMAIL}, public_key: '%s'}}]\n"
+
+
+@pytest.fixture(scope="module")
+def api(api: Api) -> Api:
+    """An account that holds the example, whichever test of this file a worker begins with."""
+    arguments = ["apply", str(EXAMPLE), "--yes", "--journal", f"{api.key_file}.journal", "--no-progress"]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in api.env.items():
+            patch.setenv(name, value)
+        assert run(arguments) == 0
+    return api
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +32,8 @@ def other(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     public_key = _public_key(api.key_file)
     seed = folder / "seed.yaml"
     seed.write_text(EMPTY_SEED % public_key)
-    command = [sys.executable, "-m", "encord_async.emulator", "--port", "0", "--seed", str(seed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as emulator:
-        try:
-            assert emulator.stdout is not None
-            yield Api(json.loads(emulator.stdout.readline())["url"], api.key_file)
-        finally:
-            emulator.terminate()
-            emulator.wait()
+    with started_api(folder, seed=seed) as found:
+        yield Api(found.url, api.key_file)
 
 
 def _public_key(key_file: Path) -> str:
@@ -59,20 +63,17 @@ def lines(text: str) -> list[Json]:
 
 def test_export_and_apply_make_the_same_account(here: Here, api: Api, other: Api) -> None:
     """`export | apply -` on another account gives the same datasets, projects, users and API keys."""
-    assert (
-        here("apply", EXAMPLE, "--yes", "--journal", f"{api.key_file}.journal", "--no-progress", env=api.env).code == 0
-    )
     exported = here("export", "--without-ontologies", env=api.env)
     assert exported.code == 0, exported.err
     assert "44 projects" in exported.err
     assert "users of projects" in exported.err
-    done = process("apply", "-", "--yes", "--json", env=other.env, stdin=exported.out)
+    done = here("apply", "-", "--yes", "--json", env=other.env, stdin=exported.out)
     assert done.code == 0, done.err
     # The account itself is a user of either organisation.
     assert (done.json["created"], done.json["unchanged"]) == (len(lines(exported.out)) - 1, 1)
-    assert "1 user of the organisation in" in exported.err
+    assert "1 user of the organisation, 0 folders in" in exported.err
     assert contents(other) == contents(api)
-    again = process("export", "--without-ontologies", env=other.env)
+    again = here("export", "--without-ontologies", env=other.env)
     assert len(lines(again.out)) == len(lines(exported.out))
 
 

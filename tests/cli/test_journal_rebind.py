@@ -39,7 +39,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
             file.write(f"  - email: {email}\n    public_key: {pair.public_line}\n")
             (folder / name).write_text(pair.private_text)
             (folder / name).chmod(0o600)
-    with started_api(folder, "--seed", str(seed)) as api:
+    with started_api(folder, seed=seed) as api:
         yield Shared(api, api.env | {"ENCORD_SSH_KEY_FILE": str(folder / "colleague")})
 
 

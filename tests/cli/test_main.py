@@ -43,11 +43,10 @@ def test_each_verb_has_help(here: Here, verb: list[str]) -> None:
     "typed",
     ["apply", "apply m.jsonl --journal", "status", "report x -o", "report x --csv", "demo", "plan --ssh-key-file"],
 )
-@pytest.mark.process
-def test_the_shell_completes_paths(typed: str) -> None:
+def test_the_shell_completes_paths(here: Here, typed: str) -> None:
     """Where a file belongs the shell offers files, not nothing."""
     env = {"_ENCORD_ASYNC_COMPLETE": "bash_complete", "COMP_WORDS": f"encord-async {typed} m"}
-    done = process(env=env | {"COMP_CWORD": str(len(typed.split()) + 1)})
+    done = here(env=env | {"COMP_CWORD": str(len(typed.split()) + 1)})
     assert done.out == "file,m\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import PROGRAM, Api, Done, process, process_env, write_manifest
+from tests.cli.conftest import PROGRAM, Api, Done, Here, process_env, write_manifest
 from tests.cli.test_apply import SUMS, project
 
 # Streams are those of a process.
@@ -34,23 +34,23 @@ def manifest(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 @pytest.mark.platform("linux")
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&- 2>&-"])
-def test_nobody_reads_the_log(api: Api, manifest: Path, redirection: str) -> None:
+def test_nobody_reads_the_log(here: Here, api: Api, manifest: Path, redirection: str) -> None:
     """A run whose standard error is closed or full makes everything, says so, and leaves a sound journal."""
     done = redirected(redirection, "apply", manifest, "--yes", "--json", "--verbose", api=api)
     assert done.code == 0
     assert done.json["created"] == sum(done.json[name] for name in SUMS) == PROJECTS
-    assert json.loads(process("status", f"{manifest}.journal", "--json").out)["steps"]
+    assert json.loads(here("status", f"{manifest}.journal", "--json").out)["steps"]
 
 
 @pytest.mark.platform("linux")
 @pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), (">&- 2>&- <&-", 0), (">/dev/full", 1)])
-def test_nobody_reads_the_result(api: Api, manifest: Path, redirection: str, code: int) -> None:
+def test_nobody_reads_the_result(here: Here, api: Api, manifest: Path, redirection: str, code: int) -> None:
     """A run whose standard output is closed or full makes everything; that the result is lost is said, if it can be."""
     done = redirected(redirection, "apply", manifest, "--yes", "--no-progress", api=api)
     assert (done.code, done.out) == (code, "")
     assert ("standard output cannot be written: No space left" in done.err) is bool(code)
     assert "Traceback" not in done.err
-    again = process("apply", manifest, "--yes", "--json", env=api.env)
+    again = here("apply", manifest, "--yes", "--json", env=api.env)
     assert (again.code, again.json["unchanged"]) == (0, PROJECTS)
 
 

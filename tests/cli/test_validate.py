@@ -45,10 +45,10 @@ def test_bad_entries_as_json(here: Here, tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_from_standard_input() -> None:
+def test_from_standard_input(here: Here) -> None:
     """`validate -` reads JSON lines from standard input."""
     good, bad = (json.dumps(entry) + "\n" for entry in (BAD[2], BAD[0]))
-    assert process("validate", "-", "--json", "--stamp", stdin=good * 3).json["datasets"] == 3
+    assert here("validate", "-", "--json", "--stamp", stdin=good * 3).json["datasets"] == 3
     done = process("validate", "-", stdin=good + bad)
     assert done.code == 2
     assert done.out.startswith("<stdin>:2: title")

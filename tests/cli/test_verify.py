@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import DATASETS, Api, Here, Json, Start, Terminal, process, write_manifest
+from tests.cli.conftest import DATASETS, Api, Here, Json, Start, Terminal, write_manifest
 
 LIST_USERS = "v2/projects/{project}/users.GET"
 KEY = {"title": "ci", "scopes": ["label.read"]}
@@ -132,6 +132,7 @@ def test_fix_adds_and_prune_detaches(here: Here, api: Api, applied: Path) -> Non
         "organisation_users": 0,
         **dict.fromkeys(("dataset_users", "dataset_groups", "ontology_groups", "tags", "statuses"), 0),
         **dict.fromkeys(("remove_dataset_users", "remove_dataset_groups", "remove_ontology_groups", "remove_tags"), 0),
+        **dict.fromkeys(("folder_groups", "remove_folder_groups"), 0),
         "group_members": 0,
         "api_keys": 0,
         "failed": [],
@@ -218,22 +219,22 @@ def test_fix_asks_on_a_terminal(here: Here, api: Api, applied: Path) -> None:
     assert api.control("GET", "state") == before
 
 
-def test_api_keys_are_made_again_only_with_a_yes(start_api: Start, tmp_path: Path) -> None:
+def test_api_keys_are_made_again_only_with_a_yes(here: Here, start_api: Start, tmp_path: Path) -> None:
     """Without a terminal and without --yes --fix makes no API key, sends nothing, and says what is needed."""
-    api = start_api("--state", str(tmp_path / "state.db"))
+    api = start_api(state=tmp_path / "state.db")
     manifest = write_manifest(tmp_path / "m.jsonl", *programme("test_api_keys_are_made_again"))
-    assert process("apply", manifest, "--yes", env=api.env).code == 0
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
     # As somebody does in the web app; no API takes a key away.
     with closing(sqlite3.connect(tmp_path / "state.db")) as state:
         state.execute("DELETE FROM api_keys WHERE title = 'ci'")
         state.commit()
     before = api.control("GET", "state")
-    done = process("verify", manifest, "--fix", env=api.env)
+    done = here("verify", manifest, "--fix", env=api.env)
     assert done.code == 2
     assert "--fix would do what cannot be undone: 1 API key to make, which cannot be undone." in done.err
     assert "give --yes. Nothing was sent" in done.err
     assert api.control("GET", "state") == before
-    assert process("verify", manifest, "--fix", "--yes", env=api.env).code == 0
+    assert here("verify", manifest, "--fix", "--yes", env=api.env).code == 0
 
 
 def test_without_a_journal(here: Here, api: Api, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ from encord_async.protocol.signing import BearerToken
 from encord_async.session.clock import Clock
 from encord_async.session.settings import RetryPolicy, Settings
 from encord_async.session.transport import Transport
+from encord_async.verify.surplus import surplus
 from tests.waiting import PATIENCE_S, free_port
 
 Entry: TypeAlias = dict[str, Any]
@@ -69,6 +70,7 @@ CREATES = frozenset(
         "v2/datasets.POST",
         "v2/ontologies.POST",
         "v2/organisation/groups.POST",
+        "v2/storage/folders.POST",
     }
 )
 
@@ -252,7 +254,8 @@ class Program:
             clock=self.clock,
             chance=random.Random(0),
         )
-        run = Run(session, self.manifest, self.options, journal=self.journal(death))
+        more = surplus(self.manifest, self.options)
+        run = Run(session, self.manifest, self.options, journal=self.journal(death), sequel=more)
         return await _lived(session, run, death)
 
 

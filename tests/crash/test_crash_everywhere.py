@@ -24,14 +24,15 @@ from tests.crash.conftest import (
     of_numbers,
     programme,
 )
+from tests.thorough import stride
 
-# Every run dies at every point that it has, and there are hundreds.
+# Runs die at every few of the points that they have, and there are hundreds; at every one where it is thorough.
 pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """How the programme is run, and at every how many points it is ended.
+    """How the programme is run, and at every how many points it is usually ended.
 
     *second_holds* are the datasets of the second of two projects of one name.
     """
@@ -41,7 +42,7 @@ class Scenario:
     lookahead: int = 10_000
     stamp: bool = False
     max_batch: int = 1000
-    stride: int = 1
+    stride: int = 5
 
     def options(self, *, settle_s: float) -> Options:
         """The options of its runs."""
@@ -51,8 +52,8 @@ class Scenario:
 SCENARIOS = {
     "all at once": Scenario(second_holds=("@night",)),
     "one by one": Scenario(second_holds=("@raw",), concurrency=1, lookahead=1),
-    "stamped": Scenario(second_holds=("@raw",), stamp=True, stride=3),
-    "small batches": Scenario(second_holds=("@raw", "@night", "d-old"), max_batch=1, stride=3),
+    "stamped": Scenario(second_holds=("@raw",), stamp=True, stride=11),
+    "small batches": Scenario(second_holds=("@raw", "@night", "d-old"), max_batch=1, stride=11),
 }
 
 
@@ -111,11 +112,11 @@ async def assert_it_ends_well(program: Program, scenario: Scenario, deaths: Sequ
 async def test_a_death_at_any_point(programs: Programs, name: str) -> None:
     """Wherever the process ends, the next run leaves exactly one of everything, and the one after it makes nothing."""
     scenario = SCENARIOS[name]
-    for at in itertools.count(1, scenario.stride):
+    for run, at in enumerate(itertools.count(1, stride(scenario.stride))):
         program, death = programs.new(scenario), Death(at)
         if not (await program.live(death)).died:
             break
-        await assert_it_ends_well(program, scenario, [death], twice=at % 5 == 0)
+        await assert_it_ends_well(program, scenario, [death], twice=run % 5 == 0)
     assert at > 60, "the programme has more points than that"
 
 
@@ -145,7 +146,9 @@ def test_a_fault_at_any_request(name: str, fate: Fate) -> None:
     scenario = SCENARIOS[name]
     options = scenario.options(settle_s=SETTLE_S)
     manifest = programme(second_holds=scenario.second_holds)
-    for number in itertools.count():
+    step = stride(3)
+    # Each fate begins at another request, so that together they meet every one.
+    for number in itertools.count(list(Fate).index(fate) % step, step):
         world, job = World(), Job(manifest=manifest, options=options)
         try:
             world.live(job, fates=of_numbers({number: fate}))

@@ -11,11 +11,12 @@ from typing import Final
 import pytest
 
 from tests.crash.conftest import CREATES, Census, EmulatorProcess, Runner, big_programme, census, kill
+from tests.thorough import times
 
 pytestmark = pytest.mark.process
 
-KILLS: Final = 16
-PROJECTS: Final = 150
+KILLS: Final = times(5, of=16)
+PROJECTS: Final = times(60, of=150)
 FAULTS: Final = [
     *({"query": call, "fault": "drop_after_commit", "probability": 0.1, "seed": 1} for call in sorted(CREATES)),
     {"query": "*", "fault": "truncate", "probability": 0.05, "seed": 2},
@@ -33,7 +34,7 @@ def wait_for_requests(emulator: EmulatorProcess, process: "subprocess.Popen[str]
     return True
 
 
-@pytest.mark.slow  # sixteen processes, one after another, each killed and begun again
+@pytest.mark.slow  # processes, one after another, each killed and begun again
 def test_killed_again_and_again(tmp_path: Path) -> None:
     """However often a run is killed and whatever the service does, in the end nothing is there twice or missing."""
     chance = random.Random(20)

@@ -19,6 +19,7 @@ from encord_async.journal.record import State
 from encord_async.kinds.dataset import DATASET
 from encord_async.kinds.project import PROJECT
 from tests.crash.conftest import LAG_S, ME, SETTLE_S, Disk, Entry, Fate, Job, Life, World, of_numbers
+from tests.thorough import times
 
 # Hypothesis lives through many lives of client and service.
 pytestmark = pytest.mark.slow
@@ -165,5 +166,5 @@ class Lives(RuleBasedStateMachine):
         assert Counter(key["title"] for key in project["api_keys"]) == self._wished_keys(own)
 
 
-Lives.TestCase.settings = settings(max_examples=200, stateful_step_count=10)
+Lives.TestCase.settings = settings(max_examples=times(40, of=200), stateful_step_count=10)
 TestLives = Lives.TestCase

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from encord_async.errors import ReplyShapeError, UnreadableReplyError
 from encord_async.protocol.checks import Adapter
-from encord_async.protocol.operations import datasets, keys, ontologies, organisation, projects
+from encord_async.protocol.operations import datasets, keys, ontologies, organisation, projects, storage, workflow
 from encord_async.protocol.operations.base import PageOperation
 from encord_async.protocol.operations.datasets import AddDatasetUsers, ListDatasets, ListDatasetsV2
 from encord_async.protocol.operations.keys import ListProjectAPIKeys
@@ -70,7 +70,7 @@ def test_the_bad_field_of_an_item_is_named() -> None:
 
 
 def _adapters() -> Iterator[Adapter[Any]]:
-    for module in (datasets, keys, ontologies, organisation, projects):
+    for module in (datasets, keys, ontologies, organisation, projects, storage, workflow):
         for value in vars(module).values():
             if isinstance(value, Adapter):
                 yield value

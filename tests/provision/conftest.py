@@ -290,14 +290,16 @@ class Service:
         project = self._project(call.resource)
         match call.name:
             case "project.GET":
-                datasets = [{"dataset_hash": hash_, "title": ""} for hash_ in project.datasets]
+                datasets = [
+                    {"dataset_hash": hash_, **_names(self.datasets.get(hash_, Dataset(hash_)))}
+                    for hash_ in project.datasets
+                ]
                 names = {"project_hash": call.resource, **_names(project)}
                 return {**names, "ontology_hash": project.ontology, "datasets": datasets}
             case "projectdataset.POST":
                 self._attach(project, call.items)
                 return True
             case "projectdataset.DELETE":
-                self._all_there(call.items)
                 project.datasets = [hash_ for hash_ in project.datasets if hash_ not in call.items]
                 return True
             case "projectusers.POST":

@@ -170,7 +170,7 @@ defaults:
 entries:
   - {kind: project, for_each: [a], title: A}
   - {kind: project, key: b, title: B, description: own, datasets: [x3], users: null}
-  - {kind: ontology, title: O, structure: {objects: [{name: Car}]}}
+  - {kind: ontology, title: O, structure: {objects: [{id: '1', name: Car}]}}
   - {kind: "{{ 'pro' ~ 'ject' }}", key: c, title: C}
 """
         }
@@ -178,7 +178,7 @@ entries:
     a, b, ontology, c = (entry.model_dump(mode="json") for entry in found(path))
     assert (a["key"], a["description"], a["datasets"]) == ("p-a", "D", ["x1", "x2"])
     assert (b["description"], b["datasets"], b["users"]) == ("own", ["x3"], [])
-    assert ontology["structure"] == {"objects": [{"name": "Car"}], "classifications": []}
+    assert ontology["structure"] == {"objects": [{"id": "1", "name": "Car"}], "classifications": []}
     assert c["description"] == "D"
 
 

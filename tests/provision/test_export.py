@@ -39,6 +39,7 @@ from tests.provision.conftest import ADMIN, Dataset, Fault, Project, Service, op
 from tests.provision.listing import DATASET_USERS, LIST, READ, TAGS, ListingService
 
 READS = {
+    "v2/storage/search/folders.GET",
     "projectwithuserrole.GET",
     "datasetwithuserrole.GET",
     "project.GET",
@@ -143,6 +144,7 @@ async def test_what_the_entries_look_like() -> None:
         "ontologies": 0,
         "groups": 0,
         "organisation_users": 0,
+        "folders": 0,
         "left_out": 0,
     }
 

@@ -43,6 +43,7 @@ FROM_THE_README: tuple[dict[str, Any], ...] = (
     {"kind": "group", "key": "night", "name": "Night shift", "members": ["@ann", "bob@example.com"]},
     {"kind": "organisation_user", "key": "ann", "email": "ann@example.com", "member_type": "external"},
     {"kind": "project_groups", "project": "@cats", "add": ["@night"], "role": "reviewer", "remove": [HASH]},
+    {"kind": "folder", "key": "images", "name": "Images", "parent": HASH, "metadata": {"site": 1}},
 )
 
 
@@ -115,7 +116,7 @@ def test_storages_are_words_or_numbers(word: str, number: int) -> None:
 ROLES = "admin, annotator, reviewer, annotator_reviewer, team_manager, viewer, or 0 to 5"
 KINDS = (
     "dataset, project, project_datasets, project_users, project_api_key, project_groups, ontology, group, "
-    "organisation_user"
+    "organisation_user, folder"
 )
 GIVE = "give a hash, or '@' and the key of another entry"
 
@@ -134,6 +135,31 @@ GIVE = "give a hash, or '@' and the key of another entry"
         ),
         ({}, "kind", "is missing", f"use one of {KINDS}"),
         ({"project": HASH, "emails": [], "role": 1}, "kind", "is missing", "its fields are those of 'project_users'"),
+        (
+            {"kind": "folder", "name": "F", "metadata": {"encord_async": 1}},
+            "metadata",
+            "'encord_async' in it is what a run writes there itself",
+            "give it another name",
+        ),
+        ({"kind": "folder", "name": "F", "metadata": [1]}, "metadata", "must be an object, not a list", ""),
+        (
+            {"kind": "folder", "name": "F", "metadata": "site=north"},
+            "metadata",
+            "'site=north' is no JSON object",
+            'write it as {"site": "north"}',
+        ),
+        (
+            {"kind": "folder", "name": "F", "cloud": {"integration": "bucket"}},
+            "cloud",
+            "'url' is missing",
+            "write {integration: bucket, url: s3://bucket/prefix/}",
+        ),
+        (
+            {"kind": "folder", "name": "F", "cloud": {"integration": "bucket", "uri": "s3://b/"}},
+            "cloud",
+            "'uri' is not a part of a cloud",
+            "did you mean 'url'?",
+        ),
         ({"kind": "proyect"}, "kind", f"'proyect' is no kind of entry; use one of {KINDS}", "did you mean 'project'?"),
         ({"kind": ["x"]}, "kind", f"a list is no kind of entry; use one of {KINDS}", ""),
         ({"kind": None}, "kind", f"null is no kind of entry; use one of {KINDS}", ""),
@@ -423,6 +449,13 @@ ENTRIES: st.SearchStrategy[Entry] = st.one_of(
     st.fixed_dictionaries(
         {"email": EMAILS, "role": st.sampled_from(OrganisationRole).map(lambda role: role.value.lower())}
     ).map(ENTRY_MODELS["organisation_user"].model_validate),
+    st.fixed_dictionaries(
+        {
+            "name": TITLES,
+            "parent": st.none() | REFERENCES,
+            "metadata": st.dictionaries(KEYS, st.lists(TITLES), max_size=2),
+        }
+    ).map(ENTRY_MODELS["folder"].model_validate),
 )
 
 
@@ -642,6 +675,10 @@ def test_a_reference_to_a_bad_entry_is_not_called_a_reference_to_nothing(bad_fir
         (
             {"kind": "organisation_user", "email": "a@b.de", "role": "admin", "member_type": "external"},
             ["member_type: only an internal member can be admin of an organisation; use another role or type"],
+        ),
+        (
+            {"kind": "folder", "name": "F", "groups": [{"group": HASH, "role": "user"}] * 2},
+            [f"groups.1.group: '{HASH}' is listed twice; see groups.0.group"],
         ),
         (
             project(ontology=HASH, ontology_hash=HASH),

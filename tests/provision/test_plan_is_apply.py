@@ -3,10 +3,12 @@
 The witness is the service's own state and log before and after. Manifests and edits are those of the soak.
 """
 
+import copy
 import random
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,8 +23,13 @@ from encord_async.engine.options import Options
 from encord_async.journal.journal import Journal
 from encord_async.plan import Action, Forecast, Verb, plan
 from encord_async.protocol.signing import BearerToken
+from encord_async.verify.compare import compare
+from encord_async.verify.difference import Fault
+from encord_async.verify.surplus import surplus
+from encord_async.verify.wishes import gather
 from tests.crash.conftest import ME, TOKEN, Death, Life, MortalJournal, MortalTransport, Program, Service
 from tests.soak.wishes import Entry, Wishes
+from tests.thorough import times
 
 OPTIONS = st.builds(
     Options,
@@ -30,6 +37,10 @@ OPTIONS = st.builds(
     stamp=st.booleans(),
     max_batch=st.sampled_from([1, 2, 1000]),
     settle_s=st.just(0.02),
+    replace_roles=st.booleans(),
+    update_ontologies=st.booleans(),
+    prune=st.booleans(),
+    retire=st.booleans(),
 )
 PASTS = ["no", "done", "killed", "another"]
 """Runs before: none, one that ended, one that was killed, one with another journal."""
@@ -68,15 +79,23 @@ class Account:
     async def plan(self, manifest: Sequence[Entry], journal: str, options: Options) -> tuple[Forecast, list[Action]]:
         """What a run would do."""
         actions: list[Action] = []
+        path = self.folder / journal
+        async with self._session(manifest, journal, options) as session, AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(Journal(path, None)) if path.exists() else None
+            more = surplus(manifest, options)
+            forecast = await plan(session, manifest, options, journal=opened, on_action=actions.append, sequel=more)
+        return forecast, actions
+
+    async def extras(self, manifest: Sequence[Entry], journal: str, options: Options) -> int:
+        """How much verify finds that should not be there."""
+        async with self._session(manifest, journal, options) as session, Journal(self.folder / journal, None) as opened:
+            report = await compare(session, await gather(manifest, opened))
+        return sum(number for (fault, _), number in report.counts.items() if fault is Fault.EXTRA)
+
+    def _session(self, manifest: Sequence[Entry], journal: str, options: Options) -> EncordSession:
         transport = MortalTransport(self.service, Death())
         settings_ = self.program(manifest, journal, options).settings
-        session = EncordSession(BearerToken(TOKEN), settings_, transport=lambda _: transport)
-        path = self.folder / journal
-        async with session:
-            if not path.exists():
-                return await plan(session, manifest, options, on_action=actions.append), actions
-            async with Journal(path, None) as opened:
-                return await plan(session, manifest, options, journal=opened, on_action=actions.append), actions
+        return EncordSession(BearerToken(TOKEN), settings_, transport=lambda _: transport)
 
 
 def pairs(service: Service) -> dict[str, Pairs]:
@@ -97,6 +116,14 @@ def pairs(service: Service) -> dict[str, Pairs]:
     return {what: {pair for pair in there if pair[1] != ME} for what, there in held.items()}
 
 
+def roles(service: Service) -> dict[tuple[str, str, str], int]:
+    """The role of each user of each thing."""
+    state = service.state()
+    things = [("user", one["project_hash"], one["users"]) for one in state["projects"]]
+    things += [("dataset_user", one["dataset_hash"], one["users"]) for one in state["datasets"]]
+    return {(what, found, user["email"]): user["role"] for what, found, users in things for user in users}
+
+
 def statuses(service: Service) -> dict[str, str]:
     """Where each project stands."""
     return {one["project_hash"]: one["status"] for one in service.state()["projects"]}
@@ -112,9 +139,9 @@ MAKES = {
 }
 
 
-# Hundreds of examples of three runs each.
+# Dozens of examples of three runs each, hundreds where it is thorough.
 @pytest.mark.slow
-@settings(max_examples=300, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=times(60, of=300), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     st.integers(0, 10**9), OPTIONS, st.integers(0, 4), st.sampled_from(["no", "done", "killed", "another"]), st.data()
 )
@@ -132,7 +159,9 @@ async def test_plan_is_apply(seed: int, options: Options, edits: int, past: str,
                 await account.apply(wishes.entries, journal, replace(options, existing=Existing.ADOPT), dies_at)
             for _ in range(edits):
                 note(wishes.edit())
-            await _hold_plan_against_apply(account, wishes.entries, options)
+            manifest = promoted(wishes.entries) if data.draw(st.booleans()) else wishes.entries
+            manifest = redrawn(manifest) if data.draw(st.booleans()) else manifest
+            await _hold_plan_against_apply(account, manifest, options)
     finally:
         service.close()
 
@@ -141,6 +170,7 @@ async def _hold_plan_against_apply(account: Account, manifest: Sequence[Entry], 
     note(f"{manifest} {options}")
     service = account.service
     before, stood, logged = pairs(service), statuses(service), len(service.store.log())
+    held, drawn = roles(service), ontologies(service)
     forecast, actions = await account.plan(manifest, "run.db", options)
     assert (pairs(service), len(service.store.log())) == (before, logged), "plan changed something"
     said = "\n".join(str(action.as_json()) for action in actions)
@@ -154,15 +184,52 @@ async def _hold_plan_against_apply(account: Account, manifest: Sequence[Entry], 
     for what, there in after.items():
         added, removed = len(there - before[what]), len(before[what] - there)
         assert (added, removed) == (forecast.count(Verb.ADD, what), forecast.count(Verb.REMOVE, what)), what
+    changed = Counter(one[0] for one, role in roles(service).items() if role != held.get(one, role))
+    for what in ("user", "dataset_user"):
+        assert changed[what] == forecast.count(Verb.CHANGE, what), what
+    redone = [found for found, one in ontologies(service).items() if one != drawn.get(found, one)]
+    assert len(redone) == forecast.count(Verb.CHANGE, "ontology")
     moved = [found for found, status in statuses(service).items() if status != stood.get(found, "notStarted")]
     assert len(moved) == forecast.count(Verb.CHANGE, "status")
     refused = {action.number for action in actions if action.verb is Verb.REFUSE}
     assert refused == {one.number for one in life.outcomes if one.status.value in {"failed", "blocked"}}
     adopted = Counter(action.hash for action in actions if action.verb is Verb.ADOPT and action.hash)
     assert adopted <= Counter(one.hash for one in life.outcomes)
+    if options.prune and all(one.status.satisfied for one in life.outcomes):
+        assert await account.extras(manifest, "run.db", options) == 0
     if not forecast.changes:
         # A membership that is so, and of which nothing is written down, is sent: what that changed, no reply says.
         assert {one.status.value for one in life.outcomes} <= {"unchanged", "updated"}
+
+
+PROMOTIONS = {"annotator": "reviewer", "reviewer": "annotator_reviewer", "annotator_reviewer": "annotator"}
+PROMOTIONS |= {"admin": "user", "user": "admin"}
+
+
+def promoted(manifest: Sequence[Entry]) -> list[Entry]:
+    """*manifest* with another role for everybody."""
+    entries = copy.deepcopy(list(manifest))
+    for entry in entries:
+        for one in (entry, *entry.get("users", ())):
+            if entry["kind"] in {"project_users", "project", "dataset"} and one.get("role") in PROMOTIONS:
+                one["role"] = PROMOTIONS[one["role"]]
+    return entries
+
+
+def ontologies(service: Service) -> dict[str, tuple[str, str, str]]:
+    """Title, description and structure of each."""
+    state = service.state()["ontologies"]
+    return {one["ontology_hash"]: (one["title"], one["description"], str(one["editor"])) for one in state}
+
+
+def redrawn(manifest: Sequence[Entry]) -> list[Entry]:
+    """*manifest* with other ontologies."""
+    entries = copy.deepcopy(list(manifest))
+    for number, entry in enumerate(entries):
+        if entry["kind"] == "ontology":
+            entry["structure"] = {"objects": [{"name": f"Cat {number}"}], "classifications": []}
+            entry["description"] = f"{entry.get('description', '')} redrawn"[: 80 * (number % 2)]
+    return entries
 
 
 def announced(actions: Sequence[Action]) -> Counter[Any]:

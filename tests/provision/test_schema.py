@@ -24,16 +24,17 @@ def validator() -> Draft202012Validator:
     return Draft202012Validator(schema)
 
 
-def in_readme() -> list[Any]:
-    """Every manifest that README shows."""
-    text = (REPO / "README.md").read_text()
-    found = []
-    for language, block in re.findall(r"^```(json|yaml)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
-        if language == "yaml":
-            found.append(yaml.safe_load(block))
-        else:
-            found += [json.loads(line) for line in block.splitlines() if line.startswith('{"')]
-    return [one for one in found if isinstance(one, list) or {"kind", "entries", "vars", "defaults"} & one.keys()]
+def in_the_documentation() -> list[Any]:
+    """Every manifest that README and the site show, good ones all; what else is YAML or JSON there is left out."""
+    found: list[Any] = []
+    for page in [REPO / "README.md", *(REPO / "docs").rglob("*.md")]:
+        for language, block in re.findall(r"^```(jsonl?|yaml) .*\n((?:.*\n)*?)```", page.read_text(), re.MULTILINE):
+            if language == "yaml":
+                found.append(yaml.safe_load(block))
+            else:
+                found += [json.loads(line) for line in block.splitlines() if line.startswith('{"kind"')]
+    lists = [one for one in found if isinstance(one, list) and all("kind" in entry for entry in one)]
+    return lists + [one for one in found if isinstance(one, dict) and {"kind", "entries"} & one.keys()]
 
 
 def test_the_example(validator: Draft202012Validator) -> None:
@@ -44,10 +45,10 @@ def test_the_example(validator: Draft202012Validator) -> None:
     validator.validate({"vars": {"year": 2026}, "entries": EXAMPLE})
 
 
-def test_what_readme_shows(validator: Draft202012Validator) -> None:
-    """So is every manifest of README."""
-    manifests = in_readme()
-    assert len(manifests) > 8
+def test_what_the_documentation_shows(validator: Draft202012Validator) -> None:
+    """So is every manifest of the documentation."""
+    manifests = in_the_documentation()
+    assert len(manifests) > 20
     for manifest in manifests:
         validator.validate(manifest)
 

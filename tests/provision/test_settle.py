@@ -444,7 +444,7 @@ async def test_a_clock_that_is_days_ahead(kind: str) -> None:
         assert await bench.settle(record) == AdoptIt(made)
 
 
-STRUCTURE: dict[str, Any] = {"objects": [{"name": "Cat"}], "classifications": []}
+STRUCTURE: dict[str, Any] = {"objects": [{"id": "1", "name": "Cat"}], "classifications": []}
 
 
 def ontology_wish(structure: dict[str, Any] | None) -> Record:

@@ -194,6 +194,19 @@ WRITTEN_DOWN: list[tuple[dict[str, Any], str, list[str]]] = [
         "ccb858cb94407d5b4a7e05c2f4f9e36c",
         ["ea1b74c14e6f8ab164f6ce8c1a02f6bc"],
     ),
+    (
+        {
+            "kind": "folder",
+            "name": "Images",
+            "description": "d",
+            "parent": "@top",
+            "metadata": {"site": "north"},
+            "groups": [{"group": "@team", "role": "user"}],
+            "cloud": {"integration": "bucket", "url": "s3://bucket/prefix/"},
+        },
+        "44fa10109c8c1d28d3f47a988e6b702b",
+        ["271b3fa0c28ad0f58885805887e273a7", "a9c48173949281312aa9024d1a67c282"],
+    ),
 ]
 """Entries without a key, and under which names journals have them and their steps."""
 

@@ -12,7 +12,7 @@ from encord_async.manifest.files import read_manifest
 from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.sources import open_source
 
-STRUCTURE = {"objects": [{"name": "Katze \u00e4"}], "classifications": []}
+STRUCTURE = {"objects": [{"id": "1", "name": "Katze \u00e4"}], "classifications": []}
 ENTRY = {"kind": "ontology", "key": "o", "title": "Felines", "structure_file": "parts/felines.json"}
 
 

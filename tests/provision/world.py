@@ -1,13 +1,13 @@
 """A local Encord with an organisation, and a manifest that asks for all that lies beyond projects and datasets."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from encord_async.client import EncordSession
-from encord_async.emulator import Emulator, FaultRule
+from encord_async.emulator import Emulator, EmulatorSettings, FaultRule, SeedIntegration, default_seed
 from encord_async.engine.account import Existing
 from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome
@@ -82,13 +82,19 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(*faults: FaultRule) -> AsyncIterator[World]:
-    """A new account where *faults* lie in wait."""
-    async with Emulator() as emulator:
+async def open_world(
+    *faults: FaultRule,
+    integrations: Sequence[SeedIntegration] = (),
+    unreadable_urls: Sequence[str] = (),
+    job_s: float = 0.0,
+) -> AsyncIterator[World]:
+    """A new account where *faults* lie in wait, which may use these cloud *integrations*; jobs take *job_s* seconds."""
+    given, pair = default_seed()
+    seed = replace(given, integrations=tuple(integrations), unreadable_urls=tuple(unreadable_urls))
+    async with Emulator(EmulatorSettings(seed=seed, job_s=job_s)) as emulator:
         emulator.set_faults(faults)
-        assert emulator.private_key is not None
         settings = Settings(domain=emulator.url, retry=RetryPolicy(backoff_base_s=0.01))
-        async with EncordSession.from_ssh_key(emulator.private_key, settings=settings) as session:
+        async with EncordSession.from_ssh_key(pair.private_text, settings=settings) as session:
             yield World(emulator, session)
 
 

@@ -10,8 +10,10 @@ import math
 import pytest
 
 from tests.session.simulation import HINTS, LIMITS_PER_S, Cell, Hint, Schedule, missed, simulate
+from tests.thorough import part
 
-# Minutes of virtual time for each cell of the grid, some thousand requests each.
+# Minutes of virtual time for each cell of the grid, some thousand requests each. A third of the cells here, all by
+# `make thorough`.
 pytestmark = pytest.mark.slow
 
 SEED = 7
@@ -61,14 +63,14 @@ SLACK = {"refused, the limit changes": 0.01, "goodput, tripled": 0.04}
 found after a third of it now and then, because looking more often would have more refused all the time."""
 
 
-@pytest.mark.parametrize("cell", FLAT, ids=str)
+@pytest.mark.parametrize("cell", part(FLAT, 3), ids=str)
 def test_unknown_limit_is_found_and_kept(cell: Cell) -> None:
     """Nearly all that the service offers is used, hardly anything is refused, nothing fails, and nobody waits twice as
     long as the others."""
     assert missed(simulate(cell)) == {}
 
 
-@pytest.mark.parametrize("cell", CHANGING, ids=str)
+@pytest.mark.parametrize("cell", part(CHANGING, 3), ids=str)
 def test_change_of_the_limit_is_followed(cell: Cell, caplog: pytest.LogCaptureFixture) -> None:
     """A limit that falls, rises, is shared or vanishes for a minute is followed; in an outage only probes leave, one
     message says so, and another that it is over."""
@@ -92,7 +94,7 @@ RANDOM = [
 ]
 
 
-@pytest.mark.parametrize("cell", RANDOM, ids=str)
+@pytest.mark.parametrize("cell", part(RANDOM, 2), ids=str)
 def test_refusals_at_random_are_not_taken_for_a_limit(cell: Cell) -> None:
     """Where requests are refused at random, nearly all that could be is accepted, the start included."""
     result = simulate(cell)

@@ -369,7 +369,9 @@ async def test_budget_of_retries_makes_them_wait() -> None:
     assert loop.clock.waits == [7.0, 7.0, pytest.approx(2.2)]
 
 
-@pytest.mark.parametrize(("load", "deadline_s"), [(Fair(wait_s=None), None), (Fair(wait_s=7.0), 1006.0)])
+@pytest.mark.parametrize(
+    ("load", "deadline_s"), [(Fair(wait_s=None), None), (Fair(wait_s=7.0), 1006.0), (Fair(wait_s=7.0), 1007.0)]
+)
 async def test_without_budget_the_fault_comes_out(load: Fair, deadline_s: float | None) -> None:
     """Where too many fail, or the wait would reach the deadline, the operation ends with its own error."""
     loop, first = Loop([], load=load, deadline_s=deadline_s), lost()

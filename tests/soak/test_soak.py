@@ -3,11 +3,12 @@
 import pytest
 
 from tests.soak.soak import soak
+from tests.thorough import times
 
 # Dozens of runs, most of them through a network that makes trouble.
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-SCENARIOS = 8
+SCENARIOS = times(3, of=8)
 
 
 @pytest.mark.parametrize("first", [1, 101, 201])

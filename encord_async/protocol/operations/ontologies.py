@@ -54,9 +54,13 @@ class CreateOntology(Creation[rest_models.Ontology, rest_models.Ontology]):
     def __post_init__(self) -> None:
         text(self.title, "title")
 
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """The structure that it gets."""
+        return _EMPTY_EDITOR if self.editor is None else self.editor
+
     def body(self) -> Mapping[str, JSON]:
-        editor = _EMPTY_EDITOR if self.editor is None else self.editor
-        return members(title=self.title, description=self.description, editor=editor)
+        return members(title=self.title, description=self.description, editor=self.content)
 
     def parse(self, content: object) -> rest_models.Ontology:
         return _ONTOLOGY.read(content, self.call.name)

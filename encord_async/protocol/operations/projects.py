@@ -430,7 +430,7 @@ class AddProjectTag(_TagOfProject, Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveProjectTag(_TagOfProject, Command):
-    """Take a tag off a project; the tag stays. Nothing happens if it has it not. Source: SDK 0.1.211."""
+    """Take a tag off a project; the tag stays. Nothing happens if it is absent. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("DELETE", "/projects/{project}/tags/{tag}")
 

@@ -215,6 +215,22 @@ def get_cloud_integrations(caller: Caller) -> Any:
     return [vars(item) for item in caller.user().get_cloud_integrations()]
 
 
+# --- newer releases
+
+
+def read_storage(caller: Caller, *, folder: str, dataset: str, stage: str) -> Any:
+    """A folder with its items, the rows of a dataset, the tasks of a project that is asked about."""
+    user = caller.user()
+    found = user.get_storage_folder(folder)
+    tasks = user.get_project(caller.on).workflow.get_stage(name=stage).get_tasks()
+    return {
+        "folder": [found.name, found.client_metadata],
+        "items": [item.url for item in found.list_items()],
+        "rows": [row.file_link for row in user.get_dataset(dataset).list_data_rows()],
+        "tasks": [[task.data_title, task.assignee] for task in tasks],
+    }
+
+
 CALLS: Mapping[str, Callable[..., Any]] = {
     call.__name__: call
     for call in (
@@ -243,6 +259,7 @@ CALLS: Mapping[str, Callable[..., Any]] = {
         get_dataset_api_keys,
         get_or_create_dataset_api_key,
         get_cloud_integrations,
+        read_storage,
     )
 }
 

@@ -1,0 +1,118 @@
+"""Lets what is there follow its entry, where the API can change it and the run is asked to. What it changes is set.
+
+It looks first, and sends only where something is otherwise. So it can be done again after a death: nothing is written
+down before, and what is written afterwards says that the thing was made as its entry is now.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from encord_async.engine.account import Account, restamped
+from encord_async.engine.changing import Changing
+from encord_async.engine.making import Making
+from encord_async.engine.outcome import Status
+from encord_async.engine.resume import changed, exchanged
+from encord_async.engine.review import refusal
+from encord_async.engine.scribe import Scribe
+from encord_async.engine.sending import Looks, Sends
+from encord_async.engine.ticket import Result, Ticket
+from encord_async.engine.verdict import Ended
+from encord_async.errors import (
+    AuthenticationError,
+    ConflictError,
+    EncordError,
+    JournalError,
+    SettingsError,
+    StoppedError,
+)
+from encord_async.journal.record import CHANGED, Record
+from encord_async.kinds.thing import Thing
+from encord_async.session.stop import Stop
+
+__all__ = ["Updater"]
+
+_NOT_ITS_FAULT: Final = (AuthenticationError, JournalError, SettingsError, StoppedError)
+
+
+class Updater:
+    """Changes things.
+
+    Args:
+        sends: Sends what changes them.
+        looks: Reads them.
+        account: Is told whose they are.
+        scribe: Writes down what became of them.
+        changing: What may be changed.
+        stop: Ends what has not left.
+    """
+
+    def __init__(
+        self, sends: Sends, looks: Looks, account: Account, scribe: Scribe, changing: Changing, *, stop: Stop
+    ) -> None:
+        self._sends = sends
+        self._looks = looks
+        self._account = account
+        self._scribe = scribe
+        self._changing = changing
+        self._stop = stop
+
+    async def compared(self, ticket: Ticket, made: Record, making: Making) -> Ended:
+        """What a thing that an earlier run made as *made* is for its entry as it is now.
+
+        Raises:
+            EncordError: It cannot be read or changed.
+        """
+        kind, found = making.kind, made.hash
+        names = exchanged(kind, made, making.details) if isinstance(kind, Thing) else []
+        if names:
+            return await self._scribe.compared(ticket, made, changed(made, names))
+        if found is None or not (isinstance(kind, Thing) and self._changing.edits(kind)):
+            return await self._scribe.compared(ticket, made, Result(status=Status.UNCHANGED, hash=found))
+        # By its old name others must not take it for theirs.
+        self._account.claim(found)
+        try:
+            is_new = await self._update(kind, making, found)
+        except _NOT_ITS_FAULT:
+            raise
+        except EncordError as error:
+            # The thing is there all the same: that it was made must not be forgotten.
+            failed = Result(status=Status.FAILED, hash=found, error=error)
+            note = replace(made, code=CHANGED, message=error.message)
+            return await self._scribe.written([note], [(ticket, failed)])
+        result = Result(status=Status.UPDATED if is_new else Status.UNCHANGED, hash=found)
+        details = {**made.details, **making.details}
+        now = replace(made, title=making.order.title, name=making.name, details=details, code=None, message=None)
+        return Ended([(ticket, result)]) if now == made else await self._scribe.written([now], [(ticket, result)])
+
+    async def lacking(self, making: Making, found: str) -> Sequence[str]:
+        """The items that something which is there lacks, and is taken for ours.
+
+        Raises:
+            ConflictError: It is otherwise than the entry wishes, and may not be changed.
+            EncordError: It cannot be read or changed.
+        """
+        kind = making.kind
+        if not isinstance(kind, Thing):
+            return ()
+        if not self._changing.edits(kind):
+            return await kind.lacking(self._looks, found, making.order)
+        await self._update(kind, making, found)
+        return ()
+
+    async def _update(self, kind: Thing, making: Making, found: str) -> bool:
+        """Let the thing with the hash *found* be as *making* has it; whether that changes anything."""
+        item = await self._looks.execute(kind.probe(found))
+        order = making.order
+        order = replace(order, description=restamped(order.entry.description, kind.names_of(item)[1]))
+        update = kind.update(order, item)
+        if update is None:
+            return False
+        for name in (found, order.entry.key or ""):
+            if (why := self._changing.policy.protection(name)) is not None:
+                raise ConflictError(f"it is not changed: {why}", code="POLICY")
+        review, identity = self._changing.review, order.step.identity
+        if review is not None and not (review.allows(identity, "change") or review.allows(identity, "adopt", found)):
+            raise refusal(order.step, f"the run would change {found}")
+        await self._sends.update(found, update, self._stop)
+        return True

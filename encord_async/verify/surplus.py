@@ -1,0 +1,148 @@
+"""What is too much in an account once a manifest is provisioned: its things have it, and no entry wants it there.
+
+It is found as `verify` finds it, and taken away as `verify --fix --prune` does; a run, or its rehearsal, does it last.
+What entries made that the manifest no longer has is, if that is asked for, taken for things in which nothing is wanted.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import anyio.to_thread
+
+from encord_async.engine.options import Options
+from encord_async.engine.rehearsal import is_new
+from encord_async.engine.roll import Register
+from encord_async.engine.sequel import More, gone
+from encord_async.errors import UsageError, spelt
+from encord_async.journal.record import Ledger, Record
+from encord_async.kinds.membership import Relation
+from encord_async.kinds.registry import relations, relations_of
+from encord_async.kinds.step import digest
+from encord_async.kinds.thing import Thing
+from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.policy import Policy
+from encord_async.manifest.policy_file import policy_for
+from encord_async.manifest.sources import Manifest, manifest_file, with_variables
+from encord_async.session.session import Session
+from encord_async.verify.compare import compare
+from encord_async.verify.difference import Difference, Fault
+from encord_async.verify.repair import Deed, Repairs, allowed, repair_entry
+from encord_async.verify.wishes import ThingWish, Wishes, gather
+
+__all__ = ["Surplus", "surplus"]
+
+
+def surplus(manifest: Manifest, options: Options) -> "Surplus | None":
+    """What a run of *manifest* does last; None if *options* ask for nothing of that kind.
+
+    Raises:
+        UsageError: The manifest can be read only once.
+    """
+    if not (options.prune or options.retire):
+        return None
+    manifest = with_variables(manifest)
+    if manifest_file(manifest) is None and (isinstance(manifest, str) or not isinstance(manifest, Sequence)):
+        name = "prune" if options.prune else "retire"
+        raise UsageError(f"{spelt(name, True)} reads the manifest a second time, and this one can be read only once")
+    return Surplus(manifest, prune=options.prune, retire=options.retire)
+
+
+class Surplus:
+    """Finds what is too much; see `Sequel`.
+
+    Attributes:
+        warnings: What is left as it is, and why.
+        retired: How many things something is taken from that the manifest no longer has.
+    """
+
+    def __init__(self, manifest: Manifest, *, prune: bool, retire: bool) -> None:
+        self._manifest = manifest
+        self._prune = prune
+        self._retire = retire
+        self.warnings: list[Problem] = []
+        self.retired = 0
+
+    async def entries(self, session: Session, ledger: Ledger, register: Register) -> Sequence[More]:
+        """See `Sequel`."""
+        found: list[More] = []
+        if self._prune:
+            wishes = await gather(self._manifest, ledger)
+            if not await anyio.to_thread.run_sync(register.is_as_it_was, wishes.entries):
+                raise UsageError("the manifest was changed while it was provisioned: nothing is taken; run it again")
+            found += await self._left(session, _only_closed(wishes))
+        if self._retire:
+            policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
+            wishes = Wishes(spoken_of=set(relations()))
+            async for record in gone(ledger, register.roll):
+                wishes.things[record.hash or ""] = _nothing_in(record, policy)
+            retiring = await self._left(session, wishes)
+            self.retired = len({one.identity for one in retiring})
+            found += retiring
+        return found
+
+    async def _left(self, session: Session, wishes: Wishes) -> Sequence[More]:
+        """What is left to do about the things of *wishes*."""
+        repairs = Repairs(prune=True)
+        report = await compare(session, wishes, on_difference=partial(self._tell, wishes), on_thing=repairs.note)
+        for what, number in report.unlisted.items():
+            skipped = f"{what} of {number} not looked at, since the service does not list them: nothing is taken"
+            self._warn(_NOWHERE, skipped, report.unlisted_reasons[what])
+        may, refused = await allowed(session, [deed for deed in repairs.deeds() if _is_due(deed, wishes)])
+        for kept in refused:
+            wish = wishes.things[kept.deed.parent_hash]
+            items = ", ".join(item for item, _ in kept.deed.items)
+            self._warn(wish.place, f"{items} stays in {wish.title}", kept.error.message)
+        return [_more(wishes.things[deed.parent_hash], deed) for deed in may]
+
+    def _tell(self, wishes: Wishes, difference: Difference) -> None:
+        wish = wishes.things.get(difference.hash or "")
+        if wish is None or difference.reason is None:
+            return
+        if difference.fault is Fault.UNREADABLE:
+            self._warn(wish.place, f"{wish.title} cannot be read: nothing is taken from it", difference.reason)
+        elif difference.fault is Fault.EXTRA:
+            self._warn(wish.place, f"{difference.named} stays in {wish.title}", difference.reason)
+
+    def _warn(self, place: Place, what: str, why: str) -> None:
+        self.warnings.append(Problem(place, "", what, why))
+
+
+_NOWHERE: Final = Place("<account>", None, 0)
+
+
+def _only_closed(wishes: Wishes) -> Wishes:
+    """Those of *wishes* that say what is not to be in something, without what only a run can make."""
+    things = {found: wish for found, wish in wishes.things.items() if wish.closed and not is_new(found)}
+    for wish in things.values():
+        wish.inner.clear()
+    return Wishes(things=things, spoken_of=wishes.spoken_of)
+
+
+def _nothing_in(record: Record, policy: Policy) -> ThingWish:
+    """What is wanted of a thing whose entry has gone: nobody in it, and that it says so."""
+    if not isinstance(record.kind, Thing):
+        raise AssertionError(f"{record.kind.word} steps make nothing")
+    source, _, line = record.place.rpartition(":")
+    place = Place(source, int(line), 0) if line.isdigit() else Place(record.place, None, 0)
+    wish = ThingWish(record.kind, record.hash or "", place, record.title, description="", has_gone=True)
+    wish.stays = policy.protection(record.key or "") or policy.protection(wish.hash)
+    wish.closed = frozenset(filter(_lets_in, relations_of(record.kind.word)))
+    for relation, value in record.kind.retired.items() if wish.stays is None else ():
+        wish.of(relation).add(value, None)
+    return wish
+
+
+def _lets_in(relation: Relation) -> bool:
+    """Whether it is about who has access to a thing, or what it works on."""
+    return bool(relation.takes) and (relation.item is not None or relation.is_of_addresses)
+
+
+def _is_due(deed: Deed, wishes: Wishes) -> bool:
+    """Whether it takes something, or says of a thing that its entry has gone: the run itself has given the rest."""
+    wish = wishes.things[deed.parent_hash]
+    return deed.kind.takes or (wish.has_gone and deed.kind.relation in wish.kind.retired)
+
+
+def _more(wish: ThingWish, deed: Deed) -> More:
+    return More(PlacedEntry(wish.place, repair_entry(deed)), digest(b"surplus", deed.parent_hash.encode()))

@@ -1,0 +1,416 @@
+"""What a run changes of what is there, where it is asked to: roles, ontologies, what is too much, what has gone."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from encord_async.emulator import Fault, FaultRule
+from encord_async.engine.options import Options
+from encord_async.errors import UsageError
+from encord_async.plan import Action, Verb
+from encord_async.protocol.catalogue import ProjectUserRole
+from tests.cli.conftest import write_manifest
+from tests.crash.conftest import Service
+from tests.provision.conftest import Entry
+from tests.provision.test_plan_is_apply import Account, ontologies, pairs, roles
+from tests.provision.world import ME, World, open_world
+
+ANN = "ann@example.com"
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A new account."""
+    async with open_world() as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+
+
+def cats(role: str, **more: Any) -> list[Entry]:
+    """A project and a dataset, and who is in them."""
+    return [
+        {"kind": "project", "key": "cats", "title": "Cats", "users": [{"email": ANN, "role": role}]},
+        {"kind": "dataset", "key": "raw", "title": "Raw", **more},
+    ]
+
+
+def held(world: World) -> dict[str, str]:
+    """The role of each user in the one project."""
+    [project] = world.emulator.state()["projects"]
+    return {user["email"]: ProjectUserRole(user["role"]).name.lower() for user in project["users"]}
+
+
+def protect(pattern: str) -> None:
+    """Let a team's policy say that nothing is taken from what is called so."""
+    Path("encord-async.toml").write_text(f'protected_keys = ["{pattern}"]\n')
+
+
+async def planned(world: World, manifest: Path, **options: Any) -> list[Action]:
+    """What `provision` would do with *manifest*."""
+    found: list[Action] = []
+    await world.session.plan(manifest, on_action=found.append, **options)
+    return found
+
+
+async def apply(world: World, manifest: Path, **options: Any) -> list[str]:
+    """How the entries of *manifest* ended."""
+    return [one.status.value for one in await world.session.provision(manifest, settle_s=0.2, **options).results()]
+
+
+async def test_a_role_is_replaced(world: World) -> None:
+    """With `replace_roles` who holds another role is taken out and added again, as the plan says, and all is clean."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *cats("annotator", users=[{"email": ANN, "role": "user"}]))
+    await apply(world, manifest)
+    write_manifest(manifest, *cats("reviewer", users=[{"email": ANN, "role": "admin"}]))
+    [one, other] = await planned(world, manifest, replace_roles=True)
+    assert (one.verb, one.what, one.items, one.was, one.role) == (Verb.CHANGE, "user", (ANN,), "annotator", "reviewer")
+    assert (other.verb, other.what, other.was, other.role) == (Verb.CHANGE, "dataset_user", "user", "admin")
+    assert await apply(world, manifest, replace_roles=True) == ["updated", "updated"]
+    assert held(world)[ANN] == "reviewer"
+    assert (await world.session.verify(manifest)).differences == 0
+    assert await planned(world, manifest, replace_roles=True) == []
+
+
+async def test_a_role_stays_unless_that_is_asked_for(world: World) -> None:
+    """Without it the old role stays, and plan, run and verify say why in the same words, and what would help."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *cats("annotator"))
+    await apply(world, manifest)
+    write_manifest(manifest, *cats("reviewer"))
+    why = (
+        "this API cannot change the role of a member; change it in Encord's app, or use replace_roles=True to remove "
+        "and add them"
+    )
+    [refused] = await planned(world, manifest)
+    assert refused.verb is Verb.REFUSE
+    [failed, _] = await world.session.provision(manifest).results()
+    assert failed.error is not None
+    assert refused.reason == failed.error.message
+    assert failed.error.message.endswith(f"reviewer is wanted; {why}")
+    differences: list[Any] = []
+    await world.session.verify(manifest, on_difference=differences.append)
+    assert [one.reason for one in differences] == [why]
+    assert held(world)[ANN] == "annotator"
+
+
+async def test_an_admin_stays(world: World) -> None:
+    """Whoever is Admin may be the account itself, which must not take itself out."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *cats("annotator"))
+    await apply(world, manifest)
+    entries = cats("annotator")
+    entries[0]["users"].append({"email": ME, "role": "viewer"})
+    write_manifest(manifest, *entries)
+    [refused] = await planned(world, manifest, replace_roles=True)
+    assert refused.verb is Verb.REFUSE
+    assert "may be the account itself" in (refused.reason or "")
+    assert await apply(world, manifest, replace_roles=True) == ["failed", "unchanged"]
+    assert held(world)[ME] == "admin"
+
+
+@pytest.mark.parametrize("pattern", ["cats", "*"])
+async def test_what_is_protected_stays(world: World, pattern: str) -> None:
+    """Nobody is taken out of what a team's policy protects, not even to be added again."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *cats("annotator"))
+    await apply(world, manifest)
+    protect(pattern)
+    write_manifest(manifest, *cats("reviewer"))
+    [refused] = await planned(world, manifest, replace_roles=True)
+    assert (refused.verb, "it is protected; see protected_keys" in (refused.reason or "")) == (Verb.REFUSE, True)
+    assert await apply(world, manifest, replace_roles=True) == ["failed", "unchanged"]
+    assert held(world)[ANN] == "annotator"
+
+
+async def test_a_kept_plan_says_whose_role_is_replaced(world: World) -> None:
+    """A plan that was kept knows the option; who has come meanwhile in another role keeps that."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *cats("annotator"))
+    await apply(world, manifest)
+    write_manifest(manifest, *cats("reviewer"))
+    await world.session.plan(manifest, replace_roles=True, out="p.plan")
+    with pytest.raises(UsageError, match="made with replace_roles=True"):
+        await apply(world, manifest, plan="p.plan")
+    assert await apply(world, manifest, plan="p.plan", replace_roles=True) == ["updated", "unchanged"]
+    assert held(world)[ANN] == "reviewer"
+    [project] = world.emulator.state()["projects"]
+    await world.session.project(project["project_hash"]).remove_users([ANN])
+    write_manifest(manifest, *cats("annotator"))
+    await world.session.plan(manifest, replace_roles=True, out="p.plan")
+    await world.session.project(project["project_hash"]).add_users([ANN], role=ProjectUserRole.VIEWER)
+    [failed, _] = await world.session.provision(manifest, replace_roles=True, plan="p.plan").results()
+    assert "is not in the plan" in str(failed.error)
+    assert held(world)[ANN] == "viewer"
+
+
+async def test_a_run_that_dies_goes_on(tmp_path: Path) -> None:
+    """Wherever a run dies that replaces a role, the next one gives everybody the role that is wanted."""
+    for dies_at in range(1, 60):
+        service = Service()
+        try:
+            account, options = Account(service, tmp_path), Options(settle_s=0.02, replace_roles=True)
+            await account.apply(cats("annotator"), f"{dies_at}.db", options)
+            life = await account.apply(cats("reviewer"), f"{dies_at}.db", options, dies_at)
+            again = await account.apply(cats("reviewer"), f"{dies_at}.db", options)
+            again.assert_all_satisfied(2)
+            [role] = [role for (_, _, email), role in roles(service).items() if email == ANN]
+            assert role == 2
+        finally:
+            service.close()
+        if not life.died:
+            assert dies_at > 5
+            return
+    pytest.fail("it never got through")
+
+
+# --- what is too much ------------------------------------------------------------------------------------------------
+
+BOB = "bob@example.com"
+
+
+def staffed(*emails: str, datasets: tuple[str, ...] = ()) -> list[Entry]:
+    """A project with these annotators and datasets, and two datasets."""
+    users = [{"email": email, "role": "annotator"} for email in emails]
+    return [
+        {"kind": "project", "key": "cats", "title": "Cats", "users": users, "datasets": list(datasets)},
+        {"kind": "dataset", "key": "raw", "title": "Raw"},
+        {"kind": "dataset", "key": "more", "title": "More"},
+    ]
+
+
+async def test_what_no_entry_wants_is_pruned(world: World) -> None:
+    """With `prune` users and datasets that were taken off the manifest go, as the plan says, and can come back."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN, BOB, datasets=("@raw", "@more")))
+    await apply(world, manifest)
+    write_manifest(manifest, *staffed(ANN, datasets=("@raw",)))
+    assert await planned(world, manifest) == []
+    actions = await planned(world, manifest, prune=True)
+    [project] = world.emulator.state()["projects"]
+    more = next(one["dataset_hash"] for one in world.emulator.state()["datasets"] if one["title"] == "More")
+    assert {(one.verb, one.what, one.items, one.project) for one in actions} == {
+        (Verb.REMOVE, "user", (BOB,), project["project_hash"]),
+        (Verb.REMOVE, "dataset", (more,), project["project_hash"]),
+    }
+    assert sorted(await apply(world, manifest, prune=True)) == ["unchanged"] * 3 + ["updated"] * 2
+    assert (await world.session.verify(manifest)).differences == 0
+    assert await planned(world, manifest, prune=True) == []
+    write_manifest(manifest, *staffed(ANN, BOB, datasets=("@raw", "@more")))
+    assert await apply(world, manifest) == ["updated", "unchanged", "unchanged"]
+    assert (await world.session.verify(manifest)).differences == 0
+
+
+async def test_what_has_gone_is_retired(world: World) -> None:
+    """With `retire` what the manifest no longer has is left by everybody but its Admin, and archived; it can return."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN, datasets=("@raw",)))
+    await apply(world, manifest)
+    write_manifest(manifest, *staffed(ANN)[1:])
+    actions = await planned(world, manifest, retire=True)
+    assert sorted((one.verb.value, one.what) for one in actions) == [
+        ("change", "status"),
+        ("remove", "dataset"),
+        ("remove", "user"),
+    ]
+    assert sorted(await apply(world, manifest, retire=True)) == ["unchanged"] * 2 + ["updated"] * 3
+    [project] = world.emulator.state()["projects"]
+    assert (list(held(world)), project["datasets"], project["status"]) == ([ME], [], "archived")
+    assert await planned(world, manifest, retire=True) == []
+    write_manifest(manifest, *staffed(ANN, datasets=("@raw",)))
+    assert await apply(world, manifest) == ["updated", "unchanged", "unchanged"]
+    assert (await world.session.verify(manifest)).differences == 0
+    assert len(world.emulator.state()["projects"]) == 1
+
+
+@pytest.mark.parametrize("pattern", ["cats", "*"])
+async def test_nothing_is_taken_from_what_is_protected(world: World, pattern: str) -> None:
+    """Neither `prune` nor `retire` takes anything from what a policy protects, and both plan and run say what stays."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN, BOB, datasets=("@raw",)))
+    await apply(world, manifest)
+    protect(pattern)
+    for entries in (staffed(ANN), staffed()[1:]):
+        write_manifest(manifest, *entries)
+        before = world.emulator.state()
+        forecast = await world.session.plan(manifest, prune=True, retire=True)
+        assert not forecast.changes
+        run = world.session.provision(manifest, prune=True, retire=True)
+        assert {one.status.value for one in await run.results()} == {"unchanged"}
+        assert world.emulator.state() == before
+        assert forecast.warnings == run.warnings
+        assert f"{BOB} stays in Cats; it is protected; see protected_keys in" in "\n".join(map(str, run.warnings))
+
+
+async def test_what_is_read_once_is_not_pruned(world: World) -> None:
+    """What is too much is known when a manifest was read twice, which a stream cannot be."""
+    for option in ("prune", "retire"):
+        changes: Any = {option: True}
+        with pytest.raises(UsageError, match=f"{option}=True reads the manifest a second time"):
+            world.session.provision(iter(staffed()), journal=None, **changes)
+        with pytest.raises(UsageError, match="leave out skip_invalid=True"):
+            world.session.provision(staffed(), journal=None, skip_invalid=True, **changes)
+    with pytest.raises(UsageError, match="retire=True needs a journal"):
+        world.session.provision(staffed(), journal=None, retire=True)
+
+
+async def test_a_manifest_that_changes_meanwhile_takes_nothing(world: World) -> None:
+    """Who saves the manifest half-way while it is provisioned loses nobody."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN, BOB))
+    await apply(world, manifest)
+    async with world.session.provision(manifest, prune=True) as run:
+        write_manifest(manifest, *staffed(ANN))
+        with pytest.raises(UsageError, match="was changed while it was provisioned"):
+            async for _ in run:
+                pass
+    assert set(held(world)) == {ME, ANN, BOB}
+
+
+async def test_a_kept_plan_says_what_is_taken(world: World) -> None:
+    """Who has come since a plan was kept is not taken out by a run of that plan."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN, BOB))
+    await apply(world, manifest)
+    write_manifest(manifest, *staffed(ANN))
+    await world.session.plan(manifest, prune=True, out="p.plan")
+    [project] = world.emulator.state()["projects"]
+    await world.session.project(project["project_hash"]).add_users(["eve@example.com"], role=ProjectUserRole.VIEWER)
+    await apply(world, manifest, plan="p.plan", prune=True)
+    assert set(held(world)) == {ME, ANN, "eve@example.com"}
+
+
+@pytest.mark.parametrize("option", ["prune", "retire"])
+async def test_taking_goes_on_after_a_death(tmp_path: Path, option: str) -> None:
+    """Wherever a run dies that takes away what is too much, the next one takes the rest, and what goes can return."""
+    changes: Any = {option: True}
+    after = staffed(ANN) if option == "prune" else staffed()[1:]
+    for dies_at in range(1, 80):
+        service = Service()
+        try:
+            account, options = Account(service, tmp_path), Options(settle_s=0.02, **changes)
+            journal = f"{dies_at}.db"
+            await account.apply(staffed(ANN, BOB, datasets=("@raw",)), journal, options)
+            life = await account.apply(after, journal, options, dies_at)
+            await account.apply(after, journal, options)
+            there = [pair for what in ("user", "dataset") for pair in pairs(service)[what]]
+            assert [who for _, who in there if who != "d-old"] == ([ANN] if option == "prune" else [])
+            again = await account.apply(staffed(ANN, BOB, datasets=("@raw",)), journal, options)
+            again.assert_all_satisfied(3)
+            assert len([who for _, who in pairs(service)["user"]]) == 2
+        finally:
+            service.close()
+        if not life.died:
+            assert dies_at > 10
+            return
+    pytest.fail("it never got through")
+
+
+# --- ontologies ------------------------------------------------------------------------------------------------------
+
+
+def drawn(*names: str, **more: Any) -> list[Entry]:
+    """An ontology with these objects."""
+    structure = {"objects": [{"name": name, "shape": "polygon"} for name in names], "classifications": []}
+    return [{"kind": "ontology", "key": "felines", "title": "Felines", "structure": structure, **more}]
+
+
+def objects(world: World) -> list[str]:
+    """What the one ontology has."""
+    [ontology] = world.emulator.state()["ontologies"]
+    editor: Any = ontology["editor"]
+    return [one["name"] for one in editor["objects"]]
+
+
+@pytest.mark.parametrize("stamp", [False, True])
+async def test_an_ontology_follows_its_entry(world: World, *, stamp: bool) -> None:
+    """With `update_ontologies` it gets title, description and structure of its entry; plan says what is overwritten."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *drawn("Cat", "Lynx"))
+    await apply(world, manifest, stamp=stamp)
+    write_manifest(manifest, *drawn("Cat", "Tiger", title="Big felines", description="for all"))
+    [refused] = await planned(world, manifest)
+    assert refused.verb is Verb.REFUSE
+    assert "which is changed only with update_ontologies=True" in (refused.reason or "")
+    [change] = await planned(world, manifest, update_ontologies=True)
+    assert (change.verb, change.what) == (Verb.CHANGE, "ontology")
+    assert change.overwrites == (
+        "title 'Felines'",
+        "description ''" if not stamp else change.overwrites[1],
+        "structure: objects: removes 'Lynx', adds 'Tiger'",
+    )
+    [before] = world.emulator.state()["ontologies"]
+    assert await apply(world, manifest, update_ontologies=True) == ["updated"]
+    [after] = world.emulator.state()["ontologies"]
+    mark = before["description"].removeprefix("[") if stamp else ""
+    assert after["description"] == ("for all" if not stamp else f"for all [{mark}")
+    assert (after["title"], objects(world)) == ("Big felines", ["Cat", "Tiger"])
+    assert (await world.session.verify(manifest)).differences == 0
+    assert await planned(world, manifest, update_ontologies=True) == await planned(world, manifest) == []
+    assert await apply(world, manifest, update_ontologies=True) == ["unchanged"]
+
+
+async def test_what_somebody_else_drew_is_overwritten(world: World) -> None:
+    """What was changed in the app is put back, and named before; so is what an adopted ontology has otherwise."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *drawn("Cat"))
+    await apply(world, manifest)
+    [made] = world.emulator.state()["ontologies"]
+    other = {"objects": [{"name": "Dog"}], "classifications": []}
+    for journal in ("m.jsonl.journal", "new.journal"):
+        await world.session.update_ontology(made["ontology_hash"], title="Felines", description="", editor=other)
+        *_, change = await planned(world, manifest, update_ontologies=True, journal=journal)
+        assert change.overwrites == ("structure: objects: removes 'Dog', adds 'Cat'",)
+        await apply(world, manifest, update_ontologies=True, journal=journal)
+        assert objects(world) == ["Cat"]
+        assert len(world.emulator.state()["ontologies"]) == 1
+
+
+async def test_an_ontology_that_cannot_be_changed_is_not_forgotten(world: World) -> None:
+    """Where service, policy or a kept plan do not let it be changed the entry fails, and none is made instead."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *drawn("Cat"))
+    await apply(world, manifest)
+    await world.session.plan(manifest, update_ontologies=True, out="p.plan")
+    [made] = world.emulator.state()["ontologies"]
+    other: dict[str, Any] = {"objects": [], "classifications": []}
+    await world.session.update_ontology(made["ontology_hash"], title="Felines", description="", editor=other)
+    assert await apply(world, manifest, update_ontologies=True, plan="p.plan") == ["failed"]
+    protect("felines")
+    write_manifest(manifest, *drawn("Tiger"))
+    assert [one.verb for one in await planned(world, manifest, update_ontologies=True)] == [Verb.REFUSE]
+    assert await apply(world, manifest, update_ontologies=True) == ["failed"]
+    protect("something else")
+    query = "v2/ontologies/{ontology}.PUT"
+    world.emulator.set_faults([FaultRule(query=query, fault=Fault.ERROR, code="AUTHORISATION_ERROR", times=1)])
+    assert await apply(world, manifest, update_ontologies=True) == ["failed"]
+    assert await apply(world, manifest, update_ontologies=True) == ["updated"]
+    assert objects(world) == ["Tiger"]
+    assert len(world.emulator.state()["ontologies"]) == 1
+
+
+async def test_changing_an_ontology_goes_on_after_a_death(tmp_path: Path) -> None:
+    """Wherever a run dies that changes one, the next one has it as its entry says, and there is no second one."""
+    for dies_at in range(1, 60):
+        service = Service()
+        try:
+            account, options = Account(service, tmp_path), Options(settle_s=0.02, update_ontologies=True)
+            await account.apply(drawn("Cat"), f"{dies_at}.db", options)
+            life = await account.apply(drawn("Tiger", title="Big"), f"{dies_at}.db", options, dies_at)
+            again = await account.apply(drawn("Tiger", title="Big"), f"{dies_at}.db", options)
+            again.assert_all_satisfied(1)
+            [(title, _, editor)] = [one for one in ontologies(service).values() if one[0] in {"Felines", "Big"}]
+            assert (title, "Tiger" in editor) == ("Big", True)
+        finally:
+            service.close()
+        if not life.died:
+            assert dies_at > 3
+            return
+    pytest.fail("it never got through")
