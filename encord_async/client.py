@@ -6,7 +6,7 @@ Only names and defaults live here; the work is done in ``session/`` and ``engine
 import contextlib
 import functools
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -27,13 +27,14 @@ from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
     from encord_async.engine.account import Existing
-    from encord_async.engine.options import Changes, Options
+    from encord_async.engine.options import Changes, FailureLimit, Options
     from encord_async.engine.run import Run
     from encord_async.export import Exported, LeftOut
     from encord_async.journal.journal import Journal
     from encord_async.kinds.entry import Entry
     from encord_async.kinds.thing import DatasetAPI
     from encord_async.manifest.files import CheckReport
+    from encord_async.manifest.selection import Selection
     from encord_async.manifest.sources import Manifest
     from encord_async.plan import Action, Forecast
     from encord_async.saved_plan import SavedPlan
@@ -160,6 +161,8 @@ class EncordSession(Calls):
         fail_fast: bool = False,
         max_failures: int | str | None = None,
         skip_invalid: bool = False,
+        only: str | Iterable[str] = (),
+        exclude: str | Iterable[str] = (),
         plan: str | Path | None = None,
         variables: Mapping[str, object] | None = None,
         forecast: "Forecast | None" = None,
@@ -168,8 +171,7 @@ class EncordSession(Calls):
         """Provision every entry of *manifest*, in parallel, each exactly once.
 
         Args:
-            manifest: Path of a manifest, ``-`` for JSON lines on standard input, or any iterable or async iterable
-                of entries or dicts. It is read only as capacity frees.
+            manifest: Path, ``-`` for JSON lines on standard input, or any iterable of entries or dicts, async or not.
             journal: Path or URL (``postgresql://user@host/database?job=NAME``) of the journal that makes the run safe
                 to kill and to run again; by default the manifest's file with ``.journal`` added. None does without.
             existing: What to do about things that are there already: ``adopt``, ``create`` or ``fail``.
@@ -177,22 +179,21 @@ class EncordSession(Calls):
             max_batch: Most users or datasets in one request.
             settle_s: Seconds until what happened is sure to be listed: that long a create in doubt is looked for.
             stamp: Put a short mark of the entry into descriptions, for look-ups that are exact among equal titles.
-            fail_fast: Stop at the first entry that fails.
-            max_failures: Stop when more have failed, or a larger share, as ``"5%"``; that counts from 100 ended on.
+            fail_fast, max_failures: Stop when one has failed, or more than so many; ``"5%"`` counts from 100 ended on.
             skip_invalid: Provision the good entries of a manifest that has bad ones.
-            plan: Path of a plan that `plan` wrote: what it does not say fails with ``NOT_PLANNED``.
+            only, exclude: Keys, patterns (``cats-*``) or ``tag=NAME`` of the entries to choose, or not (`Selection`).
+            plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``.
             variables: Values for ``{{ name }}`` in the file; before those of the environment, and its own ``vars``.
             forecast: What `plan` said a moment ago: what it has read of account and file is not read again.
             changes: What is changed of what is there: ``replace_roles=True``.
 
         Raises:
-            UsageError: An argument cannot work. What is wrong with a file comes when the run is entered.
+            UsageError: An argument cannot work. What is wrong with a file, or does not fit the plan, comes on entering.
         """
-        from encord_async.engine.options import FailureLimit  # on first need: a quarter of all imports
-        from encord_async.engine.run import Run
+        from encord_async.engine.run import Run  # on first need: a quarter of all imports
 
-        options = _planning(existing, dataset_api, max_batch, changes, stamp=stamp, skip_invalid=skip_invalid)
-        limit = None if max_failures is None else FailureLimit.parse(max_failures)
+        chosen, limit = _chosen(only, exclude), _limit(max_failures)
+        options = _planning(existing, dataset_api, chosen, max_batch, changes, stamp=stamp, skip_invalid=skip_invalid)
         manifest = _read_with(manifest, variables)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
         kept, more = self._journal(manifest, journal), _around(manifest, options, forecast)
@@ -234,6 +235,8 @@ class EncordSession(Calls):
         max_batch: int = 1000,
         stamp: bool = False,
         skip_invalid: bool = False,
+        only: str | Iterable[str] = (),
+        exclude: str | Iterable[str] = (),
         out: str | Path | None = None,
         variables: Mapping[str, object] | None = None,
         on_action: "Callable[[Action], None]" = lambda _: None,
@@ -250,11 +253,7 @@ class EncordSession(Calls):
         Args:
             manifest: As for `provision`.
             journal: As for `provision`; one that is not there yet is not made.
-            existing: As for `provision`.
-            dataset_api: As for `provision`.
-            max_batch: As for `provision`.
-            stamp: As for `provision`.
-            skip_invalid: As for `provision`.
+            existing, dataset_api, max_batch, stamp, skip_invalid, only, exclude: As for `provision`.
             out: Path of a file to keep the plan in, for ``provision(plan=...)``.
             variables: As for `provision`.
             on_action: Is given each action as entries end, in no particular order. What stays as it is, is only
@@ -271,7 +270,8 @@ class EncordSession(Calls):
         """
         from encord_async.saved_plan import make_plan
 
-        options = _planning(existing, dataset_api, max_batch, changes, stamp=stamp, skip_invalid=skip_invalid)
+        chosen = _chosen(only, exclude)
+        options = _planning(existing, dataset_api, chosen, max_batch, changes, stamp=stamp, skip_invalid=skip_invalid)
         manifest = _read_with(manifest, variables)
         async with self._read_journal(manifest, journal) as opened:
             return await make_plan(self, manifest, options, journal=opened, on_action=on_action, out=out)
@@ -281,6 +281,8 @@ class EncordSession(Calls):
         manifest: "Manifest",
         *,
         journal: str | Path | None = "beside",
+        only: str | Iterable[str] = (),
+        exclude: str | Iterable[str] = (),
         variables: Mapping[str, object] | None = None,
         on_difference: "Callable[[Difference], None]" = lambda _: None,
     ) -> "Report":
@@ -290,6 +292,8 @@ class EncordSession(Calls):
             manifest: As for `provision`.
             journal: That of the run, which says what the entries were made as. Without one only what the manifest
                 names by its hash can be found.
+            only: As for `provision`: what is not chosen is not read back.
+            exclude: As for `provision`.
             variables: As for `provision`.
             on_difference: Is given each difference as it is found, in no particular order.
 
@@ -307,7 +311,7 @@ class EncordSession(Calls):
 
         manifest = _read_with(manifest, variables)
         async with self._read_journal(manifest, journal) as opened:
-            wishes = await gather(manifest, opened or MemoryLedger())
+            wishes = await gather(manifest, opened or MemoryLedger(), _chosen(only, exclude))
         return await compare(self, wishes, on_difference=on_difference)
 
     async def export(
@@ -317,6 +321,8 @@ class EncordSession(Calls):
         ontologies: bool = True,
         users: bool = True,
         organisation: bool = True,
+        only: str | Iterable[str] = (),
+        exclude: str | Iterable[str] = (),
         on_left_out: "Callable[[LeftOut], None]" = lambda _: None,
     ) -> "Exported":
         """Write the account down as entries of a manifest. Only reads are sent.
@@ -326,6 +332,8 @@ class EncordSession(Calls):
             ontologies: Ontologies, and which of them each project has.
             users: Users of projects, of groups and of the organisation.
             organisation: Users and groups of the organisation, and the groups of projects.
+            only: As for `provision`, by the keys that the entries get. All is read, and kept until it has been.
+            exclude: As for `provision`.
             on_left_out: Is told of each thing that is left out, and why.
 
         Returns:
@@ -336,8 +344,9 @@ class EncordSession(Calls):
         """
         from encord_async.export import Scope, export
 
+        selection = _chosen(only, exclude)
         scope = Scope(ontologies=ontologies, users=users, organisation=organisation)
-        return await export(self, on_entry, scope=scope, on_left_out=on_left_out)
+        return await export(self, on_entry, scope=scope, selection=selection, on_left_out=on_left_out)
 
     @contextlib.asynccontextmanager
     async def _read_journal(self, manifest: "Manifest", journal: str | Path | None) -> "AsyncGenerator[Journal | None]":
@@ -401,6 +410,7 @@ def _beside(manifest: "Manifest") -> str | None:
 def _planning(
     existing: "Existing | str",
     dataset_api: "DatasetAPI | str",
+    selection: "Selection",
     max_batch: int,
     changes: "Changes",
     *,
@@ -418,8 +428,21 @@ def _planning(
         max_batch=max_batch,
         stamp=stamp,
         skip_invalid=skip_invalid,
+        selection=selection,
         **changes,
     )
+
+
+def _chosen(only: str | Iterable[str], exclude: str | Iterable[str]) -> "Selection":
+    from encord_async.manifest.selection import Selection
+
+    return Selection.of(only, exclude)
+
+
+def _limit(max_failures: int | str | None) -> "FailureLimit | None":
+    from encord_async.engine.options import FailureLimit
+
+    return None if max_failures is None else FailureLimit.parse(max_failures)
 
 
 def _one_of(options: type[OptionT], value: OptionT | str, name: str) -> OptionT:

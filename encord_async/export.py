@@ -11,7 +11,7 @@ from does not matter any more.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -23,6 +23,8 @@ from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.reading import Once, Unlisted
 from encord_async.kinds.registry import exported, relations_of, summed
 from encord_async.kinds.thing import Listed, Thing
+from encord_async.manifest.place import Place, PlacedEntry
+from encord_async.manifest.selection import NO_SELECTION, Included, Selection, sift
 from encord_async.session.session import Session
 
 __all__ = ["Exported", "KeyMaker", "LeftOut", "Scope", "export", "written"]
@@ -45,6 +47,7 @@ class Exported:
             thing and for several.
         not_listed: What else it does not list, in words.
         cautions: What to know before the manifest is applied elsewhere.
+        included: What those entries that are chosen need, and nobody has chosen.
     """
 
     entries: int = 0
@@ -53,6 +56,7 @@ class Exported:
     unlisted: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     not_listed: list[str] = field(default_factory=list)
     cautions: list[str] = field(default_factory=list)
+    included: tuple[Included, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """Numbers by what they count."""
@@ -68,6 +72,7 @@ async def export(
     on_entry: Callable[[Entry], None],
     *,
     scope: Scope = _EVERYTHING,
+    selection: Selection = NO_SELECTION,
     on_left_out: Callable[[LeftOut], None] = lambda _: None,
 ) -> Exported:
     """Write down the account of *session*; only reads are sent.
@@ -76,12 +81,23 @@ async def export(
         session: Reads.
         on_entry: Is given each entry of the manifest, in its order; what an entry refers to comes before it.
         scope: How much.
+        selection: Which of the entries, by the keys that they get. What others need is known at the end, so all of them
+            are kept until then.
         on_left_out: Is told of each thing that is left out, and why.
 
     Raises:
         EncordError: The account cannot be read.
+        UsageError: The selection cannot be made, see `Sieve.finish`.
     """
-    sums = Exported()
+    sums, names = Exported(), {one: names[0] for one, names in summed().items()}
+    kept = list[tuple[Exports, Entry]]()
+
+    def note(kind: Exports, entry: Entry) -> None:
+        sums.entries += 1
+        if kind.caution and kind.caution not in sums.cautions:
+            sums.cautions.append(kind.caution)
+        sums.numbers.update({names[one]: number for one, number in entry.contents().items() if one in names})
+        on_entry(entry)
 
     def leave_out(left: LeftOut) -> None:
         sums.left_out += 1
@@ -91,14 +107,27 @@ async def export(
         session,
         Pen(scope=scope, on_left_out=leave_out),
         sums,
-        on_entry,
-        {one: names[0] for one, names in summed().items()},
+        (lambda kind, entry: kept.append((kind, entry))) if selection else note,
     )
     for kind in exported():
         if kind.is_in(scope):
             await work.write(kind)
+    if selection:
+        sums.included = _choose(kept, selection, note)
     sums.not_listed = work.pen.not_listed
     return sums
+
+
+def _choose(
+    kept: Sequence[tuple[Exports, Entry]], selection: Selection, note: Callable[[Exports, Entry], None]
+) -> tuple[Included, ...]:
+    """Hand those of *kept* to *note* that are chosen; which of them are only needed."""
+    placed = [PlacedEntry(Place("the account", None, number), one) for number, (_, one) in enumerate(kept, 1)]
+    choice = sift(placed, selection)
+    for (kind, _), one in zip(kept, placed, strict=True):
+        if choice.has(one):
+            note(kind, one.entry)
+    return choice.included
 
 
 def written(pen: Pen, kind: Exports, found: Listed, inside: Inside) -> Iterator[Entry]:
@@ -121,14 +150,12 @@ class _Export:
     session: Session
     pen: Pen
     sums: Exported
-    on_entry: Callable[[Entry], None]
-    names: Mapping[str, str]
-    """Under which numbers are added up, by those of `Entry.contents`."""
+    on_entry: Callable[[Exports, Entry], None]
 
     async def write(self, kind: Exports) -> None:
         """Write down all of *kind*; what has to be looked into is looked into several at a time."""
         relations = [relation for relation in relations_of(kind.word) if relation.is_written(self.pen)]
-        chunk, before = list[Listed](), self.sums.entries
+        chunk = list[Listed]()
         async for found in self._admin_of(kind):
             if not isinstance(kind, Thing) or not (kind.is_read_alone or kind.inner or relations):
                 self._note(kind, found, Inside(item=found.item))
@@ -139,8 +166,6 @@ class _Export:
                 chunk.clear()
         if isinstance(kind, Thing):
             await self._read(kind, relations, chunk)
-        if kind.caution and self.sums.entries > before:
-            self.sums.cautions.append(kind.caution)
 
     async def _admin_of(self, kind: Exports) -> AsyncIterator[Listed]:
         try:
@@ -158,10 +183,7 @@ class _Export:
 
     def _note(self, kind: Exports, found: Listed, inside: Inside) -> None:
         for entry in written(self.pen, kind, found, inside):
-            self.sums.entries += 1
-            contents = entry.contents().items()
-            self.sums.numbers.update({self.names[one]: number for one, number in contents if one in self.names})
-            self.on_entry(entry)
+            self.on_entry(kind, entry)
 
     async def _read(self, kind: Thing, relations: Sequence[Relation], chunk: Sequence[Listed]) -> None:
         async def look_into(found: Listed) -> Inside | RefusedError:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias, cast
 
+from encord_async.engine.moves import Moved
 from encord_async.engine.options import Groundwork, Options, Props
 from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
@@ -23,6 +24,7 @@ from encord_async.kinds.membership import Membership, role_name
 from encord_async.kinds.registry import step_kinds
 from encord_async.kinds.thing import Admission, Thing
 from encord_async.manifest.place import Problem
+from encord_async.manifest.selection import Included
 from encord_async.manifest.sources import Manifest
 from encord_async.session.session import Session
 
@@ -47,6 +49,8 @@ class Verb(StrEnum):
     """Set to another value, as the status of a project or the role of a user."""
     SETTLE = "settle"
     """An earlier run left it in doubt: it is looked for first, and made only if it surely is not there."""
+    MOVE = "move"
+    """Give to another key what one has made: in the journal alone."""
     KEEP = "keep"
     """It is so already. Counted, and not handed out as an action."""
     REFUSE = "refuse"
@@ -69,6 +73,7 @@ class Action:
         was: The role that it takes the place of.
         overwrites: What of something that is there would be overwritten, in words.
         file: The file that a part of it was read from, as the manifest names it.
+        to: The key that takes over what the one in *items* has made.
         code: Why it is refused, as a word for programs, where there is one.
         reason: Why it is refused, as the run would say it.
     """
@@ -84,6 +89,7 @@ class Action:
     was: str | None = None
     overwrites: tuple[str, ...] = ()
     file: str | None = None
+    to: str | None = None
     code: str | None = None
     reason: str | None = None
 
@@ -97,7 +103,7 @@ class Action:
             "items": list(self.items),
         }
         more = {"project": self.project, "hash": self.hash, "role": self.role, "was": self.was, "file": self.file}
-        more |= {"code": self.code, "reason": self.reason}
+        more |= {"to": self.to, "code": self.code, "reason": self.reason}
         shown |= {"overwrites": list(self.overwrites)} if self.overwrites else {}
         return shown | {name: value for name, value in more.items() if value is not None}
 
@@ -136,8 +142,9 @@ class Forecast:
     Attributes:
         entries: How many entries the manifest has.
         counts: How many things of which sort would be made, adopted and so on.
-        gone: What the manifest no longer wishes for.
+        gone: What the manifest no longer wishes for; of a part of the manifest nothing is said of that.
         retired: From how many things of that something would be taken.
+        included: What those that are chosen need, and nobody has chosen.
         warnings: What should be known of the entries, though nothing is wrong with them.
         groundwork: What the run need not find out again.
     """
@@ -146,6 +153,7 @@ class Forecast:
     counts: Counter[tuple[Verb, str]] = field(default_factory=Counter)
     gone: list[Gone] = field(default_factory=list)
     retired: int = 0
+    included: tuple[Included, ...] = ()
     warnings: tuple[Problem, ...] = ()
     groundwork: Groundwork = field(default_factory=Groundwork, repr=False, compare=False)
 
@@ -207,8 +215,7 @@ async def plan(
         JournalMismatchError: The journal belongs to another account or domain.
         EncordError: The account or the journal cannot be read.
     """
-    if journal is not None:
-        await _check_owner(session, journal)
+    await _check_owner(session, journal)
     # A look-up that finds nothing now ends the doubt: the run would wait, and then look again.
     options = replace(options or Options(), settle_s=0.0, fail_fast=False, max_failures=None)
     rehearsal = Rehearsal(session, dataset_api=options.dataset_api, on_read=on_read)
@@ -219,12 +226,15 @@ async def plan(
     run = Run(played, manifest, options, journal=None, props=props, sequel=sequel)
     forecast = Forecast()
     async with run:
+        _hand_out(map(_of_move, run.register.moved), forecast, on_action)
         async for outcome in run:
             _hand_out(plotter.actions(outcome.number), forecast, on_action)
             if rehearsal.failure is not None:
                 raise rehearsal.failure
     forecast.entries, forecast.warnings, forecast.groundwork = run.summary.entries, run.warnings, run.groundwork
-    if journal is not None:
+    forecast.included = run.register.choice.included
+    # What is not chosen may take over what an earlier key of it has made, and nobody has looked.
+    if journal is not None and not options.selection:
         forecast.gone = [Gone.of(one) async for one in gone(ledger, run.roll)]
     return forecast
 
@@ -240,11 +250,24 @@ def _props(rehearsal: Rehearsal, ledger: Overlay, plotter: "_Plotter", journal: 
     )
 
 
-async def _check_owner(session: Session, journal: "Journal") -> None:
+async def _check_owner(session: Session, journal: "Journal | None") -> None:
     """Refuse the journal of another account, as the run would."""
     from encord_async.journal.opening import Identity, check_owner
 
-    check_owner(journal.name, await journal.about(), Identity(session.settings.domain, session.identity))
+    if journal is not None:
+        check_owner(journal.name, await journal.about(), Identity(session.settings.domain, session.identity))
+
+
+def _of_move(one: Moved) -> Action:
+    return Action(
+        number=one.number,
+        place=one.place,
+        verb=Verb.MOVE,
+        what=one.kind,
+        items=(f"@{one.old}",),
+        hash=one.hash,
+        to=f"@{one.new}",
+    )
 
 
 def _hand_out(actions: Iterable[Action], forecast: Forecast, on_action: Callable[[Action], None]) -> None:

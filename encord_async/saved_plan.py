@@ -34,7 +34,7 @@ __all__ = ["SavedPlan", "make_plan"]
 _FORMAT: Final = "encord-async plan 1"
 _MAX_BYTES: Final = 2**30
 _DECIDING: Final = ("existing", "dataset_api", "max_batch", "stamp", "skip_invalid", *CHANGES)
-"""The options that decide what a run does."""
+"""The options that decide what a run does, besides the selection."""
 _AGAIN: Final = "make a new plan with 'encord-async plan --out'"
 
 
@@ -145,10 +145,11 @@ class SavedPlan:
     async def check(self, manifest: Manifest, options: Options, journal: "Journal | None") -> None:
         """See `Review`."""
         now = _deciding(options)
-        for name, planned in self.options.items():
-            if now.get(name) != planned:
+        for name, given in now.items():
+            planned = self.options.get(name, "")
+            if given != planned:
                 raise UsageError(
-                    f"the plan was made with {spelt(name, planned)}, not {spelt(name, now.get(name))}; {_AGAIN}, or "
+                    f"the plan was made with {_said(name, planned)}, not {_said(name, given)}; {_AGAIN}, or "
                     "give the same options"
                 )
         if await anyio.to_thread.run_sync(_digest, manifest) != self.manifest:
@@ -210,7 +211,12 @@ async def make_plan(
 
 
 def _deciding(options: Options) -> dict[str, object]:
-    return {name: getattr(options, name) for name in _DECIDING}
+    chosen = {name: ", ".join(getattr(options.selection, name)) for name in ("only", "exclude")}
+    return {name: getattr(options, name) for name in _DECIDING} | chosen
+
+
+def _said(name: str, value: object) -> str:
+    return f"no {name}" if value == "" else spelt(name, value)
 
 
 def _step(line: Any) -> tuple[bytes, Decided]:

@@ -11,7 +11,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
-from encord_async.manifest.checker import Checker
+from encord_async.manifest.policy_file import POLICY_FILE
 from tests.postgres import PostgresServer
 from tests.thorough import PROFILE
 
@@ -159,9 +159,10 @@ def postgres(require_tool: Callable[[str], str]) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def twins_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Manifests with twins are let through, as earlier releases did: the engine holds what it promises for them too."""
-    monkeypatch.setattr(Checker, "_twins", lambda *_: [])
+def twins_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Manifests in this folder, or in none, may hold twins: the engine holds what it promises for them too."""
+    (tmp_path / POLICY_FILE).write_text("twins = true\n")
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ ALLOWED: tuple[Allowed, ...] = (
     Allowed("api_key _api_key APIKey API_KEY use_api_key", "an API key that signs, not one that is made"),
     Allowed("project", "the member `project` in `plan --json`, which scripts read", "plan.py cli/plan.py"),
     Allowed("project", "a name in the details of journals that are there", "journal/record.py"),
-    Allowed("SeedDataset SeedOntology SeedProject", "public names of the testing kit", "testing.py"),
+    Allowed("SeedDataset SeedFolder SeedOntology SeedProject", "public names of the testing kit", "testing.py"),
     Allowed("TaskGroup create_task_group _commit_in_groups group _group", "groups of tasks"),
     Allowed("BaseExceptionGroup", "several errors at once"),
     Allowed("group_by", "SQL", "journal/queries.py"),

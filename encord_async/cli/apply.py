@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 import anyio
 import click
 
+from encord_async.cli.api_keys import MadeKeys
 from encord_async.cli.cluster import begin_on, cluster
 from encord_async.cli.consent import agreed
-from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, told, told_in
+from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted, told, told_in
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
-from encord_async.cli.keys_file import KeysFile
+from encord_async.cli.keys_sink import KeysCommand, KeysFile, Sink
 from encord_async.cli.options import (
     Service,
     changing_options,
@@ -31,11 +32,13 @@ from encord_async.cli.options import (
     manifest_argument,
     max_batch_option,
     output_options,
+    print_included,
     print_warnings,
     problem_json,
     report,
     report_interrupt,
     run_journal_option,
+    selection_options,
     service_options,
     skip_invalid_option,
     stamp_option,
@@ -51,7 +54,9 @@ if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Progress
     from encord_async.engine.outcome import Outcome, Status, Summary
+    from encord_async.engine.roll import Register
     from encord_async.manifest.place import Problem
+    from encord_async.manifest.selection import Selection
     from encord_async.manifest.variables import ManifestFile
 
 __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
@@ -87,6 +92,7 @@ requests under way end and starts no others; the second stops at once.
 Examples:
   encord-async apply programme.jsonl
   encord-async apply programme.jsonl --plan reviewed.plan
+  encord-async apply programme.jsonl --only 'cats-*' --only tag=wave-2
   encord-async apply programme.jsonl --yes --outcomes outcomes.jsonl --max-failures 5%
   generate-programme | encord-async apply - --yes --json
   encord-async apply programme.jsonl --journal 'postgresql://me@db/encord?job=programme' --dask local:4
@@ -130,6 +136,7 @@ Exit codes, of several that apply the highest:
     help="How long to look for a create that got no answer, before it is sent again or left in doubt.",
 )
 @stamp_option
+@selection_options
 @click.option(
     "--plan",
     "reviewed",
@@ -160,6 +167,13 @@ Exit codes, of several that apply the highest:
     help="Add the API keys that this run makes to FILE, as JSON lines; nobody else may read it. If the run is killed, "
     "'encord-async project list-api-keys' shows them.",
 )
+@click.option(
+    "--api-keys-to",
+    "keys_command",
+    metavar="COMMAND",
+    help="The same to the standard input of COMMAND, as 'vault-write --path encord': a program with its arguments, "
+    "without a shell. If it does not end with 0, that is told.",
+)
 @force_option
 @click.option("--no-progress", is_flag=True, help="Do not show progress.")
 @output_options
@@ -174,18 +188,19 @@ def apply(
     dask: str | None,
     reviewed: str | None,
     keys_file: str | None,
+    keys_command: str | None,
+    selection: "Selection",
     **options: Any,
 ) -> int:
     """See `_HELP`."""
     no_progress, force = options.pop("no_progress"), options.pop("force")
     options["journal"] = journal or manifest.journal
+    options |= {"only": selection.only, "exclude": selection.exclude}
     bounds = {name: options.pop(name) for name in ("concurrency", "max_rate_per_s")}
+    if dask is not None:
+        _check_can_be_shared(reviewed, options)
     if reviewed is not None:
-        if dask is not None:
-            raise UsageError("--plan is for a run on one machine; leave out --dask")
         options["plan"] = reviewed
-    if dask is not None and (options["prune"] or options["retire"]):
-        raise UsageError("--prune and --retire are for a run on one machine: run once more without --dask")
     sessions = functools.cache(functools.partial(service.sessions, **bounds))
     if not yes and reviewed is None:
         with nothing_sent():
@@ -195,7 +210,8 @@ def apply(
         looks=_verify(manifest, journal) if existing_journal(manifest, journal) else None,
     )
     with ExitStack() as until_the_last_word:
-        keys = until_the_last_word.enter_context(KeysFile(keys_file, manifest, journal, sessions))
+        made = MadeKeys(_sink(keys_file, keys_command), manifest, journal, sessions)
+        keys = until_the_last_word.enter_context(made)
         with Recorder(outcomes, str(manifest), force=force) as recorder, ExitStack() as stack:
             if dask is None:
                 begin: Begin = functools.partial(begin_here, sessions()(), manifest, options)
@@ -209,8 +225,29 @@ def apply(
 
             interrupts = until_the_last_word.enter_context(listening())
             anyio.run(interruptible, work, interrupts)
-        keys.write(output)
+        interrupts.count += keys.hand_on(output)
         return _finish(output, ending, [recorder.error, keys.error], interrupted=interrupts.count > 0)
+
+
+def _check_can_be_shared(reviewed: str | None, options: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for what a run on a cluster cannot do."""
+    if reviewed is not None:
+        raise UsageError("--plan is for a run on one machine; leave out --dask")
+    if options["prune"] or options["retire"]:
+        raise UsageError("--prune and --retire are for a run on one machine: run once more without --dask")
+
+
+def _sink(keys_file: str | None, keys_command: str | None) -> Sink | None:
+    """Who gets the API keys.
+
+    Raises:
+        UsageError: Two are asked for.
+    """
+    if keys_file is not None and keys_command is not None:
+        raise UsageError("--api-keys and --api-keys-to say two things; give one of them")
+    if keys_command is not None:
+        return KeysCommand(keys_command)
+    return None if keys_file is None else KeysFile(keys_file)
 
 
 @dataclass(slots=True)
@@ -226,6 +263,7 @@ class Ending:
         looks: The command that looks at what was taken from the journal, if there was one.
         wrong: How many have failed, are in doubt or blocked, and have an outcome that says so.
         warnings: What should be known of the manifest, though nothing is wrong with it.
+        register: What is known of the manifest as a whole.
     """
 
     journal: str | None = None
@@ -236,6 +274,7 @@ class Ending:
     looks: str | None = None
     wrong: int = 0
     warnings: "tuple[Problem, ...]" = ()
+    register: "Register | None" = None
 
     def note(self, outcome: "Outcome") -> None:
         """Count *outcome* if it went wrong, and keep it if it is one of the first."""
@@ -263,6 +302,11 @@ class AnyRun(Protocol):
     @property
     def warnings(self) -> "tuple[Problem, ...]":
         """What should be known of the entries read so far."""
+        ...
+
+    @property
+    def register(self) -> "Register":
+        """What is known of the manifest as a whole."""
         ...
 
     def progress(self) -> "Progress":
@@ -320,6 +364,7 @@ async def provision(
                 await _consume(run, ending, on_outcome, progress)
             finally:
                 ending.summary, ending.warnings = _complete(run.summary), run.warnings
+                ending.register = run.register
     except EncordError as error:
         # The manifest or an option is bad: the run has not begun. Or its stream cannot be read any more.
         ending.failure = error
@@ -391,6 +436,8 @@ def _finish(output: Output, ending: Ending, unwritten: Sequence[str | None], *, 
         shown = ending.summary.as_json()
         if ending.warnings:
             shown["warnings"] = list(map(problem_json, ending.warnings))
+        if ending.register is not None:
+            shown |= ending.register.as_json()
         if ending.shown:
             shown["first_failures"] = [told_in(outcome.as_json()) for outcome in ending.shown]
         output.result(shown if ending.failure is None else {**shown, "error": as_json(ending.failure)})
@@ -414,6 +461,10 @@ def print_ending(output: Output, ending: Ending) -> None:
     )
     output.table(rows, right=[1])
     print_warnings(output, ending.warnings)
+    if ending.register is not None:
+        print_included(output, ending.register.choice.included)
+        for one in ending.register.moved:
+            output.say(redacted(str(one)))
     if not output.json:
         _print_failures(output, ending, summary)
     if ending.looks is not None and summary.as_json()["unchanged"]:

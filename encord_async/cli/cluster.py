@@ -58,11 +58,13 @@ async def begin_on(
 ) -> "ClusterRun":
     """Begin to provision *manifest* on the cluster of *client*; *options* as `EncordSession.provision` takes them."""
     from encord_async.cluster import DatasetAPI, Existing, FailureLimit, Options, SessionOptions, provision
+    from encord_async.manifest.selection import Selection
 
     wanted = dict(options)
     # What was read here is of no use to workers elsewhere.
     wanted.pop("forecast", None)
     journal, limit = wanted.pop("journal"), wanted.pop("max_failures")
+    selection = Selection.of(wanted.pop("only"), wanted.pop("exclude"))
     run = provision(
         manifest,
         client=client,
@@ -71,6 +73,7 @@ async def begin_on(
         options=Options(
             existing=Existing(wanted.pop("existing")),
             dataset_api=DatasetAPI(wanted.pop("dataset_api")),
+            selection=selection,
             max_failures=None if limit is None else FailureLimit.parse(limit),
             **wanted,
         ),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from encord_async.cli.interrupts import run
-from encord_async.cli.options import print_warnings
+from encord_async.cli.options import print_included, print_warnings
 from encord_async.cli.output import Output, many, on_terminal
 from encord_async.cli.plan import Planned, existing_journal, forecast_rows, irreversible_line, show_heading
 from encord_async.cli.progress import show_reading
@@ -68,13 +68,15 @@ def _looked(
     from encord_async.engine.account import Existing
     from encord_async.engine.options import CHANGES, Options
     from encord_async.kinds.thing import DatasetAPI
+    from encord_async.manifest.selection import Selection
 
     journal = options["journal"]
     planned = Planned(existing_journal(manifest, journal))
     more = {name: options[name] for name in ("max_batch", "stamp", "skip_invalid")}
     more |= {name: options.get(name, False) for name in CHANGES}
+    selection = Selection.of(options.get("only", ()), options.get("exclude", ()))
     existing, dataset_api = Existing(options["existing"]), DatasetAPI(options["dataset_api"])
-    chosen = Options(existing=existing, dataset_api=dataset_api, **more)
+    chosen = Options(existing=existing, dataset_api=dataset_api, selection=selection, **more)
 
     async def look() -> None:
         async with sessions() as session:
@@ -87,6 +89,7 @@ def _looked(
 def _show(output: Output, planned: Planned) -> None:
     show_heading(output, planned, err=True)
     print_warnings(output, planned.sums.warnings)
+    print_included(output, planned.sums.included)
     output.table(forecast_rows(planned.sums), head=["action", "what", "number"], right=[2], err=True)
     output.say(_what(planned.sums), bold=True)
 

@@ -9,7 +9,15 @@ import click
 from encord_async.cli.entries import entry_text, format_option
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.interrupts import run
-from encord_async.cli.options import Service, concurrency_option, file_names, output_options, service_options
+from encord_async.cli.options import (
+    Service,
+    concurrency_option,
+    file_names,
+    output_options,
+    print_included,
+    selection_options,
+    service_options,
+)
 from encord_async.cli.outfile import force_option, refuse_others, whole
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
@@ -17,6 +25,7 @@ from encord_async.errors import UsageError
 if TYPE_CHECKING:
     from encord_async.export import Exported, LeftOut
     from encord_async.kinds.entry import Entry
+    from encord_async.manifest.selection import Selection
 
 __all__ = ["export"]
 
@@ -38,9 +47,10 @@ projects by their hashes, which another account may not know.
 those who are users of it already nothing changes. Only an Admin of the organisation may add users to it. To add
 nobody to an organisation, leave out the users, or the organisation.
 
-Things of the same title and description are each written down. An account that holds none of them gets them all;
-where several are there already, 'apply' cannot tell which is meant, and such entries fail, marked AMBIGUOUS: refer
-to them by their hashes instead, or give 'apply' --existing create to make others.
+Things of the same title and description are each written down. 'apply' refuses them unless --stamp, or the policy
+(twins = true), lets them pass; an account that holds none of them gets them all then. Where several are there
+already, 'apply' cannot tell which is meant, and such entries fail, marked AMBIGUOUS: refer to them by their hashes
+instead, or give 'apply' --existing create to make others.
 
 Without ontologies each project gets a new, empty one. In the last example --domain and the key of the second
 command are those of the other account.
@@ -49,6 +59,7 @@ command are those of the other account.
 Examples:
   encord-async export -o account.jsonl
   encord-async export --format yaml -o account.yaml
+  encord-async export --only 'cats*' -o cats.jsonl
   encord-async export --without-ontologies --without-users -o structure.jsonl
   encord-async export --without-organisation | encord-async apply - --yes --domain URL --ssh-key-file OTHER_KEY
 
@@ -79,6 +90,7 @@ Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE 
     is_flag=True,
     help="Leave out users and groups of the organisation, and groups of projects.",
 )
+@selection_options
 @force_option
 @concurrency_option
 @output_options
@@ -91,6 +103,7 @@ def export(
     without_ontologies: bool,
     without_users: bool,
     without_organisation: bool,
+    selection: "Selection",
     force: bool,
     concurrency: int,
 ) -> int:
@@ -109,15 +122,19 @@ def export(
                 ontologies=not without_ontologies, users=not without_users, organisation=not without_organisation
             )
             async with sessions() as session:
-                exported = await export_account(session, write, scope=scope, on_left_out=lambda one: _keep(left, one))
+                exported = await export_account(
+                    session, write, scope=scope, selection=selection, on_left_out=lambda one: _keep(left, one)
+                )
                 return exported, session.statistics().requests
 
         exported, requests = run(work, reads=True)
     if output.json:
         unlisted = any(what == "users" for what, _, _ in exported.unlisted)
         shown = exported.as_json() | {"users_read": not (without_users or unlisted), "requests": requests}
+        shown["included"] = [one.as_json() for one in exported.included]
         output.result(shown | {"not_listed": exported.not_listed, "first_left_out": [one.as_json() for one in left]})
     else:
+        print_included(output, exported.included)
         _say(output, exported, left)
     return ExitCode.DONE
 

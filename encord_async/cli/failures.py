@@ -50,7 +50,9 @@ class ExitCode(IntEnum):
     """Interrupted: the first Ctrl-C lets requests under way end, the second stops at once."""
 
 
-_OPTION: Final = re.compile(r'\b(?P<name>existing|dataset_api|max_batch|stamp|skip_invalid)=(?P<value>"\w+"|\w+)')
+_OPTION: Final = re.compile(
+    r'\b(?P<name>existing|dataset_api|max_batch|stamp|skip_invalid|only|exclude)=(?P<value>"[^"]*"|\w+)'
+)
 """How messages spell options, see `errors.spelt`."""
 _LIMITS: Final = frozenset({"fail_fast", "max_failures", "deadline"})
 """Values of `Summary.stopped_by` that a limit of the caller's stands behind."""

@@ -3,7 +3,7 @@
 Each verb that changes something asks first, writes a backup, and holds the journal's lock while it does both.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from encord_async.journal.journal import Journal
     from encord_async.journal.record import Record
 
-__all__ = ["Seen", "agree", "change", "check_new", "journal", "key_argument", "look", "records_of", "yes_option"]
-
-_RECORDS_AT_A_TIME: Final = 2000
+__all__ = ["Seen", "agree", "change", "check_new", "journal", "key_argument", "look", "yes_option"]
 
 yes_option: Final = click.option("--yes", is_flag=True, help="Do not ask.")
 key_argument: Final = click.argument("key", metavar="KEY")
@@ -60,17 +58,6 @@ class Seen:
     domain: str
     account: str
     digest: str
-
-
-async def records_of(opened: "Journal") -> AsyncIterator["Record"]:
-    """All records, in the order in which their steps began."""
-    after = 0
-    while True:
-        page, after = await opened.records(most=_RECORDS_AT_A_TIME, after=after)
-        if not page:
-            return
-        for record in page:
-            yield record
 
 
 async def look(opened: "Journal") -> Seen:
@@ -160,7 +147,7 @@ def list_(*, output: Output, journal: str) -> int:
     async def read() -> tuple[str, _Entries]:
         entries = _Entries()
         async with Journal(journal, None) as opened:
-            async for record in records_of(opened):
+            async for record in opened.every():
                 entries.add(record)
             return opened.name, entries
 
@@ -225,7 +212,7 @@ def find(where: str, key: str) -> "tuple[Seen, list[Record]]":
 
     async def read() -> "tuple[Seen, list[Record]]":
         async with Journal(where, None) as opened:
-            return await look(opened), [record async for record in records_of(opened) if is_of(record, key)]
+            return await look(opened), [record async for record in opened.every() if is_of(record, key)]
 
     return run(read, reads=True)
 
@@ -260,7 +247,7 @@ def mv(*, output: Output, journal: str, old: str, new: str, yes: bool) -> int:
     moved: list[int] = []
 
     async def work(opened: "Journal") -> None:
-        known = renamed([record async for record in records_of(opened)], kind, old, new)
+        known = renamed([record async for record in opened.every()], {(kind, old): new})
         await opened.write(known.records, instead_of=known.instead_of)
         moved.extend((len(known.records), len(known.left)))
 

@@ -10,7 +10,7 @@ import click
 
 from encord_async.cli.failures import ExitCode, told
 from encord_async.cli.interrupts import run
-from encord_async.cli.journal import Seen, agree, change, look, records_of, yes_option
+from encord_async.cli.journal import Seen, agree, change, look, yes_option
 from encord_async.cli.options import Service, journal_argument, output_options, service_options
 from encord_async.cli.output import Output, many
 from encord_async.errors import AuthenticationError, JournalMismatchError, RefusedError, UsageError
@@ -106,7 +106,7 @@ async def _look(where: str) -> tuple[Seen, _Sample]:
     sample = _Sample()
     async with Journal(where, None) as opened:
         seen = await look(opened)
-        async for record in records_of(opened):
+        async for record in opened.every():
             sample.add(record)
     return seen, sample
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Options
     from encord_async.manifest.place import Problem
+    from encord_async.manifest.selection import Included, Selection
     from encord_async.protocol.signing import APIKey, SSHKey
     from encord_async.session.observer import Observer
     from encord_async.session.settings import Settings
@@ -40,11 +41,13 @@ __all__ = [
     "max_batch_option",
     "output_options",
     "planning_options",
+    "print_included",
     "print_warnings",
     "problem_json",
     "report",
     "report_interrupt",
     "run_journal_option",
+    "selection_options",
     "service_options",
     "skip_invalid_option",
     "stamp_option",
@@ -60,6 +63,7 @@ def file_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[C
 
 API_KEY: Final = "ENCORD_API_KEY"
 _SHOWN_PROBLEMS: Final = 100
+_SHOWN_INCLUDED: Final = 20
 
 _OUTPUT: Final = (
     click.option("--json", "json_", is_flag=True, help="Print one JSON object on standard output, nothing else."),
@@ -200,6 +204,22 @@ _CHANGING: Final = (
     ),
 )
 
+_SELECTION: Final = (
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="KEY|GLOB|tag=NAME",
+        help="Only these entries, with all that they refer to; may be given several times. An entry without a "
+        "key goes with the project that it is about.",
+    ),
+    click.option(
+        "--exclude",
+        multiple=True,
+        metavar="KEY|GLOB|tag=NAME",
+        help="The same for entries that are left out; nothing that is left may refer to them.",
+    ),
+)
+
 _PLANNING: Final = (
     run_journal_option,
     existing_option,
@@ -249,6 +269,7 @@ def planning_options(verb: Verb) -> Verb:
         max_batch: int,
         stamp: bool,
         skip_invalid: bool,
+        selection: "Selection",
         **rest: Any,
     ) -> int:
         from encord_async.engine.options import CHANGES
@@ -267,11 +288,32 @@ def planning_options(verb: Verb) -> Verb:
                 stamp=stamp,
                 skip_invalid=skip_invalid,
                 **changes,
+                selection=selection,
             )
 
         return verb(options=options, **rest)
 
-    return _with(wrapped, _PLANNING)
+    return _with(selection_options(wrapped), _PLANNING)
+
+
+def selection_options(verb: Verb) -> Verb:
+    """Which entries a verb is about; it gets that as ``selection``."""
+
+    @functools.wraps(verb)
+    def wrapped(*, only: Sequence[str], exclude: Sequence[str], **rest: Any) -> int:
+        from encord_async.manifest.selection import Selection
+
+        return verb(selection=Selection.of(only, exclude), **rest)
+
+    return _with(wrapped, _SELECTION)
+
+
+def print_included(output: Output, included: "Sequence[Included]") -> None:
+    """Say on standard error which entries nobody has chosen, and are needed."""
+    for one in included[:_SHOWN_INCLUDED]:
+        output.say(redacted(str(one)))
+    if len(included) > _SHOWN_INCLUDED:
+        output.say(f"... and {len(included) - _SHOWN_INCLUDED:,} more are included because others refer to them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

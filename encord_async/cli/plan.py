@@ -20,6 +20,7 @@ from encord_async.cli.options import (
     manifest_argument,
     output_options,
     planning_options,
+    print_included,
     print_warnings,
     problem_json,
     service_options,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Options
     from encord_async.journal.journal import Journal
+    from encord_async.manifest.selection import Selection
     from encord_async.manifest.variables import ManifestFile
     from encord_async.plan import Action, Forecast
     from encord_async.verify.difference import Difference
@@ -43,7 +45,30 @@ _MAX_ACTIONS: Final = 100_000
 _MAX_GONE: Final = 100
 
 
-@click.command(short_help="Say what apply would do; only reads.")
+_HELP: Final = """\
+Say what 'apply' would do with MANIFEST, as a difference: create, adopt, add, remove, change, settle, or refuse
+and why. Only reads are sent.
+
+It is the run itself, rehearsed: with the same journal and the same options it decides as 'apply' does. What the
+journal says is done costs no request and is only counted; --refresh looks at the account for it as well. What the
+journal knows as made and the manifest no longer has is listed, but not with --only or --exclude; without --retire
+nothing is done about it. What an earlier run left in doubt is looked for once; 'apply' looks longer, and makes it only
+if it surely is not there. At most 100,000 actions are shown; all are counted. '-' reads JSON lines from standard input.
+
+\b
+Examples:
+  encord-async plan programme.jsonl
+  encord-async plan programme.jsonl --existing fail --json
+  encord-async plan programme.jsonl --refresh --summary
+  encord-async plan programme.jsonl --only 'cats-*' --exclude cats-old
+  encord-async plan programme.jsonl --out reviewed.plan
+
+Exit codes: 0 nothing is in the way, 1 some entries would fail, 2 a bad manifest, journal or key, 4 the service does
+not accept the key, 6 with --detailed-exit-code: something would change.
+"""
+
+
+@click.command(short_help="Say what apply would do; only reads.", help=_HELP)
 @manifest_argument
 @service_options
 @planning_options
@@ -73,25 +98,7 @@ def plan(
     force: bool,
     concurrency: int,
 ) -> int:
-    """Say what 'apply' would do with MANIFEST, as a difference: create, adopt, add, remove, change, settle, or refuse
-    and why. Only reads are sent.
-
-    It is the run itself, rehearsed: with the same journal and options it decides as 'apply' does. What the journal
-    says is done costs no request and is only counted; --refresh looks at the account for it as well. Things that the
-    journal knows as made and that MANIFEST no longer names are listed; nothing is done about them without --retire.
-    What an earlier run left in doubt is looked for once. 'apply' looks longer, and creates it only if it surely is not
-    there. At most 100,000 actions are shown; all are counted. '-' reads JSON lines from standard input.
-
-    \b
-    Examples:
-      encord-async plan programme.jsonl
-      encord-async plan programme.jsonl --existing fail --json
-      encord-async plan programme.jsonl --refresh --summary
-      encord-async plan programme.jsonl --out reviewed.plan
-
-    Exit codes: 0 nothing is in the way, 1 some entries would fail, 2 a bad manifest, journal or key, 4 the service does
-    not accept the key, 6 with --detailed-exit-code: something would change.
-    """
+    """See `_HELP`."""
     if out is not None:
         refuse_others(out, lambda head: head.startswith(b'{"format": "encord-async plan'), force=force)
     planned = Planned(existing_journal(manifest, journal))
@@ -104,6 +111,7 @@ def plan(
 
     run(look, reads=True)
     print_warnings(output, planned.sums.warnings)
+    print_included(output, planned.sums.included)
     if output.json:
         output.result(planned.as_json())
     else:
@@ -188,7 +196,7 @@ class Planned:
                 on_read=self._count,
             )
             if refresh and opened is not None:
-                self.drift = await _drift(session, manifest, opened)
+                self.drift = await _drift(session, manifest, opened, options.selection)
         self.actions.sort(key=lambda action: action.number)
         self.requests = session.statistics().requests
 
@@ -213,6 +221,7 @@ class Planned:
             "counts": self.sums.as_json(),
             "irreversible": self.sums.irreversible,
             "gone": [one.as_json() for one in self.sums.gone],
+            "included": [one.as_json() for one in self.sums.included],
             "warnings": list(map(problem_json, self.sums.warnings)),
             "requests": self.requests,
         }
@@ -228,13 +237,15 @@ class Planned:
         return code
 
 
-async def _drift(session: "EncordSession", manifest: "ManifestFile", journal: "Journal") -> "list[Difference]":
+async def _drift(
+    session: "EncordSession", manifest: "ManifestFile", journal: "Journal", selection: "Selection"
+) -> "list[Difference]":
     """How the account differs from what the journal says is done."""
     from encord_async.verify.compare import compare
     from encord_async.verify.wishes import gather
 
     found: list[Difference] = []
-    wishes = await gather(manifest, journal)
+    wishes = await gather(manifest, journal, selection)
     # What was never made is what the plan itself is about.
     wishes.absent.clear()
     await compare(session, wishes, on_difference=found.append)
@@ -308,6 +319,7 @@ _WORDS: Final = {
     "add": "add",
     "remove": "remove",
     "change": "change",
+    "move": "move",
     "settle": "settle",
     "keep": "keep",
     "refuse": "REFUSE",
@@ -318,6 +330,7 @@ _COLOURS: Final = {
     "add": "green",
     "remove": "yellow",
     "change": "yellow",
+    "move": "cyan",
     "settle": "magenta",
     "REFUSE": "bold red",
 }
@@ -338,6 +351,8 @@ def _described(action: "Action") -> str:
         parts.append(f"in {action.project}")
     if action.overwrites:
         parts.append(f"overwriting {'; '.join(action.overwrites)}")
+    if action.to:
+        parts.append(f"to {action.to}, in the journal alone")
     if action.file:
         parts.append(f"from the file {action.file}")
     if action.hash:

@@ -15,6 +15,8 @@ from encord_async.cli.options import (
     file_names,
     manifest_argument,
     output_options,
+    print_included,
+    selection_options,
     service_options,
 )
 from encord_async.cli.output import Output, many, on_terminal
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from encord_async.journal.record import Ledger
     from encord_async.kinds.entry import Entry
     from encord_async.kinds.step import StepKind
+    from encord_async.manifest.selection import Selection
     from encord_async.manifest.variables import ManifestFile
     from encord_async.verify.compare import Report
     from encord_async.verify.difference import Difference
@@ -67,6 +70,7 @@ itself.
 Examples:
   encord-async verify programme.jsonl
   encord-async verify programme.jsonl --journal run.db --json
+  encord-async verify programme.jsonl --only 'cats-*'
   encord-async verify programme.jsonl --fix --prune --yes
 
 Exit codes: 0 no difference (with --fix: none is left), 1 there are differences, 2 a bad manifest, journal or key,
@@ -83,6 +87,7 @@ Exit codes: 0 no difference (with --fix: none is left), 1 there are differences,
     metavar="PATH|URL",
     help="Where the run was written down.  [default: MANIFEST.journal]",
 )
+@selection_options
 @concurrency_option
 @click.option("--fix", is_flag=True, help="Add what is missing, then read back again.")
 @click.option(
@@ -98,6 +103,7 @@ def verify(
     service: Service,
     manifest: "ManifestFile",
     journal: str | None,
+    selection: "Selection",
     concurrency: int,
     fix: bool,
     prune: bool,
@@ -106,7 +112,7 @@ def verify(
     """See `_HELP`."""
     if (prune or yes) and not fix:
         raise UsageError(f"{'--prune' if prune else '--yes'} is for --fix; give both, or neither")
-    source = _Source(manifest, _journal_path(output, manifest, journal))
+    source = _Source(manifest, _journal_path(output, manifest, journal), selection)
     sessions = service.sessions(concurrency=concurrency)
 
     async def look() -> _Verified:
@@ -121,6 +127,7 @@ def verify(
                 await _mend(session, source, verified)
 
         run(mend)
+    print_included(output, verified.wishes.included)
     _print(output, verified)
     return _exit_code(verified)
 
@@ -129,6 +136,7 @@ def verify(
 class _Source:
     manifest: "ManifestFile"
     journal: str | None
+    selection: "Selection"
 
 
 def _journal_path(output: Output, manifest: "ManifestFile", journal: str | None) -> str | None:
@@ -178,7 +186,7 @@ async def _look_with(
     from encord_async.verify.repair import Repairs
     from encord_async.verify.wishes import gather
 
-    wishes = await gather(source.manifest, ledger)
+    wishes = await gather(source.manifest, ledger, source.selection)
     verified = _Verified(wishes, Report(), Repairs(prune=prune))
     await _compare(session, verified, fix=fix)
     verified.inner = await verified.repairs.inner(ledger)
@@ -357,6 +365,7 @@ def _json(verified: _Verified) -> dict[str, object]:
     report, notes = verified.report, _notes(verified)
     shown: dict[str, object] = {
         "entries": verified.wishes.entries,
+        "included": [one.as_json() for one in verified.wishes.included],
         **{kind.plural: report.read[kind.word] for kind in things()},
         "differences": [told_in(difference.as_json()) for difference in verified.differences],
         "counts": report.as_json(),

@@ -25,6 +25,7 @@ from encord_async.cluster.shards import Cutter, Shard
 from encord_async.cluster.shares import Desertion, shard_size, share_of
 from encord_async.cluster.worker import Report, SessionOptions, Task
 from encord_async.engine.crew import leave
+from encord_async.engine.intake import bad_entries, checker_for, problems_of
 from encord_async.engine.options import Options, Progress
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.roll import Register
@@ -37,9 +38,9 @@ from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.registry import nouns
 from encord_async.manifest.checker import Checker
-from encord_async.manifest.files import manifest_error, raise_for_problems
+from encord_async.manifest.files import manifest_error
 from encord_async.manifest.part import Part, PartEntry
-from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.policy import NO_POLICY
 from encord_async.manifest.policy_file import policy_for
 from encord_async.manifest.sources import Item, Manifest, manifest_file, open_source, with_variables
@@ -102,11 +103,11 @@ class ClusterRun:
         self._checker = Checker(stamps=options.stamp)
         self._policy = NO_POLICY
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
-        self._register = Register(stamps=False)
+        self._register = Register(stamps=False, selection=options.selection)
         self._aside: list[PartEntry] = []
         """Entries that wait until it is known who has gone."""
         self._total: int | None = None
-        self._entries = 0
+        self._position = self._entries = 0
         self._counts: Counter[Status] = Counter()
         self._sums = Summary()
         self._all_read = self._over = False
@@ -129,12 +130,13 @@ class ClusterRun:
         self._started_s = anyio.current_time()
         self._token = current_token()
         self._policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
-        self._checker = Checker(stamps=self._options.stamp, policy=self._policy)
+        self._checker = checker_for(self._manifest, stamps=self._options.stamp, policy=self._policy)
         file = manifest_file(self._manifest)
         if file is not None:
             await self._check_file(file)
         elif self._policy.most:
             raise UsageError(f"a run on a cluster needs its manifest in a file: {self._policy.named('most')}")
+        await self._register.choose(self._manifest)
         account = await self._scheduler.introduced(self._session_options)
         await self._look_at_cluster()
         known = len(self._manifest) if isinstance(self._manifest, Sized) else None
@@ -207,12 +209,17 @@ class ClusterRun:
         """What should be known of the entries read so far, though nothing is wrong with them."""
         return self._checker.warnings()
 
+    @property
+    def register(self) -> Register:
+        """What is known of the manifest as a whole, once it has begun: what of it is chosen, whose keys have moved."""
+        return self._register
+
     def progress(self) -> Progress:
         """How far the run is, as far as shards have ended; *in_flight* is what may be at most."""
         sums = self.summary
         return Progress(
             entries=sums.entries,
-            total=self._total,
+            total=self._register.choice.entries or self._total,
             ended=sum(self._counts.values()) - self._counts[Status.CANCELLED],
             failed=self._failed,
             statistics=Statistics(
@@ -292,13 +299,7 @@ class ClusterRun:
         report = (await self._register.check_file(file, stamps=self._options.stamp)).report
         self._total = report.entries
         self._refuse_more(report.irreversible)
-        if self._options.skip_invalid:
-            bad = {number: (Problem(Place(str(file), None, number), "", "is a bad entry"),) for number in report.bad}
-            for problem in report.problems:
-                bad[problem.place.number] = (problem,)
-            self._bad = bad
-        else:
-            raise_for_problems(report.problems, total=report.problem_count)
+        self._bad = bad_entries(str(file), report, skip=self._options.skip_invalid)
 
     def _refuse_more(self, wished: Mapping[str, int]) -> None:
         """Refuse a manifest that wishes for more than a run may make: workers do not know of one another.
@@ -356,17 +357,22 @@ class ClusterRun:
     async def _take_in(self, items: Iterable[Item]) -> None:
         """Hand *items* to be cut, up to the first bad one if that stops the run."""
         for item in items:
-            bad = self._problems(item)
+            bad, is_chosen = problems_of(item, self._checker, self._bad), self._register.choice.has(item)
+            self._position += 1
             if not bad and isinstance(item, PlacedEntry):
+                one = PartEntry(item, self._position, self._namer.identity(item.entry))
+                self._register.add(item.entry, one.identity)
+                if not is_chosen:
+                    continue
                 self._entries += 1
-                one = PartEntry(item, self._entries, self._namer.identity(item.entry))
                 if await self._has_to_wait(one):
                     self._aside.append(one)
                 else:
                     self._cutter.add(one)
             elif self._options.skip_invalid and bad[0].place.number > 0:
-                self._entries += 1
-                await self._emit([_refused(item, self._entries, bad)])
+                if is_chosen:
+                    self._entries += 1
+                    await self._emit([_refused(item, self._position, bad)])
             else:
                 self._fail(manifest_error(bad), "a bad entry in the manifest")
                 return
@@ -378,7 +384,6 @@ class ClusterRun:
         if not self._register.is_open:
             return False
         entry, identity = one.placed.entry, one.identity
-        self._register.add(entry, identity)
         own = [step.identity for step in entry.steps(identity) if not isinstance(step.kind, Membership)]
         return await self._register.has_to_wait(entry, identity, await self._journal.known(own))
 
@@ -391,14 +396,6 @@ class ClusterRun:
             self._fail(error, "the journal cannot be written")
         for one in rest:
             self._cutter.add(one)
-
-    def _problems(self, item: Item) -> tuple[Problem, ...]:
-        if isinstance(item, tuple):
-            for problem in item:
-                self._checker.refuse(problem)
-            return item
-        # What is wrong between entries may only have been seen when the whole manifest was checked.
-        return self._checker.add(item) or self._bad.get(item.place.number, ())
 
     # ------------------------------------------------------------------ shards
 

@@ -16,12 +16,13 @@ from encord_async.kinds.namer import Namer
 from encord_async.kinds.step import Step
 from encord_async.kinds.thing import Thing
 from encord_async.manifest.checker import Checker
-from encord_async.manifest.files import CheckReport, manifest_error
+from encord_async.manifest.files import CheckReport, manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames
 from encord_async.manifest.place import Place, PlacedEntry, Problem
-from encord_async.manifest.sources import Item
+from encord_async.manifest.policy import Policy
+from encord_async.manifest.sources import Item, Manifest, is_read_twice
 
-__all__ = ["Intake", "Taken", "bad_entries"]
+__all__ = ["Intake", "Taken", "bad_entries", "checker_for", "problems_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Intake:
         self._fail = fail
         self.checker = Checker(stamps=options.stamp)
         self.namer: Namer | GivenNames = Namer()
-        self.entries = 0
+        self.entries = self._position = 0
         self.aside: list[Taken] = []
         self.bad: Mapping[int, tuple[Problem, ...]] = {}
         self.began_s = 0.0
@@ -80,17 +81,21 @@ class Intake:
         taken: list[Taken] = []
         bad: tuple[Problem, ...] = ()
         for item in items:
-            bad = self._problems(item)
-            number = self.entries + len(taken) + 1
+            bad = problems_of(item, self.checker, self.bad)
+            self._position += 1
             if not bad and isinstance(item, PlacedEntry):
                 identity = self.namer.identity(item.entry)
-                taken.append(Taken(number, item, identity, list(item.entry.steps(identity)), ()))
                 self._register.add(item.entry, identity)
+                one = Taken(self._position, item, identity, list(item.entry.steps(identity)), ())
             elif self._options.skip_invalid and bad[0].place.number > 0:
-                taken.append(Taken(number, item if isinstance(item, PlacedEntry) else None, b"", [], bad))
+                one = Taken(self._position, item if isinstance(item, PlacedEntry) else None, b"", [], bad)
                 bad = ()
             else:
                 break
+            if self._register.choice.has(item):
+                taken.append(one)
+            elif isinstance(item, PlacedEntry):
+                self._schedule.pass_over(one.steps, item.entry.key)
         if not await self._add_all(taken):
             return
         bad += () if self._options.skip_invalid else self.checker.take_late()
@@ -143,22 +148,39 @@ class Intake:
             self._fail(error, "the journal cannot be written")
         return True
 
-    def _problems(self, item: Item) -> tuple[Problem, ...]:
-        if isinstance(item, tuple):
-            for problem in item:
-                self.checker.refuse(problem)
-            return item
-        found = self.checker.add(item)
-        # What is wrong between entries may only have been seen when the whole manifest was checked.
-        return found or self.bad.get(item.place.number, ())
 
+def bad_entries(path: str | Path, report: CheckReport, *, skip: bool) -> dict[int, tuple[Problem, ...]]:
+    """What is wrong with each bad entry of a file that was checked, as far as that was kept.
 
-def bad_entries(path: str | Path, report: CheckReport) -> dict[int, tuple[Problem, ...]]:
-    """What is wrong with each bad entry of a file that was checked, as far as that was kept."""
+    Raises:
+        ManifestError: There is one, and such are not to be skipped.
+    """
+    if not skip:
+        raise_for_problems(report.problems, total=report.problem_count)
     bad: dict[int, tuple[Problem, ...]] = {
         number: (Problem(Place(str(path), None, number), "", "is a bad entry"),) for number in report.bad
     }
     return bad | {problem.place.number: (problem,) for problem in report.problems}
+
+
+def checker_for(manifest: Manifest, *, stamps: bool, policy: Policy) -> Checker:
+    """A checker of what a run reads of *manifest*, where *policy* holds."""
+    return Checker(stamps=stamps, policy=policy, is_stream=not is_read_twice(manifest))
+
+
+def problems_of(item: Item, checker: Checker, bad: Mapping[int, tuple[Problem, ...]]) -> tuple[Problem, ...]:
+    """What is wrong with the next item of a manifest, by itself or beside others.
+
+    Args:
+        item: The item.
+        checker: Has seen those before it.
+        bad: What was seen when the whole manifest was checked, by `Place.number`: some is only seen then.
+    """
+    if isinstance(item, tuple):
+        for problem in item:
+            checker.refuse(problem)
+        return item
+    return checker.add(item) or bad.get(item.place.number, ())
 
 
 async def _past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:

@@ -228,7 +228,7 @@ class Lanes:
     def add(self, ticket: Ticket, lane: Lane) -> None:
         """Put *ticket* where it belongs, now that it is known what it is about."""
         ticket.in_lane = True
-        name = self._count_down(ticket)
+        name = self._count_down(ticket.step, ticket.wish.key)
         waiting = self._ready.get(lane)
         if waiting is None:
             waiting = self._lying.get(lane)
@@ -255,9 +255,9 @@ class Lanes:
         if self._weight > self._most_lying:
             self._make_room()
 
-    def forgo(self, ticket: Ticket) -> None:
-        """Note that *ticket*, a membership, will not come into any lane."""
-        name = self._count_down(ticket)
+    def forgo(self, step: Step, key: str | None) -> None:
+        """Note that *step*, of an entry with *key*, will not come into any lane."""
+        name = self._count_down(step, key)
         lane = None if name is None else self._by_name.get(name)
         if lane is not None and self._is_complete(self._lying[lane]):
             self._let_go(lane)
@@ -267,8 +267,8 @@ class Lanes:
         if 0 < wish.lying == wish.open_steps:
             self.entries += 1
 
-    def _count_down(self, ticket: Ticket) -> int | None:
-        name = _name_of(ticket.step, ticket.wish.key)
+    def _count_down(self, step: Step, key: str | None) -> int | None:
+        name = _name_of(step, key)
         if name is not None and self._expected is not None:
             self._expected.add_to(name, -1)
         return name

@@ -12,6 +12,7 @@ from encord_async.engine.ticket import Result, Ticket
 from encord_async.errors import UsageError, spelt
 from encord_async.journal.record import Ledger
 from encord_async.kinds.thing import DatasetAPI, Thing
+from encord_async.manifest.selection import NO_SELECTION, Selection
 from encord_async.redaction import quoted
 from encord_async.secrecy import sealed
 from encord_async.session.session import Statistics
@@ -90,6 +91,7 @@ class Options:
         retire: Take everybody and all data out of things that an earlier run made and the manifest no longer has, and
             say of them that they are archived, where that can be said.
         skip_invalid: Provision the good entries of a manifest that has bad ones.
+        selection: Which entries; the rest of the manifest is read and checked, and nothing is done for it.
         lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has, or for
             others to be sent with.
         most_lying: Most users, datasets and the like that wait for others to be sent with; few bytes each.
@@ -107,6 +109,7 @@ class Options:
     prune: bool = False
     retire: bool = False
     skip_invalid: bool = False
+    selection: Selection = NO_SELECTION
     lookahead: int = 10_000
     most_lying: int = 1_000_000
 
@@ -123,6 +126,9 @@ class Options:
                 raise UsageError(
                     f"{spelt(name, True)} takes what bad entries want: leave out {spelt('skip_invalid', True)}"
                 )
+        if self.retire and self.selection:
+            # What is not chosen may take over what an earlier key of it has made, and nobody has looked.
+            raise UsageError(f"{spelt('retire', True)} is about the whole manifest: leave out only and exclude")
         if not self.settle_s >= 0:
             raise UsageError(f"settle_s is {self.settle_s}; give seconds, 0 or more")
 

@@ -376,6 +376,8 @@ class Overlay:
         self._moved: set[bytes] = set()
         """Identities of records whose place others have taken."""
         self._is_present: Callable[[bytes], bool] = lambda _: True
+        self._is_told = False
+        """Whether it is known who has gone."""
         self.is_new = self._under.is_new
         self.has_made = self._under.has_made
         self.has_moved = self._under.has_moved
@@ -391,6 +393,8 @@ class Overlay:
         """Keep what can matter to what is still to be played."""
         await anyio.lowlevel.checkpoint()
         inherits = not self.open.isdisjoint(instead_of)
+        # Later on it says nothing of what earlier runs have left.
+        self.has_moved = self.has_moved or (bool(instead_of) and not self._is_told)
         self._let_go(instead_of)
         for record in records:
             identity = record.identity
@@ -408,6 +412,10 @@ class Overlay:
             own = self._own.pop(identity, None)
             if own is not None and own.name is not None:
                 del self._by_name[own.name][identity]
+
+    def every(self) -> AsyncIterator[Record]:
+        """See `Ledger`; nothing is written here by an earlier run."""
+        return self._under.every()
 
     async def namesakes(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
@@ -430,7 +438,7 @@ class Overlay:
 
     async def disown(self, is_present: Callable[[bytes], bool]) -> None:
         """See `Ledger`; kept in mind, and written nowhere."""
-        self._is_present = is_present
+        self._is_present, self._is_told = is_present, True
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""

@@ -20,6 +20,7 @@ import anyio.to_thread
 
 from encord_async.engine.account import ENTRY_MARK, entry_mark
 from encord_async.engine.lanes import Expected
+from encord_async.engine.moves import Moved, carry_out
 from encord_async.journal.record import Ledger, Record, State, name_digest
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.namer import Namer
@@ -29,6 +30,7 @@ from encord_async.manifest.excel import sheet_of
 from encord_async.manifest.files import CheckReport, check_manifest
 from encord_async.manifest.part import Part
 from encord_async.manifest.place import PlacedEntry
+from encord_async.manifest.selection import EVERYTHING, NO_SELECTION, Selection, choose
 from encord_async.manifest.sources import Manifest, read_numbered
 from encord_async.manifest.variables import ManifestFile
 
@@ -86,12 +88,14 @@ class Checked:
         report: What is wrong with it, and how many entries it has.
         roll: Of these.
         expected: What these wish for.
+        moves: Those that had another key.
     """
 
     mark: tuple[object, ...] | None
     report: CheckReport
     roll: Roll
     expected: Expected
+    moves: Sequence[PlacedEntry] = ()
 
 
 class Register:
@@ -99,10 +103,19 @@ class Register:
 
     Args:
         stamps: Whether it has to be known whose marks are whose, even if no earlier run has made anything.
+        selection: Which entries are asked for. The roll is that of all: who is not chosen has not gone.
+
+    Attributes:
+        choice: Which of them the run is about.
+        moved: Those whose records have got another key, as they say.
     """
 
-    def __init__(self, *, stamps: bool) -> None:
+    def __init__(self, *, stamps: bool, selection: Selection = NO_SELECTION) -> None:
         self.roll = Roll()
+        self.choice = EVERYTHING
+        self.moved: tuple[Moved, ...] = ()
+        self._moves: Sequence[PlacedEntry] = ()
+        self._selection = selection
         self._ledger: Ledger
         self._stamps = stamps
         self._is_complete = False
@@ -110,6 +123,16 @@ class Register:
         self._file: ManifestFile | None = None
         self.is_open = False
         """Whether the roll is called while the manifest is read."""
+
+    def as_json(self) -> dict[str, object]:
+        """What programs are told of it: members that say something."""
+        included, moved = [one.as_json() for one in self.choice.included], [one.as_json() for one in self.moved]
+        return {name: found for name, found in (("included", included), ("moved", moved)) if found}
+
+    async def choose(self, manifest: Manifest) -> None:
+        """Find out which entries the run is about; raises as `selection.choose`. Who has cut a part has found out."""
+        if not isinstance(manifest, Part):
+            self.choice = await choose(manifest, self._selection)
 
     async def check_file(self, file: ManifestFile, before: Checked | None = None, *, stamps: bool) -> Checked:
         """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*."""
@@ -119,20 +142,30 @@ class Register:
             report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=stamps, on_entry=call.add))
             # Of what lies in other files nobody would see that it has changed.
             same = mark if call.sources <= {str(file)} else None
-            before = Checked(same, report, self.roll, call.expected)
-        self.checked, self.roll = before, before.roll
+            before = Checked(same, report, self.roll, call.expected, call.moves)
+        self.checked, self.roll, self._moves = before, before.roll, before.moves
         self._is_complete = True
         return before
 
     def is_as_it_was(self, entries: int) -> bool:
-        """Whether the file that was read before the run is still that, and has *entries*, as far as can be told."""
+        """Whether the file that was read before the run is still that, and has *entries*, as far as can be told.
+
+        How many of them are chosen was not counted then.
+        """
         if self.checked is None or self._file is None:
             return True
         is_same = self.checked.mark is None or self.checked.mark == _file_mark(self._file)
-        return is_same and self.checked.report.entries == entries
+        return is_same and (bool(self.choice.selection) or self.checked.report.entries == entries)
 
     async def open(self, ledger: Ledger, manifest: Manifest) -> None:
-        """Find out who has gone of those that *ledger* knows, or that it can only be told when *manifest* was read."""
+        """Find out who has gone of those that *ledger* knows, or that it can only be told when *manifest* was read.
+
+        What has moved gets its new key there first.
+
+        Raises:
+            ManifestError: Something cannot, see `moves.carry_out`.
+            JournalError: The journal cannot be read or written.
+        """
         self._ledger = ledger
         if not (ledger.has_made or self._stamps):
             self.roll = Roll()
@@ -143,8 +176,10 @@ class Register:
                 self.roll.add(one.placed.entry, one.identity)
             return
         if isinstance(manifest, Sequence) and not isinstance(manifest, str):
-            await _Call(self.roll).add_all(manifest)
-            self._is_complete = True
+            call = _Call(self.roll)
+            await call.add_all(manifest)
+            self._is_complete, self._moves = True, call.moves
+        self.moved = await carry_out(ledger, self._moves)
         self.is_open = not self._is_complete
         await ledger.disown(self.roll.__contains__ if self._is_complete else _anybody)
 
@@ -182,6 +217,7 @@ class _Call:
     def __init__(self, roll: Roll) -> None:
         self._roll = roll
         self._namer = Namer()
+        self.moves: list[PlacedEntry] = []
         self.sources: set[str] = set()
         """Files in which entries, their rows, or parts of them lie."""
         self.expected = Expected()
@@ -190,6 +226,8 @@ class _Call:
         place = placed.place
         self.sources.add(place.source if place.row is None and placed.file is None else "")
         self.expected.add(placed.entry)
+        if placed.entry.moved is not None:
+            self.moves.append(placed)
         if placed.entry.creates:
             self._roll.add(placed.entry, self._namer.identity(placed.entry))
 

@@ -22,7 +22,7 @@ from encord_async.engine.changing import Changing
 from encord_async.engine.crew import leave
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
-from encord_async.engine.intake import Intake, bad_entries
+from encord_async.engine.intake import Intake, bad_entries, checker_for
 from encord_async.engine.lanes import Expected
 from encord_async.engine.making import Maker
 from encord_async.engine.options import Groundwork, Options, Progress, Props
@@ -42,12 +42,19 @@ from encord_async.errors import EncordError, UsageError, spelt
 from encord_async.journal.record import Ledger, MemoryLedger
 from encord_async.journal.traffic import watch
 from encord_async.manifest.checker import Checker
-from encord_async.manifest.files import manifest_error, raise_for_problems
+from encord_async.manifest.files import manifest_error
 from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.place import Problem
 from encord_async.manifest.policy import NO_POLICY
 from encord_async.manifest.policy_file import policy_for
-from encord_async.manifest.sources import Item, Manifest, Source, manifest_file, open_source, with_variables
+from encord_async.manifest.sources import (
+    Item,
+    Manifest,
+    Source,
+    manifest_file,
+    open_source,
+    with_variables,
+)
 from encord_async.manifest.variables import ManifestFile
 from encord_async.session.session import Session, Statistics
 
@@ -59,7 +66,6 @@ __all__ = ["Run"]
 _CHUNK: Final = 256
 _WORKERS_PER_SLOT: Final = 4
 """Workers outnumber the slots of the session, because some of them wait for the disk and not for the service."""
-
 
 _SILENT_S: Final = 0.1
 """So long a manifest that is no file may say nothing before what would be sent with what it says next goes alone."""
@@ -99,7 +105,7 @@ class Run:
         self._executor: Executor
         self._counts: Counter[Status] = Counter()
         self._idle: deque[Seat] = deque()
-        self._room, self._alarm = anyio.Event(), anyio.Event()
+        self._room, self._alarm, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
         # Slowly taken, with a turn of the event loop for each, it would let workers end one entry a turn.
         self._emitting = anyio.Lock(fast_acquire=True)
         self._ended_entries = 0
@@ -108,11 +114,10 @@ class Run:
         self._groundwork = groundwork or Groundwork()
         known = self._groundwork.listed
         self._account = props.account if props else Account(session, dataset_api=options.dataset_api, listed=known)
-        self._register = Register(stamps=options.stamp)
+        self._register = Register(stamps=options.stamp, selection=options.selection)
         self._intake = Intake(self._schedule, self._ledger, self._register, options, fail=self._fail)
         self._all_read = self._over = False
         self._silence, self._listens = Silence(_SILENT_S), False
-        self._ended = anyio.Event()
         self._stopped_by: str | None = None
         self._failure: EncordError | None = None
         self._group: TaskGroup | None = None
@@ -143,10 +148,11 @@ class Run:
         policy = NO_POLICY
         if not isinstance(self._manifest, Part):
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
-            self._intake.checker = Checker(stamps=self._options.stamp, policy=policy)
+            self._intake.checker = checker_for(self._manifest, stamps=self._options.stamp, policy=policy)
         file = manifest_file(self._manifest)
         if file is not None:
             await self._check_file(file)
+        await self._register.choose(self._manifest)
         source = open_source(self._manifest)
         async with AsyncExitStack() as stack:
             if self._journal is not None:
@@ -227,10 +233,7 @@ class Run:
         report = checked.report
         self._total = report.entries
         self._expect(checked.expected.copy())
-        if self._options.skip_invalid:
-            self._intake.bad = bad_entries(str(file), report)
-        else:
-            raise_for_problems(report.problems, total=report.problem_count)
+        self._intake.bad = bad_entries(str(file), report, skip=self._options.skip_invalid)
 
     def __aiter__(self) -> Self:
         return self
@@ -307,11 +310,16 @@ class Run:
         """The entries of the manifest that make something; of no use where no earlier run has made anything."""
         return self._register.roll
 
+    @property
+    def register(self) -> Register:
+        """What is known of the manifest as a whole, once it has begun: what of it is chosen, whose keys have moved."""
+        return self._register
+
     def progress(self) -> Progress:
         """How far the run is; cheap enough to ask ten times a second."""
         return Progress(
             entries=self._intake.entries,
-            total=self._total,
+            total=self._register.choice.entries or self._total,
             ended=self._ended_entries - self._counts[Status.CANCELLED],
             failed=self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT],
             statistics=self._session.statistics(),

@@ -189,6 +189,11 @@ class Schedule:
         if wish.far == 0:
             self._come_near(target)
 
+    def pass_over(self, steps: Iterable[Step], key: str | None) -> None:
+        """Note that an entry with *key*, which was expected, is not to be done."""
+        for step in steps:
+            self._lanes.forgo(step, key)
+
     def _declare(self, entry: Entry) -> Target:
         if entry.key is None or not entry.names_something:
             return Target(_OWN, declared=True)
@@ -427,7 +432,7 @@ class Schedule:
             elif wish.hash is None:
                 wish.hash = ticket.parent_hash or result.hash
             if not ticket.in_lane and not self._cancelled:
-                self._lanes.forgo(ticket)
+                self._lanes.forgo(ticket.step, wish.key)
             wish.open_steps -= 1
             if wish.open_steps == 0:
                 self._close(wish)

@@ -11,7 +11,7 @@ What differs between databases, locks above all, is in `sqlite` and `postgres`. 
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,8 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 _CANCELLED: Final = "cancelled"
+_PAGE: Final = 2000
+"""Records read at once where all of them are."""
 
 
 class Journal:
@@ -146,6 +148,16 @@ class Journal:
     async def namesakes(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
         return await self._ask(queries.select, STEPS.c.name == name)
+
+    async def every(self) -> AsyncIterator[Record]:
+        """See `Ledger`; a page at a time."""
+        after = 0
+        while True:
+            records, after = await self.records(most=_PAGE, after=after)
+            for record in records:
+                yield record
+            if len(records) < _PAGE:
+                return
 
     async def open_intents(self) -> Sequence[Record]:
         """See `Ledger`; of a shard those of its own entries."""

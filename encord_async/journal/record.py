@@ -6,7 +6,7 @@ everything with the process. Nothing here touches a disk. No record ever holds a
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol
@@ -217,6 +217,10 @@ class Ledger(Protocol):
         """The steps that made, or may have made, something of this name."""
         ...
 
+    def every(self) -> AsyncIterator[Record]:
+        """What earlier runs wrote, in the order in which their steps began."""
+        ...
+
     async def open_intents(self) -> Sequence[Record]:
         """All steps that may have happened without our knowing."""
         ...
@@ -287,8 +291,13 @@ class MemoryLedger:
         """See `Ledger`."""
         return [self._records[identity] for identity in self._by_name.get(name, ())]
 
-    async def open_intents(self) -> Sequence[Record]:
+    async def every(self) -> AsyncIterator[Record]:
         """None: there was no earlier run."""
+        for record in tuple[Record, ...]():
+            yield record
+
+    async def open_intents(self) -> Sequence[Record]:
+        """None, as well."""
         return ()
 
     async def seen(self) -> Seen:

@@ -4,8 +4,9 @@ Who an entry is, and what its steps are, hangs on its kind and its key (`keyed`)
 for what the entry has made, and other words for it in the records of whoever refers to it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -112,21 +113,25 @@ def imported(
     )
 
 
-def renamed(records: Iterable[Record], kind: str, old: str, new: str) -> Change:
-    """How to let the entry of *kind* that had the key *old* have *new*, and all others that refer to it.
+def renamed(
+    records: Iterable[Record], moves: Mapping[tuple[str, str], str], steps: Mapping[bytes, bytes] = MappingProxyType({})
+) -> Change:
+    """How to let entries have other keys, with all others that refer to them.
 
     Args:
         records: All of the journal, one after the other.
-        kind: Of the entry.
-        old: Its key until now.
-        new: Its key from now on, which no record has.
+        moves: The key that each has from now on, which none of *records* has, by its kind and the key until now. All
+            of these keys differ.
+        steps: Identities of steps that go by another one from now on, where records do not tell which.
     """
-    change, before, words = Change(), keyed(kind, old), (REFERENCE + old, REFERENCE + new)
+    change, words = Change(), {REFERENCE + old: (kind, REFERENCE + new) for (kind, old), new in moves.items()}
+    now = {keyed(kind, old): (keyed(kind, new), new) for (kind, old), new in moves.items()}
     for record in records:
         moved = record
-        if record.entry == before and not record.is_aside:
-            moved = replace(record, entry=keyed(kind, new), key=new)
-        moved = _referring(moved, kind, *words)
+        if record.entry in now and not record.is_aside:
+            entry, key = now[record.entry]
+            moved = replace(record, entry=entry, key=key)
+        moved = _referring(moved, words)
         if moved is record:
             continue
         if isinstance(record.kind, InnerThing):
@@ -137,18 +142,25 @@ def renamed(records: Iterable[Record], kind: str, old: str, new: str) -> Change:
             moved = inner
         elif isinstance(record.kind, Thing) and moved.entry != record.entry:
             moved = replace(moved, identity=part(moved.entry, record.kind.word))
+        elif moved.entry != record.entry:
+            moved = replace(moved, identity=steps.get(record.identity, record.identity))
         if moved.identity != record.identity:
             change.instead_of.add(record.identity)
         change.records.append(moved)
     return change
 
 
-def _referring(record: Record, kind: str, old: str, new: str) -> Record:
-    """*record* with *new* for *old* where its entry refers to one of *kind*; itself if it does not."""
+def _referring(record: Record, words: Mapping[str, tuple[str, str]]) -> Record:
+    """*record* with other *words* where its entry refers to what has moved; itself if it does not.
+
+    Args:
+        record: The record.
+        words: References until now, with the kind of entry that each names, and what takes its place.
+    """
     if isinstance(record.kind, Membership):
-        is_item = record.kind.relation.item == kind and record.title == old
-        return replace(record, title=new) if is_item else record
-    details = {name: _exchanged(value, old, new) for name, value in record.details.items() if name in _names(record)}
+        kind, new = words.get(record.title, (None, record.title))
+        return replace(record, title=new) if kind is not None and kind == record.kind.relation.item else record
+    details = {name: _exchanged(value, words) for name, value in record.details.items() if name in _names(record)}
     if all(record.details[name] == value for name, value in details.items()):
         return record
     return replace(record, details={**record.details, **details})
@@ -162,10 +174,10 @@ def _names(record: Record) -> frozenset[str]:
     return frozenset({INNER_PARENT}) if kind.is_inner else frozenset()
 
 
-def _exchanged(value: object, old: str, new: str) -> object:
+def _exchanged(value: object, words: Mapping[str, tuple[str, str]]) -> object:
     if isinstance(value, list):
-        return [new if one == old else one for one in value]
-    return new if value == old else value
+        return [_exchanged(one, words) for one in value]
+    return words[value][1] if isinstance(value, str) and value in words else value
 
 
 def _inner(record: Record, moved: Record) -> Record | None:

@@ -1,7 +1,7 @@
 """What every kind of entry says of itself: what it refers to, what is wrong within it, and its steps. Pure."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from pydantic import PrivateAttr
 
 from encord_async.kinds.faults import Fault
-from encord_async.kinds.fields import Key, Part, Reference, Text, referenced_key
+from encord_async.kinds.fields import FormerKey, Key, Part, Reference, Text, referenced_key
 from encord_async.kinds.step import Step, StepKind
 
 __all__ = ["Entry", "InProjectEntry", "MakingEntry", "Say", "Use", "needed_keys", "uses"]
@@ -68,6 +68,7 @@ class Entry(Part):
 
     kind: str
     key: Key | None = None
+    moved: FormerKey | None = None
 
     _was_trimmed: bool = PrivateAttr(default=False)
 
@@ -91,6 +92,14 @@ class Entry(Part):
     def takes_from(self) -> str | None:
         """Hash or reference of the thing that it takes something from, if it does."""
         return None
+
+    def about(self) -> str | None:
+        """Hash or reference of the thing that all of it is about, if that is another entry's or nobody's."""
+        return None
+
+    def wished_tags(self) -> Collection[str]:
+        """Tags that what it makes is to have."""
+        return ()
 
     def references(self) -> Iterable[Use]:
         """What it refers to."""
@@ -168,6 +177,9 @@ class InProjectEntry(Entry):
 
     def takes_from(self) -> str | None:
         return self.project if getattr(self, "remove", ()) else None
+
+    def about(self) -> str | None:
+        return self.project
 
     def references(self) -> Iterable[Use]:
         """The project, to begin with."""

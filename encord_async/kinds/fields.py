@@ -18,6 +18,7 @@ __all__ = [
     "ROLES",
     "Email",
     "Flag",
+    "FormerKey",
     "Hash",
     "Key",
     "Part",
@@ -176,6 +177,8 @@ def _encodable(value: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise wrong("holds half of a character (a lone surrogate)") from None
+    if "\0" in value:
+        raise wrong("holds a null character, which not every database can store")
     return value
 
 
@@ -214,6 +217,15 @@ Key: TypeAlias = Annotated[
     AfterValidator(_key),
     WithJsonSchema(
         {"type": "string", "minLength": 1, "description": "The name that '@' references in other entries use."}
+    ),
+]
+FormerKey: TypeAlias = Annotated[
+    str,
+    Strict(),
+    AfterValidator(_not_blank),
+    AfterValidator(_key),
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "description": "The key that it had before: what that has made is its own."}
     ),
 ]
 Hash: TypeAlias = Annotated[str, Strict(), AfterValidator(one_hash)]

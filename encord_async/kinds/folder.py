@@ -122,11 +122,14 @@ class _Folders(Thing, Exports):
     word = noun = "folder"
     plural = "folders"
     is_irreversible = False
-    is_editable = True
     links = MappingProxyType({"parent": ("parent", "parent_reference")})
     lasting = ("parent", "metadata", "cloud")
     after = ("group",)
     unlisted = "storage folders"
+
+    @property
+    def stays(self) -> str:
+        return "is not changed by a run; change it in Encord's app, and then in the manifest"
 
     def draft(self, order: Order) -> Draft:
         entry: FolderEntry = order.entry

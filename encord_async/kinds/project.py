@@ -168,6 +168,9 @@ class ProjectEntry(MakingEntry):
     def wished_title(self) -> str:
         return self.title
 
+    def wished_tags(self) -> Collection[str]:
+        return self.tags
+
     def references(self) -> Iterator[Use]:
         yield from uses("datasets", self.datasets, "dataset")
         for field in ("ontology", "ontology_hash"):

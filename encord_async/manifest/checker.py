@@ -22,6 +22,7 @@ _MAX_GUESSES: Final = 50_000
 MAX_COMPARED: Final = 500_000
 """How many users in projects are compared, at most."""
 
+_ONE_OF_TWO: Final = "only one of the two entries can have what that key has made"
 _NOBODY: Final = 255
 """In place of a role: the user is to be removed."""
 
@@ -75,10 +76,14 @@ class Checker:
     Args:
         stamps: Whether a mark of the entry goes into descriptions, which tells twins apart.
         policy: Limits that a team sets itself.
+        is_stream: Whether the manifest is read only once, while it is provisioned: then no key can have moved.
     """
 
-    def __init__(self, *, stamps: bool = False, policy: Policy = NO_POLICY) -> None:
-        self._stamps = stamps
+    def __init__(self, *, stamps: bool = False, policy: Policy = NO_POLICY, is_stream: bool = False) -> None:
+        self._is_stream = is_stream
+        self._moved: dict[str, tuple[str, Place]] = {}
+        """By the key that an entry had, the one that it has."""
+        self._may_be_twins = stamps or policy.twins
         self._policy = policy
         self._made = Digests("Q")
         self._sources: list[str] = []
@@ -126,6 +131,7 @@ class Checker:
                 self._learn(entry.key, entry.kind, place)
             else:
                 found.append(Fault("key", f"{shown(entry.key)} is the key of {earlier[1]} already"))
+        found += self._moves(entry, place)
         origin = entry.made_from()
         if origin is not None and self._goes_in_circles(entry, origin.reference):
             found.append(Fault(origin.field, f"{shown(origin.reference)} {entry.circle}"))
@@ -141,6 +147,32 @@ class Checker:
             ]
         return tuple([Problem(place, field, reason, hint, entry.key) for field, reason, hint in found]) if found else ()
 
+    def _moves(self, entry: Entry, place: Place) -> list[Fault]:
+        """What is wrong with the key that *entry* had before, or with its key as one that another had."""
+        found, old = [], entry.moved
+        taken = self._moved.get(entry.key or "")
+        if taken is not None:
+            found.append(Fault("key", f"{shown(entry.key)} has moved to {shown(taken[0])} at {taken[1]}", _ONE_OF_TWO))
+        if old is None:
+            return found
+        if entry.key is None:
+            return [*found, Fault("moved", "says which key the entry had, and it has none now", "give it a key")]
+        if self._is_stream:
+            found.append(
+                Fault("moved", "cannot be done while entries come in", "give the manifest as a file or a list")
+            )
+        if old == entry.key:
+            found.append(Fault("moved", f"{shown(old)} is its key still", "leave it out"))
+        elif old in self._known:
+            reason = f"{shown(old)} is the key of {self._known[old][1]} still"
+            found.append(Fault("moved", reason, _ONE_OF_TWO))
+        elif old in self._moved:
+            new, where = self._moved[old]
+            found.append(Fault("moved", f"{shown(old)} has moved to {shown(new)} at {where} already"))
+        else:
+            self._moved[old] = entry.key, place
+        return found
+
     def warnings(self) -> tuple[Problem, ...]:
         """What is not wrong in the entries so far, and should be known before they are provisioned; a few at most."""
         notices = (self._keyless, self._trimmed, self._no_uuid, self._unsaid)
@@ -154,7 +186,7 @@ class Checker:
 
     def _twins(self, entry: Entry, place: Place) -> list[Fault]:
         """That something of the title and description of *entry* is made by an earlier one."""
-        if self._stamps or not isinstance(entry, MakingEntry):
+        if self._may_be_twins or not isinstance(entry, MakingEntry):
             return []
         named = (entry.kind, entry.wished_title, entry.description.strip(), entry.lies_in)
         if not self._sources or place.source != self._sources[-1]:
@@ -218,7 +250,9 @@ class Checker:
         guesses = _MAX_GUESSES
         for key, uses in self._unresolved.items():
             hint = ""
-            if len(self._known) <= guesses:
+            if key in self._moved:
+                hint = f"its key is {shown(self._moved[key][0])} now"
+            elif len(self._known) <= guesses:
                 guesses -= len(self._known)
                 wanted = uses[0].kind
                 hint = meant(

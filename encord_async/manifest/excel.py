@@ -39,8 +39,13 @@ _BROKEN: Final = (
 
 def sheet_of(manifest: str | PathLike[str]) -> tuple[Path, str | None]:
     """The file of *manifest*, and the sheet that is named behind it: ``teams.xlsx#Sheet``."""
-    path, mark, sheet = str(manifest).rpartition("#")
-    return (Path(path), sheet) if mark and path.lower().endswith(EXCEL) else (Path(manifest), None)
+    text = str(manifest)
+    # A sheet may have the mark in its name.
+    end = text.lower().find(f"{EXCEL}#")
+    if end < 0:
+        return Path(manifest), None
+    end += len(EXCEL)
+    return Path(text[:end]), text[end + 1 :]
 
 
 def excel_rows(stream: BinaryIO, source: str) -> Iterator[tuple[int, list[str]]]:

@@ -406,6 +406,9 @@ def _table_rows(rows: Iterator[tuple[int, list[str]]], name: str) -> "Generator[
             continue
         if columns is None:
             columns = cells
+            if not all(map(_is_whole, columns)):
+                yield Fault(FOR_EACH, f"{name}:{line}: is not UTF-8", "save the file as UTF-8")
+                return
             twice = next((one for one in columns if columns.count(one) > 1), None)
             if twice is not None:
                 yield Fault(FOR_EACH, f"{name}:{line}: {shown(twice)} is the name of two columns")
@@ -417,6 +420,9 @@ def _table_rows(rows: Iterator[tuple[int, list[str]]], name: str) -> "Generator[
             yield Fault(FOR_EACH, f"{name}:{line}: is not UTF-8", "save the file as UTF-8")
         else:
             yield _row(dict(itertools.zip_longest(columns, cells, fillvalue="")))
+    if columns is None:
+        # One that was cut off would take all that it stands for out of the manifest, in silence.
+        yield Fault(FOR_EACH, f"{shown(name)} is empty", "its first line has to name the columns")
 
 
 def _is_whole(text: str) -> bool:

@@ -105,7 +105,7 @@ def check_manifest(
         MissingExtraError: See `read_manifest`.
         UsageError: The policy cannot be read.
     """
-    checker = Checker(stamps=stamps, policy=policy_for(path))
+    checker = Checker(stamps=stamps, policy=policy_for(path), is_stream=ManifestFile.at(path).is_stream)
     tally = _Tally()
     for item in read_manifest(path):
         if isinstance(item, Problem):

@@ -1,4 +1,6 @@
-"""Limits that a team sets itself, and what of an entry is beyond them. Pure; there is no way around them.
+"""Limits that a team sets itself, and the one that it may lift; what of an entry is beyond them. Pure.
+
+There is no way around them.
 
 ``policy_file`` finds them. They hold for `validate`, `plan` and a run alike.
 """
@@ -29,6 +31,7 @@ class Policy:
         titles: For a kind of entry, what the whole title has to match.
         required_tags: Patterns; each project has to have a tag for each.
         protected: Patterns of keys, or hashes, of projects from which nothing is removed.
+        twins: Whether entries may have the same title and description, as in the export of an account that has such.
     """
 
     source: str = ""
@@ -36,6 +39,7 @@ class Policy:
     titles: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     required_tags: Sequence[str] = ()
     protected: Sequence[str] = ()
+    twins: bool = False
 
     @classmethod
     def parse(cls, table: Mapping[str, object], source: str) -> "Policy":
@@ -53,6 +57,7 @@ class Policy:
             titles=MappingProxyType(dict(_patterns(_table(table, "titles", source), source))),
             required_tags=_texts(table, "required_tags", source),
             protected=_texts(table, "protected_keys", source),
+            twins=_flag(table, "twins", source),
         )
 
     def faults(self, entry: Entry) -> Iterator[Fault]:
@@ -86,7 +91,7 @@ class Policy:
 
 NO_POLICY: Final = Policy()
 
-_FIELDS: Final = ("most", "titles", "required_tags", "protected_keys")
+_FIELDS: Final = ("most", "titles", "required_tags", "protected_keys", "twins")
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> UsageError:
@@ -121,6 +126,13 @@ def _patterns(table: Mapping[str, object], source: str) -> Iterator[tuple[str, r
             yield name, re.compile(value)
         except re.error as error:
             raise UsageError(f"{source}: titles.{name} is no regular expression: {error}") from None
+
+
+def _flag(table: Mapping[str, object], name: str, source: str) -> bool:
+    value = table.get(name, False)
+    if not isinstance(value, bool):
+        raise UsageError(f"{source}: {name} must be true or false, not {shown(value)}")
+    return value
 
 
 def _texts(table: Mapping[str, object], name: str, source: str) -> Sequence[str]:

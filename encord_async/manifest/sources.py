@@ -8,7 +8,7 @@ import itertools
 import queue
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -28,7 +28,16 @@ from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.reading import read_entry
 from encord_async.manifest.variables import ManifestFile
 
-__all__ = ["Item", "Manifest", "Source", "manifest_file", "open_source", "read_numbered", "with_variables"]
+__all__ = [
+    "Item",
+    "Manifest",
+    "Source",
+    "is_read_twice",
+    "manifest_file",
+    "open_source",
+    "read_numbered",
+    "with_variables",
+]
 
 Wish: TypeAlias = "Entry | Mapping[str, object]"
 Manifest: TypeAlias = "str | Path | ManifestFile | Iterable[Wish] | AsyncIterable[Wish] | Part"
@@ -67,6 +76,13 @@ def manifest_file(manifest: Manifest) -> ManifestFile | None:
         return None
     file = ManifestFile.at(manifest)
     return None if file.is_stream else file
+
+
+def is_read_twice(manifest: Manifest) -> bool:
+    """Whether *manifest* can be read more than once: a file or a sequence, and no stream."""
+    if isinstance(manifest, str | Path | ManifestFile):
+        return manifest_file(manifest) is not None
+    return isinstance(manifest, Sequence)
 
 
 def open_source(manifest: Manifest) -> Source:

@@ -57,7 +57,9 @@ def csv_rows(stream: BinaryIO, source: str) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise Unreadable(line, f"is not CSV: {error}; nothing after it was read", _csv_hint(error)) from error
+            raise Unreadable(
+                line, f"is not CSV: {_csv_reason(error)}; nothing after it was read", _csv_hint(error)
+            ) from error
         cells = [cell.strip() for cell in row]
         if any(cells):
             yield line, cells
@@ -77,7 +79,13 @@ def _delimiter(header: str) -> str:
     return max(_DELIMITERS, key=outside.count)
 
 
+def _csv_reason(error: csv.Error) -> str:
+    return str(error).partition(" - ")[0]
+
+
 def _csv_hint(error: csv.Error) -> str:
+    if "new-line character" in str(error):
+        return "its lines end as nobody ends them any more: save it anew as CSV"
     return "use JSONL for long lists" if "field limit" in str(error) else "is a quote not closed, or not doubled?"
 
 

@@ -6,7 +6,9 @@ again. Jinja is loaded when the first such text comes.
 
 import functools
 import itertools
+import math
 import re
+import string
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -45,12 +47,16 @@ _HELD: Final = 4096
 _STATEMENT: Final = "holds a statement, {% %}, and a manifest has values only"
 _ESCAPE: Final = "for the characters themselves write {{ '{{' }} or {{ '{%' }}"
 _NUMBER: Final = (int, float)
+_WIDTHS: Final = re.compile(r"%(?:\([^)]*\))?[-#0 +]*([0-9]{1,18}|\*)?(?:\.([0-9]{1,18}|\*))?")
+"""The widths in a text that ``%`` fills in."""
 
 _NO_VALUE: Final = (
     ArithmeticError,
     AttributeError,
     LookupError,
     MemoryError,
+    # A constant that is no finite number stands in what Jinja compiles as a name.
+    NameError,
     RecursionError,
     TypeError,
     ValueError,
@@ -188,6 +194,8 @@ def plain(value: object, take: Callable[[int], None] = lambda _: None) -> Any:
         # Filters that write HTML or JSON give a text of a class of their own.
         return str.__str__(value)
     take(_CHARACTERS_A_VALUE)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("is worth a number that is not finite")
     if value is None or isinstance(value, _NUMBER):
         return value
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
@@ -241,7 +249,8 @@ def _compiled(source: str) -> _Fill:
         except UndefinedError as error:
             return _unknown(str(error), filling.names)
         except _NO_VALUE as error:
-            return Fault("", f"has no value: {_lowered(str(error)) or 'it is too large'}")
+            said = "" if isinstance(error, NameError) else _lowered(str(error))
+            return Fault("", f"has no value: {said or 'it is too large'}")
         except TemplateError as error:
             return Fault("", f"has no value: {_lowered(str(error))}")
 
@@ -305,9 +314,7 @@ def _named(name: str, filling: Filling) -> object:
     return found
 
 
-@functools.cache
-def _environment() -> "SandboxedEnvironment":
-    from jinja2 import StrictUndefined
+def _sandbox() -> "type[SandboxedEnvironment]":
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Environment(ImmutableSandboxedEnvironment):
@@ -321,16 +328,36 @@ def _environment() -> "SandboxedEnvironment":
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             if operator == "%" and isinstance(left, str):
-                _refuse_large(map(int, re.findall("[0-9]{1,18}", left)))
+                _refuse_wide(left, right if isinstance(right, tuple) else (right,))
             elif operator == "**" or not (isinstance(left, _NUMBER) and isinstance(right, _NUMBER)):
                 _refuse_large((left, right))
-            return super().call_binop(context, operator, left, right)
+            # What is made of a list again and again may be no longer than what is made at once.
+            return _measured(super().call_binop(context, operator, left, right))
 
         def call(self, *args: Any, **kwargs: Any) -> Any:
             _refuse_large((*args[2:], *kwargs.values()))
+            text = getattr(args[1], "__self__", None)
+            if isinstance(text, str) and args[1].__name__ in {"format", "format_map"}:
+                _refuse_wide_fields(text)
+            elif isinstance(text, str) and args[1].__name__ == "replace":
+                _refuse_long(text, *args[2:4])
             return super().call(*args, **kwargs)
 
-    environment = Environment(
+        def wrap_str_format(self, value: Any) -> Any:
+            """The method as the sandbox has it, which is called like the one that it takes the place of."""
+            wrapped = super().wrap_str_format(value)
+            if wrapped is not None:
+                wrapped.__self__ = value.__self__  # type: ignore[attr-defined]  # a function takes any attribute
+            return wrapped
+
+    return Environment
+
+
+@functools.cache
+def _environment() -> "SandboxedEnvironment":
+    from jinja2 import StrictUndefined
+
+    environment = _sandbox()(
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         # No template holds these: what looks like a comment stays text.
@@ -341,6 +368,8 @@ def _environment() -> "SandboxedEnvironment":
     )
     # It comes out another way the next time. Jinja's globals are not there: names are shared, not added to them.
     del environment.filters["random"]
+    for name, look in (("format", _refuse_wide_filter), ("replace", _refuse_long)):
+        environment.filters[name] = _after(look, environment.filters[name])
     for name, function in environment.filters.items():
         environment.filters[name] = _bounded(function)
     return environment
@@ -368,6 +397,52 @@ def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*args, **kwargs)
 
     return bounded
+
+
+def _after(look: Callable[..., None], function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter *function*, after *look* has seen what it is given."""
+    first = 1 if hasattr(function, "jinja_pass_arg") else 0
+
+    @functools.wraps(function)
+    def looked_at(*args: Any, **kwargs: Any) -> Any:
+        look(*args[first:], **kwargs)
+        return function(*args, **kwargs)
+
+    return looked_at
+
+
+def _refuse_wide(text: str, values: Iterable[object]) -> None:
+    """Refuse what ``%`` would fill *text* in with more blanks than are needed."""
+    widths = [width for both in _WIDTHS.findall(text) for width in both if width]
+    _refuse_large(int(width) for width in widths if width != "*")
+    if "*" in widths:
+        _refuse_large(values)
+
+
+def _refuse_wide_filter(text: object, *values: object, **_: object) -> None:
+    _refuse_wide(str(text), values)
+
+
+def _refuse_wide_fields(text: str) -> None:
+    """Refuse what `str.format` would fill *text* in with more blanks than are needed."""
+    for _, _, spec, _ in string.Formatter().parse(text):
+        if spec and "{" in spec:
+            raise ValueError("a width that is itself filled in is not known before; write it down")
+        _refuse_large(int(width) for width in re.findall("[0-9]{1,18}", spec or ""))
+
+
+def _refuse_long(text: object, old: object = "", new: object = "", *_: object, **__: object) -> None:
+    """Refuse what putting *new* for *old* in *text* would make, if that is too much."""
+    whole, one, other = str(text), str(old), str(new)
+    if len(whole) + whole.count(one) * len(other) > MAX_CHARACTERS:
+        raise ValueError(f"more than {MAX_CHARACTERS // 2**20} MiB would be made")
+
+
+def _measured(value: Any) -> Any:
+    """*value*, if all that is in it is not too much."""
+    if isinstance(value, list | tuple):
+        plain(value, Filling({}).take)
+    return value
 
 
 def _refuse_large(values: Any) -> None:

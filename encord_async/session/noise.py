@@ -22,9 +22,10 @@ __all__ = ["Noise", "Sign"]
 
 SUSPICION: Final = 8
 """So much evidence leads to a trial."""
-DENIED: Final = -6
+DENIED: Final = -24
 DENIED_MOST: Final = -48
-"""Where the evidence begins again when a trial showed a limit; twice as far back each time, up to here."""
+"""Where the evidence begins again when a trial showed a limit; twice as far back each time, up to here:
+each such trial costs a dozen refusals."""
 TRIAL: Final = 160
 """Requests whose outcome makes up a trial, at most."""
 SURPLUS: Final = 16
@@ -32,10 +33,11 @@ SURPLUS: Final = 16
 DENSE: Final = 3
 DENSE_SHARE: Final = 0.2
 """Refused in it beyond twice what was until then, or beyond this share: that is a limit. So many in a row may be."""
-HELD: Final = 8
+HELD: Final = 2
 """Refusals that noise has to account for before it is believed for good."""
 UNSEEN: Final = 2
-"""Added to the refusals seen, as it is better to think the noise too large at first: it is lowered soon."""
+"""Added to the refusals seen, with a standard deviation of them: it is better to think the noise too large at first, as
+it is lowered soon, and never raised."""
 APART: Final = 5
 """Requests for each refusal, for these to be evidence: where more is refused, a limit fell, or all is overloaded."""
 EXCESS: Final = 0.01
@@ -170,7 +172,8 @@ class Noise:
     def _prove(self) -> None:
         self.give_up()
         self._held = 0
-        refused = self._seen.refused + self._tried.refused + UNSEEN
+        refused = self._seen.refused + self._tried.refused
+        refused += UNSEEN + math.sqrt(refused)
         self._late = _Count(self._seen.judged + self._tried.judged, refused)
         self._proven = self._late.refused / self._late.judged
         self._know(self._proven)

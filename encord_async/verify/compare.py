@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from encord_async.engine.crew import each
 from encord_async.errors import AuthenticationError, NotFoundError, RefusedError
+from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.membership import Held, Relation, role_name
 from encord_async.kinds.reading import Once, Unlisted
 from encord_async.kinds.registry import relations_of
@@ -369,7 +370,10 @@ def extras(wish: ThingWish, facts: Facts, relation: Relation) -> list[str]:
     if relation not in wish.closed or relation.is_single:
         return []
     wanted = wish.wanted.get(relation) or Wanted()
-    known = {relation.folded(item) for item in (*wanted.wished, *wanted.unwanted)}
+    if any(referenced_key(item) is not None for item in wanted.others):
+        # It could be any of them.
+        return []
+    known = {relation.folded(item) for item in (*wanted.wished, *wanted.unwanted, *wanted.others)}
     spared = facts.spared.get(relation, ())
     return sorted(
         item for item in _listed(facts, relation) if relation.folded(item) not in known and item not in spared

@@ -45,7 +45,7 @@ def surplus(manifest: Manifest, options: Options) -> "Surplus | None":
     if manifest_file(manifest) is None and (isinstance(manifest, str) or not isinstance(manifest, Sequence)):
         name = "prune" if options.prune else "retire"
         raise UsageError(f"{spelt(name, True)} reads the manifest a second time, and this one can be read only once")
-    return Surplus(manifest, prune=options.prune, retire=options.retire)
+    return Surplus(manifest, options)
 
 
 class Surplus:
@@ -56,22 +56,21 @@ class Surplus:
         retired: How many things something is taken from that the manifest no longer has.
     """
 
-    def __init__(self, manifest: Manifest, *, prune: bool, retire: bool) -> None:
+    def __init__(self, manifest: Manifest, options: Options) -> None:
         self._manifest = manifest
-        self._prune = prune
-        self._retire = retire
+        self._options = options
         self.warnings: list[Problem] = []
         self.retired = 0
 
     async def entries(self, session: Session, ledger: Ledger, register: Register) -> Sequence[More]:
         """See `Sequel`."""
         found: list[More] = []
-        if self._prune:
-            wishes = await gather(self._manifest, ledger)
+        if self._options.prune:
+            wishes = await gather(self._manifest, ledger, self._options.selection)
             if not await anyio.to_thread.run_sync(register.is_as_it_was, wishes.entries):
                 raise UsageError("the manifest was changed while it was provisioned: nothing is taken; run it again")
             found += await self._left(session, _only_closed(wishes))
-        if self._retire:
+        if self._options.retire:
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
             wishes = Wishes(spoken_of=set(relations()))
             async for record in gone(ledger, register.roll):

@@ -9,12 +9,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeAlias
 
 import anyio
 import anyio.to_thread
 
+from encord_async.engine.rehearsal import Overlay
+from encord_async.engine.roll import Register
 from encord_async.journal.record import Ledger, Record, State
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.fields import referenced_key
@@ -24,10 +25,11 @@ from encord_async.kinds.registry import maker_of, relations, relations_of
 from encord_async.kinds.step import Step, made_by
 from encord_async.kinds.thing import Admission, InnerName, InnerThing, Thing
 from encord_async.manifest.checker import Checker
-from encord_async.manifest.files import check_manifest, raise_for_problems
+from encord_async.manifest.files import raise_for_problems
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.policy import Policy
 from encord_async.manifest.policy_file import policy_for
+from encord_async.manifest.selection import NO_SELECTION, Included, Selection
 from encord_async.manifest.sources import Manifest, manifest_file, open_source, with_variables
 from encord_async.verify.difference import NOT_PROVISIONED, Difference, Fault
 
@@ -47,12 +49,15 @@ class Wanted:
         also: Other roles that are wanted for the same items.
         unmade: References to items that have no hash, with the role.
         unwanted: Items that are not to be in it.
+        others: Items that entries want which are not chosen: they may be in it, or not. One that has no hash is
+            there as its reference.
     """
 
     wished: dict[str, int | None] = field(default_factory=dict)
     also: set[tuple[str, int | None]] = field(default_factory=set)
     unmade: set[tuple[str, int | None]] = field(default_factory=set)
     unwanted: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)
 
     def add(self, item: str, role: int | None) -> None:
         """*item* is to be in it, in *role*."""
@@ -126,6 +131,7 @@ class Wishes:
         admissions: By address in small letters.
         spoken_of: Relations that the manifest says anything about: a manifest that does not limits nobody's.
         absent: What has no hash, and so cannot be looked for; nothing is said of what is in such a thing.
+        included: What those entries that are chosen need, and nobody has chosen.
     """
 
     entries: int = 0
@@ -133,6 +139,7 @@ class Wishes:
     admissions: dict[str, AdmissionWish] = field(default_factory=dict)
     spoken_of: set[Relation] = field(default_factory=set)
     absent: list[Difference] = field(default_factory=list)
+    included: tuple[Included, ...] = ()
 
     def count(self, relation_word: str) -> int:
         """How many memberships are wished for by relations whose differences go by *relation_word*."""
@@ -144,25 +151,31 @@ class Wishes:
         )
 
 
-async def gather(manifest: Manifest, ledger: Ledger) -> Wishes:
+async def gather(manifest: Manifest, ledger: Ledger, selection: Selection = NO_SELECTION) -> Wishes:
     """Add up what *manifest* wants, and find in *ledger* what its entries became. Sends nothing.
 
     Args:
         manifest: As for a run.
         ledger: The journal of the run, or a `MemoryLedger` to do without: then only hashes are known.
+        selection: Which entries. What the others want is not too much in a thing, and not missed in it either.
 
     Raises:
         ManifestError: There is a bad entry.
         JournalError: The journal cannot be read.
+        UsageError: The selection cannot be made, see `selection.choose`.
     """
     manifest = with_variables(manifest)
-    file = manifest_file(manifest)
+    file, register = manifest_file(manifest), Register(stamps=False, selection=selection)
     if file is not None:
-        report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=True))
+        report = (await register.check_file(file, stamps=True)).report
         raise_for_problems(report.problems, total=report.problem_count)
     policy = await anyio.to_thread.run_sync(policy_for, manifest)
+    await register.choose(manifest)
+    # As a run would have it before it does anything else; nothing is written.
+    ledger = Overlay(ledger)
+    await register.open(ledger, manifest)
     # Whether twins were told apart by stamps is for the run to know.
-    gatherer, checker, problems = _Gatherer(ledger, policy), Checker(stamps=True), list[Problem]()
+    gatherer, checker, problems = _Gatherer(ledger, policy, register), Checker(stamps=True), list[Problem]()
     source = open_source(manifest)
     try:
         while items := await source.take(_CHUNK):
@@ -180,14 +193,19 @@ async def gather(manifest: Manifest, ledger: Ledger) -> Wishes:
 class _Gatherer:
     """Adds entries to wishes."""
 
-    def __init__(self, ledger: Ledger, policy: Policy) -> None:
+    def __init__(self, ledger: Ledger, policy: Policy, register: Register) -> None:
         self._ledger = ledger
         self._policy = policy
+        self._choice = register.choice
+        self._chosen: set[str] = set()
+        """Things that a chosen entry is about."""
         self._namer = Namer()
         self._hashes: dict[_Named, str | None] = {}
         self._addresses: dict[str, str] = {}
         """Of those who are let in by an entry with a key."""
-        self.wishes = Wishes()
+        self._is_chosen = True
+        """Whether the entry at hand is."""
+        self.wishes = Wishes(included=register.choice.included)
 
     async def take(self, entries: Sequence[PlacedEntry]) -> None:
         """Add *entries*, the next in the manifest's order."""
@@ -198,16 +216,21 @@ class _Gatherer:
         records = await self._ledger.known(list(dict.fromkeys([*identities, *makers.values()])))
         self._hashes |= {named: _hash_in(records.get(identity)) for named, identity in makers.items()}
         for one, some in zip(entries, steps, strict=True):
-            self.wishes.entries += 1
+            self._is_chosen = self._choice.has(one)
+            self.wishes.entries += self._is_chosen
             self._add(one.place, one.entry, some, records)
 
     def finish(self) -> Wishes:
         """The wishes; who stands for whom among people is known when all entries are in."""
+        if self._choice.selection:
+            self.wishes.things = {one: wish for one, wish in self.wishes.things.items() if one in self._chosen}
         for thing in self.wishes.things.values():
             for relation, wanted in thing.wanted.items():
                 if relation.is_of_addresses and relation.item is not None:
                     people = ((referenced_key(item), item, role) for item, role in wanted.wished.items())
                     wanted.wished = {item if key is None else self._addresses[key]: role for key, item, role in people}
+                    others = ((referenced_key(item), item) for item in wanted.others)
+                    wanted.others = {item if key is None else self._addresses[key] for key, item in others}
         return self.wishes
 
     def _add(self, place: Place, entry: Entry, steps: Sequence[Step], records: Mapping[bytes, Record]) -> None:
@@ -220,7 +243,8 @@ class _Gatherer:
             record = records.get(steps[0].identity)
             about = _hash_in(record)
             if about is None:
-                self.wishes.absent.append(_absent(place, first, entry, record))
+                if self._is_chosen:
+                    self.wishes.absent.append(_absent(place, first, entry, record))
                 return
             self._wish_for(first, about, place, entry)
             self.wishes.spoken_of |= {
@@ -233,7 +257,8 @@ class _Gatherer:
         address = kind.address(entry)
         if entry.key is not None:
             self._addresses[entry.key] = address
-        self.wishes.admissions.setdefault(address.casefold(), AdmissionWish(kind, place, entry))
+        if self._is_chosen:
+            self.wishes.admissions.setdefault(address.casefold(), AdmissionWish(kind, place, entry))
 
     def _wish_for(self, kind: Thing, about: str, place: Place, entry: MakingEntry) -> None:
         wish = self._thing(kind, about, place)
@@ -251,6 +276,8 @@ class _Gatherer:
         if wish is None:
             wish = self.wishes.things[about] = ThingWish(kind, about, place, about)
             wish.stays = self._policy.protection(about)
+        if self._is_chosen:
+            self._chosen.add(about)
         return wish
 
     def _add_step(self, place: Place, step: Step, own: str | None, records: Mapping[bytes, Record]) -> None:
@@ -264,6 +291,8 @@ class _Gatherer:
             return
         wish = self._thing(maker, about, place)
         if isinstance(kind, InnerThing):
+            if not self._is_chosen:
+                return
             name = kind.goes_by(step)
             wish.inner[name] += 1
             record = records.get(step.identity)
@@ -271,14 +300,17 @@ class _Gatherer:
             wish.unmade_inner[name] += not is_made
         elif kind.takes:
             self.wishes.spoken_of.add(kind.relation)
-            wish.of(kind.relation).unwanted.add(self._item(kind.relation, step.item) or step.item)
+            if self._is_chosen:
+                wish.of(kind.relation).unwanted.add(self._item(kind.relation, step.item) or step.item)
         else:
             self.wishes.spoken_of.add(kind.relation)
             self._add_item(wish, kind.relation, step.item, None if step.role is None else int(step.role))
 
     def _add_item(self, wish: ThingWish, relation: Relation, reference: str, role: int | None) -> None:
         item = self._item(relation, reference)
-        if item is None:
+        if not self._is_chosen:
+            wish.of(relation).others.add(reference if item is None else item)
+        elif item is None:
             wish.of(relation).unmade.add((reference, role))
         else:
             wish.of(relation).add(item, role)

@@ -122,6 +122,27 @@ def test_a_renamed_key(api: Api, here: Here, applied: Applied, store: str, tmp_p
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in backups(tmp_path))
 
 
+def test_a_key_that_has_moved_in_the_manifest(api: Api, here: Here, applied: Applied, store: str) -> None:
+    """With `moved` no hand is needed: plan names the move, apply carries it out and says so, and that is all."""
+    manifest, journal = applied(f"Review {store}", *programme(f"Review {store}"))
+    first = api.control("GET", "state")
+    entries = programme(f"Review {store}", cats="big-cats", raw="big-raw")
+    former = {"big-cats": "cats", "big-raw": "raw"}
+    moved = [one | ({"moved": former[one["key"]]} if one.get("key") in former else {}) for one in entries]
+    write_manifest(manifest, *moved)
+    planned = here("plan", manifest, "--journal", journal, env=api.env)
+    assert planned.code == 0, planned.err
+    assert "to @big-cats, in the journal alone" in planned.out
+    detailed = here("plan", manifest, "--journal", journal, "--detailed-exit-code", "--json", env=api.env)
+    assert (detailed.code, detailed.json["counts"]["move"]) == (6, {"dataset": 1, "project": 1})
+    again = here("apply", manifest, "--journal", journal, "--json", env=api.env)
+    assert (again.code, again.json["unchanged"]) == (0, 8), again.json
+    assert [one["key"] for one in again.json["moved"]] == [one["key"] for one in moved if "moved" in one]
+    assert "@big-cats: takes the place of @cats in the journal" in again.err
+    assert api.control("GET", "state")["projects"] == first["projects"]
+    assert "No changes" in here("plan", manifest, "--journal", journal, env=api.env).out
+
+
 def test_the_old_key_is_free(api: Api, here: Here, applied: Applied, store: str) -> None:
     """After a rename another entry may have the old key, and makes something of its own."""
     manifest, journal = applied(f"Freed {store}", *programme(f"Freed {store}"))

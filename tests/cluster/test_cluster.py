@@ -26,6 +26,7 @@ from encord_async.errors import (
     UncertainError,
     UsageError,
 )
+from encord_async.manifest.selection import Selection
 from encord_async.protocol.signing import SSHKey
 from tests.cluster.conftest import UNHURRIED_PER_S, WORKERS, Entry, Job, until_whole, workers_of
 from tests.crash.conftest import Census, EmulatorProcess, big_programme, census
@@ -93,6 +94,27 @@ async def test_goes_on_where_one_machine_was(client: Client, emulator: EmulatorP
     assert sum(one.status.value == "unchanged" for one in lived.outcomes) == 32
     assert len(emulator.get("log")) > before
     assert_exact(job)
+
+
+async def test_a_part_of_a_manifest(client: Client, emulator: EmulatorProcess, url: str) -> None:
+    """A cluster makes what is chosen and what that needs, under the numbers of the whole; the rest goes on later."""
+    manifest: list[Entry] = [
+        {"kind": "dataset", "key": "spare", "title": "Spare"},
+        {"kind": "dataset", "key": "raw", "title": "Raw"},
+        {"kind": "project", "key": "cats", "title": "Cats", "datasets": ["@raw"]},
+        {"kind": "project", "key": "dogs", "title": "Dogs", "datasets": ["@spare"]},
+    ]
+    whole = Job(client, emulator, url, manifest)
+    part = replace(whole, options=replace(whole.options, selection=Selection(("cats",))))
+    lived = await part.live()
+    assert {(one.number, one.status.value) for one in lived.outcomes} == {(2, "created"), (3, "created")}
+    lived = await whole.live()
+    assert {(one.number, one.status.value) for one in lived.outcomes} == {
+        (1, "created"),
+        (2, "unchanged"),
+        (3, "unchanged"),
+        (4, "created"),
+    }
 
 
 @pytest.mark.parametrize("once", [False, True])

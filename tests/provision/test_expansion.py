@@ -462,6 +462,12 @@ def test_a_bad_entry(files: Files, entry: str, expected: str) -> None:
         ("n,n\n1,2\n", "t.csv:1: 'n' is the name of two columns"),
         ("n\n1,2\n", "t.csv:2: has 2 cells, and there are 1 columns; quote cells with commas"),
         ('n\n"1\n', "t.csv:2: is not CSV"),
+        ("", "'t.csv' is empty; its first line has to name the columns"),
+        (" \n\n", "'t.csv' is empty; its first line has to name the columns"),
+        (
+            "n\rx\r",
+            "t.csv:1: is not CSV: new-line character seen in unquoted field; nothing after it was read; its lines",
+        ),
     ],
 )
 def test_a_bad_table(files: Files, table: str, expected: str) -> None:
@@ -469,6 +475,13 @@ def test_a_bad_table(files: Files, table: str, expected: str) -> None:
     path = files({"m.yaml": "[{kind: dataset, for_each: t.csv, key: '{{ n }}', title: T}]", "t.csv": table})
     (problem,) = problems(path)
     assert problem.startswith(f"m.yaml:1 row 1: for_each: {expected}")
+
+
+def test_a_table_with_a_header_in_another_encoding(files: Files, tmp_path: Path) -> None:
+    """Names of columns that are not UTF-8 are told where they stand, and not at each entry that names them."""
+    path = files({"m.yaml": "[{kind: dataset, for_each: t.csv, key: '{{ n }}', title: T}]"})
+    (tmp_path / "t.csv").write_bytes("n,größe\n1,2\n".encode("latin-1"))
+    assert problems(path) == ["m.yaml:1 row 1: for_each: t.csv:1: is not UTF-8; save the file as UTF-8"]
 
 
 def test_tables_as_spreadsheets_leave_them(files: Files) -> None:
@@ -592,7 +605,7 @@ PLAIN = st.builds(
         for key in keys
     ],
     KEYS.filter(bool),
-    st.text(st.characters(codec="utf-8", exclude_characters="{"), min_size=1).filter(str.strip),
+    st.text(st.characters(codec="utf-8", exclude_characters="{\0"), min_size=1).filter(str.strip),
     st.lists(st.sampled_from("abc"), unique=True),
 )
 QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

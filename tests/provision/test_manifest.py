@@ -168,7 +168,7 @@ GIVE = "give a hash, or '@' and the key of another entry"
             {"kind": "dataset", "title": "Cats", "scopes": []},
             "scopes",
             "is not a field of a dataset entry",
-            "it has kind, key, title, description, storage, create_backing_folder, users, groups",
+            "it has kind, key, moved, title, description, storage, create_backing_folder, users, groups",
         ),
         (
             project(users=[{"email": "a@b.de", "role": 1, "rol": 1}]),
@@ -402,7 +402,7 @@ NEAR_ENTRIES = st.fixed_dictionaries({"kind": st.sampled_from(list(ENTRY_MODELS)
     ).map(lambda rest: {**rest, **start})
 )
 
-TITLES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+TITLES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
 KEYS = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1).filter(
     lambda key: key.isprintable() and not key.startswith("@")
 )

@@ -12,7 +12,7 @@ from encord_async.manifest.policy import Policy
 from encord_async.manifest.policy_file import policy_for
 from encord_async.plan import Verb
 from tests.cli.conftest import write_manifest
-from tests.provision.conftest import Project, Service, open_session, provision
+from tests.provision.conftest import Project, Service, open_session, project, provision
 from tests.provision.world import open_world
 
 Entry = dict[str, Any]
@@ -86,6 +86,7 @@ def test_the_nearest_project_file_that_says_anything_counts() -> None:
         ("[titles]\nproject = 1", "titles.project must be a pattern in quotes, not 1"),
         ("[titles]\nproject = '('", "titles.project is no regular expression: "),
         ("protected_keys = 'x'", "protected_keys must be a list of patterns in quotes"),
+        ("twins = 1", "twins must be true or false, not 1"),
         ("x = ", "the policy encord-async.toml is no TOML: "),
     ],
 )
@@ -143,3 +144,12 @@ def test_projects_have_the_tags_that_are_required() -> None:
         f"m.jsonl:{line}: tags: has none like {pattern}; see required_tags in encord-async.toml"
         for line, pattern in ((2, "'wave-?'"), (3, "'team-*'"), (3, "'wave-?'"))
     ]
+
+
+async def test_twins_where_a_team_allows_them(service: Service) -> None:
+    """Two projects of one title and description are refused, unless the policy says that there may be such."""
+    with pytest.raises(ManifestError, match="is the title of a project with the same description"):
+        await provision(service, [project(), project()])
+    policy("twins = true")
+    done = await provision(service, [project(), project()])
+    assert done.statuses == ["created", "created"]

@@ -279,3 +279,17 @@ def test_drop_down_lists_are_no_cells(capfd: pytest.CaptureFixture[str]) -> None
     parts.close()
     assert run(["validate", "new.xlsx"]) == 0
     assert capfd.readouterr().err == ""
+
+
+def test_a_sheet_with_a_mark_in_its_name(book: Callable[..., str]) -> None:
+    """What stands behind the first mark is the name of the sheet, whatever is in it."""
+    path = book(**{"Teams": [["kind", "title"]], "Teams #2": [["kind", "title"], ["dataset", "Raw"]]})
+    assert [entry.as_json() for entry in entries(f"{path}#Teams #2")] == [{"kind": "dataset", "title": "Raw"}]
+
+
+@pytest.mark.parametrize("field", ["title", "description"])
+def test_a_null_character_is_told(field: str) -> None:
+    """A null character, which a database cannot store, is a bad entry and not the end of a run."""
+    cells = {"title": "T", "description": "D"} | {field: "a\0b"}
+    path = csv("kind,title,description\nproject,{title},{description}\n".format_map(cells))
+    assert problems(path) == [f"m.csv:2: {field}: holds a null character, which not every database can store"]

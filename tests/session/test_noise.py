@@ -54,7 +54,7 @@ def test_refusals_that_do_not_grow_with_the_rate_are_proof() -> None:
     assert suspect(noise) == 3
     assert tried(noise, share=0.1) is True
     assert not noise.on_trial
-    assert noise.share == pytest.approx(0.1, rel=0.5)
+    assert 0.1 <= noise.share <= 0.3
 
 
 @pytest.mark.parametrize("share", [0.4, 0.67, 1.0])
@@ -133,6 +133,12 @@ def test_known_noise_is_no_reason_to_cut(share: float, per_s: float) -> None:
 def test_more_than_the_noise_is_soon_too_many(share: float) -> None:
     """When a quarter more is refused than by noise, a hundred requests tell."""
     noise, chance = known(share), random.Random(1)
+    # At first it is thought to be larger than it is.
+    for number in range(1000):
+        if number * share % 1 >= share:
+            noise.accepted(below=True)
+        else:
+            assert not noise.exceeded(below=True, per_s=100.0)
     for number in range(200):
         if chance.random() >= share + 0.25:
             noise.accepted(below=False)
