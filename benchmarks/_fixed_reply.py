@@ -6,11 +6,13 @@ here prints.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import socket
+import sqlite3
 import ssl
 import subprocess
 import tempfile
@@ -45,6 +47,7 @@ __all__ = [
     "EmptyAccount",
     "Server",
     "bare_creates",
+    "careful_creates",
     "fixed_reply",
     "httpx_creates",
     "provision_creates",
@@ -236,6 +239,32 @@ async def bare_creates(server: Server, creates: int, *, in_flight: int = IN_FLIG
                 _hash(await reply.read())
 
         await _in_parallel(create, creates, in_flight, note)
+
+
+async def careful_creates(server: Server, creates: int) -> None:
+    """The loop of who has to know afterwards what was sent: a row, with a full sync, before and after each create."""
+    sign = _signer(server.key_file)
+    url = f"{server.url}/public/user"
+    connector = aiohttp.TCPConnector(limit=0, ssl=server.tls())
+    with contextlib.closing(sqlite3.connect(server.folder / f"{time.monotonic_ns()}.db")) as rows:
+        rows.execute("PRAGMA journal_mode=WAL")
+        rows.execute("PRAGMA synchronous=FULL")
+        rows.execute("CREATE TABLE creates (number INTEGER PRIMARY KEY, title TEXT, hash TEXT)")
+        async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as client:
+
+            async def create(number: int) -> None:
+                body = _body(number)
+                rows.execute("INSERT INTO creates VALUES (?, ?, NULL)", (number, f"Project {number}"))
+                rows.commit()
+                headers = {"Authorization": sign(body), "Content-Type": "application/json"}
+                async with client.post(url, data=body, headers=headers) as reply:
+                    made = _hash(await reply.read())
+                rows.execute("UPDATE creates SET hash = ? WHERE number = ?", (made, number))
+                rows.commit()
+
+            await _in_parallel(create, creates, IN_FLIGHT, None)
+        (found,) = rows.execute("SELECT count(hash) FROM creates").fetchone()
+    assert found == creates, f"{found} of {creates} were made"
 
 
 async def httpx_creates(server: Server, creates: int) -> None:

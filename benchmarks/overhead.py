@@ -1,8 +1,9 @@
 """What this package costs a create: against nginx that answers every request alike, so that only the client works.
 
 Beside `Session.execute`, from as many tasks as may be in flight and from many more, and `provision` with its journal:
-a bare aiohttp loop that signs and posts the same bodies, httpx, and the official SDK with as many threads. Over http
-and https, and ours on uvloop too.
+a bare aiohttp loop that signs and posts the same bodies, and the loop that one would write who has to know afterwards
+what was sent, with a row in SQLite before and after each create; httpx, and the official SDK with as many threads. Over
+http and https, and ours on uvloop too.
 
     python benchmarks/overhead.py [--quick] [--profile]
 """
@@ -35,6 +36,7 @@ from benchmarks._fixed_reply import (
     SDK_RELEASE,
     Server,
     bare_creates,
+    careful_creates,
     fixed_reply,
     httpx_creates,
     provision_creates,
@@ -50,6 +52,7 @@ SLOW_CREATES: Final = 600
 """A repeat of the slow ones, which take as long for them."""
 
 BARE: Final = "bare aiohttp loop"
+CAREFUL: Final = "aiohttp loop, a row before and after"
 SESSION: Final = "encord-async, session.execute"
 CROWD: Final = "encord-async, session.execute, 1,000 tasks"
 PROVISION: Final = "encord-async, provision, journal"
@@ -99,6 +102,7 @@ def clients(*, quick: bool) -> dict[str, Client]:
     many, few = (500, 100) if quick else (CREATES, SLOW_CREATES)
     quick_ones: dict[str, Creates] = {BARE: bare_creates, SESSION: session_creates, PROVISION: provision_creates}
     found = {who: in_process(many, client, fast=False) for who, client in quick_ones.items()}
+    found[CAREFUL] = in_process(many, careful_creates, fast=False)
     found[CROWD] = in_process(many, partial(session_creates, tasks=1000), fast=False)
     found[PROVISION + AS_APPLY] = in_process(many, provision_creates, fast=False, as_apply=True)
     found[WITHOUT] = in_process(many, partial(provision_creates, journal=False), fast=False)
@@ -130,6 +134,8 @@ def goals(runs: Runs) -> list[Goal]:
     for scheme in ("http", "https"):
         for who, least in ((SESSION, 0.95), (PROVISION, 0.85), (PROVISION + UVLOOP, 1.0)):
             found.append(Goal(name=f"{scheme}: {who} / {BARE}", found=ratio(runs, scheme, who, BARE), least=least))
+        careful = ratio(runs, scheme, PROVISION, CAREFUL)
+        found.append(Goal(name=f"{scheme}: {PROVISION} / {CAREFUL}", found=careful, least=1.0))
         cost = ratio(runs, scheme, PROVISION, WITHOUT)
         found.append(Goal(name=f"{scheme}: {PROVISION} / {WITHOUT}", found=cost, least=0.85))
     if ("https", SDK) in runs:

@@ -1,5 +1,7 @@
 """Requests that a project costs, with 3 datasets and 10 users in 2 roles: 500 of them, ours and the official SDK's.
 
+And what 60,000 memberships of 600 projects cost, one an entry, in whichever order they stand in the file.
+
 Counted by the emulator. What the SDK reads over REST, which the emulator may not serve, is counted in the SDK's own
 process instead, and the table says so.
 
@@ -7,6 +9,9 @@ process instead, and the table says so.
 """
 
 import argparse
+import asyncio
+import json
+import random
 import sys
 from pathlib import Path
 from typing import Final
@@ -21,6 +26,7 @@ from benchmarks._provisioning import (
     SDK_PYTHON,
     SDK_RELEASE,
     USERS_EACH,
+    Api,
     Done,
     Goal,
     emulator,
@@ -29,9 +35,13 @@ from benchmarks._provisioning import (
     sdk_provision,
     verdicts,
 )
+from encord_async import EncordSession
 
 PROJECTS: Final = 500
 MOST_PER_PROJECT: Final = 3.0
+MOST_OF_FEWEST: Final = 1.1
+ORDERED_PROJECTS, PEOPLE = 600, 100
+ORDERS: Final = ("by project", "by person", "shuffled", "projects last")
 SDK_WAYS: Final = {
     "stepwise": "create_project, get_project, add_datasets, add_users twice",
     "frugal": "the same with the datasets in create_project",
@@ -65,6 +75,11 @@ def main() -> None:
     else:
         missing.append(f"encord {SDK_RELEASE}: {SDK_PYTHON} is not there; `make sdks` makes it")
     goals = [Goal("requests for one more project", slope, MOST_PER_PROJECT)]
+    of_order = {order: ordered(order, *((20, 30) if quick else (ORDERED_PROJECTS, PEOPLE))) for order in ORDERS}
+    goals += [
+        Goal(f"one membership an entry, {order}: requests / fewest", found, MOST_OF_FEWEST)
+        for order, found in of_order.items()
+    ]
     report(
         "requests",
         title=f"{projects} projects, each with {DATASETS_EACH} datasets and {USERS_EACH} users in 2 roles",
@@ -86,6 +101,42 @@ def main() -> None:
         repeats=1,
         quick=quick,
     )
+
+
+def ordered(order: str, projects: int, people: int) -> float:
+    """How many times the fewest requests it takes to put all of *people* into all of *projects*.
+
+    The fewest are a listing, and for each project the one that makes it and one for its people.
+    """
+    pairs = [(project, person) for person in range(people) for project in range(projects)]
+    if order == "by project":
+        pairs.sort()
+    elif order == "shuffled":
+        random.Random(1).shuffle(pairs)
+    entries: list[dict[str, object]] = [
+        {"kind": "project_users", "project": f"@p{project}", "emails": [f"{person}@example.com"], "role": "reviewer"}
+        for project, person in pairs
+    ]
+    made: list[dict[str, object]] = [
+        {"kind": "project", "key": f"p{project}", "title": f"Project {project}"} for project in range(projects)
+    ]
+    entries = [*made, *entries] if order != "projects last" else [*entries, *made]
+
+    async def run(api: Api, manifest: Path) -> None:
+        async with (
+            EncordSession.from_ssh_key(api.key_file, domain=api.url, concurrency=CONCURRENCY) as session,
+            session.provision(manifest, journal=None) as run,
+        ):
+            ended = [outcome async for outcome in run]
+        assert len(ended) == len(entries)
+        assert not any(outcome.error for outcome in ended)
+
+    with emulator() as api:
+        manifest = api.folder / "manifest.jsonl"
+        manifest.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+        asyncio.run(run(api, manifest))
+        requests = api.stats()["requests"]
+    return float(requests) / (1 + 2 * projects)
 
 
 def _row(who: str, done: Done, projects: int) -> tuple[str, ...]:

@@ -16,10 +16,10 @@ from encord_async.engine.options import Groundwork, Options, Props
 from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
 from encord_async.engine.run import Run
-from encord_async.engine.schedule import Result, Ticket
 from encord_async.engine.sequel import Sequel, gone
+from encord_async.engine.ticket import Result, Ticket, Wish
 from encord_async.journal.record import Record
-from encord_async.kinds.entry import Entry, MakingEntry
+from encord_async.kinds.entry import MakingEntry
 from encord_async.kinds.membership import Membership, role_name
 from encord_async.kinds.registry import step_kinds
 from encord_async.kinds.thing import Admission, Thing
@@ -337,7 +337,7 @@ class _Plotter:
             verb=verb,
             what=kind.what,
             items=(step.item,),
-            project=None if kind.stands_for_entry else step.parent or _named(wish.entry),
+            project=None if kind.stands_for_entry else step.parent or _named(wish),
             hash=result.hash if kind.stands_for_entry and not is_new(result.hash) else None,
             role=None if step.role is None else step.role.name.lower(),
             was=was,
@@ -400,7 +400,7 @@ class _Plotter:
                 verb=Verb.ADD if changes else Verb.KEEP if error is None else Verb.REFUSE,
                 what=give.what,
                 items=(reference,),
-                project=_named(ticket.wish.entry),
+                project=_named(ticket.wish),
                 code=None if changes or error is None else error.code,
                 reason=None if changes or error is None else error.message,
             )
@@ -413,8 +413,8 @@ def _item(ticket: Ticket) -> str:
     return ticket.items[0] if ticket.items else ticket.step.item
 
 
-def _named(entry: Entry) -> str:
+def _named(wish: Wish) -> str:
     """How the thing that an entry makes is called where it stands in an action."""
-    if entry.key is not None:
-        return f"@{entry.key}"
-    return entry.wished_title if isinstance(entry, MakingEntry) else ""
+    if wish.key is not None:
+        return f"@{wish.key}"
+    return wish.said.wished_title if isinstance(wish.said, MakingEntry) else ""

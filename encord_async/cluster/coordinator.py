@@ -296,7 +296,7 @@ class ClusterRun:
     # ------------------------------------------------------------------ reading
 
     async def _check_file(self, file: ManifestFile) -> None:
-        report = await self._register.check_file(file, stamps=self._options.stamp)
+        report = (await self._register.check_file(file, stamps=self._options.stamp)).report
         self._total = report.entries
         self._refuse_more(report.irreversible)
         self._bad = bad_entries(str(file), report, skip=self._options.skip_invalid)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from encord_async.engine.changing import RoleChanger, Roles, role_error
 from encord_async.engine.outcome import RoleKept, Status
-from encord_async.engine.schedule import Batch, Result, Ticket
 from encord_async.engine.scribe import Scribe, role_details
 from encord_async.engine.sending import Looks, Sends
+from encord_async.engine.ticket import Batch, Result, Ticket
 from encord_async.engine.verdict import Later, Split, Verdict
 from encord_async.errors import (
     AuthenticationError,
@@ -78,7 +78,7 @@ class Batches:
         for ticket in batch.tickets:
             word = words.get(ticket.word)
             # An item that is in its thing from the first has no word until it is taken out.
-            heeds = ticket.wish.entry.heeds_journal
+            heeds = ticket.wish.said is None or ticket.wish.said.heeds_journal
             is_done = _was_held(ticket) if word is None else heeds and _says(word, ticket.step)
             if is_done:
                 done.append((ticket, Result(status=Status.UNCHANGED, hash=ticket.parent_hash)))

@@ -11,8 +11,8 @@ from typing import Final
 from encord_async.engine.options import Options
 from encord_async.engine.outcome import RoleKept
 from encord_async.engine.review import Review
-from encord_async.engine.schedule import Batch, Ticket
 from encord_async.engine.sending import Looks, Sends
+from encord_async.engine.ticket import Batch, Ticket
 from encord_async.errors import AuthenticationError, ConflictError, EncordError, SettingsError, StoppedError
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.thing import Thing
@@ -110,7 +110,7 @@ class RoleChanger:
         step = ticket.step
         if await relation.spared(self._looks, {step.item: held}):
             return "whoever is Admin there may be the account itself, and stays; change it in Encord's app"
-        names = (ticket.parent_hash, step.parent or ticket.wish.entry.key)
+        names = (ticket.parent_hash, step.parent or ticket.wish.key)
         for name in names:
             if (why := self._changing.policy.protection(name or "")) is not None:
                 return why

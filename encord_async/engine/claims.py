@@ -10,7 +10,7 @@ from functools import partial
 from encord_async.engine.account import Account, Existing
 from encord_async.engine.making import Maker, Making
 from encord_async.engine.roll import Roll
-from encord_async.engine.schedule import Ticket
+from encord_async.engine.ticket import Ticket
 from encord_async.errors import ConflictError, spelt
 from encord_async.journal.record import Ledger, Record
 from encord_async.kinds.entry import MakingEntry

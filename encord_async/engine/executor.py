@@ -21,9 +21,9 @@ from encord_async.engine.outcome import Status
 from encord_async.engine.resume import taken_over
 from encord_async.engine.review import refusal
 from encord_async.engine.roll import Roll
-from encord_async.engine.schedule import Batch, Lane, Result, Ticket, Work, tickets_of
 from encord_async.engine.scribe import Scribe
 from encord_async.engine.sending import Looks, Sends
+from encord_async.engine.ticket import Batch, Lane, Result, Ticket, Work, tickets_of
 from encord_async.engine.updating import Updater
 from encord_async.engine.verdict import Ended, Later, Split, Verdict
 from encord_async.errors import (
@@ -386,7 +386,7 @@ class Executor:
 
     async def _take_over_doubt(self, ticket: Ticket, old: Record) -> Verdict:
         step, wish = ticket.step, ticket.wish
-        moved = replace(old, identity=step.identity, entry=wish.identity, place=wish.place, key=wish.entry.key)
+        moved = replace(old, identity=step.identity, entry=wish.identity, place=wish.place, key=wish.key)
         if step.kind.is_inner:
             moved = replace(moved, details={**old.details, INNER_PARENT: step.parent})
         await self._ledger.write([moved], instead_of={old.identity, old.token})

@@ -1,23 +1,28 @@
 """Entries on their way from the manifest into the schedule, and what is written down of them. It sends nothing."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.resume import Past, recall
+from encord_async.engine.roll import Register
 from encord_async.engine.schedule import Schedule
+from encord_async.errors import EncordError
 from encord_async.journal.record import Ledger, Record
 from encord_async.kinds.membership import Membership
+from encord_async.kinds.namer import Namer
 from encord_async.kinds.step import Step
 from encord_async.kinds.thing import Thing
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import CheckReport, manifest_error, raise_for_problems
+from encord_async.manifest.part import GivenNames
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.policy import Policy
 from encord_async.manifest.sources import Item, Manifest, is_read_twice
 
-__all__ = ["Taken", "bad_entries", "checker_for", "past_of", "problems_of", "take_in"]
+__all__ = ["Intake", "Taken", "bad_entries", "checker_for", "problems_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,119 @@ class Taken:
     identity: bytes
     steps: list[Step]
     problems: tuple[Problem, ...]
+
+
+class Intake:
+    """Takes what a manifest holds into the schedule: checked, named, and compared with what is written down of it.
+
+    Args:
+        schedule: Where entries go.
+        ledger: What is written down of them.
+        register: Tells which have to wait until all is read.
+        options: Of the run.
+        fail: Is told what stops the run.
+
+    Attributes:
+        entries: How many were taken in.
+        aside: Those that wait until it is known who has gone.
+        checker: Tells what is wrong between them.
+        namer: Gives them their identity.
+        bad: What is known to be wrong with entries that come, by their number.
+        began_s: When the run began, on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        ledger: Ledger,
+        register: Register,
+        options: Options,
+        *,
+        fail: Callable[[EncordError, str], None],
+    ) -> None:
+        self._schedule = schedule
+        self._ledger = ledger
+        self._register = register
+        self._options = options
+        self._fail = fail
+        self.checker = Checker(stamps=options.stamp)
+        self.namer: Namer | GivenNames = Namer()
+        self.entries = self._position = 0
+        self.aside: list[Taken] = []
+        self.bad: Mapping[int, tuple[Problem, ...]] = {}
+        self.began_s = 0.0
+
+    async def take_in(self, items: Iterable[Item]) -> None:
+        """Add *items* to the schedule, up to the first bad one if that stops the run."""
+        taken: list[Taken] = []
+        bad: tuple[Problem, ...] = ()
+        for item in items:
+            bad = problems_of(item, self.checker, self.bad)
+            self._position += 1
+            if not bad and isinstance(item, PlacedEntry):
+                identity = self.namer.identity(item.entry)
+                self._register.add(item.entry, identity)
+                one = Taken(self._position, item, identity, list(item.entry.steps(identity)), ())
+            elif self._options.skip_invalid and bad[0].place.number > 0:
+                one = Taken(self._position, item if isinstance(item, PlacedEntry) else None, b"", [], bad)
+                bad = ()
+            else:
+                break
+            if self._register.choice.has(item):
+                taken.append(one)
+            elif isinstance(item, PlacedEntry):
+                self._schedule.pass_over(one.steps, item.entry.key)
+        if not await self._add_all(taken):
+            return
+        bad += () if self._options.skip_invalid else self.checker.take_late()
+        if bad:
+            self._fail(manifest_error(bad), "a bad entry in the manifest")
+
+    async def close(self) -> list[Taken]:
+        """Nothing more comes: what was put aside, for `add_again`."""
+        rest, self.aside = self.aside, []
+        try:
+            await self._register.close()
+        except EncordError as error:
+            self._fail(error, "the journal cannot be written")
+        return rest
+
+    async def add_again(self, taken: Sequence[Taken]) -> None:
+        """Add what was put aside; it was counted, and has to end in an outcome whatever the journal says."""
+        await self._add_all(taken, again=True)
+
+    async def _has_to_wait(self, one: Taken, past: Past) -> bool:
+        if one.placed is None or one.problems:
+            return False
+        return await self._register.has_to_wait(one.placed.entry, one.identity, past.records)
+
+    async def _add_all(self, taken: Sequence[Taken], *, again: bool = False) -> bool:
+        """Schedule entries, but for those put aside; whether the journal could be asked about them.
+
+        Those taken in *again* have been counted, and have to end in an outcome whatever the journal says.
+        """
+        past, waiting, changes = Past(), set[int](), list[Record]()
+        try:
+            past = await _past_of(self._ledger, taken)
+            if self._register.is_open:
+                waiting = {one.number for one in taken if await self._has_to_wait(one, past)}
+        except EncordError as error:
+            self._fail(error, "the journal cannot be read")
+            if not again:
+                return False
+        if not again:
+            self.entries += len(taken)
+        for one in taken:
+            if one.number in waiting:
+                self.aside.append(one)
+            else:
+                changes += _take_in(self._schedule, one, past, began_s=self.began_s, edits=self._options.edits)
+        try:
+            if changes:
+                await self._ledger.write(changes)
+        except EncordError as error:
+            self._fail(error, "the journal cannot be written")
+        return True
 
 
 def bad_entries(path: str | Path, report: CheckReport, *, skip: bool) -> dict[int, tuple[Problem, ...]]:
@@ -65,7 +183,7 @@ def problems_of(item: Item, checker: Checker, bad: Mapping[int, tuple[Problem, .
     return checker.add(item) or bad.get(item.place.number, ())
 
 
-async def past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
+async def _past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
     """What is written down of these entries; of their memberships it is asked when they are sent."""
     steps = [step for one in taken for step in one.steps if not isinstance(step.kind, Membership)]
     records = await ledger.known([step.identity for step in steps])
@@ -80,12 +198,12 @@ async def past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
     )
 
 
-def take_in(
+def _take_in(
     schedule: Schedule, one: Taken, past: Past, *, began_s: float, edits: Callable[[Thing], bool]
 ) -> list[Record]:
     """Schedule an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
     if one.problems:
-        schedule.report(_bad(one))
+        schedule.report(_bad_outcome(one))
     elif one.placed is not None:
         known = recall(one.placed.entry, one.identity, one.steps, past, began_s=began_s, edits=edits)
         schedule.add(
@@ -103,7 +221,7 @@ def take_in(
     return []
 
 
-def _bad(one: Taken) -> Outcome:
+def _bad_outcome(one: Taken) -> Outcome:
     entry = one.placed.entry if one.placed is not None else None
     return Outcome(
         number=one.number,

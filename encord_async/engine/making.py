@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from encord_async.engine.account import ENTRY_MARK, entry_mark, stamped
-from encord_async.engine.schedule import Ticket
+from encord_async.engine.ticket import Ticket
 from encord_async.journal.record import name_digest
 from encord_async.kinds.entry import MakingEntry
 from encord_async.kinds.reading import Reads

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from enum import Enum
 
 from encord_async.engine.outcome import Status
-from encord_async.engine.schedule import Result, Ticket
+from encord_async.engine.ticket import Result, Ticket
 from encord_async.errors import BlockedError, UncertainError, UnreadableReplyError
 from encord_async.journal.record import Record
 from encord_async.kinds.fields import referenced_key
@@ -81,8 +81,9 @@ def mixed_up(found: str) -> UnreadableReplyError:
 
 
 def _keys_of(ticket: Ticket) -> Iterator[str]:
-    step = ticket.step
-    for reference in (step.parent, step.item, *(use.reference for use in ticket.wish.entry.references())):
+    step, entry = ticket.step, ticket.wish.said
+    others = [] if entry is None else [use.reference for use in entry.references()]
+    for reference in (step.parent, step.item, *others):
         key = referenced_key(reference) if reference else None
         if key is not None:
             yield key

@@ -7,8 +7,8 @@ from typing import Final, Self, TypedDict
 from encord_async.engine.account import Account, Existing, Listed
 from encord_async.engine.doubt import Settler
 from encord_async.engine.roll import Checked
-from encord_async.engine.schedule import Result, Ticket
 from encord_async.engine.sending import Sends
+from encord_async.engine.ticket import Result, Ticket
 from encord_async.errors import UsageError, spelt
 from encord_async.journal.record import Ledger
 from encord_async.kinds.thing import DatasetAPI, Thing
@@ -92,7 +92,9 @@ class Options:
             say of them that they are archived, where that can be said.
         skip_invalid: Provision the good entries of a manifest that has bad ones.
         selection: Which entries; the rest of the manifest is read and checked, and nothing is done for it.
-        lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has.
+        lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has, or for
+            others to be sent with.
+        most_lying: Most users, datasets and the like that wait for others to be sent with; few bytes each.
     """
 
     existing: Existing = Existing.ADOPT
@@ -109,13 +111,14 @@ class Options:
     skip_invalid: bool = False
     selection: Selection = NO_SELECTION
     lookahead: int = 10_000
+    most_lying: int = 1_000_000
 
     def edits(self, kind: Thing) -> bool:
         """Whether things of *kind* that are there are to follow their entries."""
         return kind.edited_with is not None and bool(getattr(self, kind.edited_with))
 
     def __post_init__(self) -> None:
-        for name in ("max_batch", "lookahead"):
+        for name in ("max_batch", "lookahead", "most_lying"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; give 1 or more")
         for name in ("prune", "retire"):

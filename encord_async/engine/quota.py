@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from encord_async.engine.making import Making
-from encord_async.engine.schedule import Lane
 from encord_async.engine.sending import Sends
+from encord_async.engine.ticket import Lane
 from encord_async.errors import ConflictError
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.membership import Relation

@@ -19,7 +19,7 @@ import anyio
 from encord_async.engine.account import Account
 from encord_async.engine.doubt import Settler
 from encord_async.engine.making import Making
-from encord_async.engine.schedule import Lane
+from encord_async.engine.ticket import Lane
 from encord_async.errors import AuthenticationError, EncordError, ForbiddenError, NotFoundError, RefusedError
 from encord_async.journal.record import Ledger, MemoryLedger, Record, State
 from encord_async.journal.seen import Seen

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from encord_async.engine.outcome import Status
-from encord_async.engine.schedule import Earlier, Result
+from encord_async.engine.ticket import Earlier, Result
 from encord_async.errors import ConflictError, spelt
 from encord_async.journal.record import CHANGED, Doubt, Record, State
 from encord_async.kinds.entry import Entry, MakingEntry

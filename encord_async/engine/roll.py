@@ -19,6 +19,7 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from encord_async.engine.account import ENTRY_MARK, entry_mark
+from encord_async.engine.lanes import Expected
 from encord_async.engine.moves import Moved, carry_out
 from encord_async.journal.record import Ledger, Record, State, name_digest
 from encord_async.kinds.entry import Entry, MakingEntry
@@ -86,12 +87,14 @@ class Checked:
         mark: By which it is told whether the file is still the same; None if that cannot be told.
         report: What is wrong with it, and how many entries it has.
         roll: Of these.
+        expected: What these wish for.
         moves: Those that had another key.
     """
 
     mark: tuple[object, ...] | None
     report: CheckReport
     roll: Roll
+    expected: Expected
     moves: Sequence[PlacedEntry] = ()
 
 
@@ -131,17 +134,18 @@ class Register:
         if not isinstance(manifest, Part):
             self.choice = await choose(manifest, self._selection)
 
-    async def check_file(self, file: ManifestFile, before: Checked | None = None, *, stamps: bool) -> CheckReport:
+    async def check_file(self, file: ManifestFile, before: Checked | None = None, *, stamps: bool) -> Checked:
         """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*."""
         self._file, mark = file, _file_mark(file)
         if before is None or mark is None or before.mark != mark:
             call = _Call(self.roll)
             report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=stamps, on_entry=call.add))
             # Of what lies in other files nobody would see that it has changed.
-            before = Checked(mark if call.sources <= {str(file)} else None, report, self.roll, call.moves)
+            same = mark if call.sources <= {str(file)} else None
+            before = Checked(same, report, self.roll, call.expected, call.moves)
         self.checked, self.roll, self._moves = before, before.roll, before.moves
         self._is_complete = True
-        return before.report
+        return before
 
     def is_as_it_was(self, entries: int) -> bool:
         """Whether the file that was read before the run is still that, and has *entries*, as far as can be told.
@@ -216,10 +220,12 @@ class _Call:
         self.moves: list[PlacedEntry] = []
         self.sources: set[str] = set()
         """Files in which entries, their rows, or parts of them lie."""
+        self.expected = Expected()
 
     def add(self, placed: PlacedEntry) -> None:
         place = placed.place
         self.sources.add(place.source if place.row is None and placed.file is None else "")
+        self.expected.add(placed.entry)
         if placed.entry.moved is not None:
             self.moves.append(placed)
         if placed.entry.creates:

@@ -7,7 +7,6 @@ The schedule decides what is next; the executor sends it.
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
@@ -23,28 +22,29 @@ from encord_async.engine.changing import Changing
 from encord_async.engine.crew import leave
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
-from encord_async.engine.intake import Taken, bad_entries, checker_for, past_of, problems_of, take_in
+from encord_async.engine.intake import Intake, bad_entries, checker_for
+from encord_async.engine.lanes import Expected
 from encord_async.engine.making import Maker
 from encord_async.engine.options import Groundwork, Options, Progress, Props
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.quota import Bounded
 from encord_async.engine.recovery import recover
-from encord_async.engine.resume import Past
 from encord_async.engine.review import Review
 from encord_async.engine.roll import Register, Roll
-from encord_async.engine.schedule import Schedule, Work
+from encord_async.engine.schedule import Schedule
 from encord_async.engine.seat import Seat
 from encord_async.engine.sending import Live
 from encord_async.engine.sequel import Sequel, add_more
+from encord_async.engine.silence import Silence
+from encord_async.engine.ticket import Work
 from encord_async.engine.verdict import Ended, Later, Split
 from encord_async.errors import EncordError, UsageError, spelt
-from encord_async.journal.record import Ledger, MemoryLedger, Record
+from encord_async.journal.record import Ledger, MemoryLedger
 from encord_async.journal.traffic import watch
-from encord_async.kinds.namer import Namer
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error
 from encord_async.manifest.part import GivenNames, Part
-from encord_async.manifest.place import PlacedEntry, Problem
+from encord_async.manifest.place import Problem
 from encord_async.manifest.policy import NO_POLICY
 from encord_async.manifest.policy_file import policy_for
 from encord_async.manifest.sources import (
@@ -66,6 +66,10 @@ __all__ = ["Run"]
 _CHUNK: Final = 256
 _WORKERS_PER_SLOT: Final = 4
 """Workers outnumber the slots of the session, because some of them wait for the disk and not for the service."""
+
+_SILENT_S: Final = 0.1
+"""So long a manifest that is no file may say nothing before what would be sent with what it says next goes alone."""
+
 _LOOK_OUT_S: Final = 0.2
 """So often a run that is stopped looks whether the service has gone away: nobody waits for the end of an outage."""
 
@@ -97,27 +101,23 @@ class Run:
         self._journal, self._props = journal, props
         self._ledger: Ledger = journal or (MemoryLedger() if props is None else props.ledger)
         self._settler = Settler(session, self._ledger, settle_s=options.settle_s) if props is None else props.settler
-        self._schedule = Schedule(max_batch=options.max_batch, on_end=None if props is None else props.on_end)
+        self._schedule = _schedule(options, props)
         self._executor: Executor
-        self._namer: Namer | GivenNames = Namer()
-        # A part was checked where it was cut.
-        self._checker = Checker(stamps=options.stamp or isinstance(manifest, Part))
         self._counts: Counter[Status] = Counter()
         self._idle: deque[Seat] = deque()
         self._room, self._alarm, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
         # Slowly taken, with a turn of the event loop for each, it would let workers end one entry a turn.
         self._emitting = anyio.Lock(fast_acquire=True)
-        self._position = self._entries = self._ended_entries = 0
+        self._ended_entries = 0
         self._total: int | None = None
-        self._bad: Mapping[int, tuple[Problem, ...]] = {}
         self._review, self._sequel, self._follows = review, sequel, sequel is not None
         self._groundwork = groundwork or Groundwork()
         known = self._groundwork.listed
         self._account = props.account if props else Account(session, dataset_api=options.dataset_api, listed=known)
         self._register = Register(stamps=options.stamp, selection=options.selection)
-        # Entries that wait until it is known who has gone.
-        self._aside: list[Taken] = []
+        self._intake = Intake(self._schedule, self._ledger, self._register, options, fail=self._fail)
         self._all_read = self._over = False
+        self._silence, self._listens = Silence(_SILENT_S), False
         self._stopped_by: str | None = None
         self._failure: EncordError | None = None
         self._group: TaskGroup | None = None
@@ -130,7 +130,10 @@ class Run:
 
     def _know(self, part: Part) -> None:
         """Take in what became of entries that are provisioned elsewhere."""
-        self._namer = GivenNames(part)
+        self._intake.namer = GivenNames(part)
+        # It was checked where it was cut.
+        self._intake.checker = Checker(stamps=True)
+        self._expect(Expected.of(one.placed.entry for one in part.entries))
         for key, found in part.made.items():
             self._schedule.know(key, found)
         for key, why in part.dead.items():
@@ -145,7 +148,7 @@ class Run:
         policy = NO_POLICY
         if not isinstance(self._manifest, Part):
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
-            self._checker = checker_for(self._manifest, stamps=self._options.stamp, policy=policy)
+            self._intake.checker = checker_for(self._manifest, stamps=self._options.stamp, policy=policy)
         file = manifest_file(self._manifest)
         if file is not None:
             await self._check_file(file)
@@ -178,7 +181,7 @@ class Run:
         )
         self._send, self._receive = anyio.create_memory_object_stream[Outcome](self._options.max_batch)
         self._before = self._session.statistics()
-        self._started_s = self._session.clock.monotonic_s()
+        self._started_s = self._intake.began_s = self._session.clock.monotonic_s()
         self._group = await anyio.create_task_group().__aenter__()
         self._group.start_soon(self._read, source, name="manifest")
         self._group.start_soon(self._keep_time, name="timer")
@@ -212,16 +215,25 @@ class Run:
             return
         self._stopped_by = self._stopped_by or "left before the end"
         self._schedule.cancel()
-        ended = Counter(outcome.status for outcome in self._schedule.take_outcomes())
-        ended[Status.CANCELLED] += len(self._aside)
-        ended[Status.IN_DOUBT] += self._entries - self._ended_entries - ended.total()
+        ended = Counter[Status]()
+        while outcomes := self._schedule.take_outcomes():
+            ended.update(outcome.status for outcome in outcomes)
+        ended[Status.CANCELLED] += len(self._intake.aside)
+        ended[Status.IN_DOUBT] += self._intake.entries - self._ended_entries - ended.total()
         self._counts += ended
-        self._ended_entries = self._entries
+        self._ended_entries = self._intake.entries
+
+    def _expect(self, expected: Expected) -> None:
+        """What is still to come is known, and there at once: then nothing goes alone that could go together."""
+        self._schedule.expect(expected)
+        self._silence = Silence(math.inf)
 
     async def _check_file(self, file: ManifestFile) -> None:
-        report = await self._register.check_file(file, self._groundwork.checked, stamps=self._options.stamp)
+        checked = await self._register.check_file(file, self._groundwork.checked, stamps=self._options.stamp)
+        report = checked.report
         self._total = report.entries
-        self._bad = bad_entries(str(file), report, skip=self._options.skip_invalid)
+        self._expect(checked.expected.copy())
+        self._intake.bad = bad_entries(str(file), report, skip=self._options.skip_invalid)
 
     def __aiter__(self) -> Self:
         return self
@@ -263,10 +275,9 @@ class Run:
         raise StopAsyncIteration
 
     def _reconcile(self) -> None:
-        if self._ended_entries != self._entries:
-            raise AssertionError(
-                f"{self._entries} entries were read and {self._ended_entries} ended: this is a bug, please report"
-            )
+        read, ended = self._intake.entries, self._ended_entries
+        if ended != read:
+            raise AssertionError(f"{read} entries were read and {ended} ended: this is a bug, please report")
 
     # ------------------------------------------------------------------ for the caller
 
@@ -280,7 +291,7 @@ class Run:
         """The sums so far; final when the iteration has ended."""
         now = self._session.statistics()
         return Summary(
-            entries=self._entries,
+            entries=self._intake.entries,
             by_status=dict(self._counts),
             requests=now.requests - self._before.requests,
             retries=now.retries - self._before.retries,
@@ -292,7 +303,7 @@ class Run:
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """What should be known of the entries read so far, though nothing is wrong with them."""
-        return (*self._checker.warnings(), *(self._sequel.warnings if self._sequel is not None else ()))
+        return (*self._intake.checker.warnings(), *(self._sequel.warnings if self._sequel is not None else ()))
 
     @property
     def roll(self) -> Roll:
@@ -307,7 +318,7 @@ class Run:
     def progress(self) -> Progress:
         """How far the run is; cheap enough to ask ten times a second."""
         return Progress(
-            entries=self._entries,
+            entries=self._intake.entries,
             total=self._register.choice.entries or self._total,
             ended=self._ended_entries - self._counts[Status.CANCELLED],
             failed=self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT],
@@ -336,8 +347,11 @@ class Run:
             with self._reading:
                 await self._recover()
             while self._stopped_by is None and (items := await self._some(source)):
-                await self._take_in(items)
+                await self._intake.take_in(items)
                 self._dispatch()
+                self._silence.end()
+                if self._schedule.any_lying and not self._listens:
+                    self._alarm.set()
                 await self._emit()
             await self._take_in_rest()
         finally:
@@ -346,10 +360,11 @@ class Run:
         self._all_read = True
         if self._stopped_by is None:
             self._schedule.end_of_manifest()
-            dangling = () if self._options.skip_invalid else self._checker.finish()
+            dangling = () if self._options.skip_invalid else self._intake.checker.finish()
             if dangling and self._failure is None:
                 # Only known when a stream has ended: whatever is good in it is done all the same.
                 self._failure = manifest_error(dangling)
+        self._dispatch()
         await self._settle_up()
 
     async def _recover(self) -> None:
@@ -366,6 +381,7 @@ class Run:
         # Only the waiting may be cut short: what was taken has to end in an outcome.
         with anyio.CancelScope() as self._reading:
             await self._wait_for_room()
+            self._silence.begin(self._session.clock.monotonic_s())
             try:
                 return await source.take(min(_CHUNK, self._free()))
             except EncordError as error:
@@ -374,8 +390,8 @@ class Run:
 
     def _free(self) -> int:
         # What has ended and still waits to be sent off counts: a slow consumer must not let them pile up.
-        waiting = self._schedule.parked_entries + len(self._aside)
-        return self._options.lookahead - (self._entries - self._ended_entries - waiting)
+        waiting = self._schedule.parked_entries + self._schedule.lying_entries + len(self._intake.aside)
+        return self._options.lookahead - (self._intake.entries - self._ended_entries - waiting)
 
     async def _wait_for_room(self) -> None:
         while self._free() <= 0:
@@ -384,77 +400,16 @@ class Run:
         # A source that never waits must not keep the workers from running.
         await anyio.lowlevel.checkpoint()
 
-    async def _take_in(self, items: Iterable[Item]) -> None:
-        """Add *items* to the schedule, up to the first bad one if that stops the run."""
-        taken: list[Taken] = []
-        bad: tuple[Problem, ...] = ()
-        for item in items:
-            bad = problems_of(item, self._checker, self._bad)
-            self._position += 1
-            if not bad and isinstance(item, PlacedEntry):
-                identity = self._namer.identity(item.entry)
-                self._register.add(item.entry, identity)
-                one = Taken(self._position, item, identity, list(item.entry.steps(identity)), ())
-            elif self._options.skip_invalid and bad[0].place.number > 0:
-                one = Taken(self._position, item if isinstance(item, PlacedEntry) else None, b"", [], bad)
-                bad = ()
-            else:
-                break
-            if self._register.choice.has(item):
-                taken.append(one)
-        if not await self._add_all(taken):
-            return
-        bad += () if self._options.skip_invalid else self._checker.take_late()
-        if bad:
-            self._fail(manifest_error(bad), "a bad entry in the manifest")
-
     async def _take_in_rest(self) -> None:
         """Add the entries that were put aside, now that it is known who has gone; or, if the run is stopped, all same.
 
         The schedule lets what comes after a stop end at once.
         """
-        rest, self._aside = self._aside, []
-        try:
-            await self._register.close()
-        except EncordError as error:
-            self._fail(error, "the journal cannot be written")
+        rest = await self._intake.close()
         for start in range(0, len(rest), _CHUNK):
-            await self._add_all(rest[start : start + _CHUNK], again=True)
+            await self._intake.add_again(rest[start : start + _CHUNK])
             self._dispatch()
             await self._emit()
-
-    async def _add_all(self, taken: Sequence[Taken], *, again: bool = False) -> bool:
-        """Schedule entries, but for those put aside; whether the journal could be asked about them.
-
-        Those taken in *again* have been counted, and have to end in an outcome whatever the journal says.
-        """
-        past, waiting, changes = Past(), set[int](), list[Record]()
-        try:
-            past = await past_of(self._ledger, taken)
-            if self._register.is_open:
-                waiting = {one.number for one in taken if await self._has_to_wait(one, past)}
-        except EncordError as error:
-            self._fail(error, "the journal cannot be read")
-            if not again:
-                return False
-        if not again:
-            self._entries += len(taken)
-        for one in taken:
-            if one.number in waiting:
-                self._aside.append(one)
-            else:
-                changes += take_in(self._schedule, one, past, began_s=self._started_s, edits=self._options.edits)
-        try:
-            if changes:
-                await self._ledger.write(changes)
-        except EncordError as error:
-            self._fail(error, "the journal cannot be written")
-        return True
-
-    async def _has_to_wait(self, one: Taken, past: Past) -> bool:
-        if one.placed is None or one.problems or self._stopped_by is not None:
-            return False
-        return await self._register.has_to_wait(one.placed.entry, one.identity, past.records)
 
     # ------------------------------------------------------------------ working
 
@@ -502,7 +457,11 @@ class Run:
         """Wake workers when postponed work is due; a worker that is not idle will find it by itself."""
         while not self._over:
             due_s = self._schedule.next_due_s if self._idle else None
-            wait_s = math.inf if due_s is None else max(0.0, due_s - self._session.clock.monotonic_s())
+            now_s = self._session.clock.monotonic_s()
+            wait_s = math.inf if due_s is None else max(0.0, due_s - now_s)
+            self._listens = self._schedule.any_lying
+            if self._listens:
+                wait_s = min(wait_s, self._silence.most_s)
             if self._stopped_by is not None:
                 wait_s = min(wait_s, _LOOK_OUT_S)
                 if self._session.in_outage:
@@ -516,10 +475,20 @@ class Run:
                 await self._settle_up()
 
     def _dispatch(self) -> None:
-        """Hand ready work to idle workers."""
+        """Hand ready work to idle workers; then what may be made ready, if the service would have nothing to do."""
         now_s = self._session.clock.monotonic_s()
-        while self._idle and (work := self._schedule.next(now_s)) is not None:
-            self._idle.popleft().hand(work)
+        while True:
+            while self._idle and (work := self._schedule.next(now_s)) is not None:
+                self._idle.popleft().hand(work)
+            if not self._idle or not self._let_go(now_s):
+                return
+
+    def _let_go(self, now_s: float) -> bool:
+        """Let memberships go that others could still join; whether there were any."""
+        is_silent = self._silence.is_over(now_s)
+        if self._schedule.running >= (self._session.settings.concurrency if is_silent else 1):
+            return False
+        return self._schedule.let_go(stuck=is_silent or self._all_read)
 
     async def _settle_up(self) -> None:
         """Let go of what has ended, and of everything when all has."""
@@ -547,9 +516,9 @@ class Run:
             with anyio.CancelScope() as self._reading:
                 try:
                     more = await self._sequel.entries(self._session, self._ledger, self._register)
-                    for number, one in enumerate(more, self._entries + 1):
+                    for number, one in enumerate(more, self._intake.entries + 1):
                         add_more(self._schedule, one, number)
-                    self._entries += len(more)
+                    self._intake.entries += len(more)
                     self._dispatch()
                 except EncordError as error:
                     self._fail(error, "what is left to do after the manifest cannot be found out")
@@ -587,3 +556,12 @@ class Run:
 
     def _finish_clock(self) -> None:
         self._ended_s = self._ended_s or self._session.clock.monotonic_s()
+
+
+def _schedule(options: Options, props: Props | None) -> Schedule:
+    return Schedule(
+        max_batch=options.max_batch,
+        most_lying=options.most_lying,
+        most_sent=options.lookahead,
+        on_end=None if props is None else props.on_end,
+    )

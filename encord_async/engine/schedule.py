@@ -7,158 +7,34 @@ because any later entry may refer to it. Finished entries without a key leave no
 
 import heapq
 import itertools
-from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import IntEnum
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
-from encord_async.errors import BlockedError, EncordError, ManifestError
-from encord_async.journal.record import Doubt, Record
+from encord_async.engine.lanes import Expected, Lanes
+from encord_async.engine.outcome import Outcome, Status
+from encord_async.engine.ticket import (
+    Batch,
+    Creation,
+    Earlier,
+    Lane,
+    Result,
+    Target,
+    Ticket,
+    Wish,
+    Work,
+    tickets_of,
+)
+from encord_async.errors import BlockedError, ManifestError
+from encord_async.journal.record import Doubt
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step
-from encord_async.kinds.thing import Thing, item_digest
+from encord_async.kinds.thing import Thing
 
-__all__ = [
-    "Batch",
-    "Creation",
-    "Earlier",
-    "Lane",
-    "Result",
-    "Schedule",
-    "Ticket",
-    "Wish",
-    "Work",
-    "tickets_of",
-    "why_dead",
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """How one step ended."""
-
-    status: Status
-    hash: str | None = None
-    error: EncordError | None = None
-    blocked_by: str | None = None
-    role_kept: RoleKept | None = None
-    candidates: tuple[str, ...] = ()
-
-    @property
-    def usable_hash(self) -> str | None:
-        """Hash that others may build on: of what is there, even if not in all as wished."""
-        return None if self.status is Status.IN_DOUBT else self.hash
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
-    """What an earlier run has made, of which only hashes will tell whether a step is done by it.
-
-    Attributes:
-        record: It; the thing that the step is about, or what the step made inside of one.
-        held: The items that the thing had from the first, see `item_digest`.
-        detached: Whether one of them may have been taken out since.
-        contested: Whether another step may take over what was made.
-    """
-
-    record: Record
-    held: Collection[str] = ()
-    detached: bool = False
-    contested: bool = False
-
-    def held_item(self, item_hash: str) -> bool:
-        """Whether the thing had this one from the first."""
-        return item_digest(item_hash) in self.held
-
-
-@dataclass(slots=True, eq=False)
-class Wish:
-    """An entry that is not finished, with what became of its steps so far."""
-
-    number: int
-    place: str
-    entry: Entry
-    identity: bytes
-    target: "_Target"
-    """What later steps of this entry, and entries that refer to it, wait for."""
-    open_steps: int = 0
-    far: int = 0
-    """Unresolved references to entries not yet read."""
-    status: Status | None = None
-    hash: str | None = None
-    error: EncordError | None = None
-    blocked_by: str | None = None
-    role_kept: tuple[RoleKept, ...] = ()
-    candidates: tuple[str, ...] = ()
-    file: str | None = None
-    """The file that a part of the entry was read from, as the manifest names it."""
-
-    def note(self, result: Result) -> None:
-        """Take over what a step of it ended in; the worst step says how the entry ended."""
-        before = self.status
-        self.status = result.status if before is None else worst(before, result.status)
-        if result.error is not None and (self.error is None or self.status is not before):
-            self.error = result.error
-        self.blocked_by = self.blocked_by or result.blocked_by
-        self.candidates = self.candidates or result.candidates
-        if result.role_kept is not None:
-            self.role_kept += (result.role_kept,)
-
-    def outcome(self) -> Outcome:
-        """What is said of the entry when its last step has ended."""
-        status = self.status or Status.UNCHANGED
-        return Outcome(
-            number=self.number,
-            place=self.place,
-            kind=self.entry.kind,
-            key=self.entry.key,
-            status=status,
-            hash=self.hash,
-            error=None if status.satisfied else self.error,
-            blocked_by=self.blocked_by if status is Status.BLOCKED else None,
-            role_kept=self.role_kept,
-            candidates=self.candidates,
-        )
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """A step on its way through the schedule, with what its references turned out to be.
-
-    *parent_hash* is the thing that it is about, if it is about another than it makes. *items* are what is to be in what
-    it makes, or what it gives or takes; empty where the step itself says it all. *links* are the hashes of what else
-    its entry refers to, by the field.
-    """
-
-    step: Step
-    wish: Wish
-    missing: int = 0
-    parent_hash: str | None = None
-    items: tuple[str, ...] = ()
-    links: Mapping[str, str] | None = None
-    doubt: Doubt | None = None
-    made: Earlier | None = None
-    """What an earlier run has made, if only hashes will tell whether the step is done by it."""
-    sends: int = 0
-    word: bytes = b""
-    """What a membership is written down under, once that is known."""
-
-
-@dataclass(slots=True, eq=False)
-class _Target:
-    """What a key stands for and has no hash yet, and who waits for it."""
-
-    label: str
-    declared: bool = False
-    dead: bool = False
-    """Whether it did not come about."""
-    near: bool = False
-    """Whether nothing that is still to be read stands between it and its hash."""
-    waiters: list[Ticket] = field(default_factory=list)
+__all__ = ["Schedule", "why_dead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,37 +44,11 @@ class _Dead:
     why: str
 
 
-_Named: TypeAlias = _Target | _Dead | str
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """What requests of one kind about one thing have in common."""
-
-    kind: Membership
-    parent_hash: str
-    role: IntEnum | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Creation:
-    """Work: make one thing."""
-
-    ticket: Ticket
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Work: one request for several steps of a lane. *probed* when the thing itself was found in order."""
-
-    lane: Lane
-    tickets: tuple[Ticket, ...]
-    probed: bool = False
-
-
-Work: TypeAlias = Creation | Batch
+_Named: TypeAlias = Target | _Dead | str
 
 _OWN: Final = "what the same entry makes"
+_A_TURN: Final = 1000
+"""So many steps of lanes end at once when a run is stopped."""
 
 
 class Schedule:
@@ -206,20 +56,29 @@ class Schedule:
 
     Args:
         max_batch: Most steps in one envelope.
+        most_lying: Most memberships that may wait for others to be sent with.
+        most_sent: Most of them under way; a request more is not begun then.
         on_end: Told each step with what it ended in.
     """
 
-    def __init__(self, *, max_batch: int, on_end: Callable[[Ticket, Result], None] | None = None) -> None:
-        self._max_batch = max_batch
+    def __init__(
+        self,
+        *,
+        max_batch: int,
+        most_lying: int = 1_000_000,
+        most_sent: int = 10_000,
+        on_end: Callable[[Ticket, Result], None] | None = None,
+    ) -> None:
+        self._most_sent = most_sent
         self._on_end = on_end
         self._named: dict[str, _Named] = {}
         self._creations: deque[Creation] = deque()
         self._split: deque[Batch] = deque()
-        self._lanes: OrderedDict[Lane, deque[Ticket]] = OrderedDict()
+        self._lanes = Lanes(max_batch=max_batch, most_lying=most_lying)
         self._postponed: list[tuple[float, int, Work, Result]] = []
         self._sequence = itertools.count()
-        self._wishes: dict[int, Wish] = {}
-        self._running = 0
+        self._open = 0
+        self._running = self._sent = 0
         self._parked = 0
         self._outcomes: deque[Outcome] = deque()
         self._cancelled = False
@@ -229,7 +88,7 @@ class Schedule:
     @property
     def open_entries(self) -> int:
         """Entries that have no outcome yet."""
-        return len(self._wishes)
+        return self._open
 
     @property
     def parked_entries(self) -> int:
@@ -237,8 +96,23 @@ class Schedule:
         return self._parked
 
     @property
+    def lying_entries(self) -> int:
+        """Open entries that wait for nothing but others to be sent with."""
+        return self._lanes.entries
+
+    @property
+    def any_lying(self) -> bool:
+        """Whether anything does."""
+        return self._lanes.any_lying
+
+    @property
+    def running(self) -> int:
+        """How much work is under way."""
+        return self._running
+
+    @property
     def idle(self) -> bool:
-        """Whether no work is under way, ready or postponed."""
+        """Whether no work is under way, ready or postponed, and nothing lies in a lane."""
         return not (self._running or self._creations or self._split or self._lanes or self._postponed)
 
     @property
@@ -247,7 +121,10 @@ class Schedule:
         return self._postponed[0][0] if self._postponed else None
 
     def take_outcomes(self) -> list[Outcome]:
-        """The outcomes since the last call, in the order in which the entries ended."""
+        """The outcomes since the last call, in the order in which the entries ended; of many, a part."""
+        while self._cancelled and len(self._outcomes) < _A_TURN and (batch := self._lanes.pop()) is not None:
+            for ticket in batch.tickets:
+                self._end(ticket, Result(status=Status.CANCELLED))
         taken = list(self._outcomes)
         self._outcomes.clear()
         return taken
@@ -255,6 +132,10 @@ class Schedule:
     def know(self, key: str, found: str | None, *, why: str = "") -> None:
         """Take in what became of an entry that is provisioned elsewhere: its hash, or *why* it will have none."""
         self._named[key] = _Dead(why) if found is None else found
+
+    def expect(self, expected: Expected) -> None:
+        """Take in beforehand what the manifest wishes for; see `Lanes`."""
+        self._lanes.expect(expected)
 
     def report(self, outcome: Outcome) -> None:
         """Pass on the outcome of an entry that never comes in, because it is a bad one."""
@@ -292,8 +173,8 @@ class Schedule:
             ManifestError: Another entry has the same key.
         """
         target = self._declare(entry)
-        wish = Wish(number=number, place=place, entry=entry, identity=identity, target=target, file=file)
-        self._wishes[number] = wish
+        wish = Wish(number, place, entry.kind, entry.key, identity, target, said=entry, file=file)
+        self._open += 1
         tickets = [Ticket(step, wish, doubt=doubts.get(step.identity) if doubts else None) for step in steps]
         wish.open_steps = len(tickets)
         if not tickets:
@@ -308,18 +189,23 @@ class Schedule:
         if wish.far == 0:
             self._come_near(target)
 
-    def _declare(self, entry: Entry) -> _Target:
+    def pass_over(self, steps: Iterable[Step], key: str | None) -> None:
+        """Note that an entry with *key*, which was expected, is not to be done."""
+        for step in steps:
+            self._lanes.forgo(step, key)
+
+    def _declare(self, entry: Entry) -> Target:
         if entry.key is None or not entry.names_something:
-            return _Target(_OWN, declared=True)
+            return Target(_OWN, declared=True)
         named = self._named.get(entry.key)
         if named is None:
-            named = self._named[entry.key] = _Target(f"@{entry.key}")
-        if not isinstance(named, _Target) or named.declared:
+            named = self._named[entry.key] = Target(f"@{entry.key}")
+        if not isinstance(named, Target) or named.declared:
             raise ManifestError(f"two entries have the key {entry.key!r}; give each its own")
         named.declared = True
         return named
 
-    def _come_near(self, first: _Target) -> None:
+    def _come_near(self, first: Target) -> None:
         """Note that *first* waits for nothing that is still to be read, and who does not either because of that."""
         if not first.waiters:
             first.near = True
@@ -344,13 +230,13 @@ class Schedule:
         if self._cancelled:
             self._end(ticket, Result(status=Status.CANCELLED))
             return
-        waits: list[_Target] = []
+        waits: list[Target] = []
         for reference in self._needs(ticket):
             found = self._lookup(reference, ticket)
             if isinstance(found, _Dead):
                 self._end(ticket, _blocked(reference or _OWN, found.why))
                 return
-            if isinstance(found, _Target):
+            if isinstance(found, Target):
                 waits.append(found)
         for target in waits:
             target.waiters.append(ticket)
@@ -384,7 +270,7 @@ class Schedule:
         key = referenced_key(reference)
         if key is None:
             return reference
-        return self._named.setdefault(key, _Target(reference))
+        return self._named.setdefault(key, Target(reference))
 
     def _ready(self, ticket: Ticket) -> None:
         if self._cancelled:
@@ -405,8 +291,7 @@ class Schedule:
         if _is_done(ticket):
             self._end(ticket, Result(status=Status.UNCHANGED, hash=ticket.parent_hash))
         elif isinstance(kind, Membership):
-            lane = Lane(kind, ticket.parent_hash or "", step.role)
-            self._lanes.setdefault(lane, deque()).append(ticket)
+            self._lanes.add(ticket, Lane(kind, ticket.parent_hash or "", step.role))
         else:
             self._creations.append(Creation(ticket))
 
@@ -422,32 +307,52 @@ class Schedule:
         """The next piece of work, or None if nothing is ready.
 
         What others wait for comes first: postponed work that is due, creations, halves of refused batches, and
-        then the lanes in turn, each with all that has gathered in it.
+        then the lanes that may go.
         """
         work = self._pop(now_s)
         if work is not None:
-            self._running += 1
+            self._begin(work)
         return work
 
+    def _begin(self, work: Work) -> None:
+        self._running += 1
+        if isinstance(work, Batch):
+            self._sent += len(work.tickets)
+
+    def _leave(self, work: Work) -> None:
+        """*work* is not under way any more."""
+        self._running -= 1
+        if isinstance(work, Batch):
+            self._sent -= len(work.tickets)
+
     def _pop(self, now_s: float) -> Work | None:
+        if self._cancelled:
+            return None
         if self._postponed and self._postponed[0][0] <= now_s:
             return heapq.heappop(self._postponed)[2]
         if self._creations:
             return self._creations.popleft()
         if self._split:
             return self._split.popleft()
-        if not self._lanes:
-            return None
-        lane, waiting = self._lanes.popitem(last=False)
-        most = min(lane.kind.most(self._max_batch), len(waiting))
-        taken = [waiting.popleft() for _ in range(most)]
-        if waiting:
-            self._lanes[lane] = waiting
-        return Batch(lane, tuple(taken))
+        # Those of a lane become objects when it is sent: there may be a million that all could go now.
+        return self._lanes.pop() if self._sent < self._most_sent else None
+
+    def let_go(self, *, stuck: bool) -> bool:
+        """Let lanes go that may not yet, now that nothing is ready; whether there were any.
+
+        Args:
+            stuck: All of them, since nothing else can be done. Otherwise one, now and then.
+        """
+        if not self._lanes.any_lying:
+            return False
+        if not stuck:
+            return self._lanes.let_one_go()
+        self._lanes.let_all_go()
+        return True
 
     def finish(self, work: Work, results: Iterable[tuple[Ticket, Result]]) -> None:
         """Take in what *work* ended in: a result for each of its tickets."""
-        self._running -= 1
+        self._leave(work)
         tickets = {id(ticket) for ticket in tickets_of(work)}
         for ticket, result in results:
             tickets.remove(id(ticket))
@@ -457,7 +362,7 @@ class Schedule:
 
     def split(self, batch: Batch) -> None:
         """Put a refused batch back as two halves, so that the culprit will stand alone."""
-        self._running -= 1
+        self._leave(batch)
         if self._cancelled:
             for ticket in batch.tickets:
                 self._end(ticket, Result(status=Status.CANCELLED))
@@ -468,7 +373,7 @@ class Schedule:
 
     def postpone(self, work: Work, due_s: float, *, otherwise: Result) -> None:
         """Put *work* back until *due_s*; if the run is cancelled before that, its steps end in *otherwise*."""
-        self._running -= 1
+        self._leave(work)
         if self._cancelled:
             for ticket in tickets_of(work):
                 self._end(ticket, otherwise)
@@ -479,12 +384,18 @@ class Schedule:
 
     def end_of_manifest(self) -> None:
         """No further entry will come: who waits for a key that no entry has is told so."""
-        orphans = [named for named in self._named.values() if isinstance(named, _Target) and not named.declared]
+        orphans = [named for named in self._named.values() if isinstance(named, Target) and not named.declared]
         for target in orphans:
             target.declared = True
             error = ManifestError(f"refers to {target.label}, and no entry has that key; add it or give a hash")
             for ticket in self._release(target):
                 self._end(ticket, Result(status=Status.FAILED, error=error))
+        self._lanes.close(self._waiting())
+
+    def _waiting(self) -> Iterable[Ticket]:
+        """Who waits for what has a key, each once."""
+        targets = [named for named in self._named.values() if isinstance(named, Target)]
+        return {id(ticket): ticket for target in targets for ticket in target.waiters}.values()
 
     def cancel(self) -> None:
         """End every step that is not under way, now and from now on, with `Status.CANCELLED`."""
@@ -493,12 +404,12 @@ class Schedule:
         self._postponed.clear()
         queued = [creation.ticket for creation in self._creations]
         queued += [ticket for batch in self._split for ticket in batch.tickets]
-        queued += [ticket for lane in self._lanes.values() for ticket in lane]
         self._creations.clear()
         self._split.clear()
-        self._lanes.clear()
+        # There may be a million in lanes: they end as outcomes are taken.
+        self._lanes.close(())
         for named in self._named.values():
-            if isinstance(named, _Target) and not named.declared:
+            if isinstance(named, Target) and not named.declared:
                 queued += self._release(named)
         ends += [(ticket, Result(status=Status.CANCELLED)) for ticket in queued]
         for ticket, result in ends:
@@ -520,13 +431,17 @@ class Schedule:
                 ends.extend(self._resolve(wish, result))
             elif wish.hash is None:
                 wish.hash = ticket.parent_hash or result.hash
+            if not ticket.in_lane and not self._cancelled:
+                self._lanes.forgo(ticket.step, wish.key)
             wish.open_steps -= 1
             if wish.open_steps == 0:
                 self._close(wish)
+            else:
+                self._lanes.ended(wish)
 
     def _resolve(self, wish: Wish, result: Result) -> list[tuple[Ticket, Result]]:
         """Let those go on who waited for *wish*, or say with what they end."""
-        target, key = wish.target, wish.entry.key
+        target, key = wish.target, wish.key
         found = wish.hash = result.usable_hash
         if key is not None:
             self._named[key] = found if found is not None else _Dead(why_dead(result))
@@ -544,7 +459,7 @@ class Schedule:
                 self._ready(ticket)
         return []
 
-    def _release(self, target: _Target) -> list[Ticket]:
+    def _release(self, target: Target) -> list[Ticket]:
         """The open tickets that waited for *target*."""
         waiters, target.waiters = target.waiters, []
         return [ticket for ticket in waiters if ticket.missing > 0]
@@ -553,13 +468,8 @@ class Schedule:
         if wish.far > 0:
             wish.far = 0
             self._parked -= 1
-        del self._wishes[wish.number]
+        self._open -= 1
         self._outcomes.append(wish.outcome())
-
-
-def tickets_of(work: Work) -> tuple[Ticket, ...]:
-    """The steps that *work* is to bring to an end."""
-    return (work.ticket,) if isinstance(work, Creation) else work.tickets
 
 
 def _is_done(ticket: Ticket) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from encord_async.engine.making import Making
 from encord_async.engine.outcome import Status
 from encord_async.engine.resume import remarked
-from encord_async.engine.schedule import Result, Ticket
+from encord_async.engine.ticket import Result, Ticket
 from encord_async.engine.verdict import Ended
 from encord_async.errors import JournalError
 from encord_async.journal.record import Ledger, Record, State
@@ -70,7 +70,7 @@ class Scribe:
             identity=step.identity,
             entry=wish.identity,
             place=wish.place,
-            key=wish.entry.key,
+            key=wish.key,
             kind=step.kind,
             title=making.order.title,
             parent_hash=ticket.parent_hash,
@@ -88,7 +88,7 @@ class Scribe:
             identity=ticket.word or step.identity,
             entry=wish.identity,
             place=wish.place,
-            key=wish.entry.key,
+            key=wish.key,
             kind=step.kind,
             title=making.order.title if making else step.item,
             parent_hash=ticket.parent_hash,

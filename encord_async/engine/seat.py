@@ -2,7 +2,7 @@
 
 import anyio
 
-from encord_async.engine.schedule import Work
+from encord_async.engine.ticket import Work
 
 __all__ = ["Seat"]
 

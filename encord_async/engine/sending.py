@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeVar
 
 from encord_async.engine.making import Making
 from encord_async.engine.names import Directory
-from encord_async.engine.schedule import Lane
+from encord_async.engine.ticket import Lane
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Errand
 from encord_async.kinds.membership import Relation

@@ -14,9 +14,9 @@ from encord_async.engine.making import Making
 from encord_async.engine.outcome import Status
 from encord_async.engine.resume import changed, exchanged
 from encord_async.engine.review import refusal
-from encord_async.engine.schedule import Result, Ticket
 from encord_async.engine.scribe import Scribe
 from encord_async.engine.sending import Looks, Sends
+from encord_async.engine.ticket import Result, Ticket
 from encord_async.engine.verdict import Ended
 from encord_async.errors import (
     AuthenticationError,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from encord_async.engine.schedule import Batch, Result, Ticket
+from encord_async.engine.ticket import Batch, Result, Ticket
 from encord_async.errors import EncordError
 
 __all__ = ["Ended", "Later", "Split", "Verdict"]

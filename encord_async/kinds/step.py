@@ -15,6 +15,7 @@ from encord_async.kinds.fields import referenced_key
 from encord_async.protocol.catalogue import APIKeyScope
 
 __all__ = [
+    "IDENTITY_BYTES",
     "Step",
     "StepKind",
     "digest",
@@ -27,7 +28,7 @@ __all__ = [
     "part",
 ]
 
-_IDENTITY_BYTES: Final = 16
+IDENTITY_BYTES: Final = 16
 
 
 # No `ABC`: `isinstance`, asked several times for each step, would be slower. mypy holds subclasses to it all the same.
@@ -149,4 +150,4 @@ def part(identity: bytes, *names: str) -> bytes:
 def digest(*parts: bytes) -> bytes:
     """A name for *parts*, in which their lengths keep ("ab", "c") and ("a", "bc") apart."""
     framed = b"".join([b"%d:%b" % (len(some), some) for some in parts])
-    return hashlib.blake2b(framed, digest_size=_IDENTITY_BYTES).digest()
+    return hashlib.blake2b(framed, digest_size=IDENTITY_BYTES).digest()

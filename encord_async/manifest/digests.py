@@ -5,7 +5,7 @@ Two things whose digests are equal are taken for one; of a million that happens 
 
 from array import array
 from collections.abc import Hashable
-from typing import Final
+from typing import Final, Self
 
 __all__ = ["Digests"]
 
@@ -17,7 +17,7 @@ class Digests:
     """A number under the digest of each thing; the first one stays.
 
     Args:
-        sort: What `array` calls the numbers: ``B`` up to 255, ``Q`` any.
+        sort: What `array` calls the numbers: ``B`` up to 255, ``Q`` any, ``l`` with a sign.
         most: Most that are kept; further ones are forgotten.
     """
 
@@ -32,6 +32,26 @@ class Digests:
     def is_full(self) -> bool:
         """Whether further ones are forgotten."""
         return self._number == self._most
+
+    def __len__(self) -> int:
+        """How many things have one."""
+        return self._number
+
+    def copy(self) -> Self:
+        """Another one with the same in it."""
+        copy = type(self)(self._sort, most=self._most)
+        copy._number = self._number  # noqa: SLF001 - its own, and so are these
+        copy._digests, copy._values = self._digests[:], self._values[:]  # noqa: SLF001
+        return copy
+
+    def get(self, thing: Hashable) -> int:
+        """The number that *thing* has, or 0."""
+        return self._values[self._slot((hash(thing) & _MASK) or 1)]
+
+    def add(self, thing: Hashable, number: int) -> None:
+        """Add *number* to what *thing* has."""
+        if self.put(thing, number) is not None:
+            self._values[self._slot((hash(thing) & _MASK) or 1)] += number
 
     def put(self, thing: Hashable, value: int) -> int | None:
         """The number that *thing* has; if none, it has *value* from now on, and None is the answer."""

@@ -13,7 +13,8 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
-from encord_async.engine.schedule import Batch, Creation, Result, Schedule, Ticket, Wish, Work, tickets_of
+from encord_async.engine.schedule import Schedule
+from encord_async.engine.ticket import Batch, Creation, Result, Ticket, Wish, Work, tickets_of
 from encord_async.errors import BlockedError, ManifestError, NotFoundError
 from encord_async.kinds.dataset import DatasetEntry
 from encord_async.kinds.entry import Entry
@@ -187,13 +188,17 @@ class Driver:
         else:
             assert not isinstance(work.ticket.step.kind, Membership)
 
+    def let_go(self) -> None:
+        """Nothing else can be done, or the first outcomes are waited for."""
+        self.plan.let_go(stuck=self.chance.random() < 0.5)
+
     def check(self, ticket: Ticket) -> None:
         """Nothing runs twice, and nothing before what it needs has a hash, which the ticket carries."""
         name = ticket.wish.number, ticket.step.identity
         assert name not in self.results
         assert self.started[name] == self.sent_back[name]
         self.started[name] += 1
-        step, entry = ticket.step, ticket.wish.entry
+        step, entry = ticket.step, self.manifest[ticket.wish.number - 1]
         if step.kind is PROJECT:
             assert isinstance(entry, ProjectEntry)
             assert ticket.items == tuple(dict.fromkeys(map(self.hash_of, entry.datasets)))
@@ -232,7 +237,7 @@ class Driver:
         else:
             results = [(ticket, self.result(ticket.step)) for ticket in tickets_of(work)]
             for ticket, result in results:
-                self.note(ticket.wish.number, ticket.wish.entry, ticket.step, result)
+                self.note(ticket.wish.number, self.manifest[ticket.wish.number - 1], ticket.step, result)
             self.plan.finish(work, results)
 
     def send_back(self, work: Work, if_cancelled: Result) -> None:
@@ -271,7 +276,7 @@ class Driver:
 
     def run(self, *, cancels: bool) -> None:
         """Play all events in a random order until nothing is left to do."""
-        events: list[Callable[[], None]] = [self.add, self.take, self.take, self.end]
+        events: list[Callable[[], None]] = [self.add, self.take, self.take, self.end, self.let_go]
         cancel_at = self.chance.randrange(len(self.manifest) * 6 + 2) if cancels else -1
         moment = 0
         while self.read < len(self.manifest) or not self.plan.idle:
@@ -293,6 +298,7 @@ class Driver:
         """Take the outcomes, and check what holds at any moment."""
         self.outcomes += self.plan.take_outcomes()
         assert self.plan.open_entries >= self.plan.parked_entries >= 0
+        assert self.plan.open_entries >= self.plan.lying_entries >= 0
         assert self.plan.open_entries + len(self.outcomes) == self.read
         if self.plan.idle:
             # Otherwise a bounded read-ahead could be full of entries that nothing but reading on can bring forward.
@@ -445,9 +451,15 @@ def member(project: str, email: str = "a@example.com", role: ProjectUserRole = R
 
 def take(plan: Schedule) -> Work:
     """The next work, which has to be there."""
-    work = plan.next(0.0)
+    work = following(plan)
     assert work is not None
     return work
+
+
+def following(plan: Schedule) -> Work | None:
+    """The next work, also what is let go because there is nothing else."""
+    work = plan.next(0.0)
+    return plan.next(0.0) if work is None and plan.let_go(stuck=True) else work
 
 
 def finish(plan: Schedule, work: Work, status: Status, hash_: str | None = None) -> None:
@@ -479,7 +491,7 @@ def test_memberships_of_one_project_and_role_gather() -> None:
     found = [take(plan) for _ in range(3)]
     assert all(isinstance(work, Batch) for work in found)
     assert sorted(len(tickets_of(work)) for work in found) == [1, 5, 5]
-    assert plan.next(0.0) is None
+    assert following(plan) is None
 
 
 def test_groups_are_taken_off_a_hundred_at_a_time() -> None:
@@ -494,6 +506,7 @@ def test_lanes_take_turns() -> None:
     """A project with very many memberships does not keep the others waiting."""
     plan = Schedule(max_batch=2)
     fill(plan, [*(member("big", f"{n}@example.com") for n in range(6)), member("small")])
+    plan.end_of_manifest()
     lanes = [work.lane.parent_hash for work in (take(plan) for _ in range(4)) if isinstance(work, Batch)]
     assert lanes == ["big", "small", "big", "big"]
 
@@ -519,7 +532,7 @@ def test_datasets_go_into_the_create_call() -> None:
     )
     one, two = take(plan), take(plan)
     finish(plan, two, Status.CREATED, "hash-two")
-    assert plan.next(0.0) is None
+    assert following(plan) is None
     finish(plan, one, Status.ADOPTED, "hash-one")
     work = take(plan)
     assert isinstance(work, Creation)
@@ -714,7 +727,7 @@ def calls_to_find(size: int, culprits: set[int]) -> tuple[int, dict[int, Status]
     plan = Schedule(max_batch=size)
     fill(plan, [member("p", f"{number}@example.com") for number in range(1, size + 1)])
     calls = 0
-    while (work := plan.next(0.0)) is not None:
+    while (work := following(plan)) is not None:
         calls += 1
         assert isinstance(work, Batch)
         guilty = {ticket.wish.number for ticket in work.tickets} & culprits
@@ -754,7 +767,7 @@ def test_split_of_a_stopped_run_ends() -> None:
     plan.cancel()
     plan.split(work)
     assert [outcome.status for outcome in plan.take_outcomes()] == [Status.CANCELLED] * 2
-    assert plan.next(0.0) is None
+    assert following(plan) is None
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -766,7 +779,7 @@ def test_finished_entries_without_a_key_leave_nothing(status: Status) -> None:
     plan = Schedule(max_batch=1000)
     for _ in range(3):
         fill(plan, (member(f"p{n % 7}", f"{n}@example.com") for n in range(2000)))
-        while (work := plan.next(0.0)) is not None:
+        while (work := following(plan)) is not None:
             finish(plan, work, status)
         del work
         assert len(plan.take_outcomes()) == 2000

@@ -9,7 +9,7 @@ import pytest
 
 from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.resume import Past, Recall, recall
-from encord_async.engine.schedule import Earlier, Result
+from encord_async.engine.ticket import Earlier, Result
 from encord_async.errors import ConflictError
 from encord_async.journal.record import Record, State
 from encord_async.kinds.dataset import DatasetEntry
