@@ -363,7 +363,7 @@ async def test_what_somebody_else_drew_is_overwritten(world: World) -> None:
     write_manifest(manifest, *drawn("Cat"))
     await apply(world, manifest)
     [made] = world.emulator.state()["ontologies"]
-    other = {"objects": [{"name": "Dog"}], "classifications": []}
+    other = {"objects": [{"id": "1", "name": "Dog"}], "classifications": []}
     for journal in ("m.jsonl.journal", "new.journal"):
         await world.session.update_ontology(made["ontology_hash"], title="Felines", description="", editor=other)
         *_, change = await planned(world, manifest, update_ontologies=True, journal=journal)

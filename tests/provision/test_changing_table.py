@@ -79,7 +79,7 @@ def role(entries: list[Entry]) -> list[Entry]:
 
 def drawn(entries: list[Entry]) -> list[Entry]:
     """All that can be otherwise of an ontology."""
-    structure = {"objects": [{"name": "Lynx"}], "classifications": []}
+    structure = {"objects": [{"id": "1", "name": "Lynx"}], "classifications": []}
     entries[0] |= {"title": "All felines", "description": "big and small", "structure": structure}
     return entries
 

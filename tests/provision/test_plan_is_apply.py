@@ -227,7 +227,7 @@ def redrawn(manifest: Sequence[Entry]) -> list[Entry]:
     entries = copy.deepcopy(list(manifest))
     for number, entry in enumerate(entries):
         if entry["kind"] == "ontology":
-            entry["structure"] = {"objects": [{"name": f"Cat {number}"}], "classifications": []}
+            entry["structure"] = {"objects": [{"id": "1", "name": f"Cat {number}"}], "classifications": []}
             entry["description"] = f"{entry.get('description', '')} redrawn"[: 80 * (number % 2)]
     return entries
 
