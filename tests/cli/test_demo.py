@@ -52,7 +52,7 @@ def test_a_role_that_cannot_be_changed(here: Here, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "project", "key": "p", "title": "P"}, users)
     done = here("demo", manifest)
     assert done.code == 1
-    assert "a role cannot be changed" in done.err
+    assert "cannot change the role of a member" in done.err
     assert "the API holds something else than the manifest says: 1 difference" in done.err
     assert "different: role emulator@example.com" in done.err
     told = here("demo", manifest, "--json")

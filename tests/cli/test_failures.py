@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.cli.failures import ExitCode, as_json, code_of, exit_code, hint, redacted, sole, told
+from encord_async.engine.options import CHANGES
 from encord_async.engine.outcome import Status, Summary
 from encord_async.errors import (
     AuthenticationError,
@@ -126,3 +127,9 @@ def test_options_are_spelt_as_they_are_given() -> None:
     error = ConflictError(f"use {spelt('existing', 'create')}, or {spelt('stamp', True)}, not {spelt('stamp', False)}")
     assert str(error) == 'use existing="create", or stamp=True, not stamp=False'
     assert told(str(error)) == "use --existing create, or --stamp, not no --stamp"
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_run_may_change_is_spelt_as_on_the_command_line(name: str) -> None:
+    """Each of these options is named by some refusal."""
+    assert told(f"or use {spelt(name, True)} for that") == f"or use --{name.replace('_', '-')} for that"
