@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from encord_async import EncordSession
+from encord_async.manifest.policy_file import POLICY_FILE
 
 # Behind the installed package, which is what is measured.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -220,6 +221,8 @@ def _start(emulator: Emulator, manifest: Path) -> "subprocess.Popen[str]":
 
 def _written(folder: Path, manifest: Sequence[Entry]) -> Path:
     path = folder / "manifest.jsonl"
+    # That some share their title is what the journal has to cope with.
+    (folder / POLICY_FILE).write_text("twins = true\n")
     path.write_text("".join(json.dumps(entry) + "\n" for entry in manifest))
     return path
 
