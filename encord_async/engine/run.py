@@ -165,7 +165,10 @@ class Run:
         kept = self._journal or self._props
         self._executor = Executor(
             self._session,
-            Bounded(Live(self._session) if self._props is None else self._props.sends, policy),
+            Bounded(
+                Live(self._session, settle_s=self._options.settle_s) if self._props is None else self._props.sends,
+                policy,
+            ),
             self._account,
             self._ledger,
             self._settler,
