@@ -46,7 +46,6 @@ class DataEntry(Entry):
     other_names: ClassVar[Mapping[str, str]] = MappingProxyType({"file": "items_file", "dataset": "datasets"})
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"items": DataItem})
     counted = MappingProxyType({"data": "files to register"})
-    summed = MappingProxyType({"data": ("files", "file", "files")})
     spelt = MappingProxyType({"on_error": _WORDS})
     forms = MappingProxyType({"datasets": "@raw;@more"})
     example = MappingProxyType(

@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
+from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
 from pydantic import ValidationError
 
-from encord_async.errors import SettingsError, UsageError
+from encord_async.errors import SettingsError
 from encord_async.kinds.fields import shown, sort_of
 from encord_async.kinds.files import BLOCK_ITEMS, Block, DataItem, block_of
+from encord_async.kinds.uploads import UPLOAD_FLAGS, UPLOAD_LISTS, uploaded
 from encord_async.plainfile import open_plain
-from encord_async.protocol.catalogue import FileType
-from encord_async.protocol.cloud_files import CloudDicomSeries, CloudFile, CloudImageGroup, CloudItem
+from encord_async.protocol.cloud_files import CloudFile, CloudItem
 
 __all__ = ["ItemsFile", "read_items_file"]
 
@@ -187,20 +187,6 @@ class _Places(Iterator[str]):
 
 # ---------------------------------------------------------------------- the JSON of Encord's own upload
 
-_FILE_LISTS: Final[Mapping[str, tuple[FileType, str]]] = MappingProxyType(
-    {
-        "videos": (FileType.VIDEO, "videoMetadata"),
-        "images": (FileType.IMAGE, "imageMetadata"),
-        "audio": (FileType.AUDIO, "audioMetadata"),
-        "text": (FileType.TEXT, "textMetadata"),
-        "pdfs": (FileType.PDF, "pdfMetadata"),
-        "nifti": (FileType.NIFTI, ""),
-    }
-)
-_GROUPS: Final = ("image_groups", "dicom_series")
-_FLAGS: Final = ("skip_duplicate_urls", "skipDuplicateUrls", "upsert_metadata", "upsertMetadata")
-_FRAME: Final = "objectUrl_"
-
 
 def _upload(stream: BinaryIO, offset: int, sort: str) -> Iterator[_Row]:
     """Rows of the JSON that Encord's own upload takes. Source: vendor's page on registering cloud data."""
@@ -212,15 +198,15 @@ def _upload(stream: BinaryIO, offset: int, sort: str) -> Iterator[_Row]:
     while scanner.peek() != "}":
         name = scanner.value()[1]
         scanner.take(":")
-        if name in _FILE_LISTS or name in _GROUPS:
+        if name in UPLOAD_LISTS:
             scanner.take("[")
             if scanner.peek() != "]":
                 yield from _list(scanner, str(name))
             scanner.take("]")
-        elif name in _FLAGS:
+        elif name in UPLOAD_FLAGS:
             scanner.value()
         else:
-            known = ", ".join((*_FILE_LISTS, *_GROUPS))
+            known = ", ".join(UPLOAD_LISTS)
             raise ValueError(f"{shown(name)} is no list of files that can be registered; use {known}")
         if scanner.peek() != "}":
             scanner.take(",")
@@ -230,43 +216,10 @@ def _list(scanner: "_Scanner", sort: str) -> Iterator[_Row]:
     """The rows of a list, to its end; the scanner is before a value."""
     while True:
         at, raw = scanner.value()
-        yield _Row(at, sort, _uploaded(raw, sort))
+        yield _Row(at, sort, uploaded(raw, sort))
         if scanner.peek() == "]":
             return
         scanner.take(",")
-
-
-def _uploaded(raw: object, sort: str) -> CloudItem:
-    if not isinstance(raw, dict):
-        raise ValueError(f"must be an object, not {sort_of(raw)}")
-    try:
-        if sort in _GROUPS:
-            return _group(raw, sort)
-        kind, details = _FILE_LISTS[sort]
-        known = {"objectUrl", "title", "clientMetadata", details}
-        unknown = [name for name in raw if name not in known]
-        if unknown:
-            raise ValueError(f"{shown(unknown[0])} is not known of {sort}")
-        return CloudFile(
-            type=kind,
-            url=raw.get("objectUrl", ""),
-            title=raw.get("title"),
-            metadata=raw.get("clientMetadata") or {},
-            details=raw.get(details) if details else None,
-        )
-    except UsageError as error:
-        raise ValueError(error.message) from None
-
-
-def _group(raw: dict[str, Any], sort: str) -> CloudItem:
-    numbers = sorted(
-        int(name[len(_FRAME) :]) for name in raw if name.startswith(_FRAME) and name[len(_FRAME) :].isdigit()
-    )
-    urls = tuple(raw[f"{_FRAME}{number}"] for number in numbers)
-    title, metadata = raw.get("title", ""), raw.get("clientMetadata") or {}
-    if sort == "dicom_series":
-        return CloudDicomSeries(urls=urls, title=title, metadata=metadata)
-    return CloudImageGroup(urls=urls, title=title, metadata=metadata, as_video=bool(raw.get("createVideo")))
 
 
 class _Scanner:
