@@ -41,7 +41,7 @@ SAID: Mapping[str, str] = {
     "key": "the name by which other entries refer to this one, as `@key`",
     "ontology_hash": "a hash; an older word for `ontology`",
     "workflow_template_id": "the UUID of a workflow template",
-    "items_file": "a file of `items` in the folder of the manifest: JSON lines, CSV, or the JSON of Encord's own upload",
+    "items_file": "a file of `items` in the manifest's folder: JSON lines, CSV, or the JSON of Encord's own upload",
     "integration": "the title of a cloud integration, or its UUID",
     "structure_file": "a JSON file in the folder of the manifest, which holds the `structure`",
 }
