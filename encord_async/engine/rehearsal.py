@@ -422,11 +422,6 @@ class Overlay:
         under = await self._under.namesakes(name)
         return [*self._untouched(under), *self._by_name.get(name, {}).values()]
 
-    async def records(self, *, most: int, after: int = 0) -> tuple[Sequence[Record], int]:
-        """See `Ledger`; what was only played is not among them."""
-        records, after = await self._under.records(most=most, after=after)
-        return self._untouched(records), after
-
     async def holders(self, found: str) -> Sequence[Record]:
         """See `Ledger`."""
         own = [record for record in self._own.values() if record.hash == found]
@@ -445,6 +440,14 @@ class Overlay:
         alike = [record for record in await self.namesakes(name) if record.state is not State.FAILED]
         lost = await self._lost(alike) if self.has_moved else set()
         return [one for one in alike if one.is_aside or one.identity in lost or not self._is_present(one.holder)]
+
+    async def gone_things(self) -> Sequence[Record]:
+        """See `Ledger`; what was only played is not among them."""
+        if not self.has_made:
+            # Nobody has said who is present.
+            return ()
+        gone = [one async for one in self.every() if one.is_made_thing and not self._is_present(one.holder)]
+        return self._untouched(gone)
 
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
         """See `Ledger`."""

@@ -210,6 +210,19 @@ class Register:
             self.is_open = False
             await self._ledger.disown(self.roll.__contains__)
 
+    async def gone(self) -> Sequence[Record]:
+        """The things that were made for entries which have gone, and that no entry has.
+
+        Of a part of the manifest nothing is said: who is not chosen may take over what an earlier key of it has made.
+        """
+        if self.choice.selection:
+            return ()
+        return [one for one in await self._ledger.gone_things() if not await self._is_anybodys(one)]
+
+    async def _is_anybodys(self, record: Record) -> bool:
+        others = await self._ledger.holders(record.hash or "")
+        return any(one.is_made_thing and one.holder in self.roll for one in others)
+
 
 class _Call:
     """Puts the entries of a manifest on a roll as a run will name them."""

@@ -13,7 +13,7 @@ import anyio.to_thread
 from encord_async.engine.options import Options
 from encord_async.engine.rehearsal import is_new
 from encord_async.engine.roll import Register
-from encord_async.engine.sequel import More, gone
+from encord_async.engine.sequel import More
 from encord_async.errors import UsageError, spelt
 from encord_async.journal.record import Ledger, Record
 from encord_async.kinds.membership import Relation
@@ -73,7 +73,7 @@ class Surplus:
         if self._options.retire:
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
             wishes = Wishes(spoken_of=set(relations()))
-            async for record in gone(ledger, register.roll):
+            for record in await register.gone():
                 wishes.things[record.hash or ""] = _nothing_in(record, policy)
             retiring = await self._left(session, wishes)
             self.retired = len({one.identity for one in retiring})
