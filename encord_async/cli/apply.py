@@ -207,11 +207,8 @@ def apply(
     if not yes and reviewed is None:
         with nothing_sent():
             options["forecast"] = agreed(output, sessions(), manifest, options, quiet=no_progress)
-    ending = Ending(
-        journal=shown_journal(options["journal"]),
-        looks=_verify(manifest, journal) if existing_journal(manifest, journal) else None,
-        retires=options["retire"],
-    )
+    looks = _verify(manifest, journal) if existing_journal(manifest, journal) else None
+    ending = Ending(journal=shown_journal(options["journal"]), looks=looks, retires=options["retire"])
     with ExitStack() as until_the_last_word:
         made = MadeKeys(_sink(keys_file, keys_command), manifest, journal, sessions)
         keys = until_the_last_word.enter_context(made)
