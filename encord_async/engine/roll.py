@@ -21,9 +21,11 @@ import anyio.to_thread
 from encord_async.engine.account import ENTRY_MARK, entry_mark
 from encord_async.engine.lanes import Expected
 from encord_async.engine.moves import Moved, carry_out
+from encord_async.engine.outcome import Outcome
 from encord_async.journal.record import Ledger, Record, State, name_digest
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.namer import Namer
+from encord_async.kinds.registry import ENTRY_MODELS
 from encord_async.kinds.step import Step, key_wish, made_by
 from encord_async.kinds.thing import InnerThing, Thing
 from encord_async.manifest.excel import sheet_of
@@ -108,12 +110,14 @@ class Register:
     Attributes:
         choice: Which of them the run is about.
         moved: Those whose records have got another key, as they say.
+        unmade: How many entries that make something have ended without having it.
     """
 
     def __init__(self, *, stamps: bool, selection: Selection = NO_SELECTION) -> None:
         self.roll = Roll()
         self.choice = EVERYTHING
         self.moved: tuple[Moved, ...] = ()
+        self.unmade = 0
         self._moves: Sequence[PlacedEntry] = ()
         self._selection = selection
         self._ledger: Ledger
@@ -147,15 +151,16 @@ class Register:
         self._is_complete = True
         return before
 
-    def is_as_it_was(self, entries: int) -> bool:
+    def is_as_it_was(self, entries: int | None = None) -> bool:
         """Whether the file that was read before the run is still that, and has *entries*, as far as can be told.
 
-        How many of them are chosen was not counted then.
+        How many of them are chosen was not counted then; None is told by nobody.
         """
         if self.checked is None or self._file is None:
             return True
         is_same = self.checked.mark is None or self.checked.mark == _file_mark(self._file)
-        return is_same and (bool(self.choice.selection) or self.checked.report.entries == entries)
+        is_counted = entries is not None and not self.choice.selection
+        return is_same and (not is_counted or self.checked.report.entries == entries)
 
     async def open(self, ledger: Ledger, manifest: Manifest) -> None:
         """Find out who has gone of those that *ledger* knows, or that it can only be told when *manifest* was read.
@@ -203,6 +208,11 @@ class Register:
                 if other.state is not State.FAILED and other.holder not in self.roll:
                     return True
         return False
+
+    def note(self, outcome: Outcome) -> None:
+        """Take in how an entry ended. One that has nothing yet may want what an entry of another key has left behind."""
+        if outcome.hash is None and not outcome.status.satisfied:
+            self.unmade += issubclass(ENTRY_MODELS.get(outcome.kind, Entry), MakingEntry)
 
     async def close(self) -> None:
         """Note who has gone, now that all has been read; nothing if that is known."""

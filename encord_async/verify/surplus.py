@@ -67,10 +67,15 @@ class Surplus:
         found: list[More] = []
         if self._options.prune:
             wishes = await gather(self._manifest, ledger, self._options.selection)
-            if not await anyio.to_thread.run_sync(register.is_as_it_was, wishes.entries):
-                raise UsageError("the manifest was changed while it was provisioned: nothing is taken; run it again")
+            await _see_same(register, wishes.entries)
             found += await self._left(session, _only_closed(wishes))
-        if self._options.retire:
+        if self._options.retire and register.unmade:
+            # One whose key has changed takes over what the old one made: while it has not, that seems to be nobody's.
+            number = "1 entry has" if register.unmade == 1 else f"{register.unmade} entries have"
+            why = f"{number} not come about, and could be what has gone under another key; mend that first"
+            self._warn(_NOWHERE, "nothing is retired", why)
+        elif self._options.retire:
+            await _see_same(register)
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
             wishes = Wishes(spoken_of=set(relations()))
             async for record in gone(ledger, register.roll):
@@ -108,6 +113,11 @@ class Surplus:
 
 
 _NOWHERE: Final = Place("<account>", None, 0)
+
+
+async def _see_same(register: Register, entries: int | None = None) -> None:
+    if not await anyio.to_thread.run_sync(register.is_as_it_was, entries):
+        raise UsageError("the manifest was changed while it was provisioned: nothing is taken; run it again")
 
 
 def _only_closed(wishes: Wishes) -> Wishes:
