@@ -210,7 +210,7 @@ class Register:
         return False
 
     def note(self, outcome: Outcome) -> None:
-        """Take in how an entry ended. One that has nothing yet may want what an entry of another key has left behind."""
+        """Take in how an entry ended: what has nothing yet may want what another key has left behind."""
         if outcome.hash is None and not outcome.status.satisfied:
             self.unmade += issubclass(ENTRY_MODELS.get(outcome.kind, Entry), MakingEntry)
 

@@ -88,7 +88,11 @@ class Updater:
         result = Result(status=Status.UPDATED if is_new else Status.UNCHANGED, hash=found)
         details = {**made.details, **making.details}
         now = replace(made, title=making.order.title, name=making.name, details=details, code=None, message=None)
-        return Ended([(ticket, result)]) if now == made and not is_new else await self._scribe.written([now], [(ticket, result)])
+        return (
+            Ended([(ticket, result)])
+            if now == made and not is_new
+            else await self._scribe.written([now], [(ticket, result)])
+        )
 
     async def lacking(self, making: Making, found: str) -> Sequence[str]:
         """The items that something which is there lacks, and is taken for ours.
