@@ -100,8 +100,7 @@ def recall(
             if added:
                 earlier = _earlier(record, past)
                 unsure |= {addition.identity: earlier for addition in added}
-            may_differ = is_unsure(step.kind, record) or _refers_elsewhere(step.kind, entry, record, past)
-            if edits(step.kind) or (result.error is None and may_differ):
+            if edits(step.kind) or (result.error is None and _may_differ(step.kind, entry, record, past)):
                 unsure[step.identity] = Earlier(record=record)
                 continue
         results[step.identity] = result
@@ -147,6 +146,10 @@ def taken_over(entry: Entry, step: Step, record: Record) -> Result:
 def is_unsure(kind: Thing, record: Record) -> bool:
     """Whether what *record* says was made may have been changed since, for what its entry was meanwhile."""
     return kind.edited_with is not None and record.is_changed
+
+
+def _may_differ(kind: Thing, entry: Entry, record: Record, past: Past) -> bool:
+    return is_unsure(kind, record) or _refers_elsewhere(kind, entry, record, past)
 
 
 def changed(record: Record, names: Sequence[str]) -> Result:

@@ -151,16 +151,15 @@ class Register:
         self._is_complete = True
         return before
 
-    def is_as_it_was(self, entries: int | None = None) -> bool:
+    def is_as_it_was(self, entries: int) -> bool:
         """Whether the file that was read before the run is still that, and has *entries*, as far as can be told.
 
-        How many of them are chosen was not counted then; None is told by nobody.
+        How many of them are chosen was not counted then.
         """
         if self.checked is None or self._file is None:
             return True
         is_same = self.checked.mark is None or self.checked.mark == _file_mark(self._file)
-        is_counted = entries is not None and not self.choice.selection
-        return is_same and (not is_counted or self.checked.report.entries == entries)
+        return is_same and (bool(self.choice.selection) or self.checked.report.entries == entries)
 
     async def open(self, ledger: Ledger, manifest: Manifest) -> None:
         """Find out who has gone of those that *ledger* knows, or that it can only be told when *manifest* was read.

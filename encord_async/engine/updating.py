@@ -88,11 +88,9 @@ class Updater:
         result = Result(status=Status.UPDATED if is_new else Status.UNCHANGED, hash=found)
         details = {**made.details, **making.details}
         now = replace(made, title=making.order.title, name=making.name, details=details, code=None, message=None)
-        return (
-            Ended([(ticket, result)])
-            if now == made and not is_new
-            else await self._scribe.written([now], [(ticket, result)])
-        )
+        if now == made and not is_new:
+            return Ended([(ticket, result)])
+        return await self._scribe.written([now], [(ticket, result)])
 
     async def lacking(self, making: Making, found: str) -> Sequence[str]:
         """The items that something which is there lacks, and is taken for ours.
@@ -104,7 +102,7 @@ class Updater:
         kind = making.kind
         if not isinstance(kind, Thing):
             return ()
-        if not self._changing.edits(kind):
+        if not (self._changing.edits(kind) and kind.says_all(making.order.entry)):
             return await kind.lacking(self._looks, found, making.order)
         await self._update(kind, making, found, None)
         return ()
@@ -130,5 +128,5 @@ class Updater:
             raise refusal(order.step, f"the run would change {found}")
         if made is not None:
             await self._scribe.note(replace(made, code=CHANGED, message=_UNDER_WAY))
-        await self._sends.update(found, update, self._stop)
+        await self._sends.update(kind, found, update, self._stop)
         return True

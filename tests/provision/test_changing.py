@@ -308,6 +308,22 @@ async def test_what_has_another_key_now_is_not_retired(world: World) -> None:
     assert set(held(world)) == {ME, ANN}
 
 
+async def test_what_an_entry_is_still_about_is_not_retired(world: World) -> None:
+    """Who is wanted in a thing by an entry that names its hash stays in it, though the thing's own entry has gone."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN))
+    await apply(world, manifest)
+    [project] = world.emulator.state()["projects"]
+    about = {"kind": "project_users", "project": project["project_hash"], "emails": [BOB], "role": "annotator"}
+    write_manifest(manifest, *staffed(ANN)[1:], about)
+    run = world.session.provision(manifest, retire=True)
+    assert [one.status.value for one in await run.results()] == ["unchanged", "unchanged", "updated"]
+    assert set(held(world)) == {ME, ANN, BOB}
+    [kept] = [str(one) for one in run.warnings if "is not retired" in str(one)]
+    assert kept.startswith("m.jsonl:3: Cats (")
+    assert await apply(world, manifest, retire=True) == ["unchanged"] * 3
+
+
 async def test_a_kept_plan_says_what_is_taken(world: World) -> None:
     """Who has come since a plan was kept is not taken out by a run of that plan."""
     manifest = Path("m.jsonl")
@@ -492,3 +508,21 @@ async def test_what_was_changed_without_an_answer_is_looked_at(world: World) -> 
     assert await apply(world, manifest, update_ontologies=True) == ["updated"]
     assert objects(world) == ["Cat"]
     assert await apply(world, manifest) == ["unchanged"]
+
+
+async def test_a_copy_that_is_there_is_not_taken_for_one_of_what_is_changed(world: World) -> None:
+    """An ontology with another structure than what it is to be a copy of is no copy, as the plan says beforehand."""
+    manifest, copy = Path("m.jsonl"), {"kind": "ontology", "key": "copy", "title": "Copy", "copy_of": "@felines"}
+    write_manifest(manifest, *drawn("Cat"))
+    await apply(world, manifest)
+    [made] = world.emulator.state()["ontologies"]
+    editor: Any = made["editor"]
+    await world.session.create_ontology("Copy", editor=editor)
+    write_manifest(manifest, *drawn("Tiger"), copy)
+    verbs = [one.verb for one in await planned(world, manifest, update_ontologies=True)]
+    assert verbs == [Verb.CHANGE, Verb.REFUSE]
+    assert await apply(world, manifest, update_ontologies=True) == ["updated", "failed"]
+    write_manifest(manifest, *drawn("Cat"), copy)
+    verbs = [one.verb for one in await planned(world, manifest, update_ontologies=True)]
+    assert verbs == [Verb.CHANGE, Verb.ADOPT]
+    assert await apply(world, manifest, update_ontologies=True) == ["updated", "adopted"]
