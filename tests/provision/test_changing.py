@@ -503,7 +503,7 @@ async def test_what_was_changed_without_an_answer_is_looked_at(world: World) -> 
         [failed] = await world.session.provision(manifest).results()
         assert failed.error is not None
         assert (refused.verb, refused.reason) == (Verb.REFUSE, failed.error.message)
-    assert "is changed only with update_ontologies=True" in failed.error.message
+        assert "is changed only with update_ontologies=True" in failed.error.message
     world.emulator.set_faults([])
     assert await apply(world, manifest, update_ontologies=True) == ["updated"]
     assert objects(world) == ["Cat"]
