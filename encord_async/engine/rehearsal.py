@@ -75,6 +75,8 @@ class Rehearsal:
         """Roles that were replaced, of which nobody has asked yet."""
         self._updated: dict[str, Update] = {}
         """How things were changed, by their hashes, of which nobody has asked yet."""
+        self._shown: dict[Operation[Any], object] = {}
+        """What reading them would show, of things that were changed."""
         self.failure: EncordError | None = None
         """Why the service could not be read, if it could not: then what follows from it says nothing."""
 
@@ -140,7 +142,8 @@ class Rehearsal:
         """Send *operation*, which reads; what would only be made is imagined."""
         if operation.effect is not Effect.READ:
             raise AssertionError(f"{type(operation).__name__} would change something")
-        imagined = self._imagined(operation)
+        imagined = self._shown.get(operation) if self._shown else None
+        imagined = self._imagined(operation) if imagined is None else imagined
         if imagined is not None:
             return cast("T", imagined)
         with self._reading():
@@ -243,9 +246,10 @@ class Rehearsal:
         held.update(shown)
         return shown
 
-    async def update(self, found: str, update: Update, stop: Stop) -> None:  # noqa: ARG002 - nothing leaves
+    async def update(self, kind: Thing, found: str, update: Update, stop: Stop) -> None:  # noqa: ARG002 - as above
         """See `Sends`."""
         self._updated[found] = update
+        self._shown[kind.probe(found)] = update.shows
 
     async def check_may_remove(self, relation: Relation, about: str) -> None:
         """See `Sends`; whoever makes a thing is its Admin."""

@@ -21,9 +21,11 @@ import anyio.to_thread
 from encord_async.engine.account import ENTRY_MARK, entry_mark
 from encord_async.engine.lanes import Expected
 from encord_async.engine.moves import Moved, carry_out
+from encord_async.engine.outcome import Outcome
 from encord_async.journal.record import Ledger, Record, State, name_digest
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.namer import Namer
+from encord_async.kinds.registry import ENTRY_MODELS
 from encord_async.kinds.step import Step, key_wish, made_by
 from encord_async.kinds.thing import InnerThing, Thing
 from encord_async.manifest.excel import sheet_of
@@ -108,12 +110,14 @@ class Register:
     Attributes:
         choice: Which of them the run is about.
         moved: Those whose records have got another key, as they say.
+        unmade: How many entries that make something have ended without having it.
     """
 
     def __init__(self, *, stamps: bool, selection: Selection = NO_SELECTION) -> None:
         self.roll = Roll()
         self.choice = EVERYTHING
         self.moved: tuple[Moved, ...] = ()
+        self.unmade = 0
         self._moves: Sequence[PlacedEntry] = ()
         self._selection = selection
         self._ledger: Ledger
@@ -203,6 +207,11 @@ class Register:
                 if other.state is not State.FAILED and other.holder not in self.roll:
                     return True
         return False
+
+    def note(self, outcome: Outcome) -> None:
+        """Take in how an entry ended: what has nothing yet may want what another key has left behind."""
+        if outcome.hash is None and not outcome.status.satisfied:
+            self.unmade += issubclass(ENTRY_MODELS.get(outcome.kind, Entry), MakingEntry)
 
     async def close(self) -> None:
         """Note who has gone, now that all has been read; nothing if that is known."""
