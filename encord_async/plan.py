@@ -16,7 +16,7 @@ from encord_async.engine.options import Groundwork, Options, Props
 from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
 from encord_async.engine.run import Run
-from encord_async.engine.sequel import Sequel, gone
+from encord_async.engine.sequel import Sequel
 from encord_async.engine.ticket import Result, Ticket, Wish
 from encord_async.journal.record import Record
 from encord_async.kinds.entry import MakingEntry
@@ -247,9 +247,7 @@ async def plan(
                 raise rehearsal.failure
     forecast.entries, forecast.warnings, forecast.groundwork = run.summary.entries, run.warnings, run.groundwork
     forecast.included = run.register.choice.included
-    # What is not chosen may take over what an earlier key of it has made, and nobody has looked.
-    if journal is not None and not options.selection:
-        forecast.gone = [Gone.of(one) async for one in gone(ledger, run.roll)]
+    forecast.gone = list(map(Gone.of, await run.register.gone()))
     return forecast
 
 

@@ -46,7 +46,7 @@ from encord_async.cli.options import (
 from encord_async.cli.outcomes import Recorder
 from encord_async.cli.outfile import force_option
 from encord_async.cli.output import Output, many
-from encord_async.cli.plan import existing_journal, shown_journal
+from encord_async.cli.plan import existing_journal, print_gone, shown_journal
 from encord_async.cli.progress import show_bar, show_lines
 from encord_async.errors import EncordError, UsageError
 
@@ -58,10 +58,12 @@ if TYPE_CHECKING:
     from encord_async.manifest.place import Problem
     from encord_async.manifest.selection import Selection
     from encord_async.manifest.variables import ManifestFile
+    from encord_async.plan import Gone
 
 __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
 
 _SHOWN_FAILURES: Final = 10
+_SHOWN_GONE: Final = 10
 _GC_THRESHOLD: Final = 50_000
 _REASONS: Final = {"fail_fast": "--fail-fast", "max_failures": "--max-failures"}
 
@@ -205,10 +207,8 @@ def apply(
     if not yes and reviewed is None:
         with nothing_sent():
             options["forecast"] = agreed(output, sessions(), manifest, options, quiet=no_progress)
-    ending = Ending(
-        journal=shown_journal(options["journal"]),
-        looks=_verify(manifest, journal) if existing_journal(manifest, journal) else None,
-    )
+    looks = _verify(manifest, journal) if existing_journal(manifest, journal) else None
+    ending = Ending(journal=shown_journal(options["journal"]), looks=looks, retires=options["retire"])
     with ExitStack() as until_the_last_word:
         made = MadeKeys(_sink(keys_file, keys_command), manifest, journal, sessions)
         keys = until_the_last_word.enter_context(made)
@@ -264,6 +264,8 @@ class Ending:
         wrong: How many have failed, are in doubt or blocked, and have an outcome that says so.
         warnings: What should be known of the manifest, though nothing is wrong with it.
         register: What is known of the manifest as a whole.
+        gone: What earlier runs made, and no entry has.
+        retires: Whether that is put to rest.
     """
 
     journal: str | None = None
@@ -275,6 +277,8 @@ class Ending:
     wrong: int = 0
     warnings: "tuple[Problem, ...]" = ()
     register: "Register | None" = None
+    gone: "Sequence[Gone]" = ()
+    retires: bool = False
 
     def note(self, outcome: "Outcome") -> None:
         """Count *outcome* if it went wrong, and keep it if it is one of the first."""
@@ -362,12 +366,22 @@ async def provision(
             interrupts.on_first(lambda: _drain(run))
             try:
                 await _consume(run, ending, on_outcome, progress)
+                if ending.failure is None:
+                    ending.gone = await _gone(run.register)
             finally:
                 ending.summary, ending.warnings = _complete(run.summary), run.warnings
                 ending.register = run.register
     except EncordError as error:
         # The manifest or an option is bad: the run has not begun. Or its stream cannot be read any more.
         ending.failure = error
+
+
+async def _gone(register: "Register") -> "Sequence[Gone]":
+    if not (records := await register.gone()):
+        return ()
+    from encord_async.plan import Gone
+
+    return list(map(Gone.of, records))
 
 
 async def _consume(
@@ -438,6 +452,8 @@ def _finish(output: Output, ending: Ending, unwritten: Sequence[str | None], *, 
             shown["warnings"] = list(map(problem_json, ending.warnings))
         if ending.register is not None:
             shown |= ending.register.as_json()
+        if ending.gone:
+            shown["gone"] = [one.as_json() for one in ending.gone]
         if ending.shown:
             shown["first_failures"] = [told_in(outcome.as_json()) for outcome in ending.shown]
         output.result(shown if ending.failure is None else {**shown, "error": as_json(ending.failure)})
@@ -467,6 +483,7 @@ def print_ending(output: Output, ending: Ending) -> None:
             output.say(redacted(str(one)))
     if not output.json:
         _print_failures(output, ending, summary)
+        print_gone(output, ending.gone, retires=ending.retires, most=_SHOWN_GONE)
     if ending.looks is not None and summary.as_json()["unchanged"]:
         output.line(
             f"What earlier runs have done was taken from the journal, and not looked at: '{ending.looks}' does that."

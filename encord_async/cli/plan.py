@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,10 +35,19 @@ if TYPE_CHECKING:
     from encord_async.journal.journal import Journal
     from encord_async.manifest.selection import Selection
     from encord_async.manifest.variables import ManifestFile
-    from encord_async.plan import Action, Forecast
+    from encord_async.plan import Action, Forecast, Gone
     from encord_async.verify.difference import Difference
 
-__all__ = ["Planned", "existing_journal", "forecast_rows", "irreversible_line", "plan", "show_heading", "shown_journal"]
+__all__ = [
+    "Planned",
+    "existing_journal",
+    "forecast_rows",
+    "irreversible_line",
+    "plan",
+    "print_gone",
+    "show_heading",
+    "shown_journal",
+]
 
 _ENCORD: Final = "encord.com"
 _MAX_ACTIONS: Final = 100_000
@@ -273,6 +282,16 @@ def shown_journal(journal: str | None) -> str | None:
     return without_password(journal)
 
 
+def print_gone(output: Output, gone: "Sequence[Gone]", *, retires: bool, most: int = _MAX_GONE) -> None:
+    """Say what earlier runs made, and no entry has."""
+    said = "gone from the manifest" + ("" if retires else ", and nothing is done about it without --retire")
+    for one in gone[:most]:
+        name = f" @{one.key}" if one.key else ""
+        output.line(f"{said}: {_noun(one.what)}{name} {one.title!r} ({one.hash})")
+    if len(gone) > most:
+        output.line(f"... and {len(gone) - most:,} more are gone from the manifest")
+
+
 def _print(output: Output, planned: Planned, *, summary: bool) -> None:
     forecast = planned.sums
     show_heading(output, planned)
@@ -287,12 +306,7 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
             output.line("... and more; all are counted below")
         output.line()
     _print_drift(output, planned)
-    said = "gone from the manifest" + ("" if planned.retires else ", and nothing is done about it without --retire")
-    for one in forecast.gone[:_MAX_GONE]:
-        name = f" @{one.key}" if one.key else ""
-        output.line(f"{said}: {_noun(one.what)}{name} {one.title!r} ({one.hash})")
-    if len(forecast.gone) > _MAX_GONE:
-        output.line(f"... and {len(forecast.gone) - _MAX_GONE:,} more are gone from the manifest")
+    print_gone(output, forecast.gone, retires=planned.retires)
     rows = forecast_rows(forecast)
     if rows:
         output.table(rows, head=["action", "what", "number"], right=[2])

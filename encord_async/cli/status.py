@@ -1,5 +1,6 @@
 """``encord-async status``: what a journal says of a run. Sends nothing, needs no key, changes nothing."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -49,7 +50,7 @@ async def _report(output: Output, journal: "Journal") -> int:
     about, counts = await journal.about(), await journal.counts()
     open_steps, failed = list(await journal.open_intents()), await journal.failed(most=_MAX_IN_JSON)
     cancelled = await journal.cancelled(most=_MAX_IN_JSON)
-    owner = await journal.owner()
+    owner, gone = await journal.owner(), await journal.gone_things()
     if output.json:
         output.result(
             {
@@ -61,6 +62,7 @@ async def _report(output: Output, journal: "Journal") -> int:
                 "in_doubt": [record_json(record) for record in open_steps[:_MAX_IN_JSON]],
                 "failed": [record_json(record) for record in failed],
                 "cancelled": [record_json(record) for record in cancelled],
+                "gone": [record_json(record) for record in gone[:_MAX_IN_JSON]],
             }
         )
     else:
@@ -75,13 +77,14 @@ async def _report(output: Output, journal: "Journal") -> int:
         output.table(rows, head=["step", "status", "number"], right=[2])
         _list(output, "failed; the next apply tries again", failed)
         _list(output, "cancelled: not finished; the next apply goes on with them", cancelled)
+        _list(output, "gone from the manifest of the last run, and nothing is done about it without --retire", gone)
         _list(output, "in doubt: may have happened" if owner is None else "under way, or in doubt", open_steps)
     if open_steps:
         return ExitCode.IN_DOUBT
     return ExitCode.FAILED if failed or cancelled else ExitCode.DONE
 
 
-def _list(output: Output, what: str, records: "list[Record]") -> None:
+def _list(output: Output, what: str, records: "Sequence[Record]") -> None:
     if not records:
         return
     output.line()
@@ -92,7 +95,7 @@ def _list(output: Output, what: str, records: "list[Record]") -> None:
         output.line(f"  and {len(records) - _SHOWN} more; --json lists them")
 
 
-def open_lines(records: "list[Record]") -> list[str]:
+def open_lines(records: "Sequence[Record]") -> list[str]:
     """A line for each of *records*: where it stands, what it is, its number for ``settle --as``, and why.
 
     One in doubt has another line, with what it may have made, if that is known.

@@ -11,7 +11,7 @@ from encord_async.errors import ConflictError
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Ending
 from encord_async.kinds.membership import Relation
-from encord_async.kinds.thing import Admission, Update
+from encord_async.kinds.thing import Admission, Thing, Update
 from encord_async.manifest.policy import Policy
 from encord_async.protocol.request import Request
 from encord_async.session.stop import Stop
@@ -50,9 +50,9 @@ class Bounded:
         """See `Sends`."""
         return await self._sends.replace(lane, items, stop, give_up)
 
-    async def update(self, found: str, update: Update, stop: Stop) -> None:
+    async def update(self, kind: Thing, found: str, update: Update, stop: Stop) -> None:
         """See `Sends`."""
-        await self._sends.update(found, update, stop)
+        await self._sends.update(kind, found, update, stop)
 
     async def check_may_remove(self, relation: Relation, about: str) -> None:
         """See `Sends`."""

@@ -79,6 +79,8 @@ class Rehearsal:
         self._files = Playing(self)
         self._loads: dict[bytes, Load] = {}
         """What would become of the files of steps, of which nobody has asked yet."""
+        self._shown: dict[Operation[Any], object] = {}
+        """What reading them would show, of things that were changed."""
         self.failure: EncordError | None = None
         """Why the service could not be read, if it could not: then what follows from it says nothing."""
 
@@ -148,7 +150,8 @@ class Rehearsal:
         """Send *operation*, which reads; what would only be made is imagined."""
         if operation.effect is not Effect.READ:
             raise AssertionError(f"{type(operation).__name__} would change something")
-        imagined = self._imagined(operation)
+        imagined = self._shown.get(operation) if self._shown else None
+        imagined = self._imagined(operation) if imagined is None else imagined
         if imagined is not None:
             return cast("T", imagined)
         with self._reading():
@@ -251,9 +254,10 @@ class Rehearsal:
         held.update(shown)
         return shown
 
-    async def update(self, found: str, update: Update, stop: Stop) -> None:  # noqa: ARG002 - nothing leaves
+    async def update(self, kind: Thing, found: str, update: Update, stop: Stop) -> None:  # noqa: ARG002 - as above
         """See `Sends`."""
         self._updated[found] = update
+        self._shown[kind.probe(found)] = update.shows
 
     async def check_may_remove(self, relation: Relation, about: str) -> None:
         """See `Sends`; whoever makes a thing is its Admin."""
@@ -437,11 +441,6 @@ class Overlay:
         under = await self._under.namesakes(name)
         return [*self._untouched(under), *self._by_name.get(name, {}).values()]
 
-    async def records(self, *, most: int, after: int = 0) -> tuple[Sequence[Record], int]:
-        """See `Ledger`; what was only played is not among them."""
-        records, after = await self._under.records(most=most, after=after)
-        return self._untouched(records), after
-
     async def holders(self, found: str) -> Sequence[Record]:
         """See `Ledger`."""
         own = [record for record in self._own.values() if record.hash == found]
@@ -460,6 +459,14 @@ class Overlay:
         alike = [record for record in await self.namesakes(name) if record.state is not State.FAILED]
         lost = await self._lost(alike) if self.has_moved else set()
         return [one for one in alike if one.is_aside or one.identity in lost or not self._is_present(one.holder)]
+
+    async def gone_things(self) -> Sequence[Record]:
+        """See `Ledger`; what was only played is not among them."""
+        if not self.has_made:
+            # Nobody has said who is present.
+            return ()
+        gone = [one async for one in self.every() if one.is_made_thing and not self._is_present(one.holder)]
+        return self._untouched(gone)
 
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
         """See `Ledger`."""

@@ -15,7 +15,7 @@ from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.step import Step, one
 from encord_async.kinds.thing import Thing, item_digest
 
-__all__ = ["Past", "Recall", "changed", "exchanged", "recall", "remarked", "taken_over"]
+__all__ = ["Past", "Recall", "changed", "exchanged", "is_unsure", "recall", "remarked", "taken_over"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ def recall(
             if added:
                 earlier = _earlier(record, past)
                 unsure |= {addition.identity: earlier for addition in added}
-            if edits(step.kind) or (result.error is None and _refers_elsewhere(step.kind, entry, record, past)):
+            if edits(step.kind) or (result.error is None and _may_differ(step.kind, entry, record, past)):
                 unsure[step.identity] = Earlier(record=record)
                 continue
         results[step.identity] = result
@@ -141,6 +141,15 @@ def taken_over(entry: Entry, step: Step, record: Record) -> Result:
         if names:
             return changed(record, names)
     return Result(status=Status.UNCHANGED, hash=record.hash)
+
+
+def is_unsure(kind: Thing, record: Record) -> bool:
+    """Whether what *record* says was made may have been changed since, for what its entry was meanwhile."""
+    return kind.edited_with is not None and record.is_changed
+
+
+def _may_differ(kind: Thing, entry: Entry, record: Record, past: Past) -> bool:
+    return is_unsure(kind, record) or _refers_elsewhere(kind, entry, record, past)
 
 
 def changed(record: Record, names: Sequence[str]) -> Result:

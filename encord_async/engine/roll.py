@@ -21,9 +21,11 @@ import anyio.to_thread
 from encord_async.engine.account import ENTRY_MARK, entry_mark
 from encord_async.engine.lanes import Expected
 from encord_async.engine.moves import Moved, carry_out
+from encord_async.engine.outcome import Outcome
 from encord_async.journal.record import Ledger, Record, State, name_digest
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.namer import Namer
+from encord_async.kinds.registry import ENTRY_MODELS
 from encord_async.kinds.step import Step, key_wish, made_by
 from encord_async.kinds.thing import InnerThing, Thing
 from encord_async.manifest.excel import sheet_of
@@ -108,12 +110,14 @@ class Register:
     Attributes:
         choice: Which of them the run is about.
         moved: Those whose records have got another key, as they say.
+        unmade: How many entries that make something have ended without having it.
     """
 
     def __init__(self, *, stamps: bool, selection: Selection = NO_SELECTION) -> None:
         self.roll = Roll()
         self.choice = EVERYTHING
         self.moved: tuple[Moved, ...] = ()
+        self.unmade = 0
         self._moves: Sequence[PlacedEntry] = ()
         self._selection = selection
         self._ledger: Ledger
@@ -204,11 +208,29 @@ class Register:
                     return True
         return False
 
+    def note(self, outcome: Outcome) -> None:
+        """Take in how an entry ended: what has nothing yet may want what another key has left behind."""
+        if outcome.hash is None and not outcome.status.satisfied:
+            self.unmade += issubclass(ENTRY_MODELS.get(outcome.kind, Entry), MakingEntry)
+
     async def close(self) -> None:
         """Note who has gone, now that all has been read; nothing if that is known."""
         if self.is_open:
             self.is_open = False
             await self._ledger.disown(self.roll.__contains__)
+
+    async def gone(self) -> Sequence[Record]:
+        """The things that were made for entries which have gone, and that no entry has.
+
+        Of a part of the manifest nothing is said: who is not chosen may take over what an earlier key of it has made.
+        """
+        if self.choice.selection:
+            return ()
+        return [one for one in await self._ledger.gone_things() if not await self._is_anybodys(one)]
+
+    async def _is_anybodys(self, record: Record) -> bool:
+        others = await self._ledger.holders(record.hash or "")
+        return any(one.is_made_thing and one.holder in self.roll for one in others)
 
 
 class _Call:

@@ -536,6 +536,7 @@ class Run:
                 for outcome in outcomes:
                     self._counts[outcome.status] += 1
                     self._ended_entries += 1
+                    self._register.note(outcome)
                     self._watch(outcome.status)
                     if outcome.status is Status.IN_DOUBT:
                         self._session.report_in_doubt(outcome.kind)

@@ -53,6 +53,10 @@ class Scribe:
             return Ended(results, failure=error)
         return Ended(results)
 
+    async def note(self, record: Record) -> None:
+        """Write down what has to be known before something is sent; raises `JournalError`."""
+        await self._ledger.write([record])
+
     async def compared(self, ticket: Ticket, record: Record, result: Result) -> Ended:
         """What *record* says was made is for its entry as it is now what *result* says: write that down."""
         changes = remarked(record, result)

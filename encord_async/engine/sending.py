@@ -15,7 +15,7 @@ from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Ending
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.reading import Unlisted
-from encord_async.kinds.thing import Admission, Update
+from encord_async.kinds.thing import Admission, Thing, Update
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.request import Request
 from encord_async.protocol.rest_models import Page
@@ -48,7 +48,7 @@ class Sends(Protocol):
         """
         ...
 
-    async def update(self, found: str, update: Update, stop: Stop) -> None:
+    async def update(self, kind: Thing, found: str, update: Update, stop: Stop) -> None:
         """Change the thing with the hash *found*."""
         ...
 
@@ -103,7 +103,7 @@ class Live:
         await self.put(replace(lane, kind=lane.kind.relation.take), items, stop)
         return await self.put(lane, items, give_up) or {}
 
-    async def update(self, found: str, update: Update, stop: Stop) -> None:  # noqa: ARG002 - the operation has it
+    async def update(self, kind: Thing, found: str, update: Update, stop: Stop) -> None:  # noqa: ARG002 - as sent
         """See `Sends`."""
         await self._session.execute(update.operation, stop=stop)
 

@@ -1,7 +1,8 @@
 """Lets what is there follow its entry, where the API can change it and the run is asked to. What it changes is set.
 
-It looks first, and sends only where something is otherwise. So it can be done again after a death: nothing is written
-down before, and what is written afterwards says that the thing was made as its entry is now.
+It looks first, and sends only where something is otherwise. So it can be done again after a death. Before it sends it
+writes down that the thing is changed: an entry that is edited back before a later run is not taken for done by what was
+made of it once. What is written afterwards says that the thing was made as its entry is now.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from encord_async.engine.account import Account, restamped
 from encord_async.engine.changing import Changing
 from encord_async.engine.making import Making
 from encord_async.engine.outcome import Status
-from encord_async.engine.resume import changed, exchanged
+from encord_async.engine.resume import changed, exchanged, is_unsure
 from encord_async.engine.review import refusal
 from encord_async.engine.scribe import Scribe
 from encord_async.engine.sending import Looks, Sends
@@ -33,6 +34,10 @@ from encord_async.session.stop import Stop
 __all__ = ["Updater"]
 
 _NOT_ITS_FAULT: Final = (AuthenticationError, JournalError, SettingsError, StoppedError)
+_UNDER_WAY: Final = "it was to be changed, and whether it was is not known yet; run the same again"
+_NOT_TOLD: Final = (
+    "{} is otherwise than its entry, which was another meanwhile: it may have been changed for that, and {}"
+)
 
 
 class Updater:
@@ -67,12 +72,12 @@ class Updater:
         names = exchanged(kind, made, making.details) if isinstance(kind, Thing) else []
         if names:
             return await self._scribe.compared(ticket, made, changed(made, names))
-        if found is None or not (isinstance(kind, Thing) and self._changing.edits(kind)):
+        if found is None or not isinstance(kind, Thing) or not (self._changing.edits(kind) or is_unsure(kind, made)):
             return await self._scribe.compared(ticket, made, Result(status=Status.UNCHANGED, hash=found))
         # By its old name others must not take it for theirs.
         self._account.claim(found)
         try:
-            is_new = await self._update(kind, making, found)
+            is_new = await self._update(kind, making, found, made)
         except _NOT_ITS_FAULT:
             raise
         except EncordError as error:
@@ -83,7 +88,9 @@ class Updater:
         result = Result(status=Status.UPDATED if is_new else Status.UNCHANGED, hash=found)
         details = {**made.details, **making.details}
         now = replace(made, title=making.order.title, name=making.name, details=details, code=None, message=None)
-        return Ended([(ticket, result)]) if now == made else await self._scribe.written([now], [(ticket, result)])
+        if now == made and not is_new:
+            return Ended([(ticket, result)])
+        return await self._scribe.written([now], [(ticket, result)])
 
     async def lacking(self, making: Making, found: str) -> Sequence[str]:
         """The items that something which is there lacks, and is taken for ours.
@@ -95,24 +102,31 @@ class Updater:
         kind = making.kind
         if not isinstance(kind, Thing):
             return ()
-        if not self._changing.edits(kind):
+        if not (self._changing.edits(kind) and kind.says_all(making.order.entry)):
             return await kind.lacking(self._looks, found, making.order)
-        await self._update(kind, making, found)
+        await self._update(kind, making, found, None)
         return ()
 
-    async def _update(self, kind: Thing, making: Making, found: str) -> bool:
-        """Let the thing with the hash *found* be as *making* has it; whether that changes anything."""
+    async def _update(self, kind: Thing, making: Making, found: str, made: Record | None) -> bool:
+        """Let the thing with the hash *found* be as *making* has it; whether that changes anything.
+
+        *made* is what is written down of it, if anything is.
+        """
         item = await self._looks.execute(kind.probe(found))
         order = making.order
         order = replace(order, description=restamped(order.entry.description, kind.names_of(item)[1]))
         update = kind.update(order, item)
         if update is None:
             return False
+        if not self._changing.edits(kind):
+            raise ConflictError(_NOT_TOLD.format(found, kind.stays), code=CHANGED)
         for name in (found, order.entry.key or ""):
             if (why := self._changing.policy.protection(name)) is not None:
                 raise ConflictError(f"it is not changed: {why}", code="POLICY")
         review, identity = self._changing.review, order.step.identity
         if review is not None and not (review.allows(identity, "change") or review.allows(identity, "adopt", found)):
             raise refusal(order.step, f"the run would change {found}")
-        await self._sends.update(found, update, self._stop)
+        if made is not None:
+            await self._scribe.note(replace(made, code=CHANGED, message=_UNDER_WAY))
+        await self._sends.update(kind, found, update, self._stop)
         return True

@@ -8,10 +8,21 @@ from encord_async.journal.rows import BRIEF, CONTENT, brief, record
 from encord_async.journal.store import Store, sa
 from encord_async.journal.tables import GONE, MADE, STEPS, portions
 from encord_async.kinds.registry import step_kind, step_kinds
+from encord_async.kinds.thing import Thing
 
-__all__ = ["contested", "disown", "is_anything", "left_behind", "reclaim"]
+__all__ = ["contested", "disown", "is_anything", "left_behind", "reclaim", "things"]
 
 _PAGE: Final = 1000
+_THINGS: Final = (
+    sa.select(*CONTENT)
+    .join(GONE, GONE.c.entry == STEPS.c.entry)
+    .where(
+        STEPS.c.kind.in_([kind.word for kind in step_kinds() if isinstance(kind, Thing)]),
+        STEPS.c.state == State.DONE.value,
+        STEPS.c.hash.isnot(None),
+    )
+    .order_by(STEPS.c.seq)
+)
 """Rows looked at at once where all of them are."""
 _BRIEFLY: Final = sa.select(*BRIEF).where(STEPS.c.identity.in_(sa.bindparam("identities", expanding=True)))
 _IS_ASIDE: Final = STEPS.c.entry == STEPS.c.identity
@@ -43,6 +54,11 @@ def disown(connection: sa.Connection, store: Store, is_present: Callable[[bytes]
 def left_behind(connection: sa.Connection, name: bytes) -> list[Record]:
     """See `Ledger`."""
     return [record(row) for row in connection.execute(_LEFT_BEHIND, {"name": name})]
+
+
+def things(connection: sa.Connection) -> list[Record]:
+    """See `Ledger.gone_things`."""
+    return [record(row) for row in connection.execute(_THINGS)]
 
 
 def is_anything(connection: sa.Connection) -> bool:

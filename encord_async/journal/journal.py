@@ -181,6 +181,10 @@ class Journal:
         """See `Ledger`."""
         return await self._ask(gone.left_behind, name) if self._may_leave else ()
 
+    async def gone_things(self) -> Sequence[Record]:
+        """See `Ledger`."""
+        return await self._ask(gone.things) if self._may_leave else ()
+
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
         """See `Ledger`."""
         return await self._ask(gone.contested, keys) if keys else ()

@@ -16,7 +16,7 @@ import anyio
 from encord_async.errors import EncordError
 from encord_async.journal.seen import Seen
 from encord_async.kinds.step import Step, StepKind, key_wish, made_by
-from encord_async.kinds.thing import InnerThing
+from encord_async.kinds.thing import InnerThing, Thing
 
 __all__ = ["CHANGED", "INNER_PARENT", "Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest", "set_aside"]
 
@@ -125,6 +125,11 @@ class Record:
         return set_aside(self).identity if self.kind.is_inner and not self.is_aside else self.identity
 
     @property
+    def is_made_thing(self) -> bool:
+        """Whether it is of a thing that is there, by all that is known."""
+        return isinstance(self.kind, Thing) and self.state is State.DONE and self.hash is not None
+
+    @property
     def is_aside(self) -> bool:
         """Whether it is of no step any more, see `set_aside`."""
         return self.entry == self.identity
@@ -229,10 +234,6 @@ class Ledger(Protocol):
         """The hashes of all that was made or adopted."""
         ...
 
-    async def records(self, *, most: int, after: int = 0) -> tuple[Sequence[Record], int]:
-        """Some, *most* at once, of all that was written, and where the next go on: *after* again if there are none."""
-        ...
-
     async def holders(self, found: str) -> Sequence[Record]:
         """The steps that made or adopted what has the hash *found*: one, unless replies were mixed up."""
         ...
@@ -250,6 +251,10 @@ class Ledger(Protocol):
 
         Its holder has gone; or it is inside a thing that another entry has taken over; or it was set aside.
         """
+        ...
+
+    async def gone_things(self) -> Sequence[Record]:
+        """The things that were made or adopted for entries that have gone; the oldest first."""
         ...
 
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
@@ -304,10 +309,6 @@ class MemoryLedger:
         """Nothing: there was no earlier run."""
         return Seen()
 
-    async def records(self, *, most: int, after: int = 0) -> tuple[Sequence[Record], int]:  # noqa: ARG002 - as above
-        """Nothing: there was no earlier run."""
-        return (), after
-
     async def holders(self, found: str) -> Sequence[Record]:
         """See `Ledger`; reads everything, for what hardly ever happens."""
         return [record for record in self._records.values() if record.hash == found]
@@ -317,6 +318,10 @@ class MemoryLedger:
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:  # noqa: ARG002 - as above
         """Nothing, as well."""
+        return ()
+
+    async def gone_things(self) -> Sequence[Record]:
+        """See `Ledger`."""
         return ()
 
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:  # noqa: ARG002 - as above

@@ -174,7 +174,12 @@ class _Ontologies(Thing, Exports):
         operation = UpdateOntology(
             ontology_hash=item.ontology_uuid, title=order.title, description=order.description, editor=editor
         )
-        return Update(operation, tuple(overwrites))
+        new = {"title": order.title, "description": order.description, "editor": editor}
+        return Update(operation, tuple(overwrites), item.model_copy(update=new))
+
+    def says_all(self, entry: OntologyEntry) -> bool:
+        """What a copy has in it, the other one says."""
+        return entry.copy_of is None
 
     async def lacking(self, reads: Reads, found_hash: str, order: Order) -> Sequence[str]:
         entry: OntologyEntry = order.entry

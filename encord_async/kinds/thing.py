@@ -155,10 +155,17 @@ class Otherwise(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What changes something that is there, and in words what is overwritten by it."""
+    """What changes something that is there.
+
+    Attributes:
+        operation: What is sent.
+        overwrites: In words, what is overwritten by it.
+        shows: What `Thing.probe` is answered afterwards.
+    """
 
     operation: Operation[None]
     overwrites: tuple[str, ...]
+    shows: object
 
 
 class Creates(StepKind):
@@ -282,6 +289,10 @@ class Thing(Creates):
     def update(self, order: Order, item: Any) -> "Update | None":  # noqa: ARG002 - most cannot be changed
         """What lets *item*, the answer to `probe`, be as *order* has it; None if it is so already."""
         raise AssertionError(f"the API changes no {self.noun}")
+
+    def says_all(self, entry: Any) -> bool:  # noqa: ARG002 - most do
+        """Whether *entry* itself says all that `update` sees to; else what is there and differs is not as wished."""
+        return True
 
     # ------------------------------------------------------------------ what is there already
 

@@ -13,7 +13,7 @@ import anyio.to_thread
 from encord_async.engine.options import Options
 from encord_async.engine.rehearsal import is_new
 from encord_async.engine.roll import Register
-from encord_async.engine.sequel import More, gone
+from encord_async.engine.sequel import More
 from encord_async.errors import UsageError, spelt
 from encord_async.journal.record import Ledger, Record
 from encord_async.kinds.membership import Relation
@@ -65,17 +65,27 @@ class Surplus:
     async def entries(self, session: Session, ledger: Ledger, register: Register) -> Sequence[More]:
         """See `Sequel`."""
         found: list[More] = []
+        wishes = await gather(self._manifest, ledger, self._options.selection)
+        if not await anyio.to_thread.run_sync(register.is_as_it_was, wishes.entries):
+            raise UsageError("the manifest was changed while it was provisioned: nothing is taken; run it again")
         if self._options.prune:
-            wishes = await gather(self._manifest, ledger, self._options.selection)
-            if not await anyio.to_thread.run_sync(register.is_as_it_was, wishes.entries):
-                raise UsageError("the manifest was changed while it was provisioned: nothing is taken; run it again")
             found += await self._left(session, _only_closed(wishes))
-        if self._options.retire:
+        if self._options.retire and register.unmade:
+            # One whose key has changed takes over what the old one made: while it has not, that seems to be nobody's.
+            number = "1 entry has" if register.unmade == 1 else f"{register.unmade} entries have"
+            why = f"{number} not come about, and could be what has gone under another key; mend that first"
+            self._warn(_NOWHERE, "nothing is retired", why)
+        elif self._options.retire:
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
-            wishes = Wishes(spoken_of=set(relations()))
-            async for record in gone(ledger, register.roll):
-                wishes.things[record.hash or ""] = _nothing_in(record, policy)
-            retiring = await self._left(session, wishes)
+            left = Wishes(spoken_of=set(relations()))
+            for record in await register.gone():
+                about = wishes.things.get(record.hash or "")
+                if about is None:
+                    left.things[record.hash or ""] = _nothing_in(record, policy)
+                else:
+                    why = "its entry has gone, and this one is about it; leave that out as well"
+                    self._warn(about.place, f"{record.title} ({record.hash}) is not retired", why)
+            retiring = await self._left(session, left)
             self.retired = len({one.identity for one in retiring})
             found += retiring
         return found

@@ -425,6 +425,10 @@ class Disk:
         made = [record for record in await self.namesakes(name) if record.state is not StepState.FAILED]
         return [record for record in made if record.identity in self._gone or record.is_aside]
 
+    async def gone_things(self) -> Sequence[Record]:
+        """See `Ledger`."""
+        return [one for one in self.records.values() if one.is_made_thing and one.identity in self._gone]
+
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
         """See `Ledger`."""
         return self._gone.intersection(keys)

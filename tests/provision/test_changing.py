@@ -1,6 +1,7 @@
 """What a run changes of what is there, where it is asked to: roles, ontologies, what is too much, what has gone."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,55 @@ async def test_a_manifest_that_changes_meanwhile_takes_nothing(world: World) -> 
     assert set(held(world)) == {ME, ANN, BOB}
 
 
+async def test_a_manifest_that_changes_meanwhile_retires_nothing(world: World) -> None:
+    """An entry that comes back while the manifest is provisioned keeps what it has made."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN))
+    await apply(world, manifest)
+    write_manifest(manifest, *staffed(ANN)[1:])
+    async with world.session.provision(manifest, retire=True) as run:
+        write_manifest(manifest, *staffed(ANN))
+        with pytest.raises(UsageError, match="was changed while it was provisioned"):
+            async for _ in run:
+                pass
+    assert set(held(world)) == {ME, ANN}
+
+
+async def test_what_has_another_key_now_is_not_retired(world: World) -> None:
+    """An entry whose key has changed and that does not come about yet loses nobody, and both plan and run say why."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN, datasets=("@raw",)))
+    await apply(world, manifest)
+    before = world.emulator.state()
+    renamed = staffed(ANN, datasets=("@raw", "@more"))
+    write_manifest(manifest, {**renamed[0], "key": "kitties"}, *renamed[1:])
+    refused = FaultRule(query="projectdataset.POST", fault=Fault.ERROR, code="AUTHORISATION_ERROR")
+    world.emulator.set_faults([refused])
+    run = world.session.provision(manifest, retire=True)
+    assert [one.status.value for one in await run.results()] == ["failed", "unchanged", "unchanged"]
+    assert world.emulator.state() == before
+    assert "nothing is retired; 1 entry has not come about" in "\n".join(map(str, run.warnings))
+    world.emulator.set_faults([])
+    assert await apply(world, manifest, retire=True) == ["adopted", "unchanged", "unchanged"]
+    assert set(held(world)) == {ME, ANN}
+
+
+async def test_what_an_entry_is_still_about_is_not_retired(world: World) -> None:
+    """Who is wanted in a thing by an entry that names its hash stays in it, though the thing's own entry has gone."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN))
+    await apply(world, manifest)
+    [project] = world.emulator.state()["projects"]
+    about = {"kind": "project_users", "project": project["project_hash"], "emails": [BOB], "role": "annotator"}
+    write_manifest(manifest, *staffed(ANN)[1:], about)
+    run = world.session.provision(manifest, retire=True)
+    assert [one.status.value for one in await run.results()] == ["unchanged", "unchanged", "updated"]
+    assert set(held(world)) == {ME, ANN, BOB}
+    [kept] = [str(one) for one in run.warnings if "is not retired" in str(one)]
+    assert kept.startswith("m.jsonl:3: Cats (")
+    assert await apply(world, manifest, retire=True) == ["unchanged"] * 3
+
+
 async def test_a_kept_plan_says_what_is_taken(world: World) -> None:
     """Who has come since a plan was kept is not taken out by a run of that plan."""
     manifest = Path("m.jsonl")
@@ -414,3 +464,65 @@ async def test_changing_an_ontology_goes_on_after_a_death(tmp_path: Path) -> Non
             assert dies_at > 3
             return
     pytest.fail("it never got through")
+
+
+async def test_an_entry_that_is_edited_back_is_not_taken_for_done(tmp_path: Path) -> None:
+    """Wherever a run dies that changes one, a later run whose entry is as before says "unchanged" only if it is so."""
+    said: set[tuple[str, bool]] = set()
+    for dies_at in range(1, 60):
+        service = Service()
+        try:
+            account, options = Account(service, tmp_path), Options(settle_s=0.02)
+            await account.apply(drawn("Cat"), f"{dies_at}.db", options)
+            edits = replace(options, update_ontologies=True)
+            life = await account.apply(drawn("Tiger"), f"{dies_at}.db", edits, dies_at)
+            [outcome] = (await account.apply(drawn("Cat"), f"{dies_at}.db", options)).outcomes
+            [is_tiger] = ["Tiger" in editor for title, _, editor in ontologies(service).values() if title == "Felines"]
+            said.add((outcome.status.value, is_tiger))
+            back = await account.apply(drawn("Cat"), f"{dies_at}.db", edits)
+            back.assert_all_satisfied(1)
+        finally:
+            service.close()
+        if not life.died:
+            assert said == {("unchanged", False), ("failed", True)}
+            return
+    pytest.fail("it never got through")
+
+
+async def test_what_was_changed_without_an_answer_is_looked_at(world: World) -> None:
+    """An entry that is edited back after a change whose answer was lost fails as long as that is there, and says so."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *drawn("Cat"))
+    await apply(world, manifest)
+    write_manifest(manifest, *drawn("Tiger"))
+    world.emulator.set_faults([FaultRule(query="v2/ontologies/{ontology}.PUT", fault=Fault.DROP_AFTER_COMMIT)])
+    assert await apply(world, manifest, update_ontologies=True) == ["failed"]
+    write_manifest(manifest, *drawn("Cat"))
+    for _ in range(2):
+        [refused] = await planned(world, manifest)
+        [failed] = await world.session.provision(manifest).results()
+        assert failed.error is not None
+        assert (refused.verb, refused.reason) == (Verb.REFUSE, failed.error.message)
+        assert "is changed only with update_ontologies=True" in failed.error.message
+    world.emulator.set_faults([])
+    assert await apply(world, manifest, update_ontologies=True) == ["updated"]
+    assert objects(world) == ["Cat"]
+    assert await apply(world, manifest) == ["unchanged"]
+
+
+async def test_a_copy_that_is_there_is_not_taken_for_one_of_what_is_changed(world: World) -> None:
+    """An ontology with another structure than what it is to be a copy of is no copy, as the plan says beforehand."""
+    manifest, copy = Path("m.jsonl"), {"kind": "ontology", "key": "copy", "title": "Copy", "copy_of": "@felines"}
+    write_manifest(manifest, *drawn("Cat"))
+    await apply(world, manifest)
+    [made] = world.emulator.state()["ontologies"]
+    editor: Any = made["editor"]
+    await world.session.create_ontology("Copy", editor=editor)
+    write_manifest(manifest, *drawn("Tiger"), copy)
+    verbs = [one.verb for one in await planned(world, manifest, update_ontologies=True)]
+    assert verbs == [Verb.CHANGE, Verb.REFUSE]
+    assert await apply(world, manifest, update_ontologies=True) == ["updated", "failed"]
+    write_manifest(manifest, *drawn("Cat"), copy)
+    verbs = [one.verb for one in await planned(world, manifest, update_ontologies=True)]
+    assert verbs == [Verb.CHANGE, Verb.ADOPT]
+    assert await apply(world, manifest, update_ontologies=True) == ["updated", "adopted"]
