@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from encord_async.engine.options import Progress
     from encord_async.engine.outcome import Outcome, Status, Summary
     from encord_async.engine.roll import Register
+    from encord_async.kinds.files import Unit
     from encord_async.manifest.place import Problem
     from encord_async.manifest.selection import Selection
     from encord_async.manifest.variables import ManifestFile
@@ -266,6 +267,8 @@ class Ending:
         register: What is known of the manifest as a whole.
         gone: What earlier runs made, and no entry has.
         retires: Whether that is put to rest.
+        files_failed: How many files could not be registered.
+        units: The first of them.
     """
 
     journal: str | None = None
@@ -279,9 +282,13 @@ class Ending:
     register: "Register | None" = None
     gone: "Sequence[Gone]" = ()
     retires: bool = False
+    files_failed: int = 0
+    units: "list[Unit]" = field(default_factory=list)
 
     def note(self, outcome: "Outcome") -> None:
-        """Count *outcome* if it went wrong, and keep it if it is one of the first."""
+        """Count *outcome* if it went wrong, and keep it if it is one of the first; and its files that did."""
+        self.files_failed += len(outcome.units)
+        self.units += outcome.units[: _SHOWN_FAILURES - len(self.units)]
         kept = {"failed": self.failed, "in_doubt": self.failed, "blocked": self.blocked}.get(outcome.status.value)
         if kept is None:
             return
@@ -454,6 +461,8 @@ def _finish(output: Output, ending: Ending, unwritten: Sequence[str | None], *, 
             shown |= ending.register.as_json()
         if ending.gone:
             shown["gone"] = [one.as_json() for one in ending.gone]
+        if ending.files_failed:
+            shown["files_failed"] = ending.files_failed
         if ending.shown:
             shown["first_failures"] = [told_in(outcome.as_json()) for outcome in ending.shown]
         output.result(shown if ending.failure is None else {**shown, "error": as_json(ending.failure)})
@@ -481,6 +490,12 @@ def print_ending(output: Output, ending: Ending) -> None:
         print_included(output, ending.register.choice.included)
         for one in ending.register.moved:
             output.say(redacted(str(one)))
+    if ending.files_failed and not output.json:
+        output.say(f"{many(ending.files_failed, 'file', 'files')} could not be registered:")
+        for unit in ending.units:
+            output.say(f"    {told(unit.url)}: {told(unit.error)}")
+        if ending.files_failed > len(ending.units):
+            output.say(f"... and {ending.files_failed - len(ending.units):,} more; --outcomes FILE writes them all")
     if not output.json:
         _print_failures(output, ending, summary)
         print_gone(output, ending.gone, retires=ending.retires, most=_SHOWN_GONE)

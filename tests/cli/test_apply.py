@@ -4,10 +4,12 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from encord_async.emulator import default_seed
 from tests.cli.conftest import (
     DATASETS,
     EXAMPLE,
@@ -515,3 +517,24 @@ def test_apply_status_and_report_agree(here: Here, api: Api, tmp_path: Path) -> 
         assert (status.code, len(status.json["failed"])) == (failed, failed)
         assert status.json["steps"]["project"].get("failed", 0) == failed
         assert here("report", journal, "--json").json["sums"]["failed"] == failed
+
+
+def test_files_that_could_not_be_registered(start_api: Start, here: Here, tmp_path: Path) -> None:
+    """An entry that goes on without some files is satisfied, and the end of the run counts and names these."""
+    given, pair = default_seed()
+    api = start_api(seed=replace(given, unreadable_urls=("*broken*",)))
+    api.key_file.write_text(pair.private_text)
+    api.key_file.chmod(0o600)
+    entries = [
+        {"kind": "folder", "key": "f", "name": "Files"},
+        {
+            "kind": "data",
+            "folder": "@f",
+            "items": [{"url": "s3://b/ok.png"}, {"url": "s3://b/broken.png"}],
+            "on_error": "skip",
+        },
+    ]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    done = here("apply", tmp_path / "m.jsonl", "--yes", env=api.env)
+    assert done.code == 0
+    assert "1 file could not be registered:\n    s3://b/broken.png: the file cannot be read\n" in done.err
