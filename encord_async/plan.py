@@ -20,6 +20,7 @@ from encord_async.engine.sequel import Sequel
 from encord_async.engine.ticket import Result, Ticket, Wish
 from encord_async.journal.record import Record
 from encord_async.kinds.entry import MakingEntry
+from encord_async.kinds.files import Portion
 from encord_async.kinds.membership import Membership, role_name
 from encord_async.kinds.registry import step_kinds
 from encord_async.kinds.thing import Admission, Thing
@@ -76,6 +77,7 @@ class Action:
         to: The key that takes over what the one in *items* has made.
         code: Why it is refused, as a word for programs, where there is one.
         reason: Why it is refused, as the run would say it.
+        amount: How many things that are, where *items* does not name each.
     """
 
     number: int
@@ -92,6 +94,12 @@ class Action:
     to: str | None = None
     code: str | None = None
     reason: str | None = None
+    amount: int | None = None
+
+    @property
+    def count(self) -> int:
+        """How many things it is done to."""
+        return len(self.items) if self.amount is None else self.amount
 
     def as_json(self) -> dict[str, object]:
         """A JSON object with the members that say something."""
@@ -102,8 +110,14 @@ class Action:
             "what": self.what,
             "items": list(self.items),
         }
-        more = {"project": self.project, "hash": self.hash, "role": self.role, "was": self.was, "file": self.file}
-        more |= {"to": self.to, "code": self.code, "reason": self.reason}
+        more: dict[str, object] = {
+            "project": self.project,
+            "hash": self.hash,
+            "role": self.role,
+            "was": self.was,
+            "file": self.file,
+        }
+        more |= {"to": self.to, "code": self.code, "reason": self.reason, "amount": self.amount}
         shown |= {"overwrites": list(self.overwrites)} if self.overwrites else {}
         return shown | {name: value for name, value in more.items() if value is not None}
 
@@ -270,7 +284,7 @@ def _of_move(one: Moved) -> Action:
 
 def _hand_out(actions: Iterable[Action], forecast: Forecast, on_action: Callable[[Action], None]) -> None:
     for action in actions:
-        forecast.counts[action.verb, action.what] += len(action.items)
+        forecast.counts[action.verb, action.what] += action.count
         if action.verb is not Verb.KEEP:
             on_action(action)
 
@@ -319,10 +333,22 @@ class _Plotter:
             ended = [refused]
         together: dict[Action, list[str]] = {}
         for one in ended:
+            if one.ticket.step.load is not None:
+                # There may be a million of them.
+                yield self._of_files(one, one.ticket.step.load)
+                continue
             for action in self._of_step(one):
                 together.setdefault(replace(action, items=()), []).extend(action.items)
         for action, items in together.items():
             yield replace(action, items=tuple(items))
+
+    def _of_files(self, ending: _Ending, load: Portion) -> Action:
+        """What becomes of the files that a step is about: all of them, or those that are not as wished."""
+        (action,) = self._of_step(ending)
+        found = self._rehearsal.take_load(ending.ticket.step.identity)
+        if ending.verb is not Verb.ADD or found is None:
+            return replace(action, amount=load.count)
+        return replace(action, items=found.urls or action.items, amount=None if found.urls else found.amount)
 
     def _of_step(self, ending: _Ending) -> Iterator[Action]:
         ticket, result, verb, was, overwrites = ending
@@ -376,7 +402,7 @@ class _Plotter:
                 return Verb.CREATE
             case Status.ADOPTED:
                 return Verb.ADOPT
-            case Status.UPDATED if isinstance(step.kind, Admission) or self._changes(ticket):
+            case Status.UPDATED if isinstance(step.kind, Admission) or step.load is not None or self._changes(ticket):
                 return Verb(step.kind.verb)
         return Verb.KEEP
 

@@ -19,6 +19,8 @@ TEXTS: Mapping[str, str] = {
     "email": "ann@example.com",
     "key": "cats",
     "structure_file": "felines.json",
+    "items_file": "items.csv",
+    "integration": "my bucket",
     "workflow_template_id": "9f1c0f52-0a4b-4f0e-8f7e-2b7a4c1d9e10",
 }
 """What an example says in a field of text; elsewhere it says *text*."""
@@ -39,6 +41,8 @@ SAID: Mapping[str, str] = {
     "key": "the name by which other entries refer to this one, as `@key`",
     "ontology_hash": "a hash; an older word for `ontology`",
     "workflow_template_id": "the UUID of a workflow template",
+    "items_file": "a file of `items` in the manifest's folder: JSON lines, CSV, or the JSON of Encord's own upload",
+    "integration": "the title of a cloud integration, or its UUID",
     "structure_file": "a JSON file in the folder of the manifest, which holds the `structure`",
 }
 """Better words than a schema has."""
@@ -141,6 +145,7 @@ def examples(model: type[Entry]) -> Iterator[dict[str, Any]]:
     left = [name for name in model.model_fields if name not in {"kind", *model.example}]
     start: dict[str, Any] = {"kind": model.model_fields["kind"].default, **model.example}
     while True:
+        start = beginning(model, start, left)
         entry = start
         for name in left:
             entry = with_field(model, entry, name)
@@ -149,6 +154,12 @@ def examples(model: type[Entry]) -> Iterator[dict[str, Any]]:
         if not later or later == left:
             return
         left = later
+
+
+def beginning(model: type[Entry], start: dict[str, Any], left: list[str]) -> dict[str, Any]:
+    """*start*, or it without the field that keeps the first of *left* from being said."""
+    without = ({name: start[name] for name in start if name != other} for other in model.example)
+    return next((one for one in (start, *without) if not left or left[0] in with_field(model, one, left[0])), start)
 
 
 def with_field(model: type[Entry], entry: dict[str, Any], name: str) -> dict[str, Any]:

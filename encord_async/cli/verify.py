@@ -211,6 +211,7 @@ async def _compare(session: "EncordSession", verified: _Verified, *, fix: bool) 
             on_difference=keep,
             on_thing=repairs.note,
             on_lacking=repairs.note_lacking,
+            on_files=repairs.note_files,
         )
     else:
         verified.report = await compare(session, verified.wishes, on_difference=keep)

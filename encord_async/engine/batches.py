@@ -4,10 +4,13 @@ All of it is harmless to repeat. What a request is refused for as a whole is spl
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 
 from encord_async.engine.changing import RoleChanger, Roles, role_error
+from encord_async.engine.errands import JOB
 from encord_async.engine.outcome import RoleKept, Status
-from encord_async.engine.scribe import Scribe, role_details
+from encord_async.engine.scribe import Scribe, role_details, units_of
 from encord_async.engine.sending import Looks, Sends
 from encord_async.engine.ticket import Batch, Result, Ticket
 from encord_async.engine.verdict import Later, Split, Verdict
@@ -22,7 +25,8 @@ from encord_async.errors import (
     ThrottledError,
 )
 from encord_async.journal.record import Ledger, Record, State
-from encord_async.kinds.errand import Errand
+from encord_async.kinds.errand import Ending, Errand
+from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Membership, Relation, role_name
 from encord_async.kinds.step import Step
 from encord_async.session.stop import Stop
@@ -81,8 +85,10 @@ class Batches:
             heeds = ticket.wish.said is None or ticket.wish.said.heeds_journal
             is_done = _was_held(ticket) if word is None else heeds and _says(word, ticket.step)
             if is_done:
-                done.append((ticket, Result(status=Status.UNCHANGED, hash=ticket.parent_hash)))
+                units = () if word is None else units_of(word)
+                done.append((ticket, Result(status=Status.UNCHANGED, hash=ticket.parent_hash, units=units)))
                 continue
+            ticket.last = word
             left.append(ticket)
             undoes = word is not None and word.state is State.DONE
             if undoes or (word is None and batch.lane.kind.takes and batch.lane.kind.relation.in_create):
@@ -95,7 +101,7 @@ class Batches:
         """The last words on the memberships of *batch*."""
         kind = batch.lane.kind
         for ticket in batch.tickets:
-            ticket.word = kind.relation.identity(batch.lane.parent_hash, _item(ticket))
+            ticket.word = kind.relation.identity(batch.lane.parent_hash, _goes_by(ticket))
         self._sent.add(kind)
         alike = [one for one in self._sent if one.relation.sort == kind.relation.sort]
         if self._ledger.is_new and len(alike) == 1:
@@ -110,11 +116,8 @@ class Batches:
             EncordError: It is refused, or cannot be sent.
         """
         items = tuple(dict.fromkeys(_item(ticket) for ticket in batch.tickets))
-        if isinstance(batch.lane.kind.relation, Errand):
-            due_s = await self._sends.go_on(batch.lane, items[0], self._stop)
-            if due_s is not None:
-                return Later(due_s, Result(status=Status.CANCELLED))
-            return await self._scribe.ended([(ticket, Result(status=Status.UPDATED)) for ticket in batch.tickets])
+        if isinstance(batch.lane.kind.relation, Errand | Filling):
+            return await self._go_on(batch)
         if batch.lane.kind.relation.is_single and await self._sends.is_set(batch.lane, *items):
             return await self._scribe.ended([(one, Result(status=Status.UNCHANGED)) for one in batch.tickets])
         try:
@@ -131,6 +134,21 @@ class Batches:
             changed = await self._roles.changed(batch, roles)
             return await self._scribe.ended(list(_role_results(batch, changed)))
         return await self._scribe.ended([(ticket, Result(status=Status.UPDATED)) for ticket in batch.tickets])
+
+    async def _go_on(self, batch: Batch) -> Verdict:
+        """Go on with what takes its time."""
+        (ticket,) = batch.tickets
+        ending = await self._sends.go_on(batch.lane, ticket, self._stop, partial(self._note, ticket))
+        if not isinstance(ending, Ending):
+            return Later(ending, Result(status=Status.CANCELLED))
+        status = Status.FAILED if ending.error is not None else Status.UPDATED if ending.sent else Status.UNCHANGED
+        result = Result(status=status, error=ending.error, units=tuple(ending.units))
+        return await self._scribe.ended([(ticket, result)])
+
+    async def _note(self, ticket: Ticket, job: str | None) -> None:
+        """Write down that something is about to be sent, or by which *job* it is asked for: not done, so far."""
+        record = self._scribe.record(ticket, Result(status=Status.CANCELLED))
+        await self._ledger.write([record if job is None else replace(record, details={**record.details, JOB: job})])
 
     async def _is_in_order(self, batch: Batch, error: RefusedError) -> bool:
         """Whether the culprit is among the items: one read spares the splitting if it is what they are added to."""
@@ -158,6 +176,12 @@ def _was_held(ticket: Ticket) -> bool:
 
 def _item(ticket: Ticket) -> str:
     return ticket.items[0] if ticket.items else ticket.step.item
+
+
+def _goes_by(ticket: Ticket) -> str:
+    """What is written down of a membership goes by this: of files by what they are, whichever entry names them."""
+    load = ticket.step.load
+    return _item(ticket) if load is None else " ".join((*ticket.items, load.digest))
 
 
 def _role_results(batch: Batch, roles: Roles) -> Iterator[tuple[Ticket, Result]]:

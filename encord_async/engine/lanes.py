@@ -175,8 +175,12 @@ def _is_plain(wish: Wish, tickets: Iterable[Ticket]) -> bool:
     is_new = is_ours and (wish.status, wish.hash, wish.file, wish.far) == (None, None, None, 0)
     return (
         is_new
+        and not wish.later
         and len(wish.identity) == IDENTITY_BYTES
-        and all(one.step.parent is not None and one.made is None and one.doubt is None for one in tickets)
+        and all(
+            one.step.parent is not None and one.step.load is None and one.made is None and one.doubt is None
+            for one in tickets
+        )
     )
 
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from encord_async.errors import EncordError
+from encord_async.kinds.files import Unit
 
 __all__ = ["Outcome", "RoleKept", "Status", "Summary", "worst"]
 
@@ -69,6 +70,7 @@ class Outcome:
         blocked_by: For a blocked entry, the reference that did not come about.
         role_kept: Members who hold another role than wanted.
         candidates: For an entry in doubt, hashes of what it may have made.
+        units: Files that could not be registered, and why.
     """
 
     number: int
@@ -81,6 +83,7 @@ class Outcome:
     blocked_by: str | None = None
     role_kept: tuple[RoleKept, ...] = ()
     candidates: tuple[str, ...] = ()
+    units: tuple[Unit, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """A JSON object with the members that say something."""
@@ -110,6 +113,8 @@ class Outcome:
             ]
         if self.candidates:
             shown["candidates"] = list(self.candidates)
+        if self.units:
+            shown["files_failed"] = [{"url": unit.url, "error": unit.error} for unit in self.units]
         return shown
 
 

@@ -3,11 +3,13 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
+from encord_async.engine.errands import Note
 from encord_async.engine.making import Making
 from encord_async.engine.sending import Sends
-from encord_async.engine.ticket import Lane
+from encord_async.engine.ticket import Lane, Ticket
 from encord_async.errors import ConflictError
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.errand import Ending
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.thing import Admission, Thing, Update
 from encord_async.manifest.policy import Policy
@@ -56,9 +58,9 @@ class Bounded:
         """See `Sends`."""
         await self._sends.check_may_remove(relation, about)
 
-    async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
+    async def go_on(self, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:
         """See `Sends`."""
-        return await self._sends.go_on(lane, item, stop)
+        return await self._sends.go_on(lane, ticket, stop, note)
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""

@@ -12,18 +12,22 @@ import dataclasses
 import itertools
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import anyio
 
 from encord_async.engine.account import Account
 from encord_async.engine.doubt import Settler
+from encord_async.engine.errands import Note
 from encord_async.engine.making import Making
-from encord_async.engine.ticket import Lane
+from encord_async.engine.rehearsed_files import NEW, Load, Playing
+from encord_async.engine.ticket import Lane, Ticket
 from encord_async.errors import AuthenticationError, EncordError, ForbiddenError, NotFoundError, RefusedError
 from encord_async.journal.record import Ledger, MemoryLedger, Record, State
 from encord_async.journal.seen import Seen
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.errand import Ending
+from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.names import Names
 from encord_async.kinds.reading import Unlisted
@@ -44,9 +48,6 @@ T = TypeVar("T")
 
 Change: TypeAlias = tuple[Membership, str, str]
 """A membership that would change: the kind of step, the thing, and who or what."""
-
-_NEW: Final = "(new "
-"""Begins the stand-ins for hashes of what would be made; no hash looks like it."""
 
 
 class Rehearsal:
@@ -75,6 +76,9 @@ class Rehearsal:
         """Roles that were replaced, of which nobody has asked yet."""
         self._updated: dict[str, Update] = {}
         """How things were changed, by their hashes, of which nobody has asked yet."""
+        self._files = Playing(self)
+        self._loads: dict[bytes, Load] = {}
+        """What would become of the files of steps, of which nobody has asked yet."""
         self._shown: dict[Operation[Any], object] = {}
         """What reading them would show, of things that were changed."""
         self.failure: EncordError | None = None
@@ -93,6 +97,10 @@ class Rehearsal:
     def take_update(self, found: str | None) -> Update | None:
         """How the thing with the hash *found* was changed, if it was and nobody has asked about that before."""
         return self._updated.pop(found or "", None)
+
+    def take_load(self, step: bytes) -> Load | None:
+        """What would become of the files of *step*, if it is about some and nobody has asked before."""
+        return self._loads.pop(step, None)
 
     def take_name(self, names: Names, name: str) -> bool:
         """Whether *name* would be made, and nobody has asked about that before."""
@@ -205,7 +213,7 @@ class Rehearsal:
             await self._see(items.item, making.order.items[: draft.taken])
         for needed, found_hash in draft.needs:
             await self._see_one(needed, found_hash)
-        stand_in = f"{_NEW}{next(self._numbers)})"
+        stand_in = f"{NEW}{next(self._numbers)})"
         if isinstance(kind, Thing):
             self._made[stand_in] = kind
             foretold = kind.foretold(stand_in, draft)
@@ -256,10 +264,17 @@ class Rehearsal:
         if not is_new(about):
             await relation.check_may_remove(self, about)
 
-    async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
+    async def go_on(self, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:  # noqa: ARG002
         """See `Sends`."""
-        await self.put(lane, (item,), stop)
-        return None
+        relation, load = lane.kind.relation, ticket.step.load
+        if load is None:
+            await self.put(lane, (ticket.items or (ticket.step.item,)), stop)
+            return Ending()
+        if isinstance(relation, Filling):
+            self._loads[ticket.step.identity] = await self._files.links(relation, lane, ticket, load)
+        else:
+            self._loads[ticket.step.identity] = await self._files.registers(lane, load)
+        return Ending(sent=bool(self._loads[ticket.step.identity].amount))
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""
@@ -361,7 +376,7 @@ class Rehearsal:
 
 def is_new(found: str | None) -> bool:
     """Whether this stands for something that would only be made."""
-    return found is not None and found.startswith(_NEW)
+    return found is not None and found.startswith(NEW)
 
 
 class Overlay:

@@ -33,7 +33,7 @@ from encord_async.engine.review import Review
 from encord_async.engine.roll import Register, Roll
 from encord_async.engine.schedule import Schedule
 from encord_async.engine.seat import Seat
-from encord_async.engine.sending import Live
+from encord_async.engine.sending import Live, Sends
 from encord_async.engine.sequel import Sequel, add_more
 from encord_async.engine.silence import Silence
 from encord_async.engine.ticket import Work
@@ -165,7 +165,7 @@ class Run:
         kept = self._journal or self._props
         self._executor = Executor(
             self._session,
-            Bounded(Live(self._session) if self._props is None else self._props.sends, policy),
+            Bounded(self._sends(), policy),
             self._account,
             self._ledger,
             self._settler,
@@ -234,6 +234,10 @@ class Run:
         self._total = report.entries
         self._expect(checked.expected.copy())
         self._intake.bad = bad_entries(str(file), report, skip=self._options.skip_invalid)
+
+    def _sends(self) -> Sends:
+        """What sends: over the session, unless the run is a rehearsal."""
+        return Live(self._session, settle_s=self._options.settle_s) if self._props is None else self._props.sends
 
     def __aiter__(self) -> Self:
         return self

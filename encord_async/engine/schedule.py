@@ -184,10 +184,25 @@ class Schedule:
             result = known.get(ticket.step.identity) if known else None
             if result is not None:
                 self._end(ticket, result)
+            elif ticket.step.comes_last:
+                wish.later.append(ticket)
             else:
                 self._enter(ticket)
+        self._let_last_go(wish)
         if wish.far == 0:
             self._come_near(target)
+
+    def _let_last_go(self, wish: Wish) -> None:
+        """Let those of the steps of *wish* go on that wait for all others, if these have ended."""
+        if not wish.later or wish.open_steps > len(wish.later):
+            return
+        later, wish.later = wish.later, []
+        is_satisfied = wish.status is None or wish.status.satisfied
+        for ticket in later:
+            if is_satisfied or self._cancelled:
+                self._enter(ticket)
+            else:
+                self._end(ticket, _blocked(ticket.step.parent or _OWN, "was not tried, since the entry failed before"))
 
     def pass_over(self, steps: Iterable[Step], key: str | None) -> None:
         """Note that an entry with *key*, which was expected, is not to be done."""
@@ -438,6 +453,7 @@ class Schedule:
                 self._close(wish)
             else:
                 self._lanes.ended(wish)
+                self._let_last_go(wish)
 
     def _resolve(self, wish: Wish, result: Result) -> list[tuple[Ticket, Result]]:
         """Let those go on who waited for *wish*, or say with what they end."""

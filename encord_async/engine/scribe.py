@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Final
 
 from encord_async.engine.making import Making
 from encord_async.engine.outcome import Status
@@ -10,11 +11,14 @@ from encord_async.engine.ticket import Result, Ticket
 from encord_async.engine.verdict import Ended
 from encord_async.errors import JournalError
 from encord_async.journal.record import Ledger, Record, State
+from encord_async.kinds.files import Unit
 from encord_async.kinds.step import Step
 from encord_async.protocol.request import Request
 from encord_async.session.clock import Clock
 
-__all__ = ["Scribe", "role_details"]
+__all__ = ["Scribe", "role_details", "units_of"]
+
+_UNITS: Final = "units"
 
 
 class Scribe:
@@ -100,7 +104,7 @@ class Scribe:
             status=result.status.value,
             hash=result.hash,
             name=making.name if making else None,
-            details=making.details if making else role_details(step),
+            details=making.details if making else role_details(step) | _units_details(result),
             code=result.error.code if result.error else None,
             message=result.error.message if result.error else None,
             started_s=now_s,
@@ -124,3 +128,14 @@ class Scribe:
 def role_details(step: Step) -> dict[str, object]:
     """What is written down of a membership."""
     return {} if step.role is None else {"role": int(step.role)}
+
+
+def _units_details(result: Result) -> dict[str, object]:
+    """What is written down of files that could not be registered."""
+    return {_UNITS: [list(unit) for unit in result.units]} if result.units else {}
+
+
+def units_of(record: Record) -> tuple[Unit, ...]:
+    """The files that could not be registered, by what is written down."""
+    units = record.details.get(_UNITS)
+    return tuple(Unit(str(url), str(error)) for url, error in units) if isinstance(units, list) else ()

@@ -5,13 +5,14 @@ A rehearsal puts something else in the place of `Live`, which answers as the ser
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+from encord_async.engine.errands import Errands, Note
 from encord_async.engine.making import Making
 from encord_async.engine.names import Directory
-from encord_async.engine.ticket import Lane
+from encord_async.engine.ticket import Lane, Ticket
 from encord_async.kinds.entry import Entry
-from encord_async.kinds.errand import Errand
+from encord_async.kinds.errand import Ending
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.thing import Admission, Thing, Update
@@ -24,10 +25,6 @@ from encord_async.session.stop import Stop
 __all__ = ["Live", "Looks", "Sends"]
 
 T = TypeVar("T")
-
-_FIRST_ASKED_S: Final = 0.1
-"""An errand is asked about this long after it was started, then after twice as long, and so on up to the next."""
-_MOST_WAITED_S: Final = 15.0
 
 
 class Sends(Protocol):
@@ -59,8 +56,8 @@ class Sends(Protocol):
         """See `Relation.check_may_remove`; a read."""
         ...
 
-    async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
-        """Start an `Errand`, or ask how far it is; when to ask again, on the monotonic clock, or None if it is done."""
+    async def go_on(self, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:
+        """Go on with an `Errand` or a `Filling`; when to come again, on the monotonic clock, or how it ended."""
         ...
 
     async def is_set(self, lane: Lane, value: str) -> bool:
@@ -75,11 +72,10 @@ class Sends(Protocol):
 class Live:
     """Sends over *session*."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, settle_s: float) -> None:
         self._session = session
         self._directory = Directory(session)
-        self._under_way: dict[tuple[Lane, str], tuple[str, int]] = {}
-        """By what errands are asked for that were started, and how often they were."""
+        self._errands = Errands(session, settle_s=settle_s)
 
     async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
         """See `Sends`."""
@@ -115,18 +111,9 @@ class Live:
         """See `Sends`."""
         await relation.check_may_remove(self._session, about)
 
-    async def go_on(self, lane: Lane, item: str, stop: Stop) -> float | None:
+    async def go_on(self, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:
         """See `Sends`."""
-        errand = lane.kind.relation
-        if not isinstance(errand, Errand):
-            raise AssertionError(f"a {errand.noun} is done at once")
-        job, asked = self._under_way.pop((lane, item), (None, 0))
-        if job is None:
-            job = await self._session.execute(errand.starting(lane.parent_hash, item), stop=stop)
-        elif errand.is_over(await self._session.execute(errand.asking(lane.parent_hash, job), stop=stop)):
-            return None
-        self._under_way[lane, item] = job, asked + 1
-        return self._session.clock.monotonic_s() + min(_FIRST_ASKED_S * 2.0 ** min(asked, 20), _MOST_WAITED_S)
+        return await self._errands.go_on(lane, ticket, stop, note)
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""

@@ -9,6 +9,7 @@ from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
 from encord_async.errors import EncordError
 from encord_async.journal.record import Doubt, Record
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.files import Unit
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step
 from encord_async.kinds.thing import item_digest
@@ -36,6 +37,7 @@ class Result:
     error: EncordError | None = None
     blocked_by: str | None = None
     role_kept: RoleKept | None = None
+    units: tuple[Unit, ...] = ()
     candidates: tuple[str, ...] = ()
 
     @property
@@ -102,6 +104,10 @@ class Wish:
     blocked_by: str | None = None
     role_kept: tuple[RoleKept, ...] = ()
     candidates: tuple[str, ...] = ()
+    units: tuple[Unit, ...] = ()
+    """Files that could not be registered."""
+    later: "list[Ticket]" = field(default_factory=list)
+    """Those of its steps that wait for the others to end."""
     file: str | None = None
     """The file that a part of the entry was read from, as the manifest names it."""
 
@@ -120,6 +126,7 @@ class Wish:
             self.error = result.error
         self.blocked_by = self.blocked_by or result.blocked_by
         self.candidates = self.candidates or result.candidates
+        self.units += result.units
         if result.role_kept is not None:
             self.role_kept += (result.role_kept,)
 
@@ -137,6 +144,7 @@ class Wish:
             blocked_by=self.blocked_by if status is Status.BLOCKED else None,
             role_kept=self.role_kept,
             candidates=self.candidates,
+            units=self.units,
         )
 
 
@@ -161,6 +169,8 @@ class Ticket:
     sends: int = 0
     word: bytes = b""
     """What a membership is written down under, once that is known."""
+    last: Record | None = None
+    """The last word of the ledger on it, if that is not that it is done."""
     in_lane: bool = False
     """Whether it has come into its lane."""
 

@@ -12,6 +12,9 @@ from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import FormerKey, Key, Part, Reference, Text, referenced_key
 from encord_async.kinds.step import Step, StepKind
 
+if TYPE_CHECKING:
+    from encord_async.kinds.files import Files
+
 __all__ = ["Entry", "InProjectEntry", "MakingEntry", "Say", "Use", "needed_keys", "uses"]
 
 
@@ -56,6 +59,8 @@ class Entry(Part):
     """The field that has the title of what it makes, if that has one."""
     beside: ClassVar[tuple[str, str] | None] = None
     """A field that names a file of JSON beside the manifest, and the one whose value that file holds."""
+    rows_beside: ClassVar[str | None] = None
+    """A field that names a file of rows beside the manifest, which is read as they are needed."""
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({})
     """Its fields that are lists of objects, and the model of these."""
 
@@ -84,6 +89,10 @@ class Entry(Part):
     def was_trimmed(self) -> bool:
         """Whether its title had blanks at its ends where it was read."""
         return self._was_trimmed
+
+    def with_rows(self, files: "Files") -> Self:
+        """The entry with *files*, which the file of `rows_beside` holds."""
+        raise AssertionError(f"a {self.kind} entry names no file of rows: {files}")
 
     def says(self) -> Iterable[Say]:
         """What it says of users who can have one role only."""

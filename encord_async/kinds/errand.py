@@ -5,14 +5,29 @@ all that is in things; nobody compares it, and an export knows nothing of it. On
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from encord_async.errors import EncordError
 from encord_async.kinds.exporting import Pen
+from encord_async.kinds.files import Unit
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.reading import Reads
+from encord_async.kinds.step import Step
+from encord_async.kinds.stock import Stock
 from encord_async.protocol.operations.base import Operation
 
-__all__ = ["Errand"]
+__all__ = ["Ending", "Errand"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an errand ended: *error* if not as is wished, *units* what could not be done, *sent* if anything was sent."""
+
+    error: EncordError | None = None
+    units: Sequence[Unit] = ()
+    sent: bool = True
 
 
 class Errand(Relation):
@@ -23,24 +38,23 @@ class Errand(Relation):
     has_entries = False
 
     @abstractmethod
-    def starting(self, parent_hash: str, item: str) -> Operation[str]:
-        """What starts it, answered with a name to ask for it by."""
-
-    @abstractmethod
-    def asking(self, parent_hash: str, job: str) -> Operation[Any]:
-        """What asks how far it is, and does not wait for it."""
-
-    @abstractmethod
-    def is_over(self, answer: Any) -> bool:
-        """Whether the answer to `asking` says that it is done.
+    async def starting(self, stock: Stock, parent_hash: str, step: Step) -> Operation[str] | None:
+        """What starts it, answered with a name to ask for it by; None if it is so already.
 
         Raises:
-            AppliedError: It is over, and was not done, or not all of it.
+            EncordError: What it needs cannot be read.
         """
 
-    def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> Operation[Any]:  # noqa: ARG002
-        (item,) = items
-        return self.starting(parent_hash, item)
+    @abstractmethod
+    def asking(self, parent_hash: str, job: str, hold_s: int) -> Operation[Any]:
+        """What asks how far it is, and lets the service wait up to *hold_s* seconds for its end."""
+
+    @abstractmethod
+    def ended(self, answer: Any, step: Step) -> Ending | None:
+        """How it ended, by the answer to `asking`; None if it goes on."""
+
+    def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> Operation[Any]:
+        raise AssertionError(f"an errand is started, and {items} not put into {parent_hash} as {role}")
 
     async def held(self, reads: Reads, parent_hash: str) -> Held:  # noqa: ARG002 - nothing shows it
         return {}

@@ -8,57 +8,30 @@ import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
-from encord_async.errors import ConflictError, UnencodableError, spelt
+from encord_async.errors import ConflictError, spelt
 from encord_async.kinds.access import GroupAccess, access_twice, admit_groups, written_groups
 from encord_async.kinds.cloud import Cloud, CloudPlace, found_integration, titles_of_integrations
 from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault
-from encord_async.kinds.fields import Flag, Part, Reference, Text, Title, shown, sort_of, wrong
+from encord_async.kinds.fields import Flag, Part, Reference, Text, Title
 from encord_async.kinds.folder_groups import FOLDER_GROUPS
 from encord_async.kinds.folder_sync import FOLDER_SYNC
+from encord_async.kinds.metadata import MARK, Metadata
 from encord_async.kinds.reading import Reads
 from encord_async.kinds.step import Step, making_step, one
 from encord_async.kinds.thing import DatasetAPI, Draft, Found, Listed, Order, Otherwise, Sought, Thing, looked_up
 from encord_async.protocol.catalogue import FolderUserRole
-from encord_async.protocol.jsontext import json_bytes
 from encord_async.protocol.operations.storage import CloudPrefix, CreateFolder, GetFolder, SearchFolders
 from encord_async.protocol.rest_models import StorageFolder
 
 __all__ = ["FOLDER", "FolderEntry"]
 
-_MARK: Final = "encord_async"
-"""The member of a folder's metadata that says who made it."""
 _TOP: Final = "the top"
-
-
-def _metadata(value: object) -> object:
-    if isinstance(value, str):
-        # The cell of a table.
-        try:
-            value = json.loads(value)
-        except ValueError:
-            raise wrong(f"{shown(value)} is no JSON object", 'write it as {"site": "north"}') from None
-    if not isinstance(value, dict):
-        raise wrong(f"must be an object, not {sort_of(value)}")
-    if _MARK in value:
-        raise wrong(f"{_MARK!r} in it is what a run writes there itself", "give it another name")
-    try:
-        json_bytes(value, "metadata", "")
-    except UnencodableError as error:
-        raise wrong(error.message.removeprefix("the metadata ")) from None
-    return value
-
-
-Metadata: TypeAlias = Annotated[
-    dict[str, Any],
-    BeforeValidator(_metadata),
-    WithJsonSchema({"type": "object", "description": "What is kept with it, as an object of any sort."}),
-]
 
 
 class FolderEntry(MakingEntry):
@@ -138,7 +111,7 @@ class _Folders(Thing, Exports):
             name=order.title,
             description=order.description,
             parent_uuid=parent,
-            metadata={**entry.metadata, _MARK: order.mark},
+            metadata={**entry.metadata, MARK: order.mark},
         )
         details: dict[str, object] = {
             "parent": parent,
@@ -214,7 +187,7 @@ class _Folders(Thing, Exports):
 
     async def shows(self, reads: Reads, sought: Sought, item: StorageFolder) -> bool | None:  # noqa: ARG002 - listed
         """By its mark; one that shows none may have had it, and lost it since."""
-        mark = (item.client_metadata or {}).get(_MARK)
+        mark = (item.client_metadata or {}).get(MARK)
         return None if mark is None else mark == sought.details.get("mark")
 
     def compared(self, entry: FolderEntry, details: Mapping[str, object]) -> dict[str, tuple[object, object]]:
@@ -266,7 +239,7 @@ class _Folders(Thing, Exports):
             description=found.description or "",
             # One that the account does not show goes by its hash, which another account does not have.
             parent=None if item.parent is None else pen.reference(self.word, item.parent) or item.parent,
-            metadata={name: value for name, value in (item.client_metadata or {}).items() if name != _MARK},
+            metadata={name: value for name, value in (item.client_metadata or {}).items() if name != MARK},
             groups=tuple(written_groups(pen, FOLDER_GROUPS, found, inside.of(FOLDER_GROUPS))),
             cloud=cloud,
         )

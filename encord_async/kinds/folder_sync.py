@@ -3,7 +3,9 @@
 from typing import Final
 
 from encord_async.errors import AppliedError
-from encord_async.kinds.errand import Errand
+from encord_async.kinds.errand import Ending, Errand
+from encord_async.kinds.step import Step
+from encord_async.kinds.stock import Stock
 from encord_async.protocol.catalogue import JobStatus
 from encord_async.protocol.operations.storage import GetFolder, PollCloudSync, StartCloudSync
 from encord_async.protocol.rest_models import CloudSync
@@ -17,23 +19,24 @@ class _Syncs(Errand):
     plural = "syncs of folders"
     parent = "folder"
 
-    def starting(self, parent_hash: str, item: str) -> StartCloudSync:  # noqa: ARG002 - the folder knows its bucket
+    async def starting(self, stock: Stock, parent_hash: str, step: Step) -> StartCloudSync:  # noqa: ARG002 - the folder
         return StartCloudSync(folder_uuid=parent_hash)
 
-    def asking(self, parent_hash: str, job: str) -> PollCloudSync:
-        return PollCloudSync(folder_uuid=parent_hash, job_uuid=job)
+    def asking(self, parent_hash: str, job: str, hold_s: int) -> PollCloudSync:
+        return PollCloudSync(folder_uuid=parent_hash, job_uuid=job, hold_s=hold_s)
 
-    def is_over(self, answer: CloudSync) -> bool:
+    def ended(self, answer: CloudSync, step: Step) -> Ending | None:  # noqa: ARG002 - it is about the folder alone
         if not answer.is_over:
-            return False
+            return None
         failed, done = answer.upload_jobs_units_error, answer.upload_jobs_units_done
-        if answer.status is not JobStatus.DONE or failed:
-            raise AppliedError(
-                f"the sync ended as {str(answer.status).lower()}: {done} files are there, and {failed} could not be "
-                "registered, which Encord's app shows; the next run syncs again",
-                code="SYNC_FAILED",
-            )
-        return True
+        if answer.status is JobStatus.DONE and not failed:
+            return Ending()
+        error = AppliedError(
+            f"the sync ended as {str(answer.status).lower()}: {done} files are there, and {failed} could not be "
+            "registered, which Encord's app shows; the next run syncs again",
+            code="SYNC_FAILED",
+        )
+        return Ending(error)
 
     def probe(self, parent_hash: str) -> GetFolder:
         return GetFolder(folder_uuid=parent_hash)

@@ -5,12 +5,15 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Final
 
+from encord_async.kinds.data import DataEntry
 from encord_async.kinds.dataset import DATASET, DatasetEntry
+from encord_async.kinds.dataset_data import DATASET_DATA
 from encord_async.kinds.dataset_groups import DATASET_GROUPS
 from encord_async.kinds.dataset_users import DATASET_USERS
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.exporting import Exports
 from encord_async.kinds.folder import FOLDER, FolderEntry
+from encord_async.kinds.folder_data import FOLDER_DATA
 from encord_async.kinds.folder_groups import FOLDER_GROUPS
 from encord_async.kinds.folder_sync import FOLDER_SYNC
 from encord_async.kinds.group import GROUP, MEMBERS, GroupEntry
@@ -57,6 +60,7 @@ _KINDS: Final[tuple[type[Entry], ...]] = (
     GroupEntry,
     OrganisationUserEntry,
     FolderEntry,
+    DataEntry,
 )
 
 
@@ -87,6 +91,8 @@ _STEP_KINDS: Final[tuple[StepKind, ...]] = (
     FOLDER_GROUPS.give,
     FOLDER_GROUPS.take,
     FOLDER_SYNC.give,
+    FOLDER_DATA.give,
+    DATASET_DATA.give,
 )
 """In the order in which reports have them."""
 

@@ -9,10 +9,13 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from encord_async.kinds.fields import referenced_key
 from encord_async.protocol.catalogue import APIKeyScope
+
+if TYPE_CHECKING:
+    from encord_async.kinds.files import Portion
 
 __all__ = [
     "IDENTITY_BYTES",
@@ -84,6 +87,8 @@ class Step:
         item: Reference, e-mail address, or title, as the kind has it.
         role: Role wanted there, for users and groups.
         scopes: Scopes wanted, for API keys.
+        load: The files that it is about, if it is about some.
+        comes_last: Whether it waits for all other steps of its entry, and is not tried unless they succeed.
     """
 
     identity: bytes
@@ -92,6 +97,8 @@ class Step:
     item: str = ""
     role: IntEnum | None = None
     scopes: tuple[APIKeyScope, ...] = ()
+    load: "Portion | None" = None
+    comes_last: bool = False
 
 
 def making_step(identity: bytes, kind: StepKind, item: str) -> Step:

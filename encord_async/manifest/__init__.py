@@ -1,5 +1,6 @@
 """Text to entries: files, streams, the checks between entries. Sends nothing."""
 
+from encord_async.kinds.data import DataEntry
 from encord_async.kinds.dataset import DatasetEntry
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.folder import FolderEntry
@@ -14,6 +15,7 @@ from encord_async.kinds.project_users import ProjectUsersEntry
 
 __all__ = [
     "APIKeyWish",
+    "DataEntry",
     "DatasetEntry",
     "Entry",
     "FolderEntry",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from encord_async.kinds.fields import shown
+from encord_async.manifest.items_file import read_items_file
 from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.reading import read_entry
 from encord_async.plainfile import open_plain
@@ -63,6 +64,8 @@ def with_file(placed: PlacedEntry, beside: Beside | None) -> PlacedEntry | tuple
         beside: What it may name; None if the entries come from no file, and none can be named.
     """
     entry = placed.entry
+    if entry.rows_beside is not None and (named := getattr(entry, entry.rows_beside)) is not None:
+        return _with_rows(placed, entry.rows_beside, named, beside)
     names, holds = entry.beside or ("", "")
     name = getattr(entry, names) if names else None
     if not isinstance(name, str):
@@ -82,6 +85,22 @@ def with_file(placed: PlacedEntry, beside: Beside | None) -> PlacedEntry | tuple
     whole = entry.model_dump(exclude={names}) | {holds: value}
     read = read_entry(whole, placed.place)
     return read if isinstance(read, tuple) else PlacedEntry(placed.place, read, file=name)
+
+
+def _with_rows(placed: PlacedEntry, field: str, name: str, beside: Beside | None) -> PlacedEntry | tuple[Problem, ...]:
+    """*placed* with the rows in the file *name*, which its *field* has."""
+    entry = placed.entry
+    if beside is None:
+        return (Problem(placed.place, field, "is for manifests in files", "give the items themselves", entry.key),)
+    try:
+        made = entry.with_rows(read_items_file(beside.path(name)))
+    except OSError as error:
+        reason = f"{shown(name)} cannot be read: {error.strerror or error}"
+    except ValueError as error:
+        reason = f"{shown(name)}: {error}"
+    else:
+        return PlacedEntry(placed.place, made, file=name)
+    return (Problem(placed.place, field, reason, key=entry.key),)
 
 
 def _read(beside: Beside, name: str) -> object:

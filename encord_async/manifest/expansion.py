@@ -349,7 +349,7 @@ def _entry(value: object, faults: list[Fault], place: Place, file: _File, writte
     entry = read_entry(value, place)
     if isinstance(entry, tuple):
         yield from (_as_text(problem, written) for problem in entry)
-    elif entry.beside is None:
+    elif entry.beside is None and entry.rows_beside is None:
         yield PlacedEntry(place, entry)
     else:
         whole = with_file(PlacedEntry(place, entry), file.beside)

@@ -30,6 +30,7 @@ from encord_async.verify.difference import (
     missing,
     names,
 )
+from encord_async.verify.files import FileWish, compare_files
 from encord_async.verify.wishes import AdmissionWish, ThingWish, Wanted, Wishes
 
 __all__ = ["Facts", "Report", "compare", "examine", "extras", "lacking", "missing_inner", "unwanted"]
@@ -95,6 +96,7 @@ async def compare(
     on_difference: Note = lambda _: None,
     on_thing: Callable[[ThingWish, Facts], None] = lambda _wish, _facts: None,
     on_lacking: Callable[[AdmissionWish], None] = lambda _: None,
+    on_files: Callable[[FileWish], None] = lambda _: None,
 ) -> Report:
     """Read back what *wishes* is about, at most as much at once as the session allows; only reads are sent.
 
@@ -104,6 +106,7 @@ async def compare(
         on_difference: Is given each difference as it is found, in no particular order.
         on_thing: Is given each thing of which could be read what is in it.
         on_lacking: Is given whoever is not let in yet.
+        on_files: Is given the files of which some are missing.
 
     Raises:
         EncordError: The service cannot be read, for another reason than that it refuses to show something.
@@ -120,6 +123,7 @@ async def compare(
             on_thing(wish, facts)
 
     await each(there, look_inside, at_once=session.settings.concurrency)
+    await compare_files(session, wishes.files, note=comparison.note, on_lacking=on_files)
     return comparison.report
 
 

@@ -7,10 +7,12 @@ as they are where the service offers no way to change them, and what may be the 
 """
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
+
+from pydantic import PrivateAttr
 
 from encord_async.engine.crew import each
 from encord_async.engine.options import Options
@@ -22,12 +24,13 @@ from encord_async.kinds.entry import Entry
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.registry import step_kind
-from encord_async.kinds.step import Step, StepKind, one
+from encord_async.kinds.step import Step, StepKind, one, part
 from encord_async.kinds.thing import InnerName, InnerThing
 from encord_async.manifest.part import Part, PartEntry
 from encord_async.manifest.place import Place, PlacedEntry
 from encord_async.session.session import Session
 from encord_async.verify.compare import Facts, extras, lacking, missing_inner, unwanted
+from encord_async.verify.files import FileWish
 from encord_async.verify.wishes import AdmissionWish, ThingWish
 
 if TYPE_CHECKING:
@@ -74,6 +77,26 @@ class RepairEntry(Entry):
             yield one(identity, kind, self.parent, item, None if role is None or roles is None else roles(role))
 
 
+class RepairFilesEntry(Entry):
+    """Stands in a run for files that are missing, of one entry. No manifest has one."""
+
+    kind: str = "repair_files"
+    is_harmless_twice: ClassVar[bool] = True
+    heeds_journal: ClassVar[bool] = False
+    _wishes: tuple[FileWish, ...] = PrivateAttr(default=())
+
+    def steps(self, identity: bytes) -> Iterator[Step]:
+        for number, wish in enumerate(self._wishes):
+            yield Step(
+                identity=part(identity, wish.relation.gives, str(number), wish.hash),
+                kind=wish.relation.give,
+                parent=wish.hash,
+                item=wish.source or wish.load.blocks[0].label,
+                load=wish.load,
+                comes_last=wish.source is not None,
+            )
+
+
 @dataclass(slots=True)
 class Repairs:
     """What would put the account right, kept as the differences come in.
@@ -86,6 +109,7 @@ class Repairs:
     _deeds: list[Deed] = field(default_factory=list)
     _admissions: list[AdmissionWish] = field(default_factory=list)
     _inner: list[tuple[InnerThing, str, Counter[InnerName]]] = field(default_factory=list)
+    _files: list[FileWish] = field(default_factory=list)
 
     def note(self, wish: ThingWish, facts: Facts) -> None:
         """Take in a thing and what was found in it."""
@@ -110,8 +134,12 @@ class Repairs:
         """Take in somebody who is not let in yet."""
         self._admissions.append(wish)
 
+    def note_files(self, wish: FileWish) -> None:
+        """Take in files of which some are missing."""
+        self._files.append(wish)
+
     def __bool__(self) -> bool:
-        return bool(self._deeds or self._admissions or self._inner)
+        return bool(self._deeds or self._admissions or self._inner or self._files)
 
     def counts(self) -> Counter[StepKind]:
         """How many steps of each kind would be sent."""
@@ -120,6 +148,8 @@ class Repairs:
             counts[deed.kind] += len(deed.items)
         for wish in self._admissions:
             counts[wish.kind] += 1
+        for file in self._files:
+            counts[file.relation.give] += 1
         for kind, _, needed in self._inner:
             counts[kind] += needed.total()
         return counts
@@ -127,6 +157,16 @@ class Repairs:
     def deeds(self) -> Sequence[Deed]:
         """What is given and taken."""
         return tuple(self._deeds)
+
+    def files(self) -> Iterator[Entry]:
+        """An entry for the files of each entry of which some are missing: what is there is passed over."""
+        found: defaultdict[int, list[FileWish]] = defaultdict(list)
+        for wish in self._files:
+            found[id(wish.entry)].append(wish)
+        for wishes in found.values():
+            made = RepairFilesEntry()
+            made._wishes = tuple(wishes)  # noqa: SLF001 - its own
+            yield made
 
     def admissions(self) -> Iterator[Entry]:
         """The entries of those who are let in."""
@@ -215,7 +255,7 @@ async def repair(
     repaired = Repaired()
     deeds, repaired.kept = await allowed(session, repairs.deeds())
     standing = {number: deed for number, deed in enumerate(deeds, 1) if deed.is_told_alone}
-    entries = [*map(repair_entry, deeds), *repairs.admissions(), *inner]
+    entries = [*map(repair_entry, deeds), *repairs.admissions(), *inner, *repairs.files()]
     run = Run(session, _part(entries), Options(settle_s=settle_s), journal=journal)
     async with run:
         async for outcome in run:

@@ -19,6 +19,7 @@ from encord_async.engine.roll import Register
 from encord_async.journal.record import Ledger, Record, State
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.fields import referenced_key
+from encord_async.kinds.files import Portion
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.registry import maker_of, relations, relations_of
@@ -32,6 +33,7 @@ from encord_async.manifest.policy_file import policy_for
 from encord_async.manifest.selection import NO_SELECTION, Included, Selection
 from encord_async.manifest.sources import Manifest, manifest_file, open_source, with_variables
 from encord_async.verify.difference import NOT_PROVISIONED, Difference, Fault
+from encord_async.verify.files import FileWish
 
 __all__ = ["AdmissionWish", "ThingWish", "Wanted", "Wishes", "gather"]
 
@@ -130,6 +132,7 @@ class Wishes:
         things: By hash.
         admissions: By address in small letters.
         spoken_of: Relations that the manifest says anything about: a manifest that does not limits nobody's.
+        files: Files that are to be in things, each block and each link by itself.
         absent: What has no hash, and so cannot be looked for; nothing is said of what is in such a thing.
         included: What those entries that are chosen need, and nobody has chosen.
     """
@@ -139,6 +142,7 @@ class Wishes:
     admissions: dict[str, AdmissionWish] = field(default_factory=dict)
     spoken_of: set[Relation] = field(default_factory=set)
     absent: list[Difference] = field(default_factory=list)
+    files: list[FileWish] = field(default_factory=list)
     included: tuple[Included, ...] = ()
 
     def count(self, relation_word: str) -> int:
@@ -251,7 +255,22 @@ class _Gatherer:
                 relation for relation in relations() if relation.item == first.word and relation.is_said_by_items
             }
         for step in steps:
+            if step.load is not None:
+                self._add_files(place, entry, step, step.load)
+                continue
             self._add_step(place, step, about, records)
+
+    def _add_files(self, place: Place, entry: Entry, step: Step, load: Portion) -> None:
+        """Note files; those of a thing that is not there are not looked for, which is told of the thing."""
+        kind = step.kind
+        if not isinstance(kind, Membership) or step.parent is None or not self._is_chosen:
+            return
+        relation = kind.relation
+        about = self._resolved(relation.parent, step.parent)
+        source = None if relation.item is None else self._resolved(relation.item, step.item)
+        if about is not None and (relation.item is None or source is not None):
+            wish = FileWish(place=place, entry=entry, relation=relation, hash=about, source=source, load=load)
+            self.wishes.files.append(wish)
 
     def _admit(self, kind: Admission, place: Place, entry: Entry) -> None:
         address = kind.address(entry)

@@ -207,6 +207,18 @@ WRITTEN_DOWN: list[tuple[dict[str, Any], str, list[str]]] = [
         "44fa10109c8c1d28d3f47a988e6b702b",
         ["271b3fa0c28ad0f58885805887e273a7", "a9c48173949281312aa9024d1a67c282"],
     ),
+    (
+        {
+            "kind": "data",
+            "folder": "@images",
+            "integration": "bucket",
+            "items": [{"url": "s3://bucket/a.png", "type": "image", "title": "A", "metadata": {"site": 1}}],
+            "datasets": ["@raw"],
+            "on_error": "skip",
+        },
+        "f69f377f63280128e7b71f6810df95bf",
+        ["12d8dbfa8b1413d1da86c5ff2528fd14", "d44f25961d2f292e7bba53a3ef1e5f4a"],
+    ),
 ]
 """Entries without a key, and under which names journals have them and their steps."""
 

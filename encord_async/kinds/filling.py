@@ -1,0 +1,32 @@
+"""A filling: a thing is given much of what lies in another one, found page by page, such as the files of a folder.
+
+How much that is nobody knows before. It is harmless to repeat. Sends nothing but reads.
+"""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+from encord_async.kinds.exporting import Pen
+from encord_async.kinds.membership import Relation
+from encord_async.protocol.operations.base import PageOperation
+
+__all__ = ["Filling"]
+
+
+class Filling(Relation):
+    """One sort of it; its item is what it is filled from."""
+
+    is_shown = False
+    most_given: ClassVar[int | None] = 1
+    has_entries = False
+
+    @abstractmethod
+    def listing(self, source_hash: str) -> PageOperation[Any]:
+        """What lists all that lies in the other one."""
+
+    @abstractmethod
+    def names_of(self, item: Any) -> tuple[str, str | None]:
+        """What an item of the listing is given by, and the URL that it is known by."""
+
+    def is_written(self, pen: Pen) -> bool:  # noqa: ARG002 - entries of files say it
+        return False

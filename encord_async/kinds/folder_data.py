@@ -1,0 +1,90 @@
+"""Files that are registered in a storage folder, a block of them by one upload job. Sends nothing.
+
+Only what is not in the folder is sent, and with the word to pass over URLs that are there all the same: so a job whose
+answer was lost is settled by what the folder shows, and one that is sent again leaves the folder as once would.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import anyio.to_thread
+
+from encord_async.errors import AppliedError
+from encord_async.kinds.errand import Ending, Errand
+from encord_async.kinds.files import Portion, Unit
+from encord_async.kinds.step import Step
+from encord_async.kinds.stock import Stock
+from encord_async.protocol.catalogue import JobStatus
+from encord_async.protocol.operations.storage import GetFolder, PollUploadJob, StartUploadJob
+from encord_async.protocol.rest_models import UploadJob
+from encord_async.redaction import quoted
+
+__all__ = ["FOLDER_DATA"]
+
+_SHOWN: Final = 3
+"""So many of the files that could not be registered are named in a message; outcomes have them all."""
+
+
+class _Data(Errand):
+    sort = what = thing = gives = "folder_data"
+    noun = thing_noun = "file of a folder"
+    plural = "files of folders"
+    adds = ("folder_data", "block of files to register", "blocks of files to register")
+    parent = "folder"
+
+    async def starting(self, stock: Stock, parent_hash: str, step: Step) -> StartUploadJob | None:
+        portion = portion_of(step)
+        there = await stock.urls(parent_hash)
+        items = await anyio.to_thread.run_sync(portion.lacking, there)
+        if not items:
+            return None
+        integration = None if portion.integration is None else await stock.integration(portion.integration)
+        return StartUploadJob(
+            folder_uuid=parent_hash,
+            items=items,
+            integration_uuid=integration,
+            ignore_errors=portion.skips_errors,
+        )
+
+    def asking(self, parent_hash: str, job: str, hold_s: int) -> PollUploadJob:
+        return PollUploadJob(folder_uuid=parent_hash, job_uuid=job, hold_s=hold_s)
+
+    def ended(self, answer: UploadJob, step: Step) -> Ending | None:
+        if not answer.is_over:
+            return None
+        units = tuple(Unit(url, one.error) for one in answer.unit_errors for url in one.object_urls[:1])
+        failed = max(answer.units_error_count, len(units))
+        if answer.status is JobStatus.DONE and (not failed or portion_of(step).skips_errors):
+            return Ending(units=units)
+        if failed:
+            return Ending(_failed(failed, units), units)
+        why = "; ".join(answer.errors[:_SHOWN]) or "the service does not say why"
+        error = AppliedError(
+            f"the upload job of the files {step.item} ended as {str(answer.status).lower()}: {why}; the next run "
+            "registers what is missing then",
+            code="UPLOAD_FAILED",
+        )
+        return Ending(error)
+
+    def probe(self, parent_hash: str) -> GetFolder:
+        return GetFolder(folder_uuid=parent_hash)
+
+
+def portion_of(step: Step) -> Portion:
+    """The files that *step* is about."""
+    if step.load is None:
+        raise AssertionError(f"{step.kind.word} {step.item!r} is about no files")
+    return step.load
+
+
+def _failed(number: int, units: Sequence[Unit]) -> AppliedError:
+    named = "; ".join(f"{quoted(one.url)}: {one.error}" for one in units[:_SHOWN])
+    what = "1 file could not be registered" if number == 1 else f"{number} files could not be registered"
+    return AppliedError(
+        f"{what}: {named}{'; and more' if number > _SHOWN else ''}; put them right, leave them out of the entry, or "
+        "let it skip them with on_error: skip",
+        code="FILES_FAILED",
+    )
+
+
+FOLDER_DATA: Final = _Data()

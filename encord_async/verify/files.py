@@ -1,0 +1,96 @@
+"""Compares files with what entries want of them: which are not registered, which are not linked. Sends only reads.
+
+Each folder is listed for each entry of it, page by page; of what is wished for the digests are kept, and nothing else.
+"""
+
+from collections.abc import Callable, Container
+from dataclasses import dataclass
+
+import anyio.to_thread
+
+from encord_async.engine.crew import each
+from encord_async.errors import AuthenticationError, RefusedError
+from encord_async.kinds.entry import Entry
+from encord_async.kinds.files import Portion, URLs
+from encord_async.kinds.filling import Filling
+from encord_async.kinds.membership import Relation
+from encord_async.kinds.reading import Unlisted
+from encord_async.kinds.stock import Stock
+from encord_async.manifest.place import Place
+from encord_async.session.session import Session
+from encord_async.verify.difference import Difference, Fault, missing
+
+__all__ = ["FileWish", "compare_files"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileWish:
+    """Files that an entry wants in a thing; *source* is the folder that they lie in, where that is another thing."""
+
+    place: Place
+    entry: Entry
+    relation: Relation
+    hash: str
+    source: str | None
+    load: Portion
+
+
+async def compare_files(
+    session: Session,
+    wishes: list[FileWish],
+    *,
+    note: Callable[[Difference], None],
+    on_lacking: Callable[[FileWish], None],
+) -> None:
+    """Find what each of *wishes* lacks.
+
+    Args:
+        session: Reads.
+        wishes: What is wanted.
+        note: Is given each difference.
+        on_lacking: Is given each wish of which something is missing.
+
+    Raises:
+        EncordError: The service cannot be read, for another reason than that it refuses to show something.
+    """
+    stock = Stock(session)
+
+    async def look(wish: FileWish) -> None:
+        try:
+            found = await _lacking(session, stock, wish)
+        except AuthenticationError:
+            raise
+        except RefusedError as error:
+            note(
+                Difference(
+                    place=wish.place,
+                    fault=Fault.UNREADABLE,
+                    what=wish.relation.thing,
+                    item=wish.load.blocks[0].label,
+                    hash=wish.hash,
+                    reason=error.message,
+                )
+            )
+            return
+        for url in found:
+            note(missing(wish.place, wish.relation.thing, url, wish.hash))
+        if found:
+            on_lacking(wish)
+
+    await each(wishes, look, at_once=session.settings.concurrency)
+
+
+async def _lacking(session: Session, stock: Stock, wish: FileWish) -> list[str]:
+    """The URLs that are not where they should be."""
+    relation, load = wish.relation, wish.load
+    if not isinstance(relation, Filling) or wish.source is None:
+        there = await stock.urls(wish.hash)
+        return await anyio.to_thread.run_sync(lambda: [url for url in load.named() if not there.has(url)])
+    held = await relation.held(session, wish.hash)
+    rows: Container[str] = () if isinstance(held, Unlisted) else held
+    wanted: URLs = await anyio.to_thread.run_sync(load.urls)
+    async for page in session.pages(relation.listing(wish.source)):
+        for found, url in map(relation.names_of, page.results):
+            if url is not None and found in rows:
+                wanted.meet(url)
+    return await anyio.to_thread.run_sync(lambda: [url for url in load.named() if not wanted.has_met(url)])
