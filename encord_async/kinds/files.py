@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, NamedTuple, Protocol, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -54,10 +53,13 @@ _SUFFIXES: Final[Mapping[str, FileType]] = {
 
 
 def _type_of(url: str) -> FileType | None:
-    """The type that the suffix of *url* says."""
-    name = urlsplit(url).path.rpartition("/")[2].lower()
-    parts = name.split(".")
-    return _SUFFIXES.get(".".join(parts[-2:])) or _SUFFIXES.get(parts[-1]) if len(parts) > 1 else None
+    """The type that the suffix of the path says, or of all of *url*: names in buckets may hold ``?`` and ``#``."""
+    for text in (url.partition("?")[0].partition("#")[0], url):
+        parts = text.rpartition("/")[2].lower().split(".")
+        found = _SUFFIXES.get(".".join(parts[-2:])) or _SUFFIXES.get(parts[-1])
+        if len(parts) > 1 and found is not None:
+            return found
+    return None
 
 
 def _type(value: object) -> StrEnum:
