@@ -57,7 +57,8 @@ has an entry about any group. The same holds for users and groups of datasets, g
 Admins whom the manifest does not name are no difference: whoever made a project is one, and so is the account. Nor
 are Admins of the organisation in a group. What the service does not list is not checked, and that is said.
 
---fix attaches datasets, adds users, groups and tags, gives groups the role wanted, sets the status, and creates API
+--fix attaches datasets, adds users, groups and tags, gives groups the role wanted, sets the status, registers and links
+files, and creates API
 keys again that were made once and are gone. Users whom it adds to the organisation get an account and a mail if they
 have none. You are asked first; without a terminal, API keys are created again only with --yes. --fix changes no user's
 role, since this API cannot, and creates no project, dataset, ontology or group: 'encord-async apply' does.
