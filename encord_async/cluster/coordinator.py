@@ -426,7 +426,8 @@ class ClusterRun:
     def _task(self, shard: Shard, share: Settings) -> Task:
         identities = frozenset(one.identity for one in shard.part.entries)
         return Task(
-            part=shard.part,
+            # Workers do not see the file.
+            part=replace(shard.part, policy=self._policy.protecting),
             session=replace(self._session_options, settings=share),
             options=replace(self._options, max_failures=None),
             journal=self._shown_to_workers,

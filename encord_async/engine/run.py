@@ -45,7 +45,6 @@ from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error
 from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.place import Problem
-from encord_async.manifest.policy import NO_POLICY
 from encord_async.manifest.policy_file import policy_for
 from encord_async.manifest.sources import (
     Item,
@@ -145,8 +144,9 @@ class Run:
         if self._group is not None:
             raise UsageError("a run can be started once; make another for another try")
         self._session.check_open()
-        policy = NO_POLICY
-        if not isinstance(self._manifest, Part):
+        if isinstance(self._manifest, Part):
+            policy = self._manifest.policy
+        else:
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
             self._intake.checker = checker_for(self._manifest, stamps=self._options.stamp, policy=policy)
         file = manifest_file(self._manifest)
@@ -317,9 +317,11 @@ class Run:
 
     def progress(self) -> Progress:
         """How far the run is; cheap enough to ask ten times a second."""
+        total = self._register.choice.entries or self._total
         return Progress(
             entries=self._intake.entries,
-            total=self._register.choice.entries or self._total,
+            # What is done after the manifest is not in it.
+            total=None if total is None else max(total, self._intake.entries),
             ended=self._ended_entries - self._counts[Status.CANCELLED],
             failed=self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT],
             statistics=self._session.statistics(),

@@ -60,6 +60,11 @@ class Policy:
             twins=_flag(table, "twins", source),
         )
 
+    @property
+    def protecting(self) -> "Policy":
+        """Of it what no look at the entries sees to: what is left alone."""
+        return Policy(source=self.source, protected=self.protected)
+
     def faults(self, entry: Entry) -> Iterator[Fault]:
         """What of *entry* the policy does not allow."""
         title = self.titles.get(entry.kind)

@@ -201,7 +201,9 @@ async def test_what_no_entry_wants_is_pruned(world: World) -> None:
         (Verb.REMOVE, "user", (BOB,), project["project_hash"]),
         (Verb.REMOVE, "dataset", (more,), project["project_hash"]),
     }
-    assert sorted(await apply(world, manifest, prune=True)) == ["unchanged"] * 3 + ["updated"] * 2
+    run = world.session.provision(manifest, prune=True)
+    assert sorted(one.status.value for one in await run.results()) == ["unchanged"] * 3 + ["updated"] * 2
+    assert (run.progress().ended, run.progress().total) == (5, 5)
     assert (await world.session.verify(manifest)).differences == 0
     assert await planned(world, manifest, prune=True) == []
     write_manifest(manifest, *staffed(ANN, BOB, datasets=("@raw", "@more")))
