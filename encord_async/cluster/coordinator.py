@@ -24,6 +24,7 @@ from encord_async.cluster.scheduler import Scheduler
 from encord_async.cluster.shards import Cutter, Shard
 from encord_async.cluster.shares import Desertion, shard_size, share_of
 from encord_async.cluster.worker import Report, SessionOptions, Task
+from encord_async.engine.changing import protecting
 from encord_async.engine.crew import leave
 from encord_async.engine.intake import bad_entries, checker_for, problems_of
 from encord_async.engine.options import Options, Progress
@@ -146,6 +147,7 @@ class ClusterRun:
             identity = Identity(self._session_options.settings.domain, account)
             self._journal = await stack.enter_async_context(Journal(self._where.reveal(), identity))
             await self._register.open(self._journal, self._manifest)
+            self._policy = await protecting(self._policy, self._journal)
             self._number = await self._journal.share()
             await self._scheduler.begin(self._number)
             self._send, self._receive = anyio.create_memory_object_stream[Outcome](_CHUNK)
@@ -426,7 +428,8 @@ class ClusterRun:
     def _task(self, shard: Shard, share: Settings) -> Task:
         identities = frozenset(one.identity for one in shard.part.entries)
         return Task(
-            part=shard.part,
+            # Workers do not see the file.
+            part=replace(shard.part, policy=self._policy.protecting),
             session=replace(self._session_options, settings=share),
             options=replace(self._options, max_failures=None),
             journal=self._shown_to_workers,

@@ -5,7 +5,7 @@ repeated and undone, so nothing is written down in between: the next run finds n
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from encord_async.engine.options import Options
@@ -14,12 +14,13 @@ from encord_async.engine.review import Review
 from encord_async.engine.sending import Looks, Sends
 from encord_async.engine.ticket import Batch, Ticket
 from encord_async.errors import AuthenticationError, ConflictError, EncordError, SettingsError, StoppedError
+from encord_async.journal.record import Ledger
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.thing import Thing
 from encord_async.manifest.policy import NO_POLICY, Policy
 from encord_async.session.stop import Stop
 
-__all__ = ["Changing", "RoleChanger", "Roles", "role_error"]
+__all__ = ["Changing", "RoleChanger", "Roles", "protecting", "role_error"]
 
 _ENDS_ALL: Final = (AuthenticationError, SettingsError, StoppedError)
 
@@ -118,6 +119,18 @@ class RoleChanger:
         if review is not None and not review.allows(step.identity, "change"):
             return "that their role is changed is not in the plan; make a new one"
         return None
+
+
+async def protecting(policy: Policy, ledger: Ledger) -> Policy:
+    """*policy*, that knows what is protected by its hash as well, which an entry may name it by.
+
+    Raises:
+        JournalError: The journal cannot be read.
+    """
+    if policy.protected_hashes is not None or not policy.protected:
+        return policy
+    made = [one async for one in ledger.every() if isinstance(one.kind, Thing) and policy.protects(one.key or "")]
+    return replace(policy, protected_hashes=frozenset(one.hash for one in made if one.hash is not None))
 
 
 def role_error(kept: RoleKept, why: str) -> ConflictError:

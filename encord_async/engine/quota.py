@@ -43,7 +43,10 @@ class Bounded:
         return await self._sends.create(making, request, stop, is_new)
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
-        """See `Sends`."""
+        """See `Sends`; raises `ConflictError` instead of taking something from what is protected."""
+        why = self._policy.protection(lane.parent_hash) if lane.kind.takes else None
+        if why is not None:
+            raise ConflictError(f"nothing is removed from {lane.parent_hash}: {why}", code="POLICY")
         return await self._sends.put(lane, items, stop)
 
     async def replace(self, lane: Lane, items: tuple[str, ...], stop: Stop, give_up: Stop) -> Mapping[str, int]:

@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from encord_async.engine.account import Account
-from encord_async.engine.changing import Changing
+from encord_async.engine.changing import Changing, protecting
 from encord_async.engine.crew import leave
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
@@ -45,7 +45,7 @@ from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import manifest_error
 from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.place import Problem
-from encord_async.manifest.policy import NO_POLICY
+from encord_async.manifest.policy import Policy
 from encord_async.manifest.policy_file import policy_for
 from encord_async.manifest.sources import (
     Item,
@@ -145,10 +145,7 @@ class Run:
         if self._group is not None:
             raise UsageError("a run can be started once; make another for another try")
         self._session.check_open()
-        policy = NO_POLICY
-        if not isinstance(self._manifest, Part):
-            policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
-            self._intake.checker = checker_for(self._manifest, stamps=self._options.stamp, policy=policy)
+        policy = await self._limits()
         file = manifest_file(self._manifest)
         if file is not None:
             await self._check_file(file)
@@ -160,6 +157,7 @@ class Run:
             if self._review is not None:
                 await self._review.check(self._manifest, self._options, self._journal)
             await self._register.open(self._ledger, self._manifest)
+            policy = await protecting(policy, self._ledger)
             # From here on `__aexit__` closes it.
             stack.pop_all()
         kept = self._journal or self._props
@@ -190,6 +188,14 @@ class Run:
         for number in range(_WORKERS_PER_SLOT * self._session.settings.concurrency):
             self._group.start_soon(self._work, name=f"worker {number}")
         return self
+
+    async def _limits(self) -> Policy:
+        """A team's limits; who has cut a part has held the entries to them."""
+        if isinstance(self._manifest, Part):
+            return self._manifest.policy
+        policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
+        self._intake.checker = checker_for(self._manifest, stamps=self._options.stamp, policy=policy)
+        return policy
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -321,9 +327,11 @@ class Run:
 
     def progress(self) -> Progress:
         """How far the run is; cheap enough to ask ten times a second."""
+        total = self._register.choice.entries or self._total
         return Progress(
             entries=self._intake.entries,
-            total=self._register.choice.entries or self._total,
+            # What is done after the manifest is not in it.
+            total=None if total is None else max(total, self._intake.entries),
             ended=self._ended_entries - self._counts[Status.CANCELLED],
             failed=self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT],
             statistics=self._session.statistics(),

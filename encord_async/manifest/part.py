@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from encord_async.kinds.entry import Entry
 from encord_async.manifest.place import PlacedEntry
+from encord_async.manifest.policy import NO_POLICY, Policy
 
 __all__ = ["GivenNames", "Part", "PartEntry"]
 
@@ -26,11 +27,13 @@ class Part:
         entries: The entries, in the manifest's order.
         made: Hashes of entries of other parts, by key.
         dead: Why entries of other parts will have no hash, by key.
+        policy: What of a team's limits holds while it is provisioned; the others were seen to where it was read.
     """
 
     entries: tuple[PartEntry, ...]
     made: Mapping[str, str] = field(default_factory=dict)
     dead: Mapping[str, str] = field(default_factory=dict)
+    policy: Policy = NO_POLICY
 
 
 class GivenNames:

@@ -6,7 +6,7 @@ There is no way around them.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -31,6 +31,7 @@ class Policy:
         titles: For a kind of entry, what the whole title has to match.
         required_tags: Patterns; each project has to have a tag for each.
         protected: Patterns of keys, or hashes, of projects from which nothing is removed.
+        protected_hashes: Of things that entries with protected keys have made; None if no journal was asked.
         twins: Whether entries may have the same title and description, as in the export of an account that has such.
     """
 
@@ -40,6 +41,7 @@ class Policy:
     required_tags: Sequence[str] = ()
     protected: Sequence[str] = ()
     twins: bool = False
+    protected_hashes: Collection[str] | None = None
 
     @classmethod
     def parse(cls, table: Mapping[str, object], source: str) -> "Policy":
@@ -59,6 +61,11 @@ class Policy:
             protected=_texts(table, "protected_keys", source),
             twins=_flag(table, "twins", source),
         )
+
+    @property
+    def protecting(self) -> "Policy":
+        """Of it what no look at the entries sees to: what is left alone."""
+        return Policy(source=self.source, protected=self.protected, protected_hashes=self.protected_hashes)
 
     def faults(self, entry: Entry) -> Iterator[Fault]:
         """What of *entry* the policy does not allow."""
@@ -82,6 +89,8 @@ class Policy:
     def protects(self, reference: str) -> bool:
         """Whether nothing may be removed from what *reference*, a hash or a key with or without its @, stands for."""
         name = reference.removeprefix(REFERENCE)
+        if self.protected_hashes is not None and name in self.protected_hashes:
+            return True
         return any(fnmatchcase(name, pattern.removeprefix(REFERENCE)) for pattern in self.protected)
 
     def named(self, name: str) -> str:

@@ -117,6 +117,29 @@ async def test_a_part_of_a_manifest(client: Client, emulator: EmulatorProcess, u
     }
 
 
+async def test_what_is_protected_stays(
+    client: Client, emulator: EmulatorProcess, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a team's policy protects is left alone by workers, too, who do not see the file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "encord-async.toml").write_text('protected_keys = ["cats", "felines"]\n')
+
+    def manifest(role: str, shape: str) -> list[Entry]:
+        structure = {"objects": [{"name": "Cat", "shape": shape}]}
+        return [
+            {"kind": "project", "key": "cats", "title": "Cats", "users": [{"email": "ann@example.com", "role": role}]},
+            {"kind": "ontology", "key": "felines", "title": "Felines", "structure": structure},
+        ]
+
+    job = Job(client, emulator, url, manifest("annotator", "polygon"))
+    assert not (await job.live()).unsatisfied
+    before = emulator.get("state")
+    options = replace(job.options, replace_roles=True, update_ontologies=True)
+    lived = await replace(job, manifest=manifest("reviewer", "bitmask"), options=options).live()
+    assert len([why for why in lived.unsatisfied if "protected_keys" in why]) == 2
+    assert emulator.get("state") == before
+
+
 @pytest.mark.parametrize("once", [False, True])
 async def test_edited_entries_take_over_what_they_were(
     client: Client, emulator: EmulatorProcess, url: str, once: bool

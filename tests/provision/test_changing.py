@@ -131,6 +131,23 @@ async def test_what_is_protected_stays(world: World, pattern: str) -> None:
     assert held(world)[ANN] == "annotator"
 
 
+async def test_what_is_protected_stays_by_its_hash(world: World) -> None:
+    """Who is in what a policy protects by its key stays there, too, where an entry names it by its hash."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *cats("annotator"))
+    await apply(world, manifest)
+    protect("cats")
+    [project] = world.emulator.state()["projects"]
+    wanted: list[Entry] = [{"emails": [ANN], "role": "reviewer"}, {"remove": [ANN]}]
+    for wish in wanted:
+        about = {"kind": "project_users", "project": project["project_hash"], **wish}
+        write_manifest(manifest, {**cats("annotator")[0], "users": []}, about)
+        [refused] = await planned(world, manifest, replace_roles=True)
+        assert (refused.verb, "see protected_keys in" in (refused.reason or "")) == (Verb.REFUSE, True)
+        assert await apply(world, manifest, replace_roles=True) == ["unchanged", "failed"]
+    assert held(world)[ANN] == "annotator"
+
+
 async def test_a_kept_plan_says_whose_role_is_replaced(world: World) -> None:
     """A plan that was kept knows the option; who has come meanwhile in another role keeps that."""
     manifest = Path("m.jsonl")
@@ -201,7 +218,9 @@ async def test_what_no_entry_wants_is_pruned(world: World) -> None:
         (Verb.REMOVE, "user", (BOB,), project["project_hash"]),
         (Verb.REMOVE, "dataset", (more,), project["project_hash"]),
     }
-    assert sorted(await apply(world, manifest, prune=True)) == ["unchanged"] * 3 + ["updated"] * 2
+    run = world.session.provision(manifest, prune=True)
+    assert sorted(one.status.value for one in await run.results()) == ["unchanged"] * 3 + ["updated"] * 2
+    assert (run.progress().ended, run.progress().total) == (5, 5)
     assert (await world.session.verify(manifest)).differences == 0
     assert await planned(world, manifest, prune=True) == []
     write_manifest(manifest, *staffed(ANN, BOB, datasets=("@raw", "@more")))
