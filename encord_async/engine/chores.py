@@ -45,7 +45,7 @@ class Chores:
 
     @contextmanager
     def after(self, errand: bytes | None = None) -> Iterator[None]:
-        """Let chores wait for what is sent meanwhile and, if it is for an *errand*, for the end of that: see `ended`."""
+        """Let chores wait for what is sent meanwhile and, if it is for an *errand*, for its end: see `ended`."""
         self._sent += 1
         self._busy += 1
         if errand is not None:

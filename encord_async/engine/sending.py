@@ -59,7 +59,7 @@ class Sends(Protocol):
         ...
 
     async def go_on(self, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:
-        """Go on with an `Errand`, a `Filling` or a `Chore`; when to come again, on the monotonic clock, or how it ended."""
+        """Go on with an `Errand`, `Filling` or `Chore`; when to come again, on the monotonic clock, or how it ended."""
         ...
 
     async def is_set(self, lane: Lane, value: str) -> bool:

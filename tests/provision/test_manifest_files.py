@@ -312,7 +312,7 @@ def test_an_error_of_the_system_while_reading_is_named(monkeypatch: pytest.Monke
                 "storage, create_backing_folder, users, groups, ontology, ontology_hash, workflow_template_id, "
                 "copy_of, copy_options, datasets, tags, status, stages, project, add, remove, emails, role, scopes, "
                 "structure_file, name, members, email, member_type, parent, metadata, cloud, sync, "
-                "stage, assign, release, priority, wait_s"
+                "folder, integration, items, items_file, on_error, stage, assign, release, priority, wait_s"
                 for number in (2, 3)
             ],
         ),
