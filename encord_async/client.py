@@ -320,6 +320,7 @@ class EncordSession(Calls):
         ontologies: bool = True,
         users: bool = True,
         organisation: bool = True,
+        tasks: bool = False,
         only: str | Iterable[str] = (),
         exclude: str | Iterable[str] = (),
         on_left_out: "Callable[[LeftOut], None]" = lambda _: None,
@@ -331,6 +332,7 @@ class EncordSession(Calls):
             ontologies: Ontologies, and which of them each project has.
             users: Users of projects, of groups and of the organisation.
             organisation: Users and groups of the organisation, and the groups of projects.
+            tasks: Whose the tasks of projects are, by the titles of their data. All tasks are read for that.
             only: As for `provision`, by the keys that the entries get. All is read, and kept until it has been.
             exclude: As for `provision`.
             on_left_out: Is told of each thing that is left out, and why.
@@ -344,7 +346,7 @@ class EncordSession(Calls):
         from encord_async.export import Scope, export
 
         selection = _chosen(only, exclude)
-        scope = Scope(ontologies=ontologies, users=users, organisation=organisation)
+        scope = Scope(ontologies=ontologies, users=users, organisation=organisation, tasks=tasks)
         return await export(self, on_entry, scope=scope, selection=selection, on_left_out=on_left_out)
 
     @contextlib.asynccontextmanager

@@ -360,7 +360,7 @@ class _Plotter:
             place=wish.place,
             verb=verb,
             what=kind.what,
-            items=(step.item,),
+            items=(kind.relation.said(step.item) if isinstance(kind, Membership) else step.item,),
             project=None if kind.stands_for_entry else step.parent or _named(wish),
             hash=result.hash if kind.stands_for_entry and not is_new(result.hash) else None,
             role=None if step.role is None else step.role.name.lower(),

@@ -43,6 +43,8 @@ SAID: Mapping[str, str] = {
     "workflow_template_id": "the UUID of a workflow template",
     "items_file": "a file of `items` in the manifest's folder: JSON lines, CSV, or the JSON of Encord's own upload",
     "integration": "the title of a cloud integration, or its UUID",
+    "assign": "addresses, or `emails`, `strategy` (`round_robin`, `by_dataset`) and `titles`, or a list of these rules",
+    "release": "a list of e-mail addresses",
     "structure_file": "a JSON file in the folder of the manifest, which holds the `structure`",
 }
 """Better words than a schema has."""

@@ -90,6 +90,7 @@ Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE 
     is_flag=True,
     help="Leave out users and groups of the organisation, and groups of projects.",
 )
+@click.option("--tasks", is_flag=True, help="Write whose the tasks of projects are, too, by the titles of their data.")
 @selection_options
 @force_option
 @concurrency_option
@@ -103,6 +104,7 @@ def export(
     without_ontologies: bool,
     without_users: bool,
     without_organisation: bool,
+    tasks: bool,
     selection: "Selection",
     force: bool,
     concurrency: int,
@@ -119,7 +121,10 @@ def export(
             from encord_async.export import export as export_account
 
             scope = Scope(
-                ontologies=not without_ontologies, users=not without_users, organisation=not without_organisation
+                ontologies=not without_ontologies,
+                users=not without_users,
+                organisation=not without_organisation,
+                tasks=tasks,
             )
             async with sessions() as session:
                 exported = await export_account(

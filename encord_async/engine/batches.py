@@ -25,6 +25,7 @@ from encord_async.errors import (
     ThrottledError,
 )
 from encord_async.journal.record import Ledger, Record, State
+from encord_async.kinds.chore import Chore
 from encord_async.kinds.errand import Ending, Errand
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Membership, Relation, role_name
@@ -116,7 +117,7 @@ class Batches:
             EncordError: It is refused, or cannot be sent.
         """
         items = tuple(dict.fromkeys(_item(ticket) for ticket in batch.tickets))
-        if isinstance(batch.lane.kind.relation, Errand | Filling):
+        if isinstance(batch.lane.kind.relation, Errand | Filling | Chore):
             return await self._go_on(batch)
         if batch.lane.kind.relation.is_single and await self._sends.is_set(batch.lane, *items):
             return await self._scribe.ended([(one, Result(status=Status.UNCHANGED)) for one in batch.tickets])
@@ -164,8 +165,9 @@ class Batches:
 def _says(word: Record, step: Step) -> bool:
     """Whether *word* is that *step* is done."""
     is_it = word.state is State.DONE and word.kind is step.kind
-    if is_it and isinstance(step.kind, Membership) and step.kind.relation.is_single and word.title != step.item:
-        return False
+    if is_it and isinstance(step.kind, Membership):
+        relation = step.kind.relation
+        is_it = relation.is_remembered and not (relation.is_single and word.title != step.item)
     return is_it and word.details.get("role") == role_details(step).get("role")
 
 

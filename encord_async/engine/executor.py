@@ -37,7 +37,8 @@ from encord_async.errors import (
 )
 from encord_async.journal.record import INNER_PARENT, Doubt, Ledger, Record, State, set_aside
 from encord_async.journal.seen import Seen
-from encord_async.kinds.membership import Relation
+from encord_async.kinds.chore import Chore
+from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.thing import Admission, Thing
 from encord_async.session.session import Session
 from encord_async.session.stop import Stop
@@ -161,7 +162,8 @@ class Executor:
         others: list[tuple[Ticket, Result]] = []
         left: list[Ticket] = []
         for ticket in tickets:
-            if any(self._review.allows(ticket.step.identity, verb) for verb in (ticket.step.kind.verb, "change")):
+            verbs = ticket.step.kind.verb, "change"
+            if _only_looks(ticket) or any(self._review.allows(ticket.step.identity, verb) for verb in verbs):
                 left.append(ticket)
             elif self._review.knows(ticket.step.identity):
                 refused = refusal(ticket.step, "it was to be refused")
@@ -560,6 +562,11 @@ def _abandoned_step(ticket: Ticket, error: EncordError) -> Result:
     if isinstance(error, JournalError):
         return Result(status=Status.FAILED, error=error)
     return Result(status=Status.CANCELLED)
+
+
+def _only_looks(ticket: Ticket) -> bool:
+    kind = ticket.step.kind
+    return isinstance(kind, Membership) and isinstance(kind.relation, Chore) and not kind.relation.sends
 
 
 def _items_of(making: Making) -> Relation | None:

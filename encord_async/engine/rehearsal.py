@@ -25,6 +25,7 @@ from encord_async.engine.ticket import Lane, Ticket
 from encord_async.errors import AuthenticationError, EncordError, ForbiddenError, NotFoundError, RefusedError
 from encord_async.journal.record import Ledger, MemoryLedger, Record, State
 from encord_async.journal.seen import Seen
+from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Ending
 from encord_async.kinds.filling import Filling
@@ -267,6 +268,8 @@ class Rehearsal:
     async def go_on(self, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:  # noqa: ARG002
         """See `Sends`."""
         relation, load = lane.kind.relation, ticket.step.load
+        if isinstance(relation, Chore):
+            return await self._see_to(relation, lane, ticket.step.item)
         if load is None:
             await self.put(lane, (ticket.items or (ticket.step.item,)), stop)
             return Ending()
@@ -275,6 +278,16 @@ class Rehearsal:
         else:
             self._loads[ticket.step.identity] = await self._files.registers(lane, load)
         return Ending(sent=bool(self._loads[ticket.step.identity].amount))
+
+    async def _see_to(self, chore: Chore, lane: Lane, item: str) -> Ending:
+        """What is waited for is taken to come, and nobody can look at what is not there yet."""
+        about, sends = lane.parent_hash, chore.sends
+        if not is_new(about):
+            todo = await chore.todo(self, about, item, waited_s=0.0)
+            sends = todo.is_waiting or bool(todo.operations)
+        if sends:
+            self._changes.add((lane.kind, about, item))
+        return Ending(sent=sends)
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""

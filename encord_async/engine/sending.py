@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from encord_async.engine.chores import Chores
 from encord_async.engine.errands import Errands, Note
 from encord_async.engine.making import Making
 from encord_async.engine.names import Directory
 from encord_async.engine.ticket import Lane, Ticket
+from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Ending
 from encord_async.kinds.membership import Relation
@@ -57,7 +59,7 @@ class Sends(Protocol):
         ...
 
     async def go_on(self, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:
-        """Go on with an `Errand` or a `Filling`; when to come again, on the monotonic clock, or how it ended."""
+        """Go on with an `Errand`, `Filling` or `Chore`; when to come again, on the monotonic clock, or how it ended."""
         ...
 
     async def is_set(self, lane: Lane, value: str) -> bool:
@@ -76,26 +78,29 @@ class Live:
         self._session = session
         self._directory = Directory(session)
         self._errands = Errands(session, settle_s=settle_s)
+        self._chores = Chores(session)
 
     async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
         """See `Sends`."""
         hash_of = making.kind.hash_of
-        made = await self._session.execute(
-            making.draft.operation, request=request, stop=stop, is_new=lambda answer: is_new(hash_of(answer))
-        )
+        with self._chores.after():
+            made = await self._session.execute(
+                making.draft.operation, request=request, stop=stop, is_new=lambda answer: is_new(hash_of(answer))
+            )
         return hash_of(made)
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
         """See `Sends`."""
         relation = lane.kind.relation
-        if relation.names is not None:
-            if lane.kind.takes:
-                items = await self._directory.find(relation.names, items)
-            else:
-                items = await self._directory.get(relation.names, items, stop)
-            if not items:
-                return None
-        answer = await self._session.execute(lane.kind.sending(lane.parent_hash, items, lane.role), stop=stop)
+        with self._chores.after():
+            if relation.names is not None:
+                if lane.kind.takes:
+                    items = await self._directory.find(relation.names, items)
+                else:
+                    items = await self._directory.get(relation.names, items, stop)
+                if not items:
+                    return None
+            answer = await self._session.execute(lane.kind.sending(lane.parent_hash, items, lane.role), stop=stop)
         return relation.roles_shown(answer) if relation.shows_roles and not lane.kind.takes else None
 
     async def replace(self, lane: Lane, items: tuple[str, ...], stop: Stop, give_up: Stop) -> Mapping[str, int]:
@@ -113,7 +118,14 @@ class Live:
 
     async def go_on(self, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:
         """See `Sends`."""
-        return await self._errands.go_on(lane, ticket, stop, note)
+        relation = lane.kind.relation
+        if isinstance(relation, Chore):
+            return await self._chores.see_to(Looks(self._session, stop), relation, lane, ticket.step.item, stop)
+        with self._chores.after(ticket.step.identity):
+            ending = await self._errands.go_on(lane, ticket, stop, note)
+        if isinstance(ending, Ending):
+            self._chores.ended(ticket.step.identity)
+        return ending
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""
@@ -122,7 +134,8 @@ class Live:
 
     async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:
         """See `Sends`."""
-        return await self._session.execute(kind.sending(entry), stop=stop)
+        with self._chores.after():
+            return await self._session.execute(kind.sending(entry), stop=stop)
 
 
 class Looks:

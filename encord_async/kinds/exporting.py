@@ -38,11 +38,13 @@ class Scope:
         ontologies: Ontologies, and which of them each project has.
         users: Users of projects, the account itself among them, of groups and of the organisation.
         organisation: Users and groups of the organisation, and the groups of projects.
+        tasks: Whose the tasks of projects are, by the titles of their data.
     """
 
     ontologies: bool = True
     users: bool = True
     organisation: bool = True
+    tasks: bool = False
 
 
 _EVERYTHING: Final = Scope()

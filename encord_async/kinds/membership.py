@@ -50,6 +50,7 @@ class Relation(ABC):
         is_single: Whether a thing has exactly one item by it, whose place another one takes (`Setting`).
         at_first: What a thing has by it that was just made.
         in_create: Whether the request that makes the thing can have some of it already, see `Thing.items`.
+        is_remembered: Whether what a journal says was done need not be looked at again.
         is_shown: Whether the service shows it; what it does not show is not compared.
         has_entries: Whether a kind of entry wishes for it in any thing, and not only in what it makes itself.
         thing: What a difference calls it, as a word for programs.
@@ -76,6 +77,7 @@ class Relation(ABC):
     is_single: ClassVar[bool] = False
     at_first: ClassVar[Held] = MappingProxyType({})
     in_create: ClassVar[bool] = False
+    is_remembered: ClassVar[bool] = True
     is_shown: ClassVar[bool] = True
     has_entries: ClassVar[bool] = True
     thing: ClassVar[str]
@@ -84,6 +86,10 @@ class Relation(ABC):
     def __init__(self) -> None:
         self.give = Membership(self, self.gives, takes=False)
         self.take = Membership(self, self.takes, takes=True)
+
+    def said(self, item: str) -> str:
+        """*item* as people read it."""
+        return item
 
     def folded(self, item: str) -> str:
         """*item* as it is compared."""
@@ -122,6 +128,10 @@ class Relation(ABC):
             EncordError: The service cannot be read, or refuses to show the thing.
         """
 
+    async def held_of(self, reads: Reads, parent_hash: str, wished: Collection[str]) -> Held | Unlisted:  # noqa: ARG002
+        """What is in the thing, as far as it matters to who wishes for *wished*; see `held`."""
+        return await self.held(reads, parent_hash)
+
     def roles_shown(self, answer: Any) -> Mapping[str, int]:
         """The roles that the answer to `adding` shows, by `folded` item."""
         raise AssertionError(f"the service does not show the role of a {self.sort}: {answer!r}")
@@ -158,7 +168,7 @@ class Relation(ABC):
     """Whether a manifest that has entries for its items speaks of it by that."""
 
     role_stays: ClassVar[str | None] = None
-    """Why the role of what is in it already stays, if it does."""
+    """Why the role of what is in it already stays, or the one item that is set, if it does."""
 
     async def spared(self, reads: Reads, held: Held) -> Collection[str]:  # noqa: ARG002 - some need not ask
         """Those of *held* that are never too much; by default who may be the account itself, an Admin."""

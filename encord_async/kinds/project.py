@@ -31,6 +31,7 @@ from encord_async.kinds.fields import (
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.project_api_key import API_KEY, ProjectAPIKeyEntry, api_key_step
 from encord_async.kinds.project_datasets import DATASETS
+from encord_async.kinds.project_stages import STAGES
 from encord_async.kinds.project_status import STATUS, STATUSES, StatusWord
 from encord_async.kinds.project_tags import TAGS
 from encord_async.kinds.project_users import USERS
@@ -110,6 +111,9 @@ class ProjectEntry(MakingEntry):
 
     *ontology* is a hash or a reference; *ontology_hash* is an older word, for a hash alone. *copy_of* names the project
     that it is copied from, and *copy_options* what it takes along.
+
+    *stages* are the titles of all stages that its workflow shall have, in any order: a check that it was made with the
+    right template. No call shows that before, so the entry fails once the project is there.
     """
 
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"users": UserWish, "api_keys": APIKeyWish})
@@ -134,7 +138,14 @@ class ProjectEntry(MakingEntry):
 
     spelt = MappingProxyType({"status": STATUSES})
 
-    forms = MappingProxyType({"datasets": "@raw;@more", "copy_options": "datasets;models", "tags": "wave-1;cats"})
+    forms = MappingProxyType(
+        {
+            "datasets": "@raw;@more",
+            "copy_options": "datasets;models",
+            "tags": "wave-1;cats",
+            "stages": "Annotate;Review",
+        }
+    )
     example = MappingProxyType(
         {
             "key": "cats",
@@ -158,6 +169,7 @@ class ProjectEntry(MakingEntry):
     api_keys: tuple[APIKeyWish, ...] = ()
     tags: tuple[Title, ...] = ()
     status: StatusWord | None = None
+    stages: tuple[Title, ...] = ()
 
     @property
     def wanted_ontology(self) -> str | None:
@@ -218,6 +230,8 @@ class ProjectEntry(MakingEntry):
         yield from each(identity, TAGS.give, None, self.tags)
         if self.status is not None:
             yield one(identity, STATUS.give, None, self.status.name.lower())
+        if self.stages:
+            yield one(identity, STAGES.give, None, STAGES.called(self.stages))
 
 
 def _at_odds(entry: ProjectEntry) -> list[Fault]:
@@ -288,9 +302,9 @@ class _Projects(Thing, Exports):
             "ontology_reference": entry.wanted_ontology,
             "workflow_template_id": entry.workflow_template_id,
         }
-        needs = [("ontology", ontology)] if ontology else []
-        needs += [("project", entry.workflow_template_id)] if entry.workflow_template_id else []
-        return Draft(operation=operation, details=details, names=names, taken=order.max_batch, needs=tuple(needs))
+        # Nothing shows whether there is a template.
+        needs = (("ontology", ontology),) if ontology else ()
+        return Draft(operation=operation, details=details, names=names, taken=order.max_batch, needs=needs)
 
     def _copy(self, order: Order, entry: ProjectEntry, names: tuple[str, ...]) -> Draft:
         template = order.links.get("copy_of")

@@ -25,8 +25,10 @@ from encord_async.kinds.project import PROJECT, ProjectEntry
 from encord_async.kinds.project_api_key import API_KEY, ProjectAPIKeyEntry
 from encord_async.kinds.project_datasets import DATASETS, ProjectDatasetsEntry
 from encord_async.kinds.project_groups import GROUPS, ProjectGroupsEntry
+from encord_async.kinds.project_stages import STAGES
 from encord_async.kinds.project_status import STATUS
 from encord_async.kinds.project_tags import TAGS
+from encord_async.kinds.project_tasks import PRIORITY, TASKS, ProjectTasksEntry
 from encord_async.kinds.project_users import USERS, ProjectUsersEntry
 from encord_async.kinds.step import StepKind
 from encord_async.kinds.thing import InnerThing, Thing
@@ -61,6 +63,7 @@ _KINDS: Final[tuple[type[Entry], ...]] = (
     OrganisationUserEntry,
     FolderEntry,
     DataEntry,
+    ProjectTasksEntry,
 )
 
 
@@ -87,6 +90,9 @@ _STEP_KINDS: Final[tuple[StepKind, ...]] = (
     TAGS.give,
     TAGS.take,
     STATUS.give,
+    STAGES.give,
+    PRIORITY.give,
+    TASKS.give,
     FOLDER,
     FOLDER_GROUPS.give,
     FOLDER_GROUPS.take,

@@ -11,6 +11,7 @@ from encord_async.kinds.project import APIKeyWish, ProjectEntry, UserWish
 from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
 from encord_async.kinds.project_datasets import ProjectDatasetsEntry
 from encord_async.kinds.project_groups import ProjectGroupsEntry
+from encord_async.kinds.project_tasks import ProjectTasksEntry
 from encord_async.kinds.project_users import ProjectUsersEntry
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ProjectDatasetsEntry",
     "ProjectEntry",
     "ProjectGroupsEntry",
+    "ProjectTasksEntry",
     "ProjectUsersEntry",
     "UserWish",
 ]

@@ -261,7 +261,8 @@ class _Comparison:
             counts.update(name for _, name in await inner.inside(once, wish.hash))
         held, spared = dict[Relation, Held | Unlisted](), dict[Relation, Collection[str]]()
         for relation in self._relations(wish):
-            found = held[relation] = await relation.held(once, wish.hash)
+            wanted = wish.wanted.get(relation) or Wanted()
+            found = held[relation] = await relation.held_of(once, wish.hash, wanted.wished)
             if isinstance(found, Unlisted):
                 self.report.not_listed(relation.thing, 1, found)
                 continue
@@ -319,9 +320,11 @@ def _relation_differences(wish: ThingWish, facts: Facts, relation: Relation) -> 
         has = roles.get(relation.folded(item))
         wanted = _word(relation, role)
         if relation.is_single and held:
-            yield different(wish.place, relation.thing, wish.title, wish.hash, item, ", ".join(held))
+            there = ", ".join(map(relation.said, held))
+            named = wish.title, wish.hash, relation.said(item), there
+            yield different(wish.place, relation.thing, *named, reason=relation.role_stays)
         elif relation.folded(item) not in roles:
-            yield missing(wish.place, relation.thing, item, wish.hash, wanted=wanted)
+            yield missing(wish.place, relation.thing, relation.said(item), wish.hash, wanted=wanted)
         else:
             found = _word(relation, has)
             yield different(wish.place, "role", item, wish.hash, wanted, found, reason=relation.role_stays)

@@ -127,7 +127,7 @@ class Repairs:
             self._inner.append((inner, wish.hash, needed))
 
     def _note(self, kind: Membership, wish: ThingWish, items: Sequence[Item], *, is_pruned: bool = False) -> None:
-        if items:
+        if items and kind.deed is not None:
             self._deeds.append(Deed(kind=kind, parent_hash=wish.hash, items=tuple(items), is_pruned=is_pruned))
 
     def note_lacking(self, wish: AdmissionWish) -> None:

@@ -215,12 +215,11 @@ NOWHERE = "00000000-0000-4000-8000-00000000dead"
         {"ontology": NOWHERE},
         {"ontology_hash": NOWHERE},
         {"copy_of": NOWHERE, "description": "a copy"},
-        {"workflow_template_id": NOWHERE},
     ],
     ids=lambda fields: next(iter(fields)),
 )
 async def test_a_plan_finds_what_a_project_refers_to_in_vain(fields: Entry) -> None:
-    """The hash of a dataset, an ontology or a template that is not on the server is refused by the plan and the run."""
+    """The hash of a dataset, an ontology or what is copied that is not there is refused by plan and run."""
     async with open_world() as world:
         entry = {"kind": "project", "key": "p", "title": "P", **fields}
         refused = [action for action in await world.actions([entry]) if action.verb is Verb.REFUSE]

@@ -219,6 +219,18 @@ WRITTEN_DOWN: list[tuple[dict[str, Any], str, list[str]]] = [
         "f69f377f63280128e7b71f6810df95bf",
         ["12d8dbfa8b1413d1da86c5ff2528fd14", "d44f25961d2f292e7bba53a3ef1e5f4a"],
     ),
+    (
+        {
+            "kind": "project_tasks",
+            "project": "@cats",
+            "stage": "Annotate",
+            "assign": {"emails": ["ann@example.com", "bob@example.com"]},
+            "release": ["eve@example.com"],
+            "priority": 0.5,
+        },
+        "d1d54cdc8a2668719182c6d8cd50b145",
+        ["dadd3aeae9f007cb442023e3cdd5f0cd", "b4f1700c5e89047d253b09bfd99faeba"],
+    ),
 ]
 """Entries without a key, and under which names journals have them and their steps."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from encord_async.client import EncordSession
-from encord_async.emulator import Emulator, EmulatorSettings, FaultRule, SeedIntegration, default_seed
+from encord_async.emulator import Emulator, EmulatorSettings, FaultRule, SeedIntegration, SeedTemplate, default_seed
 from encord_async.engine.account import Existing
 from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome
@@ -86,14 +86,17 @@ async def open_world(
     *faults: FaultRule,
     integrations: Sequence[SeedIntegration] = (),
     unreadable_urls: Sequence[str] = (),
+    templates: Sequence[SeedTemplate] = (),
     job_s: float = 0.0,
+    concurrency: int = 32,
 ) -> AsyncIterator[World]:
-    """A new account where *faults* lie in wait, which may use these cloud *integrations*; jobs take *job_s* seconds."""
+    """A new account where *faults* lie in wait, with *integrations* and *templates*; jobs take *job_s* seconds."""
     given, pair = default_seed()
     seed = replace(given, integrations=tuple(integrations), unreadable_urls=tuple(unreadable_urls))
+    seed = replace(seed, workflow_templates=tuple(templates))
     async with Emulator(EmulatorSettings(seed=seed, job_s=job_s)) as emulator:
         emulator.set_faults(faults)
-        settings = Settings(domain=emulator.url, retry=RetryPolicy(backoff_base_s=0.01))
+        settings = Settings(domain=emulator.url, concurrency=concurrency, retry=RetryPolicy(backoff_base_s=0.01))
         async with EncordSession.from_ssh_key(pair.private_text, settings=settings) as session:
             yield World(emulator, session)
 
