@@ -204,6 +204,42 @@ class Schedule:
             else:
                 self._end(ticket, _blocked(ticket.step.parent or _OWN, "was not tried, since the entry failed before"))
 
+    def named(self, step: Step) -> tuple[str, str] | None:
+        """The thing that *step*, which gives or takes, is about and its item; None while one of them has no hash."""
+        found = self._hash_of(step.parent)
+        if found is None or not isinstance(step.kind, Membership) or step.kind.relation.item is None:
+            return None if found is None else (found, step.item)
+        item = self._hash_of(step.item)
+        return None if item is None else (found, item)
+
+    def _hash_of(self, reference: str | None) -> str | None:
+        key = None if reference is None else referenced_key(reference)
+        if key is None:
+            return reference
+        found = self._named.get(key)
+        return found if isinstance(found, str) else None
+
+    def add_done(
+        self, entry: Entry, steps: Iterable[Step], *, about: str, number: int, place: str, file: str | None = None
+    ) -> None:
+        """Take in the next entry, if it gives and takes alone, and an earlier run has done all of that.
+
+        It ends at once, as an outcome: there may be a million. Arguments as for `add`, and
+
+        Args:
+            about: The hash of what it is about.
+        """
+        for step in steps:
+            self._lanes.forgo(step, entry.key)
+            if self._on_end is not None and (names := self.named(step)) is not None:
+                wish = Wish(number, place, entry.kind, entry.key, b"", Target(_OWN), said=entry, file=file)
+                ticket = Ticket(step, wish, parent_hash=names[0], items=(names[1],))
+                self._on_end(ticket, Result(status=Status.UNCHANGED, hash=names[0]))
+        done = Status.UNCHANGED
+        self._outcomes.append(
+            Outcome(number=number, place=place, kind=entry.kind, key=entry.key, status=done, hash=about)
+        )
+
     def pass_over(self, steps: Iterable[Step], key: str | None) -> None:
         """Note that an entry with *key*, which was expected, is not to be done."""
         for step in steps:

@@ -372,3 +372,25 @@ async def test_leaving_while_much_lies(service: Service, tmp_path: Path) -> None
     counts = run.summary.by_status
     assert sum(counts.values()) == run.summary.entries
     assert counts[Status.CANCELLED] > 0
+
+
+async def test_what_is_done_is_passed_by(service: Service, tmp_path: Path) -> None:
+    """A later run sends only what the journal does not have, in whatever entry and order that stands."""
+    entries = [*members("@p", 5), project("P", key="p"), users("@p", "x@example.com", "y@example.com")]
+    async with open_session(service) as session, session.provision(entries, journal=tmp_path / "j") as run:
+        await all_of(run)
+    before = len(service.of("projectusers.POST"))
+    now = [
+        *members("@p", 6),
+        project("P", key="p"),
+        *members("@p", 2),
+        users("@p", "x@example.com", "z@example.com"),
+        users("@p", "Y@example.com", role="reviewer"),
+    ]
+    async with open_session(service) as session, session.provision(now, journal=tmp_path / "j") as run:
+        outcomes = await all_of(run)
+    sent = [call.items for call in service.of("projectusers.POST")[before:]]
+    assert sorted(item for items in sent for item in items) == ["5@example.com", "Y@example.com", "z@example.com"]
+    unchanged = [one.number for one in outcomes if one.status is Status.UNCHANGED]
+    assert unchanged == [1, 2, 3, 4, 5, 7, 8, 9]
+    assert {one.hash for one in outcomes} == {outcomes[6].hash}
