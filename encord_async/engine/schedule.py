@@ -57,6 +57,7 @@ class Schedule:
     Args:
         max_batch: Most steps in one envelope.
         most_lying: Most memberships that may wait for others to be sent with.
+        most_whole: Most of them that are kept as objects and not as bytes.
         most_sent: Most of them under way; a request more is not begun then.
         on_end: Told each step with what it ended in.
     """
@@ -66,6 +67,7 @@ class Schedule:
         *,
         max_batch: int,
         most_lying: int = 1_000_000,
+        most_whole: int = 5_000,
         most_sent: int = 10_000,
         on_end: Callable[[Ticket, Result], None] | None = None,
     ) -> None:
@@ -74,7 +76,7 @@ class Schedule:
         self._named: dict[str, _Named] = {}
         self._creations: deque[Creation] = deque()
         self._split: deque[Batch] = deque()
-        self._lanes = Lanes(max_batch=max_batch, most_lying=most_lying)
+        self._lanes = Lanes(max_batch=max_batch, most_lying=most_lying, most_whole=most_whole)
         self._postponed: list[tuple[float, int, Work, Result]] = []
         self._sequence = itertools.count()
         self._open = 0
