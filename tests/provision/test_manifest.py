@@ -117,7 +117,7 @@ def test_storages_are_words_or_numbers(word: str, number: int) -> None:
 ROLES = "admin, annotator, reviewer, annotator_reviewer, team_manager, viewer, or 0 to 5"
 KINDS = (
     "dataset, project, project_datasets, project_users, project_api_key, project_groups, ontology, group, "
-    "organisation_user, folder"
+    "organisation_user, folder, data"
 )
 GIVE = "give a hash, or '@' and the key of another entry"
 
