@@ -10,7 +10,7 @@ from functools import partial
 from encord_async.engine.changing import RoleChanger, Roles, role_error
 from encord_async.engine.errands import JOB
 from encord_async.engine.outcome import RoleKept, Status
-from encord_async.engine.scribe import Scribe, role_details, units_of
+from encord_async.engine.scribe import Scribe, units_of
 from encord_async.engine.sending import Looks, Sends
 from encord_async.engine.ticket import Batch, Result, Ticket
 from encord_async.engine.verdict import Later, Split, Verdict
@@ -24,12 +24,11 @@ from encord_async.errors import (
     ReplyShapeError,
     ThrottledError,
 )
-from encord_async.journal.record import Ledger, Record, State
+from encord_async.journal.record import Ledger, Record, State, Word
 from encord_async.kinds.chore import Chore
 from encord_async.kinds.errand import Ending, Errand
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Membership, Relation, role_name
-from encord_async.kinds.step import Step
 from encord_async.session.stop import Stop
 
 __all__ = ["Batches"]
@@ -84,7 +83,7 @@ class Batches:
             word = words.get(ticket.word)
             # An item that is in its thing from the first has no word until it is taken out.
             heeds = ticket.wish.said is None or ticket.wish.said.heeds_journal
-            is_done = _was_held(ticket) if word is None else heeds and _says(word, ticket.step)
+            is_done = _was_held(ticket) if word is None else heeds and Word.of(word).says(ticket.step)
             if is_done:
                 units = () if word is None else units_of(word)
                 done.append((ticket, Result(status=Status.UNCHANGED, hash=ticket.parent_hash, units=units)))
@@ -160,15 +159,6 @@ class Batches:
         except (NotFoundError, ForbiddenError):
             return False
         return True
-
-
-def _says(word: Record, step: Step) -> bool:
-    """Whether *word* is that *step* is done."""
-    is_it = word.state is State.DONE and word.kind is step.kind
-    if is_it and isinstance(step.kind, Membership):
-        relation = step.kind.relation
-        is_it = relation.is_remembered and not (relation.is_single and word.title != step.item)
-    return is_it and word.details.get("role") == role_details(step).get("role")
 
 
 def _was_held(ticket: Ticket) -> bool:

@@ -1,8 +1,8 @@
 """Entries on their way from the manifest into the schedule, and what is written down of them. It sends nothing."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome, Status
@@ -10,11 +10,13 @@ from encord_async.engine.resume import Past, recall
 from encord_async.engine.roll import Register
 from encord_async.engine.schedule import Schedule
 from encord_async.errors import EncordError
-from encord_async.journal.record import Ledger, Record
+from encord_async.journal.record import Ledger, Record, Word
+from encord_async.kinds.chore import Chore
+from encord_async.kinds.errand import Errand
+from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.step import Step
-from encord_async.kinds.thing import Thing
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import CheckReport, manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames
@@ -24,10 +26,16 @@ from encord_async.manifest.sources import Item, Manifest, is_read_twice
 
 __all__ = ["Intake", "Taken", "bad_entries", "checker_for", "problems_of"]
 
+_Said: TypeAlias = tuple[Step, tuple[str, str], bytes]
+"""A step that gives or takes, what it is about and its item, and what a ledger has that membership under."""
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """An entry on its way into the schedule, or what is wrong with one that never gets there."""
+
+class Taken(NamedTuple):
+    """An entry on its way into the schedule, or what is wrong with one that never gets there.
+
+    Without an identity, which its steps lack then, too, while nobody needs to know it: most entries of a manifest that
+    is done already are gone before.
+    """
 
     number: int
     placed: PlacedEntry | None
@@ -84,9 +92,7 @@ class Intake:
             bad = problems_of(item, self.checker, self.bad)
             self._position += 1
             if not bad and isinstance(item, PlacedEntry):
-                identity = self.namer.identity(item.entry)
-                self._register.add(item.entry, identity)
-                one = Taken(self._position, item, identity, list(item.entry.steps(identity)), ())
+                one = self._good(item)
             elif self._options.skip_invalid and bad[0].place.number > 0:
                 one = Taken(self._position, item if isinstance(item, PlacedEntry) else None, b"", [], bad)
                 bad = ()
@@ -101,6 +107,22 @@ class Intake:
         bad += () if self._options.skip_invalid else self.checker.take_late()
         if bad:
             self._fail(manifest_error(bad), "a bad entry in the manifest")
+
+    def _good(self, placed: PlacedEntry) -> Taken:
+        entry, position = placed.entry, self._position
+        if not self._ledger.is_new and self.namer.can_wait(entry):
+            steps = list(entry.steps(b""))
+            if all(map(_is_plain, steps)):
+                return Taken(position, placed, b"", steps, ())
+        identity = self.namer.identity(entry)
+        self._register.add(entry, identity)
+        return Taken(position, placed, identity, list(entry.steps(identity)), ())
+
+    def _identified(self, one: Taken) -> Taken:
+        if one.identity or one.placed is None or one.problems:
+            return one
+        identity = self.namer.identity(one.placed.entry)
+        return one._replace(identity=identity, steps=list(one.placed.entry.steps(identity)))
 
     async def close(self) -> list[Taken]:
         """Nothing more comes: what was put aside, for `add_again`."""
@@ -136,17 +158,79 @@ class Intake:
                 return False
         if not again:
             self.entries += len(taken)
+        asked: list[tuple[Taken, list[_Said]]] = []
         for one in taken:
             if one.number in waiting:
                 self.aside.append(one)
+            elif not self._ledger.is_new and (said := self._said(one)):
+                asked.append((one, said))
             else:
-                changes += _take_in(self._schedule, one, past, began_s=self.began_s, edits=self._options.edits)
+                changes += self._take_in(one, past)
+        for one in await self._not_done(asked):
+            changes += self._take_in(one, past)
         try:
             if changes:
                 await self._ledger.write(changes)
         except EncordError as error:
             self._fail(error, "the journal cannot be written")
         return True
+
+    def _said(self, one: Taken) -> list[_Said]:
+        """What *one* says, if that is of memberships alone and it is known of which; else nothing."""
+        if one.placed is None or one.problems or not one.placed.entry.heeds_journal:
+            return []
+        found: list[_Said] = []
+        for step in one.steps:
+            if not _is_plain(step) or not isinstance(step.kind, Membership):
+                return []
+            names = self._schedule.named(step)
+            if names is None:
+                return []
+            found.append((step, names, step.kind.relation.identity(*names)))
+        return found
+
+    async def _not_done(self, asked: Sequence[tuple[Taken, list[_Said]]]) -> list[Taken]:
+        """Let those end of which the ledger says that all is done; the others are left."""
+        if not asked:
+            return []
+        try:
+            words = await self._ledger.words([identity for _, said in asked for *_, identity in said])
+        except EncordError as error:
+            self._fail(error, "the journal cannot be read")
+            words = {}
+        left: list[Taken] = []
+        for one, said in asked:
+            placed = one.placed
+            if placed is None or not all(_is_done(step, words.get(identity)) for step, _, identity in said):
+                left.append(one)
+                continue
+            _, (about, _), _ = said[0]
+            self._schedule.add_done(
+                placed.entry, one.steps, about=about, number=one.number, place=str(placed.place), file=placed.file
+            )
+        return left
+
+    def _take_in(self, taken: Taken, past: Past) -> list[Record]:
+        """Schedule an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
+        one = self._identified(taken)
+        if one.problems:
+            self._schedule.report(_bad_outcome(one))
+        elif one.placed is not None:
+            entry = one.placed.entry
+            known = recall(entry, one.identity, one.steps, past, began_s=self.began_s, edits=self._options.edits)
+            self._schedule.add(
+                entry,
+                known.steps,
+                number=one.number,
+                place=str(one.placed.place),
+                identity=one.identity,
+                known=known.results,
+                doubts=known.doubts,
+                file=one.placed.file,
+                unsure=known.unsure,
+            )
+            return known.changes
+        return []
 
 
 def bad_entries(path: str | Path, report: CheckReport, *, skip: bool) -> dict[int, tuple[Problem, ...]]:
@@ -198,27 +282,15 @@ async def _past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
     )
 
 
-def _take_in(
-    schedule: Schedule, one: Taken, past: Past, *, began_s: float, edits: Callable[[Thing], bool]
-) -> list[Record]:
-    """Schedule an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
-    if one.problems:
-        schedule.report(_bad_outcome(one))
-    elif one.placed is not None:
-        known = recall(one.placed.entry, one.identity, one.steps, past, began_s=began_s, edits=edits)
-        schedule.add(
-            one.placed.entry,
-            known.steps,
-            number=one.number,
-            place=str(one.placed.place),
-            identity=one.identity,
-            known=known.results,
-            doubts=known.doubts,
-            file=one.placed.file,
-            unsure=known.unsure,
-        )
-        return known.changes
-    return []
+def _is_plain(step: Step) -> bool:
+    """Whether *step* gives or takes, and nothing is known of it once it is done but that."""
+    if not isinstance(step.kind, Membership) or isinstance(step.kind.relation, Errand | Filling | Chore):
+        return False
+    return step.load is None and not step.comes_last
+
+
+def _is_done(step: Step, word: Word | None) -> bool:
+    return word is not None and word.says(step)
 
 
 def _bad_outcome(one: Taken) -> Outcome:

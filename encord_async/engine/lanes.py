@@ -10,7 +10,8 @@ How many requests a manifest takes hangs on when a lane may go, and that is deci
 - and now and then before that, so that the first outcomes are not long in coming (`let_one_go`): so seldom that they
   are a twentieth of all requests at most.
 
-An entry of which all lies in one lane that may not go is kept as a few bytes, not as objects: there may be a million.
+Of many entries, one of which all lies in one lane that may not go is kept as a few bytes, not as objects: there may be
+a million.
 """
 
 import marshal
@@ -190,11 +191,13 @@ class Lanes:
     Args:
         max_batch: Most steps in one envelope.
         most_lying: Most steps that may lie here and not go.
+        most_whole: So many of them are kept as objects before any is kept as bytes, which takes time and saves room.
     """
 
-    def __init__(self, *, max_batch: int, most_lying: int) -> None:
+    def __init__(self, *, max_batch: int, most_lying: int, most_whole: int) -> None:
         self._max_batch = max_batch
         self._most_lying = most_lying
+        self._whole_weight = min(_OBJECT * most_whole, most_lying // 2)
         self._expected: Expected | None = None
         self._lying: dict[Lane, _Waiting] = {}
         self._ready: OrderedDict[Lane, _Waiting] = OrderedDict()
@@ -252,7 +255,7 @@ class Lanes:
         if waiting.steps >= lane.kind.most(self._max_batch) or self._is_complete(waiting):
             self._let_go(lane)
             return
-        if waiting.run == ticket.wish.open_steps:
+        if self._weight > self._whole_weight and waiting.run == ticket.wish.open_steps:
             self._weight -= waiting.weight
             waiting.pack_last()
             self._weight += waiting.weight

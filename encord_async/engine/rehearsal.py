@@ -23,7 +23,7 @@ from encord_async.engine.making import Making
 from encord_async.engine.rehearsed_files import NEW, Load, Playing
 from encord_async.engine.ticket import Lane, Ticket
 from encord_async.errors import AuthenticationError, EncordError, ForbiddenError, NotFoundError, RefusedError
-from encord_async.journal.record import Ledger, MemoryLedger, Record, State
+from encord_async.journal.record import Ledger, MemoryLedger, Record, State, Word
 from encord_async.journal.seen import Seen
 from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import Entry
@@ -420,6 +420,12 @@ class Overlay:
         under = await self._under.known(identities)
         found = {one: record for one, record in under.items() if one not in self._moved}
         return found | {one: self._own[one] for one in identities if one in self._own}
+
+    async def words(self, identities: Sequence[bytes]) -> Mapping[bytes, Word]:
+        """See `Ledger`."""
+        under = await self._under.words(identities)
+        found = {one: word for one, word in under.items() if one not in self._moved}
+        return found | {one: Word.of(self._own[one]) for one in identities if one in self._own}
 
     async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:
         """Keep what can matter to what is still to be played."""

@@ -57,6 +57,7 @@ class Schedule:
     Args:
         max_batch: Most steps in one envelope.
         most_lying: Most memberships that may wait for others to be sent with.
+        most_whole: Most of them that are kept as objects and not as bytes.
         most_sent: Most of them under way; a request more is not begun then.
         on_end: Told each step with what it ended in.
     """
@@ -66,6 +67,7 @@ class Schedule:
         *,
         max_batch: int,
         most_lying: int = 1_000_000,
+        most_whole: int = 5_000,
         most_sent: int = 10_000,
         on_end: Callable[[Ticket, Result], None] | None = None,
     ) -> None:
@@ -74,7 +76,7 @@ class Schedule:
         self._named: dict[str, _Named] = {}
         self._creations: deque[Creation] = deque()
         self._split: deque[Batch] = deque()
-        self._lanes = Lanes(max_batch=max_batch, most_lying=most_lying)
+        self._lanes = Lanes(max_batch=max_batch, most_lying=most_lying, most_whole=most_whole)
         self._postponed: list[tuple[float, int, Work, Result]] = []
         self._sequence = itertools.count()
         self._open = 0
@@ -203,6 +205,42 @@ class Schedule:
                 self._enter(ticket)
             else:
                 self._end(ticket, _blocked(ticket.step.parent or _OWN, "was not tried, since the entry failed before"))
+
+    def named(self, step: Step) -> tuple[str, str] | None:
+        """The thing that *step*, which gives or takes, is about and its item; None while one of them has no hash."""
+        found = self._hash_of(step.parent)
+        if found is None or not isinstance(step.kind, Membership) or step.kind.relation.item is None:
+            return None if found is None else (found, step.item)
+        item = self._hash_of(step.item)
+        return None if item is None else (found, item)
+
+    def _hash_of(self, reference: str | None) -> str | None:
+        key = None if reference is None else referenced_key(reference)
+        if key is None:
+            return reference
+        found = self._named.get(key)
+        return found if isinstance(found, str) else None
+
+    def add_done(
+        self, entry: Entry, steps: Iterable[Step], *, about: str, number: int, place: str, file: str | None = None
+    ) -> None:
+        """Take in the next entry, if it gives and takes alone, and an earlier run has done all of that.
+
+        It ends at once, as an outcome: there may be a million. Arguments as for `add`, and
+
+        Args:
+            about: The hash of what it is about.
+        """
+        for step in steps:
+            self._lanes.forgo(step, entry.key)
+            if self._on_end is not None and (names := self.named(step)) is not None:
+                wish = Wish(number, place, entry.kind, entry.key, b"", Target(_OWN), said=entry, file=file)
+                ticket = Ticket(step, wish, parent_hash=names[0], items=(names[1],))
+                self._on_end(ticket, Result(status=Status.UNCHANGED, hash=names[0]))
+        done = Status.UNCHANGED
+        self._outcomes.append(
+            Outcome(number=number, place=place, kind=entry.kind, key=entry.key, status=done, hash=about)
+        )
 
     def pass_over(self, steps: Iterable[Step], key: str | None) -> None:
         """Note that an entry with *key*, which was expected, is not to be done."""

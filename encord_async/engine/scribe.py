@@ -16,7 +16,7 @@ from encord_async.kinds.step import Step
 from encord_async.protocol.request import Request
 from encord_async.session.clock import Clock
 
-__all__ = ["Scribe", "role_details", "units_of"]
+__all__ = ["Scribe", "units_of"]
 
 _UNITS: Final = "units"
 
@@ -104,7 +104,7 @@ class Scribe:
             status=result.status.value,
             hash=result.hash,
             name=making.name if making else None,
-            details=making.details if making else role_details(step) | _units_details(result),
+            details=making.details if making else _role_details(step) | _units_details(result),
             code=result.error.code if result.error else None,
             message=result.error.message if result.error else None,
             started_s=now_s,
@@ -125,7 +125,7 @@ class Scribe:
         )
 
 
-def role_details(step: Step) -> dict[str, object]:
+def _role_details(step: Step) -> dict[str, object]:
     """What is written down of a membership."""
     return {} if step.role is None else {"role": int(step.role)}
 

@@ -25,7 +25,7 @@ from encord_async.errors import JournalError, UsageError
 from encord_async.journal import gone, opening, queries
 from encord_async.journal.commit import Commit
 from encord_async.journal.opening import Identity, Past
-from encord_async.journal.record import Record, State
+from encord_async.journal.record import Record, State, Word
 from encord_async.journal.seen import Seen
 from encord_async.journal.store import Owner, Shard, Store, sa
 from encord_async.journal.tables import CHANGED, MADE, OPEN, STEPS
@@ -129,6 +129,10 @@ class Journal:
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
         """See `Ledger`."""
         return await self._ask(queries.known, identities) if identities else {}
+
+    async def words(self, identities: Sequence[bytes]) -> Mapping[bytes, Word]:
+        """See `Ledger`."""
+        return await self._ask(queries.words, identities) if identities else {}
 
     async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:
         """See `Ledger`."""

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from typing import Final
 
 from encord_async.journal.opening import meta
-from encord_async.journal.record import Record
-from encord_async.journal.rows import CONTENT, record, sample
+from encord_async.journal.record import Record, Word
+from encord_async.journal.rows import CONTENT, WORD, record, sample, word
 from encord_async.journal.seen import Seen
 from encord_async.journal.store import sa
 from encord_async.journal.tables import CHANGED, MADE, MISSING, OPEN, STEPS, TRAFFIC, portions
 from encord_async.journal.traffic import Traffic
 
-__all__ = ["counts", "detached", "known", "page", "seen", "select", "state_digest", "traffic"]
+__all__ = ["counts", "detached", "known", "page", "seen", "select", "state_digest", "traffic", "words"]
 
-_BY_IDENTITY: Final = sa.select(*CONTENT).where(STEPS.c.identity.in_(sa.bindparam("identities", expanding=True)))
+_AMONG: Final = STEPS.c.identity.in_(sa.bindparam("identities", expanding=True))
+_BY_IDENTITY: Final = sa.select(*CONTENT).where(_AMONG)
+_WORDS: Final = sa.select(STEPS.c.identity, *WORD).where(_AMONG)
 
 
 def known(connection: sa.Connection, identities: Sequence[bytes]) -> dict[bytes, Record]:
@@ -23,6 +25,15 @@ def known(connection: sa.Connection, identities: Sequence[bytes]) -> dict[bytes,
         for row in connection.execute(_BY_IDENTITY, {"identities": some}):
             one = record(row)
             found[one.identity] = one
+    return found
+
+
+def words(connection: sa.Connection, identities: Sequence[bytes]) -> dict[bytes, Word]:
+    """What is said of the memberships *identities*, as far as something is."""
+    found: dict[bytes, Word] = {}
+    for some in portions(identities):
+        for identity, *said in connection.execute(_WORDS, {"identities": some}):
+            found[identity] = word(*said)
     return found
 
 

@@ -9,16 +9,28 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol, Self
 
 import anyio
 
 from encord_async.errors import EncordError
 from encord_async.journal.seen import Seen
+from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step, StepKind, key_wish, made_by
 from encord_async.kinds.thing import InnerThing, Thing
 
-__all__ = ["CHANGED", "INNER_PARENT", "Doubt", "Ledger", "MemoryLedger", "Record", "State", "name_digest", "set_aside"]
+__all__ = [
+    "CHANGED",
+    "INNER_PARENT",
+    "Doubt",
+    "Ledger",
+    "MemoryLedger",
+    "Record",
+    "State",
+    "Word",
+    "name_digest",
+    "set_aside",
+]
 
 CHANGED: Final = "CHANGED"
 """Code of something that is made, and whose entry has been changed since in what cannot follow."""
@@ -144,6 +156,35 @@ class Record:
         return None if parent is None else str(parent)
 
 
+class Word(NamedTuple):
+    """What a ledger says of a membership: as much of its record as tells whether that is what is wished for.
+
+    Attributes:
+        kind: What the step did.
+        state: How far it is.
+        title: Address or reference of what was given or taken.
+        role: The role that it was given.
+    """
+
+    kind: StepKind
+    state: State
+    title: str
+    role: object
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """What *record* says."""
+        return cls(record.kind, record.state, record.title, record.details.get("role"))
+
+    def says(self, step: Step) -> bool:
+        """Whether *step*, about the same membership, is done."""
+        is_it = self.state is State.DONE and self.kind is step.kind
+        if is_it and isinstance(step.kind, Membership):
+            relation = step.kind.relation
+            is_it = relation.is_remembered and not (relation.is_single and self.title != step.item)
+        return is_it and self.role == step.role
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
     """What is known of a create in doubt.
@@ -203,6 +244,10 @@ class Ledger(Protocol):
 
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
         """What earlier runs, and this one, wrote of these steps."""
+        ...
+
+    async def words(self, identities: Sequence[bytes]) -> Mapping[bytes, Word]:
+        """What earlier runs, and this one, wrote of these memberships (`Relation.identity`), at less cost."""
         ...
 
     async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:
@@ -281,6 +326,10 @@ class MemoryLedger:
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
         """What this run made of *identities*: there was no earlier one."""
         return {identity: self._records[identity] for identity in identities if identity in self._records}
+
+    async def words(self, identities: Sequence[bytes]) -> Mapping[bytes, Word]:  # noqa: ARG002
+        """Nothing: no membership has a name."""
+        return {}
 
     async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:  # noqa: ARG002
         """Keep those that have a name, until the process ends; there are no older ones."""

@@ -1,5 +1,6 @@
 """Records as rows of the journal and back, each with a checksum. Pure; nothing here decides what is written."""
 
+import functools
 import json
 import math
 import zlib
@@ -7,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
-from encord_async.journal.record import Record, State
+from encord_async.journal.record import Record, State, Word
 from encord_async.journal.tables import STEPS
 from encord_async.journal.traffic import Traffic
 from encord_async.kinds.registry import step_kind, step_kinds
 from encord_async.kinds.step import StepKind
 
-__all__ = ["BRIEF", "COLUMNS", "CONTENT", "END", "Row", "brief", "end", "record", "row", "sample"]
+__all__ = ["BRIEF", "COLUMNS", "CONTENT", "END", "WORD", "Row", "brief", "end", "record", "row", "sample", "word"]
 
 Row: TypeAlias = dict[str, object]
 
@@ -22,6 +23,8 @@ COLUMNS: Final = tuple(column.key for column in CONTENT)
 _BRIEF: Final = ("identity", "entry", "parent_hash", "state", "hash", "details")
 BRIEF: Final = tuple(STEPS.c[name] for name in _BRIEF)
 """The columns that say whose something is."""
+WORD: Final = tuple(STEPS.c[name] for name in ("kind", "state", "title", "details"))
+"""The columns of a `Word`."""
 END: Final = ("state", "status", "hash", "code", "message", "ended_s")
 """The columns that are not known before a request is sent."""
 _END_PLACES: Final = tuple(COLUMNS.index(name) for name in END)
@@ -64,6 +67,16 @@ def record(row: Iterable[Any]) -> Record:
 def brief(kind: StepKind | None, row: Iterable[Any]) -> Record:
     """A record of *kind*, if that matters, with what *row* has of it: the columns `BRIEF`."""
     return Record(kind=kind or _ANY, title="", **_read(_BRIEF, row))
+
+
+def word(kind: str, state: str, title: str, details: str) -> Word:
+    """What the columns `WORD` say."""
+    return Word(step_kind(kind), _STATES[state], title, _role(details))
+
+
+@functools.lru_cache(maxsize=64)
+def _role(details: str) -> object:
+    return json.loads(details).get("role") if details else None
 
 
 def sample(row: Mapping[Any, Any]) -> Traffic:

@@ -15,7 +15,7 @@ from encord_async.kinds.step import Step, StepKind
 if TYPE_CHECKING:
     from encord_async.kinds.files import Files
 
-__all__ = ["Entry", "InProjectEntry", "MakingEntry", "Say", "Use", "needed_keys", "uses"]
+__all__ = ["Entry", "InProjectEntry", "MakingEntry", "Say", "TitledEntry", "Use", "needed_keys", "uses"]
 
 
 class Use(NamedTuple):
@@ -75,20 +75,15 @@ class Entry(Part):
     key: Key | None = None
     moved: FormerKey | None = None
 
-    _was_trimmed: bool = PrivateAttr(default=False)
-
     @classmethod
     def read(cls, raw: dict[str, Any]) -> Self:
         """The entry that *raw* describes; raises as pydantic does."""
-        entry = cls.model_validate(raw)
-        title = cls.title_field
-        entry._was_trimmed = title is not None and raw.get(title) != getattr(entry, title)  # noqa: SLF001 - its own
-        return entry
+        return cls.model_validate(raw)
 
     @property
     def was_trimmed(self) -> bool:
         """Whether its title had blanks at its ends where it was read."""
-        return self._was_trimmed
+        return False
 
     def with_rows(self, files: "Files") -> Self:
         """The entry with *files*, which the file of `rows_beside` holds."""
@@ -152,13 +147,31 @@ class Entry(Part):
         """
 
 
-class MakingEntry(Entry):
+class TitledEntry(Entry):
+    """An entry with a title, which is taken without the blanks at its ends."""
+
+    title_field: ClassVar[str] = "title"
+    """The field that has its title."""
+
+    # Not of every entry: pydantic takes two microseconds to make it.
+    _was_trimmed: bool = PrivateAttr(default=False)
+
+    @classmethod
+    def read(cls, raw: dict[str, Any]) -> Self:
+        entry = super().read(raw)
+        entry._was_trimmed = raw.get(cls.title_field) != getattr(entry, cls.title_field)  # noqa: SLF001 - its own
+        return entry
+
+    @property
+    def was_trimmed(self) -> bool:
+        return self._was_trimmed
+
+
+class MakingEntry(TitledEntry):
     """An entry that makes a thing of its own."""
 
     names_something = True
     creates = True
-    title_field: ClassVar[str] = "title"
-    """The field that has its title."""
 
     if TYPE_CHECKING:
         # Each kind declares it after its title, where the identities of journals have it.

@@ -97,8 +97,9 @@ def number_or_word(value: object, *, what: str, words: Mapping[str, IntEnum]) ->
     """Roles and storages are written as words or as the API's numbers; a number may stand in quotes, as CSV has it."""
     if isinstance(value, str):
         word = value.strip()
-        if word.lower() in words:
-            return words[word.lower()]
+        known_word = words.get(word.lower())
+        if known_word is not None:
+            return known_word
         value = int(word) if _DIGITS.fullmatch(word) else value
     if isinstance(value, int) and not isinstance(value, bool):
         for member in words.values():

@@ -18,6 +18,10 @@ class Namer:
     def __init__(self) -> None:
         self._occurrences: defaultdict[int, int] = defaultdict(int)
 
+    def can_wait(self, entry: Entry) -> bool:
+        """Whether *entry* has the same identity whenever it is asked for."""
+        return entry.key is None and entry.is_harmless_twice
+
     def identity(self, entry: Entry) -> bytes:
         """Identity of *entry*, which is the next in the manifest's order."""
         if entry.key is not None:

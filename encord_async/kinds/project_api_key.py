@@ -8,7 +8,7 @@ from typing import Final, Literal
 from pydantic import SecretStr
 
 from encord_async.errors import NotFoundError
-from encord_async.kinds.entry import InProjectEntry
+from encord_async.kinds.entry import InProjectEntry, TitledEntry
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import Scopes, Title
 from encord_async.kinds.reading import Reads
@@ -20,11 +20,10 @@ from encord_async.protocol.operations.keys import CreateProjectAPIKey, ListProje
 __all__ = ["API_KEY", "ProjectAPIKeyEntry", "api_key_step"]
 
 
-class ProjectAPIKeyEntry(InProjectEntry):
+class ProjectAPIKeyEntry(InProjectEntry, TitledEntry):
     """An API key that a project shall have."""
 
     creates = True
-    title_field = "title"
 
     counted = MappingProxyType({"api_keys": "API keys"})
 

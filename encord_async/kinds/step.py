@@ -7,9 +7,8 @@ or takes, `Admission` lets somebody in. The kinds themselves are in the modules 
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from encord_async.kinds.fields import referenced_key
 from encord_async.protocol.catalogue import APIKeyScope
@@ -76,12 +75,11 @@ class StepKind:
         return f"<{self.word} steps>"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(NamedTuple):
     """One thing to do for an entry.
 
     Attributes:
-        identity: The same in every run of the same wish.
+        identity: The same in every run of the same wish; nothing if that of the entry was not told.
         kind: What it does.
         parent: Reference of the thing that it is about; None for what the entry itself makes.
         item: Reference, e-mail address, or title, as the kind has it.
@@ -110,14 +108,16 @@ def each(
     identity: bytes, kind: StepKind, parent: str | None, items: Iterable[str], role: IntEnum | None = None
 ) -> Iterator[Step]:
     """A step for each of *items*, once."""
-    for item in dict.fromkeys(items):
+    for item in dict.fromkeys(items) if items else ():
         yield one(identity, kind, parent, item, role)
 
 
 def one(identity: bytes, kind: StepKind, parent: str | None, item: str, role: IntEnum | None = None) -> Step:
     """A step that gives or takes *item*."""
-    names = (kind.word, item) if role is None else (kind.word, item, str(int(role)))
-    return Step(identity=part(identity, *names), kind=kind, parent=parent, item=item, role=role)
+    if identity:
+        names = (kind.word, item) if role is None else (kind.word, item, str(int(role)))
+        identity = part(identity, *names)
+    return Step(identity, kind, parent, item, role)
 
 
 def made_by(kind: str, entry: bytes, reference: str | None) -> bytes | None:

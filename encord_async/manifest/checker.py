@@ -124,14 +124,17 @@ class Checker:
     def add(self, placed: PlacedEntry) -> tuple[Problem, ...]:
         """Take the next entry; what is wrong with this one, as far as it can be known by now."""
         entry, place = placed.entry, placed.place
-        found = [*entry.faults(), *self._policy.faults(entry)]
+        found = entry.faults()
+        if self._policy is not NO_POLICY:
+            found += self._policy.faults(entry)
         if entry.key is not None:
             earlier = self._known.get(entry.key)
             if earlier is None:
                 self._learn(entry.key, entry.kind, place)
             else:
                 found.append(Fault("key", f"{shown(entry.key)} is the key of {earlier[1]} already"))
-        found += self._moves(entry, place)
+        if entry.moved is not None or self._moved:
+            found += self._moves(entry, place)
         origin = entry.made_from()
         if origin is not None and self._goes_in_circles(entry, origin.reference):
             found.append(Fault(origin.field, f"{shown(origin.reference)} {entry.circle}"))
@@ -142,9 +145,9 @@ class Checker:
         self._note(entry, place)
         if not found:
             # What is bad for another reason makes nothing.
-            found += self._twins(entry, place) + [
-                fault for say in entry.says() if (fault := self._two_roles(say, place))
-            ]
+            if isinstance(entry, MakingEntry):
+                found += self._twins(entry, place)
+            found += [fault for say in entry.says() if (fault := self._two_roles(say, place))]
         return tuple([Problem(place, field, reason, hint, entry.key) for field, reason, hint in found]) if found else ()
 
     def _moves(self, entry: Entry, place: Place) -> list[Fault]:
@@ -184,9 +187,9 @@ class Checker:
         if entry.was_trimmed:
             self._trimmed.add(place)
 
-    def _twins(self, entry: Entry, place: Place) -> list[Fault]:
+    def _twins(self, entry: MakingEntry, place: Place) -> list[Fault]:
         """That something of the title and description of *entry* is made by an earlier one."""
-        if self._may_be_twins or not isinstance(entry, MakingEntry):
+        if self._may_be_twins:
             return []
         named = (entry.kind, entry.wished_title, entry.description.strip(), entry.lies_in)
         if not self._sources or place.source != self._sources[-1]:
@@ -207,7 +210,7 @@ class Checker:
 
     def _two_roles(self, say: Say, place: Place) -> Fault | None:
         """That an earlier entry says something else of the user."""
-        role = _NOBODY if say.role is None else say.role.value
+        role = _NOBODY if say.role is None else int(say.role)
         email = say.email.casefold()
         if self._said.is_full:
             self._unsaid.add(place)

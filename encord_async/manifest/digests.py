@@ -50,8 +50,11 @@ class Digests:
 
     def add(self, thing: Hashable, number: int) -> None:
         """Add *number* to what *thing* has."""
-        if self.put(thing, number) is not None:
-            self._values[self._slot((hash(thing) & _MASK) or 1)] += number
+        slot = self._slot((hash(thing) & _MASK) or 1)
+        if self._digests[slot]:
+            self._values[slot] += number
+        else:
+            self.put(thing, number)
 
     def put(self, thing: Hashable, value: int) -> int | None:
         """The number that *thing* has; if none, it has *value* from now on, and None is the answer."""

@@ -159,8 +159,8 @@ class _Tally:
         self._entries = placed.place.number
         for problem in problems:
             self.add_problem(problem)
-        if not problems:
-            self._irreversible.update(placed.entry.irreversible())
+        if not problems and (found := placed.entry.irreversible()):
+            self._irreversible.update(found)
 
     def add_problem(self, problem: Problem) -> None:
         self._entries = max(self._entries, problem.place.number)

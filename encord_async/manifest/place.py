@@ -27,8 +27,7 @@ class Raw(NamedTuple):
     is_plain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where an entry stands.
 
     *source* is the file as the user named it, ``<stdin>`` or ``<iterable>``; *line* counts from 1 and is None where

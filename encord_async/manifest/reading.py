@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, from_json
 
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.faults import Fault
@@ -22,6 +22,8 @@ __all__ = ["IN_QUOTES", "field_path", "json_value", "key_of", "read_entry", "rea
 IN_QUOTES: Final = "put it in quotes"
 """What to do about a number where there has to be text."""
 
+_SHORT_BYTES: Final = 4096
+"""Lines shorter than this are read at a third of the cost, if there is nothing special about them."""
 _MAX_PROBLEMS: Final = 100
 _MAX_PATH: Final = 100
 """The longest path of a field that is shown, in characters."""
@@ -56,6 +58,13 @@ def read_json_entry(line: bytes, place: Place) -> Entry | tuple[Problem, ...]:
 
 def json_value(line: bytes) -> Any:
     """The value in one line of JSON, or the `Fault` that keeps it from being one; raises nothing."""
+    try:
+        value = from_json(line, allow_inf_nan=False) if len(line) < _SHORT_BYTES else None
+    except ValueError:
+        value = None
+    # Each member has a colon: if there are no more of these, then no member is given twice.
+    if isinstance(value, dict) and len(value) == line.count(b":"):
+        return value
     try:
         return _DECODER.decode(line.decode().rstrip("\r\n"))
     except UnicodeDecodeError as error:

@@ -37,7 +37,7 @@ from encord_async.engine.run import Run
 from encord_async.errors import JournalError, NoReplyError, NotSentError, UnreadableReplyError
 from encord_async.journal.commit import Commit
 from encord_async.journal.journal import Identity, Journal
-from encord_async.journal.record import Record
+from encord_async.journal.record import Record, Word
 from encord_async.journal.record import State as StepState
 from encord_async.journal.seen import Seen
 from encord_async.journal.traffic import Traffic
@@ -375,6 +375,10 @@ class Disk:
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
         """See `Ledger`."""
         return {identity: self.records[identity] for identity in identities if identity in self.records}
+
+    async def words(self, identities: Sequence[bytes]) -> Mapping[bytes, Word]:
+        """See `Ledger`."""
+        return {one: Word.of(record) for one, record in (await self.known(identities)).items()}
 
     async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:
         """See `Ledger`."""

@@ -28,7 +28,7 @@ from encord_async.emulator import Emulator
 from encord_async.engine.outcome import Status
 from encord_async.errors import JournalBusyError, JournalError, JournalMismatchError
 from encord_async.journal.journal import Identity, Journal
-from encord_async.journal.record import Record, State, name_digest, set_aside
+from encord_async.journal.record import Record, State, Word, name_digest, set_aside
 from encord_async.kinds.project import PROJECT
 from encord_async.kinds.project_api_key import API_KEY
 from encord_async.kinds.registry import step_kinds
@@ -166,6 +166,7 @@ def test_the_last_word_on_a_step_stands(said: list[list[Record]]) -> None:
             for group in said:
                 await journal.write(group)
             assert await journal.known(list(last)) == expected
+            assert await journal.words(list(last)) == {one: Word.of(said) for one, said in expected.items()}
         assert {one.identity: one for one in await everything(path, ME)} == expected
 
     with tempfile.TemporaryDirectory() as folder:
@@ -921,7 +922,7 @@ import resource, sys
 import anyio
 from encord_async.errors import JournalError
 from encord_async.journal.journal import Identity, Journal
-from encord_async.journal.record import Record, State
+from encord_async.journal.record import Record, State, Word
 from encord_async.kinds.project import PROJECT
 from encord_async.kinds.project_api_key import API_KEY
 

@@ -83,7 +83,7 @@ class Player:
     """Plays a run of a manifest that is known beforehand, and a service that refuses nothing, in a random order."""
 
     def __init__(self, manifest: Sequence[Entry], chance: random.Random, max_batch: int) -> None:
-        self.schedule = Schedule(max_batch=max_batch)
+        self.schedule = Schedule(max_batch=max_batch, most_whole=chance.choice((0, 3, 5000)))
         expected = Expected()
         for entry in manifest:
             expected.add(entry)
@@ -197,7 +197,7 @@ def batch(schedule: Schedule) -> Batch:
 @pytest.mark.parametrize("place", ["m.jsonl:{}", "m.yaml:1{} row 7", "entry {}", "teams.xlsx#A:B:0{}"])
 def test_an_entry_that_waits_for_others_is_no_object(place: str) -> None:
     """Of memberships that lie in a lane bytes are kept; what goes at last is as it was: step, place, key, identity."""
-    schedule, entries = Schedule(max_batch=100), in_turn(30, key="k")
+    schedule, entries = Schedule(max_batch=100, most_whole=0), in_turn(30, key="k")
     fill(schedule, entries[:29], place=place)
     assert (schedule.open_entries, schedule.lying_entries, schedule.next(0.0)) == (29, 29, None)
     gc.collect()
@@ -216,7 +216,7 @@ def test_an_entry_that_waits_for_others_is_no_object(place: str) -> None:
 
 def test_several_of_an_entry_go_together() -> None:
     """An entry with several people is cut in two where a request has no room, and ends when both have."""
-    schedule = Schedule(max_batch=4)
+    schedule = Schedule(max_batch=4, most_whole=0)
     emails = [f"{n}@example.com" for n in range(9)]
     entries = [
         ProjectUsersEntry(project="p", emails=tuple(emails[start : start + 3]), role=ProjectUserRole.ADMIN)
@@ -279,7 +279,7 @@ def test_the_fullest_go_where_there_is_no_room() -> None:
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(0, 60), st.integers(1, 7))
 def test_a_stop_ends_what_lies(where: list[int], at: int, max_batch: int) -> None:
     """Whenever a run is stopped, every entry that was read has one outcome, and nothing is sent."""
-    schedule = Schedule(max_batch=max_batch)
+    schedule = Schedule(max_batch=max_batch, most_whole=at % 3)
     entries: list[Entry] = [
         ProjectUsersEntry(project=f"p{n}", emails=(f"{number}@example.com",), role=ProjectUserRole.ADMIN)
         for number, n in enumerate(where)
@@ -372,3 +372,25 @@ async def test_leaving_while_much_lies(service: Service, tmp_path: Path) -> None
     counts = run.summary.by_status
     assert sum(counts.values()) == run.summary.entries
     assert counts[Status.CANCELLED] > 0
+
+
+async def test_what_is_done_is_passed_by(service: Service, tmp_path: Path) -> None:
+    """A later run sends only what the journal does not have, in whatever entry and order that stands."""
+    entries = [*members("@p", 5), project("P", key="p"), users("@p", "x@example.com", "y@example.com")]
+    async with open_session(service) as session, session.provision(entries, journal=tmp_path / "j") as run:
+        await all_of(run)
+    before = len(service.of("projectusers.POST"))
+    now = [
+        *members("@p", 6),
+        project("P", key="p"),
+        *members("@p", 2),
+        users("@p", "x@example.com", "z@example.com"),
+        users("@p", "Y@example.com", role="reviewer"),
+    ]
+    async with open_session(service) as session, session.provision(now, journal=tmp_path / "j") as run:
+        outcomes = await all_of(run)
+    sent = [call.items for call in service.of("projectusers.POST")[before:]]
+    assert sorted(item for items in sent for item in items) == ["5@example.com", "Y@example.com", "z@example.com"]
+    unchanged = [one.number for one in outcomes if one.status is Status.UNCHANGED]
+    assert unchanged == [1, 2, 3, 4, 5, 7, 8, 9]
+    assert {one.hash for one in outcomes} == {outcomes[6].hash}

@@ -10,12 +10,13 @@ from jsonschema import Draft202012Validator
 
 from encord_async.kinds.dataset import DatasetEntry
 from encord_async.kinds.entry import Entry
+from encord_async.kinds.faults import Fault
 from encord_async.kinds.project import ProjectEntry, UserWish
 from encord_async.kinds.project_users import ProjectUsersEntry
 from encord_async.kinds.registry import ENTRY_MODELS
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.place import Place, PlacedEntry, Problem
-from encord_async.manifest.reading import read_entry, read_json_entry
+from encord_async.manifest.reading import json_value, read_entry, read_json_entry
 from encord_async.manifest.schema import manifest_schema
 from encord_async.protocol.catalogue import APIKeyScope, OrganisationRole, ProjectUserRole, StorageLocation
 
@@ -478,6 +479,24 @@ def test_any_value_is_an_entry_or_problems(raw: object) -> None:
 def test_any_line_is_an_entry_or_problems(line: bytes) -> None:
     """Any bytes as a line are read or refused; nothing is raised."""
     assert read_json_entry(line, PLACE)
+
+
+_PIECES = st.sampled_from(
+    ['"a"', '"b"', '"a:"', ":", ": ", " :", ",", "{", "}", "[", "]", "1", "NaN", "1e9", "\\ud800", " "]
+)
+
+
+@given(st.lists(_PIECES, max_size=12).map(lambda pieces: "{" + "".join(pieces) + "}"))
+@example('{"a":1,"a":2}')
+@example('{"a" :1,"a:":2}')
+@example('{"a":1,"b":{"a":1,"a":2}}')
+def test_short_lines_are_read_as_long_ones(line: str) -> None:
+    """How long a line is makes no difference to what it says, nor to what is wrong with it."""
+    short, long = json_value(line.encode()), json_value((line + 5000 * " ").encode())
+    is_wrong = isinstance(short, Fault)
+    assert is_wrong == isinstance(long, Fault)
+    # Of what is no JSON the column is said.
+    assert is_wrong or short == long
 
 
 @given(ENTRIES)

@@ -142,7 +142,7 @@ class Driver:
     namer: Namer = field(default_factory=Namer)
 
     def __post_init__(self) -> None:
-        self.plan = Schedule(max_batch=self.max_batch)
+        self.plan = Schedule(max_batch=self.max_batch, most_whole=self.chance.choice((0, 3, 5000)))
 
     # ------------------------------------------------------------------ events
 
