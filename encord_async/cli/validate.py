@@ -37,6 +37,9 @@ In a table (.csv, .xlsx) a cell that holds a list separates its items by semicol
   members         ann@x.org;@bob
   scopes          label.read;label.write
   copy_options    datasets;models
+  stages          Annotate;Review
+  items           s3://bucket/a.png;s3://bucket/b.png
+  assign, release ann@x.org;bob@x.org
 
 \b
 Examples:
