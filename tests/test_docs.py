@@ -36,7 +36,7 @@ from encord_async.manifest.cells import Columns
 from encord_async.manifest.place import Place
 from tests.cli.chromium import started_chromium
 
-# Last, so that the wheel that is under test counts before the checkout.
+# Last, and not for long: it is the wheel that is under test, and not the checkout.
 sys.path.append(str(Path(__file__).parents[1]))
 
 from docs.workshop.facts import DIAGRAMS, HAPPENED, TABLES, doubt_answers
@@ -45,6 +45,8 @@ from docs.workshop.pictures import source_of
 from docs.workshop.play import Block, Mismatch, Player, blocks, matches
 
 ROOT: Final = Path(__file__).parents[1]
+sys.path.remove(str(ROOT))
+
 README: Final = ROOT / "README.md"
 DOCS: Final = ROOT / "docs"
 PAGES: Final = [README, *sorted(DOCS.rglob("*.md"))]

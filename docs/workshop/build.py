@@ -13,8 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Last, so that the package that is installed counts before the checkout.
-sys.path.append(str(Path(__file__).resolve().parents[2]))
+if __name__ == "__main__":
+    # Last, so that the package that is installed counts before the checkout.
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from docs.workshop import code_reference, manifest_reference
 from docs.workshop.facts import TABLES

@@ -25,7 +25,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-sys.path.append(str(Path(__file__).resolve().parents[2]))
+if __name__ == "__main__":
+    # Last, so that the package that is installed counts before the checkout.
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from docs.workshop.facts import DIAGRAMS
 from encord_async.emulator import EmulatorSettings
