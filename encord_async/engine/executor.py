@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from encord_async.engine.account import Account, Adopt, Existing, match
+from encord_async.engine.admitting import Admitter
 from encord_async.engine.batches import Batches
 from encord_async.engine.changing import Changing, RoleChanger
 from encord_async.engine.claims import Claims, baseline
@@ -100,6 +101,7 @@ class Executor:
         )
         roles = RoleChanger(sends, self._looks, changing, stop=self._stop, give_up=self._give_up)
         self._batches = Batches(sends, self._looks, ledger, self._scribe, roles=roles, stop=self._stop)
+        self._admitter = Admitter(sends, self._looks, self._scribe, stop=self._stop)
         self._updater = Updater(sends, self._looks, account, self._scribe, changing, stop=self._stop)
         self._fresh: OrderedDict[str, None] = OrderedDict()
         self._sending: Counter[bytes] = Counter()
@@ -252,11 +254,12 @@ class Executor:
         return await self._make(ticket, making)
 
     async def _admit(self, ticket: Ticket, kind: Admission) -> Ended:
-        """Let somebody in; for who is in already nothing happens."""
+        """Let somebody in, unless an earlier run has."""
+        ended = await self._admitter.compared(ticket, kind)
+        if ended is not None:
+            return ended
         self._see_plan(ticket, "add")
-        is_new = await self._sends.admit(kind, ticket.wish.entry, self._stop)
-        status = Status.UPDATED if is_new else Status.UNCHANGED
-        return await self._scribe.ended([(ticket, Result(status=status, hash=ticket.step.item))])
+        return await self._admitter.admit(ticket, kind)
 
     def _later(self, wait_s: float, otherwise: Result) -> Later:
         return Later(self._session.clock.monotonic_s() + wait_s, otherwise)

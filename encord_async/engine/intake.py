@@ -1,6 +1,6 @@
 """Entries on their way from the manifest into the schedule, and what is written down of them. It sends nothing."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -17,6 +17,7 @@ from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.step import Step
+from encord_async.kinds.thing import Admission
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.files import CheckReport, manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames
@@ -267,10 +268,11 @@ def problems_of(item: Item, checker: Checker, bad: Mapping[int, tuple[Problem, .
     return checker.add(item) or bad.get(item.place.number, ())
 
 
-async def _past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
+async def _past_of(ledger: Ledger, taken: Sequence[Taken]) -> Past:
     """What is written down of these entries; of their memberships it is asked when they are sent."""
     steps = [step for one in taken for step in one.steps if not isinstance(step.kind, Membership)]
-    records = await ledger.known([step.identity for step in steps])
+    former = [] if ledger.is_new else [step for one in taken for step in _former(one)]
+    records = await ledger.known([*(step.identity for step in steps), *former])
     made = {record.hash for record in records.values() if record.kind.stands_for_entry and record.hash}
     has_moved = ledger.has_moved
     keys = [record.identity for record in records.values() if record.kind.is_inner and has_moved]
@@ -280,6 +282,13 @@ async def _past_of(ledger: Ledger, taken: Iterable[Taken]) -> Past:
         detached=await ledger.detached(made),
         has_moved=has_moved,
     )
+
+
+def _former(one: Taken) -> Iterator[bytes]:
+    """Identities of the steps that *one* had if it let somebody in otherwise."""
+    for step in one.steps:
+        if isinstance(step.kind, Admission) and one.placed is not None and one.placed.entry.key is not None:
+            yield from step.kind.former(one.placed.entry, one.identity)
 
 
 def _is_plain(step: Step) -> bool:

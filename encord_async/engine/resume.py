@@ -13,7 +13,7 @@ from encord_async.journal.record import CHANGED, Doubt, Record, State
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.step import Step, one
-from encord_async.kinds.thing import Thing, item_digest
+from encord_async.kinds.thing import Admission, Thing, item_digest
 
 __all__ = ["Past", "Recall", "changed", "exchanged", "is_unsure", "recall", "remarked", "taken_over"]
 
@@ -45,7 +45,8 @@ class Recall:
         doubts: Of steps that may have happened.
         unsure: What was made, for steps of which only hashes will tell whether they are done by it: inner things,
             because they may be wished for in another thing now; a thing itself, because it may refer to something else
-            now; and its items, if keys may mean others than they did, or some may have been taken out.
+            now; and its items, if keys may mean others than they did, or some may have been taken out. And somebody who
+            was let in, for an entry that wishes for it otherwise now.
         changes: Records that are to say that their entry was changed in what cannot follow, or was changed back.
     """
 
@@ -79,11 +80,11 @@ def recall(
     planned = list(steps)
     results: dict[bytes, Result] = {}
     doubts: dict[bytes, Doubt] = {}
-    unsure: dict[bytes, Earlier] = {}
-    changes: list[Record] = []
+    unsure, changes = dict[bytes, Earlier](), list[Record]()
     for step in tuple(planned):
         record = past.records.get(step.identity)
         if record is None or record.state is State.FAILED:
+            unsure |= _former(step, entry, identity, past)
             continue
         if record.is_open:
             doubts[step.identity] = Doubt(record=record, since_s=began_s, over=True)
@@ -106,6 +107,13 @@ def recall(
         results[step.identity] = result
         changes += remarked(record, result)
     return Recall(steps=planned, results=results, doubts=doubts, unsure=unsure, changes=changes)
+
+
+def _former(step: Step, entry: Entry, identity: bytes, past: Past) -> dict[bytes, Earlier]:
+    """What is written down of *entry* as it was when it let the same one in as something else, for *step*."""
+    former = step.kind.former(entry, identity) if isinstance(step.kind, Admission) else ()
+    records = [record for one in former if (record := past.records.get(one)) and record.state is State.DONE]
+    return {step.identity: Earlier(record=records[0])} if records else {}
 
 
 def _additions(kind: Thing, entry: Entry, identity: bytes, record: Record, past: Past) -> list[Step]:

@@ -1,5 +1,6 @@
 """The kind ``organisation_user``: somebody who shall be a member of the organisation. Sends nothing."""
 
+import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
@@ -69,8 +70,9 @@ class OrganisationUserEntry(Entry):
         return {"organisation_users": 1}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
-        kind, names = ORGANISATION_USER, (self.email, self.role.value, self.member_type.value)
-        yield Step(identity=part(identity, kind.word, *names), kind=kind, item=self.email)
+        kind = ORGANISATION_USER
+        step = kind.step(identity, self.email, self.role, self.member_type)
+        yield Step(identity=step, kind=kind, item=self.email)
 
 
 class _Admissions(Admission, Exports):
@@ -80,10 +82,20 @@ class _Admissions(Admission, Exports):
     plural = "users of the organisation"
     deed = ("organisation_users", "user to add to the organisation", "users to add to the organisation")
     unlisted = "users of the organisation"
+    stays = "this API cannot change it for a member of the organisation; change it in Encord's app"
     caution = "'apply' elsewhere adds the users of the organisation to that one; who has no account gets a mail"
 
     def sending(self, entry: OrganisationUserEntry) -> AddOrganisationUser:
         return AddOrganisationUser(email=entry.email, role=entry.role, member_type=entry.member_type)
+
+    def step(self, identity: bytes, email: str, role: OrganisationRole, member_type: MemberType) -> bytes:
+        """Identity of the step of an entry with *identity* that lets somebody in so."""
+        return part(identity, self.word, email, role.value, member_type.value)
+
+    def former(self, entry: OrganisationUserEntry, identity: bytes) -> Iterator[bytes]:
+        for role, member_type in itertools.product(OrganisationRole, MemberType):
+            if (role, member_type) != (entry.role, entry.member_type):
+                yield self.step(identity, entry.email, role, member_type)
 
     @property
     def thing(self) -> str:
@@ -103,9 +115,9 @@ class _Admissions(Admission, Exports):
             return
         held = str(found.role_mnemonic_name).lower()
         if held != wanted:
-            yield Otherwise("role", wanted, held, _STAYS)
+            yield Otherwise("role", wanted, held, self.stays)
         if found.member_type != kind:
-            yield Otherwise("member_type", kind, str(found.member_type), _STAYS)
+            yield Otherwise("member_type", kind, str(found.member_type), self.stays)
 
     def is_in(self, scope: Scope) -> bool:
         return scope.organisation and scope.users
@@ -132,8 +144,6 @@ class _Admissions(Admission, Exports):
         if made is not None:
             yield made
 
-
-_STAYS: Final = "this API cannot change it for a member of the organisation; change it in Encord's app"
 
 ORGANISATION_USER: Final = _Admissions()
 OrganisationUserEntry.makes = ORGANISATION_USER

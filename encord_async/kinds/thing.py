@@ -393,9 +393,14 @@ class InnerThing(Creates):
 
 
 class Admission(StepKind):
-    """Lets somebody in; for who is in already nothing happens, and that is no failure."""
+    """Lets somebody in; for who is in already nothing happens, and that is no failure.
+
+    Attributes:
+        stays: Why what somebody is cannot be changed once they are in, and what to do.
+    """
 
     stands_for_entry = True
+    stays: str
 
     @abstractmethod
     def address(self, entry: Any) -> str:
@@ -408,6 +413,10 @@ class Admission(StepKind):
     @abstractmethod
     def differences(self, entry: Any, found: Any) -> Iterator[Otherwise]:
         """How one of `admitted` differs from what *entry* wishes; None is nobody."""
+
+    @abstractmethod
+    def former(self, entry: Any, identity: bytes) -> Iterator[bytes]:
+        """Identities of the steps that *entry*, with *identity*, would have if it let the same one in otherwise."""
 
     @abstractmethod
     def sending(self, entry: Any) -> Operation[bool]:

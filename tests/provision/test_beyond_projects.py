@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from encord_async.emulator import Fault, FaultRule
+from encord_async.engine.outcome import Status
 from encord_async.errors import ConflictError
+from encord_async.journal.journal import Journal
+from encord_async.journal.record import CHANGED
 from encord_async.plan import Verb, plan
-from encord_async.protocol.catalogue import CopyOption, ProjectUserRole
+from encord_async.protocol.catalogue import CopyOption, OrganisationRole, ProjectUserRole
 from tests.provision.conftest import Entry, project, users
 from tests.provision.world import CREATES, ME, PROGRAMME, STRUCTURE, open_world, words
 
@@ -193,3 +196,49 @@ async def test_the_preview_says_what_a_run_would_do() -> None:
         await world.run(PROGRAMME)
         verbs = {action.verb for action in await world.actions(PROGRAMME)}
         assert verbs == {Verb.ADOPT}
+
+
+async def test_another_role_in_the_organisation(tmp_path: Path) -> None:
+    """One whose role is edited is refused until the account has it, or the entry has the old one again."""
+    member: Entry = {"kind": "organisation_user", "key": "ann", "email": "ann@example.com"}
+    admin, journal = member | {"role": "admin"}, tmp_path / "j"
+    async with open_world() as world:
+        await world.run([member], journal)
+        for _ in range(2):
+            outcome = (await world.run([admin], journal))["ann"]
+            assert (outcome.status, outcome.hash) == (Status.FAILED, "ann@example.com")
+            assert outcome.error is not None
+            assert outcome.error.code == CHANGED
+            assert "ann@example.com has the role member and not admin" in outcome.error.message
+            assert await failures(journal) == {"ann@example.com": outcome.error.message}
+        assert words(await world.run([member], journal)) == {"ann": "unchanged"}
+        assert await failures(journal) == {}
+
+        # Somebody does by hand what the entry wishes for.
+        await world.session.remove_organisation_user("ann@example.com")
+        await world.session.add_organisation_user("ann@example.com", role=OrganisationRole.ADMIN)
+        assert words(await world.run([admin], journal)) == {"ann": "unchanged"}
+        requests = world.session.statistics().requests
+        assert words(await world.run([admin], journal)) == {"ann": "unchanged"}
+        assert world.session.statistics().requests == requests
+
+        # Who has left is let in again, as the entry has it now.
+        await world.session.remove_organisation_user("ann@example.com")
+        assert words(await world.run([member], journal)) == {"ann": "updated"}
+        assert words(await world.run([admin], journal)) == {"ann": "failed"}
+
+
+async def test_who_was_in_before_stays_as_they_are(tmp_path: Path) -> None:
+    """Somebody who was in the organisation in another role, of whom no journal knows, is no failure."""
+    async with open_world() as world:
+        await world.session.add_organisation_user("ann@example.com", role=OrganisationRole.ADMIN)
+        member: Entry = {"kind": "organisation_user", "key": "ann", "email": "ann@example.com"}
+        assert words(await world.run([member], tmp_path / "j")) == {"ann": "unchanged"}
+        # The edit brings the entry to what the account has.
+        assert words(await world.run([member | {"role": "admin"}], tmp_path / "j")) == {"ann": "unchanged"}
+
+
+async def failures(journal: Path) -> dict[str, str | None]:
+    """What a journal lists as failed, and why."""
+    async with Journal(journal, None) as opened:
+        return {one.title: one.message for one in await opened.failed(most=10)}
