@@ -66,6 +66,7 @@ __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
 _SHOWN_FAILURES: Final = 10
 _SHOWN_GONE: Final = 10
 _GC_THRESHOLD: Final = 50_000
+_NOT_SEEN: Final = ("not looked at", "does that")
 _REASONS: Final = {"fail_fast": "--fail-fast", "max_failures": "--max-failures"}
 
 logger = logging.getLogger("encord_async.cli")
@@ -208,8 +209,7 @@ def apply(
     if not yes and reviewed is None:
         with nothing_sent():
             options["forecast"] = agreed(output, sessions(), manifest, options, quiet=no_progress)
-    looks = _verify(manifest, journal) if existing_journal(manifest, journal) else None
-    ending = Ending(journal=shown_journal(options["journal"]), looks=looks, retires=options["retire"])
+    ending = _ending(manifest, journal, options)
     with ExitStack() as until_the_last_word:
         made = MadeKeys(_sink(keys_file, keys_command), manifest, journal, sessions)
         keys = until_the_last_word.enter_context(made)
@@ -228,6 +228,26 @@ def apply(
             anyio.run(interruptible, work, interrupts)
         interrupts.count += keys.hand_on(output)
         return _finish(output, ending, [recorder.error, keys.error], interrupted=interrupts.count > 0)
+
+
+def _ending(manifest: "ManifestFile", journal: str | None, options: Mapping[str, Any]) -> "Ending":
+    """What is known of the end of a run before it begins."""
+    return Ending(
+        journal=shown_journal(options["journal"]),
+        looks=_verify(manifest, journal) if existing_journal(manifest, journal) else None,
+        looked_at=_followed(options),
+        prunes=options["prune"],
+        retires=options["retire"],
+    )
+
+
+def _followed(options: Mapping[str, Any]) -> frozenset[str]:
+    """Kinds of entries that what is there is to follow."""
+    from encord_async.kinds.registry import ENTRY_MODELS
+    from encord_async.kinds.thing import Thing
+
+    makers = ((kind, model.makes) for kind, model in ENTRY_MODELS.items())
+    return frozenset(kind for kind, one in makers if isinstance(one, Thing) and options.get(one.edited_with or ""))
 
 
 def _check_can_be_shared(reviewed: str | None, options: Mapping[str, Any]) -> None:
@@ -262,6 +282,9 @@ class Ending:
         failed: The first entries that failed or are in doubt.
         blocked: The first whose needs failed.
         looks: The command that looks at what was taken from the journal, if there was one.
+        looked_at: Kinds of entries of which the run looks at what is there, whatever the journal says.
+        unseen: How many entries of other kinds are unchanged.
+        prunes: Whether it looks for what is too much, once the manifest is at its end.
         wrong: How many have failed, are in doubt or blocked, and have an outcome that says so.
         warnings: What should be known of the manifest, though nothing is wrong with it.
         register: What is known of the manifest as a whole.
@@ -277,6 +300,9 @@ class Ending:
     failed: "list[Outcome]" = field(default_factory=list)
     blocked: "list[Outcome]" = field(default_factory=list)
     looks: str | None = None
+    looked_at: frozenset[str] = frozenset()
+    unseen: int = 0
+    prunes: bool = False
     wrong: int = 0
     warnings: "tuple[Problem, ...]" = ()
     register: "Register | None" = None
@@ -286,7 +312,8 @@ class Ending:
     units: "list[Unit]" = field(default_factory=list)
 
     def note(self, outcome: "Outcome") -> None:
-        """Count *outcome* if it went wrong, and keep it if it is one of the first; and its files that did."""
+        """Count *outcome*; if it went wrong and is one of the first keep it, and its files that went wrong."""
+        self.unseen += outcome.status.value == "unchanged" and outcome.kind not in self.looked_at
         self.files_failed += len(outcome.units)
         self.units += outcome.units[: _SHOWN_FAILURES - len(self.units)]
         kept = {"failed": self.failed, "in_doubt": self.failed, "blocked": self.blocked}.get(outcome.status.value)
@@ -419,14 +446,16 @@ def _drain(run: AnyRun) -> None:
 
 
 def _complete(summary: "Summary") -> "Summary":
-    """*summary*, with entries that were cut off half-way counted as in doubt: they may have happened."""
+    """*summary*, with entries and removals that were cut off half-way counted as in doubt: they may have happened."""
     from encord_async.engine.outcome import Status
 
-    cut_off = summary.entries - sum(summary.by_status.values())
-    if not cut_off:
-        return summary
-    counts = {**summary.by_status, Status.IN_DOUBT: summary.count(Status.IN_DOUBT) + cut_off}
-    return replace(summary, by_status=counts)
+    def whole(number: int, counts: "Mapping[Status, int]") -> "Mapping[Status, int]":
+        cut_off = number - sum(counts.values())
+        return {**counts, Status.IN_DOUBT: counts.get(Status.IN_DOUBT, 0) + cut_off} if cut_off else counts
+
+    entries = whole(summary.entries, summary.by_status)
+    removals = whole(summary.removals, summary.removals_by_status)
+    return replace(summary, by_status=entries, removals_by_status=removals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -478,8 +507,11 @@ def print_ending(output: Output, ending: Ending) -> None:
     if summary is None:
         return
     rows = [(word, summary.by_status[status]) for status, word in _words() if summary.by_status.get(status)]
+    taken = summary.removals_by_status
+    rows += [(f"removals {word}", taken[status]) for status, word in _removal_words() if taken.get(status)]
+    removals = f" and {many(summary.removals, 'removal', 'removals')}" if summary.removals else ""
     output.line(
-        f"{many(summary.entries, 'entry', 'entries')} in {summary.elapsed_s:.2f} s: "
+        f"{many(summary.entries, 'entry', 'entries')}{removals} in {summary.elapsed_s:.2f} s: "
         f"{many(summary.requests, 'request', 'requests')}, {many(summary.retries, 'retry', 'retries')}, "
         f"{summary.throttled:,} throttled",
         bold=True,
@@ -499,10 +531,10 @@ def print_ending(output: Output, ending: Ending) -> None:
     if not output.json:
         _print_failures(output, ending, summary)
         print_gone(output, ending.gone, retires=ending.retires, most=_SHOWN_GONE)
-    if ending.looks is not None and summary.as_json()["unchanged"]:
-        output.line(
-            f"What earlier runs have done was taken from the journal, and not looked at: '{ending.looks}' does that."
-        )
+    if ending.looks is not None and ending.unseen:
+        is_pruned = ending.prunes and ending.failure is None and summary.stopped_by is None
+        seen, rest = ("only what is too much was looked for", "looks at it all") if is_pruned else _NOT_SEEN
+        output.line(f"What earlier runs have done was taken from the journal, and {seen}: '{ending.looks}' {rest}.")
     if ending.failure is not None:
         report(replace(output, json=False), ending.failure)
     elif summary.stopped_by is not None:
@@ -527,7 +559,7 @@ def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
     more = ending.wrong - len(ending.shown)
     if more > 0:
         output.say(f"... and {more:,} more; --outcomes FILE writes them all")
-    if summary.by_status.get(Status.IN_DOUBT):
+    if Status.IN_DOUBT in {**summary.by_status, **summary.removals_by_status}:
         output.say(f"hint: {_way_out(ending.journal)}")
 
 
@@ -558,3 +590,10 @@ def _words() -> "list[tuple[Status, str]]":
         (Status.IN_DOUBT, "in doubt: may have happened"),
         (Status.CANCELLED, "cancelled: not finished"),
     ]
+
+
+def _removal_words() -> "list[tuple[Status, str]]":
+    from encord_async.engine.outcome import Status
+
+    done = [(Status.UPDATED, "done"), (Status.UNCHANGED, "done before")]
+    return done + [pair for pair in _words() if not pair[0].satisfied]

@@ -73,8 +73,9 @@ def exit_code(summary: "Summary | None", failure: EncordError | None, *, interru
     if failure is not None:
         codes.add(_code_in_a_run(failure, summary))
     if summary is not None:
-        counts = {status.value: count for status, count in summary.by_status.items() if count}
-        if counts.keys() & {"failed", "blocked", "cancelled"}:
+        sums = (summary.by_status, summary.removals_by_status)
+        counts = {status.value for some in sums for status, count in some.items() if count}
+        if counts & {"failed", "blocked", "cancelled"}:
             codes.add(ExitCode.FAILED)
         if "in_doubt" in counts:
             codes.add(ExitCode.IN_DOUBT)

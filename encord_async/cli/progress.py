@@ -26,37 +26,49 @@ _LINE_EVERY_S: Final = 5.0
 
 
 class Meter:
-    """Entries per second over the last ten seconds."""
+    """Entries and removals per second over the last ten seconds."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
 
     def per_s(self, progress: "Progress") -> float:
         """The rate, given where the run is now."""
-        self._seen.append((progress.elapsed_s, progress.ended))
+        done = _done(progress)
+        self._seen.append((progress.elapsed_s, done))
         while len(self._seen) > 2 and self._seen[1][0] <= progress.elapsed_s - _WINDOW_S:
             self._seen.popleft()
         then_s, ended = self._seen[0]
         if progress.elapsed_s > then_s:
-            return (progress.ended - ended) / (progress.elapsed_s - then_s)
-        return progress.ended / progress.elapsed_s if progress.elapsed_s > 0 else 0.0
+            return (done - ended) / (progress.elapsed_s - then_s)
+        return done / progress.elapsed_s if progress.elapsed_s > 0 else 0.0
 
 
 def describe(progress: "Progress", per_s: float, *, room: int | None = None) -> str:
-    """One line: done and total, failed, in flight, rate, throttled, time left; of these what there is *room* for."""
+    """One line: done and total, removals, failed, in flight, rate, throttled, time left; as far as there is *room*."""
     done = many(progress.ended, "entry", "entries")
     if progress.total is not None:
         done = f"{progress.ended:,} of {many(progress.total, 'entry', 'entries')}"
+    if progress.removals:
+        done += f", {progress.removals_ended:,} of {many(progress.removals, 'removal', 'removals')}"
     in_flight = f"{progress.statistics.in_flight:,} in flight"
     throttled = f"{progress.statistics.throttled:,} throttled" if progress.statistics.throttled else ""
     left = ""
-    if progress.total is not None and per_s > 0 and progress.ended < progress.total:
-        left = f"{_span((progress.total - progress.ended) / per_s)} left"
+    total = _total(progress)
+    if total is not None and per_s > 0 and _done(progress) < total:
+        left = f"{_span((total - _done(progress)) / per_s)} left"
     parts = [done, f"{progress.failed:,} failed", in_flight, f"{per_s:,.0f}/s", throttled, left]
     for least in (throttled, in_flight, f"{per_s:,.0f}/s"):
         if room is not None and len(_joined(parts)) > room:
             parts.remove(least)
     return _joined(parts)
+
+
+def _done(progress: "Progress") -> int:
+    return progress.ended + progress.removals_ended
+
+
+def _total(progress: "Progress") -> int | None:
+    return None if progress.total is None else progress.total + progress.removals
 
 
 def _joined(parts: Iterable[str]) -> str:
@@ -89,7 +101,7 @@ async def show_bar(output: Output, look: "Callable[[], Progress]") -> None:
             room = console.width - min(24, console.width // 5) - 1
             text = describe(progress, meter.per_s(progress), room=room)
             rail.complete_style = "red" if progress.failed else _WELL
-            bar.update(task, total=progress.total, completed=progress.ended, description=text, refresh=True)
+            bar.update(task, total=_total(progress), completed=_done(progress), description=text, refresh=True)
             await anyio.sleep(_BAR_EVERY_S)
 
 

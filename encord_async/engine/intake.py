@@ -57,6 +57,7 @@ class Intake:
 
     Attributes:
         entries: How many were taken in.
+        position: How many the manifest has, as far as it was read.
         aside: Those that wait until it is known who has gone.
         checker: Tells what is wrong between them.
         namer: Gives them their identity.
@@ -80,7 +81,7 @@ class Intake:
         self._fail = fail
         self.checker = Checker(stamps=options.stamp)
         self.namer: Namer | GivenNames = Namer()
-        self.entries = self._position = 0
+        self.entries = self.position = 0
         self.aside: list[Taken] = []
         self.bad: Mapping[int, tuple[Problem, ...]] = {}
         self.began_s = 0.0
@@ -91,11 +92,11 @@ class Intake:
         bad: tuple[Problem, ...] = ()
         for item in items:
             bad = problems_of(item, self.checker, self.bad)
-            self._position += 1
+            self.position += 1
             if not bad and isinstance(item, PlacedEntry):
                 one = self._good(item)
             elif self._options.skip_invalid and bad[0].place.number > 0:
-                one = Taken(self._position, item if isinstance(item, PlacedEntry) else None, b"", [], bad)
+                one = Taken(self.position, item if isinstance(item, PlacedEntry) else None, b"", [], bad)
                 bad = ()
             else:
                 break
@@ -110,7 +111,7 @@ class Intake:
             self._fail(manifest_error(bad), "a bad entry in the manifest")
 
     def _good(self, placed: PlacedEntry) -> Taken:
-        entry, position = placed.entry, self._position
+        entry, position = placed.entry, self.position
         if not self._ledger.is_new and self.namer.can_wait(entry):
             steps = list(entry.steps(b""))
             if all(map(_is_plain, steps)):

@@ -144,8 +144,13 @@ class Progress:
     ended: int
     """Of all kinds, those aside that a stop has cancelled."""
     failed: int
+    """Of entries and removals."""
     statistics: Statistics
     elapsed_s: float
+    removals: int = 0
+    """What is to be done after the manifest, as far as it is known; see `Summary.removals`."""
+    removals_ended: int = 0
+    """Those of them that have ended; as for entries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,10 +120,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The sums of a run; the counts by status add up to *entries*."""
+    """The sums of a run; the counts by status add up to *entries*, and those of removals to *removals*."""
 
     entries: int = 0
     by_status: Mapping[Status, int] = field(default_factory=dict)
+    removals: int = 0
+    """What `prune` and `retire` did after the manifest. Each has an outcome: all that is taken of one sort from one
+    thing, or that it is said to be archived."""
+    removals_by_status: Mapping[Status, int] = field(default_factory=dict)
     requests: int = 0
     retries: int = 0
     throttled: int = 0
@@ -148,6 +152,8 @@ class Summary:
             "throttled": self.throttled,
             "elapsed_s": round(self.elapsed_s, 3),
         }
+        if self.removals:
+            shown["removals"] = {status.value: number for status, number in self.removals_by_status.items() if number}
         if self.stopped_by is not None:
             shown["stopped_by"] = self.stopped_by
         return shown

@@ -74,6 +74,9 @@ _LOOK_OUT_S: Final = 0.2
 """So often a run that is stopped looks whether the service has gone away: nobody waits for the end of an outage."""
 
 
+_FAILURES: Final = (Status.FAILED, Status.IN_DOUBT)
+
+
 class Run:
     """One manifest on its way; made by `EncordSession.provision`.
 
@@ -103,12 +106,14 @@ class Run:
         self._settler = Settler(session, self._ledger, settle_s=options.settle_s) if props is None else props.settler
         self._schedule = _schedule(options, props)
         self._executor: Executor
-        self._counts: Counter[Status] = Counter()
+        self._counts, self._removals = Counter[Status](), Counter[Status]()
+        self._more = 0
+        """What is to be done after the manifest."""
         self._idle: deque[Seat] = deque()
         self._room, self._alarm, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
         # Slowly taken, with a turn of the event loop for each, it would let workers end one entry a turn.
         self._emitting = anyio.Lock(fast_acquire=True)
-        self._ended_entries = 0
+        self._ended_number = 0
         self._total: int | None = None
         self._review, self._sequel, self._follows = review, sequel, sequel is not None
         self._groundwork = groundwork or Groundwork()
@@ -221,13 +226,18 @@ class Run:
             return
         self._stopped_by = self._stopped_by or "left before the end"
         self._schedule.cancel()
-        ended = Counter[Status]()
         while outcomes := self._schedule.take_outcomes():
-            ended.update(outcome.status for outcome in outcomes)
-        ended[Status.CANCELLED] += len(self._intake.aside)
-        ended[Status.IN_DOUBT] += self._intake.entries - self._ended_entries - ended.total()
-        self._counts += ended
-        self._ended_entries = self._intake.entries
+            for outcome in outcomes:
+                self._counts_of(outcome)[outcome.status] += 1
+        self._counts[Status.CANCELLED] += len(self._intake.aside)
+        for counts, number in ((self._counts, self._intake.entries), (self._removals, self._more)):
+            counts[Status.IN_DOUBT] += number - counts.total()
+        self._counts, self._removals = +self._counts, +self._removals
+        self._ended_number = self._intake.entries + self._more
+
+    def _counts_of(self, outcome: Outcome) -> Counter[Status]:
+        """Where *outcome* is counted: what comes after the manifest has a number after its last entry."""
+        return self._removals if self._more and outcome.number > self._intake.position else self._counts
 
     def _expect(self, expected: Expected) -> None:
         """What is still to come is known, and there at once: then nothing goes alone that could go together."""
@@ -285,7 +295,7 @@ class Run:
         raise StopAsyncIteration
 
     def _reconcile(self) -> None:
-        read, ended = self._intake.entries, self._ended_entries
+        read, ended = self._intake.entries + self._more, self._ended_number
         if ended != read:
             raise AssertionError(f"{read} entries were read and {ended} ended: this is a bug, please report")
 
@@ -303,6 +313,8 @@ class Run:
         return Summary(
             entries=self._intake.entries,
             by_status=dict(self._counts),
+            removals=self._more,
+            removals_by_status=dict(self._removals),
             requests=now.requests - self._before.requests,
             retries=now.retries - self._before.retries,
             throttled=now.throttled - self._before.throttled,
@@ -327,13 +339,13 @@ class Run:
 
     def progress(self) -> Progress:
         """How far the run is; cheap enough to ask ten times a second."""
-        total = self._register.choice.entries or self._total
         return Progress(
             entries=self._intake.entries,
-            # What is done after the manifest is not in it.
-            total=None if total is None else max(total, self._intake.entries),
-            ended=self._ended_entries - self._counts[Status.CANCELLED],
-            failed=self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT],
+            total=self._register.choice.entries or self._total,
+            ended=self._counts.total() - self._counts[Status.CANCELLED],
+            failed=self._failures,
+            removals=self._more,
+            removals_ended=self._removals.total() - self._removals[Status.CANCELLED],
             statistics=self._session.statistics(),
             elapsed_s=(self._ended_s or self._session.clock.monotonic_s()) - self._started_s,
         )
@@ -403,7 +415,7 @@ class Run:
     def _free(self) -> int:
         # What has ended and still waits to be sent off counts: a slow consumer must not let them pile up.
         waiting = self._schedule.parked_entries + self._schedule.lying_entries + len(self._intake.aside)
-        return self._options.lookahead - (self._intake.entries - self._ended_entries - waiting)
+        return self._options.lookahead - (self._intake.entries + self._more - self._ended_number - waiting)
 
     async def _wait_for_room(self) -> None:
         while self._free() <= 0:
@@ -528,9 +540,9 @@ class Run:
             with anyio.CancelScope() as self._reading:
                 try:
                     more = await self._sequel.entries(self._session, self._ledger, self._register)
-                    for number, one in enumerate(more, self._intake.entries + 1):
+                    self._more = len(more)
+                    for number, one in enumerate(more, self._intake.position + 1):
                         add_more(self._schedule, one, number)
-                    self._intake.entries += len(more)
                     self._dispatch()
                 except EncordError as error:
                     self._fail(error, "what is left to do after the manifest cannot be found out")
@@ -542,8 +554,8 @@ class Run:
         async with self._emitting:
             while outcomes := self._schedule.take_outcomes():
                 for outcome in outcomes:
-                    self._counts[outcome.status] += 1
-                    self._ended_entries += 1
+                    self._counts_of(outcome)[outcome.status] += 1
+                    self._ended_number += 1
                     self._register.note(outcome)
                     self._watch(outcome.status)
                     if outcome.status is Status.IN_DOUBT:
@@ -557,10 +569,13 @@ class Run:
         if self._options.fail_fast and (status is Status.FAILED or status is Status.IN_DOUBT):
             self.drain("fail_fast")
         limit = self._options.max_failures
-        if limit is not None:
-            failed = self._counts[Status.FAILED] + self._counts[Status.IN_DOUBT]
-            if limit.exceeded(failed, self._ended_entries):
-                self.drain("max_failures")
+        if limit is not None and limit.exceeded(self._failures, self._ended_number):
+            self.drain("max_failures")
+
+    @property
+    def _failures(self) -> int:
+        """Entries and removals that have failed or are in doubt."""
+        return sum(counts[status] for counts in (self._counts, self._removals) for status in _FAILURES)
 
     def _fail(self, error: EncordError, reason: str) -> None:
         if self._failure is None:

@@ -59,6 +59,29 @@ def test_the_example(here: Here, start_api: Start, tmp_path: Path) -> None:
     assert len(api.control("GET", "state")["projects"]) == 44
 
 
+def test_what_is_taken_is_no_entry(here: Here, api: Api, tmp_path: Path) -> None:
+    """Who is taken out at the end is told beside the entries; only what was not looked at is said not to be."""
+    name, users = tmp_path / "m.jsonl", [{"email": email, "role": "annotator"} for email in ("a@x.org", "b@x.org")]
+    drawing = {"kind": "ontology", "key": "o", "title": "Felines"}
+    manifest = write_manifest(name, project("Cats", users=users), drawing)
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    write_manifest(name, project("Cats", users=users[:1]), drawing)
+    done = here("apply", manifest, "--prune", "--yes", env=api.env)
+    assert done.out.splitlines()[0].startswith("2 entries and 1 removal in ")
+    assert "\nremovals done  1\n" in done.out
+    assert "and only what is too much was looked for: 'encord-async verify" in done.out
+    assert "not looked at" not in done.out
+    write_manifest(name, project("Cats", users=[]), drawing)
+    taken = here("apply", manifest, "--prune", "--yes", "--json", env=api.env).json
+    assert (taken["entries"], taken["unchanged"], taken["updated"], taken["removals"]) == (2, 2, 0, {"updated": 1})
+    assert "removals" not in here("apply", manifest, "--prune", "--yes", "--json", env=api.env).json
+
+    alone = here("apply", manifest, "--update-ontologies", "--only", "o", "--yes", env=api.env)
+    assert "unchanged  1" in alone.out
+    assert "not looked at" not in alone.out
+    assert "not looked at" in here("apply", manifest, "--update-ontologies", "--yes", env=api.env).out
+
+
 @pytest.mark.parametrize(
     ("options", "call"), [((), "v2/datasets.POST"), (("--dataset-api", "envelope"), "dataset.POST")]
 )

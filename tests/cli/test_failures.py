@@ -67,6 +67,8 @@ def test_zero_means_satisfied(counts: dict[Status, int], interrupted: bool) -> N
     summary = Summary(entries=sum(counts.values()), by_status=counts)
     good = not interrupted and all(status.satisfied or not count for status, count in counts.items())
     assert (exit_code(summary, None, interrupted=interrupted) == 0) is good
+    removals = Summary(removals=sum(counts.values()), removals_by_status=counts)
+    assert exit_code(removals, None, interrupted=interrupted) == exit_code(summary, None, interrupted=interrupted)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -22,6 +23,15 @@ def test_the_line() -> None:
     """The line says what is done, failed, in flight, how fast, what was throttled and how long it will take."""
     shown = describe(at(40, 10, throttled=7), 2.0)
     assert shown == "40 of 100 entries, 2 failed, 3 in flight, 2/s, 7 throttled, 30 s left"
+
+
+def test_the_line_of_removals() -> None:
+    """What is taken at the end is told beside the entries, and is a part of what is left to do."""
+    shown = describe(replace(at(100, 10), removals=40, removals_ended=10), 2.0)
+    assert shown == "100 of 100 entries, 10 of 40 removals, 2 failed, 3 in flight, 2/s, 15 s left"
+    meter = Meter()
+    meter.per_s(at(100, 10))
+    assert meter.per_s(replace(at(100, 12), removals=40, removals_ended=10)) == 5
 
 
 def test_the_line_fits() -> None:

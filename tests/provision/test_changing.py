@@ -9,6 +9,7 @@ import pytest
 
 from encord_async.emulator import Fault, FaultRule
 from encord_async.engine.options import Options
+from encord_async.engine.outcome import Status
 from encord_async.errors import UsageError
 from encord_async.plan import Action, Verb
 from encord_async.protocol.catalogue import ProjectUserRole
@@ -220,12 +221,32 @@ async def test_what_no_entry_wants_is_pruned(world: World) -> None:
     }
     run = world.session.provision(manifest, prune=True)
     assert sorted(one.status.value for one in await run.results()) == ["unchanged"] * 3 + ["updated"] * 2
-    assert (run.progress().ended, run.progress().total) == (5, 5)
+    assert run.summary.as_json()["entries"] == run.summary.count(Status.UNCHANGED) == 3
+    assert (run.summary.removals, run.summary.as_json()["removals"]) == (2, {"updated": 2})
+    far = run.progress()
+    assert (far.ended, far.total, far.removals_ended, far.removals) == (3, 3, 2, 2)
     assert (await world.session.verify(manifest)).differences == 0
     assert await planned(world, manifest, prune=True) == []
     write_manifest(manifest, *staffed(ANN, BOB, datasets=("@raw", "@more")))
     assert await apply(world, manifest) == ["updated", "unchanged", "unchanged"]
     assert (await world.session.verify(manifest)).differences == 0
+
+
+async def test_a_removal_that_fails_is_no_entry(world: World) -> None:
+    """A removal that is refused is counted by itself, with a number that no entry has, of a part of a manifest too."""
+    manifest = Path("m.jsonl")
+    write_manifest(manifest, *staffed(ANN, BOB), {"kind": "project", "key": "dogs", "title": "Dogs"})
+    await apply(world, manifest)
+    write_manifest(manifest, {"kind": "project", "key": "dogs", "title": "Dogs"}, *staffed(ANN))
+    query = "v2/projects/{project}/users/bulk-delete.POST"
+    world.emulator.set_faults([FaultRule(query=query, fault=Fault.ERROR, code="AUTHORISATION_ERROR")])
+    run = world.session.provision(manifest, only=["cats"], prune=True)
+    outcomes = [(one.number, one.status) for one in await run.results()]
+    assert outcomes == [(2, Status.UNCHANGED), (5, Status.FAILED)]
+    summary = run.summary
+    assert (summary.entries, summary.by_status) == (1, {Status.UNCHANGED: 1})
+    assert (summary.removals, summary.removals_by_status) == (1, {Status.FAILED: 1})
+    assert (run.progress().failed, run.progress().ended) == (1, 1)
 
 
 async def test_what_has_gone_is_retired(world: World) -> None:
