@@ -46,6 +46,7 @@ class DataEntry(Entry):
     other_names: ClassVar[Mapping[str, str]] = MappingProxyType({"file": "items_file", "dataset": "datasets"})
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"items": DataItem})
     counted = MappingProxyType({"data": "files to register"})
+    summed = MappingProxyType({"data": ("files", "file", "files")})
     spelt = MappingProxyType({"on_error": _WORDS})
     forms = MappingProxyType({"datasets": "@raw;@more"})
     example = MappingProxyType(
