@@ -61,8 +61,8 @@ class Exported:
     included: tuple[Included, ...] = ()
 
     def as_json(self) -> dict[str, object]:
-        """Numbers by what they count."""
-        numbers = {name: self.numbers[name] for name, _, _ in summed().values()}
+        """Numbers by what they count; none of what the scope leaves out, of which nobody knows how much there is."""
+        numbers = {name: self.numbers[name] for one, (name, _, _) in summed().items() if one not in self.unasked}
         return {"entries": self.entries, **numbers, "left_out": self.left_out}
 
 
@@ -112,10 +112,7 @@ async def export(
         (lambda kind, entry: kept.append((kind, entry))) if selection else note,
     )
     for kind in exported():
-        if kind.is_in(scope):
-            await work.write(kind)
-        elif kind.unasked is not None and any(map(work.pen.has, kind.after)):
-            sums.unasked[kind.word] = kind.unasked
+        await work.write(kind)
     if selection:
         sums.included = _choose(kept, selection, note)
     sums.not_listed = work.pen.not_listed
@@ -157,7 +154,11 @@ class _Export:
     on_entry: Callable[[Exports, Entry], None]
 
     async def write(self, kind: Exports) -> None:
-        """Write down all of *kind*; what has to be looked into is looked into several at a time."""
+        """Write down all of *kind* if it is in scope; what has to be looked into is looked into several at a time."""
+        if not kind.is_in(self.pen.scope):
+            if kind.unasked is not None and any(map(self.pen.has, kind.after)):
+                self.sums.unasked[kind.word] = kind.unasked
+            return
         relations = [relation for relation in relations_of(kind.word) if relation.is_written(self.pen)]
         chunk = list[Listed]()
         async for found in self._admin_of(kind):
