@@ -74,6 +74,9 @@ class DataEntry(Entry):
             return self._files
         return ListedFiles(tuple(item.cloud_file() for item in self.items))
 
+    def about(self) -> str:
+        return self.folder
+
     def references(self) -> Iterator[Use]:
         yield Use("folder", self.folder, "folder")
         yield from uses("datasets", self.datasets, "dataset")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Final, NamedTuple
 
-from encord_async.errors import AuthenticationError, RefusedError
+from encord_async.errors import AuthenticationError, RefusedError, UnreadableReplyError
 from encord_async.kinds.cloud import titles_of_integrations
 from encord_async.kinds.data import DataEntry
 from encord_async.kinds.dataset import DATASET
@@ -145,6 +145,12 @@ async def _rows(reads: Reads, pen: Pen, dataset: Listed) -> list[str | None]:
         rows = await reads.execute(ListDataRows(dataset_hash=dataset.hash))
     except AuthenticationError:
         raise
+    except UnreadableReplyError as error:
+        # They come in one answer, however many there are.
+        if error.code != "REPLY_TOO_LARGE":
+            raise
+        pen.leave_out(_ROWS, dataset.title, dataset.hash, error.message)
+        return []
     except RefusedError as error:
         pen.leave_out(_ROWS, dataset.title, dataset.hash, error.message)
         return []

@@ -10,7 +10,7 @@ import pytest
 
 from encord_async.cli.entries import entry_text
 from encord_async.emulator import Fault, FaultRule, SeedIntegration
-from encord_async.errors import AuthenticationError
+from encord_async.errors import AuthenticationError, UnreadableReplyError
 from encord_async.export import Scope
 from encord_async.operations import LinkItems, ListDataRows, ListItems, PollUploadJob, SearchFolders, StartUploadJob
 from encord_async.plan import Verb
@@ -154,6 +154,43 @@ async def test_what_is_refused(query: str, title: str) -> None:
         world.emulator.set_faults([FaultRule(query=query, fault=Fault.ERROR, code="AUTHENTICATION_ERROR")])
         with pytest.raises(AuthenticationError):
             await exported(world, ITEMS)
+
+
+async def test_rows_that_are_too_many_for_an_answer() -> None:
+    """Rows of a dataset come in one answer: one that is too large is told, and files and other links are written."""
+    folders: list[Entry] = [{"kind": "folder", "key": f"f{no}", "name": f"F{no}"} for no in range(6)]
+    data = [
+        {**PRIVATE, "key": f"x{no}", "folder": f"@f{no}", "items": items, "datasets": ["@d"]}
+        for no in range(6)
+        for items in [[{"url": f"s3://b/{no}/{one}.png"} for one in range(100)]]
+    ]
+    async with open_world(integrations=[BUCKET], max_reply_bytes=150_000) as world:
+        await world.run([*ACCOUNT, *folders, *data])
+        written, left, sums = await exported(world, ITEMS)
+        assert sums.as_json()["files"] == 6 + 600
+        assert {one["datasets"][0] for one in written if one["kind"] == "data" and "datasets" in one} == {"@e"}
+        ((what, title, reason),) = [(one.what, one.title, one.reason) for one in left]
+        assert (what, title) == ("data rows of a dataset", "D")
+        assert reason.startswith("the reply is larger than 150000 bytes")
+
+
+async def test_an_answer_that_is_cut_short_ends_it() -> None:
+    """What may be read another time is not left out: the export fails."""
+    async with open_world(integrations=[BUCKET]) as world:
+        await world.run(ACCOUNT)
+        world.emulator.set_faults([FaultRule(query="datarows.GET", fault=Fault.TRUNCATE)])
+        with pytest.raises(UnreadableReplyError):
+            await exported(world, ITEMS)
+
+
+async def test_a_part_has_its_files() -> None:
+    """Of a folder that is chosen the files are, with the datasets that they are linked to; those of others are not."""
+    async with open_world(integrations=[BUCKET]) as world:
+        await world.run(ACCOUNT)
+        found = list[Entry]()
+        sums = await world.session.export(lambda one: found.append(one.as_json()), items=True, only="more")
+        assert [one["folder"] for one in found if one["kind"] == "data"] == ["@more"]
+        assert {one.key for one in sums.included} == {"images", "d"}
 
 
 async def test_files_are_asked_for() -> None:
