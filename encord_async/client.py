@@ -321,6 +321,7 @@ class EncordSession(Calls):
         users: bool = True,
         organisation: bool = True,
         tasks: bool = False,
+        items: bool = False,
         only: str | Iterable[str] = (),
         exclude: str | Iterable[str] = (),
         on_left_out: "Callable[[LeftOut], None]" = lambda _: None,
@@ -333,6 +334,7 @@ class EncordSession(Calls):
             users: Users of projects, of groups and of the organisation.
             organisation: Users and groups of the organisation, and the groups of projects.
             tasks: Whose the tasks of projects are, by the titles of their data. All tasks are read for that.
+            items: The files of folders, and which datasets they are linked to. All files are read for that.
             only: As for `provision`, by the keys that the entries get. All is read, and kept until it has been.
             exclude: As for `provision`.
             on_left_out: Is told of each thing that is left out, and why.
@@ -346,7 +348,7 @@ class EncordSession(Calls):
         from encord_async.export import Scope, export
 
         selection = _chosen(only, exclude)
-        scope = Scope(ontologies=ontologies, users=users, organisation=organisation, tasks=tasks)
+        scope = Scope(ontologies=ontologies, users=users, organisation=organisation, tasks=tasks, items=items)
         return await export(self, on_entry, scope=scope, selection=selection, on_left_out=on_left_out)
 
     @contextlib.asynccontextmanager

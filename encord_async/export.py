@@ -2,7 +2,7 @@
 
 Only reads are sent, and the API keys themselves, which the service shows, go nowhere. Each kind says how its things are
 listed and what their entries are (`Exports`). Kept in memory are listings that have no pages, and the key of each
-thing; what is read one by one is read some hundreds at a time.
+thing; what is read one by one is read some hundreds at a time. Files are read page by page.
 
 What is exported is what the account is admin of, for nobody else could make it again. The order is that in which
 things were made, so that what comes later changes nothing about the keys of its kind that were given before. A manifest
@@ -46,6 +46,7 @@ class Exported:
         unlisted: Of how many things the service does not list what is in them: by what that is, and words for one such
             thing and for several.
         not_listed: What else it does not list, in words.
+        unasked: What the scope leaves out of what the account may have: words for it, by the names of `Entry.contents`.
         cautions: What to know before the manifest is applied elsewhere.
         included: What those entries that are chosen need, and nobody has chosen.
     """
@@ -55,12 +56,13 @@ class Exported:
     left_out: int = 0
     unlisted: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     not_listed: list[str] = field(default_factory=list)
+    unasked: dict[str, str] = field(default_factory=dict)
     cautions: list[str] = field(default_factory=list)
     included: tuple[Included, ...] = ()
 
     def as_json(self) -> dict[str, object]:
-        """Numbers by what they count."""
-        numbers = {name: self.numbers[name] for name, _, _ in summed().values()}
+        """Numbers by what they count; none of what the scope leaves out, of which nobody knows how much there is."""
+        numbers = {name: self.numbers[name] for one, (name, _, _) in summed().items() if one not in self.unasked}
         return {"entries": self.entries, **numbers, "left_out": self.left_out}
 
 
@@ -110,8 +112,7 @@ async def export(
         (lambda kind, entry: kept.append((kind, entry))) if selection else note,
     )
     for kind in exported():
-        if kind.is_in(scope):
-            await work.write(kind)
+        await work.write(kind)
     if selection:
         sums.included = _choose(kept, selection, note)
     sums.not_listed = work.pen.not_listed
@@ -153,7 +154,11 @@ class _Export:
     on_entry: Callable[[Exports, Entry], None]
 
     async def write(self, kind: Exports) -> None:
-        """Write down all of *kind*; what has to be looked into is looked into several at a time."""
+        """Write down all of *kind* if it is in scope; what has to be looked into is looked into several at a time."""
+        if not kind.is_in(self.pen.scope):
+            if kind.unasked is not None and any(map(self.pen.has, kind.after)):
+                self.sums.unasked[kind.word] = kind.unasked
+            return
         relations = [relation for relation in relations_of(kind.word) if relation.is_written(self.pen)]
         chunk = list[Listed]()
         async for found in self._admin_of(kind):

@@ -38,10 +38,10 @@ Write the account down as a manifest: the datasets, ontologies and projects that
 with the users and groups of each, the datasets, tags and status of each project and its API keys by title and scopes,
 and the users and groups of the organisation. The keys themselves are not written. Only reads are sent.
 
-Entries get keys made of their titles, in the order in which things were made. Workflows are not written, nor is
-what is in the datasets. Users are written with their roles, the account itself among them; what the service does
-not list is left out, and that is said. Datasets, groups and ontologies that are not the account's own stand in
-projects by their hashes, which another account may not know.
+Entries get keys made of their titles, in the order in which things were made. Workflows are not written. The files of
+folders, and which datasets they are linked to, are written with --items. Users are written with their roles, the
+account itself among them; what the service does not list is left out, and that is said. Datasets, groups and
+ontologies that are not the account's own stand in projects by their hashes, which another account may not know.
 
 'apply' makes the users of the organisation users of another one, too: who has no account gets one, and a mail. For
 those who are users of it already nothing changes. Only an Admin of the organisation may add users to it. To add
@@ -60,6 +60,7 @@ Examples:
   encord-async export -o account.jsonl
   encord-async export --format yaml -o account.yaml
   encord-async export --only 'cats*' -o cats.jsonl
+  encord-async export --items --tasks -o account.jsonl
   encord-async export --without-ontologies --without-users -o structure.jsonl
   encord-async export --without-organisation | encord-async apply - --yes --domain URL --ssh-key-file OTHER_KEY
 
@@ -91,6 +92,11 @@ Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE 
     help="Leave out users and groups of the organisation, and groups of projects.",
 )
 @click.option("--tasks", is_flag=True, help="Write whose the tasks of projects are, too, by the titles of their data.")
+@click.option(
+    "--items",
+    is_flag=True,
+    help="Write the files of folders, too, and which datasets they are linked to. Every file is read.",
+)
 @selection_options
 @force_option
 @concurrency_option
@@ -105,6 +111,7 @@ def export(
     without_users: bool,
     without_organisation: bool,
     tasks: bool,
+    items: bool,
     selection: "Selection",
     force: bool,
     concurrency: int,
@@ -125,6 +132,7 @@ def export(
                 users=not without_users,
                 organisation=not without_organisation,
                 tasks=tasks,
+                items=items,
             )
             async with sessions() as session:
                 exported = await export_account(
@@ -137,6 +145,7 @@ def export(
         unlisted = any(what == "users" for what, _, _ in exported.unlisted)
         shown = exported.as_json() | {"users_read": not (without_users or unlisted), "requests": requests}
         shown["included"] = [one.as_json() for one in exported.included]
+        shown["not_asked"] = [*exported.unasked.values()]
         output.result(shown | {"not_listed": exported.not_listed, "first_left_out": [one.as_json() for one in left]})
     else:
         print_included(output, exported.included)
@@ -176,12 +185,15 @@ def _say(output: Output, exported: "Exported", left: "list[LeftOut]") -> None:
     """The sums, on standard error: standard output may be the manifest."""
     from encord_async.kinds.registry import summed
 
-    parts = [many(exported.numbers[name], *words) for name, *words in summed().values()]
+    told = [names for one, names in summed().items() if one not in exported.unasked]
+    parts = [many(exported.numbers[name], *words) for name, *words in told]
     output.say(f"{', '.join(parts)} in {many(exported.entries, 'entry', 'entries')}", bold=True)
     for (inside, *words), number in exported.unlisted.items():
         output.say(f"without the {inside} of {many(number, *words)}: the service does not list them")
     for what in exported.not_listed:
         output.say(f"without {what}: the service does not list them")
+    for what in exported.unasked.values():
+        output.say(f"without {what}")
     for caution in exported.cautions:
         output.say(caution)
     if exported.left_out:

@@ -46,6 +46,7 @@ class DataEntry(Entry):
     other_names: ClassVar[Mapping[str, str]] = MappingProxyType({"file": "items_file", "dataset": "datasets"})
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"items": DataItem})
     counted = MappingProxyType({"data": "files to register"})
+    summed = MappingProxyType({"data": ("files", "file", "files")})
     spelt = MappingProxyType({"on_error": _WORDS})
     forms = MappingProxyType({"datasets": "@raw;@more"})
     example = MappingProxyType(
@@ -72,6 +73,9 @@ class DataEntry(Entry):
         if self._files is not None:
             return self._files
         return ListedFiles(tuple(item.cloud_file() for item in self.items))
+
+    def about(self) -> str:
+        return self.folder
 
     def references(self) -> Iterator[Use]:
         yield Use("folder", self.folder, "folder")

@@ -39,12 +39,14 @@ class Scope:
         users: Users of projects, the account itself among them, of groups and of the organisation.
         organisation: Users and groups of the organisation, and the groups of projects.
         tasks: Whose the tasks of projects are, by the titles of their data.
+        items: The files of folders, and which datasets they are linked to.
     """
 
     ontologies: bool = True
     users: bool = True
     organisation: bool = True
     tasks: bool = False
+    items: bool = False
 
 
 _EVERYTHING: Final = Scope()
@@ -192,11 +194,13 @@ class Exports(StepKind):
         after: Kinds of entries that its own may refer to, which are therefore written first.
         unlisted: What people are told if the service does not list them; None if there is no export without.
         caution: What people are told who apply such entries elsewhere.
+        unasked: What people are told of an account that has some if the scope leaves them out; None if nothing.
     """
 
     after: ClassVar[Collection[str]] = ()
     unlisted: ClassVar[str | None] = None
     caution: ClassVar[str] = ""
+    unasked: ClassVar[str | None] = None
 
     def is_in(self, scope: Scope) -> bool:  # noqa: ARG002 - most are
         """Whether it is written down."""

@@ -32,6 +32,7 @@ __all__ = [
     "Unit",
     "block_of",
     "identity_url",
+    "type_of",
     "url_digest",
 ]
 
@@ -52,7 +53,7 @@ _SUFFIXES: Final[Mapping[str, FileType]] = {
 }
 
 
-def _type_of(url: str) -> FileType | None:
+def type_of(url: str) -> FileType | None:
     """The type that the suffix of the path says, or of all of *url*: names in buckets may hold ``?`` and ``#``."""
     for text in (url.partition("?")[0].partition("#")[0], url):
         parts = text.rpartition("/")[2].lower().split(".")
@@ -109,7 +110,7 @@ class DataItem(Part):
         Raises:
             UsageError: Its type is not known, or the service takes no such.
         """
-        kind = self.type or _type_of(self.url)
+        kind = self.type or type_of(self.url)
         if kind is None:
             raise UsageError(
                 f"the type of {shown(self.url)} cannot be told by its suffix; say it: {', '.join(FILE_TYPES)}"

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from encord_async.kinds.data import DataEntry
+from encord_async.kinds.data_export import DATA
 from encord_async.kinds.dataset import DATASET, DatasetEntry
 from encord_async.kinds.dataset_data import DATASET_DATA
 from encord_async.kinds.dataset_groups import DATASET_GROUPS
@@ -163,7 +164,8 @@ def exported() -> tuple[Exports, ...]:
                 place(maker_of(before))
             placed[kind.word] = kind
 
-    for kind in step_kinds():
+    # No one step makes what lies in folders and is linked.
+    for kind in (*step_kinds(), DATA):
         place(kind)
     return tuple(placed.values())
 

@@ -459,7 +459,8 @@ class AiohttpTransport:
                 if room < 0:
                     raise UnreadableReplyError(
                         f"the reply is larger than {self._max_reply_bytes} bytes, the bound that max_reply_bytes sets; "
-                        "the request may have taken effect"
+                        "the request may have taken effect",
+                        code="REPLY_TOO_LARGE",
                     )
                 chunks.append(chunk)
         finally:

@@ -100,6 +100,19 @@ def test_as_json(here: Here, api: Api, tmp_path: Path) -> None:
     assert refused.json["error"]["type"] == "UsageError"
 
 
+def test_files_are_written_when_asked_for(here: Here, api: Api, tmp_path: Path) -> None:
+    """What --items would write is told without it, and counted with it."""
+    target = tmp_path / "m.jsonl"
+    done = here("export", "-o", target, env=api.env)
+    assert "without the files of folders and which datasets they are linked to: give --items to have them" in done.err
+    assert " files in" not in done.err
+    asked = here("export", "--items", "--force", "-o", target, env=api.env)
+    assert "0 folders, 0 files in" in asked.err
+    assert "--items" not in asked.err
+    told = [here("export", *more, "--json", "--force", "-o", target, env=api.env).json for more in ((), ("--items",))]
+    assert [(len(one["not_asked"]), one.get("files")) for one in told] == [(1, None), (0, 0)]
+
+
 def test_without_the_organisation(here: Here, api: Api) -> None:
     """Users and groups of the organisation can be left out; the users of projects are not."""
     done = here("export", "--without-organisation", env=api.env)

@@ -89,6 +89,7 @@ async def open_world(
     templates: Sequence[SeedTemplate] = (),
     job_s: float = 0.0,
     concurrency: int = 32,
+    max_reply_bytes: int = 2**24,
 ) -> AsyncIterator[World]:
     """A new account where *faults* lie in wait, with *integrations* and *templates*; jobs take *job_s* seconds."""
     given, pair = default_seed()
@@ -97,6 +98,7 @@ async def open_world(
     async with Emulator(EmulatorSettings(seed=seed, job_s=job_s)) as emulator:
         emulator.set_faults(faults)
         settings = Settings(domain=emulator.url, concurrency=concurrency, retry=RetryPolicy(backoff_base_s=0.01))
+        settings = replace(settings, max_reply_bytes=max_reply_bytes)
         async with EncordSession.from_ssh_key(pair.private_text, settings=settings) as session:
             yield World(emulator, session)
 
