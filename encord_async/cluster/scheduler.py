@@ -25,6 +25,8 @@ __all__ = ["Scheduler"]
 logger = logging.getLogger("encord_async")
 
 _GONE: Final = "the scheduler is gone"
+_ASKED: Final = 3
+"""How often a worker is asked who it is, where the answer is lost with the connection."""
 _AGAIN: Final = "what was under way may have happened, and running again finds out"
 
 
@@ -57,14 +59,21 @@ class Scheduler:
             UsageError: A worker cannot take part.
             EncordError: Its key cannot be used.
         """
-        future = self._client.submit(introduce, options, pure=False)
-        try:
-            found = await self._first_answer(future)
-        except EncordError:
-            raise
-        except Exception as error:
-            # Whatever a worker cannot do with it, nothing was sent yet.
-            raise UsageError(f"a worker cannot take part: {type(error).__name__}: {error}") from error
+        asked = 1
+        while True:
+            future = self._client.submit(introduce, options, pure=False)
+            try:
+                found = await self._first_answer(future)
+                break
+            except EncordError:
+                raise
+            except Exception as error:
+                # The connection to the scheduler broke: Dask opens another, and nothing was sent yet.
+                if isinstance(error, concurrent.futures.CancelledError) and asked < _ASKED:
+                    asked += 1
+                    continue
+                # Whatever a worker cannot do with it, nothing was sent yet.
+                raise UsageError(f"a worker cannot take part: {type(error).__name__}: {error}") from error
         if found.version != version("encord-async"):
             raise UsageError(f"a worker has encord-async {found.version}, and this is {version('encord-async')}")
         return found.account

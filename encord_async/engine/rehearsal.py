@@ -480,12 +480,13 @@ class Overlay:
         return [one for one in alike if one.is_aside or one.identity in lost or not self._is_present(one.holder)]
 
     async def gone_things(self) -> Sequence[Record]:
-        """See `Ledger`; what was only played is not among them."""
+        """See `Ledger`; what was in doubt, and was found as it was played, is among them."""
         if not self.has_made:
             # Nobody has said who is present.
             return ()
-        gone = [one async for one in self.every() if one.is_made_thing and not self._is_present(one.holder)]
-        return self._untouched(gone)
+        made = [one async for one in self.every() if one.is_made_thing]
+        known = (*self._untouched(made), *self._own.values())
+        return [one for one in known if one.is_made_thing and not self._is_present(one.holder)]
 
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
         """See `Ledger`."""
