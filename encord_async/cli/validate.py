@@ -63,7 +63,7 @@ def validate(*, output: Output, manifest: "ManifestFile", stamp: bool) -> int:
 
     checker = Checker(stamps=stamp, policy=policy_for(manifest))
     census, complaints = Counter[str](), _Complaints(output)
-    for item in read_manifest(manifest):
+    for item in read_manifest(manifest, on_empty=checker.note_empty):
         if isinstance(item, PlacedEntry):
             complaints.add(checker.add(item))
             census.update(contents(item.entry))

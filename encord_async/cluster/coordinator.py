@@ -339,7 +339,7 @@ class ClusterRun:
         await self._advance()
 
     async def _read(self) -> None:
-        source = open_source(self._manifest)
+        source = open_source(self._manifest, self._checker.note_empty)
         try:
             while self._stopped_by is None and (items := await source.take(_CHUNK)):
                 await self._take_in(items)

@@ -155,7 +155,7 @@ class Run:
         if file is not None:
             await self._check_file(file)
         await self._register.choose(self._manifest)
-        source = open_source(self._manifest)
+        source = open_source(self._manifest, self._intake.checker.note_empty)
         async with AsyncExitStack() as stack:
             if self._journal is not None:
                 await stack.enter_async_context(self._journal)

@@ -114,6 +114,12 @@ class Checker:
             f"{{}} users of projects beyond the first {MAX_COMPARED:,} were not compared",
             "nobody has looked whether one of them has two roles, or is removed as well",
         )
+        self._empty = _Notice(
+            "for_each",
+            "has no rows, so the entry makes nothing",
+            "{} entries have a for_each without rows, and make nothing",
+            "if that is meant leave the entry out; what earlier runs made for its rows has gone from the manifest",
+        )
         self._known: dict[str, tuple[str, Place]] = {}
         self._unresolved: dict[str, list[_Waiting]] = {}
         self._late: list[Problem] = []
@@ -178,8 +184,12 @@ class Checker:
 
     def warnings(self) -> tuple[Problem, ...]:
         """What is not wrong in the entries so far, and should be known before they are provisioned; a few at most."""
-        notices = (self._keyless, self._trimmed, self._no_uuid, self._unsaid)
+        notices = (self._keyless, self._trimmed, self._no_uuid, self._unsaid, self._empty)
         return tuple(warning for notice in notices if (warning := notice.warning()) is not None)
+
+    def note_empty(self, place: Place) -> None:
+        """Note that the entry at *place* is one of a `for_each` without rows."""
+        self._empty.add(place)
 
     def _note(self, entry: Entry, place: Place) -> None:
         if entry.creates and entry.key is None:

@@ -64,10 +64,19 @@ class Expansion:
         manifest: The manifest, with the variables that are given.
         formats: How files that can be included are read, by what their names end in.
         rows: How tables are read that entries are made for, by what their names end in.
+        on_empty: Is told where an entry stands that is made for no row at all.
     """
 
-    def __init__(self, manifest: ManifestFile, *, formats: Mapping[str, Format], rows: Mapping[str, Rows]) -> None:
+    def __init__(
+        self,
+        manifest: ManifestFile,
+        *,
+        formats: Mapping[str, Format],
+        rows: Mapping[str, Rows],
+        on_empty: Callable[[Place], None],
+    ) -> None:
         self._manifest = manifest
+        self._on_empty = on_empty
         self._formats = formats
         self._tables = rows
         self._names: dict[str, Any] = dict(manifest.variables)
@@ -280,7 +289,7 @@ class Expansion:
         if faults:
             yield from self._problems(file, raw.line, [_at_for_each(fault) for fault in faults])
             return
-        rows, prepared = self._rows(spec, file), self._prepared(entry)
+        rows, prepared, row = self._rows(spec, file), self._prepared(entry), 0
         with contextlib.closing(rows):
             for row, cells in enumerate(rows, 1):
                 self._number += 1
@@ -289,6 +298,8 @@ class Expansion:
                     yield Problem(place, *cells)
                 else:
                     yield from _entry(*prepared({**self._names, **cells}), place, file, entry)
+        if not row:
+            self._on_empty(Place(file.name, raw.line, self._number))
 
     def _rows(self, spec: object, file: _File) -> "Generator[Mapping[str, object] | Fault]":
         """What the variables of each row are; the last one may be a `Fault`."""

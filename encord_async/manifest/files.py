@@ -23,7 +23,7 @@ from encord_async.manifest.checker import Checker
 from encord_async.manifest.excel import EXCEL, excel_rows, sheet_of
 from encord_async.manifest.expansion import Expansion, Format, Rows
 from encord_async.manifest.lines import MAX_LINE_BYTES, numbered_lines, too_long
-from encord_async.manifest.place import PARTS, PlacedEntry, Problem, Raw
+from encord_async.manifest.place import PARTS, Place, PlacedEntry, Problem, Raw
 from encord_async.manifest.policy_file import policy_for
 from encord_async.manifest.reading import json_value
 from encord_async.manifest.tables import csv_rows, read_csv, read_excel
@@ -63,11 +63,17 @@ class CheckReport:
     warnings: tuple[Problem, ...] = ()
 
 
-def read_manifest(path: str | Path | ManifestFile) -> Generator[Item]:
+def read_manifest(
+    path: str | Path | ManifestFile, *, on_empty: Callable[[Place], None] = lambda _: None
+) -> Generator[Item]:
     """Read the manifest at *path*, or JSONL from standard input if it is ``-``.
 
     Entries and problems come in the order of the file. An entry with several faults gives several problems, all of
     the same `Place`. What is wrong between entries is for `Checker`. Close the generator to close the file.
+
+    Args:
+        path: Where it is.
+        on_empty: Is told where an entry stands that is made for no row at all.
 
     Raises:
         ManifestError: The file cannot be read or holds no entry; the first of it comes at once, the rest as it is read.
@@ -75,14 +81,14 @@ def read_manifest(path: str | Path | ManifestFile) -> Generator[Item]:
     """
     manifest = ManifestFile.at(path)
     if manifest.is_stream:
-        return _found(_stdin_items(manifest), "<stdin>")
+        return _found(_stdin_items(manifest, on_empty), "<stdin>")
     suffix = sheet_of(manifest)[0].suffix.lower()
     if suffix not in _FORMATS and suffix not in _TABLES:
         known = ", ".join((*_FORMATS, *_TABLES))
         raise ManifestError(
             f"{path} is no manifest: use a file that ends in {known}, or - for JSONL or YAML on standard input"
         )
-    return _found(_file_items(manifest, suffix), str(path))
+    return _found(_file_items(manifest, suffix, on_empty), str(path))
 
 
 def check_manifest(
@@ -107,7 +113,7 @@ def check_manifest(
     """
     checker = Checker(stamps=stamps, policy=policy_for(path), is_stream=ManifestFile.at(path).is_stream)
     tally = _Tally()
-    for item in read_manifest(path):
+    for item in read_manifest(path, on_empty=checker.note_empty):
         if isinstance(item, Problem):
             checker.refuse(item)
             tally.add_problem(item)
@@ -193,7 +199,7 @@ def _found(items: Iterator[Item], source: str) -> Generator[Item]:
         raise ManifestError(f"{source} holds no entries")
 
 
-def _stdin_items(manifest: ManifestFile) -> Iterator[Item]:
+def _stdin_items(manifest: ManifestFile, on_empty: Callable[[Place], None]) -> Iterator[Item]:
     stream = getattr(sys.stdin, "buffer", None)
     if stream is None:
         raise ManifestError("standard input is closed")
@@ -201,10 +207,10 @@ def _stdin_items(manifest: ManifestFile) -> Iterator[Item]:
     with contextlib.suppress(OSError, ValueError):
         # A reader of its own: Python cannot end while a thread waits inside the one of sys.stdin.
         stream = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - ends with the process
-    return _expansion(manifest).items(_raw_stream, stream, "<stdin>")
+    return _expansion(manifest, on_empty).items(_raw_stream, stream, "<stdin>")
 
 
-def _file_items(manifest: ManifestFile, suffix: str) -> Iterator[Item]:
+def _file_items(manifest: ManifestFile, suffix: str, on_empty: Callable[[Place], None]) -> Iterator[Item]:
     path, source = sheet_of(manifest)[0], str(manifest)
     try:
         stream = path.open("rb")
@@ -213,7 +219,7 @@ def _file_items(manifest: ManifestFile, suffix: str) -> Iterator[Item]:
         raise ManifestError(f"{quoted(source)} is no name of a file") from error
     with stream:
         if suffix in _FORMATS:
-            yield from _expansion(manifest).items(_FORMATS[suffix], stream, source)
+            yield from _expansion(manifest, on_empty).items(_FORMATS[suffix], stream, source)
         else:
             beside = Beside(path.parent, path.parent)
             for item in _TABLES[suffix](stream, source):
@@ -221,8 +227,8 @@ def _file_items(manifest: ManifestFile, suffix: str) -> Iterator[Item]:
                 yield from whole if isinstance(whole, tuple) else (whole,)
 
 
-def _expansion(manifest: ManifestFile) -> Expansion:
-    return Expansion(manifest, formats=_FORMATS, rows=_ROWS)
+def _expansion(manifest: ManifestFile, on_empty: Callable[[Place], None]) -> Expansion:
+    return Expansion(manifest, formats=_FORMATS, rows=_ROWS, on_empty=on_empty)
 
 
 # ---------------------------------------------------------------------- JSONL

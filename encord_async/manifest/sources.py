@@ -8,7 +8,7 @@ import itertools
 import queue
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -85,8 +85,8 @@ def is_read_twice(manifest: Manifest) -> bool:
     return isinstance(manifest, Sequence)
 
 
-def open_source(manifest: Manifest) -> Source:
-    """A source over *manifest*.
+def open_source(manifest: Manifest, on_empty: Callable[[Place], None] = lambda _: None) -> Source:
+    """A source over *manifest*; *on_empty* as for `read_manifest`.
 
     Raises:
         UsageError: It is nothing that entries can come from.
@@ -94,7 +94,7 @@ def open_source(manifest: Manifest) -> Source:
     """
     if isinstance(manifest, str | Path | ManifestFile):
         file = ManifestFile.at(manifest)
-        return _StreamSource(file) if file.is_stream else _FileSource(file)
+        return _StreamSource(file, on_empty) if file.is_stream else _FileSource(file, on_empty)
     if isinstance(manifest, Part):
         return _PartSource(manifest)
     if isinstance(manifest, AsyncIterable):
@@ -106,8 +106,8 @@ def open_source(manifest: Manifest) -> Source:
 
 
 class _FileSource:
-    def __init__(self, manifest: ManifestFile) -> None:
-        self._items = _grouped(read_manifest(manifest))
+    def __init__(self, manifest: ManifestFile, on_empty: Callable[[Place], None]) -> None:
+        self._items = _grouped(read_manifest(manifest, on_empty=on_empty))
 
     async def take(self, most: int) -> list[Item]:
         # Reading may block: the file can be a pipe or lie on a network.
@@ -123,8 +123,8 @@ class _FileSource:
 class _StreamSource:
     """Standard input, which may say nothing for hours: read on a thread that nobody waits for when a run is stopped."""
 
-    def __init__(self, manifest: ManifestFile) -> None:
-        self._items = _grouped(read_manifest(manifest))
+    def __init__(self, manifest: ManifestFile, on_empty: Callable[[Place], None]) -> None:
+        self._items = _grouped(read_manifest(manifest, on_empty=on_empty))
         self._allowed: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._ready: deque[Item | EncordError | None] = deque()
         self._owed = 0

@@ -32,6 +32,27 @@ def test_a_warning_is_said_and_stops_nothing(here: Here, api: Api, manifest: Pat
     assert (warning["line"], warning["field"], warning["reason"]) == (1, "key", WARNING)
 
 
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("rows", ["[]", "{matrix: {a: [1], b: []}}", "t.csv", "'{{ nobody }}'"])
+def test_a_for_each_without_rows_is_told(here: Here, api: Api, tmp_path: Path, verb: str, rows: str) -> None:
+    """An entry that no row is there for makes nothing, and every verb says so and where it stands."""
+    (tmp_path / "t.csv").write_text("a,b\n\n")
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text(
+        "vars: {nobody: []}\nentries:\n"
+        f"- {{kind: dataset, for_each: {rows}, key: '{{{{ a }}}}', title: T}}\n- {{kind: dataset, key: d, title: D}}\n"
+    )
+    done = here(verb, manifest, *VERBS[verb], env=api.env)
+    assert done.code == 0
+    told = f"warning: {manifest}:3: for_each: has no rows, so the entry makes nothing; "
+    assert [line for line in done.err.splitlines() if line.startswith(told)]
+    # A second one is told together with it.
+    with manifest.open("a") as more:
+        more.write(f"- {{kind: project, for_each: {rows}, key: 'p{{{{ a }}}}', title: T}}\n")
+    [warning] = here(verb, manifest, "--json", *VERBS[verb], env=api.env).json["warnings"]
+    assert warning["reason"] == "2 entries have a for_each without rows, and make nothing (lines 3, 5)"
+
+
 async def test_a_warning_reaches_python(api: Api, manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check, the plan and the run have it, and so has a run of entries that come from no file."""
     for name, value in api.env.items():
