@@ -50,7 +50,7 @@ quick: lint $(VENV)/installed ## run every check, and every test that is done in
 test: lint $(VENV)/installed $(SDKS_INSTALLED) ## run every check and every test
 	$(WITH_SDKS) $(BIN)/pytest --durations=20 $(or $(PYTEST_ARGS),$(PARALLEL))
 
-thorough: lint $(VENV)/installed $(SDKS_INSTALLED) ## the same, each family of cases to its last, and with coverage: for CI and releases
+thorough: lint $(VENV)/installed $(SDKS_INSTALLED) ## the same, each family of cases to its last, and with coverage: for releases
 	$(WITH_SDKS) $(BIN)/pytest --durations=20 $(PARALLEL) --cov --hypothesis-profile=thorough $(PYTEST_ARGS)
 
 test-busy: $(VENV)/installed $(SDKS_INSTALLED) ## run every test TIMES times while all cores are kept busy; says which failed
