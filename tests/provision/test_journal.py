@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator
 from encord_async.engine.outcome import Status
+from encord_async.engine.rehearsal import Overlay
 from encord_async.errors import JournalBusyError, JournalError, JournalMismatchError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import Record, State, Word, name_digest, set_aside
@@ -1059,3 +1060,18 @@ async def test_a_new_journal_is_not_asked_for_what_is_left_behind(tmp_path: Path
             assert asked
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+async def test_what_was_in_doubt_is_gone_for_a_plan_once_it_is_found(tmp_path: Path) -> None:
+    """Of an entry that has gone, too: the run finds out what became of it first, and then it is a thing that is gone."""
+    name = name_digest(PROJECT, "Project")
+    async with Journal(path := tmp_path / "j", ME) as journal:
+        await journal.write([record(1, name=name), record(2, name=name, state=State.IN_DOUBT, hash=None)])
+    async with Journal(path, None) as journal:
+        plan = Overlay(journal)
+        await plan.disown(lambda _: False)
+        assert {one.hash for one in await plan.gone_things()} == {"hash-1"}
+        await plan.write([record(2, name=name)])
+        assert {one.hash for one in await plan.gone_things()} == {"hash-1", "hash-2"}
+        await plan.disown(lambda _: True)
+        assert not await plan.gone_things()
