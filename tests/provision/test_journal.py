@@ -1063,7 +1063,7 @@ async def test_a_new_journal_is_not_asked_for_what_is_left_behind(tmp_path: Path
 
 
 async def test_what_was_in_doubt_is_gone_for_a_plan_once_it_is_found(tmp_path: Path) -> None:
-    """Of an entry that has gone, too: the run finds out what became of it first, and then it is a thing that is gone."""
+    """Of an entry that has gone, too: the run finds out what became of it first, and then retires it with the rest."""
     name = name_digest(PROJECT, "Project")
     async with Journal(path := tmp_path / "j", ME) as journal:
         await journal.write([record(1, name=name), record(2, name=name, state=State.IN_DOUBT, hash=None)])
