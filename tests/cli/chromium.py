@@ -52,7 +52,8 @@ class Chromium:
                 assert "error" not in found, found["error"]
                 return found["result"]
             page = self._pages.get(found.get("sessionId", ""))
-            if page is not None:
+            # What is no event is the late answer to a call that was given up.
+            if page is not None and "method" in found:
                 page.take_note(found["method"], found["params"])
 
     def _next(self, until_s: float) -> Json:
