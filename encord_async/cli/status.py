@@ -77,7 +77,7 @@ async def _report(output: Output, journal: "Journal") -> int:
         output.table(rows, head=["step", "status", "number"], right=[2])
         _list(output, "failed; the next apply tries again", failed)
         _list(output, "cancelled: not finished; the next apply goes on with them", cancelled)
-        _list(output, "gone from the manifest of the last run, and nothing is done about it without --retire", gone)
+        _list(output, "gone from the manifest of the last run", gone)
         _list(output, "in doubt: may have happened" if owner is None else "under way, or in doubt", open_steps)
     if open_steps:
         return ExitCode.IN_DOUBT

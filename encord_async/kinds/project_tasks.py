@@ -5,6 +5,7 @@ all data of the project have tasks: the service makes these some time after data
 """
 
 import json
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, TypeAlias
@@ -183,9 +184,9 @@ class _OfStage(Chore):
         """Whether it is waited until all data have tasks."""
         return True
 
+    @abstractmethod
     async def needed(self, reads: Reads, parent_hash: str, wish: _Wish, there: _There) -> Sequence[Operation[None]]:
         """What is to be sent."""
-        raise NotImplementedError
 
 
 async def _there(reads: Reads, project_hash: str, title: str, *, counts: bool) -> _There:

@@ -174,6 +174,25 @@ class Sdk:
         return answer["result"]
 
 
+async def said_by(python: Path, script: Path, *arguments: str, given: str) -> Any:
+    """What *script* prints as JSON, run by *python* with the SDK alone and *given* on its standard input."""
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [python, "-I", script, *arguments],
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+            env={"PATH": os.environ.get("PATH", os.defpath)},
+        )
+
+    done = await asyncio.to_thread(run)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
 def _python_of(release: str) -> Path:
     path = os.environ.get(RELEASES[release])
     if not path:

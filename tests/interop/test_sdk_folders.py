@@ -1,9 +1,5 @@
 """The official SDK reads back the storage folders that a manifest has made."""
 
-import asyncio
-import json
-import os
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +7,8 @@ import pytest
 
 from encord_async import EncordSession
 from encord_async.emulator import Emulator, EmulatorSettings, SeedIntegration, default_seed
+from tests.interop.conftest import said_by
 from tests.provision.test_folders import SUB, SYNCED, TEAM, TOP
-from tests.waiting import PATIENCE_S
 
 SCRIPT = Path(__file__).parent / "scripts" / "sdk_folders.py"
 PLAIN: dict[str, object] = {
@@ -36,20 +32,8 @@ async def test_the_sdk_sees_what_apply_made(sdk_python: Path) -> None:
         ):
             assert [outcome.status.value async for outcome in run] == ["created"] * 4
 
-        def read() -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                [sdk_python, "-I", SCRIPT, emulator.url],
-                input=pair.private_text,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=PATIENCE_S,
-                env={"PATH": os.environ.get("PATH", os.defpath)},
-            )
-
-        done = await asyncio.to_thread(read)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(done.stdout) == {
+        seen = await said_by(sdk_python, SCRIPT, emulator.url, given=pair.private_text)
+    assert seen == {
         "Images": {**PLAIN, "groups": [["Team", "user"]]},
         "North": {
             **PLAIN,

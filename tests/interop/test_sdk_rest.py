@@ -1,9 +1,5 @@
 """The newest official SDK, unmodified, does its work over REST v2 on the local Encord; our client sees the same."""
 
-import asyncio
-import json
-import os
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +10,7 @@ from encord_async import EncordSession, ProjectStatus
 from encord_async.emulator import Emulator, EmulatorSettings
 from encord_async.operations import ListDatasetGroups, ListingFilter
 from encord_async.protocol.catalogue import DatasetUserRole
-from tests.waiting import PATIENCE_S
+from tests.interop.conftest import said_by
 
 SCRIPT = Path(__file__).parent / "scripts" / "sdk_rest.py"
 FIRST = "00000000-0000-4000-8000-000000000001"
@@ -35,21 +31,8 @@ async def local(request: pytest.FixtureRequest) -> AsyncIterator[Emulator]:
 
 async def _run(python: Path, emulator: Emulator) -> Any:
     key = emulator.private_key
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [python, "-I", SCRIPT, emulator.url],
-            input=key,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-            env={"PATH": os.environ.get("PATH", os.defpath)},
-        )
-
-    done = await asyncio.to_thread(run)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    assert key is not None
+    return await said_by(python, SCRIPT, emulator.url, given=key)
 
 
 @newest

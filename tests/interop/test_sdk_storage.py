@@ -1,9 +1,5 @@
 """The newest official SDK, unmodified, goes from a bucket to assigned tasks on the local Encord; ours sees the same."""
 
-import asyncio
-import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +31,7 @@ from encord_async.operations import (
     TaskStatus,
 )
 from encord_async.protocol.catalogue import StageType
-from tests.interop.conftest import ANN, Sdk, SdkProcess, Start, only_new
-from tests.waiting import PATIENCE_S
+from tests.interop.conftest import ANN, Sdk, SdkProcess, Start, only_new, said_by
 
 SCRIPT = Path(__file__).parent / "scripts" / "sdk_storage.py"
 S3, TEMPLATE = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
@@ -72,20 +67,7 @@ async def emulator(request: pytest.FixtureRequest, start: Start) -> Emulator:
 
 
 async def _run(python: Path, emulator: Emulator) -> Any:
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [python, "-I", SCRIPT, emulator.url, TEMPLATE],
-            input=ANN.private_text,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-            env={"PATH": os.environ.get("PATH", os.defpath)},
-        )
-
-    done = await asyncio.to_thread(run)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    return await said_by(python, SCRIPT, emulator.url, TEMPLATE, given=ANN.private_text)
 
 
 @only_new

@@ -1,9 +1,5 @@
 """The official SDK reads back whom a manifest has given the tasks of a stage to."""
 
-import asyncio
-import json
-import os
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +8,9 @@ import pytest
 from encord_async import EncordSession
 from encord_async.emulator import Emulator, EmulatorSettings, default_seed
 from encord_async.protocol.catalogue import StageType
+from tests.interop.conftest import said_by
 from tests.provision.test_tasks import ANN, BOB, EVE, SHORT, dataset, project, tasks
 from tests.provision.world import World
-from tests.waiting import PATIENCE_S
 
 SCRIPT = Path(__file__).parent / "scripts" / "sdk_tasks.py"
 
@@ -36,18 +32,6 @@ async def test_the_sdk_sees_whose_tasks_are(sdk_python: Path) -> None:
             found = outcomes["p"].hash or ""
             assert [outcome.status.value for outcome in outcomes.values()] == ["created", "updated"]
 
-        def read() -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                [sdk_python, "-I", SCRIPT, emulator.url, found],
-                input=pair.private_text,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=PATIENCE_S,
-                env={"PATH": os.environ.get("PATH", os.defpath)},
-            )
-
-        done = await asyncio.to_thread(read)
-    assert done.returncode == 0, done.stderr[-3000:]
+        seen = await said_by(sdk_python, SCRIPT, emulator.url, found, given=pair.private_text)
     given = {f"Raw-000{number}.png": [who, "ASSIGNED"] for number, who in enumerate((EVE, ANN, BOB, ANN))}
-    assert json.loads(done.stdout) == {"stages": stages, "tasks": {"Annotate": given, "Review": {}}}
+    assert seen == {"stages": stages, "tasks": {"Annotate": given, "Review": {}}}

@@ -197,10 +197,6 @@ class Storage:
         row = self._db.execute("SELECT * FROM folders WHERE hash = ?", (hash_,)).fetchone()
         return None if row is None else FolderRow._make(row)
 
-    def folder_by_id(self, id_: int) -> FolderRow:
-        """Return a folder that is there."""
-        return FolderRow._make(self._db.execute("SELECT * FROM folders WHERE id = ?", (id_,)).fetchone())
-
     def add_folder(
         self,
         *,
