@@ -128,7 +128,8 @@ class Options:
                 )
         if self.retire and self.selection:
             # What is not chosen may take over what an earlier key of it has made, and nobody has looked.
-            raise UsageError(f"{spelt('retire', True)} is about the whole manifest: leave out only and exclude")
+            given = [spelt(name, one) for name in ("only", "exclude") for one in getattr(self.selection, name)]
+            raise UsageError(f"{spelt('retire', True)} is about the whole manifest: leave out {' and '.join(given)}")
         if not self.settle_s >= 0:
             raise UsageError(f"settle_s is {self.settle_s}; give seconds, 0 or more")
 

@@ -1,5 +1,6 @@
 """What a run changes of what is there, where it is asked to: roles, ontologies, what is too much, what has gone."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -300,6 +301,23 @@ async def test_what_is_read_once_is_not_pruned(world: World) -> None:
             world.session.provision(staffed(), journal=None, skip_invalid=True, **changes)
     with pytest.raises(UsageError, match="retire=True needs a journal"):
         world.session.provision(staffed(), journal=None, retire=True)
+
+
+async def test_what_is_not_chosen_is_neither_pruned_nor_retired(world: World) -> None:
+    """With a selection only what is chosen loses what no entry wants; what is gone may be another's by a new key."""
+    manifest = Path("m.jsonl")
+    two = [{**cats("annotator")[0], "key": key, "title": key} for key in ("one", "two")]
+    write_manifest(manifest, *two)
+    await apply(world, manifest)
+    write_manifest(manifest, *({**entry, "users": []} for entry in two))
+    [removal] = await planned(world, manifest, prune=True, only="one")
+    assert (removal.verb, removal.items) == (Verb.REMOVE, (ANN,))
+    await apply(world, manifest, prune=True, only="one")
+    users = {one["title"]: [user["email"] for user in one["users"]] for one in world.emulator.state()["projects"]}
+    assert users == {"one": [ME], "two": [ME, ANN]}
+    refused = 'retire=True is about the whole manifest: leave out only="one" and exclude="two"'
+    with pytest.raises(UsageError, match=re.escape(refused)):
+        world.session.provision(manifest, retire=True, only="one", exclude="two")
 
 
 async def test_a_manifest_that_changes_meanwhile_takes_nothing(world: World) -> None:
