@@ -15,16 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 # Each file runs by itself, and the folder of a script is all that Python looks in.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import report
+from benchmarks._mortal import MortalEmulator
 from benchmarks._provisioning import peak_rss_bytes
 from encord_async import EncordSession
 from encord_async.kinds.files import BLOCK_ITEMS
@@ -34,46 +34,9 @@ FOLDERS: Final = 20
 DATASETS: Final = 10
 CONCURRENCY: Final = 16
 START: Final = "v2/storage/folders/{folder}/data-upload-jobs.POST"
-FAULTS: Final = [{"query": START, "fault": "drop_after_commit", "probability": 0.1, "seed": 1}]
+FAULTS: Final[list[dict[str, object]]] = [{"query": START, "fault": "drop_after_commit", "probability": 0.1, "seed": 1}]
 MAX_BYTES: Final = 200_000_000
 MOST_RUNS: Final = 20
-
-
-class Service:
-    """The emulator with its state on disk; it can be killed and comes back on the same port."""
-
-    def __init__(self, folder: Path) -> None:
-        (folder / "faults.json").write_text(json.dumps(FAULTS))
-        self.key_file, self.url, self.requests_before = folder / "key", "http://127.0.0.1:0", 0
-        self._command = [sys.executable, "-m", "encord_async.emulator", "--state", str(folder / "state.db")]
-        self._command += ["--write-key", str(self.key_file), "--faults", str(folder / "faults.json")]
-        self._command += ["--job-time", "0.3"]
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        """Start, where it was before."""
-        command = [*self._command, "--port", self.url.rpartition(":")[2]]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        assert self._process.stdout is not None
-        self.url = json.loads(self._process.stdout.readline())["url"]
-
-    def kill(self) -> None:
-        """kill -9."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-
-    def restart(self) -> None:
-        """Kill it and start it again; what it had counted is kept here."""
-        self.requests_before += self.stats()["requests"]
-        self.kill()
-        self.start()
-
-    def stats(self) -> dict[str, Any]:
-        """What it counts."""
-        with urllib.request.urlopen(f"{self.url}/_emulator/stats", timeout=60) as reply:  # noqa: S310 - loopback
-            found: dict[str, Any] = json.load(reply)
-            return found
 
 
 def written(folder: Path, files: int) -> Path:
@@ -149,7 +112,7 @@ class Found:
         }
 
 
-async def look(service: Service, found: Found) -> None:
+async def look(service: MortalEmulator, found: Found) -> None:
     """Read back what is there."""
     async with EncordSession.from_ssh_key(str(service.key_file), domain=service.url) as session:
         for folder in await session.collect(SearchFolders()):
@@ -165,7 +128,7 @@ def measured(files: int, kills: int) -> Found:
     """A job of so many files, killed so often, and gone on with to its end."""
     found, chance = Found(files), random.Random(1)
     with tempfile.TemporaryDirectory(prefix="encord-async-cloud-") as name:
-        service = Service(Path(name))
+        service = MortalEmulator(Path(name), FAULTS, "--job-time", "0.3")
         manifest = written(Path(name), files)
         service.start()
         try:
@@ -175,9 +138,9 @@ def measured(files: int, kills: int) -> Found:
                 command = [sys.executable, __file__, "--one-run", service.url, str(service.key_file), str(manifest)]
                 process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
                 if found.kills < kills:
-                    before = service.stats()["requests"]
+                    before = service.get("stats")["requests"]
                     most = chance.randint(5, max(6, 2 * fewest(files) // kills))
-                    while process.poll() is None and service.stats()["requests"] < before + most:
+                    while process.poll() is None and service.get("stats")["requests"] < before + most:
                         time.sleep(0.01)
                     process.kill()
                     found.kills += 1
@@ -189,7 +152,7 @@ def measured(files: int, kills: int) -> Found:
                     found.peak = max(found.peak, json.loads(told)["peak"])
                     break
             found.elapsed_s = time.perf_counter() - began_s
-            found.requests = service.stats()["requests"] + service.requests_before
+            found.requests = service.requests()
             asyncio.run(look(service, found))
         finally:
             service.kill()

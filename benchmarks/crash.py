@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import report
 from benchmarks._goals import Goal, as_figures, verdicts
+from benchmarks._mortal import MortalEmulator, kill
 
 MADE_BY: Final = {"project": "project.POST", "dataset": "v2/datasets.POST"}
 CREATES: Final = (*MADE_BY.values(), "projectapikey.POST")
@@ -66,66 +66,15 @@ Entry = dict[str, Any]
 # --- the service ---------------------------------------------------------------------------------------------------
 
 
-class Emulator:
-    """The emulator as a process with its state on disk; it can be killed and comes back on the same port."""
-
-    def __init__(self, folder: Path, faults: Sequence[Mapping[str, object]]) -> None:
-        (folder / "faults.json").write_text(json.dumps(faults))
-        self.key_file = folder / "key"
-        self.url = "http://127.0.0.1:0"
-        self.requests_before = 0
-        self._command = [sys.executable, "-m", "encord_async.emulator", "--state", str(folder / "state.db")]
-        self._command += ["--write-key", str(self.key_file), "--faults", str(folder / "faults.json")]
-        self._command += ["--rate-limit", str(RATE_PER_S), "--burst", str(BURST)]
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        """Start, where it was before."""
-        command = [*self._command, "--port", self.url.rpartition(":")[2]]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        assert self._process.stdout is not None
-        self.url = json.loads(self._process.stdout.readline())["url"]
-
-    def kill(self) -> None:
-        """kill -9."""
-        if self._process is not None:
-            _kill(self._process)
-
-    def restart(self) -> None:
-        """Kill it and start it again; what it had counted is kept here."""
-        self.requests_before += self.get("stats")["requests"]
-        self.kill()
-        self.start()
-
-    def get(self, what: str) -> Any:
-        """What ``GET /_emulator/...`` tells."""
-        with urllib.request.urlopen(f"{self.url}/_emulator/{what}", timeout=60) as reply:  # noqa: S310 - loopback
-            return json.load(reply)
-
-    def requests(self) -> int:
-        """Requests seen in all its lives."""
-        return int(self.get("stats")["requests"]) + self.requests_before
-
-    def writes(self) -> int:
-        """Requests seen in this life that would change something."""
-        by_query: dict[str, int] = self.get("stats")["by_query"]
-        return sum(count for name, count in by_query.items() if name.endswith(".POST"))
-
-
 @contextmanager
-def _emulator(faults: Sequence[Mapping[str, object]]) -> Iterator[tuple[Path, Emulator]]:
+def _emulator(faults: Sequence[Mapping[str, object]]) -> Iterator[tuple[Path, MortalEmulator]]:
     with tempfile.TemporaryDirectory(prefix="encord-async-crash-") as name:
-        emulator = Emulator(Path(name), faults)
+        emulator = MortalEmulator(Path(name), faults, "--rate-limit", str(RATE_PER_S), "--burst", str(BURST))
         emulator.start()
         try:
             yield Path(name), emulator
         finally:
             emulator.kill()
-
-
-def _kill(process: "subprocess.Popen[str]") -> None:
-    process.kill()
-    process.communicate()
 
 
 # --- the job -------------------------------------------------------------------------------------------------------
@@ -158,7 +107,7 @@ def _wished(manifest: Sequence[Entry]) -> "Counter[tuple[str, str]]":
     return wished
 
 
-def _made(emulator: Emulator) -> "Counter[tuple[str, str]]":
+def _made(emulator: MortalEmulator) -> "Counter[tuple[str, str]]":
     """What was committed, by the emulator's log, and who and what the projects hold."""
     made = Counter((line["query"], line["title"]) for line in emulator.get("log") if line["query"] in CREATES)
     for project in emulator.get("state")["projects"]:
@@ -183,7 +132,7 @@ class Part:
     elapsed_s: float = 0.0
     began_s: float = field(default_factory=time.perf_counter)
 
-    def close(self, emulator: Emulator, wished: "Counter[tuple[str, str]]") -> None:
+    def close(self, emulator: MortalEmulator, wished: "Counter[tuple[str, str]]") -> None:
         """Hold what was *wished* for against what was made."""
         made = _made(emulator)
         self.wished = wished.total()
@@ -214,7 +163,7 @@ async def _one_run(url: str, key_file: str, manifest: str) -> int:
     return 1 if unsatisfied else 0
 
 
-def _start(emulator: Emulator, manifest: Path) -> "subprocess.Popen[str]":
+def _start(emulator: MortalEmulator, manifest: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, __file__, "--one-run", emulator.url, str(emulator.key_file), str(manifest)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -227,7 +176,7 @@ def _written(folder: Path, manifest: Sequence[Entry]) -> Path:
     return path
 
 
-def _finish(part: Part, emulator: Emulator, manifest: Path) -> None:
+def _finish(part: Part, emulator: MortalEmulator, manifest: Path) -> None:
     """Run until all is satisfied: what is left in doubt is only sent again by a later run."""
     for _ in range(MOST_FINAL_RUNS):
         process = _start(emulator, manifest)
@@ -241,7 +190,9 @@ def _finish(part: Part, emulator: Emulator, manifest: Path) -> None:
     )
 
 
-def _killed_while(emulator: Emulator, process: "subprocess.Popen[str]", writes: int, chance: random.Random) -> bool:
+def _killed_while(
+    emulator: MortalEmulator, process: "subprocess.Popen[str]", writes: int, chance: random.Random
+) -> bool:
     """Kill *process* after so many writes, or at an early age now and then; False if it ended before."""
     if chance.random() < 0.1:
         time.sleep(chance.uniform(0.1, 0.8))
@@ -250,7 +201,7 @@ def _killed_while(emulator: Emulator, process: "subprocess.Popen[str]", writes: 
         while emulator.writes() < until and process.poll() is None:
             time.sleep(0.003)
     ended = process.poll() is not None
-    _kill(process)
+    kill(process)
     return not ended
 
 
