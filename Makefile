@@ -32,6 +32,9 @@ BENCHES := $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))
 WITH_SDKS = ENCORD_SDK_NEW_PYTHON=$(SDKS)/$(SDK_NEW)/bin/python ENCORD_SDK_OLD_PYTHON=$(SDKS)/$(SDK_OLD)/bin/python
 SDKS_INSTALLED := $(SDKS)/$(SDK_NEW)/installed $(SDKS)/$(SDK_OLD)/installed
 
+# Whoever wants no bytecode in their folders has every process of a test compile all that it imports, and pytest each test.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help venv sdks demo quick test thorough test-busy soak lint types format docs dist bench bench-crash lock audit clean FORCE
 .DEFAULT_GOAL := help
 # A target whose recipe failed half-way is not taken for done.

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from encord_async.testing import EncordEmulator
+from tests import warm
 
 pytestmark = pytest.mark.process
 
@@ -52,7 +53,7 @@ def run_example(account: dict[str, str], tmp_path: Path) -> RunExample:
 
     def run(name: str) -> str:
         command = [*COMMAND, str(EXAMPLES / name)]
-        done = subprocess.run(command, check=False, cwd=folder, env=account, capture_output=True, text=True)
+        done = warm.run(command, cwd=folder, env=account)
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
@@ -82,7 +83,7 @@ def test_one_operation(encord_emulator: EncordEmulator, run_example: RunExample)
 def test_one_operation_in_doubt(account: dict[str, str], tmp_path: Path) -> None:
     """When the reply is lost it says that nobody knows, and does not try again."""
     command = [*COMMAND, str(EXAMPLES / "one_operation.py")]
-    done = subprocess.run(command, check=False, cwd=tmp_path, env=account, capture_output=True, text=True)
+    done = warm.run(command, cwd=tmp_path, env=account)
     assert (done.returncode, done.stdout) == (1, "")
     assert "applied: unknown" in done.stderr
 
@@ -157,7 +158,7 @@ def run_notebook(account: Mapping[str, str], folder: Path) -> list[str]:
     """Run the cells as a notebook does, and give the lines of what was printed and displayed."""
     command = [*COMMAND, "-c", RUN_CELLS, str(NOTEBOOK)]
     env = {**account, "IPYTHONDIR": str(folder / "ipython")}
-    done = subprocess.run(command, check=False, cwd=folder, env=env, capture_output=True, text=True)
+    done = warm.run(command, cwd=folder, env=env)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     return done.stdout.splitlines()
 
@@ -207,9 +208,7 @@ MANIFEST: list[dict[str, object]] = [
 def web_application(account: Mapping[str, str], folder: Path) -> Iterator[str]:
     """The application as a process, stopped by SIGTERM when left; gives its address."""
     command = [*COMMAND, "-u", str(EXAMPLES / "web_background_task.py")]
-    with subprocess.Popen(
-        command, cwd=folder, env={**account, "PORT": "0"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with warm.popen(command, cwd=folder, env={**account, "PORT": "0"}, **warm.PIPES) as process:
         try:
             assert process.stdout is not None
             yield process.stdout.readline().split()[-2]
@@ -309,7 +308,7 @@ def test_the_container_s_command(tmp_path: Path) -> None:
     assert words[0] == "python"
     words = [word.replace("/data", str(tmp_path)) for word in words[1:]]
     words[words.index("--port") + 1] = "0"
-    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
+    with warm.popen([sys.executable, *words], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["url"].startswith("http://127.0.0.1:")
         process.send_signal(signal.SIGTERM)

@@ -3,7 +3,6 @@
 import asyncio
 import http.client
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from encord_async.testing import (
     SettingsError,
     read_settings,
 )
+from tests import warm
 from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["pytester"]
@@ -157,7 +157,7 @@ def test_seeds_from_files(encord_emulator: EncordEmulator, tmp_path: Path) -> No
 def test_in_a_program_of_its_own(encord_emulator: EncordEmulator) -> None:
     """Another process finds the emulator by the variables of its environment, while the test waits."""
     command = [sys.executable, "-m", "encord_async", "project", "create", "Cats", "--json"]
-    done = subprocess.run(command, env=encord_emulator.environ, capture_output=True, text=True, check=True)
+    done = warm.run(command, env=encord_emulator.environ)
     (project,) = encord_emulator.state()["projects"]
     assert json.loads(done.stdout)["project_hash"] == project["project_hash"]
 

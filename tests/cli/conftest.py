@@ -5,12 +5,10 @@ import json
 import os
 import pty
 import select
-import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -22,12 +20,13 @@ from anyio.from_thread import start_blocking_portal
 from encord_async.cli.main import run
 from encord_async.emulator import Emulator
 from encord_async.testing import read_settings
+from tests import warm
 from tests.waiting import PATIENCE_S
 
 Json: TypeAlias = Any
 """Decoded JSON; tests look into it freely."""
 
-PROGRAM = str(Path(sys.executable).with_name("encord-async"))
+PROGRAM = warm.PROGRAM
 EXAMPLE = Path(__file__).parents[2] / "examples" / "annotation-programme.jsonl"
 DATASETS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(1, 101)]
 """What an emulator without a seed starts with."""
@@ -152,26 +151,8 @@ def process_env(env: dict[str, str]) -> dict[str, str]:
 
 def process(*arguments: object, env: dict[str, str] | None = None, stdin: str = "") -> Done:
     """Run a command line as a process of its own."""
-    done = subprocess.run(
-        [PROGRAM, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        env=process_env(env or {}),
-        check=False,
-    )
+    done = warm.run([PROGRAM, *arguments], stdin=stdin, env=process_env(env or {}))
     return Done(done.returncode, done.stdout, done.stderr)
-
-
-_ON_TERMINAL = """
-import os, signal, sys
-# A test run in the background may have been started with Ctrl-C ignored.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-terminal = os.open(sys.argv[1], os.O_RDWR)
-for number in range(3):
-    os.dup2(terminal, number)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class Terminal:
@@ -180,15 +161,15 @@ class Terminal:
     def __init__(self, *arguments: object, env: dict[str, str], stderr: Path | None = None) -> None:
         self._master, slave = pty.openpty()
         self._text = ""
-        command = [PROGRAM, *map(str, arguments)]
-        if stderr is not None:
-            command = ["/bin/sh", "-c", f'exec "$@" 2> {shlex.quote(str(stderr))}', "sh", *command]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _ON_TERMINAL, os.ttyname(slave), *command],
-            env=process_env({"TERM": "xterm", "COLUMNS": "120", **env}),
-            # The first terminal that the leader of a session opens becomes its own.
-            start_new_session=True,
-        )
+        with nullcontext(slave) if stderr is None else stderr.open("w") as log:
+            self._process = warm.popen(
+                [PROGRAM, *arguments],
+                on_terminal=True,
+                stdin=slave,
+                stdout=slave,
+                stderr=log,
+                env=process_env({"TERM": "xterm", "COLUMNS": "120", **env}),
+            )
         self._slave = slave
 
     def __enter__(self) -> Self:

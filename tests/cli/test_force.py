@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from encord_async.protocol.signing import SSHKey
+from tests import warm
 from tests.cli.conftest import Api, Here, write_manifest
 from tests.cli.test_apply import project
 
@@ -44,8 +45,8 @@ def test_what_others_have_written_stays(here: Here, api: Api, tmp_path: Path, na
 
 def written_key(path: Path, *options: str) -> tuple[int, str]:
     """How an emulator ends that writes its key to *path*, and is asked to end as soon as it serves."""
-    command = [sys.executable, "-m", "encord_async.emulator", "--write-key", str(path), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "encord_async.emulator", "--write-key", path, *options]
+    with warm.popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.terminate()

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import pytest
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, run
 from encord_async.cli.options import output_options
 from encord_async.cli.output import Output
+from tests import warm
 from tests.cli.conftest import PROGRAM, Api, Json, Start, Terminal, process_env, write_manifest
 from tests.cli.conftest import process as run_to_the_end
 from tests.cli.test_apply import SUMS, project
@@ -27,17 +27,10 @@ UNDER_WAY_S = 2.0
 
 
 @contextmanager
-def running(api: Api, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+def running(api: Api, *arguments: object) -> Iterator[warm.Popen]:
     """A run as a process, which is killed if it is left behind."""
-    command = [PROGRAM, "apply", "--yes", *map(str, arguments), "--concurrency", "4", "--json"]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=process_env(api.env),
-    ) as process:
+    command = [PROGRAM, "apply", "--yes", *arguments, "--concurrency", "4", "--json"]
+    with warm.popen(command, **warm.PIPES, env=process_env(api.env)) as process:
         try:
             yield process
         finally:
@@ -215,9 +208,7 @@ def test_during_a_single_operation(api: Api) -> None:
     api.control("PUT", "faults", [{"query": "project.POST", "fault": "hang"}])
     command = [PROGRAM, "project", "create", "Interrupted", "--json"]
     before = api.control("GET", "stats")["in_flight"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=process_env(api.env)
-    ) as process:
+    with warm.popen(command, **warm.PIPES, env=process_env(api.env)) as process:
         until(lambda: api.control("GET", "stats")["in_flight"] > before, "the request is under way")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from tests import warm
 from tests.cli.conftest import Terminal, write_manifest
 from tests.postgres import PASSWORD, PostgresServer
 
@@ -274,9 +275,9 @@ def test_a_journal_in_use(api: Api, here: Here, tmp_path: Path) -> None:
         "lock(os.open(sys.argv[1], os.O_RDWR)); print('locked', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, journal]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with warm.popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
-        assert other.stdout.readline() == b"locked\n"
+        assert other.stdout.readline() == "locked\n"
         done = here("journal", "rm", journal, "one", "--yes")
         other.communicate()
     assert (done.code, "is in use by process" in done.err) == (2, True), done.err

@@ -12,7 +12,7 @@ import pytest
 
 from encord_async.cli.options import output_options
 from encord_async.cli.output import Output
-from tests.cli.conftest import PROGRAM, Here, process
+from tests.cli.conftest import PROGRAM, Here, process, process_env
 
 VERBS = ["demo", "validate", "plan", "apply", "status", "settle", "report", "verify", "export"]
 VERBS += ["expand", "schema", "doctor", "emulator", "project"]
@@ -187,9 +187,11 @@ def test_a_reader_that_leaves_early() -> None:
 @pytest.mark.process
 def test_a_terminal_that_lacks_the_letters(tmp_path: Path) -> None:
     """A name that the terminal's encoding cannot show is shown escaped; it does not end the command."""
-    done = process("validate", tmp_path / "猫.jsonl", env={"PYTHONIOENCODING": "latin-1"})
-    assert done.code == 2
-    assert "\\u732b.jsonl cannot be read" in done.err
+    command = [PROGRAM, "validate", str(tmp_path / "猫.jsonl")]
+    env = process_env({"PYTHONIOENCODING": "latin-1"})
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "\\u732b.jsonl cannot be read" in done.stderr
 
 
 def test_the_schema(here: Here) -> None:

@@ -49,6 +49,7 @@ from encord_async.session.clock import Clock
 from encord_async.session.settings import RetryPolicy, Settings
 from encord_async.session.transport import Transport
 from encord_async.verify.surplus import surplus
+from tests import warm
 from tests.waiting import PATIENCE_S, free_port
 
 Entry: TypeAlias = dict[str, Any]
@@ -659,7 +660,7 @@ class EmulatorProcess:
         self.key_file = folder / "key"
         self._command = [sys.executable, "-m", "encord_async.emulator", "--state", str(folder / "state.db")]
         self._command += ["--write-key", str(self.key_file), *options]
-        self._process: subprocess.Popen[str] | None = None
+        self._process: warm.Popen | None = None
         self.url = f"http://127.0.0.1:{free_port()}"
 
     def __enter__(self) -> Self:
@@ -672,9 +673,7 @@ class EmulatorProcess:
     def start(self) -> None:
         """Start it, where it was before, and wait until it answers."""
         port = self.url.rpartition(":")[2]
-        self._process = subprocess.Popen(
-            [*self._command, "--port", port], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        self._process = warm.popen([*self._command, "--port", port], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, "the emulator did not start"
@@ -691,7 +690,7 @@ class EmulatorProcess:
             return json.load(reply)
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
+def kill(process: warm.Popen) -> None:
     """kill -9, and let the process be gone."""
     process.kill()
     process.communicate()
@@ -709,14 +708,12 @@ class Runner:
         path = self.folder / "manifest.jsonl"
         path.write_text("".join(json.dumps(entry) + "\n" for entry in self.manifest))
 
-    def start(self) -> "subprocess.Popen[str]":
+    def start(self) -> warm.Popen:
         """Start a run."""
         script = Path(__file__).with_name("runner.py")
         paths = [self.folder / "manifest.jsonl", self.folder / "run.journal"]
         command = [sys.executable, script, self.emulator.url, self.emulator.key_file, *paths]
-        return subprocess.Popen(
-            [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        return warm.popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def run_to_the_end(self, *, most_runs: int) -> None:
         """Run until every entry is satisfied: what is left in doubt is only sent again by a later run."""

@@ -2,7 +2,6 @@
 
 import json
 import random
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from tests import warm
 from tests.crash.conftest import CREATES, Census, EmulatorProcess, Runner, big_programme, census, kill
 from tests.thorough import times
 
@@ -24,7 +24,7 @@ FAULTS: Final = [
 ]
 
 
-def wait_for_requests(emulator: EmulatorProcess, process: "subprocess.Popen[str]", requests: int) -> bool:
+def wait_for_requests(emulator: EmulatorProcess, process: warm.Popen, requests: int) -> bool:
     """Wait until the emulator has seen so many more requests; False if *process* has ended before."""
     until = emulator.get("stats")["requests"] + requests
     while emulator.get("stats")["requests"] < until:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import stat
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 
 from encord_async.emulator.command import run, serve
 from encord_async.emulator.server import EmulatorSettings
+from tests import warm
 from tests.emulator.conftest import ANN, Api, Signer
 from tests.waiting import comes_true
 
@@ -31,36 +31,32 @@ SEED_FILE = f"users:\n  - email: ann@example.com\n    public_key: {ANN.public_li
 class Running:
     """The command, running."""
 
-    process: asyncio.subprocess.Process
+    process: warm.Popen
     url: str
 
     async def stop(self, number: int) -> tuple[int, str, str]:
         """Send a signal; return exit code and what else was written."""
         self.process.send_signal(number)
-        out, err = await self.process.communicate()
-        assert self.process.returncode is not None
-        return self.process.returncode, out.decode(), err.decode()
+        out, err = await asyncio.to_thread(self.process.communicate)
+        return self.process.returncode, out, err
 
 
 @asynccontextmanager
 async def started(*arguments: str | Path) -> AsyncIterator[Running]:
     """Run the command, and see that it has ended when the test does."""
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+    process = warm.popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert process.stdout is not None
         assert process.stderr is not None
-        text = await process.stdout.readline()
-        assert text, (await process.stderr.read()).decode()
+        text = await asyncio.to_thread(process.stdout.readline)
+        assert text, process.stderr.read()
         line = json.loads(text)
         assert set(line) == {"url", "pid"}
         assert line["pid"] == process.pid
         yield Running(process, line["url"])
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -89,7 +85,7 @@ async def test_everything_answered_survives_kill_9(tmp_path: Path, http: aiohttp
                 group.create_task(keep_creating(worker))
             await comes_true(lambda: len(answered) >= 40)
             running.process.send_signal(signal.SIGKILL)
-            await running.process.communicate()
+            await asyncio.to_thread(running.process.communicate)
     assert len(answered) < 4000
     async with started("--state", state, "--write-key", key) as again:
         async with http.get(again.url + "/_emulator/state") as response:
@@ -191,9 +187,6 @@ async def test_a_port_that_is_taken_ends_with_2() -> None:
     """The reason is on standard error."""
     async with started() as running:
         port = running.url.rpartition(":")[2]
-        second = await asyncio.create_subprocess_exec(
-            *COMMAND, "--port", port, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
-        )
-        out, err = await second.communicate()
-    assert (second.returncode, out) == (2, b"")
-    assert port.encode() in err
+        second = await asyncio.to_thread(warm.run, [*COMMAND, "--port", port])
+    assert (second.returncode, second.stdout) == (2, "")
+    assert port in second.stderr

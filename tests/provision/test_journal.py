@@ -34,6 +34,7 @@ from encord_async.kinds.project import PROJECT
 from encord_async.kinds.project_api_key import API_KEY
 from encord_async.kinds.registry import step_kinds
 from encord_async.session.settings import Settings
+from tests import warm
 from tests.provision.conftest import Service, all_of, open_session, project
 from tests.thorough import stride
 
@@ -391,13 +392,13 @@ anyio.run(main)
 
 
 @contextmanager
-def another_process(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def another_process(path: Path) -> Iterator[warm.Popen]:
     """A process that has the journal open."""
     command = [sys.executable, "-c", OTHER_PROCESS, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with warm.popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
-            assert process.stdout.readline() == b"open\n"
+            assert process.stdout.readline() == "open\n"
             yield process
         finally:
             process.kill()
@@ -721,7 +722,7 @@ with tempfile.TemporaryDirectory() as folder:
 @pytest.mark.process
 def test_read_only_folder() -> None:
     """In a folder without write permission no run starts, and a finished journal can still be read."""
-    done = subprocess.run([sys.executable, "-c", READ_ONLY], capture_output=True, text=True, check=False)
+    done = warm.run([sys.executable, "-c", READ_ONLY])
     assert done.returncode == 0, done.stderr
     assert "cannot write beside" in done.stdout
 
@@ -951,9 +952,7 @@ anyio.run(main)
 @pytest.mark.process
 def test_file_too_large(tmp_path: Path) -> None:
     """When the operating system takes no more bytes, that is an error, for good, and all that was taken is there."""
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path / "j")], capture_output=True, text=True, check=False
-    )
+    done = warm.run([sys.executable, "-c", FULL, tmp_path / "j"])
     assert done.returncode == 0, done.stderr
     count, refused = done.stdout.split()
     assert refused == "refused"

@@ -22,6 +22,7 @@ from encord_async.errors import JournalBusyError, JournalError, JournalMismatchE
 from encord_async.journal.journal import Identity, Journal, Shard
 from encord_async.journal.record import Record, State, name_digest
 from encord_async.kinds.project import PROJECT
+from tests import warm
 from tests.postgres import PASSWORD, PostgresServer
 from tests.provision.conftest import Call, Service, all_of, open_session
 from tests.waiting import PATIENCE_S
@@ -191,12 +192,12 @@ anyio.run(main)
 
 
 @contextlib.contextmanager
-def another_process(url: Url) -> Iterator[subprocess.Popen[bytes]]:
+def another_process(url: Url) -> Iterator[warm.Popen]:
     """A process that has the journal open; it is killed at the end, if not before."""
-    process = subprocess.Popen([sys.executable, "-c", OTHER_PROCESS, url], stdout=subprocess.PIPE)
+    process = warm.popen([sys.executable, "-c", OTHER_PROCESS, url], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"open\n"
+        assert process.stdout.readline() == "open\n"
         yield process
     finally:
         process.kill()
