@@ -15,6 +15,7 @@ from encord_async.engine.moves import Moved
 from encord_async.engine.options import Groundwork, Options, Props
 from encord_async.engine.outcome import Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
+from encord_async.engine.rehearsed_files import Load
 from encord_async.engine.run import Run
 from encord_async.engine.sequel import Sequel
 from encord_async.engine.ticket import Result, Ticket, Wish
@@ -22,6 +23,7 @@ from encord_async.journal.record import Record
 from encord_async.kinds.entry import MakingEntry
 from encord_async.kinds.files import Portion
 from encord_async.kinds.membership import Membership, role_name
+from encord_async.kinds.picked import Picked
 from encord_async.kinds.registry import step_kinds
 from encord_async.kinds.thing import Admission, Thing
 from encord_async.manifest.place import Problem
@@ -333,19 +335,21 @@ class _Plotter:
             ended = [refused]
         together: dict[Action, list[str]] = {}
         for one in ended:
-            if one.ticket.step.load is not None:
-                # There may be a million of them.
-                yield self._of_files(one, one.ticket.step.load)
-                continue
-            for action in self._of_step(one):
+            for action in self._of_step(one) if one.ticket.step.load is None else ():
                 together.setdefault(replace(action, items=()), []).extend(action.items)
         for action, items in together.items():
             yield replace(action, items=tuple(items))
+        for one in ended:
+            if one.ticket.step.load is not None:
+                # There may be a million of them.
+                yield self._of_files(one, one.ticket.step.load)
 
-    def _of_files(self, ending: _Ending, load: Portion) -> Action:
+    def _of_files(self, ending: _Ending, load: Portion | Picked) -> Action:
         """What becomes of the files that a step is about: all of them, or those that are not as wished."""
         (action,) = self._of_step(ending)
         found = self._rehearsal.take_load(ending.ticket.step.identity)
+        if isinstance(load, Picked):
+            return _of_picked(action, load, found)
         if ending.verb is not Verb.ADD or found is None:
             return replace(action, amount=load.count)
         return replace(action, items=found.urls or action.items, amount=None if found.urls else found.amount)
@@ -428,6 +432,16 @@ class _Plotter:
                 code=None if changes or error is None else error.code,
                 reason=None if changes or error is None else error.message,
             )
+
+
+def _of_picked(action: Action, picked: Picked, found: Load | None) -> Action:
+    """*action* about items of a folder, with how many these are as far as that is known."""
+    (folder,) = action.items
+    if found is None:
+        return replace(action, items=(picked.said(folder),))
+    more = ", and more once it is synced" if found.is_open else ""
+    amount = found.there if action.verb is Verb.KEEP else found.amount
+    return replace(action, items=(picked.said(folder) + more,), amount=amount)
 
 
 _REFUSED: Final = frozenset({Status.FAILED, Status.BLOCKED})

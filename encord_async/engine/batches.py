@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 
 from encord_async.engine.changing import RoleChanger, Roles, role_error
-from encord_async.engine.errands import JOB
 from encord_async.engine.outcome import RoleKept, Status
 from encord_async.engine.scribe import Scribe, units_of
 from encord_async.engine.sending import Looks, Sends
@@ -86,6 +85,8 @@ class Batches:
             is_done = _was_held(ticket) if word is None else heeds and Word.of(word).says(ticket.step)
             if is_done:
                 units = () if word is None else units_of(word)
+                if word is not None and ticket.step.load is not None:
+                    self._sends.saw_done(batch.lane, ticket, word)
                 done.append((ticket, Result(status=Status.UNCHANGED, hash=ticket.parent_hash, units=units)))
                 continue
             ticket.last = word
@@ -145,10 +146,10 @@ class Batches:
         result = Result(status=status, error=ending.error, units=tuple(ending.units))
         return await self._scribe.ended([(ticket, result)])
 
-    async def _note(self, ticket: Ticket, job: str | None) -> None:
-        """Write down that something is about to be sent, or by which *job* it is asked for: not done, so far."""
+    async def _note(self, ticket: Ticket, details: Mapping[str, object]) -> None:
+        """Write down *details* of what is not done, so far."""
         record = self._scribe.record(ticket, Result(status=Status.CANCELLED))
-        await self._ledger.write([record if job is None else replace(record, details={**record.details, JOB: job})])
+        await self._ledger.write([replace(record, details={**record.details, **details})])
 
     async def _is_in_order(self, batch: Batch, error: RefusedError) -> bool:
         """Whether the culprit is among the items: one read spares the splitting if it is what they are added to."""

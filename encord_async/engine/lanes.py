@@ -205,7 +205,7 @@ class Lanes:
         self._weight = 0
         self._sent = self._spared = 0
         self.entries = 0
-        """Entries that wait for nothing but lanes that may not go yet."""
+        """Entries that wait for nothing but lanes, or a phase, that may not go yet."""
 
     def __len__(self) -> int:
         """How many lanes have anything in them."""
@@ -251,7 +251,7 @@ class Lanes:
         for known in waiting.names:
             self._by_name[known] = lane
         self._weight += _OBJECT
-        self._lie(ticket.wish)
+        self.lie(ticket.wish)
         if waiting.steps >= lane.kind.most(self._max_batch) or self._is_complete(waiting):
             self._let_go(lane)
             return
@@ -314,7 +314,7 @@ class Lanes:
         self._weight += waiting.weight
         self.entries += waiting.packed_entries
         for ticket in waiting.tickets:
-            self._lie(ticket.wish)
+            self.lie(ticket.wish)
 
     def let_all_go(self) -> None:
         """Let every lane go as it is: nothing else can be done."""
@@ -344,15 +344,17 @@ class Lanes:
         self._weight -= waiting.weight
         self.entries -= waiting.packed_entries
         for ticket in waiting.tickets:
-            self._rise(ticket.wish)
+            self.rise(ticket.wish)
         self._ready[lane] = waiting
 
-    def _lie(self, wish: Wish) -> None:
+    def lie(self, wish: Wish) -> None:
+        """Note that a step of *wish* may not go yet."""
         wish.lying += 1
         if wish.lying == wish.open_steps:
             self.entries += 1
 
-    def _rise(self, wish: Wish) -> None:
+    def rise(self, wish: Wish) -> None:
+        """Note that it may."""
         if wish.lying == wish.open_steps:
             self.entries -= 1
         wish.lying -= 1

@@ -8,6 +8,7 @@ from encord_async.engine.making import Making
 from encord_async.engine.sending import Sends
 from encord_async.engine.ticket import Lane, Ticket
 from encord_async.errors import ConflictError
+from encord_async.journal.record import Record
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Ending
 from encord_async.kinds.membership import Relation
@@ -64,6 +65,10 @@ class Bounded:
     async def go_on(self, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:
         """See `Sends`."""
         return await self._sends.go_on(lane, ticket, stop, note)
+
+    def saw_done(self, lane: Lane, ticket: Ticket, record: Record) -> None:
+        """See `Sends`."""
+        self._sends.saw_done(lane, ticket, record)
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""

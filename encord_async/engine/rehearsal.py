@@ -28,7 +28,6 @@ from encord_async.journal.seen import Seen
 from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Ending
-from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.names import Names
 from encord_async.kinds.reading import Unlisted
@@ -272,12 +271,14 @@ class Rehearsal:
             return await self._see_to(relation, lane, ticket.step.item)
         if load is None:
             await self.put(lane, (ticket.items or (ticket.step.item,)), stop)
+            self._files.fills(lane.parent_hash)
             return Ending()
-        if isinstance(relation, Filling):
-            self._loads[ticket.step.identity] = await self._files.links(relation, lane, ticket, load)
-        else:
-            self._loads[ticket.step.identity] = await self._files.registers(lane, load)
-        return Ending(sent=bool(self._loads[ticket.step.identity].amount))
+        found = await self._files.play(relation, lane, ticket, load)
+        self._loads[ticket.step.identity] = found
+        return Ending(sent=bool(found.amount) or found.is_open)
+
+    def saw_done(self, lane: Lane, ticket: Ticket, record: Record) -> None:
+        """See `Sends`; nothing waits here."""
 
     async def _see_to(self, chore: Chore, lane: Lane, item: str) -> Ending:
         """What is waited for is taken to come, and nobody can look at what is not there yet."""

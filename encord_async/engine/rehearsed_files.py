@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 import anyio.to_thread
 
+from encord_async.engine.errands import nameless
 from encord_async.engine.ticket import Lane, Ticket
 from encord_async.kinds.files import Portion, URLs, identity_url, url_digest
 from encord_async.kinds.filling import Filling
+from encord_async.kinds.membership import Relation
+from encord_async.kinds.picked import Lying, Picked
 from encord_async.kinds.reading import Reads, Unlisted
 from encord_async.kinds.stock import Stock
 
@@ -19,10 +22,15 @@ NEW = "(new "
 
 
 class Load(NamedTuple):
-    """How much would be done of what a step is about, and the URLs of that where they are told."""
+    """How much would be done of what a step is about, and the URLs of that where they are told.
+
+    *is_open* is whether more may come that nobody can count: what a sync will find. *there* is how much is so already.
+    """
 
     amount: int
     urls: tuple[str, ...] = ()
+    is_open: bool = False
+    there: int | None = None
 
 
 class Playing:
@@ -32,6 +40,23 @@ class Playing:
         self._reads = reads
         self._stock = Stock(reads)
         self._registered: defaultdict[str, set[int]] = defaultdict(set)
+        self._loads: defaultdict[str, list[Portion]] = defaultdict(list)
+        """What would be registered in folders, by reference."""
+        self._filled: set[str] = set()
+
+    def fills(self, folder: str) -> None:
+        """Note that something would be put into *folder* of which nobody knows what it is."""
+        self._filled.add(folder)
+
+    async def play(self, relation: Relation, lane: Lane, ticket: Ticket, load: Portion | Picked) -> Load:
+        """What would become of a step that is about files."""
+        if isinstance(load, Picked):
+            if not isinstance(relation, Filling):
+                raise AssertionError(f"a {relation.noun} is no filling")
+            return await self._picks(relation, lane, ticket, load)
+        if isinstance(relation, Filling):
+            return await self.links(relation, lane, ticket, load)
+        return await self.registers(lane, load)
 
     async def registers(self, lane: Lane, load: Portion) -> Load:
         """The files of *load* that would be registered."""
@@ -43,20 +68,63 @@ class Playing:
         if urls and load.integration is not None:
             await self._stock.integration(load.integration)
         before.update(map(url_digest, urls))
+        if urls:
+            self._loads[folder].append(load)
         return Load(len(urls), urls)
 
     async def links(self, relation: Filling, lane: Lane, ticket: Ticket, load: Portion) -> Load:
         """How many items would be linked, those that would only be registered among them."""
         (folder,) = ticket.items
         wanted = await anyio.to_thread.run_sync(load.urls)
-        there: Container[str] = ()
-        if not lane.parent_hash.startswith(NEW):
-            held = await relation.held(self._reads, lane.parent_hash)
-            there = () if isinstance(held, Unlisted) else held
+        there = await self._held(relation, lane)
         number = 0
         if not folder.startswith(NEW):
             async for page in self._reads.pages(relation.listing(folder)):
-                named = map(relation.names_of, page.results)
-                number += sum(1 for found, url in named if url and wanted.meet(url) and found not in there)
+                found = map(relation.lying, page.results)
+                number += sum(1 for one in found if one.url and wanted.meet(one.url) and one.uuid not in there)
         failed = sum(1 for unit in ticket.wish.units if not wanted.has_met(unit.url))
         return Load(number + wanted.unmet - failed)
+
+    async def _picks(self, relation: Filling, lane: Lane, ticket: Ticket, picked: Picked) -> Load:
+        """How many items of a folder would be linked, with those that would be put there before.
+
+        Raises:
+            EncordError: Something that is named is not there, and nobody would put anything there.
+        """
+        (folder,) = ticket.items
+        there = await self._held(relation, lane)
+        number = linked = 0
+        missing = set(picked.names)
+        if not folder.startswith(NEW):
+            async for page in self._reads.pages(relation.listing(folder)):
+                for one in map(relation.lying, page.results):
+                    missing.difference_update(picked.names_of(one) if missing else ())
+                    if picked.takes(one):
+                        linked += one.uuid in there
+                        number += one.uuid not in there
+        coming = await anyio.to_thread.run_sync(self._coming, folder, picked, missing)
+        is_open = folder in self._filled
+        if missing and not is_open:
+            raise nameless(sorted(missing), ticket.step.item)
+        return Load(number + coming, is_open=is_open, there=linked)
+
+    def _coming(self, folder: str, picked: Picked, missing: set[str]) -> int:
+        """How many of those that would be registered are picked; their names are taken out of *missing*."""
+        left = set(self._registered[folder])
+        number = 0
+        for load in self._loads[folder]:
+            for item in load.items():
+                url = identity_url(item)
+                if url_digest(url) not in left:
+                    continue
+                left.discard(url_digest(url))
+                one = Lying("", url, item.title or url.rpartition("/")[2])
+                missing.difference_update(picked.names_of(one) if missing else ())
+                number += picked.takes(one)
+        return number
+
+    async def _held(self, relation: Filling, lane: Lane) -> Container[str]:
+        if lane.parent_hash.startswith(NEW):
+            return ()
+        held = await relation.held(self._reads, lane.parent_hash)
+        return () if isinstance(held, Unlisted) else held

@@ -31,7 +31,7 @@ from encord_async.journal.record import Doubt
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.membership import Membership
-from encord_async.kinds.step import Step
+from encord_async.kinds.step import PHASES, Step
 from encord_async.kinds.thing import Thing
 
 __all__ = ["Schedule", "why_dead"]
@@ -80,6 +80,12 @@ class Schedule:
         self._postponed: list[tuple[float, int, Work, Result]] = []
         self._sequence = itertools.count()
         self._open = 0
+        self._open_steps = [0] * PHASES
+        """By their phase."""
+        self._held: list[list[tuple[Ticket, Lane]]] = [[] for _ in range(PHASES)]
+        """What could go and waits for its phase."""
+        self._is_whole = False
+        """Whether no further entry will come."""
         self._running = self._sent = 0
         self._parked = 0
         self._outcomes: deque[Outcome] = deque()
@@ -99,7 +105,7 @@ class Schedule:
 
     @property
     def lying_entries(self) -> int:
-        """Open entries that wait for nothing but others to be sent with."""
+        """Open entries that wait for nothing but others to be sent with, or for their phase."""
         return self._lanes.entries
 
     @property
@@ -115,7 +121,8 @@ class Schedule:
     @property
     def idle(self) -> bool:
         """Whether no work is under way, ready or postponed, and nothing lies in a lane."""
-        return not (self._running or self._creations or self._split or self._lanes or self._postponed)
+        at_work = self._running or self._creations or self._split or self._lanes or self._postponed
+        return not (at_work or any(self._held))
 
     @property
     def next_due_s(self) -> float | None:
@@ -179,6 +186,8 @@ class Schedule:
         self._open += 1
         tickets = [Ticket(step, wish, doubt=doubts.get(step.identity) if doubts else None) for step in steps]
         wish.open_steps = len(tickets)
+        for ticket in tickets:
+            self._open_steps[ticket.step.kind.phase] += 1
         if not tickets:
             self._close(wish)
         for ticket in tickets:
@@ -344,9 +353,26 @@ class Schedule:
         if _is_done(ticket):
             self._end(ticket, Result(status=Status.UNCHANGED, hash=ticket.parent_hash))
         elif isinstance(kind, Membership):
-            self._lanes.add(ticket, Lane(kind, ticket.parent_hash or "", step.role))
+            lane = Lane(kind, ticket.parent_hash or "", step.role)
+            if kind.phase and not self._has_come(kind.phase):
+                self._held[kind.phase].append((ticket, lane))
+                self._lanes.lie(ticket.wish)
+            else:
+                self._lanes.add(ticket, lane)
         else:
             self._creations.append(Creation(ticket))
+
+    def _has_come(self, phase: int) -> bool:
+        return self._is_whole and not any(self._open_steps[:phase])
+
+    def _let_phases_come(self) -> None:
+        """Let those go that have waited for their phase, if it has come."""
+        for phase, held in enumerate(self._held):
+            if held and self._has_come(phase):
+                self._held[phase] = []
+                for ticket, lane in held:
+                    self._lanes.rise(ticket.wish)
+                    self._lanes.add(ticket, lane)
 
     def _hash(self, reference: str | None, ticket: Ticket) -> str:
         found = self._lookup(reference, ticket)
@@ -444,6 +470,8 @@ class Schedule:
             for ticket in self._release(target):
                 self._end(ticket, Result(status=Status.FAILED, error=error))
         self._lanes.close(self._waiting())
+        self._is_whole = True
+        self._let_phases_come()
 
     def _waiting(self) -> Iterable[Ticket]:
         """Who waits for what has a key, each once."""
@@ -457,6 +485,10 @@ class Schedule:
         self._postponed.clear()
         queued = [creation.ticket for creation in self._creations]
         queued += [ticket for batch in self._split for ticket in batch.tickets]
+        for ticket in (ticket for held in self._held for ticket, _ in held):
+            self._lanes.rise(ticket.wish)
+            queued.append(ticket)
+        self._held = [[] for _ in range(PHASES)]
         self._creations.clear()
         self._split.clear()
         # There may be a million in lanes: they end as outcomes are taken.
@@ -477,6 +509,7 @@ class Schedule:
             if ticket.missing < 0:
                 continue
             ticket.missing = -1
+            self._open_steps[ticket.step.kind.phase] -= 1
             wish.note(result)
             if self._on_end is not None:
                 self._on_end(ticket, result)
@@ -492,6 +525,8 @@ class Schedule:
             else:
                 self._lanes.ended(wish)
                 self._let_last_go(wish)
+        if self._is_whole and not self._cancelled and not self._open_steps[0]:
+            self._let_phases_come()
 
     def _resolve(self, wish: Wish, result: Result) -> list[tuple[Ticket, Result]]:
         """Let those go on who waited for *wish*, or say with what they end."""

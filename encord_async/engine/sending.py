@@ -12,6 +12,7 @@ from encord_async.engine.errands import Errands, Note
 from encord_async.engine.making import Making
 from encord_async.engine.names import Directory
 from encord_async.engine.ticket import Lane, Ticket
+from encord_async.journal.record import Record
 from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Ending
@@ -62,6 +63,10 @@ class Sends(Protocol):
         """Go on with an `Errand`, `Filling` or `Chore`; when to come again, on the monotonic clock, or how it ended."""
         ...
 
+    def saw_done(self, lane: Lane, ticket: Ticket, record: Record) -> None:
+        """Note that an earlier run has done what *ticket* is about, as *record* says: it may not be seen yet."""
+        ...
+
     async def is_set(self, lane: Lane, value: str) -> bool:
         """Whether *value* is what a thing has already, of what it has one of; a read."""
         ...
@@ -83,24 +88,22 @@ class Live:
     async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
         """See `Sends`."""
         hash_of = making.kind.hash_of
-        with self._chores.after():
-            made = await self._session.execute(
-                making.draft.operation, request=request, stop=stop, is_new=lambda answer: is_new(hash_of(answer))
-            )
+        made = await self._session.execute(
+            making.draft.operation, request=request, stop=stop, is_new=lambda answer: is_new(hash_of(answer))
+        )
         return hash_of(made)
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
         """See `Sends`."""
         relation = lane.kind.relation
-        with self._chores.after():
-            if relation.names is not None:
-                if lane.kind.takes:
-                    items = await self._directory.find(relation.names, items)
-                else:
-                    items = await self._directory.get(relation.names, items, stop)
-                if not items:
-                    return None
-            answer = await self._session.execute(lane.kind.sending(lane.parent_hash, items, lane.role), stop=stop)
+        if relation.names is not None:
+            if lane.kind.takes:
+                items = await self._directory.find(relation.names, items)
+            else:
+                items = await self._directory.get(relation.names, items, stop)
+            if not items:
+                return None
+        answer = await self._session.execute(lane.kind.sending(lane.parent_hash, items, lane.role), stop=stop)
         return relation.roles_shown(answer) if relation.shows_roles and not lane.kind.takes else None
 
     async def replace(self, lane: Lane, items: tuple[str, ...], stop: Stop, give_up: Stop) -> Mapping[str, int]:
@@ -121,11 +124,11 @@ class Live:
         relation = lane.kind.relation
         if isinstance(relation, Chore):
             return await self._chores.see_to(Looks(self._session, stop), relation, lane, ticket.step.item, stop)
-        with self._chores.after(ticket.step.identity):
-            ending = await self._errands.go_on(lane, ticket, stop, note)
-        if isinstance(ending, Ending):
-            self._chores.ended(ticket.step.identity)
-        return ending
+        return await self._errands.go_on(lane, ticket, stop, note)
+
+    def saw_done(self, lane: Lane, ticket: Ticket, record: Record) -> None:
+        """See `Sends`."""
+        self._errands.saw_done(lane, ticket, record)
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         """See `Sends`."""
@@ -134,8 +137,7 @@ class Live:
 
     async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:
         """See `Sends`."""
-        with self._chores.after():
-            return await self._session.execute(kind.sending(entry), stop=stop)
+        return await self._session.execute(kind.sending(entry), stop=stop)
 
 
 class Looks:

@@ -36,16 +36,16 @@ class Todo:
 class Chore(Relation):
     """One sort of what is seen to; its items say how it shall be.
 
+    One that needs what else a run does is of a later phase.
+
     Attributes:
         sends: Whether it ever sends anything; one that does not is a check.
-        waits: Whether all else that a run does comes first: that may bring what it needs.
     """
 
     most_given: ClassVar[int | None] = 1
     has_entries = False
     limits_unsaid = False
     sends: ClassVar[bool] = True
-    waits: ClassVar[bool] = True
 
     @abstractmethod
     async def todo(self, reads: Reads, parent_hash: str, item: str, *, waited_s: float) -> Todo:

@@ -15,7 +15,7 @@ from encord_async.kinds.fields import Part, Title, meant, sort_of, wrong
 from encord_async.kinds.reading import Reads
 from encord_async.protocol.operations.storage import ListCloudIntegrations
 
-__all__ = ["Cloud", "CloudPlace", "found_integration", "titles_of_integrations"]
+__all__ = ["Cloud", "CloudPlace", "found_integration", "is_uuid", "titles_of_integrations"]
 
 _UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _MEMBERS: Final = ("integration", "url")
@@ -63,6 +63,11 @@ Cloud: TypeAlias = Annotated[
 ]
 
 
+def is_uuid(text: str) -> bool:
+    """Whether *text* has the form of a uuid."""
+    return _UUID.fullmatch(text) is not None
+
+
 async def found_integration(reads: Reads, named: str) -> str:
     """The uuid of the integration that goes by the title *named*, or is that uuid.
 
@@ -70,7 +75,7 @@ async def found_integration(reads: Reads, named: str) -> str:
         ConflictError: There is none of that title, or more than one.
         EncordError: They cannot be listed.
     """
-    if _UUID.fullmatch(named):
+    if is_uuid(named):
         return named
     found = [one.integration_uuid for one in await reads.collect(ListCloudIntegrations(titles=(named,)))]
     if len(found) == 1:

@@ -17,14 +17,17 @@ from encord_async.kinds.access import (
     written_groups,
     written_users,
 )
+from encord_async.kinds.cloud import is_uuid
+from encord_async.kinds.dataset_data import DATASET_FOLDER, DATASET_ITEMS
 from encord_async.kinds.dataset_groups import DATASET_GROUPS
 from encord_async.kinds.dataset_users import DATASET_USERS
 from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
-from encord_async.kinds.faults import Fault
-from encord_async.kinds.fields import Flag, Part, Text, Title, number_or_word
+from encord_async.kinds.faults import Fault, twice
+from encord_async.kinds.fields import Flag, Part, Reference, Text, Title, number_or_word, shown
+from encord_async.kinds.picked import Picked
 from encord_async.kinds.reading import Reads, Unlisted, listing
-from encord_async.kinds.step import Step, making_step
+from encord_async.kinds.step import Step, digest, each, making_step, part
 from encord_async.kinds.thing import DatasetAPI, Draft, Found, Listed, Order, Sought, Thing, looked_up
 from encord_async.protocol.catalogue import DatasetUserRole, StorageLocation
 from encord_async.protocol.models import Dataset, DatasetDetails, NewDataset
@@ -58,7 +61,15 @@ Storage: TypeAlias = Annotated[
 
 
 class DatasetEntry(MakingEntry):
-    """A dataset that shall exist, with its users and groups."""
+    """A dataset that shall exist, with its users and groups.
+
+    *folder* links what lies in a storage folder to it: all of it, or only *items*, each a title, a URL or a uuid. In
+    titles and URLs ``*`` is any text, ``?`` any character and ``[ab]`` one of these. Without a folder, *items* are
+    uuids.
+
+    All files that the manifest registers come first, and all syncs. Each run looks into the folder anew and links what
+    has come since; nothing is ever unlinked by that.
+    """
 
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"users": UserAccess, "groups": GroupAccess})
     counted = MappingProxyType(
@@ -66,10 +77,13 @@ class DatasetEntry(MakingEntry):
             "datasets": "datasets",
             "dataset_users": "users of datasets",
             "dataset_groups": "groups of datasets",
+            "dataset_folders": "folders to link to datasets",
+            "dataset_items": "items to link to datasets, or names of such",
         }
     )
     summed = MappingProxyType({"datasets": ("datasets", "dataset", "datasets")})
     spelt = MappingProxyType({"storage": _STORAGES})
+    forms = MappingProxyType({"items": "cat-1;cat-2"})
 
     example = MappingProxyType({"key": "cats-raw", "title": "Cats raw"})
     is_common = True
@@ -81,24 +95,45 @@ class DatasetEntry(MakingEntry):
     create_backing_folder: Flag = False
     users: tuple[UserAccess, ...] = ()
     groups: tuple[GroupAccess, ...] = ()
+    folder: Reference | None = None
+    items: tuple[Title, ...] = ()
 
     @property
     def wished_title(self) -> str:
         return self.title
 
     def references(self) -> Iterator[Use]:
-        return uses("groups", [wish.group for wish in self.groups], "group")
+        yield from uses("groups", [wish.group for wish in self.groups], "group")
+        if self.folder is not None:
+            yield Use("folder", self.folder, "folder")
 
     def faults(self) -> list[Fault]:
-        return access_twice(self.users, self.groups)
+        found = access_twice(self.users, self.groups) + twice("items.{}", self.items)
+        for index, item in enumerate(self.items if self.folder is None else ()):
+            if not is_uuid(item):
+                reason = f"{shown(item)} is no uuid of an item"
+                found.append(Fault(f"items.{index}", reason, "name the folder that it lies in: folder"))
+        return found
 
     def contents(self) -> Mapping[str, int]:
-        return {"datasets": 1, "dataset_users": len(self.users), "dataset_groups": len(self.groups)}
+        return {
+            "datasets": 1,
+            "dataset_users": len(self.users),
+            "dataset_groups": len(self.groups),
+            "dataset_folders": int(self.folder is not None),
+            "dataset_items": len(self.items),
+        }
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, DATASET, self.title)
         yield from admit_users(identity, DATASET_USERS, self.users)
         yield from admit_groups(identity, DATASET_GROUPS, self.groups)
+        if self.folder is not None:
+            picked = Picked(self.items)
+            named = digest(part(identity, DATASET_FOLDER.gives, self.folder), picked.digest.encode())
+            yield Step(named, DATASET_FOLDER.give, None, self.folder, load=picked)
+        else:
+            yield from each(identity, DATASET_ITEMS.give, None, [item.lower() for item in self.items])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,28 @@
-"""Items of a storage folder that are linked to a dataset, of which they become data rows. Sends nothing but reads."""
+"""Items of storage folders that are linked to a dataset, of which they become data rows. Sends nothing but reads.
 
+Files that an entry registers are linked by their URLs; of a folder, all that lies in it or what goes by certain names;
+and single items by their uuids.
+"""
+
+from collections.abc import Collection, Mapping
 from typing import Final
 
+from encord_async.kinds.exporting import Pen
 from encord_async.kinds.filling import Filling
-from encord_async.kinds.membership import Held
-from encord_async.kinds.reading import Reads
+from encord_async.kinds.membership import Held, Relation
+from encord_async.kinds.picked import Lying
+from encord_async.kinds.reading import Reads, Unlisted
 from encord_async.protocol.operations.datasets import GetDataset, LinkItems, ListDataRows
 from encord_async.protocol.operations.storage import ListItems
 from encord_async.protocol.rest_models import StorageItem
 
-__all__ = ["DATASET_DATA"]
+__all__ = ["DATASET_DATA", "DATASET_FOLDER", "DATASET_ITEMS"]
+
+
+async def _rows(reads: Reads, dataset_hash: str) -> Mapping[str, None]:
+    """The items that a dataset has, by their uuids."""
+    rows = await reads.execute(ListDataRows(dataset_hash=dataset_hash))
+    return {row.backing_item_uuid: None for row in rows if row.backing_item_uuid is not None}
 
 
 class _Links(Filling):
@@ -26,15 +39,51 @@ class _Links(Filling):
     def listing(self, source_hash: str) -> ListItems:
         return ListItems(folder_uuid=source_hash, include_client_metadata=False)
 
-    def names_of(self, item: StorageItem) -> tuple[str, str | None]:
-        return item.uuid, item.url
+    def lying(self, item: StorageItem) -> Lying:
+        return Lying(item.uuid, item.url, item.name, bool(item.is_tombstone))
 
     def probe(self, parent_hash: str) -> GetDataset:
         return GetDataset(dataset_hash=parent_hash)
 
     async def held(self, reads: Reads, parent_hash: str) -> Held:
-        rows = await reads.execute(ListDataRows(dataset_hash=parent_hash))
-        return {row.backing_item_uuid: None for row in rows if row.backing_item_uuid is not None}
+        return await _rows(reads, parent_hash)
+
+
+class _OfFolder(_Links):
+    """What lies in a folder may come from anywhere, so each run looks anew, after all that could put it there."""
+
+    sort = gives = "dataset_folder"
+    phase = 1
+    is_remembered = False
+
+
+class _Items(Relation):
+    sort = gives = "dataset_items"
+    what = thing = "dataset_data"
+    noun = thing_noun = "data row of a dataset"
+    plural = "data rows of datasets"
+    adds = ("dataset_items", "item to link to a dataset", "items to link to datasets")
+    parent = "dataset"
+    has_entries = False
+    limits_unsaid = False
+
+    def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> LinkItems:  # noqa: ARG002
+        return LinkItems(dataset_hash=parent_hash, item_uuids=items)
+
+    def probe(self, parent_hash: str) -> GetDataset:
+        return GetDataset(dataset_hash=parent_hash)
+
+    async def held(self, reads: Reads, parent_hash: str) -> Held:
+        return await _rows(reads, parent_hash)
+
+    async def held_of(self, reads: Reads, parent_hash: str, wished: Collection[str]) -> Held | Unlisted:
+        rows = await _rows(reads, parent_hash) if wished else {}
+        return {item: None for item in wished if item in rows}
+
+    def is_written(self, pen: Pen) -> bool:  # noqa: ARG002 - entries of files say it
+        return False
 
 
 DATASET_DATA: Final = _Links()
+DATASET_FOLDER: Final = _OfFolder()
+DATASET_ITEMS: Final = _Items()

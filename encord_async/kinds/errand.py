@@ -17,6 +17,7 @@ from encord_async.kinds.reading import Reads
 from encord_async.kinds.step import Step
 from encord_async.kinds.stock import Stock
 from encord_async.protocol.operations.base import Operation
+from encord_async.protocol.request import Request
 
 __all__ = ["Ending", "Errand"]
 
@@ -44,6 +45,14 @@ class Errand(Relation):
         Raises:
             EncordError: What it needs cannot be read.
         """
+
+    def files_of(self, operation: Operation[str]) -> frozenset[int]:  # noqa: ARG002 - most are about none
+        """The digests of the URLs of what *operation*, which starts it, would register."""
+        return frozenset()
+
+    def request(self, operation: Operation[str]) -> Request:
+        """How *operation*, which starts it, is sent."""
+        return operation.request()
 
     @abstractmethod
     def asking(self, parent_hash: str, job: str, hold_s: int) -> Operation[Any]:

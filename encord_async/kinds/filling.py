@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.membership import Relation
+from encord_async.kinds.picked import Lying
 from encord_async.protocol.operations.base import PageOperation
 
 __all__ = ["Filling"]
 
 
 class Filling(Relation):
-    """One sort of it; its item is what it is filled from."""
+    """One sort of it; its item is what it is filled from. Its steps say with what: files by their URLs, or `Picked`."""
 
     is_shown = False
     most_given: ClassVar[int | None] = 1
@@ -25,8 +26,8 @@ class Filling(Relation):
         """What lists all that lies in the other one."""
 
     @abstractmethod
-    def names_of(self, item: Any) -> tuple[str, str | None]:
-        """What an item of the listing is given by, and the URL that it is known by."""
+    def lying(self, item: Any) -> Lying:
+        """An item of the listing."""
 
     def is_written(self, pen: Pen) -> bool:  # noqa: ARG002 - entries of files say it
         return False

@@ -1,21 +1,26 @@
 """Files that are registered in a storage folder, a block of them by one upload job. Sends nothing.
 
-Only what is not in the folder is sent, and with the word to pass over URLs that are there all the same: so a job whose
-answer was lost is settled by what the folder shows, and one that is sent again leaves the folder as once would.
+Only what is not in the folder is sent, and with the word to pass over URLs that are there all the same. When the
+service looks whether one is there is not known: so no two jobs at once are about one URL, and a job whose answer was
+lost is settled by what the folder shows, before what is missing then is sent again.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import anyio.to_thread
 
 from encord_async.errors import AppliedError
 from encord_async.kinds.errand import Ending, Errand
-from encord_async.kinds.files import Portion, Unit
+from encord_async.kinds.files import Portion, Unit, identity_url, url_digest
 from encord_async.kinds.step import Step
 from encord_async.kinds.stock import Stock
-from encord_async.protocol.catalogue import JobStatus
+from encord_async.protocol.catalogue import Effect, JobStatus
+from encord_async.protocol.operations.base import Operation
 from encord_async.protocol.operations.storage import GetFolder, PollUploadJob, StartUploadJob
+from encord_async.protocol.request import Request
+from encord_async.protocol.rest import RestRequest
 from encord_async.protocol.rest_models import UploadJob
 from encord_async.redaction import quoted
 
@@ -46,6 +51,17 @@ class _Data(Errand):
             ignore_errors=portion.skips_errors,
         )
 
+    def files_of(self, operation: Operation[str]) -> frozenset[int]:
+        items = operation.items if isinstance(operation, StartUploadJob) else ()
+        return frozenset(url_digest(identity_url(item)) for item in items)
+
+    def request(self, operation: Operation[str]) -> Request:
+        """As what is not sent again by itself once its answer was lost: two jobs at once may not see each other."""
+        sealed = operation.request()
+        if not isinstance(sealed, RestRequest):
+            raise AssertionError("upload jobs are started over REST")
+        return replace(sealed, call=replace(sealed.call, effect=Effect.CREATE))
+
     def asking(self, parent_hash: str, job: str, hold_s: int) -> PollUploadJob:
         return PollUploadJob(folder_uuid=parent_hash, job_uuid=job, hold_s=hold_s)
 
@@ -72,7 +88,7 @@ class _Data(Errand):
 
 def portion_of(step: Step) -> Portion:
     """The files that *step* is about."""
-    if step.load is None:
+    if not isinstance(step.load, Portion):
         raise AssertionError(f"{step.kind.word} {step.item!r} is about no files")
     return step.load
 

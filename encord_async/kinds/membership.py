@@ -50,6 +50,7 @@ class Relation(ABC):
         is_single: Whether a thing has exactly one item by it, whose place another one takes (`Setting`).
         at_first: What a thing has by it that was just made.
         in_create: Whether the request that makes the thing can have some of it already, see `Thing.items`.
+        phase: See `StepKind.phase`.
         is_remembered: Whether what a journal says was done need not be looked at again.
         is_shown: Whether the service shows it; what it does not show is not compared.
         has_entries: Whether a kind of entry wishes for it in any thing, and not only in what it makes itself.
@@ -77,6 +78,7 @@ class Relation(ABC):
     is_single: ClassVar[bool] = False
     at_first: ClassVar[Held] = MappingProxyType({})
     in_create: ClassVar[bool] = False
+    phase: ClassVar[int] = 0
     is_remembered: ClassVar[bool] = True
     is_shown: ClassVar[bool] = True
     has_entries: ClassVar[bool] = True
@@ -196,6 +198,7 @@ class Membership(StepKind):
         self.deed = relation.removes if takes else relation.adds
         self.relation = relation
         self.takes = takes
+        self.phase = relation.phase
         self.verb = "remove" if takes else "change" if relation.is_single else "add"
 
     @property

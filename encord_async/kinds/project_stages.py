@@ -33,7 +33,7 @@ class _Stages(Chore):
     noun = plural = thing_noun = "stages"
     parent = "project"
     is_single = True
-    sends = waits = False
+    sends = False
     role_stays = "no call changes a workflow, and no project can be deleted; make one with the right template"
 
     def called(self, titles: Sequence[str]) -> str:

@@ -165,6 +165,7 @@ class _OfStage(Chore):
     """What is seen to of the tasks in a stage."""
 
     parent = "project"
+    phase = 2
 
     def probe(self, parent_hash: str) -> GetProject:
         return GetProject(project_hash=parent_hash)

@@ -8,7 +8,7 @@ from typing import Final
 from encord_async.kinds.data import DataEntry
 from encord_async.kinds.data_export import DATA
 from encord_async.kinds.dataset import DATASET, DatasetEntry
-from encord_async.kinds.dataset_data import DATASET_DATA
+from encord_async.kinds.dataset_data import DATASET_DATA, DATASET_FOLDER, DATASET_ITEMS
 from encord_async.kinds.dataset_groups import DATASET_GROUPS
 from encord_async.kinds.dataset_users import DATASET_USERS
 from encord_async.kinds.entry import Entry
@@ -100,6 +100,8 @@ _STEP_KINDS: Final[tuple[StepKind, ...]] = (
     FOLDER_SYNC.give,
     FOLDER_DATA.give,
     DATASET_DATA.give,
+    DATASET_FOLDER.give,
+    DATASET_ITEMS.give,
 )
 """In the order in which reports have them."""
 

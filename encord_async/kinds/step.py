@@ -15,9 +15,11 @@ from encord_async.protocol.catalogue import APIKeyScope
 
 if TYPE_CHECKING:
     from encord_async.kinds.files import Portion
+    from encord_async.kinds.picked import Picked
 
 __all__ = [
     "IDENTITY_BYTES",
+    "PHASES",
     "Step",
     "StepKind",
     "digest",
@@ -31,6 +33,8 @@ __all__ = [
 ]
 
 IDENTITY_BYTES: Final = 16
+PHASES: Final = 3
+"""So many there are: makes, gives and takes; then links of what lies in folders; then tasks, which that brings."""
 
 
 # No `ABC`: `isinstance`, asked several times for each step, would be slower. mypy holds subclasses to it all the same.
@@ -47,6 +51,8 @@ class StepKind:
         is_irreversible: Whether the service offers no call that undoes it.
         is_inner: Whether it makes something inside another thing, which knows it by no hash.
         takes: Whether it takes something away.
+        phase: What of a run comes first: steps of a later phase wait until the manifest is at its end and all steps of
+            the earlier ones have ended, whichever entries they are of. Nothing may wait for a step of a later phase.
         verb: What a plan says it does.
     """
 
@@ -59,6 +65,7 @@ class StepKind:
     is_irreversible: bool = False
     is_inner: bool = False
     takes: bool = False
+    phase: int = 0
     verb: str = "add"
 
     @property
@@ -85,7 +92,7 @@ class Step(NamedTuple):
         item: Reference, e-mail address, or title, as the kind has it.
         role: Role wanted there, for users and groups.
         scopes: Scopes wanted, for API keys.
-        load: The files that it is about, if it is about some.
+        load: The files that it is about, if it is about some, or which items of a folder.
         comes_last: Whether it waits for all other steps of its entry, and is not tried unless they succeed.
     """
 
@@ -95,7 +102,7 @@ class Step(NamedTuple):
     item: str = ""
     role: IntEnum | None = None
     scopes: tuple[APIKeyScope, ...] = ()
-    load: "Portion | None" = None
+    load: "Portion | Picked | None" = None
     comes_last: bool = False
 
 

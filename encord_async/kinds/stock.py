@@ -39,6 +39,22 @@ class Stock:
                 self._urls[folder_uuid] = URLs(found)
         return self._urls[folder_uuid]
 
+    def forget(self, folder_uuid: str) -> None:
+        """List a folder anew when it is next asked for."""
+        self._urls.pop(folder_uuid, None)
+
+    async def meet_newest(self, folder_uuid: str, wanted: URLs) -> None:
+        """Note which of *wanted* lie in a folder by now, page by page from the newest on, while a page has any.
+
+        Raises:
+            EncordError: It cannot be listed.
+        """
+        listing = ListItems(folder_uuid=folder_uuid, include_client_metadata=False, newest_first=True)
+        async for page in self._reads.pages(listing):
+            met = [wanted.meet(item.url) for item in page.results if item.url is not None]
+            if not any(met) or not wanted.unmet:
+                return
+
     async def integration(self, named: str) -> str:
         """See `found_integration`."""
         async with self._locks[f"integration {named}"]:

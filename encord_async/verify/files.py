@@ -14,6 +14,7 @@ from encord_async.kinds.entry import Entry
 from encord_async.kinds.files import Portion, URLs
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Relation
+from encord_async.kinds.picked import Picked
 from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.stock import Stock
 from encord_async.manifest.place import Place
@@ -25,14 +26,22 @@ __all__ = ["FileWish", "compare_files"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileWish:
-    """Files that an entry wants in a thing; *source* is the folder that they lie in, where that is another thing."""
+    """Files that an entry wants in a thing; *source* is the folder that they lie in, where that is another thing.
+
+    *load* says which: files by their URLs, or items that are there.
+    """
 
     place: Place
     entry: Entry
     relation: Relation
     hash: str
     source: str | None
-    load: Portion
+    load: Portion | Picked
+
+    @property
+    def label(self) -> str:
+        """What people know them by, where they are about no folder."""
+        return self.source or (self.load.blocks[0].label if isinstance(self.load, Portion) else "")
 
 
 async def compare_files(
@@ -66,7 +75,7 @@ async def compare_files(
                     place=wish.place,
                     fault=Fault.UNREADABLE,
                     what=wish.relation.thing,
-                    item=wish.load.blocks[0].label,
+                    item=wish.label,
                     hash=wish.hash,
                     reason=error.message,
                 )
@@ -83,6 +92,8 @@ async def compare_files(
 async def _lacking(session: Session, stock: Stock, wish: FileWish) -> list[str]:
     """The URLs that are not where they should be."""
     relation, load = wish.relation, wish.load
+    if isinstance(load, Picked):
+        return await _unpicked(session, wish, load)
     if not isinstance(relation, Filling) or wish.source is None:
         there = await stock.urls(wish.hash)
         return await anyio.to_thread.run_sync(lambda: [url for url in load.named() if not there.has(url)])
@@ -90,7 +101,22 @@ async def _lacking(session: Session, stock: Stock, wish: FileWish) -> list[str]:
     rows: Container[str] = () if isinstance(held, Unlisted) else held
     wanted: URLs = await anyio.to_thread.run_sync(load.urls)
     async for page in session.pages(relation.listing(wish.source)):
-        for found, url in map(relation.names_of, page.results):
-            if url is not None and found in rows:
-                wanted.meet(url)
+        for found in map(relation.lying, page.results):
+            if found.url is not None and found.uuid in rows:
+                wanted.meet(found.url)
     return await anyio.to_thread.run_sync(lambda: [url for url in load.named() if not wanted.has_met(url)])
+
+
+async def _unpicked(session: Session, wish: FileWish, picked: Picked) -> list[str]:
+    """The items of a folder that are not linked, by what they are known by, and names that no item goes by."""
+    relation, missing, found = wish.relation, set(picked.names), list[str]()
+    if not isinstance(relation, Filling) or wish.source is None:
+        raise AssertionError(f"a {relation.noun} is no filling")
+    held = await relation.held(session, wish.hash)
+    rows: Container[str] = () if isinstance(held, Unlisted) else held
+    async for page in session.pages(relation.listing(wish.source)):
+        for one in map(relation.lying, page.results):
+            missing.difference_update(picked.names_of(one) if missing else ())
+            if picked.takes(one) and one.uuid not in rows:
+                found.append(one.name)
+    return [*found, *sorted(missing)]

@@ -91,7 +91,7 @@ class RepairFilesEntry(Entry):
                 identity=part(identity, wish.relation.gives, str(number), wish.hash),
                 kind=wish.relation.give,
                 parent=wish.hash,
-                item=wish.source or wish.load.blocks[0].label,
+                item=wish.label,
                 load=wish.load,
                 comes_last=wish.source is not None,
             )

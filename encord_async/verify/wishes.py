@@ -22,6 +22,7 @@ from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.files import Portion
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.namer import Namer
+from encord_async.kinds.picked import Picked
 from encord_async.kinds.registry import maker_of, relations, relations_of
 from encord_async.kinds.step import Step, made_by
 from encord_async.kinds.thing import Admission, InnerName, InnerThing, Thing
@@ -256,17 +257,17 @@ class _Gatherer:
             }
         for step in steps:
             if step.load is not None:
-                self._add_files(place, entry, step, step.load)
+                self._add_files(place, entry, step, step.load, about)
                 continue
             self._add_step(place, step, about, records)
 
-    def _add_files(self, place: Place, entry: Entry, step: Step, load: Portion) -> None:
+    def _add_files(self, place: Place, entry: Entry, step: Step, load: Portion | Picked, own: str | None) -> None:
         """Note files; those of a thing that is not there are not looked for, which is told of the thing."""
         kind = step.kind
-        if not isinstance(kind, Membership) or step.parent is None or not self._is_chosen:
+        if not isinstance(kind, Membership) or not self._is_chosen:
             return
         relation = kind.relation
-        about = self._resolved(relation.parent, step.parent)
+        about = own if step.parent is None else self._resolved(relation.parent, step.parent)
         source = None if relation.item is None else self._resolved(relation.item, step.item)
         if about is not None and (relation.item is None or source is not None):
             wish = FileWish(place=place, entry=entry, relation=relation, hash=about, source=source, load=load)

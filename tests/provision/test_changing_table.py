@@ -26,7 +26,7 @@ Edit: TypeAlias = Callable[[list[Entry]], list[Entry]]
 PROGRAMME: Final[list[Entry]] = [
     {"kind": "ontology", "key": "felines", "title": "Felines", "structure": {"objects": [], "classifications": []}},
     {"kind": "ontology", "key": "canines", "title": "Canines"},
-    {"kind": "dataset", "key": "raw", "title": "Raw"},
+    {"kind": "dataset", "key": "raw", "title": "Raw", "folder": "@images"},
     {
         "kind": "project",
         "key": "cats",
@@ -38,6 +38,7 @@ PROGRAMME: Final[list[Entry]] = [
     },
     {"kind": "project", "key": "dogs", "title": "Dogs"},
     {"kind": "organisation_user", "key": "eve", "email": "eve@x.org", "role": "member"},
+    {"kind": "folder", "key": "images", "name": "Images"},
 ]
 
 
@@ -104,6 +105,9 @@ EDITS: Final[dict[str, Edit | None]] = {
     "the role or type of a member of the organisation": admin,
     "a user taken off the manifest": of(users=[{"email": "ann@x.org", "role": "annotator"}]),
     "a dataset taken off a project": of(datasets=[]),
+    "files, items or the folder taken off a dataset": lambda entries: [
+        {name: value for name, value in entry.items() if name != "folder"} for entry in entries
+    ],
     "the ontology of a project": of(ontology="@canines"),
     "the title, description or structure of an ontology": drawn,
     "the workflow template of a project": template,

@@ -121,6 +121,53 @@ async def test_a_lost_answer_to_a_job(fault: Fault, tmp_path: Path) -> None:
         assert len(await linked(world, outcomes["d"].hash)) == 2500
 
 
+@pytest.mark.parametrize("fault", [Fault.DROP_AFTER_COMMIT, Fault.LATE_COMMIT])
+async def test_a_job_that_is_still_at_work(fault: Fault, tmp_path: Path) -> None:
+    """A job whose answer was lost is not started again while it is at work: two at once would not see each other."""
+    rule = FaultRule(query=START, fault=fault, times=1, seconds=0.5)
+    async with open_world(rule, integrations=[BUCKET], job_s=1.0) as world:
+        outcomes = await world.run(many(50), tmp_path / "j", settle_s=5.0)
+        assert words(outcomes)["x"] == "updated", outcomes["x"].error
+        assert sorted(one.url or "" for one in await items_of(world, outcomes["f"].hash)) == sorted(
+            f"s3://b/{number}.png" for number in range(50)
+        )
+        assert len(await linked(world, outcomes["d"].hash)) == 50
+        assert asked(world, START) == 1
+
+
+async def test_a_job_that_an_earlier_run_may_have_started(tmp_path: Path) -> None:
+    """What a run that died may have sent is waited for as well, before anything is sent again."""
+    rule = FaultRule(query=START, fault=Fault.DROP_AFTER_COMMIT, times=1)
+    async with open_world(rule, integrations=[BUCKET], job_s=1.5) as world:
+        async with world.session.provision(many(50), journal=tmp_path / "j", settle_s=5.0) as run:
+            await comes_true(lambda: asked(world, START) == 1, "the job is started")
+            run.drain()
+            assert {outcome.key: outcome.status.value async for outcome in run}["x"] == "cancelled"
+        outcomes = await world.run(many(50), tmp_path / "j", settle_s=5.0)
+        assert words(outcomes)["x"] == "updated", outcomes["x"].error
+        assert len(await items_of(world, outcomes["f"].hash)) == 50
+        assert asked(world, START) == 1
+
+
+async def test_one_url_of_two_entries(tmp_path: Path) -> None:
+    """A URL that two entries register in one folder is there once: no two jobs are about it at the same time."""
+    manifest: list[Entry] = [*MANIFEST, {**DATA, "key": "y", "items": [{"url": URLS[0]}, {"url": "s3://b/y.png"}]}]
+    async with open_world(integrations=[BUCKET], job_s=0.5) as world:
+        outcomes = await world.run(manifest, tmp_path / "j")
+        assert {words(outcomes)[key] for key in "xy"} == {"updated"}
+        urls = [one.url for one in await items_of(world, outcomes["f"].hash)]
+        assert sorted(map(str, urls)) == [*URLS, "s3://b/y.png"]
+
+
+async def test_a_job_that_never_comes(tmp_path: Path) -> None:
+    """A job that each time gets no answer, and does nothing, is tried as often as any request, and then told."""
+    rule = FaultRule(query=START, fault=Fault.DROP_BEFORE)
+    async with open_world(rule, integrations=[BUCKET]) as world:
+        outcome = (await world.run(MANIFEST, tmp_path / "j", settle_s=0.05))["x"]
+        assert outcome.status.value == "failed"
+        assert asked(world, START) == world.session.settings.retry.max_attempts
+
+
 async def test_a_run_that_was_stopped_goes_on_asking(tmp_path: Path) -> None:
     """A run that is stopped does not wait for its jobs, and the next one asks for those, and starts no others."""
     async with open_world(integrations=[BUCKET], job_s=2.0) as world:

@@ -169,7 +169,7 @@ GIVE = "give a hash, or '@' and the key of another entry"
             {"kind": "dataset", "title": "Cats", "scopes": []},
             "scopes",
             "is not a field of a dataset entry",
-            "it has kind, key, moved, title, description, storage, create_backing_folder, users, groups",
+            "it has kind, key, moved, title, description, storage, create_backing_folder, users, groups, folder, items",
         ),
         (
             project(users=[{"email": "a@b.de", "role": 1, "rol": 1}]),

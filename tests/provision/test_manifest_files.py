@@ -309,10 +309,10 @@ def test_an_error_of_the_system_while_reading_is_named(monkeypatch: pytest.Monke
             "kind,,\x1b[2J",
             [
                 f"m.csv:1: column {number}: is not a column; use some of kind, key, moved, title, description, "
-                "storage, create_backing_folder, users, groups, ontology, ontology_hash, workflow_template_id, "
-                "copy_of, copy_options, datasets, tags, status, stages, project, add, remove, emails, role, scopes, "
-                "structure_file, name, members, email, member_type, parent, metadata, cloud, sync, "
-                "folder, integration, items, items_file, on_error, stage, assign, release, priority, wait_s"
+                "storage, create_backing_folder, users, groups, folder, items, ontology, ontology_hash, "
+                "workflow_template_id, copy_of, copy_options, datasets, tags, status, stages, project, add, remove, "
+                "emails, role, scopes, structure_file, name, members, email, member_type, parent, metadata, cloud, "
+                "sync, integration, items_file, on_error, stage, assign, release, priority, wait_s"
                 for number in (2, 3)
             ],
         ),

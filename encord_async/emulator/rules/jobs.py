@@ -2,7 +2,8 @@
 
 Each function answers one call of the catalogue; none knows HTTP, opens a transaction or reads a clock. How far a job is
 follows from the time: its units are done one after the other, evenly over its length. Inferred: a file that was passed
-over counts as done; what was registered stays when another unit fails or the rest is cancelled; a sync only adds.
+over counts as done; a job does not see what another that is under way is about to register; what was registered stays
+when another unit fails or the rest is cancelled; a sync only adds.
 """
 
 import json
@@ -56,7 +57,8 @@ def _written(call: Call, folder: FolderRow, upload: Upload, *, is_sync: bool) ->
     """Write down a job and what it will have made by and by."""
     storage = call.store.storage
     patterns = json.loads(call.store.meta(UNREADABLE) or "[]")
-    known = storage.known_urls(folder.id, [unit.urls[0] for unit in upload.units])
+    # A sync finds what another one has begun, for that is the folder's own business.
+    known = storage.known_urls(folder.id, [unit.urls[0] for unit in upload.units], 2**62 if is_sync else call.now_us)
     errors, fresh = [], []
     for place, unit in enumerate(upload.units):
         url = unit.urls[0]

@@ -363,11 +363,12 @@ class Storage:
 
     # --- items
 
-    def known_urls(self, folder_id: int, urls: Sequence[str]) -> set[str]:
-        """Return those of *urls* that are in a folder, or will be as soon as a job has got to them."""
+    def known_urls(self, folder_id: int, urls: Sequence[str], now_us: int) -> set[str]:
+        """Return those of *urls* that are in a folder."""
         rows = self._db.execute(
-            "SELECT j.value FROM json_each(?) j CROSS JOIN items i ON i.folder_id = ? AND i.url = j.value",
-            (json.dumps(urls), folder_id),
+            "SELECT j.value FROM json_each(?) j CROSS JOIN items i"
+            " ON i.folder_id = ? AND i.url = j.value AND i.created_us <= ?",
+            (json.dumps(urls), folder_id, now_us),
         )
         return {url for (url,) in rows}
 

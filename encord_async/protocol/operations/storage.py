@@ -333,7 +333,8 @@ class StartUploadJob(_OfFolder, RestOperation[str]):
     """Start to register files of a cloud in a storage folder; the result is the job's uuid. Source: SDK 0.1.211.
 
     A file that is in the folder already, by its URL, is passed over, so that twice leaves the folder as once would.
-    Nothing lists jobs: one whose uuid was lost is known by its items alone. With *ignore_errors* the job ends as done
+    But when the service looks is not known: two jobs at once may both find that it is not there. Nothing lists jobs:
+    one whose uuid was lost is known by its items alone. With *ignore_errors* the job ends as done
     however many files could not be read; without, one is enough for it to end as failed.
     """
 
@@ -434,7 +435,7 @@ class PollCloudSync(_Poll, RestOperation[rest_models.CloudSync]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListItems(_OfFolder, PageOperation[rest_models.StorageItem]):
-    """List what lies directly in a storage folder. Source: SDK 0.1.211.
+    """List what lies directly in a storage folder, oldest first or the other way round. Source: SDK 0.1.211.
 
     The listing may lag behind the job that made an item. *search* is as that of `ListFolders`.
     """
@@ -447,6 +448,7 @@ class ListItems(_OfFolder, PageOperation[rest_models.StorageItem]):
     is_in_dataset: bool | None = None
     item_types: tuple[ItemType, ...] = ()
     include_client_metadata: bool = True
+    newest_first: bool = False
     page_size: int = MAX_PAGE_SIZE
 
     def __post_init__(self) -> None:
@@ -462,7 +464,7 @@ class ListItems(_OfFolder, PageOperation[rest_models.StorageItem]):
             "isInDataset": self.is_in_dataset,
             "itemTypes": self.item_types,
             "order": "createdAt",
-            "desc": False,
+            "desc": self.newest_first,
             "pageToken": self.page_token,
             "pageSize": self.page_size,
             "signUrls": False,

@@ -1,0 +1,62 @@
+"""Which items of a storage folder are meant: all of them, or those that go by certain names. Pure."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+__all__ = ["Lying", "Picked"]
+
+_DIGEST_BYTES: Final = 16
+_SHOWN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """An item of a folder: its uuid, its URL if the service says it, its title, and whether its file is gone."""
+
+    uuid: str
+    url: str | None
+    title: str
+    is_gone: bool = False
+
+    @property
+    def name(self) -> str:
+        """What people know it by."""
+        return self.url or self.title
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Some items of a folder, or all that lie in it if there are no *names*.
+
+    A name is a title, a URL, which has ``://`` in it, or a uuid. In titles and URLs ``*`` is any text, ``?`` any
+    character and ``[ab]`` one of these; a name that stands there as it is counts whatever is in it.
+    """
+
+    names: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """A name for what is meant."""
+        framed = "".join(f"{len(name)}:{name}" for name in self.names)
+        return hashlib.blake2b(framed.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).hexdigest()
+
+    def said(self, folder: str) -> str:
+        """It as people read it, of *folder*."""
+        if not self.names:
+            return f"all of {folder}"
+        more = f" and {len(self.names) - _SHOWN} more" if len(self.names) > _SHOWN else ""
+        return f"{', '.join(self.names[:_SHOWN])}{more} of {folder}"
+
+    def takes(self, item: Lying) -> bool:
+        """Whether *item* is meant; what is gone from its bucket never is."""
+        return not item.is_gone and (not self.names or any(True for _ in self.names_of(item)))
+
+    def names_of(self, item: Lying) -> Iterator[str]:
+        """Those of the names that *item* goes by."""
+        for name in self.names:
+            text = item.url if "://" in name else item.title
+            if name in {text, item.uuid} or (text is not None and fnmatchcase(text, name)):
+                yield name
