@@ -23,6 +23,8 @@ PYTEST_ARGS ?=
 PARALLEL ?= -n logical --maxprocesses=4 --dist=worksteal
 # How often `make test-busy` runs the tests.
 TIMES ?= 10
+# What else it is told: `--load stress-ng`, or the pytest of another environment to run at the same time, `--beside .venv-313/bin/pytest`.
+BUSY_ARGS ?=
 
 # The checkout may lie under a path with spaces; the files in it have none in their names.
 SOURCES := _encord_async_pytest.py $(shell find encord_async examples -type f ! -name '*.py[co]' ! -name '.*' 2>/dev/null) pyproject.toml README.md LICENSE
@@ -57,7 +59,7 @@ thorough: lint $(VENV)/installed $(SDKS_INSTALLED) ## the same, each family of c
 	$(WITH_SDKS) $(BIN)/pytest --durations=20 $(PARALLEL) --cov --hypothesis-profile=thorough $(PYTEST_ARGS)
 
 test-busy: $(VENV)/installed $(SDKS_INSTALLED) ## run every test TIMES times while all cores are kept busy; says which failed
-	$(WITH_SDKS) $(BIN)/python tests/busy.py --times $(TIMES) $(or $(PYTEST_ARGS),$(PARALLEL))
+	$(WITH_SDKS) $(BIN)/python tests/busy.py --times $(TIMES) $(BUSY_ARGS) $(or $(PYTEST_ARGS),$(PARALLEL))
 
 lint: $(VENV)/installed ## run every check that is not a test: ruff, mypy, import-linter
 	$(BIN)/ruff check .
