@@ -42,7 +42,7 @@ class MortalEmulator:
 
     def get(self, what: str) -> Any:
         """What ``GET /_emulator/...`` tells."""
-        with urllib.request.urlopen(f"{self.url}/_emulator/{what}", timeout=60) as reply:  # noqa: S310 - loopback
+        with urllib.request.urlopen(f"{self.url}/_emulator/{what}", timeout=600) as reply:  # noqa: S310 - loopback
             return json.load(reply)
 
     def requests(self) -> int:

@@ -141,7 +141,7 @@ def measured(files: int, kills: int) -> Found:
                     before = service.get("stats")["requests"]
                     most = chance.randint(5, max(6, 2 * fewest(files) // kills))
                     while process.poll() is None and service.get("stats")["requests"] < before + most:
-                        time.sleep(0.01)
+                        time.sleep(0.1)
                     process.kill()
                     found.kills += 1
                     if found.kills % 2:

@@ -146,6 +146,7 @@ class Looks:
     def __init__(self, session: Session, stop: Stop) -> None:
         self._session = session
         self._stop = stop
+        self.clock = session.clock
 
     async def execute(self, operation: Operation[T], /) -> T:
         """See `Session.execute`."""

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from encord_async.errors import AuthenticationError, RefusedError, UnreadableReplyError
 from encord_async.kinds.cloud import titles_of_integrations
 from encord_async.kinds.data import DataEntry
+from encord_async.kinds.data_rows import parts_of_rows
 from encord_async.kinds.dataset import DATASET
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
@@ -24,7 +25,6 @@ from encord_async.kinds.folder import FOLDER
 from encord_async.kinds.reading import Once, Reads
 from encord_async.kinds.thing import DatasetAPI, Listed
 from encord_async.protocol.catalogue import FileType, ItemType
-from encord_async.protocol.operations.datasets import ListDataRows
 from encord_async.protocol.operations.storage import ListItems
 from encord_async.protocol.rest_models import StorageItem
 
@@ -141,12 +141,13 @@ class _Data(Exports):
 
 async def _rows(reads: Reads, pen: Pen, dataset: Listed) -> list[str | None]:
     """The items that the data rows of a dataset show."""
+    found: list[str | None] = []
     try:
-        rows = await reads.execute(ListDataRows(dataset_hash=dataset.hash))
+        async for rows in parts_of_rows(reads, dataset.hash):
+            found += [row.backing_item_uuid for row in rows]
     except AuthenticationError:
         raise
     except UnreadableReplyError as error:
-        # They come in one answer, however many there are.
         if error.code != "REPLY_TOO_LARGE":
             raise
         pen.leave_out(_ROWS, dataset.title, dataset.hash, error.message)
@@ -154,7 +155,7 @@ async def _rows(reads: Reads, pen: Pen, dataset: Listed) -> list[str | None]:
     except RefusedError as error:
         pen.leave_out(_ROWS, dataset.title, dataset.hash, error.message)
         return []
-    return [row.backing_item_uuid for row in rows]
+    return found
 
 
 @dataclass(slots=True)

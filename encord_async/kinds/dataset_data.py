@@ -7,12 +7,13 @@ and single items by their uuids.
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from encord_async.kinds.data_rows import parts_of_rows
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.picked import Lying
 from encord_async.kinds.reading import Reads, Unlisted
-from encord_async.protocol.operations.datasets import GetDataset, LinkItems, ListDataRows
+from encord_async.protocol.operations.datasets import GetDataset, LinkItems
 from encord_async.protocol.operations.storage import ListItems
 from encord_async.protocol.rest_models import StorageItem
 
@@ -21,8 +22,10 @@ __all__ = ["DATASET_DATA", "DATASET_FOLDER", "DATASET_ITEMS"]
 
 async def _rows(reads: Reads, dataset_hash: str) -> Mapping[str, None]:
     """The items that a dataset has, by their uuids."""
-    rows = await reads.execute(ListDataRows(dataset_hash=dataset_hash))
-    return {row.backing_item_uuid: None for row in rows if row.backing_item_uuid is not None}
+    found: dict[str, None] = {}
+    async for rows in parts_of_rows(reads, dataset_hash):
+        found |= {row.backing_item_uuid: None for row in rows if row.backing_item_uuid is not None}
+    return found
 
 
 class _Links(Filling):

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from encord_async.errors import AppliedError, AuthenticationError, ConflictError, EncordError, RefusedError
 from encord_async.kinds.chore import Chore, Todo
+from encord_async.kinds.data_rows import parts_of_rows
 from encord_async.kinds.entry import Entry, InProjectEntry
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, twice
@@ -26,7 +27,6 @@ from encord_async.kinds.task_rules import Assign, Strategy, TaskRule, deal, writ
 from encord_async.kinds.thing import Listed
 from encord_async.protocol.catalogue import MAX_ACTIONS, StageType
 from encord_async.protocol.operations.base import Operation
-from encord_async.protocol.operations.datasets import ListDataRows
 from encord_async.protocol.operations.projects import GetProject
 from encord_async.protocol.operations.workflow import AssignTasks, ListTasks, ReleaseTasks, SetPriorities
 from encord_async.protocol.rest_models import Stage, Task
@@ -232,8 +232,8 @@ async def _rows(reads: Reads, project_hash: str) -> Mapping[str, str] | None:
     rows: dict[str, str] = {}
     try:
         for dataset in (await reads.execute(GetProject(project_hash=project_hash))).datasets:
-            found = await reads.execute(ListDataRows(dataset_hash=dataset.dataset_hash))
-            rows |= {row.data_hash: dataset.dataset_hash for row in found}
+            async for found in parts_of_rows(reads, dataset.dataset_hash):
+                rows |= {row.data_hash: dataset.dataset_hash for row in found}
     except AuthenticationError:
         raise
     except RefusedError:

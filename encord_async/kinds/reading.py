@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 from encord_async.errors import AuthenticationError, RefusedError
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.rest_models import Page
+from encord_async.session.clock import Clock
 
 __all__ = ["Once", "Reads", "Unlisted", "listing"]
 
@@ -18,6 +19,11 @@ T = TypeVar("T")
 
 class Reads(Protocol):
     """A session, as far as it reads."""
+
+    @property
+    def clock(self) -> Clock:
+        """See `Session.clock`."""
+        ...
 
     async def execute(self, operation: Operation[T], /) -> T:
         """See `Session.execute`."""
@@ -38,7 +44,7 @@ class Once:
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self._answers: dict[Operation[Any], object] = {}
-        self.pages = reads.pages
+        self.pages, self.clock = reads.pages, reads.clock
 
     async def execute(self, operation: Operation[T], /) -> T:
         """See `Reads`."""

@@ -118,7 +118,8 @@ def _heeded_s(retry_after_s: float | None, policy: RetryPolicy) -> float:
 def _may_be_repeated(error: EncordError, effect: Effect) -> bool:
     if isinstance(error, NotSentError):
         return True
-    return isinstance(error, UncertainError) and effect is not Effect.CREATE
+    # The answer to another try would be as large.
+    return isinstance(error, UncertainError) and effect is not Effect.CREATE and error.code != "REPLY_TOO_LARGE"
 
 
 def _full_jitter(failures: int, base_s: float, max_s: float, chance: float) -> float:

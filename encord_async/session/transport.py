@@ -50,6 +50,8 @@ _NOT_SENT: Final = (
 
 _NO_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
+_PIECE_BYTES: Final = 262_144
+"""Most that is written of a body at once."""
 _REMEMBERED_BYTES: Final = 65_536
 """A longer reply is not kept to compare with, and so is the last on its connection."""
 
@@ -234,16 +236,36 @@ class _Handler(ResponseHandler):
         return not self._poll.poll(0)
 
 
-class _Body(aiohttp.BytesPayload):
-    """A request's body, which is written together with the head: just before, the connection is asked."""
+class _Body(aiohttp.Payload):
+    """A request's body, which is written together with the head: just before, the connection is asked.
+
+    A large one is written piece by piece, so that the event loop is not held up meanwhile.
+    """
 
     handler: _Handler
     """Of the connection that was chosen."""
 
+    def __init__(self, value: bytes) -> None:
+        super().__init__(value, content_type="application/octet-stream")
+        self._size = len(value)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """It as text."""
+        return bytes(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """See `write_with_length`."""
+        await self.write_with_length(writer, None)
+
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write it, unless something has come unasked."""
         self.handler.ask()
-        await super().write_with_length(writer, content_length)
+        end = len(self._value) if content_length is None else min(content_length, len(self._value))
+        if end <= _PIECE_BYTES:
+            await writer.write(self._value[:end])
+            return
+        for start in range(0, end, _PIECE_BYTES):
+            await writer.write(self._value[start : min(start + _PIECE_BYTES, end)])
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -201,6 +201,17 @@ async def test_files_that_cannot_be_read(on_error: str, tmp_path: Path) -> None:
         assert (again.status.value, again.units) == ("unchanged", outcome.units)
 
 
+async def test_large_blocks(tmp_path: Path) -> None:
+    """A block whose files take megabytes to say is sent as any other, without a warning."""
+    items = [{"url": f"s3://b/{number}.png", "metadata": {"note": "x" * 3000}} for number in range(1000)]
+    async with open_world(integrations=[BUCKET]) as world:
+        outcomes = await world.run([{**DATA, "items": items}, *MANIFEST[1:]], tmp_path / "j")
+        assert words(outcomes)["x"] == "updated", outcomes["x"].error
+        there = await items_of(world, outcomes["f"].hash)
+        assert len(there) == 1000
+        assert there[0].client_metadata == {"note": "x" * 3000}
+
+
 @pytest.mark.parametrize(("titles", "code"), [([], "NO_INTEGRATION"), (["bucket", "bucket"], "AMBIGUOUS")])
 async def test_integrations_of_no_or_one_title(titles: list[str], code: str) -> None:
     """A title that no integration has, or two, is refused; the plan says the same, and no job is started."""

@@ -157,7 +157,7 @@ async def test_what_is_refused(query: str, title: str) -> None:
 
 
 async def test_rows_that_are_too_many_for_an_answer() -> None:
-    """Rows of a dataset come in one answer: one that is too large is told, and files and other links are written."""
+    """Rows that no answer has room for, made within seconds, are told, and files and other links are written."""
     folders: list[Entry] = [{"kind": "folder", "key": f"f{no}", "name": f"F{no}"} for no in range(6)]
     data = [
         {**PRIVATE, "key": f"x{no}", "folder": f"@f{no}", "items": items, "datasets": ["@d"]}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from encord_async.protocol import models, rest_models
@@ -241,12 +242,14 @@ class LinkItems(_OfDataset, EnvelopeOperation[tuple[models.DataRow, ...]]):
 class ListDataRows(_OfDataset, EnvelopeOperation[tuple[models.DataRow, ...]]):
     """List the data rows of a dataset, those of *data_hashes* if any are given; one answer, without pages.
 
-    Source: SDK 0.1.70 to 0.1.211.
+    *created_before* and *created_after* exclude the moment itself. Source: SDK 0.1.70 to 0.1.211.
     """
 
     query: ClassVar[Query] = resource_call("datarows", "GET")
 
     data_hashes: tuple[str, ...] = ()
+    created_before: datetime | None = None
+    created_after: datetime | None = None
 
     def __post_init__(self) -> None:
         _OfDataset.__post_init__(self)
@@ -256,8 +259,8 @@ class ListDataRows(_OfDataset, EnvelopeOperation[tuple[models.DataRow, ...]]):
         return {
             "title_eq": None,
             "title_like": None,
-            "created_before": None,
-            "created_after": None,
+            "created_before": None if self.created_before is None else self.created_before.isoformat(),
+            "created_after": None if self.created_after is None else self.created_after.isoformat(),
             "data_types": None,
             "dataset_access_settings": {"fetch_client_metadata": False, "fetch_rows": True},
             "data_hashes": self.data_hashes or None,
