@@ -7,7 +7,7 @@ Marks used in ``source``: *docs* is the vendor's page on projects over the API; 
 SDK at that release, read or captured; *inferred* is our own reading, never confirmed by the vendor.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Final, Literal, TypeAlias
 
@@ -283,11 +283,11 @@ class Query:
     resource_type: ResourceType | None
     effect: Effect
     source: str
+    name: str = field(init=False, repr=False, compare=False)
+    """The name used in logs, statistics and fault rules, for example ``project.POST``."""
 
-    @property
-    def name(self) -> str:
-        """The name used in logs, statistics and fault rules, for example ``project.POST``."""
-        return f"{self.type}.{self.method}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.type}.{self.method}")
 
 
 def _user(type_: str, method: Method, effect: Effect, source: str) -> Query:

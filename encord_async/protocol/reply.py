@@ -108,8 +108,9 @@ def judge(
     except ValueError:
         document = None
     body_status = document.get("status") if isinstance(document, dict) else None
-    is_envelope = isinstance(body_status, int) and not isinstance(body_status, bool)
-    if is_envelope and body_status == ENVELOPE_SUCCESS and isinstance(document, dict):
+    # What is read from JSON is of no class derived from int but bool.
+    is_envelope = type(body_status) is int
+    if body_status == ENVELOPE_SUCCESS and is_envelope and isinstance(document, dict):
         return document.get("response")
     context = context_of(
         reply,

@@ -460,6 +460,8 @@ class Session:
             )
             reply = Secret(call.noted(await sending))
             turn.check(reply)
+            # Unless the judge raises, which is a turn given up.
+            turn.is_answered = True
             return request.judge(reply.reveal(), trace_id=call.trace_id, now_s=self._clock.wall_s(), sent=sent)
         except Exception as error:
             # What is no answer to this may be none to the next.

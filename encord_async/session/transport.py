@@ -35,7 +35,7 @@ from encord_async.errors import EncordError, NoReplyError, NotSentError, Setting
 from encord_async.protocol.reply import RawReply
 from encord_async.secrecy import Secret, sealed
 from encord_async.session.settings import Settings, is_loopback
-from encord_async.session.turn import Turn
+from encord_async.session.turn import Line, Turn
 
 __all__ = ["AiohttpTransport", "Transport", "uses_proxy"]
 
@@ -104,7 +104,8 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
     """Keep aiohttp from sending GET, PUT and DELETE a second time by itself when a connection is lost.
 
     Source: aiohttp 3.14 ``client.py``, ``retry_persistent_connection``: it looks for these two errors and has no public
-    switch. It would hide an attempt from the pacer and the counters, and send an old signature again.
+    switch. It would hide an attempt from the pacer and the counters, and send an old signature again. A POST it never
+    sends again, and is spared the way through here.
     """
     try:
         return await handler(request)
@@ -112,6 +113,10 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _LostError(_reason(error)) from error
+
+
+_SENT_ONCE: Final[tuple[aiohttp.ClientMiddlewareType, ...]] = (_once,)
+_NOTHING_BETWEEN: Final[tuple[aiohttp.ClientMiddlewareType, ...]] = ()
 
 
 class _UnaskedError(aiohttp.ClientConnectionError):
@@ -147,6 +152,9 @@ class _Handler(ResponseHandler):
         """Whether no reply has come on it yet."""
         self.last: Secret[RawReply] | None = None
         """The reply that came last, if it was read, and is not too long."""
+        self._turn: Turn | None = None
+        self._itself = Secret[Line](self)
+        self._was_paused = False
         self._poll: select.poll | None = None
 
     def take(self, turn: Turn | None = None) -> None:
@@ -159,13 +167,14 @@ class _Handler(ResponseHandler):
         if self.should_close or not (self.is_fresh or self._may_follow(turn)):
             raise _UnaskedError
         if turn is not None:
-            turn.line, turn.before, self.last = Secret(self), self.last, None
+            turn.line, turn.before, self.last = self._itself, self.last, None
+        self._turn = turn
 
     def _may_follow(self, turn: Turn | None) -> bool:
         """Whether another request may be sent, behind what came last; nothing may while that is not read."""
         if turn is None or not self._peers.are_relied_on:
             return self._peers.are_relied_on
-        return self.last is not None and turn.may_follow(self.last)
+        return self.last is not None and turn.may_follow(self.last, self._turn)
 
     def give_up(self) -> None:
         """See `Line`."""
@@ -189,6 +198,16 @@ class _Handler(ResponseHandler):
             self._refuse()
             raise _UnaskedError
         self._asked = True
+
+    def pause_reading(self) -> None:
+        """Hold back what comes: nobody reads as fast."""
+        self._was_paused = True
+        super().pause_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001 - aiohttp's shape
+        """Go on with what was held back. aiohttp asks for it with each part that is read, where nothing ever was."""
+        if self._was_paused:
+            super().resume_reading(resume_parser)
 
     def data_received(self, data: bytes) -> None:
         """Take what was asked for. The last byte goes by itself: if the reply ends before it, it is one too many."""
@@ -391,7 +410,6 @@ class AiohttpTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None, connect=settings.timeouts.connect_s),
-            middlewares=(_once,),
             proxy=proxy.reveal(),
             # With trust_env aiohttp would put a password from ~/.netrc in the place of our signature, and
             # read the environment anew for each request.
@@ -437,7 +455,12 @@ class AiohttpTransport:
         try:
             with self._overdue.bound(timeout_s):
                 response = await self._client.request(
-                    method, url, data=data, headers=headers.reveal(), allow_redirects=False
+                    method,
+                    url,
+                    data=data,
+                    headers=headers.reveal(),
+                    allow_redirects=False,
+                    middlewares=_NOTHING_BETWEEN if method == "POST" else _SENT_ONCE,
                 )
                 return _remembered(turn, RawReply(response.status, response.headers, await self._read(response)))
         except aiohttp.ClientHttpProxyError as error:

@@ -37,15 +37,25 @@ class Turn:
     Attributes:
         line: The connection, once there is one; what has come on it may hold keys.
         before: The reply that was the last on it, if there was one; so may that.
+        is_answered: Whether the service said yes.
     """
 
     request: Request
     operation: Operation[Any] | None = None
     line: Secret[Line] | None = field(default=None, repr=False)
     before: Secret[RawReply] | None = field(default=None, repr=False)
+    is_answered: bool = False
 
-    def may_follow(self, last: Secret[RawReply]) -> bool:
-        """Whether *last*, were it repeated, would be seen not to be the answer."""
+    def may_follow(self, last: Secret[RawReply], turn: "Turn | None" = None) -> bool:
+        """Whether *last*, were it repeated, would be seen not to be the answer; *turn* is that of its request."""
+        if (
+            turn is not None
+            and turn.is_answered
+            and type(turn.request) is type(self.request)
+            and self._makes_what_has_a_name
+        ):
+            # As one create after the other: read once already, and in the same way.
+            return True
         try:
             content = self.request.judge(last.reveal(), trace_id="", now_s=0.0, sent=NOTHING_SENT)
         except UnreadableReplyError:
@@ -55,8 +65,7 @@ class Turn:
             return False
         if self.operation is None:
             return False
-        if self.request.effect is Effect.CREATE:
-            # What is made has a name that nothing else was answered with.
+        if self._makes_what_has_a_name:
             return True
         try:
             self.operation.parse(content)
@@ -65,6 +74,11 @@ class Turn:
         except EncordError:
             pass
         return False
+
+    @property
+    def _makes_what_has_a_name(self) -> bool:
+        """Whether the answer is a name that nothing else was answered with."""
+        return self.operation is not None and self.request.effect is Effect.CREATE
 
     def check(self, reply: Secret[RawReply]) -> None:
         """See to it that *reply* is not the one before once more; that one would not have been an answer.
@@ -81,6 +95,7 @@ class Turn:
 
     def give_up(self) -> None:
         """The reply does not fit: it is the last on its connection."""
+        self.is_answered = False
         if self.line is not None:
             self.line.reveal().give_up()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -242,3 +243,30 @@ async def test_aiohttp_still_makes_its_connections_as_we_rely_on() -> None:
         made = connector._factory()
         assert isinstance(made, ResponseHandler)
         assert type(made) is not ResponseHandler
+
+
+def packed(text: str) -> bytes:
+    """A whole reply with *text*, which is a thousandth as long on the wire."""
+    body = gzip.compress(text.encode())
+    return f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def in_pieces(text: str) -> bytes:
+    """A whole reply with *text*, each character by itself."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"".join(b"1\r\n%s\r\n" % bytes([byte]) for byte in text.encode()) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(("sent", "length"), [(packed, 3_000_000), (in_pieces, 100_000)])
+async def test_what_is_held_back_comes_in_the_end(sent: Callable[[str], bytes], length: int) -> None:
+    """A reply that is more than is read at once comes whole, each time, and a short one after it too."""
+
+    async def answer(peer: Peer, number: int) -> None:
+        peer.say(reply("short") if number == 3 else sent(str(number) * length))
+        await peer.connections[-1].drain()
+
+    async with talking(answer) as (peer, transport):
+        assert await ask(transport, "POST") == "1" * length
+        assert await ask(transport, "POST") == "2" * length
+        assert await ask(transport, "POST") == "short"
+    assert len(peer.connections) == 1

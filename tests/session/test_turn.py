@@ -158,3 +158,35 @@ async def test_after_an_answer_of_another_connection_each_is_used_once() -> None
             await waiting
         assert [(await ask(transport, CREATE))[1] for _ in range(3)] == ["3", "4", "5"]
     assert len(peer.connections) == 4
+
+
+def test_create_follows_a_create_without_reading_its_answer_again() -> None:
+    """What was read once is not read with each create; where the service did not say yes, it is."""
+    before = Turn(CREATE.request(), CREATE, is_answered=True)
+    assert Turn(CREATE.request(), CREATE).may_follow(Secret(REFUSED), before)
+    before.give_up()
+    assert not Turn(CREATE.request(), CREATE).may_follow(Secret(REFUSED), before)
+
+
+@pytest.mark.parametrize(
+    ("operation", "before"),
+    [
+        pytest.param(KEYS, ListProjectAPIKeys(project_hash="p2"), id="listing after a listing"),
+        pytest.param(KEYS, CREATE, id="listing after a create"),
+        pytest.param(CREATE, CreateDatasetV2(title="Cats"), id="create after one over the other API"),
+    ],
+)
+def test_only_a_create_over_the_same_api_relies_on_that(
+    operation: Operation[object], before: Operation[object]
+) -> None:
+    """That the service said yes to another request says nothing of what its reply would be to this one."""
+    turn = Turn(before.request(), before, is_answered=True)
+    assert Turn(operation.request(), operation).may_follow(Secret(NONE), turn) is Turn(
+        operation.request(), operation
+    ).may_follow(Secret(NONE))
+
+
+def test_raw_call_never_relies_on_that() -> None:
+    """Only its caller can read its answer."""
+    before = Turn(CREATE.request(), CREATE, is_answered=True)
+    assert not Turn(CREATE.request()).may_follow(Secret(HASH), before)
