@@ -4,9 +4,10 @@ Nothing here knows a call of the service; bad values are refused before anything
 repeating them in an error.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,11 +15,37 @@ from encord_async.errors import RefusedError, ReplyShapeError, UsageError
 from encord_async.redaction import quoted
 from encord_async.secrecy import sealed
 
-__all__ = ["Adapter", "as_list", "assign", "one_of", "read_done", "read_hash", "see_asked", "some", "text", "texts"]
+__all__ = [
+    "Adapter",
+    "Check",
+    "OptionalText",
+    "SomeTexts",
+    "Text",
+    "Texts",
+    "assign",
+    "member",
+    "members_of",
+    "one_of",
+    "read_done",
+    "read_hash",
+    "some",
+    "text",
+    "texts",
+]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
 S = TypeVar("S", bound=str)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What an annotation says of a field of an operation, see `Operation`.
+
+    *take* is given the value and the name of the field; what it gives back is kept. Raises `UsageError`.
+    """
+
+    take: Callable[[Any, str], object]
 
 
 class Adapter(Generic[T]):
@@ -49,11 +76,13 @@ class Adapter(Generic[T]):
             operation=name,
         )
 
-
-def see_asked(found: Iterable[str], asked: str, name: str) -> None:
-    """See to it that what an answer is about, *found*, is what was *asked* about. Raises as `Adapter.read`."""
-    if any(one.casefold() != asked.casefold() for one in found):
-        raise ReplyShapeError("the service succeeded, but its answer is about something else", operation=name)
+    def read_about(self, asked: str, member: str, response: object, name: str) -> T:
+        """As `read`, of an answer that says in *member* what it is about, which has to be what was *asked* about."""
+        found = self.read(response, name)
+        several = found if isinstance(found, tuple) else (found,)
+        if any(getattr(one, member).casefold() != asked.casefold() for one in several):
+            raise ReplyShapeError("the service succeeded, but its answer is about something else", operation=name)
+        return found
 
 
 def read_hash(content: object, name: str) -> str:
@@ -73,11 +102,6 @@ def read_done(content: object, name: str) -> None:
         raise RefusedError("the service answered that it did not do this", operation=name)
     if content is not True:
         raise ReplyShapeError("the service succeeded, but its answer is not true or false", operation=name)
-
-
-def as_list(content: object) -> object:
-    """*content*, or an empty list: the SDK takes ``{}`` for one."""
-    return () if content == {} else content
 
 
 def text(value: str, what: str) -> str:
@@ -113,6 +137,25 @@ def some(values: Iterable[str], what: str) -> tuple[str, ...]:
     if not found:
         raise UsageError(f"{what} is empty; there would be nothing to do")
     return found
+
+
+def member(kind: type[Enum], what: str) -> Check:
+    """Takes a member of *kind*, or its value; *what* names it in the error."""
+    return Check(lambda value, _: one_of(kind, value, what))
+
+
+def members_of(kind: type[Enum], what: str) -> Check:
+    """Takes a list of what `member` takes."""
+    return Check(lambda values, name: tuple(one_of(kind, one, what) for one in texts(values, name)))
+
+
+Text: TypeAlias = Annotated[str, Check(text)]
+"""More than white space."""
+OptionalText: TypeAlias = Annotated[str | None, Check(lambda value, name: None if value is None else text(value, name))]
+Texts: TypeAlias = Annotated[tuple[str, ...], Check(texts)]
+"""Texts, none of them blank."""
+SomeTexts: TypeAlias = Annotated[tuple[str, ...], Check(some)]
+"""At least one text, none of them blank."""
 
 
 def assign(instance: object, name: str, value: object) -> None:

@@ -7,30 +7,39 @@ is a `PageOperation`: it asks for one page, and says which operation asks for th
 There is no operation that deletes a project or an API key: the service offers none (source: docs).
 """
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from enum import Enum
 from typing import Any, ClassVar, Final, Generic, Self, TypeVar, cast
 
 from encord_async.errors import ExistsError, ReplyShapeError
 from encord_async.protocol.catalogue import Effect, Endpoint, Method, Query, RestCall, query
-from encord_async.protocol.checks import Adapter
+from encord_async.protocol.checks import Adapter, Check, SomeTexts, assign, read_done
 from encord_async.protocol.envelope import Envelope, seal
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.request import Request
-from encord_async.protocol.rest import QueryValue, RestRequest, camel, seal_rest
+from encord_async.protocol.rest import QueryValue, RestRequest, camel, members, seal_rest
 from encord_async.protocol.rest_models import Page
 
 __all__ = [
     "NO_FILTER",
+    "AddGroups",
     "Command",
     "Creation",
+    "EnvelopeCommand",
+    "EnvelopeListing",
     "EnvelopeOperation",
+    "EnvelopeRead",
     "ListingFilter",
     "Operation",
     "PageOperation",
+    "RemoveGroups",
+    "RemoveUsers",
     "RestOperation",
+    "RestRead",
     "filter_query",
     "is_ours",
     "pages_of",
@@ -44,9 +53,16 @@ MadeT = TypeVar("MadeT")
 
 
 class Operation(ABC, Generic[T_co]):
-    """One thing asked of the service; *T* is the type of its result."""
+    """One thing asked of the service; *T* is the type of its result.
+
+    Operations are frozen dataclasses. A field whose annotation has a `Check` is given to it when one is made.
+    """
 
     __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for name, check in _checks(type(self)):
+            assign(self, name, check.take(getattr(self, name), name))
 
     @property
     @abstractmethod
@@ -102,6 +118,38 @@ class EnvelopeOperation(Operation[T_co], Generic[T_co]):
         return seal(self.query, uid=self.uid(), payload=self.payload(), resource_id=self.resource_id())
 
 
+class EnvelopeRead(EnvelopeOperation[T_co], Generic[T_co]):
+    """One of the envelope API whose answer is what *reader* takes it for."""
+
+    __slots__ = ()
+
+    reader: ClassVar[Adapter[Any]]
+
+    def parse(self, content: object) -> T_co:
+        return cast("T_co", self.reader.read(content, self.query.name))
+
+
+class EnvelopeListing(EnvelopeRead[tuple[ItemT, ...]], Generic[ItemT]):
+    """One that lists all there is in one answer."""
+
+    __slots__ = ()
+
+    def parse(self, content: object) -> tuple[ItemT, ...]:
+        # The SDK takes an empty object for an empty list.
+        return super().parse(() if content == {} else content)
+
+
+class EnvelopeCommand(EnvelopeOperation[None]):
+    """One of the envelope API whose answer is yes or no."""
+
+    __slots__ = ()
+
+    def parse(self, content: object) -> None:
+        # The SDK takes a null answer to a DELETE for success.
+        if content is not None or self.query.method != "DELETE":
+            read_done(content, self.query.name)
+
+
 class RestOperation(Operation[T_co], Generic[T_co]):
     """One that goes over REST v2."""
 
@@ -129,6 +177,17 @@ class RestOperation(Operation[T_co], Generic[T_co]):
         return seal_rest(self.call, path=self.path(), query=self.query(), body=self.body())
 
 
+class RestRead(RestOperation[T_co], Generic[T_co]):
+    """One of REST v2 whose answer is what *reader* takes it for."""
+
+    __slots__ = ()
+
+    reader: ClassVar[Adapter[Any]]
+
+    def parse(self, content: object) -> T_co:
+        return cast("T_co", self.reader.read(content, self.call.name))
+
+
 class Command(RestOperation[None]):
     """One of REST v2 whose answer says nothing but that it was done."""
 
@@ -138,12 +197,43 @@ class Command(RestOperation[None]):
         return None
 
 
-# Without slots: a listing of a project's parts has two bases with fields, and only one of two may have slots.
+# Without slots, as `PageOperation` below: what is about a thing has two bases with fields, and only one of two may have
+# slots.
 @dataclass(frozen=True, kw_only=True)
-class PageOperation(RestOperation[Page[ItemT]], Generic[ItemT]):
+class AddGroups(Command):
+    """Gives groups access to a thing in one role."""
+
+    group_hashes: SomeTexts
+    role: Enum
+
+    def body(self) -> JSON:
+        return members(group_hash_list=self.group_hashes, user_role=self.role.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveGroups(Command):
+    """Takes the access to a thing from groups; the list travels in the query."""
+
+    group_hashes: SomeTexts
+
+    def query(self) -> Mapping[str, QueryValue]:
+        return {"groupHashList": self.group_hashes}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveUsers(Command):
+    """Takes users out of a thing."""
+
+    emails: SomeTexts
+
+    def body(self) -> JSON:
+        return members(user_emails=self.emails)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOperation(RestRead[Page[ItemT]], Generic[ItemT]):
     """One page of a listing; the first without *page_token*."""
 
-    reader: ClassVar[Adapter[Any]]
     item_name: ClassVar[str]
     """The member by which an item is known: two of one name are one thing, shown twice."""
 
@@ -151,9 +241,6 @@ class PageOperation(RestOperation[Page[ItemT]], Generic[ItemT]):
 
     def query(self) -> Mapping[str, QueryValue]:
         return {"pageToken": self.page_token}
-
-    def parse(self, content: object) -> Page[ItemT]:
-        return cast("Page[ItemT]", self.reader.read(content, self.call.name))
 
     def after(self, page: Page[ItemT]) -> Self | None:
         """The operation that asks for what follows *page*, None if it was the last.
@@ -175,7 +262,7 @@ class PageOperation(RestOperation[Page[ItemT]], Generic[ItemT]):
         return page if len(fresh) == len(page.results) else page.model_copy(update={"results": tuple(fresh.values())})
 
 
-class Creation(RestOperation[MadeT], Generic[MadeT, ItemT]):
+class Creation(RestRead[MadeT], Generic[MadeT, ItemT]):
     """An operation that makes something, and knows how to find out whether it did."""
 
     __slots__ = ()
@@ -192,9 +279,9 @@ class Creation(RestOperation[MadeT], Generic[MadeT, ItemT]):
     def is_it(self, item: ItemT) -> bool:
         """Whether *item* of that listing has the names that this operation gives, and is the caller's own."""
 
-    @abstractmethod
     def adopted(self, item: ItemT) -> MadeT:
-        """What the operation would have answered, had it made *item*."""
+        """What the operation would have answered, had it made *item*: that, where listings show what creates answer."""
+        return cast("MadeT", item)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +320,13 @@ def filter_query(filter_: ListingFilter, description: str) -> dict[str, QueryVal
         for field in fields(filter_)
         if (value := getattr(filter_, field.name)) is not None
     }
+
+
+@functools.cache
+def _checks(operation: type) -> tuple[tuple[str, Check], ...]:
+    """The checks of the fields of an operation, by their names."""
+    notes = ((one.name, note) for one in fields(operation) for note in getattr(one.type, "__metadata__", ()))
+    return tuple((name, note) for name, note in notes if isinstance(note, Check))
 
 
 def pages_of(item: object) -> Adapter[Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from encord_async.protocol import models, rest_models
 from encord_async.protocol.catalogue import (
@@ -13,15 +13,20 @@ from encord_async.protocol.catalogue import (
     StorageLocation,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, as_list, assign, one_of, read_done, see_asked, some, text, texts
+from encord_async.protocol.checks import Adapter, SomeTexts, Text, Texts, member
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
-    Command,
+    AddGroups,
     Creation,
+    EnvelopeCommand,
+    EnvelopeListing,
     EnvelopeOperation,
+    EnvelopeRead,
     ListingFilter,
     PageOperation,
+    RemoveGroups,
+    RemoveUsers,
     filter_query,
     is_ours,
     pages_of,
@@ -55,22 +60,20 @@ _DATA_ROWS: Final = Adapter[tuple[models.DataRow, ...]](models.Many[models.DataR
 _NEW_DATASET: Final = Adapter[models.NewDataset](models.NewDataset)
 _CREATED_DATASET: Final = Adapter[rest_models.CreatedDataset](rest_models.CreatedDataset)
 _LISTED_DATASETS: Final = Adapter[rest_models.ListedDatasets](rest_models.ListedDatasets)
+Role: TypeAlias = Annotated[DatasetUserRole, member(DatasetUserRole, "role of a dataset")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateDataset(EnvelopeOperation[models.NewDataset]):
+class CreateDataset(EnvelopeRead[models.NewDataset]):
     """Create a dataset over the envelope API. Source: vendor's datasets page; SDK 0.1.98 to 0.1.152."""
 
     query: ClassVar[Query] = user_call("dataset", "POST")
+    reader: ClassVar[Adapter[Any]] = _NEW_DATASET
 
-    title: str
+    title: Text
     description: str = ""
-    storage: StorageLocation = StorageLocation.CORD_STORAGE
+    storage: Annotated[StorageLocation, member(StorageLocation, "storage location")] = StorageLocation.CORD_STORAGE
     create_backing_folder: bool = True
-
-    def __post_init__(self) -> None:
-        text(self.title, "title")
-        assign(self, "storage", one_of(StorageLocation, self.storage, "storage location"))
 
     def payload(self) -> JSON:
         payload: dict[str, JSON] = {
@@ -82,22 +85,17 @@ class CreateDataset(EnvelopeOperation[models.NewDataset]):
             payload["description"] = self.description
         return payload
 
-    def parse(self, content: object) -> models.NewDataset:
-        return _NEW_DATASET.read(content, self.query.name)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateDatasetV2(Creation[rest_models.CreatedDataset, rest_models.ListedDataset]):
     """Create a dataset. Where its data lie is not asked. Source: SDK 0.1.153 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/datasets")
+    reader: ClassVar[Adapter[Any]] = _CREATED_DATASET
 
-    title: str
+    title: Text
     description: str = ""
     create_backing_folder: bool = True
-
-    def __post_init__(self) -> None:
-        text(self.title, "title")
 
     def body(self) -> Mapping[str, JSON]:
         return members(
@@ -106,9 +104,6 @@ class CreateDatasetV2(Creation[rest_models.CreatedDataset, rest_models.ListedDat
             create_backing_folder=self.create_backing_folder,
             legacy_call=False,
         )
-
-    def parse(self, content: object) -> rest_models.CreatedDataset:
-        return _CREATED_DATASET.read(content, self.call.name)
 
     def look_up(self) -> "ListDatasetsV2":
         return ListDatasetsV2(filter=ListingFilter(title_eq=self.title))
@@ -125,10 +120,7 @@ class CreateDatasetV2(Creation[rest_models.CreatedDataset, rest_models.ListedDat
 class _OfDataset:
     """What the operations on one dataset have in common, over either API."""
 
-    dataset_hash: str
-
-    def __post_init__(self) -> None:
-        text(self.dataset_hash, "dataset_hash")
+    dataset_hash: Text
 
     def resource_id(self) -> str:
         return self.dataset_hash
@@ -147,24 +139,20 @@ class GetDataset(_OfDataset, EnvelopeOperation[models.DatasetDetails]):
         return {"dataset_access_settings": {"fetch_client_metadata": False, "fetch_rows": False}}
 
     def parse(self, content: object) -> models.DatasetDetails:
-        details = _DATASET.read(content, self.query.name)
-        see_asked([details.dataset_hash], self.dataset_hash, self.query.name)
-        return details
+        return _DATASET.read_about(self.dataset_hash, "dataset_hash", content, self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListDatasets(EnvelopeOperation[tuple[models.OwnedDataset, ...]]):
+class ListDatasets(EnvelopeListing[models.OwnedDataset]):
     """List the caller's datasets; one answer, without pages. Source: SDK 0.1.29 to 0.1.152."""
 
     query: ClassVar[Query] = user_call("datasetwithuserrole", "GET")
+    reader: ClassVar[Adapter[Any]] = _DATASETS
 
     filter: ListingFilter = NO_FILTER
 
     def payload(self) -> JSON:
         return {"filter": self.filter.payload()}
-
-    def parse(self, content: object) -> tuple[models.OwnedDataset, ...]:
-        return _DATASETS.read(as_list(content), self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,13 +181,8 @@ class AddDatasetUsers(_OfDataset, EnvelopeOperation[tuple[models.DatasetUser, ..
 
     query: ClassVar[Query] = resource_call("datasetusers", "POST")
 
-    emails: tuple[str, ...]
-    role: DatasetUserRole = DatasetUserRole.USER
-
-    def __post_init__(self) -> None:
-        _OfDataset.__post_init__(self)
-        assign(self, "emails", some(self.emails, "emails"))
-        assign(self, "role", one_of(DatasetUserRole, self.role, "role of a dataset"))
+    emails: SomeTexts
+    role: Role = DatasetUserRole.USER
 
     def uid(self) -> JSON:
         return self.dataset_hash
@@ -208,25 +191,20 @@ class AddDatasetUsers(_OfDataset, EnvelopeOperation[tuple[models.DatasetUser, ..
         return {"user_emails": self.emails, "user_role": int(self.role)}
 
     def parse(self, content: object) -> tuple[models.DatasetUser, ...]:
-        users = _DATASET_USERS.read(content, self.query.name)
-        see_asked((user.dataset_hash for user in users), self.dataset_hash, self.query.name)
-        return users
+        return _DATASET_USERS.read_about(self.dataset_hash, "dataset_hash", content, self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkItems(_OfDataset, EnvelopeOperation[tuple[models.DataRow, ...]]):
+class LinkItems(_OfDataset, EnvelopeListing[models.DataRow]):
     """Make data rows of a dataset out of items of storage folders. Source: SDK 0.1.211.
 
     Items that are linked already are passed over (``SKIP``); whether the answer has their rows is not known.
     """
 
     query: ClassVar[Query] = resource_call("datasetlinkitems", "POST")
+    reader: ClassVar[Adapter[Any]] = _DATA_ROWS
 
-    item_uuids: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfDataset.__post_init__(self)
-        assign(self, "item_uuids", some(self.item_uuids, "item_uuids"))
+    item_uuids: SomeTexts
 
     def uid(self) -> JSON:
         return self.dataset_hash
@@ -234,26 +212,20 @@ class LinkItems(_OfDataset, EnvelopeOperation[tuple[models.DataRow, ...]]):
     def payload(self) -> JSON:
         return {"item_uuids": self.item_uuids, "duplicates_behavior": "SKIP"}
 
-    def parse(self, content: object) -> tuple[models.DataRow, ...]:
-        return _DATA_ROWS.read(as_list(content), self.query.name)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListDataRows(_OfDataset, EnvelopeOperation[tuple[models.DataRow, ...]]):
+class ListDataRows(_OfDataset, EnvelopeListing[models.DataRow]):
     """List the data rows of a dataset, those of *data_hashes* if any are given; one answer, without pages.
 
     *created_before* and *created_after* exclude the moment itself. Source: SDK 0.1.70 to 0.1.211.
     """
 
     query: ClassVar[Query] = resource_call("datarows", "GET")
+    reader: ClassVar[Adapter[Any]] = _DATA_ROWS
 
-    data_hashes: tuple[str, ...] = ()
+    data_hashes: Texts = ()
     created_before: datetime | None = None
     created_after: datetime | None = None
-
-    def __post_init__(self) -> None:
-        _OfDataset.__post_init__(self)
-        assign(self, "data_hashes", texts(self.data_hashes, "data_hashes"))
 
     def payload(self) -> JSON:
         return {
@@ -266,12 +238,9 @@ class ListDataRows(_OfDataset, EnvelopeOperation[tuple[models.DataRow, ...]]):
             "data_hashes": self.data_hashes or None,
         }
 
-    def parse(self, content: object) -> tuple[models.DataRow, ...]:
-        return _DATA_ROWS.read(as_list(content), self.query.name)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveDataRows(_OfDataset, EnvelopeOperation[None]):
+class RemoveDataRows(_OfDataset, EnvelopeCommand):
     """Take data rows out of a dataset. **Their labels are lost**, and files on Encord's own storage, too.
 
     Source: SDK 0.1.211 (the list travels as ``uid``); docs.
@@ -279,18 +248,10 @@ class RemoveDataRows(_OfDataset, EnvelopeOperation[None]):
 
     query: ClassVar[Query] = resource_call("video", "DELETE")
 
-    data_hashes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfDataset.__post_init__(self)
-        assign(self, "data_hashes", some(self.data_hashes, "data_hashes"))
+    data_hashes: SomeTexts
 
     def uid(self) -> JSON:
         return self.data_hashes
-
-    def parse(self, content: object) -> None:
-        # The SDK takes a null answer to a DELETE for success.
-        return None if content is None else read_done(content, self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,19 +264,10 @@ class ListDatasetUsers(_OfDataset, PageOperation[rest_models.DatasetMember]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveDatasetUsers(_OfDataset, Command):
+class RemoveDatasetUsers(_OfDataset, RemoveUsers):
     """Take the access to a dataset from users; those who have none are ignored. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/datasets/{dataset}/users/bulk-delete")
-
-    emails: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfDataset.__post_init__(self)
-        assign(self, "emails", some(self.emails, "emails"))
-
-    def body(self) -> Mapping[str, JSON]:
-        return members(user_emails=self.emails)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,34 +280,16 @@ class ListDatasetGroups(_OfDataset, PageOperation[rest_models.DatasetGroup]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddDatasetGroups(_OfDataset, Command):
+class AddDatasetGroups(_OfDataset, AddGroups):
     """Give groups access to a dataset in one role. Source: SDK 0.1.114 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/datasets/{dataset}/groups")
 
-    group_hashes: tuple[str, ...]
-    role: DatasetUserRole
-
-    def __post_init__(self) -> None:
-        _OfDataset.__post_init__(self)
-        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
-        assign(self, "role", one_of(DatasetUserRole, self.role, "role of a dataset"))
-
-    def body(self) -> Mapping[str, JSON]:
-        return members(group_hash_list=self.group_hashes, user_role=int(self.role))
+    role: Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveDatasetGroups(_OfDataset, Command):
+class RemoveDatasetGroups(_OfDataset, RemoveGroups):
     """Take the access to a dataset from groups. Source: SDK 0.1.114 to 0.1.211 (the list travels in the query)."""
 
     call: ClassVar[RestCall] = rest_call("DELETE", "/datasets/{dataset}/groups")
-
-    group_hashes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfDataset.__post_init__(self)
-        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
-
-    def query(self) -> Mapping[str, QueryValue]:
-        return {"groupHashList": self.group_hashes}

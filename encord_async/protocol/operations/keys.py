@@ -1,7 +1,8 @@
 """Operations on what gives access: the API keys of a project, and the caller's bearer token."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import SecretStr
 
@@ -13,13 +14,9 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, as_list, assign, one_of, read_hash, text, texts
+from encord_async.protocol.checks import Adapter, Check, Text, members_of, read_hash
 from encord_async.protocol.jsontext import JSON
-from encord_async.protocol.operations.base import (
-    EnvelopeOperation,
-    RestOperation,
-    user_call,
-)
+from encord_async.protocol.operations.base import EnvelopeListing, EnvelopeOperation, RestOperation, user_call
 
 __all__ = [
     "CreateProjectAPIKey",
@@ -32,14 +29,18 @@ _API_KEYS: Final = Adapter[tuple[models.ProjectAPIKey, ...]](models.Many[models.
 _TOKEN: Final = Adapter[rest_models.BearerTokenReply](rest_models.BearerTokenReply)
 
 
+def _scopes(scopes: Iterable[APIKeyScope], name: str) -> object:
+    found = members_of(APIKeyScope, "scope of an API key").take(scopes, name)
+    if not found:
+        raise UsageError("scopes is empty; an API key without a scope cannot do anything")
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OnKeys:
     """What the operations on the API keys of a project have in common."""
 
-    project_hash: str
-
-    def __post_init__(self) -> None:
-        text(self.project_hash, "project_hash")
+    project_hash: Text
 
     def uid(self) -> JSON:
         return self.project_hash
@@ -51,16 +52,8 @@ class CreateProjectAPIKey(_OnKeys, EnvelopeOperation[SecretStr]):
 
     query: ClassVar[Query] = user_call("projectapikey", "POST")
 
-    title: str
-    scopes: tuple[APIKeyScope, ...]
-
-    def __post_init__(self) -> None:
-        _OnKeys.__post_init__(self)
-        text(self.title, "title")
-        scopes = tuple(one_of(APIKeyScope, scope, "scope of an API key") for scope in texts(self.scopes, "scopes"))
-        if not scopes:
-            raise UsageError("scopes is empty; an API key without a scope cannot do anything")
-        assign(self, "scopes", scopes)
+    title: Text
+    scopes: Annotated[tuple[APIKeyScope, ...], Check(_scopes)]
 
     def payload(self) -> JSON:
         return {"title": self.title, "scopes": [scope.value for scope in self.scopes]}
@@ -70,13 +63,11 @@ class CreateProjectAPIKey(_OnKeys, EnvelopeOperation[SecretStr]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListProjectAPIKeys(_OnKeys, EnvelopeOperation[tuple[models.ProjectAPIKey, ...]]):
+class ListProjectAPIKeys(_OnKeys, EnvelopeListing[models.ProjectAPIKey]):
     """List the API keys of a project, the keys themselves included. Source: docs."""
 
     query: ClassVar[Query] = user_call("projectapikey", "GET")
-
-    def parse(self, content: object) -> tuple[models.ProjectAPIKey, ...]:
-        return _API_KEYS.read(as_list(content), self.query.name)
+    reader: ClassVar[Adapter[Any]] = _API_KEYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

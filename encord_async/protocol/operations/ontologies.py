@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from encord_async.protocol import rest_models
 from encord_async.protocol.catalogue import (
@@ -10,14 +10,16 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, assign, one_of, see_asked, some, text
+from encord_async.protocol.checks import Adapter, Text, member
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
+    AddGroups,
     Command,
     Creation,
     ListingFilter,
     PageOperation,
+    RemoveGroups,
     RestOperation,
     filter_query,
     is_ours,
@@ -39,6 +41,7 @@ _ONTOLOGY: Final = Adapter[rest_models.Ontology](rest_models.Ontology)
 
 _EMPTY_EDITOR: Final[Mapping[str, JSON]] = {"objects": [], "classifications": [], "skeleton_templates": []}
 """An ontology without content. Source: SDK 0.1.115."""
+Role: TypeAlias = Annotated[OntologyUserRole, member(OntologyUserRole, "role of an ontology")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +49,11 @@ class CreateOntology(Creation[rest_models.Ontology, rest_models.Ontology]):
     """Create an ontology; *editor* is its structure as the service keeps it. Source: SDK 0.1.153 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/ontologies")
+    reader: ClassVar[Adapter[Any]] = _ONTOLOGY
 
-    title: str
+    title: Text
     description: str = ""
     editor: Mapping[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        text(self.title, "title")
 
     @property
     def content(self) -> Mapping[str, Any]:
@@ -62,18 +63,12 @@ class CreateOntology(Creation[rest_models.Ontology, rest_models.Ontology]):
     def body(self) -> Mapping[str, JSON]:
         return members(title=self.title, description=self.description, editor=self.content)
 
-    def parse(self, content: object) -> rest_models.Ontology:
-        return _ONTOLOGY.read(content, self.call.name)
-
     def look_up(self) -> "ListOntologies":
         return ListOntologies(filter=ListingFilter(title_eq=self.title))
 
     def is_it(self, item: rest_models.Ontology) -> bool:
         same = item.title == self.title and (item.description or "") == self.description
         return same and is_ours(item.user_role)
-
-    def adopted(self, item: rest_models.Ontology) -> rest_models.Ontology:
-        return item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +94,7 @@ class ListOntologies(PageOperation[rest_models.Ontology]):
 class _OfOntology:
     """What the operations on one ontology have in common."""
 
-    ontology_hash: str
-
-    def __post_init__(self) -> None:
-        text(self.ontology_hash, "ontology_hash")
+    ontology_hash: Text
 
     def path(self) -> Mapping[str, str]:
         return {"ontology": self.ontology_hash}
@@ -115,9 +107,7 @@ class GetOntologyV2(_OfOntology, RestOperation[rest_models.Ontology]):
     call: ClassVar[RestCall] = rest_call("GET", "/ontologies/{ontology}")
 
     def parse(self, content: object) -> rest_models.Ontology:
-        ontology = _ONTOLOGY.read(content, self.call.name)
-        see_asked([ontology.ontology_uuid], self.ontology_hash, self.call.name)
-        return ontology
+        return _ONTOLOGY.read_about(self.ontology_hash, "ontology_uuid", content, self.call.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +116,9 @@ class UpdateOntology(_OfOntology, Command):
 
     call: ClassVar[RestCall] = rest_call("PUT", "/ontologies/{ontology}")
 
-    title: str
+    title: Text
     description: str
     editor: Mapping[str, Any]
-
-    def __post_init__(self) -> None:
-        _OfOntology.__post_init__(self)
-        text(self.title, "title")
 
     def body(self) -> Mapping[str, JSON]:
         return members(title=self.title, description=self.description, editor=self.editor)
@@ -148,34 +134,16 @@ class ListOntologyGroups(_OfOntology, PageOperation[rest_models.OntologyGroup]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddOntologyGroups(_OfOntology, Command):
+class AddOntologyGroups(_OfOntology, AddGroups):
     """Give groups access to an ontology in one role. Source: SDK 0.1.114 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/ontologies/{ontology}/groups")
 
-    group_hashes: tuple[str, ...]
-    role: OntologyUserRole
-
-    def __post_init__(self) -> None:
-        _OfOntology.__post_init__(self)
-        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
-        assign(self, "role", one_of(OntologyUserRole, self.role, "role of an ontology"))
-
-    def body(self) -> Mapping[str, JSON]:
-        return members(group_hash_list=self.group_hashes, user_role=int(self.role))
+    role: Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveOntologyGroups(_OfOntology, Command):
+class RemoveOntologyGroups(_OfOntology, RemoveGroups):
     """Take the access to an ontology from groups. Source: SDK 0.1.114 to 0.1.211 (the list travels in the query)."""
 
     call: ClassVar[RestCall] = rest_call("DELETE", "/ontologies/{ontology}/groups")
-
-    group_hashes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfOntology.__post_init__(self)
-        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
-
-    def query(self) -> Mapping[str, QueryValue]:
-        return {"groupHashList": self.group_hashes}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, cast
+from typing import Annotated, Any, ClassVar, Final, cast
 
 from encord_async.errors import ExistsError, UsageError
 from encord_async.protocol import rest_models
@@ -12,15 +12,9 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, assign, one_of, see_asked, some, text
+from encord_async.protocol.checks import Adapter, SomeTexts, Text, member
 from encord_async.protocol.jsontext import JSON
-from encord_async.protocol.operations.base import (
-    Command,
-    Creation,
-    PageOperation,
-    RestOperation,
-    pages_of,
-)
+from encord_async.protocol.operations.base import Command, Creation, PageOperation, RemoveUsers, RestOperation, pages_of
 from encord_async.protocol.rest import members
 from encord_async.protocol.rest_models import Page
 
@@ -62,14 +56,12 @@ class AddOrganisationUser(RestOperation[bool]):
 
     call: ClassVar[RestCall] = rest_call("POST", "/organisation/users")
 
-    email: str
-    role: OrganisationRole = OrganisationRole.MEMBER
-    member_type: MemberType = MemberType.INTERNAL
+    email: Text
+    role: Annotated[OrganisationRole, member(OrganisationRole, "role in the organisation")] = OrganisationRole.MEMBER
+    member_type: Annotated[MemberType, member(MemberType, "type of member")] = MemberType.INTERNAL
 
     def __post_init__(self) -> None:
-        text(self.email, "email")
-        assign(self, "role", one_of(OrganisationRole, self.role, "role in the organisation"))
-        assign(self, "member_type", one_of(MemberType, self.member_type, "type of member"))
+        RestOperation.__post_init__(self)
         if self.role is OrganisationRole.ADMIN and self.member_type is not MemberType.INTERNAL:
             raise UsageError("only an internal member can be Admin of the organisation; use another role or type")
 
@@ -89,10 +81,7 @@ class RemoveOrganisationUser(Command):
 
     call: ClassVar[RestCall] = rest_call("DELETE", "/organisation/users/{email}")
 
-    email: str
-
-    def __post_init__(self) -> None:
-        text(self.email, "email")
+    email: Text
 
     def path(self) -> Mapping[str, str]:
         return {"email": self.email}
@@ -103,27 +92,19 @@ class CreateGroup(Creation[rest_models.Group, rest_models.Group]):
     """Create a group; the caller becomes a manager of it. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/organisation/groups")
+    reader: ClassVar[Adapter[Any]] = _GROUP
 
-    name: str
+    name: Text
     description: str = ""
-
-    def __post_init__(self) -> None:
-        text(self.name, "name")
 
     def body(self) -> Mapping[str, JSON]:
         return members(name=self.name, description=self.description)
-
-    def parse(self, content: object) -> rest_models.Group:
-        return _GROUP.read(content, self.call.name)
 
     def look_up(self) -> "ListGroups":
         return ListGroups()
 
     def is_it(self, item: rest_models.Group) -> bool:
         return item.name == self.name and (item.description or "") == self.description
-
-    def adopted(self, item: rest_models.Group) -> rest_models.Group:
-        return item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +120,7 @@ class ListGroups(PageOperation[rest_models.Group]):
 class _OfGroup:
     """What the operations on one group have in common."""
 
-    group_hash: str
-
-    def __post_init__(self) -> None:
-        text(self.group_hash, "group_hash")
+    group_hash: Text
 
     def path(self) -> Mapping[str, str]:
         return {"group": self.group_hash}
@@ -155,9 +133,7 @@ class GetGroup(_OfGroup, RestOperation[rest_models.Group]):
     call: ClassVar[RestCall] = rest_call("GET", "/organisation/groups/{group}")
 
     def parse(self, content: object) -> rest_models.Group:
-        group = _GROUP.read(content, self.call.name)
-        see_asked([group.group_hash], self.group_hash, self.call.name)
-        return group
+        return _GROUP.read_about(self.group_hash, "group_hash", content, self.call.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,11 +154,7 @@ class AddGroupMembers(_OfGroup, RestOperation[tuple[rest_models.GroupMember, ...
 
     call: ClassVar[RestCall] = rest_call("POST", "/organisation/groups/{group}/users")
 
-    emails: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfGroup.__post_init__(self)
-        assign(self, "emails", some(self.emails, "emails"))
+    emails: SomeTexts
 
     def body(self) -> Mapping[str, JSON]:
         return members(user_emails=self.emails)
@@ -192,19 +164,10 @@ class AddGroupMembers(_OfGroup, RestOperation[tuple[rest_models.GroupMember, ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveGroupMembers(_OfGroup, Command):
+class RemoveGroupMembers(_OfGroup, RemoveUsers):
     """Take users out of a group; those who are not in it are ignored. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/organisation/groups/{group}/users/bulk-delete")
-
-    emails: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfGroup.__post_init__(self)
-        assign(self, "emails", some(self.emails, "emails"))
-
-    def body(self) -> Mapping[str, JSON]:
-        return members(user_emails=self.emails)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,27 +175,19 @@ class CreateTag(Creation[rest_models.Tag, rest_models.Tag]):
     """Create a tag of the organisation; its name has to be new. Organisation Admins only. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/organisation/organisation-tags")
+    reader: ClassVar[Adapter[Any]] = _TAG
 
-    name: str
+    name: Text
     description: str | None = None
-
-    def __post_init__(self) -> None:
-        text(self.name, "name")
 
     def body(self) -> Mapping[str, JSON]:
         return members(name=self.name, description=self.description)
-
-    def parse(self, content: object) -> rest_models.Tag:
-        return _TAG.read(content, self.call.name)
 
     def look_up(self) -> "ListTags":
         return ListTags()
 
     def is_it(self, item: rest_models.Tag) -> bool:
         return item.name == self.name
-
-    def adopted(self, item: rest_models.Tag) -> rest_models.Tag:
-        return item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

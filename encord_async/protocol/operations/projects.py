@@ -3,9 +3,9 @@
 REST v2 knows no call that creates a project, attaches datasets or adds users to a project; those are envelopes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 from encord_async.errors import ReplyShapeError
 from encord_async.protocol import models, rest_models
@@ -17,25 +17,19 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import (
-    Adapter,
-    as_list,
-    assign,
-    one_of,
-    read_done,
-    read_hash,
-    see_asked,
-    some,
-    text,
-    texts,
-)
+from encord_async.protocol.checks import Adapter, Check, SomeTexts, Text, Texts, member, one_of, read_hash
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
+    AddGroups,
     Command,
+    EnvelopeCommand,
+    EnvelopeListing,
     EnvelopeOperation,
     ListingFilter,
     PageOperation,
+    RemoveGroups,
+    RemoveUsers,
     RestOperation,
     filter_query,
     pages_of,
@@ -73,6 +67,14 @@ _PROJECT_USERS: Final = Adapter[tuple[models.ProjectUser, ...]](models.Many[mode
 _DETAILS: Final = Adapter[rest_models.ProjectDetails](rest_models.ProjectDetails)
 
 
+def _in_order(options: Iterable[CopyOption], _: str) -> tuple[CopyOption, ...]:
+    wanted = {one_of(CopyOption, option, "option of a copy") for option in options}
+    return tuple(option for option in CopyOption if option in wanted)
+
+
+Role: TypeAlias = Annotated[ProjectUserRole, member(ProjectUserRole, "role of a project")]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateProject(EnvelopeOperation[str]):
     """Create a project; the result is its hash, and the caller becomes its admin.
@@ -83,15 +85,11 @@ class CreateProject(EnvelopeOperation[str]):
 
     query: ClassVar[Query] = user_call("project", "POST")
 
-    title: str
+    title: Text
     description: str = ""
-    dataset_hashes: tuple[str, ...] = ()
+    dataset_hashes: Texts = ()
     ontology_hash: str | None = None
     workflow_template_id: str | None = None
-
-    def __post_init__(self) -> None:
-        text(self.title, "title")
-        assign(self, "dataset_hashes", texts(self.dataset_hashes, "dataset_hashes"))
 
     def payload(self) -> JSON:
         payload: dict[str, JSON] = {
@@ -111,18 +109,16 @@ class CreateProject(EnvelopeOperation[str]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListProjects(EnvelopeOperation[tuple[models.OwnedProject, ...]]):
+class ListProjects(EnvelopeListing[models.OwnedProject]):
     """List the caller's projects; one answer, without pages. Source: SDK 0.1.29 to 0.1.211."""
 
     query: ClassVar[Query] = user_call("projectwithuserrole", "GET")
+    reader: ClassVar[Adapter[Any]] = _PROJECTS
 
     filter: ListingFilter = NO_FILTER
 
     def payload(self) -> JSON:
         return {"filter": self.filter.payload()}
-
-    def parse(self, content: object) -> tuple[models.OwnedProject, ...]:
-        return _PROJECTS.read(as_list(content), self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +131,7 @@ class ListProjectsV2(PageOperation[rest_models.ProjectDetails]):
 
     filter: ListingFilter = NO_FILTER
     include_org_access: bool = False
-    tags_anyof: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        assign(self, "tags_anyof", texts(self.tags_anyof, "tags_anyof"))
+    tags_anyof: Texts = ()
 
     def query(self) -> Mapping[str, QueryValue]:
         return {
@@ -153,10 +146,7 @@ class ListProjectsV2(PageOperation[rest_models.ProjectDetails]):
 class _OfProject:
     """What the operations on one project have in common, over either API."""
 
-    project_hash: str
-
-    def __post_init__(self) -> None:
-        text(self.project_hash, "project_hash")
+    project_hash: Text
 
     def resource_id(self) -> str:
         return self.project_hash
@@ -177,9 +167,7 @@ class GetProject(_OfProject, EnvelopeOperation[models.Project]):
         return {"include_labels_metadata": self.include_labels_metadata}
 
     def parse(self, content: object) -> models.Project:
-        project = _PROJECT.read(content, self.query.name)
-        see_asked([project.project_hash], self.project_hash, self.query.name)
-        return project
+        return _PROJECT.read_about(self.project_hash, "project_hash", content, self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,12 +181,7 @@ class CopyProject(_OfProject, EnvelopeOperation[str]):
 
     title: str | None = None
     description: str | None = None
-    options: tuple[CopyOption, ...] = ()
-
-    def __post_init__(self) -> None:
-        _OfProject.__post_init__(self)
-        wanted = {one_of(CopyOption, option, "option of a copy") for option in self.options}
-        assign(self, "options", tuple(option for option in CopyOption if option in wanted))
+    options: Annotated[tuple[CopyOption, ...], Check(_in_order)] = ()
 
     def uid(self) -> JSON:
         return self.project_hash
@@ -231,9 +214,7 @@ class GetProjectV2(_OfProject, RestOperation[rest_models.ProjectDetails]):
     call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}")
 
     def parse(self, content: object) -> rest_models.ProjectDetails:
-        details = _DETAILS.read(content, self.call.name)
-        see_asked([details.project_hash], self.project_hash, self.call.name)
-        return details
+        return _DETAILS.read_about(self.project_hash, "project_hash", content, self.call.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,53 +223,34 @@ class SetProjectStatus(_OfProject, Command):
 
     call: ClassVar[RestCall] = rest_call("PUT", "/projects/{project}/status")
 
-    status: ProjectStatus
-
-    def __post_init__(self) -> None:
-        _OfProject.__post_init__(self)
-        assign(self, "status", one_of(ProjectStatus, self.status, "status of a project"))
+    status: Annotated[ProjectStatus, member(ProjectStatus, "status of a project")]
 
     def body(self) -> Mapping[str, JSON]:
         return members(status=self.status.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddDatasets(_OfProject, EnvelopeOperation[None]):
+class AddDatasets(_OfProject, EnvelopeCommand):
     """Attach datasets to a project. The caller must be admin of each and of the project. Source: docs."""
 
     query: ClassVar[Query] = resource_call("projectdataset", "POST")
 
-    dataset_hashes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfProject.__post_init__(self)
-        assign(self, "dataset_hashes", some(self.dataset_hashes, "dataset_hashes"))
+    dataset_hashes: SomeTexts
 
     def payload(self) -> JSON:
         return {"dataset_hashes": self.dataset_hashes}
 
-    def parse(self, content: object) -> None:
-        return read_done(content, self.query.name)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveDatasets(_OfProject, EnvelopeOperation[None]):
+class RemoveDatasets(_OfProject, EnvelopeCommand):
     """Detach datasets from a project. Project admins only. Source: docs; SDK (the list travels as ``uid``)."""
 
     query: ClassVar[Query] = resource_call("projectdataset", "DELETE")
 
-    dataset_hashes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfProject.__post_init__(self)
-        assign(self, "dataset_hashes", some(self.dataset_hashes, "dataset_hashes"))
+    dataset_hashes: SomeTexts
 
     def uid(self) -> JSON:
         return self.dataset_hashes
-
-    def parse(self, content: object) -> None:
-        # The SDK takes a null answer to a DELETE for success.
-        return None if content is None else read_done(content, self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,13 +271,8 @@ class AddProjectUsers(_OfProject, EnvelopeOperation[tuple[models.ProjectUser, ..
 
     query: ClassVar[Query] = resource_call("projectusers", "POST")
 
-    emails: tuple[str, ...]
-    role: ProjectUserRole
-
-    def __post_init__(self) -> None:
-        _OfProject.__post_init__(self)
-        assign(self, "emails", some(self.emails, "emails"))
-        assign(self, "role", one_of(ProjectUserRole, self.role, "role of a project"))
+    emails: SomeTexts
+    role: Role
 
     def uid(self) -> JSON:
         return self.project_hash
@@ -324,9 +281,7 @@ class AddProjectUsers(_OfProject, EnvelopeOperation[tuple[models.ProjectUser, ..
         return {"user_emails": self.emails, "user_role": int(self.role)}
 
     def parse(self, content: object) -> tuple[models.ProjectUser, ...]:
-        users = _PROJECT_USERS.read(content, self.query.name)
-        see_asked((user.project_hash for user in users), self.project_hash, self.query.name)
-        return users
+        return _PROJECT_USERS.read_about(self.project_hash, "project_hash", content, self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,22 +294,13 @@ class ListProjectUsers(_OfProject, PageOperation[rest_models.ProjectMember]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveProjectUsers(_OfProject, Command):
+class RemoveProjectUsers(_OfProject, RemoveUsers):
     """Remove users from a project; those who are not in it are ignored. Source: SDK 0.1.211.
 
     To remove an Admin, the caller has to be Admin of the organisation.
     """
 
     call: ClassVar[RestCall] = rest_call("POST", "/projects/{project}/users/bulk-delete")
-
-    emails: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfProject.__post_init__(self)
-        assign(self, "emails", some(self.emails, "emails"))
-
-    def body(self) -> Mapping[str, JSON]:
-        return members(user_emails=self.emails)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,37 +313,19 @@ class ListProjectGroups(_OfProject, PageOperation[rest_models.ProjectGroup]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddProjectGroups(_OfProject, Command):
+class AddProjectGroups(_OfProject, AddGroups):
     """Give groups access to a project in one role. Source: SDK 0.1.114 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/projects/{project}/groups")
 
-    group_hashes: tuple[str, ...]
-    role: ProjectUserRole
-
-    def __post_init__(self) -> None:
-        _OfProject.__post_init__(self)
-        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
-        assign(self, "role", one_of(ProjectUserRole, self.role, "role of a project"))
-
-    def body(self) -> Mapping[str, JSON]:
-        return members(group_hash_list=self.group_hashes, user_role=int(self.role))
+    role: Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveProjectGroups(_OfProject, Command):
+class RemoveProjectGroups(_OfProject, RemoveGroups):
     """Take the access to a project from groups. Source: SDK 0.1.114 to 0.1.211 (the list travels in the query)."""
 
     call: ClassVar[RestCall] = rest_call("DELETE", "/projects/{project}/groups")
-
-    group_hashes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfProject.__post_init__(self)
-        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
-
-    def query(self) -> Mapping[str, QueryValue]:
-        return {"groupHashList": self.group_hashes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -411,11 +339,7 @@ class ListProjectTags(_OfProject, PageOperation[rest_models.Tag]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TagOfProject(_OfProject):
-    tag_uuid: str
-
-    def __post_init__(self) -> None:
-        _OfProject.__post_init__(self)
-        text(self.tag_uuid, "tag_uuid")
+    tag_uuid: Text
 
     def path(self) -> Mapping[str, str]:
         return {"project": self.project_hash, "tag": self.tag_uuid}
@@ -445,8 +369,7 @@ class GetOntology(_OfProject, EnvelopeOperation[Mapping[str, Any]]):
         return {"include_labels_metadata": False}
 
     def parse(self, content: object) -> Mapping[str, Any]:
-        project = _PROJECT.read(content, self.query.name)
-        see_asked([project.project_hash], self.project_hash, self.query.name)
+        project = _PROJECT.read_about(self.project_hash, "project_hash", content, self.query.name)
         ontology = models.listed(project.editor_ontology)
         if isinstance(ontology, dict):
             return ontology

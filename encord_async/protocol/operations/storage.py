@@ -5,9 +5,9 @@ docstrings of ``get_storage_folder`` and its neighbours).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
 
 from encord_async.errors import UsageError
 from encord_async.protocol import rest_models
@@ -20,10 +20,19 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, assign, one_of, read_hash, see_asked, some, text, texts
+from encord_async.protocol.checks import Adapter, Check, OptionalText, Text, Texts, member, members_of, read_hash, text
 from encord_async.protocol.cloud_files import CloudItem, data_items
 from encord_async.protocol.jsontext import JSON
-from encord_async.protocol.operations.base import Command, Creation, PageOperation, RestOperation, pages_of
+from encord_async.protocol.operations.base import (
+    AddGroups,
+    Command,
+    Creation,
+    PageOperation,
+    RemoveGroups,
+    RestOperation,
+    RestRead,
+    pages_of,
+)
 from encord_async.protocol.rest import QueryValue, members
 from encord_async.protocol.rest_models import Page
 
@@ -56,6 +65,31 @@ _CANCELLED: Final = Adapter[rest_models.CancelledUnits](rest_models.CancelledUni
 _SYNC: Final = Adapter[rest_models.CloudSync](rest_models.CloudSync)
 
 
+def _page_size(page_size: int, _: str) -> int:
+    if not 1 <= page_size <= MAX_PAGE_SIZE:
+        raise UsageError(f"page_size is {page_size}; give 1 to {MAX_PAGE_SIZE}")
+    return page_size
+
+
+def _hold_s(hold_s: int, _: str) -> int:
+    if not 0 <= hold_s <= MAX_POLL_S:
+        raise UsageError(f"hold_s is {hold_s}; give 0 to {MAX_POLL_S} seconds, and ask again after that")
+    return hold_s
+
+
+def _items(items: Iterable[CloudItem], _: str) -> tuple[CloudItem, ...]:
+    found = tuple(items)
+    if not found:
+        raise UsageError("items is empty; there would be nothing to do")
+    if len(found) > MAX_ITEMS_OF_JOB:
+        raise UsageError(f"{len(found)} items are more than the {MAX_ITEMS_OF_JOB} of a job; make several")
+    return found
+
+
+PageSize: TypeAlias = Annotated[int, Check(_page_size)]
+Role: TypeAlias = Annotated[FolderUserRole, member(FolderUserRole, "role of a folder")]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudPrefix:
     """What of a cloud a folder mirrors: all that is below *remote_url*, such as ``s3://bucket/prefix/``."""
@@ -76,17 +110,13 @@ class CreateFolder(Creation[rest_models.StorageFolder, rest_models.StorageFolder
     """
 
     call: ClassVar[RestCall] = rest_call("POST", "/storage/folders")
+    reader: ClassVar[Adapter[Any]] = _FOLDER
 
-    name: str
+    name: Text
     description: str = ""
-    parent_uuid: str | None = None
+    parent_uuid: OptionalText = None
     metadata: Mapping[str, JSON] = field(default_factory=dict)
     cloud: CloudPrefix | None = None
-
-    def __post_init__(self) -> None:
-        text(self.name, "name")
-        if self.parent_uuid is not None:
-            text(self.parent_uuid, "parent_uuid")
 
     def body(self) -> JSON:
         cloud = self.cloud
@@ -100,9 +130,6 @@ class CreateFolder(Creation[rest_models.StorageFolder, rest_models.StorageFolder
             if cloud is None
             else members(integration_uuid=cloud.integration_uuid, remote_url=cloud.remote_url),
         )
-
-    def parse(self, content: object) -> rest_models.StorageFolder:
-        return _FOLDER.read(content, self.call.name)
 
     def look_up(self) -> "ListFolders | ListSubfolders":
         # Not searched for by name: how the service searches a text is not known.
@@ -120,35 +147,34 @@ class CreateFolder(Creation[rest_models.StorageFolder, rest_models.StorageFolder
         """Whether *item* mirrors what this one would; an older service does not say."""
         return item.remote_url is None or (self.cloud is not None and item.remote_url == self.cloud.remote_url)
 
-    def adopted(self, item: rest_models.StorageFolder) -> rest_models.StorageFolder:
-        return item
-
 
 # Without slots, as `PageOperation` has none: of the bases with fields only one may have them.
 @dataclass(frozen=True, kw_only=True)
 class _FolderFilter:
     """What listings of folders can be narrowed down by, and how many come at once."""
 
+    reader: ClassVar[Adapter[Any]] = _FOLDERS
+    item_name: ClassVar[str] = "uuid"
+
     search: str | None = None
     """A text to look for in names; how the service compares is not known: compare again."""
     dataset_synced: bool | None = None
     """Only those that a dataset mirrors, or only the others."""
     include_org_access: bool | None = None
-    page_size: int = MAX_PAGE_SIZE
+    page_size: PageSize = MAX_PAGE_SIZE
+    if TYPE_CHECKING:
+        page_token: str | None = None
 
-    def __post_init__(self) -> None:
-        _check_page_size(self.page_size)
-
-    def _narrowed(self, page_token: str | None, *, is_recursive: bool) -> Mapping[str, QueryValue]:
+    def query(self) -> Mapping[str, QueryValue]:
         return {
             "search": self.search,
-            "isRecursive": is_recursive,
+            "isRecursive": False,
             "datasetSynced": self.dataset_synced,
             "includeOrgAccess": self.include_org_access,
             # What is made meanwhile comes last, so that pages do not shift.
             "order": "createdAt",
             "desc": False,
-            "pageToken": page_token,
+            "pageToken": self.page_token,
             "pageSize": self.page_size,
         }
 
@@ -158,11 +184,6 @@ class ListFolders(_FolderFilter, PageOperation[rest_models.StorageFolder]):
     """List the storage folders at the top. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/storage/folders")
-    reader: ClassVar[Adapter[Any]] = _FOLDERS
-    item_name: ClassVar[str] = "uuid"
-
-    def query(self) -> Mapping[str, QueryValue]:
-        return self._narrowed(self.page_token, is_recursive=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,11 +191,6 @@ class SearchFolders(_FolderFilter, PageOperation[rest_models.StorageFolder]):
     """List storage folders wherever they are. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/storage/search/folders")
-    reader: ClassVar[Adapter[Any]] = _FOLDERS
-    item_name: ClassVar[str] = "uuid"
-
-    def query(self) -> Mapping[str, QueryValue]:
-        return self._narrowed(self.page_token, is_recursive=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,31 +198,22 @@ class ListSubfolders(_FolderFilter, PageOperation[rest_models.StorageFolder]):
     """List the storage folders in one, or with *is_recursive* all that are below it. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}/folders")
-    reader: ClassVar[Adapter[Any]] = _FOLDERS
-    item_name: ClassVar[str] = "uuid"
 
-    folder_uuid: str
+    folder_uuid: Text
     is_recursive: bool = False
-
-    def __post_init__(self) -> None:
-        _FolderFilter.__post_init__(self)
-        text(self.folder_uuid, "folder_uuid")
 
     def path(self) -> Mapping[str, str]:
         return {"folder": self.folder_uuid}
 
     def query(self) -> Mapping[str, QueryValue]:
-        return self._narrowed(self.page_token, is_recursive=self.is_recursive)
+        return {**super().query(), "isRecursive": self.is_recursive}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OfFolder:
     """What the operations on one folder have in common."""
 
-    folder_uuid: str
-
-    def __post_init__(self) -> None:
-        text(self.folder_uuid, "folder_uuid")
+    folder_uuid: Text
 
     def path(self) -> Mapping[str, str]:
         return {"folder": self.folder_uuid}
@@ -219,9 +226,7 @@ class GetFolder(_OfFolder, RestOperation[rest_models.StorageFolder]):
     call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}")
 
     def parse(self, content: object) -> rest_models.StorageFolder:
-        folder = _FOLDER.read(content, self.call.name)
-        see_asked([folder.uuid], self.folder_uuid, self.call.name)
-        return folder
+        return _FOLDER.read_about(self.folder_uuid, "uuid", content, self.call.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,14 +238,12 @@ class UpdateFolder(_OfFolder, RestOperation[rest_models.StorageFolder]):
 
     call: ClassVar[RestCall] = rest_call("PATCH", "/storage/folders/{folder}")
 
-    name: str | None = None
+    name: OptionalText = None
     description: str | None = None
     metadata: Mapping[str, JSON] | None = None
 
     def __post_init__(self) -> None:
-        _OfFolder.__post_init__(self)
-        if self.name is not None:
-            text(self.name, "name")
+        RestOperation.__post_init__(self)
         if self.name is None and self.description is None and self.metadata is None:
             raise UsageError("nothing of the folder is to be changed; give a name, a description or metadata")
 
@@ -248,9 +251,7 @@ class UpdateFolder(_OfFolder, RestOperation[rest_models.StorageFolder]):
         return members(name=self.name, description=self.description, client_metadata=self.metadata)
 
     def parse(self, content: object) -> rest_models.StorageFolder:
-        folder = _FOLDER.read(content, self.call.name)
-        see_asked([folder.uuid], self.folder_uuid, self.call.name)
-        return folder
+        return _FOLDER.read_about(self.folder_uuid, "uuid", content, self.call.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,37 +271,19 @@ class ListFolderGroups(_OfFolder, PageOperation[rest_models.FolderGroup]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddFolderGroups(_OfFolder, Command):
+class AddFolderGroups(_OfFolder, AddGroups):
     """Give groups access to a storage folder in one role. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/storage/folders/{folder}/groups")
 
-    group_hashes: tuple[str, ...]
-    role: FolderUserRole
-
-    def __post_init__(self) -> None:
-        _OfFolder.__post_init__(self)
-        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
-        assign(self, "role", one_of(FolderUserRole, self.role, "role of a folder"))
-
-    def body(self) -> JSON:
-        return members(group_hash_list=self.group_hashes, user_role=self.role.value)
+    role: Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveFolderGroups(_OfFolder, Command):
+class RemoveFolderGroups(_OfFolder, RemoveGroups):
     """Take the access to a storage folder from groups. Source: SDK 0.1.211 (the list travels in the query)."""
 
     call: ClassVar[RestCall] = rest_call("DELETE", "/storage/folders/{folder}/groups")
-
-    group_hashes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfFolder.__post_init__(self)
-        assign(self, "group_hashes", some(self.group_hashes, "group_hashes"))
-
-    def query(self) -> Mapping[str, QueryValue]:
-        return {"groupHashList": self.group_hashes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,11 +296,8 @@ class ListCloudIntegrations(PageOperation[rest_models.CloudIntegration]):
     call: ClassVar[RestCall] = rest_call("GET", "/cloud-integrations")
     item_name: ClassVar[str] = "integration_uuid"
 
-    titles: tuple[str, ...] = ()
+    titles: Texts = ()
     include_org_access: bool = False
-
-    def __post_init__(self) -> None:
-        assign(self, "titles", texts(self.titles, "titles"))
 
     def query(self) -> Mapping[str, QueryValue]:
         return {"filterIntegrationTitles": self.titles, "includeOrgAccess": self.include_org_access}
@@ -340,18 +320,10 @@ class StartUploadJob(_OfFolder, RestOperation[str]):
 
     call: ClassVar[RestCall] = rest_call("POST", "/storage/folders/{folder}/data-upload-jobs")
 
-    items: tuple[CloudItem, ...]
+    items: Annotated[tuple[CloudItem, ...], Check(_items)]
     integration_uuid: str | None = None
     ignore_errors: bool = False
     upsert_metadata: bool = False
-
-    def __post_init__(self) -> None:
-        _OfFolder.__post_init__(self)
-        assign(self, "items", tuple(self.items))
-        if not self.items:
-            raise UsageError("items is empty; there would be nothing to do")
-        if len(self.items) > MAX_ITEMS_OF_JOB:
-            raise UsageError(f"{len(self.items)} items are more than the {MAX_ITEMS_OF_JOB} of a job; make several")
 
     def body(self) -> JSON:
         return members(
@@ -366,11 +338,7 @@ class StartUploadJob(_OfFolder, RestOperation[str]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OfJob(_OfFolder):
-    job_uuid: str
-
-    def __post_init__(self) -> None:
-        _OfFolder.__post_init__(self)
-        text(self.job_uuid, "job_uuid")
+    job_uuid: Text
 
     def path(self) -> Mapping[str, str]:
         return {"folder": self.folder_uuid, "job": self.job_uuid}
@@ -380,25 +348,18 @@ class _OfJob(_OfFolder):
 class _Poll(_OfJob):
     """Asks how far a job is; the service answers when it is over, or after *hold_s* seconds."""
 
-    hold_s: int = 0
-
-    def __post_init__(self) -> None:
-        _OfJob.__post_init__(self)
-        if not 0 <= self.hold_s <= MAX_POLL_S:
-            raise UsageError(f"hold_s is {self.hold_s}; give 0 to {MAX_POLL_S} seconds, and ask again after that")
+    hold_s: Annotated[int, Check(_hold_s)] = 0
 
     def query(self) -> Mapping[str, QueryValue]:
         return {"timeoutSeconds": self.hold_s}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PollUploadJob(_Poll, RestOperation[rest_models.UploadJob]):
+class PollUploadJob(_Poll, RestRead[rest_models.UploadJob]):
     """Ask how far an upload job is, and wait up to *hold_s* seconds for its end. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}/data-upload-jobs/{job}")
-
-    def parse(self, content: object) -> rest_models.UploadJob:
-        return _JOB.read(content, self.call.name)
+    reader: ClassVar[Adapter[Any]] = _JOB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -422,15 +383,13 @@ class StartCloudSync(_OfFolder, RestOperation[str]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PollCloudSync(_Poll, RestOperation[rest_models.CloudSync]):
+class PollCloudSync(_Poll, RestRead[rest_models.CloudSync]):
     """Ask how far a sync is, and wait up to *hold_s* seconds for its end. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call(
         "GET", "/storage/folders/{folder}/cloud-linked-folder-syncs/{job}/long-polling"
     )
-
-    def parse(self, content: object) -> rest_models.CloudSync:
-        return _SYNC.read(content, self.call.name)
+    reader: ClassVar[Adapter[Any]] = _SYNC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -446,16 +405,10 @@ class ListItems(_OfFolder, PageOperation[rest_models.StorageItem]):
 
     search: str | None = None
     is_in_dataset: bool | None = None
-    item_types: tuple[ItemType, ...] = ()
+    item_types: Annotated[tuple[ItemType, ...], members_of(ItemType, "type of an item")] = ()
     include_client_metadata: bool = True
     newest_first: bool = False
-    page_size: int = MAX_PAGE_SIZE
-
-    def __post_init__(self) -> None:
-        _OfFolder.__post_init__(self)
-        _check_page_size(self.page_size)
-        found = texts(self.item_types, "item_types")
-        assign(self, "item_types", tuple(one_of(ItemType, one, "type of an item") for one in found))
+    page_size: PageSize = MAX_PAGE_SIZE
 
     def query(self) -> Mapping[str, QueryValue]:
         return {
@@ -471,8 +424,3 @@ class ListItems(_OfFolder, PageOperation[rest_models.StorageItem]):
             "includeClientMetadata": self.include_client_metadata,
             "clientMetadataAsSignedUrl": False,
         }
-
-
-def _check_page_size(page_size: int) -> None:
-    if not 1 <= page_size <= MAX_PAGE_SIZE:
-        raise UsageError(f"page_size is {page_size}; give 1 to {MAX_PAGE_SIZE}")

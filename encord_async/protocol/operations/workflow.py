@@ -4,14 +4,14 @@ The stages are a part of the project, see `GetProjectV2`. Nothing here moves a t
 makes a workflow: its template is named when a project is created.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from encord_async.errors import UsageError
 from encord_async.protocol import rest_models
 from encord_async.protocol.catalogue import MAX_ACTIONS, RestCall, TaskStatus, rest_call
-from encord_async.protocol.checks import Adapter, assign, one_of, some, text, texts
+from encord_async.protocol.checks import Adapter, Check, Text, Texts, members_of, some, text
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import Command, PageOperation, pages_of
 from encord_async.protocol.rest import QueryValue, members
@@ -21,16 +21,35 @@ __all__ = ["AssignTasks", "ListTasks", "ReleaseTasks", "SetPriorities"]
 _ACTIONS = rest_call("POST", "/projects/{project}/workflow/stages/{stage}/actions")
 
 
+def _actions(found: tuple[Any, ...], what: str) -> tuple[Any, ...]:
+    if not found:
+        raise UsageError(f"{what} is empty; there would be nothing to do")
+    if len(found) > MAX_ACTIONS:
+        raise UsageError(f"{what} has {len(found)} members; a call takes {MAX_ACTIONS}, make several")
+    return found
+
+
+def _assignees(pairs: Iterable[tuple[str, str]], name: str) -> tuple[tuple[str, str], ...]:
+    found = tuple((text(task, "a task's uuid"), text(email, "an assignee")) for task, email in pairs)
+    return _actions(found, name)
+
+
+def _priorities(pairs: Iterable[tuple[str, float]], name: str) -> tuple[tuple[str, float], ...]:
+    found = tuple((text(data, "a data hash"), float(number)) for data, number in pairs)
+    for _, number in found:
+        if not 0.0 <= number <= 1.0:
+            raise UsageError(f"{number} is no priority; give a number from 0.0 to 1.0")
+    if not found:
+        raise UsageError(f"{name} is empty; there would be nothing to do")
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OfStage:
     """What the operations on one stage have in common."""
 
-    project_hash: str
-    stage_uuid: str
-
-    def __post_init__(self) -> None:
-        text(self.project_hash, "project_hash")
-        text(self.stage_uuid, "stage_uuid")
+    project_hash: Text
+    stage_uuid: Text
 
     def path(self) -> Mapping[str, str]:
         return {"project": self.project_hash, "stage": self.stage_uuid}
@@ -48,18 +67,11 @@ class ListTasks(_OfStage, PageOperation[rest_models.Task]):
     reader: ClassVar[Adapter[Any]] = pages_of(rest_models.Task)
     item_name: ClassVar[str] = "uuid"
 
-    emails: tuple[str, ...] = ()
-    data_hashes: tuple[str, ...] = ()
-    dataset_hashes: tuple[str, ...] = ()
+    emails: Texts = ()
+    data_hashes: Texts = ()
+    dataset_hashes: Texts = ()
     title_contains: str | None = None
-    statuses: tuple[TaskStatus, ...] = ()
-
-    def __post_init__(self) -> None:
-        _OfStage.__post_init__(self)
-        for name in ("emails", "data_hashes", "dataset_hashes"):
-            assign(self, name, texts(getattr(self, name), name))
-        found = texts(self.statuses, "statuses")
-        assign(self, "statuses", tuple(one_of(TaskStatus, one, "status of a task") for one in found))
+    statuses: Annotated[tuple[TaskStatus, ...], members_of(TaskStatus, "status of a task")] = ()
 
     def query(self) -> Mapping[str, QueryValue]:
         return {
@@ -82,12 +94,7 @@ class AssignTasks(_OfStage, Command):
 
     call: ClassVar[RestCall] = _ACTIONS
 
-    assignees: tuple[tuple[str, str], ...]
-
-    def __post_init__(self) -> None:
-        _OfStage.__post_init__(self)
-        pairs = tuple((text(task, "a task's uuid"), text(email, "an assignee")) for task, email in self.assignees)
-        assign(self, "assignees", _actions(pairs, "assignees"))
+    assignees: Annotated[tuple[tuple[str, str], ...], Check(_assignees)]
 
     def body(self) -> JSON:
         return [members(task_uuid=task, action="ASSIGN", assignee=email) for task, email in self.assignees]
@@ -99,11 +106,7 @@ class ReleaseTasks(_OfStage, Command):
 
     call: ClassVar[RestCall] = _ACTIONS
 
-    task_uuids: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _OfStage.__post_init__(self)
-        assign(self, "task_uuids", _actions(some(self.task_uuids, "task_uuids"), "task_uuids"))
+    task_uuids: Annotated[tuple[str, ...], Check(lambda found, name: _actions(some(found, name), name))]
 
     def body(self) -> JSON:
         return [members(task_uuid=task, action="RELEASE") for task in self.task_uuids]
@@ -118,29 +121,11 @@ class SetPriorities(Command):
 
     call: ClassVar[RestCall] = rest_call("POST", "/projects/{project}/priorities")
 
-    project_hash: str
-    priorities: tuple[tuple[str, float], ...]
-
-    def __post_init__(self) -> None:
-        text(self.project_hash, "project_hash")
-        pairs = tuple((text(data, "a data hash"), float(number)) for data, number in self.priorities)
-        for _, number in pairs:
-            if not 0.0 <= number <= 1.0:
-                raise UsageError(f"{number} is no priority; give a number from 0.0 to 1.0")
-        if not pairs:
-            raise UsageError("priorities is empty; there would be nothing to do")
-        assign(self, "priorities", pairs)
+    project_hash: Text
+    priorities: Annotated[tuple[tuple[str, float], ...], Check(_priorities)]
 
     def path(self) -> Mapping[str, str]:
         return {"project": self.project_hash}
 
     def body(self) -> JSON:
         return members(priorities=self.priorities)
-
-
-def _actions(found: tuple[Any, ...], what: str) -> tuple[Any, ...]:
-    if not found:
-        raise UsageError(f"{what} is empty; there would be nothing to do")
-    if len(found) > MAX_ACTIONS:
-        raise UsageError(f"{what} has {len(found)} members; a call takes {MAX_ACTIONS}, make several")
-    return found
