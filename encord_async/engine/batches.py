@@ -28,6 +28,7 @@ from encord_async.kinds.chore import Chore
 from encord_async.kinds.errand import Ending, Errand
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Membership, Relation, role_name
+from encord_async.kinds.registry import probe_of
 from encord_async.session.stop import Stop
 
 __all__ = ["Batches"]
@@ -156,7 +157,7 @@ class Batches:
         if not isinstance(error, NotFoundError | ForbiddenError):
             return True
         try:
-            await self._looks.execute(batch.lane.kind.relation.probe(batch.lane.parent_hash))
+            await self._looks.execute(probe_of(batch.lane.kind.relation, batch.lane.parent_hash))
         except (NotFoundError, ForbiddenError):
             return False
         return True

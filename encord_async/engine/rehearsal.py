@@ -31,7 +31,7 @@ from encord_async.kinds.errand import Ending
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.names import Names
 from encord_async.kinds.reading import Unlisted
-from encord_async.kinds.registry import maker_of
+from encord_async.kinds.registry import maker_of, probe_of
 from encord_async.kinds.thing import Admission, DatasetAPI, Thing, Update
 from encord_async.protocol.catalogue import Effect
 from encord_async.protocol.operations.base import Operation, PageOperation
@@ -328,7 +328,7 @@ class Rehearsal:
         if (relation, about) in self._held or is_new(about):
             self._held.setdefault((relation, about), dict(relation.at_first))
             return
-        await self._look(relation.probe(about))
+        await self._look(probe_of(relation, about))
         found = await relation.held(self, about)
         listed = {} if isinstance(found, Unlisted) else found
         # Somebody else may have read it meanwhile, and changed it.

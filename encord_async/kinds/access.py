@@ -9,12 +9,10 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BeforeValidator, WithJsonSchema
-
 from encord_async.errors import ConflictError
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, twice
-from encord_async.kinds.fields import Email, Part, Reference, in_role, number_or_word
+from encord_async.kinds.fields import Email, OneOf, Part, Reference, in_role
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, one
@@ -42,14 +40,8 @@ class AccessRole(IntEnum):
     USER = 1
 
 
-def _role(value: object) -> object:
-    return number_or_word(value, what="role", words=_ROLES)
-
-
 _ROLES: Final[Mapping[str, AccessRole]] = {role.name.lower(): role for role in AccessRole}
-AccessRoleWord: TypeAlias = Annotated[
-    AccessRole, BeforeValidator(_role), WithJsonSchema({"enum": [*_ROLES, *map(int, AccessRole)]})
-]
+AccessRoleWord: TypeAlias = Annotated[AccessRole, OneOf("role", _ROLES, [*map(int, AccessRole)])]
 
 
 class UserAccess(Part):
@@ -132,15 +124,11 @@ def written_users(pen: Pen, relation: Relation, found: Listed, held: Held) -> It
     """What an export writes of users."""
     alone = {relation.folded(address): (address, role) for address, role in held.items()}
     for address, role in sorted(alone.values()):
-        made = pen.part(UserAccess, relation.noun, address, found.hash, email=address, role=role)
-        if made is not None:
-            yield made
+        yield from pen.part(UserAccess, relation.noun, address, found.hash, email=address, role=role)
 
 
 def written_groups(pen: Pen, relation: Relation, found: Listed, held: Held) -> Iterator[GroupAccess]:
     """What an export writes of groups; those that it does not write down itself stand there by their hashes."""
     for group_hash, role in sorted(held.items()):
         reference = pen.reference("group", group_hash) or group_hash
-        made = pen.part(GroupAccess, relation.noun, reference, found.hash, group=reference, role=role)
-        if made is not None:
-            yield made
+        yield from pen.part(GroupAccess, relation.noun, reference, found.hash, group=reference, role=role)

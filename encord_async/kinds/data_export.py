@@ -125,7 +125,7 @@ class _Data(Exports):
 
     def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:  # noqa: ARG002 - holds nothing
         lot: _Lot = found.item
-        made = pen.part(
+        yield from pen.part(
             DataEntry,
             self.plural,
             found.title,
@@ -135,8 +135,6 @@ class _Data(Exports):
             items=lot.files,
             datasets=lot.how.datasets,
         )
-        if made is not None:
-            yield made
 
 
 async def _rows(reads: Reads, pen: Pen, dataset: Listed) -> list[str | None]:
@@ -224,7 +222,7 @@ def _file(pen: Pen, item: StorageItem, urls: set[int]) -> DataItem | None:
         pen.leave_out(DATA.noun, item.name, item.uuid, reason or "")
         return None
     urls.add(url_digest(item.url))
-    return pen.part(
+    made = pen.part(
         DataItem,
         DATA.noun,
         item.name,
@@ -234,6 +232,7 @@ def _file(pen: Pen, item: StorageItem, urls: set[int]) -> DataItem | None:
         title=item.name,
         metadata=item.client_metadata or {},
     )
+    return next(iter(made), None)
 
 
 DATA: Final = _Data()

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import BeforeValidator, WithJsonSchema
-
 from encord_async.errors import ConflictError, spelt
 from encord_async.kinds.access import (
     GroupAccess,
@@ -24,7 +22,7 @@ from encord_async.kinds.dataset_users import DATASET_USERS
 from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault, twice
-from encord_async.kinds.fields import Flag, Part, Reference, Text, Title, number_or_word, shown
+from encord_async.kinds.fields import Flag, OneOf, Part, Reference, Text, Title, shown
 from encord_async.kinds.picked import Picked
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, digest, each, making_step, part
@@ -44,10 +42,6 @@ from encord_async.protocol.rest_models import CreatedDataset, ListedDataset
 __all__ = ["DATASET", "DatasetEntry"]
 
 
-def _storage(value: object) -> object:
-    return number_or_word(value, what="storage", words=_STORAGES)
-
-
 _STORAGES: Final[Mapping[str, StorageLocation]] = {
     "cord": StorageLocation.CORD_STORAGE,
     "aws": StorageLocation.AWS_S3,
@@ -55,9 +49,7 @@ _STORAGES: Final[Mapping[str, StorageLocation]] = {
     "azure": StorageLocation.AZURE_STR,
     "s3_compatible": StorageLocation.S3_COMPATIBLE_STR,
 }
-Storage: TypeAlias = Annotated[
-    StorageLocation, BeforeValidator(_storage), WithJsonSchema({"enum": [*_STORAGES, *map(int, StorageLocation)]})
-]
+Storage: TypeAlias = Annotated[StorageLocation, OneOf("storage", _STORAGES, [*map(int, StorageLocation)])]
 
 
 class DatasetEntry(MakingEntry):
@@ -273,7 +265,7 @@ class _Datasets(Thing, Exports):
 
     def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
         dataset, has_folder = found.item
-        made = pen.entry(
+        yield from pen.entry(
             DatasetEntry,
             found,
             what=self.noun,
@@ -285,8 +277,6 @@ class _Datasets(Thing, Exports):
             users=tuple(written_users(pen, DATASET_USERS, found, inside.of(DATASET_USERS))),
             groups=tuple(written_groups(pen, DATASET_GROUPS, found, inside.of(DATASET_GROUPS))),
         )
-        if made is not None:
-            yield made
 
 
 def _keeping_of(dataset: Dataset | ListedDataset | DatasetDetails) -> Keeping:

@@ -13,7 +13,7 @@ from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.picked import Lying
 from encord_async.kinds.reading import Reads, Unlisted
-from encord_async.protocol.operations.datasets import GetDataset, LinkItems
+from encord_async.protocol.operations.datasets import LinkItems
 from encord_async.protocol.operations.storage import ListItems
 from encord_async.protocol.rest_models import StorageItem
 
@@ -45,9 +45,6 @@ class _Links(Filling):
     def lying(self, item: StorageItem) -> Lying:
         return Lying(item.uuid, item.url, item.name, bool(item.is_tombstone))
 
-    def probe(self, parent_hash: str) -> GetDataset:
-        return GetDataset(dataset_hash=parent_hash)
-
     async def held(self, reads: Reads, parent_hash: str) -> Held:
         return await _rows(reads, parent_hash)
 
@@ -72,9 +69,6 @@ class _Items(Relation):
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> LinkItems:  # noqa: ARG002
         return LinkItems(dataset_hash=parent_hash, item_uuids=items)
-
-    def probe(self, parent_hash: str) -> GetDataset:
-        return GetDataset(dataset_hash=parent_hash)
 
     async def held(self, reads: Reads, parent_hash: str) -> Held:
         return await _rows(reads, parent_hash)

@@ -8,7 +8,6 @@ from encord_async.kinds.reading import Reads
 from encord_async.protocol.catalogue import DatasetUserRole
 from encord_async.protocol.operations.datasets import (
     AddDatasetGroups,
-    GetDataset,
     ListDatasetGroups,
     RemoveDatasetGroups,
 )
@@ -36,9 +35,6 @@ class _Groups(GroupRelation):
 
     def removing(self, parent_hash: str, items: tuple[str, ...]) -> RemoveDatasetGroups:
         return RemoveDatasetGroups(dataset_hash=parent_hash, group_hashes=items)
-
-    def probe(self, parent_hash: str) -> GetDataset:
-        return GetDataset(dataset_hash=parent_hash)
 
     def listing(self, parent_hash: str) -> ListDatasetGroups:
         return ListDatasetGroups(dataset_hash=parent_hash)

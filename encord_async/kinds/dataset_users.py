@@ -48,9 +48,6 @@ class _Users(Relation):
     def removing(self, parent_hash: str, items: tuple[str, ...]) -> RemoveDatasetUsers:
         return RemoveDatasetUsers(dataset_hash=parent_hash, emails=items)
 
-    def probe(self, parent_hash: str) -> GetDataset:
-        return GetDataset(dataset_hash=parent_hash)
-
     async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
         users = await listing(reads, ListDatasetUsers(dataset_hash=parent_hash))
         if isinstance(users, Unlisted):

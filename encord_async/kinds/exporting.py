@@ -131,8 +131,8 @@ class Pen:
         otherwise: str,
         about: str | None = None,
         **fields: object,
-    ) -> EntryT | None:
-        """The entry of something that others may refer to, with a key made of its title; None if none can say it.
+    ) -> tuple[EntryT, ...]:
+        """The entry of something that others may refer to, with a key made of its title; nothing if none can say it.
 
         Args:
             model: The model of its kind.
@@ -144,24 +144,26 @@ class Pen:
         """
         key = self._keys.make(found.title, otherwise)
         made = self.part(model, what, found.title, found.hash, key=key, **fields)
-        if made is not None:
-            self._references[made.kind][found.hash if about is None else about] = f"@{key}"
+        for entry in made:
+            self._references[entry.kind][found.hash if about is None else about] = f"@{key}"
         return made
 
-    def part(self, model: type[PartT], what: str, title: str, found_hash: str, /, **fields: object) -> PartT | None:
-        """Something in an entry, or an entry without a key; None if none can say it, which is told."""
+    def part(
+        self, model: type[PartT], what: str, title: str, found_hash: str, /, **fields: object
+    ) -> tuple[PartT, ...]:
+        """Something in an entry, or an entry without a key; nothing if none can say it, which is told."""
         try:
             made = model.model_validate(fields)
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False, include_context=False)[0]
             where = ".".join(map(str, first["loc"]))
             self.leave_out(what, title, found_hash, f"no entry can say its {where}: {first['msg']}")
-            return None
+            return ()
         wrong = made.faults() if isinstance(made, Entry) else ()
         if wrong:
             self.leave_out(what, title, found_hash, f"no entry can say it: {wrong[0].reason}")
-            return None
-        return made
+            return ()
+        return (made,)
 
     def leave_out(self, what: str, title: str, found_hash: str, reason: str) -> None:
         """Tell that something is not written down."""

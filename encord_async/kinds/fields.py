@@ -3,12 +3,22 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Final, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    Strict,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 from encord_async.redaction import quoted
@@ -21,6 +31,7 @@ __all__ = [
     "FormerKey",
     "Hash",
     "Key",
+    "OneOf",
     "Part",
     "Reference",
     "Role",
@@ -110,10 +121,6 @@ def number_or_word(value: object, *, what: str, words: Mapping[str, IntEnum]) ->
     raise wrong(f"{shown(value)} is no {what}; use one of {known}, or 0 to {max(words.values())}", hint)
 
 
-def _role(value: object) -> object:
-    return number_or_word(value, what="role", words=ROLES)
-
-
 def _flag(value: object) -> object:
     """CSV has only text."""
     if isinstance(value, str) and value.strip().lower() in _FLAGS:
@@ -129,6 +136,29 @@ def one_word(value: object, *, what: str, words: Mapping[str, StrEnum]) -> StrEn
         return words[value.strip().lower()]
     hint = meant(value, words) if isinstance(value, str) else ""
     raise wrong(f"{shown(value)} is no {what}; use one of {', '.join(words)}", hint)
+
+
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """In the annotation of a field: it is one of *words*, read by `one_word`, or by `number_or_word` for numbers.
+
+    *others* are what else a manifest may have, for the JSON Schema.
+    """
+
+    what: str
+    words: Mapping[str, Any]
+    others: Iterable[int | str] = ()
+
+    def read(self, value: object) -> object:
+        """The member that *value* stands for; raises as `wrong`."""
+        numbers = isinstance(next(iter(self.words.values())), int)
+        return (number_or_word if numbers else one_word)(value, what=self.what, words=self.words)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: object) -> dict[str, Any]:
+        return {"enum": [*self.words, *self.others]}
 
 
 def _scope(value: object) -> object:
@@ -237,9 +267,7 @@ Reference: TypeAlias = Annotated[
     WithJsonSchema({"type": "string", "minLength": 1, "description": "A hash, or '@' and the key of another entry."}),
 ]
 Email: TypeAlias = Annotated[str, Strict(), AfterValidator(email)]
-Role: TypeAlias = Annotated[
-    ProjectUserRole, BeforeValidator(_role), WithJsonSchema({"enum": [*ROLES, *map(int, ProjectUserRole)]})
-]
+Role: TypeAlias = Annotated[ProjectUserRole, OneOf("role", ROLES, [*map(int, ProjectUserRole)])]
 Flag: TypeAlias = Annotated[bool, BeforeValidator(_flag)]
 Scope: TypeAlias = Annotated[APIKeyScope, BeforeValidator(_scope), WithJsonSchema({"enum": list(_SCOPES)})]
 Scopes: TypeAlias = Annotated[tuple[Scope, ...], Field(min_length=1)]

@@ -230,7 +230,7 @@ class _Folders(Thing, Exports):
     def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
         item: StorageFolder = found.item
         cloud = {"integration": item.integration_hash, "url": item.remote_url} if item.remote_url else None
-        made = pen.entry(
+        yield from pen.entry(
             FolderEntry,
             found,
             what=self.noun,
@@ -243,8 +243,6 @@ class _Folders(Thing, Exports):
             groups=tuple(written_groups(pen, FOLDER_GROUPS, found, inside.of(FOLDER_GROUPS))),
             cloud=cloud,
         )
-        if made is not None:
-            yield made
 
 
 def _listed(item: StorageFolder) -> Listed:

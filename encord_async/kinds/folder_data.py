@@ -18,7 +18,7 @@ from encord_async.kinds.step import Step
 from encord_async.kinds.stock import Stock
 from encord_async.protocol.catalogue import Effect, JobStatus
 from encord_async.protocol.operations.base import Operation
-from encord_async.protocol.operations.storage import GetFolder, PollUploadJob, StartUploadJob
+from encord_async.protocol.operations.storage import PollUploadJob, StartUploadJob
 from encord_async.protocol.request import Request
 from encord_async.protocol.rest import RestRequest
 from encord_async.protocol.rest_models import UploadJob
@@ -81,9 +81,6 @@ class _Data(Errand):
             code="UPLOAD_FAILED",
         )
         return Ending(error)
-
-    def probe(self, parent_hash: str) -> GetFolder:
-        return GetFolder(folder_uuid=parent_hash)
 
 
 def portion_of(step: Step) -> Portion:

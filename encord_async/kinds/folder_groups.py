@@ -37,9 +37,6 @@ class _Groups(GroupRelation):
     def removing(self, parent_hash: str, items: tuple[str, ...]) -> RemoveFolderGroups:
         return RemoveFolderGroups(folder_uuid=parent_hash, group_hashes=items)
 
-    def probe(self, parent_hash: str) -> GetFolder:
-        return GetFolder(folder_uuid=parent_hash)
-
     def listing(self, parent_hash: str) -> ListFolderGroups:
         return ListFolderGroups(folder_uuid=parent_hash)
 
@@ -52,7 +49,7 @@ class _Groups(GroupRelation):
         return {found: _ROLES[role] if isinstance(role, FolderUserRole) else None for found, role in roles}
 
     async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:
-        if (await reads.execute(self.probe(parent_hash))).user_role != FolderUserRole.ADMIN:
+        if (await reads.execute(GetFolder(folder_uuid=parent_hash))).user_role != FolderUserRole.ADMIN:
             raise not_admin("folder", "in one of the groups")
 
 

@@ -7,7 +7,7 @@ from encord_async.kinds.errand import Ending, Errand
 from encord_async.kinds.step import Step
 from encord_async.kinds.stock import Stock
 from encord_async.protocol.catalogue import JobStatus
-from encord_async.protocol.operations.storage import GetFolder, PollCloudSync, StartCloudSync
+from encord_async.protocol.operations.storage import PollCloudSync, StartCloudSync
 from encord_async.protocol.rest_models import CloudSync
 
 __all__ = ["FOLDER_SYNC"]
@@ -37,9 +37,6 @@ class _Syncs(Errand):
             code="SYNC_FAILED",
         )
         return Ending(error)
-
-    def probe(self, parent_hash: str) -> GetFolder:
-        return GetFolder(folder_uuid=parent_hash)
 
 
 FOLDER_SYNC: Final = _Syncs()

@@ -119,7 +119,7 @@ class _Groups(Thing, Exports):
 
     def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
         members = tuple(_members(pen, found, inside.of(MEMBERS)))
-        made = pen.entry(
+        yield from pen.entry(
             GroupEntry,
             found,
             what=self.noun,
@@ -128,16 +128,13 @@ class _Groups(Thing, Exports):
             description=found.description or "",
             members=members,
         )
-        if made is not None:
-            yield made
 
 
 def _members(pen: Pen, found: Listed, held: Held) -> Iterator[str]:
     """Keys where the manifest has them, so that everybody is in the organisation before they are in the group."""
     for folded, address in {address.casefold(): address for address in sorted(held)}.items():
         member = pen.reference("organisation_user", folded) or address
-        made = pen.part(GroupEntry, "user of a group", address, found.hash, name="group", members=(member,))
-        if made is not None:
+        if pen.part(GroupEntry, "user of a group", address, found.hash, name="group", members=(member,)):
             yield member
 
 
@@ -158,9 +155,6 @@ class _Members(Relation):
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddGroupMembers:  # noqa: ARG002
         return AddGroupMembers(group_hash=parent_hash, emails=items)
-
-    def probe(self, parent_hash: str) -> GetGroup:
-        return GROUP.probe(parent_hash)
 
     async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
         members = await listing(reads, ListGroupMembers(group_hash=parent_hash))

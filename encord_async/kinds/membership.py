@@ -119,10 +119,6 @@ class Relation(ABC):
         raise AssertionError(f"no step takes {items} out of {parent_hash}")
 
     @abstractmethod
-    def probe(self, parent_hash: str) -> Operation[Any]:
-        """What reads the thing itself, and is refused if it is not there or not ours to see."""
-
-    @abstractmethod
     async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
         """Read what is in the thing; that the service does not list it is a result.
 

@@ -245,7 +245,7 @@ class _Ontologies(Thing, Exports):
     def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
         """An empty structure goes without saying."""
         editor = found.item.editor
-        made = pen.entry(
+        yield from pen.entry(
             OntologyEntry,
             found,
             what=self.noun,
@@ -255,8 +255,6 @@ class _Ontologies(Thing, Exports):
             structure=editor if any(editor.values()) else None,
             groups=tuple(written_groups(pen, ONTOLOGY_GROUPS, found, inside.of(ONTOLOGY_GROUPS))),
         )
-        if made is not None:
-            yield made
 
 
 def _sent(structure: Mapping[str, Any] | None) -> dict[str, object]:

@@ -36,14 +36,11 @@ class _Groups(GroupRelation):
     def removing(self, parent_hash: str, items: tuple[str, ...]) -> RemoveOntologyGroups:
         return RemoveOntologyGroups(ontology_hash=parent_hash, group_hashes=items)
 
-    def probe(self, parent_hash: str) -> GetOntologyV2:
-        return GetOntologyV2(ontology_hash=parent_hash)
-
     def listing(self, parent_hash: str) -> ListOntologyGroups:
         return ListOntologyGroups(ontology_hash=parent_hash)
 
     async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:
-        if (await reads.execute(self.probe(parent_hash))).user_role != OntologyUserRole.ADMIN:
+        if (await reads.execute(GetOntologyV2(ontology_hash=parent_hash))).user_role != OntologyUserRole.ADMIN:
             raise not_admin("ontology", "in one of the groups")
 
 

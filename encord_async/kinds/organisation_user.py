@@ -5,12 +5,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BeforeValidator, WithJsonSchema
-
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
 from encord_async.kinds.faults import Fault
-from encord_async.kinds.fields import Email, one_word
+from encord_async.kinds.fields import Email, OneOf
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, part
 from encord_async.kinds.thing import Admission, Listed, Otherwise
@@ -21,24 +19,12 @@ from encord_async.protocol.rest_models import OrganisationUser
 __all__ = ["ORGANISATION_USER", "OrganisationUserEntry"]
 
 
-def _organisation_role(value: object) -> object:
-    return one_word(value, what="role in an organisation", words=_ORGANISATION_ROLES)
-
-
-def _member_type(value: object) -> object:
-    return one_word(value, what="type of member", words=_MEMBER_TYPES)
-
-
 _ORGANISATION_ROLES: Final[Mapping[str, OrganisationRole]] = {role.name.lower(): role for role in OrganisationRole}
 _MEMBER_TYPES: Final[Mapping[str, MemberType]] = {one.value: one for one in MemberType}
 OrganisationRoleWord: TypeAlias = Annotated[
-    OrganisationRole,
-    BeforeValidator(_organisation_role),
-    WithJsonSchema({"enum": [*_ORGANISATION_ROLES, *OrganisationRole]}),
+    OrganisationRole, OneOf("role in an organisation", _ORGANISATION_ROLES, [*OrganisationRole])
 ]
-MemberTypeWord: TypeAlias = Annotated[
-    MemberType, BeforeValidator(_member_type), WithJsonSchema({"enum": list(_MEMBER_TYPES)})
-]
+MemberTypeWord: TypeAlias = Annotated[MemberType, OneOf("type of member", _MEMBER_TYPES)]
 
 
 class OrganisationUserEntry(Entry):
@@ -131,7 +117,7 @@ class _Admissions(Admission, Exports):
         about = user.email.casefold()
         if pen.reference(self.thing, about) is not None:
             return
-        made = pen.entry(
+        yield from pen.entry(
             OrganisationUserEntry,
             found,
             what="user of the organisation",
@@ -141,8 +127,6 @@ class _Admissions(Admission, Exports):
             role=user.role_mnemonic_name,
             member_type=user.member_type,
         )
-        if made is not None:
-            yield made
 
 
 ORGANISATION_USER: Final = _Admissions()

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mappi
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
+from pydantic import AfterValidator, Strict
 
 from encord_async.errors import ConflictError
 from encord_async.kinds.entry import Entry, MakingEntry, Say, Use, uses
@@ -15,6 +15,7 @@ from encord_async.kinds.fields import (
     ROLES,
     Email,
     Hash,
+    OneOf,
     Part,
     Reference,
     Role,
@@ -23,7 +24,6 @@ from encord_async.kinds.fields import (
     Title,
     in_role,
     one_hash,
-    one_word,
     referenced_key,
     shown,
     wrong,
@@ -64,10 +64,6 @@ from encord_async.protocol.operations.projects import (
 __all__ = ["PROJECT", "APIKeyWish", "ProjectEntry", "UserWish"]
 
 
-def _copy_option(value: object) -> object:
-    return one_word(value, what="part of a project that a copy can take along", words=_COPY_OPTIONS)
-
-
 def _ontology_hash(value: str) -> str:
     if value.startswith(REFERENCE):
         raise wrong(f"{shown(value)} is a reference, which this field does not take", "call the field 'ontology'")
@@ -76,9 +72,7 @@ def _ontology_hash(value: str) -> str:
 
 _COPY_OPTIONS: Final[Mapping[str, CopyOption]] = {option.value: option for option in CopyOption}
 OntologyHash: TypeAlias = Annotated[str, Strict(), AfterValidator(_ontology_hash)]
-CopyOptionWord: TypeAlias = Annotated[
-    CopyOption, BeforeValidator(_copy_option), WithJsonSchema({"enum": list(_COPY_OPTIONS)})
-]
+CopyOptionWord: TypeAlias = Annotated[CopyOption, OneOf("part of a project that a copy can take along", _COPY_OPTIONS)]
 
 
 class UserWish(Part):
@@ -443,13 +437,11 @@ class _Projects(Thing, Exports):
             tags=tuple(_tags(pen, found, inside.of(TAGS))),
             status=_status(pen, found, inside.of(STATUS)),
         )
-        if made is None:
-            return
-        yield made
-        yield from DATASETS.entries(pen, found, f"@{made.key}", inside.of(DATASETS))
-        for key in keys:
-            if first[key.title] is not key:
-                yield ProjectAPIKeyEntry(project=f"@{made.key}", title=key.title, scopes=key.scopes)
+        yield from made
+        for own in made:
+            yield from DATASETS.entries(pen, found, f"@{own.key}", inside.of(DATASETS))
+            others = (key for key in keys if first[key.title] is not key)
+            yield from (ProjectAPIKeyEntry(project=f"@{own.key}", title=one.title, scopes=one.scopes) for one in others)
 
 
 def _ontology(pen: Pen, project: Project) -> str | None:
@@ -465,14 +457,12 @@ def _api_keys(pen: Pen, found: Listed, names: Iterable[InnerName]) -> Iterator[A
         if len(known) != len(scopes):
             pen.leave_out(API_KEY.noun, title, found.hash, "it has a scope that is not known here")
             continue
-        made = pen.part(APIKeyWish, API_KEY.noun, title, found.hash, title=title, scopes=known)
-        if made is not None:
-            yield made
+        yield from pen.part(APIKeyWish, API_KEY.noun, title, found.hash, title=title, scopes=known)
 
 
 def _tags(pen: Pen, found: Listed, held: Held) -> Iterator[str]:
     for name in sorted(held):
-        if pen.part(ProjectEntry, TAGS.noun, name, found.hash, title=PROJECT.noun, tags=(name,)) is not None:
+        if pen.part(ProjectEntry, TAGS.noun, name, found.hash, title=PROJECT.noun, tags=(name,)):
             yield name
 
 
@@ -491,9 +481,7 @@ def _users(pen: Pen, found: Listed, held: Held) -> Iterator[UserWish]:
         if address.casefold() in seen:
             continue
         seen.add(address.casefold())
-        made = pen.part(UserWish, USERS.noun, address, found.hash, email=address, role=role)
-        if made is not None:
-            yield made
+        yield from pen.part(UserWish, USERS.noun, address, found.hash, email=address, role=role)
 
 
 PROJECT: Final = _Projects()

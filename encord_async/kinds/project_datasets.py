@@ -69,11 +69,8 @@ class _Datasets(Relation):
     def removing(self, parent_hash: str, items: tuple[str, ...]) -> RemoveDatasets:
         return RemoveDatasets(project_hash=parent_hash, dataset_hashes=items)
 
-    def probe(self, parent_hash: str) -> GetProject:
-        return GetProject(project_hash=parent_hash)
-
     async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
-        project = await reads.execute(self.probe(parent_hash))
+        project = await reads.execute(GetProject(project_hash=parent_hash))
         return {dataset.dataset_hash: None for dataset in project.datasets}
 
     def entries(self, pen: Pen, parent: Listed, reference: str, held: Held) -> Iterator[Entry]:
@@ -81,9 +78,7 @@ class _Datasets(Relation):
         _, others = pen.split(self.item, held)
         if others:
             what = f"{self.plural} of a {self.parent}"
-            made = pen.part(ProjectDatasetsEntry, what, parent.title, parent.hash, project=reference, add=others)
-            if made is not None:
-                yield made
+            yield from pen.part(ProjectDatasetsEntry, what, parent.title, parent.hash, project=reference, add=others)
 
     async def spared(self, reads: Reads, held: Held) -> Collection[str]:  # noqa: ARG002 - none has a role
         return ()

@@ -17,7 +17,6 @@ from encord_async.kinds.thing import Listed
 from encord_async.protocol.catalogue import ProjectUserRole
 from encord_async.protocol.operations.projects import (
     AddProjectGroups,
-    GetProject,
     ListProjectGroups,
     RemoveProjectGroups,
 )
@@ -80,9 +79,6 @@ class _Groups(GroupRelation):
     def removing(self, parent_hash: str, items: tuple[str, ...]) -> RemoveProjectGroups:
         return RemoveProjectGroups(project_hash=parent_hash, group_hashes=items)
 
-    def probe(self, parent_hash: str) -> GetProject:
-        return GetProject(project_hash=parent_hash)
-
     def listing(self, parent_hash: str) -> ListProjectGroups:
         return ListProjectGroups(project_hash=parent_hash)
 
@@ -95,9 +91,7 @@ class _Groups(GroupRelation):
         what = f"{self.plural} of a {self.parent}"
         for (_, role), groups in sorted(in_roles.items()):
             fields = {"project": reference, "add": tuple(sorted(groups)), "role": role}
-            made = pen.part(ProjectGroupsEntry, what, parent.title, parent.hash, **fields)
-            if made is not None:
-                yield made
+            yield from pen.part(ProjectGroupsEntry, what, parent.title, parent.hash, **fields)
 
     async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:
         await ask_for_admin(reads, parent_hash, "in one of the groups")

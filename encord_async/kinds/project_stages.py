@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from encord_async.errors import AuthenticationError, ConflictError, RefusedError
+from encord_async.errors import ConflictError
 from encord_async.kinds.chore import Chore, Todo
 from encord_async.kinds.membership import Held
-from encord_async.kinds.reading import Reads, Unlisted
-from encord_async.protocol.operations.projects import GetProject, GetProjectV2
+from encord_async.kinds.reading import Reads, Unlisted, unless_refused
+from encord_async.protocol.operations.projects import GetProjectV2
 from encord_async.protocol.rest_models import Stage
 
 __all__ = ["STAGES", "stages_of"]
@@ -43,9 +43,6 @@ class _Stages(Chore):
     def said(self, item: str) -> str:
         return ", ".join(json.loads(item))
 
-    def probe(self, parent_hash: str) -> GetProject:
-        return GetProject(project_hash=parent_hash)
-
     async def todo(self, reads: Reads, parent_hash: str, item: str, *, waited_s: float) -> Todo:  # noqa: ARG002 - a look
         found = [stage.title for stage in await stages_of(reads, parent_hash)]
         if _are(item, found):
@@ -60,12 +57,10 @@ class _Stages(Chore):
     async def held_of(self, reads: Reads, parent_hash: str, wished: Collection[str]) -> Held | Unlisted:
         if not wished:
             return {}
-        try:
-            found = [stage.title for stage in await stages_of(reads, parent_hash)]
-        except AuthenticationError:
-            raise
-        except RefusedError as error:
-            return Unlisted(str(error))
+        stages = await unless_refused(stages_of(reads, parent_hash))
+        if isinstance(stages, Unlisted):
+            return stages
+        found = [stage.title for stage in stages]
         return {item if _are(item, found) else self.called(found): None for item in wished}
 
 

@@ -6,12 +6,11 @@ from typing import Annotated, Final, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from encord_async.errors import AuthenticationError, RefusedError
 from encord_async.kinds.fields import one_word
-from encord_async.kinds.reading import Reads, Unlisted
+from encord_async.kinds.reading import Reads, Unlisted, unless_refused
 from encord_async.kinds.setting import Setting
 from encord_async.protocol.catalogue import ProjectStatus
-from encord_async.protocol.operations.projects import GetProject, GetProjectV2, SetProjectStatus
+from encord_async.protocol.operations.projects import GetProjectV2, SetProjectStatus
 
 __all__ = ["STATUS", "STATUSES", "StatusWord"]
 
@@ -41,16 +40,11 @@ class _Status(Setting):
     def setting(self, parent_hash: str, value: str) -> SetProjectStatus:
         return SetProjectStatus(project_hash=parent_hash, status=STATUSES[value])
 
-    def probe(self, parent_hash: str) -> GetProject:
-        return GetProject(project_hash=parent_hash)
-
     async def value(self, reads: Reads, parent_hash: str) -> str | Unlisted | None:
-        try:
-            found = (await reads.execute(GetProjectV2(project_hash=parent_hash))).status
-        except AuthenticationError:
-            raise
-        except RefusedError as error:
-            return Unlisted(str(error))
+        project = await unless_refused(reads.execute(GetProjectV2(project_hash=parent_hash)))
+        if isinstance(project, Unlisted):
+            return project
+        found = project.status
         return found.name.lower() if isinstance(found, ProjectStatus) else found
 
 

@@ -6,7 +6,7 @@ from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.names import Names
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.protocol.operations.organisation import CreateTag, ListTags
-from encord_async.protocol.operations.projects import AddProjectTag, GetProject, ListProjectTags, RemoveProjectTag
+from encord_async.protocol.operations.projects import AddProjectTag, ListProjectTags, RemoveProjectTag
 from encord_async.protocol.rest_models import Tag
 
 __all__ = ["TAGS"]
@@ -43,9 +43,6 @@ class _Tags(Relation):
 
     def removing(self, parent_hash: str, items: tuple[str, ...]) -> RemoveProjectTag:
         return RemoveProjectTag(project_hash=parent_hash, tag_uuid=items[0])
-
-    def probe(self, parent_hash: str) -> GetProject:
-        return GetProject(project_hash=parent_hash)
 
     async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
         tags = await listing(reads, ListProjectTags(project_hash=parent_hash))

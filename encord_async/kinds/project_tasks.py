@@ -167,9 +167,6 @@ class _OfStage(Chore):
     parent = "project"
     phase = 2
 
-    def probe(self, parent_hash: str) -> GetProject:
-        return GetProject(project_hash=parent_hash)
-
     async def todo(self, reads: Reads, parent_hash: str, item: str, *, waited_s: float) -> Todo:
         wish = _wish(item)
         counts = self.needs_all(wish) and wish.wait_s > 0
@@ -301,9 +298,7 @@ class _Tasks(_OfStage):
     def entries(self, pen: Pen, parent: Listed, reference: str, held: Held) -> Iterator[Entry]:
         for item in held:
             wish = json.loads(item)
-            made = pen.part(ProjectTasksEntry, self.noun, wish["stage"], parent.hash, project=reference, **wish)
-            if made is not None:
-                yield made
+            yield from pen.part(ProjectTasksEntry, self.noun, wish["stage"], parent.hash, project=reference, **wish)
 
 
 def _said(rule: TaskRule) -> str:

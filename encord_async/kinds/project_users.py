@@ -16,7 +16,6 @@ from encord_async.protocol.catalogue import ProjectUserRole
 from encord_async.protocol.models import ProjectUser
 from encord_async.protocol.operations.projects import (
     AddProjectUsers,
-    GetProject,
     GetProjectV2,
     ListProjectUsers,
     RemoveProjectUsers,
@@ -92,9 +91,6 @@ class _Users(Relation):
 
     def removing(self, parent_hash: str, items: tuple[str, ...]) -> RemoveProjectUsers:
         return RemoveProjectUsers(project_hash=parent_hash, emails=items)
-
-    def probe(self, parent_hash: str) -> GetProject:
-        return GetProject(project_hash=parent_hash)
 
     async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
         users = await listing(reads, ListProjectUsers(project_hash=parent_hash))

@@ -3,7 +3,7 @@
 Nothing here, and nothing that is given one of these, changes anything.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
@@ -12,7 +12,7 @@ from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.rest_models import Page
 from encord_async.session.clock import Clock
 
-__all__ = ["Once", "Reads", "Unlisted", "listing"]
+__all__ = ["Once", "Reads", "Unlisted", "listing", "unless_refused"]
 
 T = TypeVar("T")
 
@@ -67,13 +67,18 @@ class Unlisted:
 
 
 async def listing(reads: Reads, operation: PageOperation[T]) -> tuple[T, ...] | Unlisted:
-    """Read all pages of a listing.
+    """Read all pages of a listing, see `unless_refused`."""
+    return await unless_refused(reads.collect(operation))
+
+
+async def unless_refused(reading: Awaitable[T]) -> T | Unlisted:
+    """What *reading* gives.
 
     Raises:
-        EncordError: The service cannot be read; that it offers no such listing, or refuses it, is a result.
+        EncordError: The service cannot be read; that it offers no such thing, or refuses it, is a result.
     """
     try:
-        return await reads.collect(operation)
+        return await reading
     except AuthenticationError:
         raise
     except RefusedError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from encord_async.kinds.data import DataEntry
 from encord_async.kinds.data_export import DATA
@@ -33,6 +33,7 @@ from encord_async.kinds.project_tasks import PRIORITY, TASKS, ProjectTasksEntry
 from encord_async.kinds.project_users import USERS, ProjectUsersEntry
 from encord_async.kinds.step import StepKind
 from encord_async.kinds.thing import InnerThing, Thing
+from encord_async.protocol.operations.base import Operation
 
 __all__ = [
     "ENTRY_MODELS",
@@ -42,6 +43,7 @@ __all__ = [
     "maker_of",
     "nouns",
     "parent_of",
+    "probe_of",
     "registered",
     "relation_of",
     "relations",
@@ -144,6 +146,14 @@ def maker_of(kind: str) -> StepKind:
     if maker is None:
         raise AssertionError(f"the key of a {kind} entry stands for nothing")
     return maker
+
+
+def probe_of(relation: Relation, parent_hash: str) -> Operation[Any]:
+    """What reads a thing that *relation* is about, and is refused if it is not there or not ours to see."""
+    maker = maker_of(relation.parent)
+    if not isinstance(maker, Thing):
+        raise AssertionError(f"what has {relation.plural} has no hash")
+    return maker.probe(parent_hash)
 
 
 def things() -> tuple[Thing, ...]:

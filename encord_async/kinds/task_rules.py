@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from encord_async.kinds.fields import Email, Part, Title, one_word
+from encord_async.kinds.fields import Email, OneOf, Part, Title
 from encord_async.protocol.catalogue import TaskStatus
 from encord_async.protocol.rest_models import Task
 
@@ -31,12 +31,8 @@ class Strategy(StrEnum):
     """All of a dataset to one, and each dataset to who has the fewest."""
 
 
-def _strategy(value: object) -> object:
-    return one_word(value, what="strategy", words=_STRATEGIES)
-
-
 _STRATEGIES: Final[Mapping[str, Strategy]] = {one.value: one for one in Strategy}
-StrategyWord: TypeAlias = Annotated[Strategy, BeforeValidator(_strategy), WithJsonSchema({"enum": list(_STRATEGIES)})]
+StrategyWord: TypeAlias = Annotated[Strategy, OneOf("strategy", _STRATEGIES)]
 
 
 class TaskRule(Part):

@@ -279,9 +279,7 @@ class _Shelves(Exports):
 
     def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
         """Its own."""
-        made = pen.entry(ShelfEntry, found, what=self.noun, otherwise=self.word, title=found.title)
-        if made is not None:
-            yield made
+        yield from pen.entry(ShelfEntry, found, what=self.noun, otherwise=self.word, title=found.title)
 
 
 SHELF = _Shelves()

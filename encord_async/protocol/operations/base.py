@@ -62,7 +62,10 @@ class Operation(ABC, Generic[T_co]):
 
     def __post_init__(self) -> None:
         for name, check in _checks(type(self)):
-            assign(self, name, check.take(getattr(self, name), name))
+            value = getattr(self, name)
+            kept = check.take(value, name)
+            if kept is not value:
+                assign(self, name, kept)
 
     @property
     @abstractmethod
