@@ -67,9 +67,9 @@ class Wishes:
     _finished: list[tuple[Entry, str]] = field(default_factory=list)
     """The projects of the last version that was brought to its end, as they were then."""
 
-    def begin(self) -> None:
-        """Wish for the first things."""
-        for _ in range(self.chance.randint(3, 12)):
+    def begin(self, *, least: int = 3, most: int = 12) -> None:
+        """Wish for the first things: *least* to *most*."""
+        for _ in range(self.chance.randint(least, most)):
             self._add_thing()
         for _ in range(self.chance.randint(0, 4)):
             self._add_membership()
