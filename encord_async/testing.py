@@ -29,7 +29,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -124,9 +123,7 @@ class EncordEmulator:
         self._portal = portal
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop at once, cut what is in flight, and wait for the thread to end."""
         self._portal = None
         self._stack.close()

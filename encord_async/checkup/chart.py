@@ -5,7 +5,7 @@ It asks the service for nothing by itself.
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -90,13 +90,14 @@ class Finding:
         return shown | {"verdict": self.verdict.value, "figures": dict(self.figures)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Check:
     """One assumption, and how to look."""
 
     name: str
     assumes: str
     look: "Callable[[Chart], Awaitable[Seen]]"
+    _: KW_ONLY
     writes: bool = False
     """Whether it is about the one project that is made for it."""
     asks: bool = True

@@ -3,7 +3,7 @@
 import email.utils
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from typing import Any, Final
@@ -161,7 +161,7 @@ async def _read(session: Session, operation: Operation[Any]) -> Read:
 
 
 def _listing(name: str, operation: Operation[Any]) -> Check:
-    return _check(name, "the listing answers in the form that is known", partial(_listed, name, operation))
+    return Check(name, "the listing answers in the form that is known", partial(_listed, name, operation))
 
 
 def agreement(envelope: Collection[str], v2: Collection[str], *, is_whole: bool) -> Seen:
@@ -342,12 +342,8 @@ async def _limits(chart: Chart) -> Seen:
     return limits(chart.headers.limits, requests=counted.requests, throttled=counted.throttled)
 
 
-def _check(name: str, assumes: str, look: Callable[[Chart], Any], *, asks: bool = True) -> Check:
-    return Check(name=name, assumes=assumes, look=look, asks=asks)
-
-
 READ_CHECKS: Final = (
-    _check("key", "the service answers, and accepts it", _key),
+    Check("key", "the service answers, and accepts it", _key),
     _listing(PROJECTS, ListProjects()),
     _listing(DATASETS, ListDatasets()),
     _listing(PROJECTS_V2, ListProjectsV2()),
@@ -356,25 +352,25 @@ READ_CHECKS: Final = (
     _listing("groups, v2", ListGroups()),
     _listing("users of the organisation, v2", ListOrganisationUsers()),
     _listing("tags, v2", ListTags()),
-    _check("same projects", "both APIs list the same projects", _same_projects),
-    _check("same datasets", "both APIs list the same datasets", _same_datasets),
-    _check("pages", "a listing with pages shows each thing once", _pages),
-    _check("projects by title", "a filter finds all projects of a title, and no other", _projects_by_title),
-    _check("datasets by title", "a filter finds all datasets of a title, and no other", _datasets_by_title),
-    _check("known values", "roles, statuses and storages are those that are known here", _values),
-    _check("unknown hash", "a project that is not there is refused as not found", _unknown_hash),
+    Check("same projects", "both APIs list the same projects", _same_projects),
+    Check("same datasets", "both APIs list the same datasets", _same_datasets),
+    Check("pages", "a listing with pages shows each thing once", _pages),
+    Check("projects by title", "a filter finds all projects of a title, and no other", _projects_by_title),
+    Check("datasets by title", "a filter finds all datasets of a title, and no other", _datasets_by_title),
+    Check("known values", "roles, statuses and storages are those that are known here", _values),
+    Check("unknown hash", "a project that is not there is refused as not found", _unknown_hash),
 )
 """What is read first; the others build on it."""
 
 KEY_CHECKS: Final = (
-    _check("users", "those of a project or dataset are listed, the user of the key among them", _users),
-    _check("API keys", "those of a project are listed", _keys_listed),
-    _check("API keys honoured", "a project's key reads the project", _keys_honoured),
+    Check("users", "those of a project or dataset are listed, the user of the key among them", _users),
+    Check("API keys", "those of a project are listed", _keys_listed),
+    Check("API keys honoured", "a project's key reads the project", _keys_honoured),
 )
 """About projects of the account's own: the one that `--write` makes is one."""
 
 HEADER_CHECKS: Final = (
-    _check("clock", f"the clocks agree to {_CLOCK_OFF_S:.0f} s", _clock, asks=False),
-    _check("rate limit", "it is found by being turned away: no header names it", _limits, asks=False),
+    Check("clock", f"the clocks agree to {_CLOCK_OFF_S:.0f} s", _clock, asks=False),
+    Check("rate limit", "it is found by being turned away: no header names it", _limits, asks=False),
 )
 """What all the replies before have said by the way."""

@@ -140,29 +140,14 @@ async def _keys_of_one_title(chart: Chart) -> Seen:
 
 
 WRITE_CHECKS: Final = (
+    Check("read after write", f"listings show what was made within {_SETTLE_S:.0f} s", _seen_soon, writes=True),
     Check(
-        name="read after write",
-        assumes=f"listings show what was made within {_SETTLE_S:.0f} s",
-        look=_seen_soon,
+        "attached twice",
+        "a dataset that is attached already is accepted, and nothing changes",
+        _attached_twice,
         writes=True,
     ),
-    Check(
-        name="attached twice",
-        assumes="a dataset that is attached already is accepted, and nothing changes",
-        look=_attached_twice,
-        writes=True,
-    ),
-    Check(
-        name="added twice",
-        assumes="a user who is a member already is accepted, and nothing changes",
-        look=_added_twice,
-        writes=True,
-    ),
-    Check(
-        name="keys of one title",
-        assumes="API keys of one title are made side by side",
-        look=_keys_of_one_title,
-        writes=True,
-    ),
+    Check("added twice", "a user who is a member already is accepted, and nothing changes", _added_twice, writes=True),
+    Check("keys of one title", "API keys of one title are made side by side", _keys_of_one_title, writes=True),
 )
 """The first makes the project that the others are about."""

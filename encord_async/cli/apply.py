@@ -8,10 +8,10 @@ import gc
 import logging
 import shlex
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import click
@@ -52,9 +52,10 @@ from encord_async.errors import EncordError, UsageError
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
-    from encord_async.engine.options import Progress
+    from encord_async.cluster import ClusterRun
     from encord_async.engine.outcome import Outcome, Status, Summary
     from encord_async.engine.roll import Register
+    from encord_async.engine.run import Run
     from encord_async.kinds.files import Unit
     from encord_async.manifest.place import Problem
     from encord_async.manifest.selection import Selection
@@ -329,44 +330,14 @@ class Ending:
         return (self.failed + self.blocked)[:_SHOWN_FAILURES]
 
 
-class AnyRun(Protocol):
-    """What a run on one machine and one on a cluster have in common."""
-
-    @property
-    def summary(self) -> "Summary":
-        """The sums so far."""
-        ...
-
-    @property
-    def warnings(self) -> "tuple[Problem, ...]":
-        """What should be known of the entries read so far."""
-        ...
-
-    @property
-    def register(self) -> "Register":
-        """What is known of the manifest as a whole."""
-        ...
-
-    def progress(self) -> "Progress":
-        """How far it is."""
-        ...
-
-    def drain(self, reason: str = ...) -> None:
-        """Start nothing new."""
-        ...
-
-    def __aiter__(self) -> "AsyncIterator[Outcome]":
-        """The outcomes."""
-        ...
-
-
-Begin: TypeAlias = Callable[[AsyncExitStack], Awaitable[AnyRun]]
+AnyRun: TypeAlias = "Run | ClusterRun"
+Begin: TypeAlias = Callable[[AsyncExitStack], "Awaitable[AnyRun]"]
 """Begins a run that ends with the stack."""
 
 
 async def begin_here(
     session: "EncordSession", manifest: "str | ManifestFile", options: Mapping[str, Any], stack: AsyncExitStack
-) -> AnyRun:
+) -> "AnyRun":
     """Begin to provision *manifest* over *session*, which is opened here; *options* as `EncordSession.provision`."""
     await stack.enter_async_context(session)
     return await stack.enter_async_context(session.provision(manifest, **options))
@@ -419,7 +390,7 @@ async def _gone(register: "Register") -> "Sequence[Gone]":
 
 
 async def _consume(
-    run: AnyRun, ending: Ending, on_outcome: "Callable[[Outcome], str | None]", progress: Output | None
+    run: "AnyRun", ending: Ending, on_outcome: "Callable[[Outcome], str | None]", progress: Output | None
 ) -> None:
     async with anyio.create_task_group() as group:
         if progress is not None:
@@ -437,7 +408,7 @@ async def _consume(
         group.cancel_scope.cancel()
 
 
-def _drain(run: AnyRun) -> None:
+def _drain(run: "AnyRun") -> None:
     run.drain("interrupted")
     under_way = run.progress().statistics.in_flight
     requests = "request" if under_way == 1 else "requests"

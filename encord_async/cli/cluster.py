@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from encord_async.cli.options import Service
@@ -57,25 +58,20 @@ async def begin_on(
     stack: AsyncExitStack,
 ) -> "ClusterRun":
     """Begin to provision *manifest* on the cluster of *client*; *options* as `EncordSession.provision` takes them."""
-    from encord_async.cluster import DatasetAPI, Existing, FailureLimit, Options, SessionOptions, provision
+    from encord_async.cluster import FailureLimit, Options, SessionOptions, provision
     from encord_async.manifest.selection import Selection
 
     wanted = dict(options)
     # What was read here is of no use to workers elsewhere.
     wanted.pop("forecast", None)
     journal, limit = wanted.pop("journal"), wanted.pop("max_failures")
-    selection = Selection.of(wanted.pop("only"), wanted.pop("exclude"))
+    wanted["selection"] = Selection.of(wanted.pop("only"), wanted.pop("exclude"))
+    chosen = Options.chosen(wanted)
     run = provision(
         manifest,
         client=client,
         journal=journal,
         session_options=SessionOptions(settings=settings, ssh_key_file=service.ssh_key_file),
-        options=Options(
-            existing=Existing(wanted.pop("existing")),
-            dataset_api=DatasetAPI(wanted.pop("dataset_api")),
-            selection=selection,
-            max_failures=None if limit is None else FailureLimit.parse(limit),
-            **wanted,
-        ),
+        options=replace(chosen, max_failures=None if limit is None else FailureLimit.parse(limit), **wanted),
     )
     return await stack.enter_async_context(run)

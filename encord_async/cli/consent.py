@@ -65,18 +65,12 @@ def agreed(
 def _looked(
     output: Output | None, sessions: "Callable[[], EncordSession]", manifest: "ManifestFile", options: Mapping[str, Any]
 ) -> Planned:
-    from encord_async.engine.account import Existing
-    from encord_async.engine.options import CHANGES, Options
-    from encord_async.kinds.thing import DatasetAPI
+    from encord_async.engine.options import Options
     from encord_async.manifest.selection import Selection
 
-    journal = options["journal"]
-    planned = Planned(existing_journal(manifest, journal))
-    more = {name: options[name] for name in ("max_batch", "stamp", "skip_invalid")}
-    more |= {name: options.get(name, False) for name in CHANGES}
+    planned = Planned(existing_journal(manifest, options["journal"]))
     selection = Selection.of(options.get("only", ()), options.get("exclude", ()))
-    existing, dataset_api = Existing(options["existing"]), DatasetAPI(options["dataset_api"])
-    chosen = Options(existing=existing, dataset_api=dataset_api, selection=selection, **more)
+    chosen = Options.chosen({**options, "selection": selection})
 
     async def look() -> None:
         async with sessions() as session:

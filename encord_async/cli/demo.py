@@ -15,11 +15,11 @@ import anyio
 import click
 
 from encord_async.cli.apply import AnyRun, Ending, print_ending, provision
-from encord_async.cli.census import contents, counted
 from encord_async.cli.failures import ExitCode, as_json, exit_code
 from encord_async.cli.interrupts import Interrupts, interruptible, listening
 from encord_async.cli.options import file_names, output_options, report
 from encord_async.cli.output import Output, many
+from encord_async.cli.validate import contents, counted
 from encord_async.cli.verify import difference_row
 from encord_async.errors import UsageError
 
@@ -125,7 +125,7 @@ class _Performance:
             )
             ledgers: list[Ledger] = []
 
-            async def begin(stack: AsyncExitStack) -> AnyRun:
+            async def begin(stack: AsyncExitStack) -> "AnyRun":
                 session = await stack.enter_async_context(open_session())
                 # What is made here is gone in a moment, and so would be the use of a journal.
                 run = await stack.enter_async_context(session.provision(self._manifest, journal=None))

@@ -12,8 +12,7 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Final, Protocol, Self, TypeAlias
+from typing import BinaryIO, Final, Self, TypeAlias
 
 import anyio
 from anyio.abc import Process
@@ -33,50 +32,16 @@ Put: TypeAlias = Callable[[Sequence[bytes]], Awaitable[None]]
 """Takes lines, several at a time and in any order."""
 
 
-class Sink(Protocol):
-    """Takes lines with keys in them."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages: the option, and what was given."""
-        ...
-
-    @property
-    def done(self) -> str:
-        """What is said of keys that it has taken."""
-        ...
-
-    @property
-    def keeps_each(self) -> bool:
-        """Whether what was put is taken even if `taking` does not end well."""
-        ...
-
-    def __enter__(self) -> Self:
-        """Find out, before anything is sent, whether it can take any.
-
-        Raises:
-            UsageError: It cannot.
-        """
-        ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
-
-    def taking(self) -> contextlib.AbstractAsyncContextManager[Put]:
-        """Where lines are put; when it ends well they are all taken.
-
-        Raises:
-            UsageError: They are not, or nobody knows.
-        """
-        ...
-
-
 class KeysFile:
     """Adds lines to a file of mode 0600, which is never emptied.
 
     Args:
         path: The file.
+
+    Attributes:
+        name: What it is called in messages: the option, and what was given.
+        done: What is said of keys that it has taken.
+        keeps_each: Whether what was put is taken even if `taking` does not end well.
     """
 
     keeps_each = True
@@ -88,6 +53,11 @@ class KeysFile:
         self._begin = b""
 
     def __enter__(self) -> Self:
+        """Find out, before anything is sent, whether it can take any.
+
+        Raises:
+            UsageError: It cannot.
+        """
         try:
             refuse_others(self._path, lambda head: head.startswith(_BEGIN), force=False)
             self._file = opened(self._path)
@@ -97,14 +67,16 @@ class KeysFile:
             raise UsageError(f"{self.name}: cannot be written: {reason}") from None
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     @asynccontextmanager
     async def taking(self) -> AsyncIterator[Put]:
-        """See `Sink`."""
+        """Where lines are put; when it ends well they are all taken.
+
+        Raises:
+            UsageError: They are not, or nobody knows.
+        """
         yield self._put
 
     @sealed
@@ -156,12 +128,12 @@ class KeysCommand:
 
     @property
     def name(self) -> str:
-        """See `Sink`; arguments may be secret."""
+        """See `KeysFile`; arguments may be secret."""
         return f"--api-keys-to {self._arguments[0] if self._arguments else 'COMMAND'}"
 
     @property
     def done(self) -> str:
-        """See `Sink`."""
+        """See `KeysFile`."""
         return f"handed to {self._arguments[0]}"
 
     def __enter__(self) -> Self:
@@ -175,14 +147,12 @@ class KeysCommand:
             raise UsageError(f"{self.name}: there is no such command; give a program, its arguments behind it")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Nothing is open."""
 
     @asynccontextmanager
     async def taking(self) -> AsyncIterator[Put]:
-        """See `Sink`."""
+        """See `KeysFile`."""
         try:
             process = await anyio.open_process(self._arguments, stdin=subprocess.PIPE, stdout=_STDERR, stderr=_STDERR)
         except (OSError, ValueError) as error:
@@ -217,3 +187,7 @@ async def _end(process: Process) -> None:
     code = await process.wait()
     if code:
         raise UsageError(f"it ended with exit code {code}")
+
+
+Sink: TypeAlias = KeysFile | KeysCommand
+"""Takes lines with keys in them."""

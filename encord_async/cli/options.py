@@ -22,9 +22,8 @@ from encord_async.secrecy import Secret, sealed
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
-    from encord_async.engine.options import Options
     from encord_async.manifest.place import Problem
-    from encord_async.manifest.selection import Included, Selection
+    from encord_async.manifest.selection import Included
     from encord_async.protocol.signing import APIKey, SSHKey
     from encord_async.session.observer import Observer
     from encord_async.session.settings import Settings
@@ -262,36 +261,12 @@ def planning_options(verb: Verb) -> Verb:
     """What decides what a run does: the verb gets its ``journal``, and ``options``, which makes the rest."""
 
     @functools.wraps(verb)
-    def wrapped(
-        *,
-        existing: str,
-        dataset_api: str,
-        max_batch: int,
-        stamp: bool,
-        skip_invalid: bool,
-        selection: "Selection",
-        **rest: Any,
-    ) -> int:
-        from encord_async.engine.options import CHANGES
+    def wrapped(**given: Any) -> int:
+        from encord_async.engine.options import CHANGES, Options
 
-        changes = {name: rest.pop(name) for name in CHANGES}
-
-        def options() -> "Options":
-            from encord_async.engine.account import Existing
-            from encord_async.engine.options import Options
-            from encord_async.kinds.thing import DatasetAPI
-
-            return Options(
-                existing=Existing(existing),
-                dataset_api=DatasetAPI(dataset_api),
-                max_batch=max_batch,
-                stamp=stamp,
-                skip_invalid=skip_invalid,
-                **changes,
-                selection=selection,
-            )
-
-        return verb(options=options, **rest)
+        names = ("existing", "dataset_api", "max_batch", "stamp", "skip_invalid", "selection", *CHANGES)
+        chosen = {name: given.pop(name) for name in names}
+        return verb(options=lambda: Options.chosen(dict(chosen)), **given)
 
     return _with(selection_options(wrapped), _PLANNING)
 

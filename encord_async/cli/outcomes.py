@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from encord_async.cli.failures import told_in
@@ -66,9 +65,7 @@ class Recorder:
             raise UsageError(f"--outcomes {self._path}: cannot be written: {reason}") from None
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._try(self._file.close)
 

@@ -7,7 +7,7 @@ import csv
 import io
 import re
 import shlex
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,12 +22,10 @@ from encord_async.errors import UsageError
 from encord_async.redaction import quoted
 
 if TYPE_CHECKING:
-    from encord_async.journal.journal import Journal
     from encord_async.journal.record import Record
 
 __all__ = ["outputs"]
 
-_RECORDS_AT_A_TIME: Final = 2000
 _COLUMNS: Final = ("kind", "key", "title", "hash")
 _NO_WORD: Final = re.compile(r"[^A-Z0-9]+")
 
@@ -79,7 +77,7 @@ def outputs(*, output: Output, journal: str, form: str) -> int:
 
     async def look() -> list[_Made]:
         async with Journal(journal, None) as opened:
-            return [made async for record in _records(opened) if (made := _made(record)) is not None]
+            return [made async for record in opened.every() if (made := _made(record)) is not None]
 
     found = run(look, reads=True)
     if form == "csv":
@@ -91,16 +89,6 @@ def outputs(*, output: Output, journal: str, form: str) -> int:
         named = _by_name(found, lambda key: key, "JSON")
         output.result({key: {"kind": one.kind, "title": one.title, "hash": one.hash} for key, one in named.items()})
     return ExitCode.DONE
-
-
-async def _records(journal: "Journal") -> AsyncIterator["Record"]:
-    after = 0
-    while True:
-        page, after = await journal.records(most=_RECORDS_AT_A_TIME, after=after)
-        if not page:
-            return
-        for record in page:
-            yield record
 
 
 def _made(record: "Record") -> _Made | None:

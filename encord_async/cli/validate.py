@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from encord_async.cli.census import contents, counted
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.options import manifest_argument, output_options, print_warnings, problem_json
 from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
+    from encord_async.kinds.entry import Entry
     from encord_async.manifest.place import Problem
     from encord_async.manifest.variables import ManifestFile
 
-__all__ = ["validate"]
+__all__ = ["contents", "counted", "validate"]
 
 _MAX_IN_JSON: Final = 1000
 
@@ -82,6 +82,18 @@ def validate(*, output: Output, manifest: "ManifestFile", stamp: bool) -> int:
     output.line(f"{manifest} is good.")
     output.table([(words, counts[name]) for name, words in counted().items() if counts[name]], right=[1])
     return ExitCode.DONE
+
+
+def counted() -> dict[str, str]:
+    """What is counted, with words for people."""
+    from encord_async.kinds import registry
+
+    return {"entries": "entries", **registry.counted()}
+
+
+def contents(entry: "Entry") -> Counter[str]:
+    """The numbers of one entry, under the names of `counted`."""
+    return Counter(entries=1, **entry.contents())
 
 
 class _Complaints:

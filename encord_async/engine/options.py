@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Self, TypedDict
+from typing import Any, Final, Self, TypedDict
 
 from encord_async.engine.account import Account, Existing, Listed
 from encord_async.engine.doubt import Settler
@@ -112,6 +112,16 @@ class Options:
     selection: Selection = NO_SELECTION
     lookahead: int = 10_000
     most_lying: int = 1_000_000
+
+    @classmethod
+    def chosen(cls, options: dict[str, Any]) -> Self:
+        """Those that decide what is done, taken out of *options*, which say them in words; others have the default."""
+        names = ("max_batch", "stamp", "skip_invalid", "selection", *CHANGES)
+        return cls(
+            existing=Existing(options.pop("existing")),
+            dataset_api=DatasetAPI(options.pop("dataset_api")),
+            **{name: options.pop(name) for name in names if name in options},
+        )
 
     def edits(self, kind: Thing) -> bool:
         """Whether things of *kind* that are there are to follow their entries."""

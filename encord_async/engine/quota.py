@@ -3,16 +3,10 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-from encord_async.engine.errands import Note
 from encord_async.engine.making import Making
 from encord_async.engine.sending import Sends
-from encord_async.engine.ticket import Lane, Ticket
+from encord_async.engine.ticket import Lane
 from encord_async.errors import ConflictError
-from encord_async.journal.record import Record
-from encord_async.kinds.entry import Entry
-from encord_async.kinds.errand import Ending
-from encord_async.kinds.membership import Relation
-from encord_async.kinds.thing import Admission, Thing, Update
 from encord_async.manifest.policy import Policy
 from encord_async.protocol.request import Request
 from encord_async.session.stop import Stop
@@ -28,6 +22,9 @@ class Bounded:
         self._policy = policy
         self._begun: defaultdict[str, set[bytes]] = defaultdict(set)
         """Identities of the steps that count, by what they make; one counts once, however often it is sent."""
+        self.replace, self.update, self.admit = sends.replace, sends.update, sends.admit
+        self.check_may_remove, self.is_set = sends.check_may_remove, sends.is_set
+        self.go_on, self.saw_done = sends.go_on, sends.saw_done
 
     async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
         """See `Sends`; raises `ConflictError` instead for one too many."""
@@ -49,31 +46,3 @@ class Bounded:
         if why is not None:
             raise ConflictError(f"nothing is removed from {lane.parent_hash}: {why}", code="POLICY")
         return await self._sends.put(lane, items, stop)
-
-    async def replace(self, lane: Lane, items: tuple[str, ...], stop: Stop, give_up: Stop) -> Mapping[str, int]:
-        """See `Sends`."""
-        return await self._sends.replace(lane, items, stop, give_up)
-
-    async def update(self, kind: Thing, found: str, update: Update, stop: Stop) -> None:
-        """See `Sends`."""
-        await self._sends.update(kind, found, update, stop)
-
-    async def check_may_remove(self, relation: Relation, about: str) -> None:
-        """See `Sends`."""
-        await self._sends.check_may_remove(relation, about)
-
-    async def go_on(self, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:
-        """See `Sends`."""
-        return await self._sends.go_on(lane, ticket, stop, note)
-
-    def saw_done(self, lane: Lane, ticket: Ticket, record: Record) -> None:
-        """See `Sends`."""
-        self._sends.saw_done(lane, ticket, record)
-
-    async def is_set(self, lane: Lane, value: str) -> bool:
-        """See `Sends`."""
-        return await self._sends.is_set(lane, value)
-
-    async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:
-        """See `Sends`."""
-        return await self._sends.admit(kind, entry, stop)

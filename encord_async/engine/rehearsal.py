@@ -37,9 +37,7 @@ from encord_async.protocol.catalogue import Effect
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.request import Request
 from encord_async.protocol.rest_models import Page
-from encord_async.session.clock import Clock
-from encord_async.session.session import Session, Statistics
-from encord_async.session.settings import Settings
+from encord_async.session.session import Session
 from encord_async.session.stop import Stop
 
 __all__ = ["Audience", "Change", "Overlay", "Rehearsal", "is_new"]
@@ -55,6 +53,8 @@ class Rehearsal:
 
     def __init__(self, session: Session, *, dataset_api: DatasetAPI, on_read: Callable[[], None]) -> None:
         self._session = session
+        self.settings, self.clock, self.identity = session.settings, session.clock, session.identity
+        self.check_open, self.statistics = session.check_open, session.statistics
         self.account = Account(self, dataset_api=dataset_api, on_read=on_read)
         self._numbers = itertools.count(1)
         self._lock = anyio.Lock()
@@ -111,37 +111,14 @@ class Rehearsal:
     # ------------------------------------------------------------------ what a run needs of a session
 
     @property
-    def settings(self) -> Settings:
-        """See `Session`."""
-        return self._session.settings
-
-    @property
-    def clock(self) -> Clock:
-        """See `Session`."""
-        return self._session.clock
-
-    @property
     def is_free(self) -> bool:
         """See `Session`."""
         return self._session.is_free
-
-    def check_open(self) -> None:
-        """See `Session`."""
-        self._session.check_open()
 
     @property
     def in_outage(self) -> bool:
         """See `Session`."""
         return self._session.in_outage
-
-    @property
-    def identity(self) -> str:
-        """See `Session`."""
-        return self._session.identity
-
-    def statistics(self) -> Statistics:
-        """See `Session`."""
-        return self._session.statistics()
 
     def report_in_doubt(self, kind: str) -> None:
         """Nothing: a rehearsal leaves nothing in doubt."""

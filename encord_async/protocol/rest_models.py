@@ -212,25 +212,26 @@ class Group(_Reply):
     created_at: Moment | None = None
 
 
-class ProjectGroup(Group):
+class _GroupWithAccess(Group):
+    is_same_organisation: bool | None = None
+
+
+class ProjectGroup(_GroupWithAccess):
     """A group that has access to a project, and the role it gives."""
 
     user_role: ProjectRole
-    is_same_organisation: bool | None = None
 
 
-class DatasetGroup(Group):
+class DatasetGroup(_GroupWithAccess):
     """A group that has access to a dataset, and the role it gives."""
 
     user_role: DatasetRole
-    is_same_organisation: bool | None = None
 
 
-class OntologyGroup(Group):
+class OntologyGroup(_GroupWithAccess):
     """A group that has access to an ontology, and the role it gives."""
 
     user_role: OntologyRole
-    is_same_organisation: bool | None = None
 
 
 class GroupMember(_Reply):
@@ -289,11 +290,10 @@ class StorageFolder(_Reply):
     remote_url: str | None = None
 
 
-class FolderGroup(Group):
+class FolderGroup(_GroupWithAccess):
     """A group that has access to a storage folder, and the role it gives."""
 
     user_role: FolderRole
-    is_same_organisation: bool | None = None
 
 
 class CloudIntegration(_Reply):
@@ -341,13 +341,21 @@ class UnitError(_Reply):
     error: str = ""
 
 
-class UploadJob(_Reply):
+class _Job(_Reply):
+    status: StatusOfJob
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status is not JobStatus.PENDING
+
+
+class UploadJob(_Job):
     """How far an upload job is. Source: SDK 0.1.211 ``orm/storage.py``.
 
     One that was told to ignore errors ends as done whatever happened: only *units_error_count* says how many failed.
     """
 
-    status: StatusOfJob
     items_with_names: Many[NewItem] = ()
     """What this job added: what was there already is not among it."""
     errors: Many[str] = ()
@@ -357,11 +365,6 @@ class UploadJob(_Reply):
     units_cancelled_count: int = 0
     unit_errors: Many[UnitError] = ()
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more will come of it."""
-        return self.status is not JobStatus.PENDING
-
 
 class CancelledUnits(_Reply):
     """What cancelling an upload job answers."""
@@ -369,19 +372,13 @@ class CancelledUnits(_Reply):
     units_cancelled_count: int
 
 
-class CloudSync(_Reply):
+class CloudSync(_Job):
     """How far the sync of a folder with its bucket is. Source: SDK 0.1.211 ``orm/storage.py``."""
 
-    status: StatusOfJob
     upload_jobs_units_pending: int = 0
     upload_jobs_units_done: int = 0
     upload_jobs_units_error: int = 0
     upload_jobs_units_cancelled: int = 0
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more will come of it."""
-        return self.status is not JobStatus.PENDING
 
 
 class Task(_Reply):

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import anyio
@@ -169,9 +168,7 @@ class Session:
         self._was_opened = True
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def check_open(self) -> None:
