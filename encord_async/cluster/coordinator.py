@@ -272,7 +272,7 @@ class ClusterRun:
         await self._advance()
 
     async def _cancel_rest(self) -> None:
-        rest = list(_cancelled(self._cutter.take_rest()))
+        rest = [Outcome.cancelled(one.number, one.placed) for one in self._cutter.take_rest()]
         with self._reports():
             await self._emit(rest)
 
@@ -374,7 +374,8 @@ class ClusterRun:
             elif self._options.skip_invalid and bad[0].place.number > 0:
                 if is_chosen:
                     self._entries += 1
-                    await self._emit([_refused(item, self._position, bad)])
+                    placed = item if isinstance(item, PlacedEntry) else None
+                    await self._emit([Outcome.refused(self._position, placed, bad)])
             else:
                 self._fail(manifest_error(bad), "a bad entry in the manifest")
                 return
@@ -509,22 +510,3 @@ def _became(report: Report) -> tuple[dict[str, str], dict[str, str]]:
         elif outcome.key is not None:
             dead[outcome.key] = why_dead(outcome)
     return made, dead
-
-
-def _cancelled(rest: Iterable[PartEntry]) -> Iterator[Outcome]:
-    for one in rest:
-        place, entry = one.placed.place, one.placed.entry
-        yield Outcome(number=one.number, place=str(place), kind=entry.kind, key=entry.key, status=Status.CANCELLED)
-
-
-def _refused(item: Item, number: int, problems: tuple[Problem, ...]) -> Outcome:
-    """The outcome of a bad entry that is left out."""
-    entry = item.entry if isinstance(item, PlacedEntry) else None
-    return Outcome(
-        number=number,
-        place=str(problems[0].place),
-        kind=entry.kind if entry is not None else "invalid",
-        key=entry.key if entry is not None else None,
-        status=Status.FAILED,
-        error=manifest_error(problems),
-    )

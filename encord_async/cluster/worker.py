@@ -17,7 +17,7 @@ from distributed import Client, Event, Variable, get_client
 
 from encord_async.client import EncordSession
 from encord_async.engine.options import Options
-from encord_async.engine.outcome import Outcome, Status, Summary
+from encord_async.engine.outcome import Outcome, Summary
 from encord_async.engine.run import Run
 from encord_async.errors import EncordError, JournalError
 from encord_async.journal.journal import Identity, Journal
@@ -201,13 +201,4 @@ async def _in_thread(function: Callable[[], T]) -> T:
 def _cancelled(task: Task, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
     """Outcomes for the entries of *task* that a run which was stopped did not come to."""
     ended = {outcome.number for outcome in outcomes}
-    for one in task.part.entries:
-        if one.number not in ended:
-            entry = one.placed.entry
-            yield Outcome(
-                number=one.number,
-                place=str(one.placed.place),
-                kind=entry.kind,
-                key=entry.key,
-                status=Status.CANCELLED,
-            )
+    return (Outcome.cancelled(one.number, one.placed) for one in task.part.entries if one.number not in ended)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from encord_async.engine.options import Options
-from encord_async.engine.outcome import Outcome, Status
+from encord_async.engine.outcome import Outcome
 from encord_async.engine.resume import Past, recall
 from encord_async.engine.roll import Register
 from encord_async.engine.schedule import Schedule
@@ -216,7 +216,7 @@ class Intake:
         """Schedule an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
         one = self._identified(taken)
         if one.problems:
-            self._schedule.report(_bad_outcome(one))
+            self._schedule.report(Outcome.refused(one.number, one.placed, one.problems))
         elif one.placed is not None:
             entry = one.placed.entry
             known = recall(entry, one.identity, one.steps, past, began_s=self.began_s, edits=self._options.edits)
@@ -301,15 +301,3 @@ def _is_plain(step: Step) -> bool:
 
 def _is_done(step: Step, word: Word | None) -> bool:
     return word is not None and word.says(step)
-
-
-def _bad_outcome(one: Taken) -> Outcome:
-    entry = one.placed.entry if one.placed is not None else None
-    return Outcome(
-        number=one.number,
-        place=str(one.problems[0].place),
-        kind=entry.kind if entry is not None else "invalid",
-        key=entry.key if entry is not None else None,
-        status=Status.FAILED,
-        error=manifest_error(one.problems),
-    )

@@ -1,12 +1,14 @@
 """What became of an entry, and of a whole run. Frozen values; nothing here decides or waits."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 from encord_async.errors import EncordError
 from encord_async.kinds.files import Unit
+from encord_async.manifest.files import manifest_error
+from encord_async.manifest.place import PlacedEntry, Problem
 
 __all__ = ["Outcome", "RoleKept", "Status", "Summary", "worst"]
 
@@ -85,6 +87,24 @@ class Outcome:
     candidates: tuple[str, ...] = ()
     units: tuple[Unit, ...] = ()
 
+    @classmethod
+    def cancelled(cls, number: int, placed: PlacedEntry) -> Self:
+        """That of an entry which a run that was stopped did not come to."""
+        entry = placed.entry
+        return cls(number=number, place=str(placed.place), kind=entry.kind, key=entry.key, status=Status.CANCELLED)
+
+    @classmethod
+    def refused(cls, number: int, placed: PlacedEntry | None, problems: Sequence[Problem]) -> Self:
+        """That of a bad entry, which is left out; one that could not be read is of no kind."""
+        return cls(
+            number=number,
+            place=str(problems[0].place),
+            kind="invalid" if placed is None else placed.entry.kind,
+            key=None if placed is None else placed.entry.key,
+            status=Status.FAILED,
+            error=manifest_error(problems),
+        )
+
     def as_json(self) -> dict[str, object]:
         """A JSON object with the members that say something."""
         shown: dict[str, object] = {
@@ -97,24 +117,17 @@ class Outcome:
         if self.hash is not None:
             shown["hash"] = self.hash
         if self.error is not None:
-            shown["error"] = {
-                "type": type(self.error).__name__,
-                "message": self.error.message,
-                "code": self.error.code,
-                "http_status": self.error.http_status,
-                "trace_id": self.error.trace_id,
-                "applied": self.error.applied,
-            }
+            names = ("message", "code", "http_status", "trace_id", "applied")
+            facts = {name: getattr(self.error, name) for name in names}
+            shown["error"] = {"type": type(self.error).__name__, **facts}
         if self.blocked_by is not None:
             shown["blocked_by"] = self.blocked_by
         if self.role_kept:
-            shown["role_kept"] = [
-                {"email": kept.email, "wanted": kept.wanted, "held": kept.held} for kept in self.role_kept
-            ]
+            shown["role_kept"] = list(map(asdict, self.role_kept))
         if self.candidates:
             shown["candidates"] = list(self.candidates)
         if self.units:
-            shown["files_failed"] = [{"url": unit.url, "error": unit.error} for unit in self.units]
+            shown["files_failed"] = [unit._asdict() for unit in self.units]
         return shown
 
 
@@ -142,9 +155,8 @@ class Summary:
     def as_json(self) -> dict[str, object]:
         """The object that ``apply --json`` prints."""
         shown: dict[str, object] = {"entries": self.entries}
-        for status in (Status.CREATED, Status.ADOPTED, Status.UPDATED, Status.UNCHANGED):
-            shown[status.value] = self.count(status)
-        for status in (Status.FAILED, Status.BLOCKED, Status.IN_DOUBT, Status.CANCELLED):
+        wrong = (Status.FAILED, Status.BLOCKED, Status.IN_DOUBT, Status.CANCELLED)
+        for status in (Status.CREATED, Status.ADOPTED, Status.UPDATED, Status.UNCHANGED, *wrong):
             shown[status.value] = self.count(status)
         shown |= {
             "requests": self.requests,

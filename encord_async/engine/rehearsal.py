@@ -112,12 +112,10 @@ class Rehearsal:
 
     @property
     def is_free(self) -> bool:
-        """See `Session`."""
         return self._session.is_free
 
     @property
     def in_outage(self) -> bool:
-        """See `Session`."""
         return self._session.in_outage
 
     def report_in_doubt(self, kind: str) -> None:
@@ -135,13 +133,11 @@ class Rehearsal:
             return await self._session.execute(operation, **how)
 
     async def pages(self, listing: PageOperation[T]) -> AsyncIterator[Page[T]]:
-        """See `Session`."""
         with self._reading():
             async for page in self._session.pages(listing):
                 yield page
 
     async def collect(self, listing: PageOperation[T]) -> tuple[T, ...]:
-        """See `Session`."""
         with self._reading():
             return await self._session.collect(listing)
 
@@ -201,7 +197,6 @@ class Rehearsal:
         return stand_in
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:  # noqa: ARG002
-        """See `Sends`."""
         relation, about = lane.kind.relation, lane.parent_hash
         await self._read_held(relation, about)
         if lane.kind.takes:
@@ -232,7 +227,6 @@ class Rehearsal:
         return shown
 
     async def update(self, kind: Thing, found: str, update: Update, stop: Stop) -> None:  # noqa: ARG002 - as above
-        """See `Sends`."""
         self._updated[found] = update
         self._shown[kind.probe(found)] = update.shows
 
@@ -242,7 +236,6 @@ class Rehearsal:
             await relation.check_may_remove(self, about)
 
     async def go_on(self, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:  # noqa: ARG002
-        """See `Sends`."""
         relation, load = lane.kind.relation, ticket.step.load
         if isinstance(relation, Chore):
             return await self._see_to(relation, lane, ticket.step.item)
@@ -268,12 +261,10 @@ class Rehearsal:
         return Ending(sent=sends)
 
     async def is_set(self, lane: Lane, value: str) -> bool:
-        """See `Sends`."""
         await self._read_held(lane.kind.relation, lane.parent_hash)
         return value in self._held[lane.kind.relation, lane.parent_hash]
 
     async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:  # noqa: ARG002 - as above
-        """See `Sends`."""
         known = await self._known(kind)
         if known is None:
             return True
@@ -394,13 +385,11 @@ class Overlay:
         self.open: frozenset[bytes] = frozenset()
 
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
-        """See `Ledger`."""
         under = await self._under.known(identities)
         found = {one: record for one, record in under.items() if one not in self._moved}
         return found | {one: self._own[one] for one in identities if one in self._own}
 
     async def words(self, identities: Sequence[bytes]) -> Mapping[bytes, Word]:
-        """See `Ledger`."""
         under = await self._under.words(identities)
         found = {one: word for one, word in under.items() if one not in self._moved}
         return found | {one: Word.of(self._own[one]) for one in identities if one in self._own}
@@ -434,17 +423,14 @@ class Overlay:
         return self._under.every()
 
     async def namesakes(self, name: bytes) -> Sequence[Record]:
-        """See `Ledger`."""
         under = await self._under.namesakes(name)
         return [*self._untouched(under), *self._by_name.get(name, {}).values()]
 
     async def holders(self, found: str) -> Sequence[Record]:
-        """See `Ledger`."""
         own = [record for record in self._own.values() if record.hash == found]
         return [*self._untouched(await self._under.holders(found)), *own]
 
     async def seen(self) -> Seen:
-        """See `Ledger`."""
         return await self._under.seen()
 
     async def disown(self, is_present: Callable[[bytes], bool]) -> None:
@@ -452,7 +438,6 @@ class Overlay:
         self._is_present, self._is_told = is_present, True
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:
-        """See `Ledger`."""
         alike = [record for record in await self.namesakes(name) if record.state is not State.FAILED]
         lost = await self._lost(alike) if self.has_moved else set()
         return [one for one in alike if one.is_aside or one.identity in lost or not self._is_present(one.holder)]
@@ -467,7 +452,6 @@ class Overlay:
         return [one for one in known if one.is_made_thing and not self._is_present(one.holder)]
 
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
-        """See `Ledger`."""
         return await self._lost(list((await self.known(keys)).values()))
 
     async def _lost(self, keys: Sequence[Record]) -> set[bytes]:
@@ -477,11 +461,9 @@ class Overlay:
         return {key.identity for key in keys if (maker := made[key.identity]) and key.has_lost(makers.get(maker))}
 
     async def detached(self, hashes: Collection[str]) -> Collection[str]:
-        """See `Ledger`."""
         return await self._under.detached(hashes)
 
     async def open_intents(self) -> Sequence[Record]:
-        """See `Ledger`."""
         records = await self._under.open_intents()
         self.open = frozenset(record.identity for record in records)
         return records

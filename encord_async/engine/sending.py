@@ -17,7 +17,7 @@ from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Ending
 from encord_async.kinds.membership import Relation
-from encord_async.kinds.reading import Unlisted
+from encord_async.kinds.reading import Reads, Unlisted
 from encord_async.kinds.thing import Admission, Thing, Update
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.request import Request
@@ -76,7 +76,7 @@ class Sends(Protocol):
         ...
 
 
-class Live:
+class Live(Sends):
     """Sends over *session*."""
 
     def __init__(self, session: Session, *, settle_s: float) -> None:
@@ -86,7 +86,6 @@ class Live:
         self._chores = Chores(session)
 
     async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
-        """See `Sends`."""
         hash_of = making.kind.hash_of
         made = await self._session.execute(
             making.draft.operation, request=request, stop=stop, is_new=lambda answer: is_new(hash_of(answer))
@@ -94,7 +93,6 @@ class Live:
         return hash_of(made)
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
-        """See `Sends`."""
         relation = lane.kind.relation
         if relation.names is not None:
             if lane.kind.takes:
@@ -107,20 +105,16 @@ class Live:
         return relation.roles_shown(answer) if relation.shows_roles and not lane.kind.takes else None
 
     async def replace(self, lane: Lane, items: tuple[str, ...], stop: Stop, give_up: Stop) -> Mapping[str, int]:
-        """See `Sends`."""
         await self.put(replace(lane, kind=lane.kind.relation.take), items, stop)
         return await self.put(lane, items, give_up) or {}
 
     async def update(self, kind: Thing, found: str, update: Update, stop: Stop) -> None:  # noqa: ARG002 - as sent
-        """See `Sends`."""
         await self._session.execute(update.operation, stop=stop)
 
     async def check_may_remove(self, relation: Relation, about: str) -> None:
-        """See `Sends`."""
         await relation.check_may_remove(self._session, about)
 
     async def go_on(self, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:
-        """See `Sends`."""
         relation = lane.kind.relation
         if isinstance(relation, Chore):
             return await self._chores.see_to(Looks(self._session, stop), relation, lane, ticket.step.item, stop)
@@ -131,16 +125,14 @@ class Live:
         self._errands.saw_done(lane, ticket, record)
 
     async def is_set(self, lane: Lane, value: str) -> bool:
-        """See `Sends`."""
         found = await lane.kind.relation.held(self._session, lane.parent_hash)
         return not isinstance(found, Unlisted) and value in found
 
     async def admit(self, kind: Admission, entry: Entry, stop: Stop) -> bool:
-        """See `Sends`."""
         return await self._session.execute(kind.sending(entry), stop=stop)
 
 
-class Looks:
+class Looks(Reads):
     """The reads of *session*, which end when *stop* is asked: they change nothing."""
 
     def __init__(self, session: Session, stop: Stop) -> None:
@@ -149,15 +141,12 @@ class Looks:
         self.clock = session.clock
 
     async def execute(self, operation: Operation[T], /) -> T:
-        """See `Session.execute`."""
         return await self._session.execute(operation, stop=self._stop)
 
     async def pages(self, listing: PageOperation[T], /) -> AsyncIterator[Page[T]]:
-        """See `Session.pages`."""
         pages = self._session.pages(listing)
         while (page := await self._stop.cut(lambda: anext(pages, None))) is not None:
             yield page
 
     async def collect(self, listing: PageOperation[T], /) -> tuple[T, ...]:
-        """See `Session.collect`."""
         return await self._stop.cut(lambda: self._session.collect(listing))

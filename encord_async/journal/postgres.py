@@ -95,11 +95,9 @@ class PostgresStore:
         sa.event.listen(self._engine, "connect", self._configure)
 
     def insert(self, table: sa.Table, /) -> Any:
-        """See `Store`."""
         return postgresql.insert(table)
 
     def open(self, fill: Fill | None) -> sa.Connection:
-        """See `Store`."""
         connection = self._engine.connect()
         try:
             if fill is not None:
@@ -117,7 +115,6 @@ class PostgresStore:
         return connection
 
     def check(self, connection: sa.Connection) -> str:  # noqa: ARG002 - a server looks after its pages itself
-        """See `Store`."""
         return ""
 
     def begin_writing(self, connection: sa.Connection) -> None:
@@ -134,25 +131,21 @@ class PostgresStore:
         return str(path)
 
     def share(self, connection: sa.Connection, run: int) -> None:
-        """See `Store`."""
         if not self._try(connection, "pg_try_advisory_lock", f"run {run}"):
             raise JournalBusyError(f"{self.name}: another run has the number {run}; run again")
         connection.execute(sa.select(sa.func.pg_advisory_unlock(self._key("parts"))))
         connection.commit()
 
     def ask(self, connection: sa.Connection) -> None:
-        """See `Store`."""
         connection.execute(sa.select(1))
         if self._shard is not None:
             self._see_head(connection, self._shard)
 
     def owner(self) -> Owner | None:
-        """See `Store`."""
         with self._engine.connect() as connection:
             return self._owner(connection, "whole")
 
     def close(self) -> None:
-        """See `Store`."""
         if self._connected:
             # A server takes its time to see that a connection was closed, and whoever comes next would meet the locks.
             with contextlib.suppress(sa.exc.SQLAlchemyError), self._engine.connect() as connection:

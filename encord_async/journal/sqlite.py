@@ -45,11 +45,9 @@ class SqliteStore:
         """Which file SQLite's log is; the same until the journal is closed."""
 
     def insert(self, table: sa.Table, /) -> Any:
-        """See `Store`."""
         return sqlite.insert(table)
 
     def open(self, fill: Fill | None) -> sa.Connection:
-        """See `Store`."""
         # SQLite puts its log beside the file that a link leads to.
         self._file = Path(os.path.realpath(self._path))
         self._writes = fill is not None
@@ -60,19 +58,16 @@ class SqliteStore:
         return self._engine.connect()
 
     def check(self, connection: sa.Connection) -> str:
-        """See `Store`."""
         verdict = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar())
         return "" if verdict == "ok" else verdict
 
     def begin_writing(self, connection: sa.Connection) -> None:
-        """See `Store`."""
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         # SQLite makes the log when it first looks into the file.
         connection.exec_driver_sql("PRAGMA schema_version").all()
         self._log = _at(self._beside("-wal"))
 
     def confirm(self) -> None:
-        """See `Store`."""
         file, log = os.fstat(self._held()), _at(self._beside("-wal"))
         if not (_is_same(_at(self._file), file) and _is_same(log, self._log)):
             raise JournalError(
@@ -95,15 +90,12 @@ class SqliteStore:
         return redacted(str(path))
 
     def share(self, connection: sa.Connection, run: int) -> None:  # noqa: ARG002 - a file is not shared
-        """See `Store`."""
         raise UsageError(f"{self.name} is a file, which one process writes; several need a journal in PostgreSQL")
 
     def ask(self, connection: sa.Connection) -> None:
-        """See `Store`."""
         connection.execute(sa.select(1))
 
     def owner(self) -> Owner | None:
-        """See `Store`."""
         if self._writes:
             return Owner(os.getpid())
         with contextlib.suppress(OSError):
@@ -112,7 +104,6 @@ class SqliteStore:
         return None
 
     def close(self) -> None:
-        """See `Store`."""
         engine, self._engine = self._engine, None
         if engine is not None:
             engine.dispose()

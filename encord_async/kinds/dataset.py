@@ -90,10 +90,6 @@ class DatasetEntry(MakingEntry):
     folder: Reference | None = None
     items: tuple[Title, ...] = ()
 
-    @property
-    def wished_title(self) -> str:
-        return self.title
-
     def references(self) -> Iterator[Use]:
         yield from uses("groups", [wish.group for wish in self.groups], "group")
         if self.folder is not None:

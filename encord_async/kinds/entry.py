@@ -178,9 +178,10 @@ class MakingEntry(TitledEntry):
         description: Text = ""
 
     @property
-    @abstractmethod
     def wished_title(self) -> str:
         """What it calls the thing."""
+        title: str = getattr(self, self.title_field)
+        return title
 
     @property
     def lies_in(self) -> str | None:

@@ -59,10 +59,6 @@ class FolderEntry(MakingEntry):
     sync: Flag = False
 
     @property
-    def wished_title(self) -> str:
-        return self.name
-
-    @property
     def lies_in(self) -> str | None:
         return self.parent
 
@@ -195,9 +191,6 @@ class _Folders(Thing, Exports):
             "metadata": (entry.metadata, details.get("metadata") or {}),
             "cloud": (_said(entry.cloud), details.get("cloud")),
         }
-
-    def linked(self, entry: FolderEntry) -> Mapping[str, str]:
-        return {} if entry.parent is None else {"parent": entry.parent}
 
     def compares(self, entry: FolderEntry, linked: Mapping[str, str | None]) -> tuple[object, ...]:
         """The folder it is to be in, as its hash if it has one and as the entry names it; metadata; cloud."""

@@ -63,10 +63,6 @@ class GroupEntry(MakingEntry):
     description: Text = ""
     members: tuple[Member, ...] = ()
 
-    @property
-    def wished_title(self) -> str:
-        return self.name
-
     def references(self) -> Iterator[Use]:
         return uses("members", self.members, "organisation_user")
 

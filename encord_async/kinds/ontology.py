@@ -73,10 +73,6 @@ class OntologyEntry(MakingEntry):
     groups: tuple[GroupAccess, ...] = ()
     copy_of: Reference | None = None
 
-    @property
-    def wished_title(self) -> str:
-        return self.title
-
     def references(self) -> Iterator[Use]:
         yield from uses("groups", [wish.group for wish in self.groups], "group")
         template = self.made_from()
@@ -232,9 +228,6 @@ class _Ontologies(Thing, Exports):
         if "template" in made or "template" in details:
             return made.get("template") == details.get("template")
         return super().made_alike(made, details)
-
-    def linked(self, entry: OntologyEntry) -> Mapping[str, str]:
-        return {} if entry.copy_of is None else {"copy_of": entry.copy_of}
 
     def is_in(self, scope: Scope) -> bool:
         return scope.ontologies

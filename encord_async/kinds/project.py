@@ -170,10 +170,6 @@ class ProjectEntry(MakingEntry):
         """Hash or reference of the ontology, under whichever name it was given."""
         return self.ontology or self.ontology_hash
 
-    @property
-    def wished_title(self) -> str:
-        return self.title
-
     def wished_tags(self) -> Collection[str]:
         return self.tags
 

@@ -275,9 +275,9 @@ class Thing(Creates):
         """References to what the entry wishes to be in it, of `items`, each once."""
         return ()
 
-    def linked(self, entry: Any) -> Mapping[str, str]:  # noqa: ARG002 - most refer to nothing
+    def linked(self, entry: Any) -> Mapping[str, str]:
         """References to what else the entry names, by the field; see `links`."""
-        return {}
+        return {field: reference for field in self.links if (reference := getattr(entry, field)) is not None}
 
     def compared(self, entry: Any, details: Mapping[str, object]) -> dict[str, tuple[object, object]]:  # noqa: ARG002
         """Fields of *entry* that cannot be changed later, each as it is wished now and as it was made.

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias, get_origin
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.fields import Part, meant
 from encord_async.kinds.registry import ENTRY_MODELS
+from encord_async.manifest.lines import is_whole
 from encord_async.manifest.place import Place, Problem
 from encord_async.manifest.reading import read_entry
 
@@ -51,7 +52,7 @@ class Columns:
             return (Problem(place, "", reason, "put cells in quotes that hold commas, semicolons or tabs"),)
         entry: dict[str, object] = {}
         for name, cell in zip(names, row, strict=False):
-            if not cell.isascii() and not _is_whole(cell):
+            if not cell.isascii() and not is_whole(cell):
                 return (Problem(place, name, "is not UTF-8", "save the file as UTF-8"),)
             if cell:
                 entry[name] = self._cells[name](cell)
@@ -121,11 +122,3 @@ def _split(cell: str) -> list[str]:
 
 def _shown(name: str, position: int) -> str:
     return name if name and name.isprintable() and len(name) <= _LONGEST_NAME else f"column {position + 1}"
-
-
-def _is_whole(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -17,7 +17,7 @@ from encord_async.kinds.fields import meant, shown, sort_of
 from encord_async.kinds.registry import ENTRY_MODELS
 from encord_async.manifest.beside import Beside, with_file
 from encord_async.manifest.excel import sheet_of
-from encord_async.manifest.lines import Unreadable
+from encord_async.manifest.lines import Unreadable, is_whole, without_blank_end
 from encord_async.manifest.place import Place, PlacedEntry, Problem, Raw
 from encord_async.manifest.reading import IN_QUOTES, json_value, key_of, read_entry
 from encord_async.manifest.template import NAME, Filling, Prepared, is_template, named_in, prepare, render
@@ -409,15 +409,12 @@ def _row(item: object) -> Mapping[str, object]:
 def _table_rows(rows: Iterator[tuple[int, list[str]]], name: str) -> "Generator[Mapping[str, object] | Fault]":
     columns: list[str] | None = None
     for line, row in rows:
-        cells = [cell.strip() for cell in row]
-        while cells and not cells[-1]:
-            # Spreadsheets fill rows up to the longest one that they ever had.
-            cells.pop()
+        cells = without_blank_end([cell.strip() for cell in row])
         if not cells:
             continue
         if columns is None:
             columns = cells
-            if not all(map(_is_whole, columns)):
+            if not all(map(is_whole, columns)):
                 yield Fault(FOR_EACH, f"{name}:{line}: is not UTF-8", "save the file as UTF-8")
                 return
             twice = next((one for one in columns if columns.count(one) > 1), None)
@@ -427,18 +424,10 @@ def _table_rows(rows: Iterator[tuple[int, list[str]]], name: str) -> "Generator[
         elif len(cells) > len(columns):
             reason = f"{name}:{line}: has {len(cells)} cells, and there are {len(columns)} columns"
             yield Fault(FOR_EACH, reason, "quote cells with commas")
-        elif not all(map(_is_whole, cells)):
+        elif not all(map(is_whole, cells)):
             yield Fault(FOR_EACH, f"{name}:{line}: is not UTF-8", "save the file as UTF-8")
         else:
             yield _row(dict(itertools.zip_longest(columns, cells, fillvalue="")))
     if columns is None:
         # One that was cut off would take all that it stands for out of the manifest, in silence.
         yield Fault(FOR_EACH, f"{shown(name)} is empty", "its first line has to name the columns")
-
-
-def _is_whole(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

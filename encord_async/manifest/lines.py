@@ -1,13 +1,21 @@
 """The lines of a file, each at most so long, and what is said of a file that cannot be read on. It parses nothing."""
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Final
 
 from encord_async.errors import ManifestError
 from encord_async.manifest.place import Place, Problem
 
-__all__ = ["MAX_LINE_BYTES", "Unreadable", "numbered_lines", "too_long", "without_mark"]
+__all__ = [
+    "MAX_LINE_BYTES",
+    "Unreadable",
+    "is_whole",
+    "numbered_lines",
+    "too_long",
+    "without_blank_end",
+    "without_mark",
+]
 
 MAX_LINE_BYTES: Final = 16 * 2**20
 """The longest line of a manifest."""
@@ -48,6 +56,23 @@ def without_mark(start: bytes, source: str) -> bytes:
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ManifestError(f"{source} is encoded in UTF-16; save it as UTF-8")
     return start.removeprefix(codecs.BOM_UTF8)
+
+
+def is_whole(text: str) -> bool:
+    """Whether *text* was UTF-8: what is none comes as halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def without_blank_end(row: Sequence[str]) -> list[str]:
+    """*row* without empty cells at its end: spreadsheets fill rows up to the longest one that they ever had."""
+    end = len(row)
+    while end and not row[end - 1]:
+        end -= 1
+    return [*row[:end]]
 
 
 def too_long() -> str:

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, TypeAlias
 
 from encord_async.manifest.cells import Columns
 from encord_async.manifest.excel import excel_rows
-from encord_async.manifest.lines import MAX_LINE_BYTES, Unreadable, numbered_lines, too_long
+from encord_async.manifest.lines import MAX_LINE_BYTES, Unreadable, numbered_lines, too_long, without_blank_end
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 
 __all__ = ["csv_rows", "read_csv", "read_excel"]
@@ -108,7 +108,7 @@ def _read(rows: Iterator[Row], source: str) -> Iterator[Item]:
     try:
         for line, row in rows:
             if columns is None:
-                columns = Columns(_without_blank_end(row))
+                columns = Columns(without_blank_end(row))
                 problems = columns.problems(Place(source, line, 0))
                 yield from problems
                 if problems:
@@ -117,18 +117,10 @@ def _read(rows: Iterator[Row], source: str) -> Iterator[Item]:
             else:
                 number += 1
                 place = Place(source, line, number)
-                entry = columns.entry(_without_blank_end(row), place)
+                entry = columns.entry(without_blank_end(row), place)
                 if isinstance(entry, tuple):
                     yield from entry
                 else:
                     yield PlacedEntry(place, entry)
     except Unreadable as fault:
         yield fault.problem(source, number + 1)
-
-
-def _without_blank_end(row: list[str]) -> list[str]:
-    """Spreadsheets fill rows up to the longest one that they ever had."""
-    end = len(row)
-    while end and not row[end - 1]:
-        end -= 1
-    return row[:end]
