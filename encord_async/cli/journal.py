@@ -4,7 +4,7 @@ Each verb that changes something asks first, writes a backup, and holds the jour
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -112,10 +112,6 @@ class _Entry:
     state: str = ""
     steps: int = 0
 
-    def as_json(self) -> dict[str, object]:
-        names = ("kind", "key", "title", "hash", "state", "steps")
-        return {name: getattr(self, name) for name in names}
-
 
 @dataclass(slots=True)
 class _Entries:
@@ -154,7 +150,7 @@ def list_(*, output: Output, journal: str) -> int:
     name, entries = run(read, reads=True)
     found = list(entries.by_identity.values())
     if output.json:
-        shown = [one.as_json() for one in found]
+        shown = list(map(asdict, found))
         output.result({"journal": name, "entries": shown, "steps_without_key": entries.keyless})
     else:
         _list(output, found, entries.keyless)

@@ -1,9 +1,10 @@
 """``encord-async verify``: reads back what a manifest wants and says what differs; ``--fix`` adds what is missing."""
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -167,31 +168,25 @@ class _Verified:
 async def _look(session: "EncordSession", source: _Source, *, fix: bool, prune: bool) -> _Verified:
     from encord_async.journal.journal import Journal
     from encord_async.journal.record import MemoryLedger
-
-    if source.journal is None:
-        return await _look_with(session, source, MemoryLedger(), fix=fix, prune=prune)
-    async with Journal(source.journal, None) as journal:
-        domain = (await journal.about())["domain"]
-        if domain != session.settings.domain:
-            raise JournalMismatchError(
-                f"{journal.name} is of {domain}, and this is {session.settings.domain}; "
-                "give --domain as it was, or another journal"
-            )
-        return await _look_with(session, source, journal, fix=fix, prune=prune)
-
-
-async def _look_with(
-    session: "EncordSession", source: _Source, ledger: "Ledger", *, fix: bool, prune: bool
-) -> _Verified:
     from encord_async.verify.compare import Report
     from encord_async.verify.repair import Repairs
     from encord_async.verify.wishes import gather
 
-    wishes = await gather(source.manifest, ledger, source.selection)
-    verified = _Verified(wishes, Report(), Repairs(prune=prune))
-    await _compare(session, verified, fix=fix)
-    verified.inner = await verified.repairs.inner(ledger)
-    return verified
+    ledger: Ledger = MemoryLedger()
+    async with AsyncExitStack() as stack:
+        if source.journal is not None:
+            ledger = journal = await stack.enter_async_context(Journal(source.journal, None))
+            domain = (await journal.about())["domain"]
+            if domain != session.settings.domain:
+                raise JournalMismatchError(
+                    f"{journal.name} is of {domain}, and this is {session.settings.domain}; "
+                    "give --domain as it was, or another journal"
+                )
+        wishes = await gather(source.manifest, ledger, source.selection)
+        verified = _Verified(wishes, Report(), Repairs(prune=prune))
+        await _compare(session, verified, fix=fix)
+        verified.inner = await verified.repairs.inner(ledger)
+        return verified
 
 
 async def _compare(session: "EncordSession", verified: _Verified, *, fix: bool) -> None:
@@ -204,18 +199,10 @@ async def _compare(session: "EncordSession", verified: _Verified, *, fix: bool) 
         if len(verified.differences) < _MAX_DIFFERENCES:
             verified.differences.append(difference)
 
+    repairs, noted = verified.repairs, dict[str, Any]()
     if fix:
-        repairs = verified.repairs
-        verified.report = await compare(
-            session,
-            verified.wishes,
-            on_difference=keep,
-            on_thing=repairs.note,
-            on_lacking=repairs.note_lacking,
-            on_files=repairs.note_files,
-        )
-    else:
-        verified.report = await compare(session, verified.wishes, on_difference=keep)
+        noted = {"on_thing": repairs.note, "on_lacking": repairs.note_lacking, "on_files": repairs.note_files}
+    verified.report = await compare(session, verified.wishes, on_difference=keep, **noted)
     verified.differences.sort(key=lambda one: (one.place.number, one.what, one.fault, one.item))
     verified.requests += session.statistics().requests
 

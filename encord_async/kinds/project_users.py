@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from encord_async.errors import ConflictError, spelt
+from encord_async.errors import spelt
+from encord_async.kinds.access import not_admin
 from encord_async.kinds.entry import InProjectEntry, Say
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, half, in_both, twice
@@ -118,6 +119,4 @@ async def ask_for_admin(reads: Reads, project_hash: str, could_be: str) -> None:
     """
     project = await reads.execute(GetProjectV2(project_hash=project_hash))
     if project.user_role != ProjectUserRole.ADMIN:
-        raise ConflictError(
-            f"the account is not Admin of the project, and could itself be {could_be}; remove them in Encord's app"
-        )
+        raise not_admin("project", could_be)
