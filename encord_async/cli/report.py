@@ -7,8 +7,8 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
@@ -206,30 +206,31 @@ def _write_page(path: str, made: "Report", journal: str, links: "Links | None") 
     if path == _STDOUT:
         sys.stdout.buffer.write(page)
     else:
-        _writing(path, lambda: _put_page(path, page))
-
-
-def _put_page(path: str, page: bytes) -> None:
-    with whole(path) as file:
-        file.write(page)
+        with _writing(path), whole(path) as file:
+            file.write(page)
 
 
 def _write_traffic(path: str, made: "Report") -> None:
-    def write(file: TextIO) -> None:
+    with _writing(path), _text(path, errors="strict") as file:
         table = csv.DictWriter(file, _TRAFFIC_COLUMNS, lineterminator="\n")
         table.writeheader()
         table.writerows(sample.as_json() for sample in made.traffic)
 
-    def write_file() -> None:
-        with whole(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
-            write(text)
 
-    _writing(path, (lambda: write(sys.stdout)) if path == _STDOUT else write_file)
+@contextmanager
+def _text(path: str, *, errors: str) -> Iterator[TextIO]:
+    """The file *path* for text, or standard output."""
+    if path == _STDOUT:
+        yield sys.stdout
+    else:
+        with whole(path) as file, io.TextIOWrapper(file, encoding="utf-8", errors=errors, newline="") as text:
+            yield text
 
 
-def _writing(path: str, action: "Callable[[], object]") -> None:
+@contextmanager
+def _writing(path: str) -> Iterator[None]:
     try:
-        action()
+        yield
     except BrokenPipeError:
         # Whoever read it has seen enough.
         raise
@@ -253,19 +254,15 @@ class _Csv:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _writing(self._path, lambda: self._closing.__exit__(kind, error, traceback))
+        with _writing(self._path):
+            self._closing.__exit__(kind, error, traceback)
 
     def begin(self, links: "Links | None") -> None:
         """Open the file and write the names of the columns."""
         self._links = links
-        if self._path != _STDOUT:
-            _writing(self._path, self._open)
+        with _writing(self._path):
+            self._file = self._closing.enter_context(_text(self._path, errors="backslashreplace"))
         self._put([_COLUMNS])
-
-    def _open(self) -> None:
-        file = self._closing.enter_context(whole(self._path))
-        text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
-        self._file = self._closing.enter_context(text)
 
     def write(self, rows: "Iterable[Row]") -> None:
         """Write a line for each of *rows*."""
@@ -275,7 +272,8 @@ class _Csv:
         self._put([cell(values[name]) for name in _COLUMNS] for values in shown)
 
     def _put(self, lines: Iterable[Iterable[object]]) -> None:
-        _writing(self._path, lambda: csv.writer(self._file, lineterminator="\n").writerows(lines))
+        with _writing(self._path):
+            csv.writer(self._file, lineterminator="\n").writerows(lines)
 
 
 def cell(value: object) -> object:
