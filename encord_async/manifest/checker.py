@@ -1,13 +1,15 @@
 """What can be wrong between entries: keys, references, copies of copies, twins, users. Pure; keeps no entry."""
 
 import re
+from array import array
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 from encord_async.kinds.entry import Entry, MakingEntry, Say, Use
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import REFERENCE, meant, referenced_key, shown
-from encord_async.manifest.digests import Digests
+from encord_async.manifest.digests import Digests, Texts
+from encord_async.manifest.known import MOST_NAMES, Keys, OpenReferences, Places, Waiting
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.policy import NO_POLICY, Policy
 
@@ -16,7 +18,7 @@ __all__ = ["Checker"]
 _BAD: Final = ""
 """The kind of an entry that could not be read."""
 
-_MAX_GUESSES: Final = 50_000
+_MAX_GUESSES: Final = MOST_NAMES
 """How many keys are looked at, at most, to guess what references to nothing meant."""
 
 MAX_COMPARED: Final = 500_000
@@ -26,7 +28,6 @@ _ONE_OF_TWO: Final = "only one of the two entries can have what that key has mad
 _NOBODY: Final = 255
 """In place of a role: the user is to be removed."""
 
-_POSITION_BITS: Final = 40
 _MAX_PLACES: Final = 5
 _MAX_WAITING: Final = 100
 """How many references to what may be the key of a later entry are told."""
@@ -59,19 +60,11 @@ class _Notice:
         return Problem(self._first[0], field, f"{several.format(f'{self._number:,}')} ({where})", hint)
 
 
-class _Waiting(NamedTuple):
-    """Where a reference stands, in which field, and which kind it has to name."""
-
-    place: Place
-    field: str
-    kind: str
-
-
 class Checker:
     """What can be wrong between entries, told as they pass by.
 
-    It remembers the keys, the references to keys that have not passed yet, what is copied from what, and digests: of
-    what is made, and of the first `MAX_COMPARED` users in projects. So it compares no other memberships.
+    It remembers the keys (see `Keys`), the references to keys that have not passed yet, and digests: of what is made,
+    and of the first `MAX_COMPARED` users in projects. So it compares no other memberships.
 
     Args:
         stamps: Whether a mark of the entry goes into descriptions, which tells twins apart.
@@ -85,10 +78,12 @@ class Checker:
         """By the key that an entry had, the one that it has."""
         self._may_be_twins = stamps or policy.twins
         self._policy = policy
-        self._made = Digests("Q")
-        self._sources: list[str] = []
+        self._places = Places()
+        self._made = Texts()
+        self._made_at = array("I")
+        """Which of the places is that of each thing that is made."""
         self._said = Digests("B", most=MAX_COMPARED)
-        self._words: dict[str, list[_Waiting]] = {}
+        self._words = OpenReferences()
         """What looks like no hash, and would be a reference if an entry had it for its key."""
         self._keyless = _Notice(
             "key",
@@ -120,12 +115,9 @@ class Checker:
             "{} entries have a for_each without rows, and make nothing",
             "if that is meant leave the entry out; what earlier runs made for its rows has gone from the manifest",
         )
-        self._known: dict[str, tuple[str, Place]] = {}
-        self._unresolved: dict[str, list[_Waiting]] = {}
+        self._known = Keys(self._places)
+        self._unresolved = OpenReferences()
         self._late: list[Problem] = []
-        self._copies: dict[str, str] = {}
-        """Keys of copies and the keys of what they are copied from."""
-        self._templates: set[str] = set()
 
     def add(self, placed: PlacedEntry) -> tuple[Problem, ...]:
         """Take the next entry; what is wrong with this one, as far as it can be known by now."""
@@ -134,15 +126,13 @@ class Checker:
         if self._policy is not NO_POLICY:
             found += self._policy.faults(entry)
         if entry.key is not None:
-            earlier = self._known.get(entry.key)
-            if earlier is None:
-                self._learn(entry.key, entry.kind, place)
-            else:
-                found.append(Fault("key", f"{shown(entry.key)} is the key of {earlier[1]} already"))
+            earlier = self._learn(entry.key, entry.kind, place)
+            if earlier is not None:
+                found.append(Fault("key", f"{shown(entry.key)} is the key of {earlier} already"))
         if entry.moved is not None or self._moved:
             found += self._moves(entry, place)
         origin = entry.made_from()
-        if origin is not None and self._goes_in_circles(entry, origin.reference):
+        if origin is not None and self._is_in_circle(entry, origin.reference):
             found.append(Fault(origin.field, f"{shown(origin.reference)} {entry.circle}"))
         for use in entry.references():
             fault = self._refer(entry, place, use)
@@ -172,8 +162,8 @@ class Checker:
             )
         if old == entry.key:
             found.append(Fault("moved", f"{shown(old)} is its key still", "leave it out"))
-        elif old in self._known:
-            reason = f"{shown(old)} is the key of {self._known[old][1]} still"
+        elif (still := self._known.place(old)) is not None:
+            reason = f"{shown(old)} is the key of {still} still"
             found.append(Fault("moved", reason, _ONE_OF_TWO))
         elif old in self._moved:
             new, where = self._moved[old]
@@ -201,15 +191,13 @@ class Checker:
         """That something of the title and description of *entry* is made by an earlier one."""
         if self._may_be_twins:
             return []
-        named = (entry.kind, entry.wished_title, entry.description.strip(), entry.lies_in)
-        if not self._sources or place.source != self._sources[-1]:
-            self._sources.append(place.source)
-        position = place.number if place.line is None else place.line
-        earlier = self._made.put(named, len(self._sources) << _POSITION_BITS | position)
+        # No text has a null character in it.
+        named = "\0".join((entry.kind, entry.wished_title, entry.description.strip(), entry.lies_in or ""))
+        earlier = self._made.add(named)
         if earlier is None:
+            self._made_at.append(self._places.add(place))
             return []
-        source, position = divmod(earlier, 1 << _POSITION_BITS)
-        where = f"entry {position}" if place.line is None else f"{self._sources[source - 1]}:{position}"
+        where = self._places[self._made_at[earlier]]
         return [
             Fault(
                 entry.title_field,
@@ -233,23 +221,16 @@ class Checker:
             say.field, f"{shown(say.email)} {was} {say.about} by an earlier entry, and {is_now} it by this one"
         )
 
-    def _goes_in_circles(self, entry: Entry, origin: str) -> bool:
+    def _is_in_circle(self, entry: Entry, origin: str) -> bool:
         """Whether *entry*, which is a copy of *origin*, would have to be there before itself."""
         template = referenced_key(origin)
         if template is None or entry.key is None or template == entry.key:
             return False
-        # Only what is copied by an entry before can close a circle: long chains are not walked for each of their links.
-        link: str | None = template if entry.key in self._templates else None
-        while link is not None and link != entry.key:
-            link = self._copies.get(link)
-        if link is None:
-            self._copies[entry.key] = template
-            self._templates.add(template)
-        return link is not None
+        return self._known.closes_circle(entry.key, template)
 
     def refuse(self, problem: Problem) -> None:
         """Take an entry that could not be read, so that references to it are not called references to nothing."""
-        if problem.key is not None and problem.key not in self._known:
+        if problem.key is not None:
             self._learn(problem.key, _BAD, problem.place)
 
     def take_late(self) -> tuple[Problem, ...]:
@@ -261,54 +242,57 @@ class Checker:
         """What is wrong with references to entries that came later, or never came, in the order of the entries."""
         problems = list(self._late)
         guesses = _MAX_GUESSES
-        for key, uses in self._unresolved.items():
+        for key in self._unresolved:
+            uses = list(self._unresolved.of(key))
             hint = ""
             if key in self._moved:
                 hint = f"its key is {shown(self._moved[key][0])} now"
             elif len(self._known) <= guesses:
                 guesses -= len(self._known)
-                wanted = uses[0].kind
-                hint = meant(
-                    REFERENCE + key, (REFERENCE + one for one, (kind, _) in self._known.items() if kind == wanted)
-                )
+                hint = meant(REFERENCE + key, (REFERENCE + one for one in self._known.of_kind(uses[0].kind)))
             reason = f"{shown(REFERENCE + key)} refers to nothing: no entry has this key"
             problems.extend(Problem(place, field, reason, hint) for place, field, _ in uses)
         return tuple(sorted(problems, key=lambda problem: problem.place.number))
 
-    def _learn(self, key: str, kind: str, place: Place) -> None:
-        self._known[key] = (kind, place)
-        for use in self._words.pop(key, ()):
+    def _learn(self, key: str, kind: str, place: Place) -> Place | None:
+        """Take in the key of an entry; where the one stands that has it, if one has."""
+        earlier = self._known.add(key, kind, place)
+        if earlier is not None:
+            return earlier
+        for use in self._words.take(key):
             self._late.append(Problem(use.place, use.field, *_forgotten(key, place)))
-        for use in self._unresolved.pop(key, ()):
+        for use in self._unresolved.take(key):
             fault = _misfit(key, kind, place, use)
             if fault:
                 self._late.append(Problem(use.place, use.field, fault))
+        return None
 
     def _refer(self, entry: Entry, place: Place, use: Use) -> Fault | None:
         """What is wrong with *use* in *entry*, which stands at *place*, as far as it can be known by now."""
         field, reference, _ = use
         key = referenced_key(reference)
-        known = self._known.get(reference if key is None else key)
-        waiting = _Waiting(place, field, use.kind)
+        known = self._known.kind(reference if key is None else key)
+        if key is not None and known == use.kind and key != entry.key:
+            return None
         if key is None:
-            if known is not None:
-                return Fault(field, *_forgotten(reference, known[1]))
+            stands = None if known is None else self._known.place(reference)
+            if stands is not None:
+                return Fault(field, *_forgotten(reference, stands))
             if not _UUID.fullmatch(reference) and "@" not in reference:
                 self._no_uuid.add(place)
-                others = self._words.setdefault(reference, []) if len(self._words) < _MAX_GUESSES else []
-                if len(others) < _MAX_WAITING:
-                    others.append(waiting)
+                if len(self._words) < _MAX_GUESSES and self._words.number(reference) < _MAX_WAITING:
+                    self._words.add(reference, Waiting(place, field, use.kind))
             return None
         if key == entry.key:
             return Fault(field, f"{shown(reference)} refers to this entry itself")
-        if known is None:
-            self._unresolved.setdefault(key, []).append(waiting)
+        stands = self._known.place(key)
+        if known is None or stands is None:
+            self._unresolved.add(key, Waiting(place, field, use.kind))
             return None
-        reason = _misfit(key, *known, waiting)
-        return Fault(field, reason) if reason else None
+        return Fault(field, _misfit(key, known, stands, Waiting(place, field, use.kind)))
 
 
-def _misfit(key: str, kind: str, place: Place, use: _Waiting) -> str:
+def _misfit(key: str, kind: str, place: Place, use: Waiting) -> str:
     """What is wrong with using *key*, that of an entry of *kind* at *place*; nothing if it is right."""
     if kind == use.kind:
         return ""

@@ -15,6 +15,7 @@ from encord_async.kinds.project import ProjectEntry, UserWish
 from encord_async.kinds.project_users import ProjectUsersEntry
 from encord_async.kinds.registry import ENTRY_MODELS
 from encord_async.manifest.checker import Checker
+from encord_async.manifest.known import Keys, OpenReferences, Places
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.reading import json_value, read_entry, read_json_entry
 from encord_async.manifest.schema import manifest_schema
@@ -739,8 +740,12 @@ def test_the_checker_keeps_only_keys_and_open_references() -> None:
     for number in range(2, 500):
         entry = ProjectUsersEntry(project="@cats", emails=(f"u{number}@example.com",), role=ProjectUserRole.ADMIN)
         assert checker.add(PlacedEntry(Place("m", number, number), entry)) == ()
-    kept = {name: len(kept) for name, kept in vars(checker).items() if isinstance(kept, dict | list | set)}
-    assert kept == dict.fromkeys(kept, 0) | {"_known": 1, "_sources": 1}
+    kept = {
+        name: len(kept)
+        for name, kept in vars(checker).items()
+        if isinstance(kept, dict | list | set | Keys | Places | OpenReferences)
+    }
+    assert kept == dict.fromkeys(kept, 0) | {"_known": 1, "_places": 1}
 
 
 def test_guessing_does_not_take_forever() -> None:
