@@ -22,6 +22,7 @@ from encord_async.kinds.thing import Admission, Thing, Update
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.request import Request
 from encord_async.protocol.rest_models import Page
+from encord_async.session.clock import Clock
 from encord_async.session.session import Session
 from encord_async.session.stop import Stop
 
@@ -138,7 +139,10 @@ class Looks(Reads):
     def __init__(self, session: Session, stop: Stop) -> None:
         self._session = session
         self._stop = stop
-        self.clock = session.clock
+
+    @property
+    def clock(self) -> Clock:
+        return self._session.clock
 
     async def execute(self, operation: Operation[T], /) -> T:
         return await self._session.execute(operation, stop=self._stop)
