@@ -32,8 +32,10 @@ _SPARE: Final = 40
 """One in so many requests, those that are sure to come among them, may go before its lane is full or complete."""
 _OBJECT: Final = 10
 """A step that is kept as objects takes as much room as so many kept as bytes."""
-_HEAD: Final = struct.Struct(f"<IQ{IDENTITY_BYTES}s")
-"""Before an entry that is kept as bytes: how many follow, its number, its identity."""
+_HEAD: Final = struct.Struct(f"<?HI{IDENTITY_BYTES}s")
+"""Before an entry that is kept as bytes: whether only the name of its one item follows, how many bytes do, its number,
+its identity."""
+_MOST_TOLD: Final = 2**16 - 1
 
 
 class Expected:
@@ -131,10 +133,13 @@ class _Waiting:
         origin = (wish.kind, first.step.parent, source if place is None else "")
         if self.origin not in {None, origin} or not _is_plain(wish, tickets):
             return
-        self.origin = origin
         items = [part for one in tickets for part in (one.step.item, one.items[0] if one.items else None)]
-        told = marshal.dumps((place, wish.key, *items))
-        self.packed += _HEAD.pack(len(told), wish.number, wish.identity)
+        is_bare = (place, wish.key, *items[1:]) == (None, None, None)
+        told = first.step.item.encode(errors="surrogatepass") if is_bare else marshal.dumps((place, wish.key, *items))
+        if len(told) > _MOST_TOLD:
+            return
+        self.origin = origin
+        self.packed += _HEAD.pack(is_bare, len(told), wish.number, wish.identity)
         self.packed += told
         del self.tickets[-self.run :]
         self.packed_steps += self.run
@@ -143,10 +148,11 @@ class _Waiting:
 
     def unpack_first(self, lane: Lane) -> None:
         """Make objects of the first entry that is kept as bytes."""
-        length, number, identity = _HEAD.unpack_from(self.packed)
+        is_bare, length, number, identity = _HEAD.unpack_from(self.packed)
         end = _HEAD.size + length
+        told = self.packed[_HEAD.size : end]
         # Our own bytes, which have not left this process.
-        place, key, *items = marshal.loads(self.packed[_HEAD.size : end])  # noqa: S302
+        place, key, *items = (None, None, told.decode(errors="surrogatepass"), None) if is_bare else marshal.loads(told)  # noqa: S302
         del self.packed[:end]
         if self.origin is None:
             raise AssertionError("nothing was packed")

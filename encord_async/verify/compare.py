@@ -31,7 +31,8 @@ from encord_async.verify.difference import (
     names,
 )
 from encord_async.verify.files import FileWish, compare_files
-from encord_async.verify.wishes import AdmissionWish, ThingWish, Wanted, Wishes
+from encord_async.verify.wanted import Wanted
+from encord_async.verify.wishes import AdmissionWish, ThingWish, Wishes
 
 __all__ = ["Facts", "Report", "compare", "examine", "extras", "lacking", "missing_inner", "unwanted"]
 
@@ -117,7 +118,8 @@ async def compare(
     there = await comparison.things()
     await comparison.admissions(on_lacking)
 
-    async def look_inside(wish: ThingWish) -> None:
+    async def look_inside(kept: ThingWish) -> None:
+        wish = kept.opened(wishes.addresses)
         facts = await comparison.inside(wish)
         if facts is not None:
             on_thing(wish, facts)
@@ -214,8 +216,7 @@ class _Comparison:
         return [relation for relation in shown if self._is_about(wish, relation)]
 
     def _is_about(self, wish: ThingWish, relation: Relation) -> bool:
-        wanted = wish.wanted.get(relation)
-        if wanted is not None and (wanted.wished or wanted.unwanted):
+        if wish.is_about(relation):
             return True
         limits = relation.limits_unsaid or relation in self._wishes.spoken_of
         return wish.has_entry and limits and not relation.is_single

@@ -125,7 +125,7 @@ def _only_closed(wishes: Wishes) -> Wishes:
     things = {found: wish for found, wish in wishes.things.items() if wish.closed and not is_new(found)}
     for wish in things.values():
         wish.inner.clear()
-    return Wishes(things=things, spoken_of=wishes.spoken_of)
+    return Wishes(things=things, addresses=wishes.addresses, spoken_of=wishes.spoken_of)
 
 
 def _nothing_in(record: Record, policy: Policy) -> ThingWish:

@@ -8,7 +8,7 @@ records are not kept.
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import anyio
@@ -35,42 +35,13 @@ from encord_async.manifest.selection import NO_SELECTION, Included, Selection
 from encord_async.manifest.sources import Manifest, manifest_file, open_source, with_variables
 from encord_async.verify.difference import NOT_PROVISIONED, Difference, Fault
 from encord_async.verify.files import FileWish
+from encord_async.verify.wanted import Said, Sort, Wanted
 
-__all__ = ["AdmissionWish", "ThingWish", "Wanted", "Wishes", "gather"]
+__all__ = ["AdmissionWish", "ThingWish", "Wishes", "gather"]
 
 _CHUNK = 256
 _Named: TypeAlias = tuple[str, str]
 """A kind of entry, and a key."""
-
-
-@dataclass(slots=True)
-class Wanted:
-    """What is to be in a thing, by one relation.
-
-    Attributes:
-        wished: Items, with the role wanted.
-        also: Other roles that are wanted for the same items.
-        unmade: References to items that have no hash, with the role.
-        unwanted: Items that are not to be in it.
-        others: Items that entries want which are not chosen: they may be in it, or not. One that has no hash is
-            there as its reference.
-    """
-
-    wished: dict[str, int | None] = field(default_factory=dict)
-    also: set[tuple[str, int | None]] = field(default_factory=set)
-    unmade: set[tuple[str, int | None]] = field(default_factory=set)
-    unwanted: set[str] = field(default_factory=set)
-    others: set[str] = field(default_factory=set)
-
-    def add(self, item: str, role: int | None) -> None:
-        """*item* is to be in it, in *role*."""
-        if self.wished.setdefault(item, role) != role:
-            self.also.add((item, role))
-
-    def items(self) -> Iterator[tuple[str, int | None]]:
-        """Items with each role that is wanted for them."""
-        yield from self.wished.items()
-        yield from self.also
 
 
 @dataclass(slots=True)
@@ -85,7 +56,8 @@ class ThingWish:
         description: As its own entry has it; None if the manifest has none: then it says nothing of what is not to be.
         seen: What its kind compares besides, see `Thing.compares`.
         closed: Relations by which it holds nothing else than what is wished for.
-        wanted: What is to be in it.
+        said: What entries say of what is in it, as long as nobody looks at it.
+        wanted: What is to be in it, once it is `opened`.
         inner: How many inner things of each name it is to have.
         unmade_inner: How many of them have not been made, as far as the journal says.
         stays: Why nothing is taken from it, if a team's policy says so.
@@ -99,6 +71,7 @@ class ThingWish:
     description: str | None = None
     seen: object = None
     closed: frozenset[Relation] = frozenset()
+    said: dict[Relation, Said] = field(default_factory=dict)
     wanted: dict[Relation, Wanted] = field(default_factory=dict)
     inner: Counter[InnerName] = field(default_factory=Counter)
     unmade_inner: Counter[InnerName] = field(default_factory=Counter)
@@ -113,6 +86,23 @@ class ThingWish:
     def of(self, relation: Relation) -> Wanted:
         """What is to be in it by *relation*."""
         return self.wanted.setdefault(relation, Wanted())
+
+    def say(self, relation: Relation, sort: Sort, item: str, role: int | None = None) -> None:
+        """Keep what an entry says of *item*."""
+        said = self.said.get(relation)
+        if said is None:
+            said = self.said[relation] = Said()
+        said.add(sort, item, role)
+
+    def is_about(self, relation: Relation) -> bool:
+        """Whether any item is wished for by *relation*, or is not to be there."""
+        said, wanted = self.said.get(relation), self.wanted.get(relation)
+        return (said is not None and said.is_about) or (wanted is not None and bool(wanted.wished or wanted.unwanted))
+
+    def opened(self, addresses: Mapping[str, str]) -> "ThingWish":
+        """The same, to be compared: what was said of what is in it is read; for *addresses* see `Said.read`."""
+        read = {relation: said.read(relation, addresses) for relation, said in self.said.items()}
+        return replace(self, said={}, wanted={**self.wanted, **read})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +120,8 @@ class Wishes:
 
     Attributes:
         entries: How many entries it has.
-        things: By hash.
+        things: By hash. Each is `opened` to be compared, and let go of then: there is more in all than one may hold.
+        addresses: Those of people who are let in by an entry, by its key.
         admissions: By address in small letters.
         spoken_of: Relations that the manifest says anything about: a manifest that does not limits nobody's.
         files: Files that are to be in things, each block and each link by itself.
@@ -140,6 +131,7 @@ class Wishes:
 
     entries: int = 0
     things: dict[str, ThingWish] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
     admissions: dict[str, AdmissionWish] = field(default_factory=dict)
     spoken_of: set[Relation] = field(default_factory=set)
     absent: list[Difference] = field(default_factory=list)
@@ -149,9 +141,9 @@ class Wishes:
     def count(self, relation_word: str) -> int:
         """How many memberships are wished for by relations whose differences go by *relation_word*."""
         return sum(
-            len(wanted.wished)
+            len(said.read(relation, self.addresses).wished)
             for thing in self.things.values()
-            for relation, wanted in thing.wanted.items()
+            for relation, said in thing.said.items()
             if relation.thing == relation_word
         )
 
@@ -206,8 +198,6 @@ class _Gatherer:
         """Things that a chosen entry is about."""
         self._namer = Namer()
         self._hashes: dict[_Named, str | None] = {}
-        self._addresses: dict[str, str] = {}
-        """Of those who are let in by an entry with a key."""
         self._is_chosen = True
         """Whether the entry at hand is."""
         self.wishes = Wishes(included=register.choice.included)
@@ -226,16 +216,9 @@ class _Gatherer:
             self._add(one.place, one.entry, some, records)
 
     def finish(self) -> Wishes:
-        """The wishes; who stands for whom among people is known when all entries are in."""
+        """The wishes, now that all entries are in."""
         if self._choice.selection:
             self.wishes.things = {one: wish for one, wish in self.wishes.things.items() if one in self._chosen}
-        for thing in self.wishes.things.values():
-            for relation, wanted in thing.wanted.items():
-                if relation.is_of_addresses and relation.item is not None:
-                    people = ((referenced_key(item), item, role) for item, role in wanted.wished.items())
-                    wanted.wished = {item if key is None else self._addresses[key]: role for key, item, role in people}
-                    others = ((referenced_key(item), item) for item in wanted.others)
-                    wanted.others = {item if key is None else self._addresses[key] for key, item in others}
         return self.wishes
 
     def _add(self, place: Place, entry: Entry, steps: Sequence[Step], records: Mapping[bytes, Record]) -> None:
@@ -276,7 +259,7 @@ class _Gatherer:
     def _admit(self, kind: Admission, place: Place, entry: Entry) -> None:
         address = kind.address(entry)
         if entry.key is not None:
-            self._addresses[entry.key] = address
+            self.wishes.addresses[entry.key] = address
         if self._is_chosen:
             self.wishes.admissions.setdefault(address.casefold(), AdmissionWish(kind, place, entry))
 
@@ -321,7 +304,7 @@ class _Gatherer:
         elif kind.takes:
             self.wishes.spoken_of.add(kind.relation)
             if self._is_chosen:
-                wish.of(kind.relation).unwanted.add(self._item(kind.relation, step.item) or step.item)
+                wish.say(kind.relation, Sort.UNWANTED, self._item(kind.relation, step.item) or step.item)
         else:
             self.wishes.spoken_of.add(kind.relation)
             self._add_item(wish, kind.relation, step.item, None if step.role is None else int(step.role))
@@ -329,21 +312,21 @@ class _Gatherer:
     def _add_item(self, wish: ThingWish, relation: Relation, reference: str, role: int | None) -> None:
         item = self._item(relation, reference)
         if not self._is_chosen:
-            wish.of(relation).others.add(reference if item is None else item)
+            wish.say(relation, Sort.OTHER, reference if item is None else item)
         elif item is None:
-            wish.of(relation).unmade.add((reference, role))
+            wish.say(relation, Sort.UNMADE, reference, role)
         else:
-            wish.of(relation).add(item, role)
+            wish.say(relation, Sort.WISHED, item, role)
 
     def _item(self, relation: Relation, reference: str) -> str | None:
         """What *reference* stands for, as far as it can be known by now."""
         if relation.item is None or relation.is_of_addresses:
-            return sys.intern(reference)
+            return reference
         return self._resolved(relation.item, reference)
 
     def _resolved(self, kind: str, reference: str) -> str | None:
         key = referenced_key(reference)
-        return sys.intern(reference) if key is None else self._hashes[kind, key]
+        return reference if key is None else self._hashes[kind, key]
 
 
 def _links(kind: Thing, entry: MakingEntry) -> dict[str, _Named]:

@@ -3,6 +3,7 @@
 import gc
 import json
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from math import ceil
@@ -194,10 +195,11 @@ def batch(schedule: Schedule) -> Batch:
     return work
 
 
+@pytest.mark.parametrize("key", ["k", None])
 @pytest.mark.parametrize("place", ["m.jsonl:{}", "m.yaml:1{} row 7", "entry {}", "teams.xlsx#A:B:0{}"])
-def test_an_entry_that_waits_for_others_is_no_object(place: str) -> None:
+def test_an_entry_that_waits_for_others_is_no_object(place: str, key: str | None) -> None:
     """Of memberships that lie in a lane bytes are kept; what goes at last is as it was: step, place, key, identity."""
-    schedule, entries = Schedule(max_batch=100, most_whole=0), in_turn(30, key="k")
+    schedule, entries = Schedule(max_batch=100, most_whole=0), in_turn(30, key=key)
     fill(schedule, entries[:29], place=place)
     assert (schedule.open_entries, schedule.lying_entries, schedule.next(0.0)) == (29, 29, None)
     gc.collect()
@@ -208,10 +210,32 @@ def test_an_entry_that_waits_for_others_is_no_object(place: str) -> None:
     tickets, namer = batch(schedule).tickets, Namer()
     for number, (ticket, entry) in enumerate(zip(tickets, entries, strict=True), 1):
         wish = ticket.wish
-        assert (wish.number, wish.place, wish.key) == (number, place.format(number), f"k{number - 1}")
+        expected = None if key is None else f"{key}{number - 1}"
+        assert (wish.number, wish.place, wish.key) == (number, place.format(number), expected)
         assert wish.identity == namer.identity(entry)
         assert [ticket.step] == list(entry.steps(wish.identity))
         assert (ticket.parent_hash, ticket.items) == ("p0", ())
+
+
+def test_what_waits_for_others_takes_little_room() -> None:
+    """Of a membership in a lane its item is kept and some bytes: a million may wait at once."""
+    schedule, entries = Schedule(max_batch=10_000, most_whole=0), in_turn(5_000)
+    tracemalloc.start()
+    try:
+        fill(schedule, entries)
+        gc.collect()
+        # Sixteen characters of an address are among them, and what grows by an eighth.
+        assert tracemalloc.get_traced_memory()[0] < 5_000 * 50
+    finally:
+        tracemalloc.stop()
+    assert schedule.lying_entries == 5_000
+
+
+def test_what_is_too_long_for_that_waits_as_it_is() -> None:
+    """A key of any length comes out as it went in."""
+    schedule, entries = Schedule(max_batch=2, most_whole=0), in_turn(2, key="k" * 70_000)
+    fill(schedule, entries)
+    assert [ticket.wish.key for ticket in batch(schedule).tickets] == [entry.key for entry in entries]
 
 
 def test_several_of_an_entry_go_together() -> None:
