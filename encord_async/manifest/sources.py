@@ -96,13 +96,14 @@ def open_source(manifest: Manifest, on_empty: Callable[[Place], None] = lambda _
         file = ManifestFile.at(manifest)
         return _StreamSource(file, on_empty) if file.is_stream else _FileSource(file, on_empty)
     if isinstance(manifest, Part):
-        return _PartSource(manifest)
+        return _IteratorSource(one.placed for one in manifest.entries)
     if isinstance(manifest, AsyncIterable):
         return _AsyncSource(manifest)
     if isinstance(manifest, Mapping | bytes) or not isinstance(manifest, Iterable):
         kind = type(manifest).__name__
         raise UsageError(f"a manifest cannot be a {kind}; give a path or an iterable of entries or dicts")
-    return _IterableSource(manifest)
+    entries = iter(manifest)
+    return _IteratorSource(read_numbered(entries), getattr(entries, "close", lambda: None))
 
 
 class _FileSource:
@@ -207,30 +208,19 @@ def read_numbered(entries: Iterable[object]) -> Iterator[Item]:
     return map(_Numbered().read, entries)
 
 
-class _IterableSource(_Numbered):
-    def __init__(self, entries: Iterable[Wish]) -> None:
-        super().__init__()
-        self._entries: Iterator[Wish] = iter(entries)
+class _IteratorSource:
+    """The entries of an iterator; *close* lets go of what it reads."""
+
+    def __init__(self, items: Iterator[Item], close: Callable[[], object] = lambda: None) -> None:
+        self._items = items
+        self._close = close
 
     async def take(self, most: int) -> list[Item]:
         # In the caller's thread, since a generator may hold a cursor that is bound to it.
-        return [self.read(raw) for raw in itertools.islice(self._entries, most)]
+        return list(itertools.islice(self._items, most))
 
     async def aclose(self) -> None:
-        close = getattr(self._entries, "close", None)
-        if close is not None:
-            close()
-
-
-class _PartSource:
-    def __init__(self, part: Part) -> None:
-        self._entries = iter(part.entries)
-
-    async def take(self, most: int) -> list[Item]:
-        return [one.placed for one in itertools.islice(self._entries, most)]
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
+        self._close()
 
 
 class _AsyncSource(_Numbered):

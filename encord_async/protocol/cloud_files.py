@@ -41,13 +41,10 @@ class CloudFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CloudImageGroup:
-    """Images that are one item; *as_video* makes a sequence of them, with a video that the service writes."""
-
+class _SeveralFiles:
     urls: tuple[str, ...]
     title: str
     metadata: Mapping[str, JSON] = field(default_factory=dict)
-    as_video: bool = False
 
     def __post_init__(self) -> None:
         assign(self, "urls", _checked_urls(self.urls))
@@ -55,16 +52,15 @@ class CloudImageGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CloudDicomSeries:
+class CloudImageGroup(_SeveralFiles):
+    """Images that are one item; *as_video* makes a sequence of them, with a video that the service writes."""
+
+    as_video: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudDicomSeries(_SeveralFiles):
     """DICOM files that are one item."""
-
-    urls: tuple[str, ...]
-    title: str
-    metadata: Mapping[str, JSON] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        assign(self, "urls", _checked_urls(self.urls))
-        _check_title(self.title)
 
 
 CloudItem: TypeAlias = CloudFile | CloudImageGroup | CloudDicomSeries
