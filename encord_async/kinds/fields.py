@@ -276,7 +276,8 @@ Scopes: TypeAlias = Annotated[tuple[Scope, ...], Field(min_length=1)]
 class Part(BaseModel):
     """An entry, or an object in one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What reads an entry is built when the first of its kind comes: few manifests have all kinds.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     noun: ClassVar[str]
     """What it is called when one of its fields is unknown: ``a user``."""

@@ -73,7 +73,8 @@ Storage: TypeAlias = Annotated[StorageLocation | int, Field(union_mode="left_to_
 
 
 class _Reply(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # What reads a reply is built when the first comes: most processes read few kinds of them.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 class ProjectAPIKey(_Reply):

@@ -109,8 +109,14 @@ Kind: TypeAlias = Annotated[MemberType | str, Field(union_mode="left_to_right")]
 
 
 class _Reply(BaseModel):
+    # What reads a reply is built when the first comes: most processes read few kinds of them.
     model_config = ConfigDict(
-        frozen=True, extra="ignore", alias_generator=to_camel, validate_by_alias=True, validate_by_name=True
+        frozen=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        validate_by_alias=True,
+        validate_by_name=True,
+        defer_build=True,
     )
 
 
