@@ -31,7 +31,6 @@ settings.load_profile("house")
 
 # What a test needs is told by its fixtures; a file that starts processes itself says so in `pytestmark`.
 MARKS_OF_FIXTURES = {
-    "api": ["process"],
     "chromium": ["browser"],
     "clusters": ["cluster"],
     "deployment": ["cluster"],
@@ -39,7 +38,6 @@ MARKS_OF_FIXTURES = {
     "pytester": ["process"],
     "require_tool": ["process"],
     "sdk_release": ["interop"],
-    "start_api": ["process"],
 }
 IMPLY_PROCESS = {"browser", "cluster", "interop"}
 

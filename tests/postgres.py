@@ -102,6 +102,14 @@ class PostgresServer:
         finally:
             connection.close()
 
+    def sessions(self) -> int:
+        """How many connections journals have."""
+        with self.connected() as connection:
+            question = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'encord-async %'"
+            row = connection.execute(question).fetchone()
+        assert row is not None
+        return int(row[0])
+
     def drop(self, job: str) -> None:
         """Forget a journal."""
         with self.connected() as connection:

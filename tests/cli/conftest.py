@@ -32,6 +32,10 @@ DATASETS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(1, 101)
 """What an emulator without a seed starts with."""
 
 
+STORES = ["file", pytest.param("postgresql", marks=pytest.mark.process)]
+"""Where a journal may lie; a test that goes through both asks for the server by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """What a command line did."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Terminal, write_manifest
+from tests.cli.conftest import STORES, Terminal, write_manifest
 
 Api = Any
 Here = Callable[..., Any]
@@ -30,7 +30,7 @@ def lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("store", ["file", "postgresql"])
+@pytest.mark.parametrize("store", STORES)
 def test_what_a_run_made(api: Api, here: Here, tmp_path: Path, store: str, request: pytest.FixtureRequest) -> None:
     """Each key is in the file once, and works, and is in no other place; the next run adds only what it makes."""
     name, keys = f"Keys {store}", tmp_path / "keys.jsonl"

@@ -25,6 +25,7 @@ from tests.cli.conftest import (
     write_manifest,
 )
 from tests.cli.test_project import new_key
+from tests.waiting import PATIENCE_S
 
 DATASET = {"kind": "dataset", "title": "D"}
 SUMS = ["created", "adopted", "updated", "unchanged", "failed", "blocked", "in_doubt", "cancelled"]
@@ -40,6 +41,7 @@ def member(project_hash: str, email: str = "ann@example.com", role: object = "an
     return {"kind": "project_users", "project": project_hash, "emails": [email], "role": role}
 
 
+@pytest.mark.process
 def test_the_example(here: Here, start_api: Start, tmp_path: Path) -> None:
     """The whole example is provisioned, and the summary says so; a second time nothing is sent."""
     api = start_api()
@@ -239,6 +241,7 @@ def test_a_full_disk(here: Here, api: Api, tmp_path: Path) -> None:
     assert sum(done.json[name] for name in SUMS) == done.json["entries"]
 
 
+@pytest.mark.process
 @pytest.mark.platform("linux")
 def test_a_full_disk_under_the_journal(here: Here, api: Api, tmp_path: Path) -> None:
     """When the journal cannot be written any more, exit code and sums say that something was sent, and what is so."""
@@ -256,7 +259,9 @@ def test_a_full_disk_under_the_journal(here: Here, api: Api, tmp_path: Path) -> 
         "--json",
         "--concurrency=4",
     ]
-    done = subprocess.run(limited, capture_output=True, text=True, env=process_env(api.env), timeout=50, check=False)
+    done = subprocess.run(
+        limited, capture_output=True, text=True, env=process_env(api.env), timeout=PATIENCE_S, check=False
+    )
     found = json.loads(done.stdout)
     assert found["error"]["type"] == "JournalError"
     assert done.returncode == (3 if found["in_doubt"] else 1)
@@ -296,6 +301,7 @@ def from_stdin(run: Here, api: Api, *entries: Json, options: tuple[str, ...] = (
     return run("apply", "-", "--yes", "--json", *options, env=api.env, stdin=text)
 
 
+@pytest.mark.process
 def test_from_standard_input(api: Api) -> None:
     """`apply -` provisions JSON lines as they come."""
     done = from_stdin(process, api, member("@p"), project("From a stream"))
@@ -415,6 +421,7 @@ def test_a_stream_needs_a_yes(here: Here, api: Api, tmp_path: Path) -> None:
     assert "give --yes" in done.err
 
 
+@pytest.mark.process
 def test_a_person_is_asked_wherever_the_log_goes(api: Api, tmp_path: Path) -> None:
     """With standard error in a file whoever sits at the terminal is asked all the same, and there."""
     manifest = write_manifest(tmp_path / "m.jsonl", project("Asked with a log"))
@@ -426,6 +433,7 @@ def test_a_person_is_asked_wherever_the_log_goes(api: Api, tmp_path: Path) -> No
     assert "Go on?" not in (tmp_path / "log").read_text()
 
 
+@pytest.mark.process
 def test_the_account_is_read_once(start_api: Start, tmp_path: Path) -> None:
     """What was listed for the question is not listed again for the run; how much that was is shown meanwhile."""
     api = start_api()
@@ -442,6 +450,7 @@ def test_the_account_is_read_once(start_api: Start, tmp_path: Path) -> None:
     assert after.items() >= before.items()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("answer", ["y", "n", "\x03"])
 def test_a_person_is_asked(api: Api, tmp_path: Path, answer: str) -> None:
     """On a terminal what cannot be undone is counted and asked for first; a no, or Ctrl-C, makes nothing."""
@@ -461,6 +470,7 @@ def test_a_person_is_asked(api: Api, tmp_path: Path, answer: str) -> None:
     assert f" at {api.url}" in shown
 
 
+@pytest.mark.process
 def test_nothing_to_ask(api: Api, tmp_path: Path) -> None:
     """On a terminal nobody is asked when nothing irreversible is about to happen, or with --yes."""
     manifest = write_manifest(tmp_path / "m.jsonl", project("Not asked"))
@@ -472,6 +482,7 @@ def test_nothing_to_ask(api: Api, tmp_path: Path) -> None:
     assert "Go on?" not in done.out
 
 
+@pytest.mark.process
 def test_colours(api: Api, tmp_path: Path) -> None:
     """A terminal gets colours and a bar, unless NO_COLOR or --no-color says otherwise."""
     manifest = write_manifest(tmp_path / "m.jsonl", member("no-such"))
@@ -489,6 +500,7 @@ def test_colours(api: Api, tmp_path: Path) -> None:
     assert "1 entry in " in done.out
 
 
+@pytest.mark.process
 def test_the_bar_is_red_only_when_something_fails(start_api: Start, tmp_path: Path) -> None:
     """The bar is green while all is well, from the first to the last, and red once an entry has failed."""
     api = start_api()

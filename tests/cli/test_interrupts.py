@@ -55,6 +55,7 @@ def made(api: Api, request: pytest.FixtureRequest) -> int:
     return sum(one["title"].startswith(f"{request.node.name} ") for one in projects)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["int", "term", "hup"])
 def test_the_first_one_drains(api: Api, manifest: Path, request: pytest.FixtureRequest, number: signal.Signals) -> None:
     """What is under way ends and is counted, nothing else is started, and the exit code is 130."""
@@ -73,6 +74,7 @@ def test_the_first_one_drains(api: Api, manifest: Path, request: pytest.FixtureR
     assert any(line.endswith("cancelled: not finished; the next apply goes on with them:") for line in status)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("more", [0, 3])
 def test_the_second_one_stops(api: Api, manifest: Path, more: int) -> None:
     """A second Ctrl-C ends the run at once; what was under way is in doubt, and the sums still add up. More of them do
@@ -94,6 +96,7 @@ def test_the_second_one_stops(api: Api, manifest: Path, more: int) -> None:
     assert sum(found[name] for name in SUMS) == found["entries"] == PROJECTS
 
 
+@pytest.mark.process
 def test_it_goes_on_where_it_was(api: Api, manifest: Path, request: pytest.FixtureRequest) -> None:
     """The same command after an interrupted run makes the rest, and nothing twice."""
     api.control("PUT", "faults", [{"query": "project.POST", "fault": "delay", "seconds": UNDER_WAY_S}])
@@ -110,6 +113,7 @@ def test_it_goes_on_where_it_was(api: Api, manifest: Path, request: pytest.Fixtu
     assert made(api, request) == PROJECTS
 
 
+@pytest.mark.process
 def test_in_an_outage_nothing_is_waited_for(start_api: Start, tmp_path: Path) -> None:
     """Ctrl-C at the terminal while the service is down ends the run, which else waits; the next one makes the rest."""
     api = start_api()
@@ -203,6 +207,7 @@ def test_one_object_and_no_more(capsys: pytest.CaptureFixture[str], options: lis
     assert found.get("first") if options else found["error"]["type"] == "Interrupted"
 
 
+@pytest.mark.process
 def test_during_a_single_operation(api: Api) -> None:
     """Ctrl-C during one operation ends it with 130, and says that it may have happened."""
     api.control("PUT", "faults", [{"query": "project.POST", "fault": "hang"}])

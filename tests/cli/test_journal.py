@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from tests import warm
-from tests.cli.conftest import Terminal, write_manifest
+from tests.cli.conftest import STORES, Terminal, write_manifest
 from tests.postgres import PASSWORD, PostgresServer
 
 Api = Any
@@ -46,7 +46,7 @@ def programme(name: str, *, cats: str = "cats", raw: str = "raw") -> list[Json]:
 Applied: TypeAlias = Callable[..., tuple[Path, str]]
 
 
-@pytest.fixture(params=["file", "postgresql"])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest) -> str:
     """Where journals are kept."""
     found: str = request.param

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import write_manifest
+from tests.cli.conftest import STORES, write_manifest
 
 Api = Any
 Here = Callable[..., Any]
@@ -39,7 +39,7 @@ def begun(api: Api, here: Here, tmp_path: Path) -> str:
     return f"{manifest}.journal"
 
 
-@pytest.mark.parametrize("store", ["file", "postgresql"])
+@pytest.mark.parametrize("store", STORES)
 def test_imported(
     api: Api,
     here: Here,

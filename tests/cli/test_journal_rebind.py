@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from encord_async.emulator.signatures import make_key_pair
-from tests.cli.conftest import started_api, write_manifest
+from tests.cli.conftest import STORES, started_api, write_manifest
 
 Api = Any
 Here = Callable[..., Any]
@@ -56,7 +56,7 @@ def programme(name: str, *, users: bool = True) -> list[Any]:
     return entries
 
 
-@pytest.mark.parametrize("store", ["file", "postgresql"])
+@pytest.mark.parametrize("store", STORES)
 def test_a_colleague_goes_on(
     shared: Shared,
     here: Here,

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.conftest import PROGRAM, Api, Done, Here, process_env, write_manifest
 from tests.cli.test_apply import SUMS, project
+from tests.waiting import PATIENCE_S
 
 # Streams are those of a process.
 pytestmark = pytest.mark.process
@@ -20,7 +21,7 @@ def redirected(redirection: str, *arguments: object, api: Api) -> Done:
     """Run a command line with its streams as a shell would put them."""
     command = ["sh", "-c", f'exec "$@" {redirection}', "sh", PROGRAM, *map(str, arguments)]
     done = subprocess.run(
-        command, capture_output=True, text=True, env=process_env(api.env), timeout=50, check=False, stdin=None
+        command, capture_output=True, text=True, env=process_env(api.env), timeout=PATIENCE_S, check=False, stdin=None
     )
     return Done(done.returncode, done.stdout, done.stderr)
 

@@ -205,6 +205,7 @@ def test_a_removal_that_is_refused(here: Here, api: Api, applied: Path) -> None:
     assert "1 difference left, and 1 repair that did not come about." in done.out
 
 
+@pytest.mark.process
 def test_fix_asks_on_a_terminal(here: Here, api: Api, applied: Path) -> None:
     """On a terminal --fix shows what it would send; without a yes nothing is sent, and the differences are told."""
     title = "test_fix_asks_on_a_terminal"

@@ -25,7 +25,7 @@ from encord_async.kinds.project import PROJECT
 from tests import warm
 from tests.postgres import PASSWORD, PostgresServer
 from tests.provision.conftest import Call, Service, all_of, open_session
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, comes_true
 
 ME = Identity("https://api.encord.com", "SHA256:me")
 _JOBS = itertools.count()
@@ -287,7 +287,7 @@ async def test_shards_write_side_by_side(url: Url) -> None:
     assert await everything(url, ME) == [record(1), record(2)]
 
 
-async def test_successor_waits(url: Url) -> None:
+async def test_successor_waits(postgres: PostgresServer, url: Url) -> None:
     """Whoever is given a shard that another still writes waits until that one is gone."""
     async with Journal(url, ME) as whole:
         shard = Shard(run=await whole.share(), name="1")
@@ -300,7 +300,7 @@ async def test_successor_waits(url: Url) -> None:
 
         async with anyio.create_task_group() as group, Journal(url, ME, shard=shard) as zombie:
             group.start_soon(succeed)
-            await anyio.sleep(0.3)
+            await comes_true(lambda: postgres.sessions() == 3, "the successor asks for its shard")
             await zombie.write([record(1)])
             order.append("zombie")
         assert order == ["zombie", "successor"]
@@ -309,18 +309,19 @@ async def test_successor_waits(url: Url) -> None:
 async def test_no_shard_of_a_run_that_is_over(url: Url, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of a run whose head is gone is not begun; one that is begun keeps the next run waiting."""
     monkeypatch.setattr("encord_async.journal.postgres._PARTS_WAIT_S", 0.3)
-    gone = anyio.Event()
+    gone, is_gone = anyio.Event(), anyio.Event()
 
     async def head(*, task_status: TaskStatus[Shard]) -> None:
         async with Journal(url, ME) as whole:
             task_status.started(Shard(run=await whole.share(), name="1"))
             await gone.wait()
+        is_gone.set()
 
     async with anyio.create_task_group() as group:
         shard = await group.start(head)
         async with Journal(url, ME, shard=shard):
             gone.set()
-            await anyio.sleep(0.1)
+            await is_gone.wait()
             with pytest.raises(JournalBusyError, match=f"process {os.getpid()} on"):
                 await everything(url, ME)
     with pytest.raises(JournalError, match="is over"):

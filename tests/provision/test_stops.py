@@ -31,6 +31,7 @@ from tests.provision.conftest import (
     project,
     users,
 )
+from tests.waiting import PATIENCE_S
 
 PROJECTS = 24
 
@@ -133,7 +134,7 @@ async def test_nobody_waits_for_a_listing(session: EncordSession, service: Promp
 
     service.pace = hang
     async with session.provision([project("Cats"), project("Dogs")], journal=None) as run:
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             outcomes = await all_of(run)
     assert {one.status for one in outcomes} == {Status.CANCELLED}
     assert service.projects == {}
@@ -276,7 +277,7 @@ async def test_nobody_waits_for_an_outage_to_end(session: EncordSession, service
 
     service.pace = down
     async with session.provision([project("Cats"), project("Dogs")], journal=tmp_path / "j") as run:
-        with anyio.fail_after(60):
+        with anyio.fail_after(PATIENCE_S):
             async with anyio.create_task_group() as group:
 
                 async def stop() -> None:

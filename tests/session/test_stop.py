@@ -16,6 +16,7 @@ from encord_async.session.clock import SystemClock
 from encord_async.session.settings import Settings
 from encord_async.session.stop import Stop
 from tests.provision.conftest import TOKEN, Fault, Project, Service
+from tests.waiting import PATIENCE_S
 
 CREATE = ops.CreateProject(title="Cats")
 READ = ops.GetProject(project_hash="p")
@@ -60,7 +61,7 @@ async def stopped_between_attempts(service: Service, operation: Any, *, faults: 
         for _ in range(faults):
             with pytest.raises(NoReplyError):
                 await session.execute(ops.CreateProject(title="Dogs"))
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             async with anyio.create_task_group() as group:
                 group.start_soon(ask)
                 try:

@@ -15,6 +15,7 @@ from aiohttp.client_proto import ResponseHandler
 from encord_async import errors
 from encord_async.session.settings import Settings
 from encord_async.session.transport import AiohttpTransport, _Handler
+from tests.waiting import PATIENCE_S, comes_true
 
 Script = Callable[["Peer", int], Awaitable[None]]
 """Answers a request of this number, over all connections, from 1."""
@@ -103,7 +104,7 @@ async def test_what_comes_while_a_connection_is_idle_is_nobodys_answer(method: s
     async with talking(plainly) as (peer, transport):
         assert await ask(transport, method) == "1"
         peer.say(extra)
-        await asyncio.wait_for(peer.ended[0].wait(), 5)
+        await asyncio.wait_for(peer.ended[0].wait(), PATIENCE_S)
         assert await ask(transport, method) == "2"
     assert len(peer.connections) == 2
 
@@ -127,7 +128,7 @@ async def test_what_follows_a_reply_ends_its_connection(method: str, extra: byte
             assert await ask(transport, method) == "1"
         except errors.UnreadableReplyError:
             assert extra == b"x"
-        await asyncio.wait_for(peer.ended[0].wait(), 5)
+        await asyncio.wait_for(peer.ended[0].wait(), PATIENCE_S)
         assert await ask(transport, method) == "2"
     assert len(peer.connections) == 2
 
@@ -189,11 +190,11 @@ async def test_new_connection_on_which_the_peer_talks_first_is_not_used() -> Non
     async with talking(plainly, greeting=STALE) as (peer, _):
         loop = asyncio.get_running_loop()
         _, handler = await loop.create_connection(lambda: _Handler(loop), "127.0.0.1", peer.port)
-        await asyncio.sleep(0.05)
+        await comes_true(lambda: handler.should_close, "the greeting is there")
         with pytest.raises(aiohttp.ClientConnectionError, match="unasked"):
             handler.take()
         handler.close()
-        await asyncio.wait_for(peer.ended[0].wait(), 5)
+        await asyncio.wait_for(peer.ended[0].wait(), PATIENCE_S)
 
 
 async def test_interim_replies_are_no_answers_and_no_offence() -> None:

@@ -22,6 +22,7 @@ from encord_async.secrecy import Secret
 from encord_async.session.transport import AiohttpTransport
 from encord_async.session.turn import Turn
 from tests.session.test_transport_unasked import Peer, plainly, reply, talking
+from tests.waiting import PATIENCE_S
 
 PROJECT = {"project_hash": "p1", "title": "Cats", "datasets": []}
 
@@ -134,7 +135,7 @@ async def test_connection_that_is_given_up_is_not_used_again() -> None:
     async with talking(plainly) as (peer, transport):
         turn, _ = await ask(transport, CREATE)
         turn.give_up()
-        await asyncio.wait_for(peer.ended[0].wait(), 5)
+        await asyncio.wait_for(peer.ended[0].wait(), PATIENCE_S)
         assert [(await ask(transport, CREATE))[1] for _ in range(2)] == ["2", "3"]
     assert len(peer.connections) == 2
 
