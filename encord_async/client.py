@@ -311,7 +311,7 @@ class EncordSession(Calls):
         manifest = _read_with(manifest, variables)
         async with self._read_journal(manifest, journal) as opened:
             wishes = await gather(manifest, opened or MemoryLedger(), _chosen(only, exclude))
-        return await compare(self, wishes, on_difference=on_difference)
+            return await compare(self, wishes, opened, on_difference=on_difference)
 
     async def export(
         self,

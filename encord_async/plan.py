@@ -20,6 +20,7 @@ from encord_async.engine.run import Run
 from encord_async.engine.sequel import Sequel
 from encord_async.engine.ticket import Result, Ticket, Wish
 from encord_async.journal.record import Record
+from encord_async.journal.taken_off import NOTHING_TAKEN_OFF, TakenOffs
 from encord_async.kinds.entry import MakingEntry
 from encord_async.kinds.files import Portion
 from encord_async.kinds.membership import Membership, role_name
@@ -159,6 +160,7 @@ class Forecast:
         entries: How many entries the manifest has.
         counts: How many things of which sort would be made, adopted and so on.
         gone: What the manifest no longer wishes for; of a part of the manifest nothing is said of that.
+        taken_off: What was put into things, and no entry says any more; as well.
         retired: From how many things of that something would be taken.
         included: What those that are chosen need, and nobody has chosen.
         warnings: What should be known of the entries, though nothing is wrong with them.
@@ -168,6 +170,7 @@ class Forecast:
     entries: int = 0
     counts: Counter[tuple[Verb, str]] = field(default_factory=Counter)
     gone: list[Gone] = field(default_factory=list)
+    taken_off: TakenOffs = NOTHING_TAKEN_OFF
     retired: int = 0
     included: tuple[Included, ...] = ()
     warnings: tuple[Problem, ...] = ()
@@ -250,6 +253,7 @@ async def plan(
     forecast.entries, forecast.warnings, forecast.groundwork = run.summary.entries, run.warnings, run.groundwork
     forecast.included = run.register.choice.included
     forecast.gone = list(map(Gone.of, await run.register.gone()))
+    forecast.taken_off = await run.register.taken_off()
     return forecast
 
 

@@ -21,7 +21,7 @@ from encord_async.cli.cluster import begin_on, cluster
 from encord_async.cli.consent import agreed
 from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted, told, told_in
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
-from encord_async.cli.keys_sink import KeysCommand, KeysFile, Sink
+from encord_async.cli.keys_sink import sink
 from encord_async.cli.options import (
     Service,
     changing_options,
@@ -46,7 +46,7 @@ from encord_async.cli.options import (
 from encord_async.cli.outcomes import Recorder
 from encord_async.cli.outfile import force_option
 from encord_async.cli.output import Output, many
-from encord_async.cli.plan import existing_journal, print_gone, shown_journal
+from encord_async.cli.plan import existing_journal, print_gone, print_taken_off, shown_journal
 from encord_async.cli.progress import show_bar, show_lines
 from encord_async.errors import EncordError, UsageError
 
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from encord_async.engine.outcome import Outcome, Status, Summary
     from encord_async.engine.roll import Register
     from encord_async.engine.run import Run
+    from encord_async.journal.taken_off import TakenOffs
     from encord_async.kinds.files import Unit
     from encord_async.manifest.place import Problem
     from encord_async.manifest.selection import Selection
@@ -212,7 +213,7 @@ def apply(
             options["forecast"] = agreed(output, sessions(), manifest, options, quiet=no_progress)
     ending = _ending(manifest, journal, options)
     with ExitStack() as until_the_last_word:
-        made = MadeKeys(_sink(keys_file, keys_command), manifest, journal, sessions)
+        made = MadeKeys(sink(keys_file, keys_command), manifest, journal, sessions)
         keys = until_the_last_word.enter_context(made)
         with Recorder(outcomes, str(manifest), force=force) as recorder, ExitStack() as stack:
             if dask is None:
@@ -259,19 +260,6 @@ def _check_can_be_shared(reviewed: str | None, options: Mapping[str, Any]) -> No
         raise UsageError("--prune and --retire are for a run on one machine: run once more without --dask")
 
 
-def _sink(keys_file: str | None, keys_command: str | None) -> Sink | None:
-    """Who gets the API keys.
-
-    Raises:
-        UsageError: Two are asked for.
-    """
-    if keys_file is not None and keys_command is not None:
-        raise UsageError("--api-keys and --api-keys-to say two things; give one of them")
-    if keys_command is not None:
-        return KeysCommand(keys_command)
-    return None if keys_file is None else KeysFile(keys_file)
-
-
 @dataclass(slots=True)
 class Ending:
     """How a run ended.
@@ -290,6 +278,7 @@ class Ending:
         warnings: What should be known of the manifest, though nothing is wrong with it.
         register: What is known of the manifest as a whole.
         gone: What earlier runs made, and no entry has.
+        taken_off: What earlier runs have put into things, and no entry says any more.
         retires: Whether that is put to rest.
         files_failed: How many files could not be registered.
         units: The first of them.
@@ -308,6 +297,7 @@ class Ending:
     warnings: "tuple[Problem, ...]" = ()
     register: "Register | None" = None
     gone: "Sequence[Gone]" = ()
+    taken_off: "TakenOffs | None" = None
     retires: bool = False
     files_failed: int = 0
     units: "list[Unit]" = field(default_factory=list)
@@ -372,7 +362,7 @@ async def provision(
             try:
                 await _consume(run, ending, on_outcome, progress)
                 if ending.failure is None:
-                    ending.gone = await _gone(run.register)
+                    ending.gone, ending.taken_off = await _gone(run.register), await run.register.taken_off()
             finally:
                 ending.summary, ending.warnings = _complete(run.summary), run.warnings
                 ending.register = run.register
@@ -461,6 +451,8 @@ def _finish(output: Output, ending: Ending, unwritten: Sequence[str | None], *, 
             shown |= ending.register.as_json()
         if ending.gone:
             shown["gone"] = [one.as_json() for one in ending.gone]
+        if ending.taken_off is not None and ending.taken_off.number:
+            shown["taken_off"] = ending.taken_off.as_json()
         if ending.files_failed:
             shown["files_failed"] = ending.files_failed
         if ending.shown:
@@ -502,6 +494,7 @@ def print_ending(output: Output, ending: Ending) -> None:
     if not output.json:
         _print_failures(output, ending, summary)
         print_gone(output, ending.gone, retires=ending.retires, most=_SHOWN_GONE)
+        print_taken_off(output, ending.taken_off, prunes=ending.prunes, most=_SHOWN_GONE)
     if ending.looks is not None and ending.unseen:
         is_pruned = ending.prunes and ending.failure is None and summary.stopped_by is None
         seen, rest = ("only what is too much was looked for", "looks at it all") if is_pruned else _NOT_SEEN

@@ -22,7 +22,7 @@ from encord_async.errors import UsageError
 from encord_async.plainfile import open_plain
 from encord_async.secrecy import sealed
 
-__all__ = ["KeysCommand", "KeysFile", "Put", "Sink"]
+__all__ = ["KeysCommand", "KeysFile", "Put", "Sink", "sink"]
 
 _BEGIN: Final = b'{"project_hash": '
 _STDERR: Final = 2
@@ -191,3 +191,16 @@ async def _end(process: Process) -> None:
 
 Sink: TypeAlias = KeysFile | KeysCommand
 """Takes lines with keys in them."""
+
+
+def sink(keys_file: str | None, keys_command: str | None) -> Sink | None:
+    """Who gets the API keys.
+
+    Raises:
+        UsageError: Two are asked for.
+    """
+    if keys_file is not None and keys_command is not None:
+        raise UsageError("--api-keys and --api-keys-to say two things; give one of them")
+    if keys_command is not None:
+        return KeysCommand(keys_command)
+    return None if keys_file is None else KeysFile(keys_file)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from encord_async.cli.failures import ExitCode, told, told_in
+from encord_async.cli.failures import ExitCode, redacted, told, told_in
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
     Service,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Options
     from encord_async.journal.journal import Journal
+    from encord_async.journal.taken_off import TakenOffs
     from encord_async.manifest.selection import Selection
     from encord_async.manifest.variables import ManifestFile
     from encord_async.plan import Action, Forecast, Gone
@@ -45,6 +46,7 @@ __all__ = [
     "irreversible_line",
     "plan",
     "print_gone",
+    "print_taken_off",
     "show_heading",
     "shown_journal",
 ]
@@ -60,9 +62,10 @@ and why. Only reads are sent.
 
 It is the run itself, rehearsed: with the same journal and the same options it decides as 'apply' does. What the
 journal says is done costs no request and is only counted; --refresh looks at the account for it as well. What the
-journal knows as made and the manifest no longer has is listed, but not with --only or --exclude; without --retire
-nothing is done about it. What an earlier run left in doubt is looked for once; 'apply' looks longer, and makes it only
-if it surely is not there. At most 100,000 actions are shown; all are counted. '-' reads JSON lines from standard input.
+journal knows as made and the manifest no longer has is listed, and so is who or what was taken off an entry, but not
+with --only or --exclude; without --retire and --prune nothing is done about it. What an earlier run left in doubt is
+looked for once; 'apply' looks longer, and makes it only if it surely is not there. At most 100,000 actions are shown;
+all are counted. '-' reads JSON lines from standard input.
 
 \b
 Examples:
@@ -152,6 +155,7 @@ class Planned:
         read: How many things of the account were read.
         requests: How many were sent; all were reads.
         retires: Whether what the manifest no longer has is retired.
+        prunes: Whether what is too much in things is taken out.
     """
 
     journal: str | None = None
@@ -163,6 +167,7 @@ class Planned:
     read: int = 0
     requests: int = 0
     retires: bool = False
+    prunes: bool = False
 
     def reading(self, session: "EncordSession") -> "Callable[[], str]":
         """Says how far the look at the account is."""
@@ -190,7 +195,7 @@ class Planned:
         from encord_async.saved_plan import make_plan
 
         self.domain, self.account = session.settings.domain, session.identity
-        self.retires = options.retire
+        self.retires, self.prunes = options.retire, options.prune
         async with AsyncExitStack() as stack:
             opened: Journal | None = None
             if self.journal is not None:
@@ -230,6 +235,7 @@ class Planned:
             "counts": self.sums.as_json(),
             "irreversible": self.sums.irreversible,
             "gone": [one.as_json() for one in self.sums.gone],
+            "taken_off": self.sums.taken_off.as_json(),
             "included": [one.as_json() for one in self.sums.included],
             "warnings": list(map(problem_json, self.sums.warnings)),
             "requests": self.requests,
@@ -257,7 +263,7 @@ async def _drift(
     wishes = await gather(manifest, journal, selection)
     # What was never made is what the plan itself is about.
     wishes.absent.clear()
-    await compare(session, wishes, on_difference=found.append)
+    await compare(session, wishes, journal, on_difference=found.append)
     return sorted(found, key=lambda one: (one.place.number, one.what, one.fault, one.item))
 
 
@@ -292,6 +298,19 @@ def print_gone(output: Output, gone: "Sequence[Gone]", *, retires: bool, most: i
         output.line(f"... and {len(gone) - most:,} more are gone from the manifest")
 
 
+def print_taken_off(output: Output, found: "TakenOffs | None", *, prunes: bool = False, most: int = _MAX_GONE) -> None:
+    """Say what earlier runs have put into things, and no entry says any more; None before that is known."""
+    if found is None:
+        return
+    for one in found.first[:most]:
+        left = "nothing is done about it without --prune" if one.can_go else "it stays"
+        said = "gone from the manifest" + ("" if prunes and one.can_go else f", and {left}")
+        output.line(redacted(f"{said}: {one}"))
+    if found.number > len(found.first[:most]):
+        more = found.number - len(found.first[:most])
+        output.line(f"... and {more:,} more of what is in things {'is' if more == 1 else 'are'} gone from the manifest")
+
+
 def _print(output: Output, planned: Planned, *, summary: bool) -> None:
     forecast = planned.sums
     show_heading(output, planned)
@@ -307,6 +326,7 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
         output.line()
     _print_drift(output, planned)
     print_gone(output, forecast.gone, retires=planned.retires)
+    print_taken_off(output, forecast.taken_off, prunes=planned.prunes)
     rows = forecast_rows(forecast)
     if rows:
         output.table(rows, head=["action", "what", "number"], right=[2])

@@ -9,6 +9,7 @@ from encord_async.cli.failures import ExitCode, told
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import journal_argument, output_options
 from encord_async.cli.output import Output, many
+from encord_async.cli.plan import print_taken_off
 
 if TYPE_CHECKING:
     from encord_async.journal.journal import Journal
@@ -50,7 +51,7 @@ async def _report(output: Output, journal: "Journal") -> int:
     about, counts = await journal.about(), await journal.counts()
     open_steps, failed = list(await journal.open_intents()), await journal.failed(most=_MAX_IN_JSON)
     cancelled = await journal.cancelled(most=_MAX_IN_JSON)
-    owner, gone = await journal.owner(), await journal.gone_things()
+    owner, gone, taken_off = await journal.owner(), await journal.gone_things(), await journal.noted_taken_off()
     if output.json:
         output.result(
             {
@@ -63,6 +64,7 @@ async def _report(output: Output, journal: "Journal") -> int:
                 "failed": [record_json(record) for record in failed],
                 "cancelled": [record_json(record) for record in cancelled],
                 "gone": [record_json(record) for record in gone[:_MAX_IN_JSON]],
+                "taken_off": taken_off.as_json(),
             }
         )
     else:
@@ -78,6 +80,9 @@ async def _report(output: Output, journal: "Journal") -> int:
         _list(output, "failed; the next apply tries again", failed)
         _list(output, "cancelled: not finished; the next apply goes on with them", cancelled)
         _list(output, "gone from the manifest of the last run", gone)
+        if taken_off.number:
+            output.line()
+            print_taken_off(output, taken_off, most=_SHOWN)
         _list(output, "in doubt: may have happened" if owner is None else "under way, or in doubt", open_steps)
     if open_steps:
         return ExitCode.IN_DOUBT

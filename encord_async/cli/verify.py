@@ -184,12 +184,12 @@ async def _look(session: "EncordSession", source: _Source, *, fix: bool, prune: 
                 )
         wishes = await gather(source.manifest, ledger, source.selection)
         verified = _Verified(wishes, Report(), Repairs(prune=prune))
-        await _compare(session, verified, fix=fix)
+        await _compare(session, verified, ledger, fix=fix)
         verified.inner = await verified.repairs.inner(ledger)
         return verified
 
 
-async def _compare(session: "EncordSession", verified: _Verified, *, fix: bool) -> None:
+async def _compare(session: "EncordSession", verified: _Verified, ledger: "Ledger", *, fix: bool) -> None:
     """Compare, and leave what was found in *verified*."""
     from encord_async.verify.compare import compare
 
@@ -202,7 +202,7 @@ async def _compare(session: "EncordSession", verified: _Verified, *, fix: bool) 
     repairs, noted = verified.repairs, dict[str, Any]()
     if fix:
         noted = {"on_thing": repairs.note, "on_lacking": repairs.note_lacking, "on_files": repairs.note_files}
-    verified.report = await compare(session, verified.wishes, on_difference=keep, **noted)
+    verified.report = await compare(session, verified.wishes, ledger, on_difference=keep, **noted)
     verified.differences.sort(key=lambda one: (one.place.number, one.what, one.fault, one.item))
     verified.requests += session.statistics().requests
 
@@ -210,13 +210,18 @@ async def _compare(session: "EncordSession", verified: _Verified, *, fix: bool) 
 async def _mend(session: "EncordSession", source: _Source, verified: _Verified) -> None:
     """Send the repairs, and compare again."""
     from encord_async.journal.journal import Identity, Journal
+    from encord_async.journal.record import MemoryLedger
     from encord_async.verify.repair import repair
 
     journal = None
     if source.journal is not None:
         journal = Journal(source.journal, Identity(session.settings.domain, session.identity))
     verified.repaired = await repair(session, verified.repairs, inner=verified.inner, journal=journal)
-    await _compare(session, verified, fix=False)
+    async with AsyncExitStack() as stack:
+        ledger: Ledger = MemoryLedger()
+        if source.journal is not None:
+            ledger = await stack.enter_async_context(Journal(source.journal, None))
+        await _compare(session, verified, ledger, fix=False)
 
 
 def _may_mend(output: Output, verified: _Verified) -> bool:

@@ -394,7 +394,7 @@ class ClusterRun:
         """Hand over the entries that were put aside, now that it is known who has gone."""
         rest, self._aside = self._aside, []
         try:
-            await self._register.close()
+            await self._register.close(is_whole=self._stopped_by is None)
         except EncordError as error:
             self._fail(error, "the journal cannot be written")
         for one in rest:

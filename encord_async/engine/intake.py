@@ -115,6 +115,7 @@ class Intake:
         if not self._ledger.is_new and self.namer.can_wait(entry):
             steps = list(entry.steps(b""))
             if all(map(_is_plain, steps)):
+                self._register.add(entry, b"", steps)
                 return Taken(position, placed, b"", steps, ())
         identity = self.namer.identity(entry)
         self._register.add(entry, identity)
@@ -126,11 +127,11 @@ class Intake:
         identity = self.namer.identity(one.placed.entry)
         return one._replace(identity=identity, steps=list(one.placed.entry.steps(identity)))
 
-    async def close(self) -> list[Taken]:
-        """Nothing more comes: what was put aside, for `add_again`."""
+    async def close(self, *, is_whole: bool) -> list[Taken]:
+        """Nothing more comes, if *is_whole* because all was read: what was put aside, for `add_again`."""
         rest, self.aside = self.aside, []
         try:
-            await self._register.close()
+            await self._register.close(is_whole=is_whole)
         except EncordError as error:
             self._fail(error, "the journal cannot be written")
         return rest

@@ -58,8 +58,12 @@ class Expected:
 
     def add(self, entry: Entry) -> None:
         """Expect what *entry* wishes for."""
-        for step in entry.steps(b""):
-            name = _name_of(step, entry.key)
+        self.add_steps(entry.steps(b""), entry.key)
+
+    def add_steps(self, steps: Iterable[Step], key: str | None) -> None:
+        """Expect *steps* of an entry with *key*."""
+        for step in steps:
+            name = _name_of(step, key)
             if name is not None:
                 self.add_to(name, 1)
 

@@ -25,6 +25,7 @@ from encord_async.engine.ticket import Lane, Ticket
 from encord_async.errors import AuthenticationError, EncordError, ForbiddenError, NotFoundError, RefusedError
 from encord_async.journal.record import Ledger, MemoryLedger, Record, State, Word
 from encord_async.journal.seen import Seen
+from encord_async.journal.taken_off import Said, TakenOffs
 from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Ending
@@ -450,6 +451,13 @@ class Overlay:
         made = [one async for one in self.every() if one.is_made_thing]
         known = (*self._untouched(made), *self._own.values())
         return [one for one in known if one.is_made_thing and not self._is_present(one.holder)]
+
+    async def taken_off(self, said: Said) -> TakenOffs:
+        """See `Ledger`."""
+        return await self._under.taken_off(said)
+
+    async def note_taken_off(self, found: TakenOffs) -> None:
+        """See `Ledger`; nothing is written."""
 
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
         return await self._lost(list((await self.known(keys)).values()))

@@ -1,4 +1,5 @@
-"""The roll of a manifest: which entries it holds that make something, and what each of them wishes for inside a thing.
+"""The roll of a manifest: which entries it holds that make something, what each wishes for inside a thing, and what of
+users, datasets and the like the manifest says.
 
 It keeps eight bytes of each, and no entry.
 
@@ -6,12 +7,12 @@ By it is told what an entry has left behind that is in the manifest no more. Fil
 anything is sent; of what can be read only once it is complete at the end.
 """
 
+import functools
 import stat
 from array import array
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import anyio
@@ -23,11 +24,14 @@ from encord_async.engine.lanes import Expected
 from encord_async.engine.moves import Moved, carry_out
 from encord_async.engine.outcome import Outcome
 from encord_async.journal.record import Ledger, Record, State, name_digest
+from encord_async.journal.taken_off import NOTHING_TAKEN_OFF, TakenOffs
 from encord_async.kinds.entry import Entry, MakingEntry
+from encord_async.kinds.fields import REFERENCE
+from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.namer import Namer
-from encord_async.kinds.registry import ENTRY_MODELS
+from encord_async.kinds.registry import ENTRY_MODELS, relations_of
 from encord_async.kinds.step import Step, key_wish, made_by
-from encord_async.kinds.thing import InnerThing, Thing
+from encord_async.kinds.thing import Admission, InnerThing, Thing
 from encord_async.manifest.excel import sheet_of
 from encord_async.manifest.files import CheckReport, check_manifest
 from encord_async.manifest.part import Part
@@ -39,46 +43,121 @@ from encord_async.manifest.variables import ManifestFile
 __all__ = ["Checked", "Register", "Roll"]
 
 _HEAD: Final = 8
+_MASK: Final = 2**64 - 1
 _RECENT: Final = 4096
+_LONGEST: Final = 2**18
+_OPEN: Final = "\0"
+"""No item: that others may be there."""
 _A_TURN: Final = 100
 """Entries that are read in one turn of the event loop."""
 
 
-class Roll:
-    """Names of all that may hold what was made (`Record.holder`), and steps of inner things; of any number."""
+class Heads:
+    """Numbers of eight bytes, of any number."""
 
     def __init__(self) -> None:
         self._recent: set[int] = set()
         self._sorted: list[array[int]] = []
-        """The longest first, each at most half as long as the one before it."""
+        """The longest first, each at most half as long as the one before it, unless that is as long as any."""
 
-    def add(self, entry: Entry, identity: bytes) -> None:
-        """Take in *entry*, if it makes something."""
-        if not entry.creates:
-            return
-        self._recent.add(_head(identity))
-        for step in _inner_steps(entry, identity):
-            self._recent.update((_head(step.identity), _head(key_wish(step.identity, step.parent))))
+    def add(self, head: int) -> None:
+        """Take in *head*."""
+        self._recent.add(head)
         if len(self._recent) >= _RECENT:
             self._sort()
 
-    def __contains__(self, holder: object) -> bool:
-        if not isinstance(holder, bytes):
-            return False
-        head = _head(holder)
-        return head in self._recent or any(_holds(part, head) for part in self._sorted)
+    def __contains__(self, head: int) -> bool:
+        if head in self._recent:
+            return True
+        for part in self._sorted:
+            place = bisect_left(part, head)
+            if place < len(part) and part[place] == head:
+                return True
+        return False
 
-    def has_mark(self, mark: str, domain: str) -> bool:
-        """Whether *mark* is that of one of them at *domain*; looks at all."""
-        heads = (head for part in (*self._sorted, self._recent) for head in part)
-        return any(entry_mark(domain, head.to_bytes(_HEAD)) == mark[:ENTRY_MARK] for head in heads)
+    def __iter__(self) -> Iterator[int]:
+        return (head for part in (*self._sorted, self._recent) for head in part)
 
     def _sort(self) -> None:
         part = array("Q", sorted(self._recent))
         self._recent.clear()
-        while self._sorted and len(self._sorted[-1]) < 2 * len(part):
+        # What is sorted is a list meanwhile, of five times the size.
+        while self._sorted and len(self._sorted[-1]) < min(2 * len(part), _LONGEST):
             part = array("Q", sorted(self._sorted.pop() + part))
         self._sorted.append(part)
+
+
+class Roll:
+    """Names of all that may hold what was made (`Record.holder`), and steps of inner things; of any number.
+
+    And what entries say of users, datasets and the like, by the names that they use; see `Said`.
+    """
+
+    def __init__(self) -> None:
+        self._makers, self._said = Heads(), Heads()
+        self._sorts: set[str] = set()
+        self._moves: dict[tuple[str, str], str] = {}
+
+    def add(self, entry: Entry, identity: bytes, steps: Sequence[Step] | None = None) -> None:
+        """Take in *entry*.
+
+        Args:
+            entry: The entry.
+            identity: Its identity; nothing of one that makes nothing.
+            steps: Its steps, under any identity, if they are at hand.
+        """
+        self._say(entry, identity, list(entry.steps(b"")) if steps is None else steps)
+        if not entry.creates:
+            return
+        self._makers.add(_head(identity))
+        for step in _inner_steps(entry, identity):
+            self._makers.add(_head(step.identity))
+            self._makers.add(_head(key_wish(step.identity, step.parent)))
+
+    def _say(self, entry: Entry, identity: bytes, steps: Sequence[Step]) -> None:
+        own = identity.hex() if entry.key is None else REFERENCE + entry.key
+        if entry.moved is not None and entry.key is not None:
+            self._moves[entry.kind, entry.moved] = entry.key
+        for step in steps:
+            kind = step.kind
+            if isinstance(kind, Membership):
+                relation = kind.relation
+                self._sorts.add(relation.sort)
+                self._said.add(_name(relation.sort, step.parent or own, relation.folded(step.item)))
+            elif isinstance(kind, Admission):
+                self._said.add(_name(kind.word, "", step.item.casefold()))
+        making = entry.makes
+        if isinstance(making, Thing) and isinstance(entry, MakingEntry):
+            self._sorts.add(making.word)
+            if making.items is not None:
+                for reference in making.references(entry):
+                    self._said.add(_name(making.items.sort, own, reference))
+            for relation in _taken_from(making.word):
+                if not making.closes(entry, relation):
+                    self._said.add(_name(relation.sort, own, _OPEN))
+
+    def __contains__(self, holder: object) -> bool:
+        return isinstance(holder, bytes) and _head(holder) in self._makers
+
+    def says(self, sort: str, about: str, item: str) -> bool:
+        """See `Said`."""
+        return _name(sort, about, item) in self._said
+
+    def speaks_of(self, relation: Relation) -> bool:
+        """See `Said`."""
+        return relation.sort in self._sorts or (relation.is_said_by_items and relation.item in self._sorts)
+
+    def is_open(self, sort: str, about: str) -> bool:
+        """See `Said`."""
+        return _name(sort, about, _OPEN) in self._said
+
+    def key_now(self, kind: str, key: str) -> str:
+        """See `Said`."""
+        return self._moves.get((kind, key), key)
+
+    def has_mark(self, mark: str, domain: str) -> bool:
+        """Whether *mark* is that of one of them at *domain*; looks at all."""
+        return any(entry_mark(domain, head.to_bytes(_HEAD)) == mark[:ENTRY_MARK] for head in self._makers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +202,9 @@ class Register:
         self._ledger: Ledger
         self._stamps = stamps
         self._is_complete = False
+        self._taken_off = NOTHING_TAKEN_OFF
+        self.has_taken = False
+        """Whether this run has taken something out, so that what was found before it began may be so no more."""
         self.checked: Checked | None = None
         self._file: ManifestFile | None = None
         self.is_open = False
@@ -143,7 +225,8 @@ class Register:
         self._file, mark = file, _file_mark(file)
         if before is None or mark is None or before.mark != mark:
             call = _Call(self.roll)
-            report = await anyio.to_thread.run_sync(partial(check_manifest, file, stamps=stamps, on_entry=call.add))
+            check = functools.partial(check_manifest, file, stamps=stamps, on_entry=call.add)
+            report = await anyio.to_thread.run_sync(check)
             # Of what lies in other files nobody would see that it has changed.
             same = mark if call.sources <= {str(file)} else None
             before = Checked(same, report, self.roll, call.expected, call.moves)
@@ -171,7 +254,7 @@ class Register:
             JournalError: The journal cannot be read or written.
         """
         self._ledger = ledger
-        if not (ledger.has_made or self._stamps):
+        if ledger.is_new and not self._stamps:
             self.roll = Roll()
             return
         if isinstance(manifest, Part):
@@ -186,11 +269,13 @@ class Register:
         self.moved = await carry_out(ledger, self._moves)
         self.is_open = not self._is_complete
         await ledger.disown(self.roll.__contains__ if self._is_complete else _anybody)
+        if self._is_complete:
+            await self._look()
 
-    def add(self, entry: Entry, identity: bytes) -> None:
-        """Take in the next entry, as it is read."""
+    def add(self, entry: Entry, identity: bytes, steps: Sequence[Step] | None = None) -> None:
+        """Take in the next entry, as it is read; as `Roll.add`."""
         if self.is_open:
-            self.roll.add(entry, identity)
+            self.roll.add(entry, identity, steps)
 
     async def has_to_wait(self, entry: Entry, identity: bytes, records: Mapping[bytes, Record]) -> bool:
         """Whether *entry* may get what others have left behind, if it turns out at the end that these are gone.
@@ -213,11 +298,30 @@ class Register:
         if outcome.hash is None and not outcome.status.satisfied:
             self.unmade += issubclass(ENTRY_MODELS.get(outcome.kind, Entry), MakingEntry)
 
-    async def close(self) -> None:
-        """Note who has gone, now that all has been read; nothing if that is known."""
+    async def close(self, *, is_whole: bool = True) -> None:
+        """Note who has gone, now that all has been read; nothing if that is known, or not all *is_whole*."""
         if self.is_open:
             self.is_open = False
+            if not is_whole:
+                # Who was not read has not gone.
+                return
             await self._ledger.disown(self.roll.__contains__)
+            self._is_complete = True
+            await self._look()
+
+    async def _look(self) -> None:
+        """See what no entry says any more, and write that down; nothing is said of a part, or beside bad entries."""
+        if self.choice.selection or (self.checked is not None and self.checked.report.problem_count):
+            return
+        self._taken_off = await self._ledger.taken_off(self.roll)
+        await self._ledger.note_taken_off(self._taken_off)
+
+    async def taken_off(self) -> TakenOffs:
+        """What earlier runs have put somewhere, and no entry says any more; see `journal.taken_off`."""
+        if self.has_taken and self._taken_off.number:
+            self.has_taken = False
+            await self._look()
+        return self._taken_off
 
     async def gone(self) -> Sequence[Record]:
         """The things that were made for entries which have gone, and that no entry has.
@@ -247,11 +351,11 @@ class _Call:
     def add(self, placed: PlacedEntry) -> None:
         place = placed.place
         self.sources.add(place.source if place.row is None and placed.file is None else "")
-        self.expected.add(placed.entry)
-        if placed.entry.moved is not None:
+        entry, steps = placed.entry, list(placed.entry.steps(b""))
+        self.expected.add_steps(steps, entry.key)
+        if entry.moved is not None:
             self.moves.append(placed)
-        if placed.entry.creates:
-            self._roll.add(placed.entry, self._namer.identity(placed.entry))
+        self._roll.add(entry, self._namer.identity(entry) if entry.creates else b"", steps)
 
     async def add_all(self, manifest: Sequence[object]) -> None:
         for number, item in enumerate(read_numbered(manifest)):
@@ -323,10 +427,15 @@ async def _hash_of(ledger: Ledger, kind: str, reference: str) -> str | None:
     return None if known is None else known.hash
 
 
+@functools.cache
+def _taken_from(kind: str) -> tuple[Relation, ...]:
+    """Relations by which something can be taken out of things of *kind*."""
+    return tuple(relation for relation in relations_of(kind) if relation.takes)
+
+
+def _name(sort: str, about: str, item: str) -> int:
+    return hash((sort, about, item)) & _MASK
+
+
 def _head(identity: bytes) -> int:
     return int.from_bytes(identity[:_HEAD])
-
-
-def _holds(part: "array[int]", head: int) -> bool:
-    place = bisect_left(part, head)
-    return place < len(part) and part[place] == head

@@ -211,7 +211,9 @@ class Run:
         if not self._over:
             group.cancel_scope.cancel()
         try:
-            return await leave(group, kind, error, traceback)
+            left = await leave(group, kind, error, traceback)
+            await self._register.taken_off()
+            return left
         finally:
             self._finish_clock()
             self._left()
@@ -429,7 +431,7 @@ class Run:
 
         The schedule lets what comes after a stop end at once.
         """
-        rest = await self._intake.close()
+        rest = await self._intake.close(is_whole=self._stopped_by is None)
         for start in range(0, len(rest), _CHUNK):
             await self._intake.add_again(rest[start : start + _CHUNK])
             self._dispatch()
@@ -541,6 +543,7 @@ class Run:
                 try:
                     more = await self._sequel.entries(self._session, self._ledger, self._register)
                     self._more = len(more)
+                    self._register.has_taken = bool(more)
                     for number, one in enumerate(more, self._intake.position + 1):
                         add_more(self._schedule, one, number)
                     self._dispatch()

@@ -21,13 +21,14 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from encord_async.errors import JournalError, UsageError
-from encord_async.journal import gone, opening, queries
+from encord_async.journal import gone, opening, queries, unsaid
 from encord_async.journal.commit import Commit
 from encord_async.journal.opening import Identity, Past
 from encord_async.journal.record import Record, State, Word
 from encord_async.journal.seen import Seen
 from encord_async.journal.store import Owner, Shard, Store, sa
 from encord_async.journal.tables import CHANGED, MADE, OPEN, STEPS
+from encord_async.journal.taken_off import Said, TakenOffs
 from encord_async.journal.traffic import Traffic
 from encord_async.journal.writer import Writer
 from encord_async.secrecy import conceal, sealed
@@ -38,6 +39,7 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 _CANCELLED: Final = "cancelled"
+_TAKEN_OFF: Final = "taken_off"
 _PAGE: Final = 2000
 """Records read at once where all of them are."""
 
@@ -186,6 +188,19 @@ class Journal:
         """See `Ledger`."""
         return await self._ask(gone.things) if self._may_leave else ()
 
+    async def taken_off(self, said: Said) -> TakenOffs:
+        """See `Ledger`."""
+        return await self._ask(unsaid.look, said)
+
+    async def note_taken_off(self, found: TakenOffs) -> None:
+        """See `Ledger`."""
+        if await self.noted_taken_off() != found:
+            await self._on_thread(self._say_of_itself, {_TAKEN_OFF: found.written()})
+
+    async def noted_taken_off(self) -> TakenOffs:
+        """What the last run noted that knew the whole of its manifest, see `Ledger.note_taken_off`."""
+        return TakenOffs.read((await self._ask(opening.meta)).get(_TAKEN_OFF, ""))
+
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
         """See `Ledger`."""
         return await self._ask(gone.contested, keys) if keys else ()
@@ -258,7 +273,7 @@ class Journal:
 
     async def rebind(self, account: str) -> None:
         """Let *account* go on with the journal from now on, and nobody else."""
-        await self._on_thread(self._rebind, account)
+        await self._on_thread(self._say_of_itself, {"account": account})
 
     def note_traffic(self, sample: Traffic) -> None:
         """Take *sample* along with the next commit, or at the latest when the journal is closed."""
@@ -347,9 +362,9 @@ class Journal:
                     return self._store.back_up(connection, name)
             raise FileExistsError("there are a hundred of this second")
 
-    def _rebind(self, account: str) -> None:
+    def _say_of_itself(self, changes: Mapping[str, str]) -> None:
         with self._writing() as connection:
-            opening.change_meta(connection, self._store, account=account)
+            opening.change_meta(connection, self._store, **changes)
 
     def _disown(self, is_present: Callable[[bytes], bool]) -> None:
         with self._writing() as connection:

@@ -15,6 +15,7 @@ import anyio
 
 from encord_async.errors import EncordError
 from encord_async.journal.seen import Seen
+from encord_async.journal.taken_off import NOTHING_TAKEN_OFF, Said, TakenOffs
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step, StepKind, key_wish, made_by
 from encord_async.kinds.thing import InnerThing, Thing
@@ -302,6 +303,18 @@ class Ledger(Protocol):
         """The things that were made or adopted for entries that have gone; the oldest first."""
         ...
 
+    async def taken_off(self, said: Said) -> TakenOffs:
+        """What entries once put somewhere and *said* does not say; read as it is now, and kept nowhere."""
+        ...
+
+    async def note_taken_off(self, found: TakenOffs) -> None:
+        """Note *found*, in the place of what was noted before, for who looks at the journal alone.
+
+        Raises:
+            JournalError: It cannot be written.
+        """
+        ...
+
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
         """Those of these records of inner things that are `left_behind`, though their steps may come to be of them."""
         ...
@@ -372,6 +385,13 @@ class MemoryLedger:
     async def gone_things(self) -> Sequence[Record]:
         """See `Ledger`."""
         return ()
+
+    async def taken_off(self, said: Said) -> TakenOffs:  # noqa: ARG002 - as above
+        """Nothing: there was no earlier run."""
+        return NOTHING_TAKEN_OFF
+
+    async def note_taken_off(self, found: TakenOffs) -> None:
+        """See `Ledger`; nobody looks."""
 
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:  # noqa: ARG002 - as above
         """None, as well."""

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from encord_async.engine.crew import each
 from encord_async.errors import AuthenticationError, NotFoundError, RefusedError
+from encord_async.journal.record import Ledger, MemoryLedger
 from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.membership import Held, Relation, role_name
 from encord_async.kinds.reading import Once, Unlisted
@@ -31,6 +32,7 @@ from encord_async.verify.difference import (
     names,
 )
 from encord_async.verify.files import FileWish, compare_files
+from encord_async.verify.reasons import explained
 from encord_async.verify.wanted import Wanted
 from encord_async.verify.wishes import AdmissionWish, ThingWish, Wishes
 
@@ -93,6 +95,7 @@ class Report:
 async def compare(
     session: Session,
     wishes: Wishes,
+    ledger: Ledger | None = None,
     *,
     on_difference: Note = lambda _: None,
     on_thing: Callable[[ThingWish, Facts], None] = lambda _wish, _facts: None,
@@ -104,6 +107,7 @@ async def compare(
     Args:
         session: Reads.
         wishes: What is wanted.
+        ledger: Tells what is too much because an entry said it once; None tells nothing.
         on_difference: Is given each difference as it is found, in no particular order.
         on_thing: Is given each thing of which could be read what is in it.
         on_lacking: Is given whoever is not let in yet.
@@ -112,7 +116,7 @@ async def compare(
     Raises:
         EncordError: The service cannot be read, for another reason than that it refuses to show something.
     """
-    comparison = _Comparison(session, wishes, on_difference)
+    comparison = _Comparison(session, wishes, ledger or MemoryLedger(), on_difference)
     for difference in wishes.absent:
         comparison.note(difference)
     there = await comparison.things()
@@ -130,9 +134,10 @@ async def compare(
 
 
 class _Comparison:
-    def __init__(self, session: Session, wishes: Wishes, on_difference: Note) -> None:
+    def __init__(self, session: Session, wishes: Wishes, ledger: Ledger, on_difference: Note) -> None:
         self._session = session
         self._wishes = wishes
+        self._ledger = ledger
         self._on_difference = on_difference
         self._shared = Once(session)
         """For what is the same whichever thing asks."""
@@ -236,7 +241,7 @@ class _Comparison:
         except RefusedError as error:
             self.note(_unreadable(wish, error))
             return None
-        for difference in examine(wish, facts):
+        for difference in await explained(self._ledger, self._wishes, list(examine(wish, facts))):
             self.note(self._titled(wish, difference))
         return facts
 

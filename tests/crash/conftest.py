@@ -40,6 +40,7 @@ from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import Record, Word
 from encord_async.journal.record import State as StepState
 from encord_async.journal.seen import Seen
+from encord_async.journal.taken_off import Said, TakenOffs
 from encord_async.journal.traffic import Traffic
 from encord_async.kinds.project_datasets import DATASETS
 from encord_async.protocol.catalogue import REST_ROOT, Endpoint
@@ -433,6 +434,13 @@ class Disk:
     async def gone_things(self) -> Sequence[Record]:
         """See `Ledger`."""
         return [one for one in self.records.values() if one.is_made_thing and one.identity in self._gone]
+
+    async def taken_off(self, said: Said) -> TakenOffs:
+        """See `Ledger`."""
+        return TakenOffs()
+
+    async def note_taken_off(self, found: TakenOffs) -> None:
+        """See `Ledger`."""
 
     async def contested(self, keys: Sequence[bytes]) -> Collection[bytes]:
         """See `Ledger`."""

@@ -35,10 +35,14 @@ PROGRAMME: Final[list[Entry]] = [
         "ontology": "@felines",
         "datasets": ["@raw"],
         "users": [{"email": "ann@x.org", "role": "annotator"}, {"email": "bob@x.org", "role": "reviewer"}],
+        "tags": ["wave-1", "wave-2"],
+        "api_keys": [{"title": "ci", "scopes": ["label.read"]}],
     },
     {"kind": "project", "key": "dogs", "title": "Dogs"},
     {"kind": "organisation_user", "key": "eve", "email": "eve@x.org", "role": "member"},
     {"kind": "folder", "key": "images", "name": "Images"},
+    {"kind": "group", "key": "vets", "name": "Vets"},
+    {"kind": "project_groups", "project": "@cats", "add": ["@vets"], "role": "annotator"},
 ]
 
 
@@ -85,6 +89,11 @@ def admin(entries: list[Entry]) -> list[Entry]:
     return entries
 
 
+def without_group(entries: list[Entry]) -> list[Entry]:
+    """No group in the project, although there is one."""
+    return entries[:8]
+
+
 def drawn(entries: list[Entry]) -> list[Entry]:
     """All that can be otherwise of an ontology."""
     structure = {"objects": [{"name": "Lynx", "shape": "polygon"}], "classifications": []}
@@ -105,6 +114,10 @@ EDITS: Final[dict[str, Edit | None]] = {
     "the role or type of a member of the organisation": admin,
     "a user taken off the manifest": of(users=[{"email": "ann@x.org", "role": "annotator"}]),
     "a dataset taken off a project": of(datasets=[]),
+    "a tag taken off a project": of(tags=["wave-1"]),
+    "a group taken off a project": without_group,
+    "an API key taken off a project": of(api_keys=[]),
+    "a user of the organisation is gone": lambda entries: [*entries[:5], *entries[6:]],
     "files, items or the folder taken off a dataset": lambda entries: [
         {name: value for name, value in entry.items() if name != "folder"} for entry in entries
     ],
@@ -142,18 +155,22 @@ async def said(world: World, manifest: Path) -> Said:
     forecast = await world.session.plan(manifest, on_action=actions.append)
     async with world.session.provision(manifest, settle_s=0.2) as run:
         outcomes = await run.results()
-        left = await run.register.gone()
+        left, taken_off = await run.register.gone(), await run.register.taken_off()
     differences: list[Any] = []
     await world.session.verify(manifest, on_difference=differences.append)
     async with Journal(f"{manifest}.journal", None) as journal:
         failed, gone = await journal.failed(most=100), await journal.gone_things()
+        noted = await journal.noted_taken_off()
+    assert forecast.taken_off == taken_off == noted
     failures = [one.error for one in outcomes if one.error is not None]
     return Said(
         plan={f"{one.verb} {one.code} {one.reason}" for one in actions}
         | {f"{verb}" for verb, _ in forecast.counts}
-        | {"gone from the manifest" for _ in forecast.gone},
-        run={f"{one.code} {one.message}" for one in failures} | {"gone from the manifest" for _ in left},
-        journal={f"{one.code} {one.message}" for one in failed} | {"gone from the manifest" for _ in gone},
+        | {"gone from the manifest" for _ in (*forecast.gone, *forecast.taken_off.first)},
+        run={f"{one.code} {one.message}" for one in failures}
+        | {"gone from the manifest" for _ in (*left, *taken_off.first)},
+        journal={f"{one.code} {one.message}" for one in failed}
+        | {"gone from the manifest" for _ in (*gone, *noted.first)},
         verify={f"{one.fault} {one.reason}" for one in differences},
         refused={
             "plan": {one.reason for one in actions if one.verb is Verb.REFUSE},
@@ -184,6 +201,10 @@ async def test_a_row(world: World, what: str, without: str, follows: str) -> Non
         assert words in found.words or words in {"verify", "plan", "plan --refresh", "apply", "status"}, (words, found)
     if "gone from the manifest" in without:
         assert all("gone from the manifest" in said for said in (found.plan, found.run, found.journal))
+    else:
+        assert "gone from the manifest" not in found.words
+    if "`extra`" in without:
+        assert {"extra gone from the manifest"} == found.verify
     if any(code in without for code in REFUSED):
         assert found.refused["plan"] == found.refused["run"] == found.refused["journal"] != set()
         phrase = next(words for words in WORDS.findall(without) if " " in words)
