@@ -13,7 +13,8 @@ from encord_async.journal.surgery import Change, renamed
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.fields import REFERENCE, shown
 from encord_async.kinds.membership import Membership
-from encord_async.kinds.step import Step, keyed
+from encord_async.kinds.step import keyed
+from encord_async.kinds.thing import Admission
 from encord_async.manifest.files import raise_for_problems
 from encord_async.manifest.place import PlacedEntry, Problem
 
@@ -94,22 +95,24 @@ async def _known(
 ) -> AsyncIterator[tuple[PlacedEntry, Record, Record | None, bytes]]:
     """Entries of whose old key something is written down: of that, of the new one, and the step of the new one."""
     for start in range(0, len(entries), _CHUNK):
-        steps = [
-            (placed, old.identity, new.identity)
-            for placed in entries[start : start + _CHUNK]
-            for old, new in _steps(placed.entry)
-        ]
+        steps = [(placed, *both) for placed in entries[start : start + _CHUNK] for both in _steps(placed.entry)]
         records = await ledger.known([one for _, *both in steps for one in both])
         for placed, old, new in steps:
             if old in records:
                 yield placed, records[old], records.get(new), new
 
 
-def _steps(entry: Entry) -> Iterator[tuple[Step, Step]]:
-    """What *entry* makes first, as it had its old key and as it is; nothing if it only gives and takes."""
-    then, now = (entry.steps(keyed(entry.kind, key or "")) for key in (entry.moved, entry.key))
-    both = zip(then, now, strict=True)
-    yield from itertools.islice((two for two in both if not isinstance(two[0].kind, Membership)), 1)
+def _steps(entry: Entry) -> Iterator[tuple[bytes, bytes]]:
+    """Identities of what *entry* makes first, as it had its old key and as it is; nothing if it only gives and takes.
+
+    Of who is let in the role is a part of them: each is told that the entry may have had before.
+    """
+    before, today = (keyed(entry.kind, key or "") for key in (entry.moved, entry.key))
+    both = zip(entry.steps(before), entry.steps(today), strict=True)
+    for then, now in itertools.islice((two for two in both if not isinstance(two[0].kind, Membership)), 1):
+        yield then.identity, now.identity
+        if isinstance(then.kind, Admission):
+            yield from zip(then.kind.former(entry, before), then.kind.former(entry, today), strict=True)
 
 
 def _fault(placed: PlacedEntry, old: Record, new: Record | None) -> Problem | None:

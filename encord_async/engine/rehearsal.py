@@ -406,7 +406,8 @@ class Overlay:
             identity = record.identity
             self.open |= {identity} if inherits else set()
             takes = record.state is not State.DONE or record.kind.takes
-            if record.name is not None or takes or identity in self.open or identity in self._own:
+            lets_in = isinstance(record.kind, Admission)
+            if record.name is not None or takes or lets_in or identity in self.open or identity in self._own:
                 self._own[identity] = record
             if record.name is not None:
                 self._by_name[record.name][identity] = record

@@ -4,12 +4,13 @@ Of a formula there is what Excel made of it last. The texts of a file are kept a
 """
 
 import datetime as dt
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final
 from xml.etree.ElementTree import ParseError
 
 from encord_async.errors import MissingExtraError
@@ -21,6 +22,13 @@ __all__ = ["EXCEL", "excel_rows", "sheet_of"]
 EXCEL: Final = ".xlsx"
 MAX_EXCEL_BYTES: Final = 256 * 2**20
 """The largest part of an Excel file, unpacked, but for its sheets, which are read row by row."""
+MAX_ROW_BYTES: Final = 16 * 2**20
+"""The largest row of a sheet, unpacked."""
+
+_BLOCK_BYTES: Final = 2**16
+_ROW_BEGINS: Final = re.compile(rb"<(?:[\w.-]{1,16}:)?row[\s/>]")
+_TAIL_BYTES: Final = 24
+"""More than the beginning of a row has, less than a row that holds anything."""
 
 _MAX_ROWS: Final = 2**20
 _BROKEN: Final = (
@@ -80,11 +88,34 @@ def excel_rows(stream: BinaryIO, source: str) -> Iterator[tuple[int, list[str]]]
 
 
 def _refuse_bombs(stream: BinaryIO) -> None:
+    """See to it that there is room for what openpyxl holds at once: of sheets a row, of all else the whole part."""
     with zipfile.ZipFile(stream) as parts:
-        held = (part for part in parts.infolist() if not part.filename.startswith("xl/worksheets/"))
-        large = next((part.filename for part in held if part.file_size > MAX_EXCEL_BYTES), None)
-    if large is not None:
-        raise Unreadable(1, f"holds the part {shown(large)} of more than {MAX_EXCEL_BYTES // 2**20} MiB", "use CSV")
+        for part in parts.infolist():
+            # No more is unpacked of a part than it says that it has.
+            if not part.filename.startswith("xl/worksheets/"):
+                if part.file_size > MAX_EXCEL_BYTES:
+                    most = f"{MAX_EXCEL_BYTES // 2**20} MiB"
+                    raise Unreadable(1, f"holds the part {shown(part.filename)} of more than {most}", "use CSV")
+            elif part.file_size > MAX_ROW_BYTES:
+                with parts.open(part) as sheet:
+                    _refuse_long_rows(sheet)
+
+
+def _refuse_long_rows(sheet: IO[bytes]) -> None:
+    """See to it that no row of *sheet*, nor what stands before or behind them, is longer than may be held at once."""
+    text, offset, last, line = b"", 0, 0, 1
+    while block := sheet.read(_BLOCK_BYTES):
+        # The end of the block before it: the beginning of a row may lie across the two.
+        tail = text[-_TAIL_BYTES:]
+        offset += len(text) - len(tail)
+        text = tail + block
+        places = [offset + begin.start() for begin in _ROW_BEGINS.finditer(text)]
+        for place in (*places, offset + len(text)):
+            if place - last > MAX_ROW_BYTES:
+                reason = f"holds a row of more than {MAX_ROW_BYTES // 2**20} MiB, unpacked; nothing of it was read"
+                raise Unreadable(line, reason, "make its cells shorter, or use CSV")
+            if place > last and place != offset + len(text):
+                last, line = place, line + 1
 
 
 def _sheet(sheets: Sequence[Any], wanted: str | None) -> Any:

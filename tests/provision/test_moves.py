@@ -114,6 +114,40 @@ async def test_verify_knows_the_new_key_before_apply_does(tmp_path: Path) -> Non
         assert await keys(journal) == {"raw", "cats"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "change", "code"),
+    [
+        ("organisation_user", {"role": "admin"}, "CHANGED"),
+        ("organisation_user", {"member_type": "external"}, "CHANGED"),
+        ("project", {"title": "Tigers"}, "CHANGED"),
+        ("project", {"ontology": "@canines"}, "CHANGED"),
+        ("project", {"users": [{"email": "bob@example.com", "role": "reviewer"}]}, "ROLE_KEPT"),
+        ("project", {"tags": ["wave-2"]}, None),
+    ],
+)
+async def test_what_is_edited_in_the_same_go_is_told(
+    tmp_path: Path, kind: str, change: dict[str, object], code: str | None
+) -> None:
+    """An edit beside a move ends as it does without one, in plan and run; what is there is not called unchanged."""
+    journal = tmp_path / "j"
+    entries: list[Entry] = [
+        {"kind": "ontology", "key": "felines", "title": "Felines"},
+        {"kind": "ontology", "key": "canines", "title": "Canines"},
+        {"kind": "organisation_user", "key": "eve", "email": "eve@example.com", "role": "member"},
+        project("Cats", key="cats", ontology="@felines", users=[{"email": "bob@example.com", "role": "annotator"}]),
+    ]
+    async with open_world() as world:
+        await world.session.provision(entries, journal=journal, settle_s=0.2).results()
+        place = [one["kind"] for one in entries].index(kind)
+        entries[place] |= {"key": "new", "moved": entries[place]["key"]} | change
+        said = [one for one in await planned(world, entries, journal) if one.verb is not Verb.MOVE]
+        assert {one.code for one in said} == {code}
+        for _ in range(2):
+            outcomes = await world.session.provision(entries, journal=journal, settle_s=0.2).results()
+            failed = [one.error for one in outcomes if one.error is not None]
+            assert [one.code for one in failed] == ([] if code is None else [code])
+
+
 async def test_both_keys_have_something(tmp_path: Path) -> None:
     """Where the journal has something of either key, that is a bad entry, and nothing is sent or written."""
     journal = tmp_path / "journal"

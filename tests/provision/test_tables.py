@@ -246,6 +246,28 @@ def test_what_is_no_excel_file_is_told(monkeypatch: pytest.MonkeyPatch, book: Ca
     assert "holds the part" in found
 
 
+@pytest.mark.parametrize("block_bytes", [7, 2**16])
+def test_a_row_too_long_to_be_held_is_refused(
+    monkeypatch: pytest.MonkeyPatch, book: Callable[..., str], block_bytes: int
+) -> None:
+    """A cell that would not fit into memory is told before it is read; of rows of common size there may be many."""
+    monkeypatch.setattr(excel, "MAX_ROW_BYTES", 2000)
+    monkeypatch.setattr(excel, "_BLOCK_BYTES", block_bytes)
+    rows = [["dataset", f"D{number}"] for number in range(100)]
+    assert check_manifest(book(A=[["kind", "title"], *rows])).entries == 100
+    whole = Path("m.xlsx").read_bytes()
+    long_cell = b'<c r="B9" t="inlineStr"><is><t>' + b"x" * 5000 + b"</t></is></c></row>"
+    with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile("long.xlsx", "w") as new:
+        for name in old.namelist():
+            text = old.read(name)
+            if name == "xl/worksheets/sheet1.xml":
+                parts = text.split(b"</row>")
+                text = b"</row>".join([*parts[:8], parts[8] + long_cell + parts[9], *parts[10:]])
+            new.writestr(name, text)
+    [found] = problems("long.xlsx")
+    assert "holds a row of more than 0 MiB, unpacked; nothing of it was read" in found
+
+
 def test_without_openpyxl_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever lacks the extra is told which."""
     Path("m.xlsx").write_bytes(b"")
