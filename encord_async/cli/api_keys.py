@@ -1,14 +1,15 @@
-"""``apply --api-keys`` and ``--api-keys-to``: the API keys that a run made, a line of JSON each, to a file or command.
+"""``apply --api-keys`` and ``--api-keys-to``: the API keys that were made, a line of JSON each, to a file or command.
 
 The service lists them, so they are read back when the run is over, and are in no other place on the way. The journal,
-which has a name for each that reveals nothing of it, tells which those of this run are.
+which has a name for each that reveals nothing of it, tells which were made and that nobody has been given yet: those of
+a run that was killed are handed on by the next one.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any, Final, Self
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, ExitStack, suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from encord_async.cli.failures import told
 from encord_async.cli.interrupts import run
@@ -20,17 +21,26 @@ from encord_async.secrecy import sealed
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
-    from encord_async.journal.record import Record
+    from encord_async.journal.journal import Journal
+    from encord_async.journal.record import Ledger, Record
     from encord_async.kinds.thing import InnerThing
     from encord_async.manifest.variables import ManifestFile
 
-__all__ = ["MadeKeys"]
+
+class _HasLedger(Protocol):
+    @property
+    def ledger(self) -> "Ledger": ...
+
+
+R = TypeVar("R", bound=_HasLedger)
+
+__all__ = ["MadeKeys", "left_line"]
 
 _SHOWN: Final = 3
 
 
 class MadeKeys:
-    """Hands on what the run made, if anybody is to get it. What is not taken is told, with where it can be had.
+    """Hands on what was made, if anybody is to get it. What is not taken is told, with where it can be had.
 
     Args:
         sink: Who gets it; None for nobody.
@@ -53,12 +63,13 @@ class MadeKeys:
         self._journal = journal
         self._sessions = sessions
         self._stack = ExitStack()
-        self._before: frozenset[str] = frozenset()
+        self._lost: list[str] = []
+        """What the service does not list any more."""
         self._left: set[str] = set()
         """Things of whose keys it is not known that all were taken."""
 
     def __enter__(self) -> Self:
-        """See whether the keys can be taken, and what earlier runs have made, before anything is sent.
+        """See whether the keys can be taken, before anything is sent.
 
         Raises:
             UsageError: They cannot, or there will be no journal.
@@ -69,25 +80,33 @@ class MadeKeys:
             raise UsageError(
                 f"{self._sink.name}: what a run made is known from its journal, which this one lacks; add --journal"
             )
-        # Of one that cannot be read the run itself says what is wrong; a new one in a database is not there yet.
-        with suppress(JournalError):
-            self._before = frozenset(record.hash or "" for record in self._made()[0])
         self._stack.enter_context(self._sink)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def noting(self, begin: "Callable[[AsyncExitStack], Awaitable[R]]") -> "Callable[[AsyncExitStack], Awaitable[R]]":
+        """*begin*, that also notes in the journal of what it begins that somebody waits for keys: it may be killed."""
+
+        async def begun(stack: AsyncExitStack) -> "R":
+            from encord_async.journal.journal import Journal
+
+            one = await begin(stack)
+            if self._sink is not None and isinstance(one.ledger, Journal):
+                await one.ledger.want_keys()
+            return one
+
+        return begun
+
     def hand_on(self, output: Output) -> bool:
-        """Hand on what the run made, now that it is over, and say how many there are; whether it was interrupted."""
+        """Hand on what was made, now that the run is over, and say how many there are; whether it was interrupted."""
         sink, is_interrupted = self._sink, False
         if sink is None:
+            self._tell_of_those_left(output)
             return False
         try:
-            there, names = self._made()
-            made = [record for record in there if record.hash not in self._before]
-            if made:
-                run(lambda: self._hand_on(sink, made, names), reads=True)
+            run(lambda: self._hand_on(sink), reads=True)
         except EncordError as error:
             self._fail(sink, told(error.message))
         except KeyboardInterrupt:
@@ -95,78 +114,106 @@ class MadeKeys:
             is_interrupted = True
             self._fail(sink, "it was interrupted")
         else:
-            if self._left:
-                self._fail(sink, "the service does not list them any more")
+            if self._lost:
+                self._tell_of_the_lost(sink)
         output.say(f"{many(self.handed_on, 'API key', 'API keys')} {sink.done}")
         return is_interrupted
 
     def _fail(self, sink: Sink, reason: str) -> None:
         where = ", ".join(sorted(self._left)[:_SHOWN]) or "PROJECT_HASH"
         self.error = (
-            f"{sink.name}: not all that this run made was taken: {reason}. No API key is lost by that: "
-            f"'encord-async project list-api-keys --show-keys PROJECT_HASH' shows them, for {where}"
+            f"{sink.name}: not all that was made was taken: {reason}. No API key is lost by that: the next run with it "
+            f"tries again, and 'encord-async project list-api-keys --show-keys PROJECT_HASH' shows them, for {where}"
         )
 
-    def _made(self) -> "tuple[list[Record], dict[str, str]]":
-        """What the journal says was made inside things, and is there; and the keys of things, by their hashes."""
+    def _tell_of_the_lost(self, sink: Sink) -> None:
+        more = f" and {len(self._lost) - _SHOWN:,} more" if len(self._lost) > _SHOWN else ""
+        lost = many(len(self._lost), "API key", "API keys")
+        self.error = (
+            f"{sink.name}: the service does not list {lost} any more, so nobody can be given "
+            f"{', '.join(self._lost[:_SHOWN])}{more}. To have another, give its entry another title"
+        )
+
+    def _tell_of_those_left(self, output: Output) -> None:
+        """Say what a run that was to hand it on has not, and this one was not asked to."""
         from encord_async.journal.journal import Journal
 
-        where, found, names = existing_journal(self._manifest, self._journal), list["Record"](), dict[str, str]()
+        where, left = existing_journal(self._manifest, self._journal), 0
 
-        async def read(where: str) -> None:
+        async def look(where: str) -> None:
+            nonlocal left
             async with Journal(where, None) as journal:
-                async for record in journal.every():
-                    if record.hash is None:
-                        continue
-                    if record.kind.is_inner and record.status == "created":
-                        found.append(record)
-                    elif record.kind.stands_for_entry and record.key is not None:
-                        names[record.hash] = record.key
+                left = len(await journal.kept_back(unless_unwanted=True))
 
-        if where is not None:
-            run(lambda: read(where), reads=True)
-        return found, names
+        if where is None:
+            return
+        # Of one that cannot be read the run itself has said what is wrong.
+        with suppress(JournalError):
+            run(lambda: look(where), reads=True)
+        if left:
+            output.say(left_line(left))
 
-    async def _hand_on(self, sink: Sink, made: "Sequence[Record]", names: Mapping[str, str]) -> None:
+    async def _hand_on(self, sink: Sink) -> None:
+        from encord_async.journal.journal import Identity, Journal
+
+        where, session = existing_journal(self._manifest, self._journal), self._sessions()()
+        if where is None:
+            return
+        async with Journal(where, None) as looked:
+            if not await looked.kept_back():
+                return
+        async with session, Journal(where, Identity(session.settings.domain, session.identity)) as journal:
+            await self._hand_on_from(journal, session, sink)
+
+    async def _hand_on_from(self, journal: "Journal", session: "EncordSession", sink: Sink) -> None:
         from encord_async.engine.crew import each
         from encord_async.kinds.thing import InnerThing
 
         inside: defaultdict[str, dict[str, Record]] = defaultdict(dict)
-        for record in made:
+        for record in await journal.kept_back():
             inside[record.parent_hash or ""][record.hash or ""] = record
-        self._left, taken = set(inside), dict[str, int]()
-        async with self._sessions()() as session, sink.taking() as put:
+        names = await journal.keys_of(list(inside))
+        self._left, taken = set(inside), dict[str, set[str]]()
+        async with sink.taking() as put:
 
             async def put_those_of(parent: str) -> None:
-                kind, keys = next(iter(inside[parent].values())).kind, inside[parent]
+                keys = inside[parent]
+                kind = next(iter(keys.values())).kind
                 if isinstance(kind, InnerThing):
-                    listed = await session.execute(kind.listing(parent))
-                    lines = _lines(kind, parent, names.get(parent), keys, listed)
-                    await put(lines)
-                    taken[parent] = len(lines)
+                    lines = _lines(kind, parent, names.get(parent), keys, await session.execute(kind.listing(parent)))
+                    await put(list(lines.values()))
+                    taken[parent] = set(lines)
                     if sink.keeps_each:
-                        self._note(parent, taken.pop(parent), len(keys))
+                        await self._note(journal, parent, keys, taken.pop(parent))
 
             await each(inside, put_those_of, at_once=session.settings.concurrency)
-        for parent, number in taken.items():
-            self._note(parent, number, len(inside[parent]))
+        for parent, hashes in taken.items():
+            await self._note(journal, parent, inside[parent], hashes)
 
-    def _note(self, parent: str, number: int, wanted: int) -> None:
-        """The sink has taken *number* of the *wanted* keys in *parent*."""
-        self.handed_on += number
-        if number == wanted:
-            self._left.discard(parent)
+    async def _note(self, journal: "Journal", parent: str, keys: "Mapping[str, Record]", taken: set[str]) -> None:
+        """The sink has *taken* those of *keys* in *parent* that are listed; the others nobody can be given any more."""
+        await journal.hand_on(keys.values())
+        self.handed_on += len(taken)
+        self._lost += [f"{one.title!r} in {parent}" for found, one in keys.items() if found not in taken]
+        self._left.discard(parent)
+
+
+def left_line(number: int) -> str:
+    """What is said of API keys that nobody has been given."""
+    keys = many(number, "API key that was made is", "API keys that were made are")
+    return f"{keys} with nobody yet: 'apply' with --api-keys or --api-keys-to hands on what is left"
 
 
 @sealed
 def _lines(
     kind: "InnerThing", parent: str, parent_key: str | None, made: "Mapping[str, Record]", listed: Iterable[Any]
-) -> list[bytes]:
-    """A line for each of *listed* that was *made*."""
-    lines = []
+) -> dict[str, bytes]:
+    """A line for each of *listed* that was *made*, by its name in the journal."""
+    lines = {}
     for one in listed:
-        record = made.get(kind.hash_of(one.api_key))
+        found = kind.hash_of(one.api_key)
+        record = made.get(found)
         if record is not None:
             names = {"project_hash": parent, "project_key": parent_key, "key": record.key, "title": record.title}
-            lines.append(json.dumps(names | {"api_key": one.api_key.get_secret_value()}).encode() + b"\n")
+            lines[found] = json.dumps(names | {"api_key": one.api_key.get_secret_value()}).encode() + b"\n"
     return lines

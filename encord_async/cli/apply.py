@@ -170,8 +170,8 @@ Exit codes, of several that apply the highest:
     "keys_file",
     shell_complete=file_names,
     metavar="FILE",
-    help="Add the API keys that this run makes to FILE, as JSON lines; nobody else may read it. If the run is killed, "
-    "'encord-async project list-api-keys' shows them.",
+    help="Add the API keys that this run makes to FILE, as JSON lines, and those of earlier ones with its journal that "
+    "no file or command was given yet; nobody else may read it.",
 )
 @click.option(
     "--api-keys-to",
@@ -224,7 +224,9 @@ def apply(
 
             async def work(interrupts: Interrupts) -> None:
                 bar = None if no_progress or output.json else output
-                await provision(begin, ending, on_outcome=recorder.write, interrupts=interrupts, progress=bar)
+                await provision(
+                    keys.noting(begin), ending, on_outcome=recorder.write, interrupts=interrupts, progress=bar
+                )
 
             interrupts = until_the_last_word.enter_context(listening())
             anyio.run(interruptible, work, interrupts)
@@ -234,13 +236,10 @@ def apply(
 
 def _ending(manifest: "ManifestFile", journal: str | None, options: Mapping[str, Any]) -> "Ending":
     """What is known of the end of a run before it begins."""
-    return Ending(
-        journal=shown_journal(options["journal"]),
-        looks=_verify(manifest, journal) if existing_journal(manifest, journal) else None,
-        looked_at=_followed(options),
-        prunes=options["prune"],
-        retires=options["retire"],
-    )
+    looks = _verify(manifest, journal) if existing_journal(manifest, journal) else None
+    goes, rests = options["prune"], options["retire"]
+    shown = shown_journal(options["journal"])
+    return Ending(journal=shown, looks=looks, looked_at=_followed(options), prunes=goes, retires=rests)
 
 
 def _followed(options: Mapping[str, Any]) -> frozenset[str]:

@@ -4,6 +4,7 @@ A key is in the lines that are put here, and in nothing that is said of them.
 """
 
 import contextlib
+import hashlib
 import os
 import shlex
 import shutil
@@ -51,6 +52,7 @@ class KeysFile:
         self._path = path
         self._file: BinaryIO
         self._begin = b""
+        self._there: frozenset[bytes] = frozenset()
 
     def __enter__(self) -> Self:
         """Find out, before anything is sent, whether it can take any.
@@ -61,7 +63,7 @@ class KeysFile:
         try:
             refuse_others(self._path, lambda head: head.startswith(_BEGIN), force=False)
             self._file = opened(self._path)
-            self._begin = b"" if _ends_a_line(self._path) else b"\n"
+            self._there, self._begin = _lines_of(self._path)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"{self.name}: cannot be written: {reason}") from None
@@ -86,7 +88,11 @@ class KeysFile:
         Raises:
             UsageError: They cannot be written; what the file had before, it still has.
         """
-        descriptor, left = self._file.fileno(), self._begin + b"".join(lines)
+        # A run that was killed may have written some, and not have noted that.
+        new = [line for line in lines if _digest(line) not in self._there]
+        if not new:
+            return
+        descriptor, left = self._file.fileno(), self._begin + b"".join(new)
         before = os.fstat(descriptor)
         is_file = stat.S_ISREG(before.st_mode)
         try:
@@ -102,14 +108,22 @@ class KeysFile:
         self._begin = b""
 
 
-def _ends_a_line(path: str) -> bool:
-    """Whether a file is empty, or ends as a line does: one that was killed may have left half a line."""
+def _lines_of(path: str) -> tuple[frozenset[bytes], bytes]:
+    """Digests of the whole lines of a file, and what the next has to begin with: a kill may have left half a line."""
+    found, last = set[bytes](), b"\n"
     try:
         with os.fdopen(open_plain(Path(path), os.O_RDONLY), "rb") as file:
-            return not file.seek(0, os.SEEK_END) or (file.seek(-1, os.SEEK_END), file.read(1))[1] == b"\n"
+            for line in file:
+                last = line[-1:]
+                found.add(_digest(line))
     except (OSError, ValueError):
         # What cannot be read may still be written, as a pipe.
-        return True
+        return frozenset(), b""
+    return frozenset(found), b"" if last == b"\n" else b"\n"
+
+
+def _digest(line: bytes) -> bytes:
+    return hashlib.blake2b(line, digest_size=16).digest()
 
 
 class KeysCommand:

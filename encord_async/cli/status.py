@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from encord_async.cli.api_keys import left_line
 from encord_async.cli.failures import ExitCode, told
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import journal_argument, output_options
@@ -52,6 +53,7 @@ async def _report(output: Output, journal: "Journal") -> int:
     open_steps, failed = list(await journal.open_intents()), await journal.failed(most=_MAX_IN_JSON)
     cancelled = await journal.cancelled(most=_MAX_IN_JSON)
     owner, gone, taken_off = await journal.owner(), await journal.gone_things(), await journal.noted_taken_off()
+    kept_back = await journal.kept_back(unless_unwanted=True)
     if output.json:
         output.result(
             {
@@ -65,6 +67,7 @@ async def _report(output: Output, journal: "Journal") -> int:
                 "cancelled": [record_json(record) for record in cancelled],
                 "gone": [record_json(record) for record in gone[:_MAX_IN_JSON]],
                 "taken_off": taken_off.as_json(),
+                "api_keys_with_nobody": len(kept_back),
             }
         )
     else:
@@ -80,6 +83,9 @@ async def _report(output: Output, journal: "Journal") -> int:
         _list(output, "failed; the next apply tries again", failed)
         _list(output, "cancelled: not finished; the next apply goes on with them", cancelled)
         _list(output, "gone from the manifest of the last run", gone)
+        if kept_back:
+            output.line()
+            output.line(left_line(len(kept_back)))
         if taken_off.number:
             output.line()
             print_taken_off(output, taken_off, most=_SHOWN)

@@ -35,6 +35,7 @@ from encord_async.errors import EncordError, JournalError, UncertainError, Usage
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.journal import Shard as JournalShard
 from encord_async.journal.postgres import without_password
+from encord_async.journal.record import Ledger
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.registry import nouns
@@ -210,6 +211,11 @@ class ClusterRun:
     def warnings(self) -> tuple[Problem, ...]:
         """What should be known of the entries read so far, though nothing is wrong with them."""
         return self._checker.warnings()
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is written down of it: the journal that it shares out."""
+        return self._journal
 
     @property
     def register(self) -> Register:

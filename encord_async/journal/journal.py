@@ -12,6 +12,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Self, TypeVar, TypeVarTuple
@@ -40,6 +41,7 @@ Args = TypeVarTuple("Args")
 
 _CANCELLED: Final = "cancelled"
 _TAKEN_OFF: Final = "taken_off"
+_WANTED: Final = "keys_wanted"
 _PAGE: Final = 2000
 """Records read at once where all of them are."""
 
@@ -274,6 +276,24 @@ class Journal:
     async def rebind(self, account: str) -> None:
         """Let *account* go on with the journal from now on, and nobody else."""
         await self._on_thread(self._say_of_itself, {"account": account})
+
+    async def want_keys(self) -> None:
+        """Note that what is made inside things, and is secret, is wanted by somebody."""
+        await self._on_thread(self._say_of_itself, {_WANTED: "1"})
+
+    async def kept_back(self, *, unless_unwanted: bool = False) -> list[Record]:
+        """What is secret of what was made, and that nobody was given; with *unless_unwanted* only if it is wanted."""
+        if unless_unwanted and _WANTED not in await self._ask(opening.meta):
+            return []
+        return await self._ask(queries.kept_back)
+
+    async def hand_on(self, records: Iterable[Record]) -> None:
+        """Note that somebody has been given what *records* say was made, or that nobody can be any more."""
+        await self.write([replace(one, details={**one.details, queries.HANDED_ON: True}) for one in records])
+
+    async def keys_of(self, hashes: Sequence[str]) -> Mapping[str, str]:
+        """The keys of the entries that made these things."""
+        return await self._ask(queries.keys_of, hashes)
 
     def note_traffic(self, sample: Traffic) -> None:
         """Take *sample* along with the next commit, or at the latest when the journal is closed."""

@@ -4,14 +4,31 @@ from collections.abc import Sequence
 from typing import Final
 
 from encord_async.journal.opening import meta
-from encord_async.journal.record import Record, Word
+from encord_async.journal.record import Record, State, Word
 from encord_async.journal.rows import CONTENT, WORD, record, sample, word
 from encord_async.journal.seen import Seen
 from encord_async.journal.store import sa
 from encord_async.journal.tables import CHANGED, MADE, MISSING, OPEN, STEPS, TRAFFIC, portions
 from encord_async.journal.traffic import Traffic
+from encord_async.kinds.registry import step_kinds
 
-__all__ = ["counts", "detached", "known", "page", "seen", "select", "state_digest", "traffic", "words"]
+__all__ = [
+    "HANDED_ON",
+    "counts",
+    "detached",
+    "kept_back",
+    "keys_of",
+    "known",
+    "page",
+    "seen",
+    "select",
+    "state_digest",
+    "traffic",
+    "words",
+]
+
+HANDED_ON: Final = "handed_on"
+"""Under which name the details of what is secret say that somebody was given it, or that it was lost."""
 
 _AMONG: Final = STEPS.c.identity.in_(sa.bindparam("identities", expanding=True))
 _BY_IDENTITY: Final = sa.select(*CONTENT).where(_AMONG)
@@ -55,6 +72,20 @@ def seen(connection: sa.Connection) -> Seen:
     wanted = sa.select(STEPS.c.hash).where(MADE & STEPS.c.hash.isnot(None))
     with connection.execute(wanted, execution_options={"yield_per": 1000}) as rows:
         return Seen(row.hash for row in rows)
+
+
+def kept_back(connection: sa.Connection) -> list[Record]:
+    """What was made inside things and is secret, and that nobody has been given yet, see `HANDED_ON`."""
+    inner = [kind.word for kind in step_kinds() if kind.is_inner]
+    is_there = (STEPS.c.state == State.DONE.value) & (STEPS.c.status == "created") & STEPS.c.hash.isnot(None)
+    made = select(connection, STEPS.c.kind.in_(inner) & is_there)
+    return [record for record in made if HANDED_ON not in record.details]
+
+
+def keys_of(connection: sa.Connection, hashes: Sequence[str]) -> dict[str, str]:
+    """The keys of the entries of these things, by their hashes; reads everything once."""
+    wanted, among = sa.select(STEPS.c.hash, STEPS.c.key).where(MADE, STEPS.c.key.isnot(None)), frozenset(hashes)
+    return {found: key for found, key in connection.execute(wanted) if found in among}
 
 
 def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:

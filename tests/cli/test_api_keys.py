@@ -2,7 +2,9 @@
 
 import json
 import shlex
+import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import STORES, Terminal, write_manifest
+from tests.cli.conftest import STORES, Terminal, process_env, write_manifest
 
 Api = Any
 Here = Callable[..., Any]
@@ -172,5 +174,48 @@ def test_a_command_that_never_ends(api: Api, here: Here, tmp_path: Path) -> None
         done = terminal.end()
     assert done.code == 130, done.out
     assert "2 entries in" in done.out
-    assert "not all that this run made was taken: it was interrupted. No API key is lost by that" in done.out
+    assert "not all that was made was taken: it was interrupted. No API key is lost by that" in done.out
     assert "nothing was sent" not in done.out
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("store", ["file", "postgresql"])
+def test_a_run_that_is_killed_before_it_hands_them_on(
+    api: Api, here: Here, tmp_path: Path, store: str, request: pytest.FixtureRequest
+) -> None:
+    """What a killed run has made and nobody got is told by status and by any run, and handed on once by the next."""
+    keys, manifest = tmp_path / "keys.jsonl", write_manifest(tmp_path / "m.jsonl", *programme(f"Killed {store}", "one"))
+    where = f"{manifest}.journal" if store == "file" else request.getfixturevalue("postgres").url("killed")
+    apply = ("apply", manifest, "--yes", "--journal", where)
+    killer = command("import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
+    arguments = [str(one) for one in (*apply, "--api-keys-to", killer)]
+    killed = subprocess.run(
+        [sys.executable, "-m", "encord_async", *arguments], env=process_env(api.env), capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    left = (
+        "2 API keys that were made are with nobody yet: 'apply' with --api-keys or --api-keys-to hands on what is left"
+    )
+    assert left in here("status", where).out
+    assert left in here(*apply, env=api.env).err
+    done = here(*apply, "--api-keys", keys, env=api.env)
+    assert (done.code, f"2 API keys written to {keys}" in done.err) == (0, True), done.err
+    assert sorted(one["title"] for one in lines(keys)) == ["one", "own"]
+    assert "with nobody" not in here("status", where).out
+    assert "0 API keys" in here(*apply, "--api-keys", keys, env=api.env).err
+    assert len(lines(keys)) == 2
+
+
+def test_a_line_is_written_once(api: Api, here: Here, tmp_path: Path) -> None:
+    """A run that was killed after it wrote, and before it noted that, has written what the next one does not again."""
+    manifest, keys = write_manifest(tmp_path / "m.jsonl", *programme("Twice", "one")), tmp_path / "keys.jsonl"
+    apply = ("apply", manifest, "--yes", "--api-keys")
+    assert here(*apply, "/dev/full", env=api.env).code == 1
+    before = tmp_path / "before.journal"
+    before.write_bytes(Path(f"{manifest}.journal").read_bytes())
+    assert here(*apply, keys, env=api.env).code == 0
+    found = lines(keys)
+    Path(f"{manifest}.journal").write_bytes(before.read_bytes())
+    assert here(*apply, keys, env=api.env).code == 0
+    assert lines(keys) == found
+    assert len(found) == 2
