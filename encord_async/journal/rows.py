@@ -16,7 +16,7 @@ from encord_async.kinds.step import StepKind
 
 __all__ = ["BRIEF", "COLUMNS", "CONTENT", "END", "WORD", "Row", "brief", "end", "record", "row", "sample", "word"]
 
-Row: TypeAlias = dict[str, object]
+Row: TypeAlias = tuple[object, ...]
 
 CONTENT: Final = tuple(column for column in STEPS.columns if column.name not in {"seq", "checksum"})
 COLUMNS: Final = tuple(column.key for column in CONTENT)
@@ -28,6 +28,7 @@ WORD: Final = tuple(STEPS.c[name] for name in ("kind", "state", "title", "detail
 END: Final = ("state", "status", "hash", "code", "message", "ended_s")
 """The columns that are not known before a request is sent."""
 _END_PLACES: Final = tuple(COLUMNS.index(name) for name in END)
+_KIND, _STATE, _DETAILS, _MESSAGE = map(COLUMNS.index, ("kind", "state", "details", "message"))
 _ANY: Final = step_kinds()[0]
 _STATES: Final = {state.value: state for state in State}
 _fields: Final = attrgetter(*COLUMNS)
@@ -35,28 +36,24 @@ _end_fields: Final = attrgetter(*END)
 
 
 def row(record: Record) -> tuple[list[str], Row]:
-    """What the checksum of a row is made of, and the row."""
-    content: Row = dict(zip(COLUMNS, _fields(record), strict=True))
-    content["kind"] = record.kind.word
-    content["state"] = record.state.value
-    content["details"] = json.dumps(record.details) if record.details else ""
-    content["message"] = _storable(record.message)
-    texts = list(map(repr, content.values()))
-    content["checksum"] = _checksum(texts)
-    return texts, content
+    """What the checksum of a row is made of, and the row: the columns `COLUMNS`, and the checksum."""
+    values = list(_fields(record))
+    values[_KIND] = record.kind.word
+    values[_STATE] = str(record.state)
+    values[_DETAILS] = json.dumps(record.details) if record.details else ""
+    values[_MESSAGE] = _storable(record.message)
+    texts = list(map(repr, values))
+    return texts, (*values, _checksum(texts))
 
 
 def end(record: Record, texts: Sequence[str]) -> Row:
-    """What ends an intent whose checksum was made of *texts*."""
-    content: Row = dict(zip(END, _end_fields(record), strict=True))
-    content["state"] = record.state.value
-    content["message"] = _storable(record.message)
+    """What ends an intent whose checksum was made of *texts*: its identity, the columns `END`, and the checksum."""
+    state, status, found, code, message, ended_s = _end_fields(record)
+    values = (str(state), status, found, code, _storable(message), ended_s)
     whole = list(texts)
-    for place, value in zip(_END_PLACES, content.values(), strict=True):
+    for place, value in zip(_END_PLACES, values, strict=True):
         whole[place] = repr(value)
-    content["identity"] = record.identity
-    content["checksum"] = _checksum(whole)
-    return content
+    return (record.identity, *values, _checksum(whole))
 
 
 def record(row: Iterable[Any]) -> Record:

@@ -1,9 +1,10 @@
 """Puts commits into the tables of a journal, on the journal's thread. It never decides when, and never commits."""
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from encord_async.journal import gone, opening, rows
 from encord_async.journal.commit import Commit, Intent
@@ -31,7 +32,7 @@ class Writer:
     def __init__(self, store: Store, *, is_shard: bool) -> None:
         self._store = store
         self._is_shard = is_shard
-        self._whole, self._end = _statements(store.insert)
+        self._whole, self._end = _upserts(store.insert)
         self._intents: dict[bytes, Intent] = {}
         self.traffic: deque[Traffic] = deque()
         """What goes along with the next commit."""
@@ -48,9 +49,9 @@ class Writer:
         if self.has_moved:
             gone.reclaim(connection, commit.whole.values())
         for some in _slices(self._in_order(commit.whole)):
-            connection.execute(self._whole, [self._row(record) for record in some])
+            self._whole.write(connection, [self._row(record) for record in some])
         for ended in _slices(commit.ends.values()):
-            connection.execute(self._end, [rows.end(record, intent.texts) for record, intent in ended])
+            self._end.write(connection, [rows.end(record, intent.texts) for record, intent in ended])
         self.write_traffic(connection)
 
     def write_traffic(self, connection: sa.Connection) -> None:
@@ -92,22 +93,51 @@ def _slices(records: Collection[T]) -> Iterator[list[T]]:
         yield list(islice(left, size))
 
 
-def _upsert(statement: Any, changed: Iterable[str]) -> sa.Executable:
-    """*statement*, or if the row is there, a change of the columns *changed*.
+class _Upsert:
+    """Writes rows, or if they are there, their columns *changed*: many rows as one statement.
 
-    Because it returns something, many rows go out as one statement, for which SQLite is entered once and not once a
-    row: between two of them Python would hand the interpreter to the event loop's thread, and wait to get it back.
+    The database is entered once for it and not once a row: between two of them Python would hand the interpreter to the
+    event loop's thread, and wait to get it back. And the words come from SQLAlchemy once, the rows without it: what it
+    does for each value would take longer than the database does.
+
+    Args:
+        statement: The insert of one row.
+        given: Names of the columns that rows have, in the order of the table.
+        changed: Those that are written where the row is there.
     """
-    new = {name: statement.excluded[name] for name in changed}
-    written: sa.Executable = statement.on_conflict_do_update(index_elements=["identity"], set_=new).returning(
-        STEPS.c.seq
-    )
-    return written
+
+    def __init__(self, statement: Any, given: Sequence[str], changed: Iterable[str]) -> None:
+        new = {name: statement.excluded[name] for name in changed}
+        self._statement = statement.on_conflict_do_update(index_elements=["identity"], set_=new).inline()
+        self._given = given
+        self._texts: dict[int, str] = {}
+        """For each number of rows."""
+        self._processors: list[tuple[int, Callable[[Any], Any]]] = []
+        """What the database's dialect does with values, by the place of their column."""
+
+    def write(self, connection: sa.Connection, written: Sequence[rows.Row]) -> None:
+        text = self._texts.get(len(written)) or self._text(connection.dialect, len(written))
+        values = list(itertools.chain.from_iterable(written))
+        for place, processor in self._processors:
+            values[place :: len(self._given)] = map(processor, values[place :: len(self._given)])
+        connection.exec_driver_sql(text, tuple(values))
+
+    def _text(self, dialect: sa.Dialect, number: int) -> str:
+        by_place = cast("Any", type(dialect))(paramstyle="qmark" if dialect.paramstyle == "qmark" else "format")
+        compiled = self._statement.compile(dialect=by_place, column_keys=self._given)
+        head, values, rest = str(compiled).partition(" VALUES ")
+        row, conflict, tail = rest.partition(" ON CONFLICT ")
+        types = [STEPS.c[name].type.dialect_impl(dialect) for name in self._given]
+        found = [(place, of.bind_processor(dialect)) for place, of in enumerate(types)]
+        self._processors = [(place, processor) for place, processor in found if processor is not None]
+        text = self._texts[number] = head + values + ", ".join([row] * number) + conflict + tail
+        return text
 
 
-def _statements(insert: Callable[[sa.Table], Any]) -> tuple[sa.Executable, sa.Executable]:
+def _upserts(insert: Callable[[sa.Table], Any]) -> tuple[_Upsert, _Upsert]:
     """What writes whole rows, and what writes the ends of intents."""
     # Of an intent that is there, so that what stands here for the columns that may not be null is never stored.
     never: dict[str, Any] = {name: sa.literal_column("''") for name in ("entry", "place", "kind", "title", "details")}
     end = insert(STEPS).values(**never, started_s=sa.literal_column("0.0"))
-    return _upsert(insert(STEPS), (*rows.COLUMNS, "checksum")), _upsert(end, (*rows.END, "checksum"))
+    whole, ended = (*rows.COLUMNS, "checksum"), (*rows.END, "checksum")
+    return _Upsert(insert(STEPS), whole, whole), _Upsert(end, ("identity", *ended), ended)
