@@ -127,6 +127,11 @@ class Account:
         """
         return (await self._all(what)).get(_digest(title, description), [])
 
+    def has_none(self, what: Thing, title: str, description: str) -> bool:
+        """Whether things of this kind were listed already, and none went by this title and description."""
+        index = self._index.get(what)
+        return index is not None and not (index and _digest(title, description) in index)
+
     async def hashes(self, what: Thing) -> frozenset[str]:
         """Of all that was there when the account was listed. Raises as `namesakes`."""
         return frozenset(found.hash for alike in (await self._all(what)).values() for found in alike)

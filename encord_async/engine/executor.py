@@ -5,7 +5,7 @@ sent, the intent is in the ledger, and a create whose outcome is unknown is look
 """
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -15,8 +15,9 @@ from encord_async.engine.admitting import Admitter
 from encord_async.engine.batches import Batches
 from encord_async.engine.changing import Changing, RoleChanger
 from encord_async.engine.claims import Claims, baseline
+from encord_async.engine.contents import FATAL, Contents, items_of, whole
 from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger, left_error
-from encord_async.engine.making import Maker, Making, held_of, readied
+from encord_async.engine.making import Maker, Making, readied
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import Status
 from encord_async.engine.resume import taken_over
@@ -24,22 +25,21 @@ from encord_async.engine.review import refusal
 from encord_async.engine.roll import Roll
 from encord_async.engine.scribe import Scribe
 from encord_async.engine.sending import Looks, Sends
-from encord_async.engine.ticket import Batch, Lane, Result, Ticket, Work, tickets_of
+from encord_async.engine.ticket import Batch, Result, Ticket, Work, tickets_of
 from encord_async.engine.updating import Updater
-from encord_async.engine.verdict import Ended, Later, Split, Verdict
+from encord_async.engine.verdict import Ended, Later, Sending, Split, Verdict
 from encord_async.errors import (
-    AuthenticationError,
     EncordError,
     JournalError,
     NotAppliedError,
-    SettingsError,
     StoppedError,
     UncertainError,
 )
 from encord_async.journal.record import INNER_PARENT, Doubt, Ledger, Record, State, set_aside
 from encord_async.journal.seen import Seen
 from encord_async.kinds.chore import Chore
-from encord_async.kinds.membership import Membership, Relation
+from encord_async.kinds.entry import MakingEntry
+from encord_async.kinds.membership import Membership
 from encord_async.kinds.thing import Admission, Thing
 from encord_async.session.session import Session
 from encord_async.session.stop import Stop
@@ -48,8 +48,6 @@ __all__ = ["Executor"]
 
 _REMEMBERED_FRESH: Final = 100_000
 _NAMESAKE_WAIT_S: Final = 0.1
-_FATAL: Final = (AuthenticationError, SettingsError, JournalError)
-"""No other work fares better: the credential is not accepted, the service not reached, or the ledger not written."""
 
 
 class Executor:
@@ -103,6 +101,7 @@ class Executor:
         self._batches = Batches(sends, self._looks, ledger, self._scribe, roles=roles, stop=self._stop)
         self._admitter = Admitter(sends, self._looks, self._scribe, stop=self._stop)
         self._updater = Updater(sends, self._looks, account, self._scribe, changing, stop=self._stop)
+        self._contents = Contents(sends, self._scribe, self._updater, max_batch=maker.max_batch, stop=self._stop)
         self._fresh: OrderedDict[str, None] = OrderedDict()
         self._sending: Counter[bytes] = Counter()
         self._doubtful: defaultdict[bytes, set[bytes]] = defaultdict(set)
@@ -122,14 +121,14 @@ class Executor:
         """
         self._seen = await self._ledger.seen()
 
-    async def do(self, work: Work) -> Verdict:
+    async def do(self, work: Work | Sending) -> Verdict:
         """Bring *work* to its end, or as far as it gets now."""
         if not isinstance(work, Batch):
             return await self._done(work)
         try:
             done, left = await self._batches.remembered(work)
         except JournalError as error:
-            return Ended(_abandoned(work, error), failure=error)
+            return Ended(_abandoned(work.tickets, error), failure=error)
         others, left = self._planned(left)
         done += others
         if not left:
@@ -140,22 +139,24 @@ class Executor:
         # The halves, or the next try, will find again what is done already.
         return Split(work) if isinstance(verdict, Split) else verdict
 
-    async def _done(self, work: Work) -> Verdict:
+    async def _done(self, work: Work | Sending) -> Verdict:
         try:
             return await self._tried(work)
-        except _FATAL as error:
-            return Ended(_abandoned(work, error), failure=error)
+        except FATAL as error:
+            return Ended(_abandoned(_tickets_of(work), error), failure=error)
         except StoppedError:
-            return Ended([(ticket, Result(status=Status.CANCELLED)) for ticket in tickets_of(work)])
+            return Ended([(ticket, Result(status=Status.CANCELLED)) for ticket in _tickets_of(work)])
 
-    async def _tried(self, work: Work) -> Verdict:
+    async def _tried(self, work: Work | Sending) -> Verdict:
         try:
+            if isinstance(work, Sending):
+                return await self._send(work)
             return await self._batch(work) if isinstance(work, Batch) else await self._create(work.ticket)
-        except (StoppedError, *_FATAL):
+        except (StoppedError, *FATAL):
             raise
         except EncordError as error:
             failed = Result(status=Status.FAILED, error=error)
-            return await self._scribe.ended([(ticket, failed) for ticket in tickets_of(work)])
+            return await self._scribe.ended([(ticket, failed) for ticket in _tickets_of(work)])
 
     def _planned(self, tickets: tuple[Ticket, ...]) -> tuple[list[tuple[Ticket, Result]], tuple[Ticket, ...]]:
         """How memberships end that are not in the plan that was reviewed, if one was, and the others."""
@@ -243,7 +244,7 @@ class Executor:
         there = await self._there(ticket, making)
         if isinstance(there, Result):
             left = [one.identity for one in await self._claims.left_behind(making) if one.hash == there.hash]
-            return await self._scribe.ended([(ticket, there)], _whole(making), instead_of=left)
+            return await self._scribe.ended([(ticket, there)], whole(making), instead_of=left)
         before = baseline(never) if never is not None and never.name == making.name else ()
         if there or before:
             making.details["baseline"] = list(dict.fromkeys((*before, *there)))
@@ -251,7 +252,8 @@ class Executor:
         if making.name in self._doubtful:
             # It came into doubt while this one looked around, and its look-up may be under way.
             return self._later(_NAMESAKE_WAIT_S, Result(status=Status.CANCELLED))
-        return await self._make(ticket, making)
+        self._see_plan(ticket, "create")
+        return self._ready(ticket, making)
 
     async def _admit(self, ticket: Ticket, kind: Admission) -> Ended:
         """Let somebody in, unless an earlier run has."""
@@ -264,18 +266,73 @@ class Executor:
     def _later(self, wait_s: float, otherwise: Result) -> Later:
         return Later(self._session.clock.monotonic_s() + wait_s, otherwise)
 
-    async def _make(self, ticket: Ticket, making: Making) -> Verdict:
-        """Write the intent down, send, write down what came of it."""
-        self._see_plan(ticket, "create")
-        request = making.draft.operation.request()
-        record = self._scribe.intent(ticket, making, request)
-        ticket.sends += 1
-        sent_s = self._session.clock.monotonic_s()
-        self._sending[making.name] += 1
+    def prepared(self, ticket: Ticket) -> Sending | None:
+        """What is to be sent for *ticket*, if that is known without a look at anything; None if it has to be done.
+
+        So it is with a thing that is new, in an account that has none of its name: with most of what is ever made.
+        """
+        kind, entry = ticket.step.kind, ticket.wish.said
+        if not (isinstance(kind, Thing) and isinstance(entry, MakingEntry)) or kind.is_readied:
+            return None
+        if ticket.doubt or ticket.made or self._ledger.may_leave or self._review or self.suspects:
+            return None
         try:
-            await self._ledger.write([record])
+            making = self._maker.making(ticket)
+            title = making.order.title
+            if making.name in self._doubtful or not self._account.has_none(kind, title, entry.description):
+                return None
+            return self._ready(ticket, making)
+        except EncordError:
+            # Whoever does it meets it again, and says so.
+            return None
+
+    def _ready(self, ticket: Ticket, making: Making) -> Sending:
+        request = making.draft.operation.request()
+        intent = self._scribe.intent(ticket, making, request)
+        ticket.sends += 1
+        self._sending[making.name] += 1
+        return Sending(ticket, making, request, intent, note=intent)
+
+    def written(self, sending: Sending, failure: str | None) -> Ended | None:
+        """Take note that `Sending.note` is written down, or why it is not; the end, or None if it is to be done."""
+        made, ticket = sending.made, sending.ticket
+        if failure is None and (made is None or made in self._twice):
+            return None
+        if made is None:
+            error = JournalError(failure or "")
+            ended = Ended(_abandoned((ticket,), error), failure=error)
+        else:
+            ended = self._scribe.told(ticket, made, failure)
+            if ended.failure is None and self._keeps(sending, made):
+                return None
+            del self._arriving[made]
+            self._settler.saw_created(sending.intent, made, sent_s=sending.sent_s)
+        _less(self._sending, sending.making.name)
+        return ended
+
+    def _keeps(self, sending: Sending, made: str) -> bool:
+        """Whether there are items that the create of *made* had no room for.
+
+        Only what was answered is a thing that is fresh. One that was looked up may have lain there for days, and hold
+        anything.
+        """
+        making = sending.making
+        if not isinstance(making.kind, Thing) or making.kind.items is None:
+            return False
+        self._fresh[made] = None
+        if len(self._fresh) > _REMEMBERED_FRESH:
+            self._fresh.popitem(last=False)
+        return len(sending.ticket.items) > making.draft.taken
+
+    async def _send(self, sending: Sending) -> Verdict:
+        """Send what is written down; if it is answered, say what is to be written down of that."""
+        ticket, record, making = sending.ticket, sending.intent, sending.making
+        if sending.made is not None:
+            return await self._completed(sending, sending.made)
+        sending.sent_s = self._session.clock.monotonic_s()
+        try:
             try:
-                made = await self._sends.create(making, request, self._stop, partial(self._is_new, record))
+                made = await self._sends.create(making, sending.request, self._stop, partial(self._is_new, record))
             except StoppedError:
                 # It was not sent: the next run may send it without looking.
                 cancelled = Result(status=Status.CANCELLED)
@@ -283,7 +340,7 @@ class Executor:
             except NotAppliedError as error:
                 failed = Result(status=Status.FAILED, error=error)
                 ended = await self._scribe.written([self._scribe.closed(record, failed)], [(ticket, failed)])
-                return replace(ended, failure=error) if isinstance(error, _FATAL) else ended
+                return replace(ended, failure=error) if isinstance(error, FATAL) else ended
             except EncordError as error:
                 doubt = Doubt(
                     record=record,
@@ -293,29 +350,34 @@ class Executor:
                 )
                 self._doubt(ticket, doubt)
             else:
-                alone = await self._made_alone(ticket, record, made, making)
-                if alone is not None:
-                    self._settler.saw_created(record, made, sent_s=sent_s)
-                    return alone
+                if made not in baseline(record) and (self._seen.add(made) or not await self._is_anothers(record, made)):
+                    self._arriving[made] = record.identity
+                    sending.made, sending.note = made, self._scribe.made(record, made)
+                    return sending
                 doubt = await self._mixed_up(ticket, record, made)
+        finally:
+            if sending.made is None:
+                _less(self._sending, making.name)
+        return await self._settle(ticket, doubt)
+
+    async def _completed(self, sending: Sending, made: str) -> Verdict:
+        """Give what is made and written down the items that its create had no room for, if no other was answered so."""
+        ticket, record, making = sending.ticket, sending.intent, sending.making
+        try:
+            try:
+                if made not in self._twice:
+                    created = Result(status=Status.CREATED, hash=made)
+                    rest = ticket.items[making.draft.taken :]
+                    ended = await self._contents.filled(ticket, record, created, making, rest)
+            finally:
+                del self._arriving[made]
+            if made not in self._twice:
+                self._settler.saw_created(record, made, sent_s=sending.sent_s)
+                return ended
+            doubt = await self._mixed_up(ticket, record, made)
         finally:
             _less(self._sending, making.name)
         return await self._settle(ticket, doubt)
-
-    async def _made(self, ticket: Ticket, record: Record, made: str, making: Making) -> Ended:
-        """The service said what it made: write that down, then give it the items its create had no room for.
-
-        Only this makes a thing fresh. One that was looked up may have lain there for days, and hold anything.
-        """
-        created = Result(status=Status.CREATED, hash=made)
-        ended = await self._scribe.noted(ticket, record, created)
-        if ended.failure is not None or not isinstance(making.kind, Thing) or making.kind.items is None:
-            return ended
-        self._fresh[made] = None
-        if len(self._fresh) > _REMEMBERED_FRESH:
-            self._fresh.popitem(last=False)
-        rest = ticket.items[making.draft.taken :]
-        return await self._filled(ticket, record, created, making, rest) if rest else ended
 
     async def _found(self, ticket: Ticket, record: Record, made: str) -> Ended:
         """What was in doubt is there: write that down, then see what it is for the entry as it is now.
@@ -330,42 +392,8 @@ class Executor:
         if now.status is Status.FAILED:
             return await self._scribe.compared(ticket, found, now)
         if ticket.items:
-            return await self._filled(ticket, record, created, self._maker.making(ticket), None)
+            return await self._contents.filled(ticket, record, created, self._maker.making(ticket), None)
         return ended
-
-    async def _filled(
-        self, ticket: Ticket, record: Record, created: Result, making: Making, rest: Sequence[str] | None
-    ) -> Ended:
-        """Give a thing the items *rest*, or if that is None what it lacks, and write down which ones it got."""
-        made, result, failure = created.hash or "", created, None
-        lacking = set(ticket.items)
-        try:
-            if rest is None:
-                rest = await self._updater.lacking(making, made)
-            lacking = set(rest)
-            for some in self._chunks(rest):
-                await self._sends.put(_lane_of(making, made), some, self._stop)
-                lacking.difference_update(some)
-        except StoppedError:
-            what = items.plural if (items := _items_of(making)) is not None else "items"
-            why = f"the run was stopped before {len(lacking)} of its {what} were added; the next run adds them"
-            result = replace(created, status=Status.CANCELLED, error=StoppedError(why))
-        except EncordError as error:
-            result = replace(created, status=Status.FAILED, error=error)
-            failure = error if isinstance(error, _FATAL) else None
-        held = [item for item in ticket.items if item not in lacking]
-        known = replace(record, details={**record.details, **held_of(making, held)})
-        ended = await self._scribe.written([self._scribe.closed(known, created)], [(ticket, result)])
-        return ended if failure is None else replace(ended, failure=failure)
-
-    async def _fill(self, making: Making, found: str) -> None:
-        """Give something that is taken for ours the items that it lacks."""
-        for some in self._chunks(await self._updater.lacking(making, found)):
-            await self._sends.put(_lane_of(making, found), some, self._stop)
-
-    def _chunks(self, items: Sequence[str]) -> list[tuple[str, ...]]:
-        size = self._maker.max_batch
-        return [tuple(items[start : start + size]) for start in range(0, len(items), size)]
 
     # ------------------------------------------------------------------ what entries that have gone left behind
 
@@ -381,9 +409,9 @@ class Executor:
             if old.is_open:
                 return await self._take_over_doubt(ticket, old)
             result = Result(status=Status.ADOPTED, hash=old.hash)
-            if _items_of(making) is not None and old.hash is not None:
-                await self._fill(making, old.hash)
-            return await self._scribe.ended([(ticket, result)], _whole(making), instead_of={old.identity, old.token})
+            if items_of(making) is not None and old.hash is not None:
+                await self._contents.fill(making, old.hash)
+            return await self._scribe.ended([(ticket, result)], whole(making), instead_of={old.identity, old.token})
         except EncordError:
             # Nothing was written down: it is still there to be taken over.
             del heirs[old.token]
@@ -412,7 +440,7 @@ class Executor:
         self._see_plan(ticket, "adopt", decision.hash)
         self._account.claim(decision.hash)
         self._seen.add(decision.hash)
-        await self._fill(making, decision.hash)
+        await self._contents.fill(making, decision.hash)
         return Result(status=Status.ADOPTED, hash=decision.hash)
 
     # ------------------------------------------------------------------ doubts
@@ -471,7 +499,7 @@ class Executor:
         """Look once; a look that fails is tried again until the settling time is over."""
         try:
             verdict = await self._settler.settle(doubt)
-        except _FATAL:
+        except FATAL:
             raise
         except EncordError as error:
             return self._settler.not_seen(doubt, error)
@@ -482,17 +510,6 @@ class Executor:
     def _is_new(self, record: Record, made: str) -> bool:
         """Whether no other create was answered with *made*, and it was not there before."""
         return made not in self._seen and made not in baseline(record)
-
-    async def _made_alone(self, ticket: Ticket, record: Record, made: str, making: Making) -> Ended | None:
-        """`_made`; None if *made* was there before, or another create was or is meanwhile answered with it."""
-        if made in baseline(record) or (not self._seen.add(made) and await self._is_anothers(record, made)):
-            return None
-        self._arriving[made] = record.identity
-        try:
-            ended = await self._made(ticket, record, made, making)
-        finally:
-            del self._arriving[made]
-        return None if made in self._twice else ended
 
     async def _is_anothers(self, record: Record, made: str) -> bool:
         """Whether another step has got *made*: then it is not known to be of either, and the other is looked up."""
@@ -521,7 +538,7 @@ class Executor:
         await self._ledger.write([self._scribe.closed(replace(other, details=details), doubtful)])
         try:
             fits = made in await self._settler.look(other)
-        except _FATAL:
+        except FATAL:
             raise
         except EncordError:
             fits = False
@@ -554,9 +571,13 @@ class Executor:
         return await self._batches.send(batch)
 
 
-def _abandoned(work: Work, error: EncordError) -> list[tuple[Ticket, Result]]:
-    """How the steps of *work* end that *error* has kept from being sent, or from being looked for."""
-    return [(ticket, _abandoned_step(ticket, error)) for ticket in tickets_of(work)]
+def _abandoned(tickets: Iterable[Ticket], error: EncordError) -> list[tuple[Ticket, Result]]:
+    """How steps end that *error* has kept from being sent, or from being looked for."""
+    return [(ticket, _abandoned_step(ticket, error)) for ticket in tickets]
+
+
+def _tickets_of(work: Work | Sending) -> tuple[Ticket, ...]:
+    return (work.ticket,) if isinstance(work, Sending) else tickets_of(work)
 
 
 def _abandoned_step(ticket: Ticket, error: EncordError) -> Result:
@@ -570,24 +591,6 @@ def _abandoned_step(ticket: Ticket, error: EncordError) -> Result:
 def _only_looks(ticket: Ticket) -> bool:
     kind = ticket.step.kind
     return isinstance(kind, Membership) and isinstance(kind.relation, Chore) and not kind.relation.sends
-
-
-def _items_of(making: Making) -> Relation | None:
-    """What things of its kind can hold from the first."""
-    return making.kind.items if isinstance(making.kind, Thing) else None
-
-
-def _lane_of(making: Making, made: str) -> Lane:
-    """How a thing that is there is given its items."""
-    items = _items_of(making)
-    if items is None:
-        raise AssertionError(f"{making.kind.word} steps make nothing that holds anything")
-    return Lane(items.give, made)
-
-
-def _whole(making: Making) -> Making:
-    """*making* as it is written down of what is there, which has got all that it lacked."""
-    return replace(making, details={**making.details, **held_of(making, making.order.items)})
 
 
 def _less(counter: Counter[bytes], name: bytes) -> None:

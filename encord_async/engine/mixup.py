@@ -41,6 +41,10 @@ class Suspects:
         if record.key is not None:
             self._keys[record.key] = standing
 
+    def __bool__(self) -> bool:
+        """Whether there are any, or were."""
+        return bool(self._entries)
+
     @property
     def error(self) -> UncertainError | None:
         """What is to be said of entries that were reported as made before they became suspect; None without any."""

@@ -23,7 +23,7 @@ from encord_async.engine.making import Making
 from encord_async.engine.rehearsed_files import NEW, Load, Playing
 from encord_async.engine.ticket import Lane, Ticket
 from encord_async.errors import AuthenticationError, EncordError, ForbiddenError, NotFoundError, RefusedError
-from encord_async.journal.record import Ledger, MemoryLedger, Record, State, Word
+from encord_async.journal.record import Ledger, MemoryLedger, Record, State, Told, Word, tell_soon
 from encord_async.journal.seen import Seen
 from encord_async.journal.taken_off import Said, TakenOffs
 from encord_async.kinds.chore import Chore
@@ -396,8 +396,17 @@ class Overlay:
         return found | {one: Word.of(self._own[one]) for one in identities if one in self._own}
 
     async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:
-        """Keep what can matter to what is still to be played."""
+        """See `Ledger`."""
         await anyio.lowlevel.checkpoint()
+        self._keep(records, instead_of)
+
+    def post(self, record: Record, told: Told) -> None:
+        """See `Ledger`."""
+        self._keep((record,), ())
+        tell_soon(told)
+
+    def _keep(self, records: Iterable[Record], instead_of: Collection[bytes]) -> None:
+        """Keep what can matter to what is still to be played."""
         inherits = not self.open.isdisjoint(instead_of)
         # Later on it says nothing of what earlier runs have left.
         self.has_moved = self.has_moved or (bool(instead_of) and not self._is_told)
@@ -438,6 +447,8 @@ class Overlay:
     async def disown(self, is_present: Callable[[bytes], bool]) -> None:
         """See `Ledger`; kept in mind, and written nowhere."""
         self._is_present, self._is_told = is_present, True
+
+    may_leave = True
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:
         alike = [record for record in await self.namesakes(name) if record.state is not State.FAILED]

@@ -4,6 +4,7 @@ All tasks of a run live inside its ``async with`` block and end with it. There i
 The schedule decides what is next; the executor sends it.
 """
 
+import asyncio
 import math
 import os
 from collections import Counter, deque
@@ -15,13 +16,13 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from encord_async.engine.account import Account
 from encord_async.engine.changing import Changing, protecting
 from encord_async.engine.crew import leave
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
+from encord_async.engine.flow import WORKERS_PER_SLOT, Flow
 from encord_async.engine.intake import Intake, bad_entries, checker_for
 from encord_async.engine.lanes import Expected
 from encord_async.engine.making import Maker
@@ -32,12 +33,9 @@ from encord_async.engine.recovery import recover
 from encord_async.engine.review import Review
 from encord_async.engine.roll import Register, Roll
 from encord_async.engine.schedule import Schedule
-from encord_async.engine.seat import Seat
 from encord_async.engine.sending import Live, Sends
 from encord_async.engine.sequel import Sequel, add_more
 from encord_async.engine.silence import Silence
-from encord_async.engine.ticket import Work
-from encord_async.engine.verdict import Ended, Later, Split
 from encord_async.errors import EncordError, UsageError, spelt
 from encord_async.journal.record import Ledger, MemoryLedger
 from encord_async.journal.traffic import watch
@@ -64,9 +62,6 @@ if TYPE_CHECKING:
 __all__ = ["Run"]
 
 _CHUNK: Final = 256
-_WORKERS_PER_SLOT: Final = 4
-"""Workers outnumber the slots of the session, because some of them wait for the disk and not for the service."""
-
 _SILENT_S: Final = 0.1
 """So long a manifest that is no file may say nothing before what would be sent with what it says next goes alone."""
 
@@ -109,10 +104,12 @@ class Run:
         self._counts, self._removals = Counter[Status](), Counter[Status]()
         self._more = 0
         """What is to be done after the manifest."""
-        self._idle: deque[Seat] = deque()
+        self._out: deque[Outcome] = deque()
+        """Outcomes that nobody has taken yet."""
+        self._takers: list[asyncio.Future[None]] = []
+        self._has_left = False
+        self._flow: Flow
         self._room, self._alarm, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
-        # Slowly taken, with a turn of the event loop for each, it would let workers end one entry a turn.
-        self._emitting = anyio.Lock(fast_acquire=True)
         self._ended_number = 0
         self._total: int | None = None
         self._review, self._sequel, self._follows = review, sequel, sequel is not None
@@ -127,8 +124,6 @@ class Run:
         self._failure: EncordError | None = None
         self._group: TaskGroup | None = None
         self._reading = anyio.CancelScope()
-        self._send: MemoryObjectSendStream[Outcome]
-        self._receive: MemoryObjectReceiveStream[Outcome]
         self._started_s, self._ended_s, self._before = 0.0, 0.0, Statistics()
         if isinstance(manifest, Part):
             self._know(manifest)
@@ -182,7 +177,18 @@ class Run:
             roll=self._register.roll,
             changing=Changing(options=self._options, policy=policy, review=self._review),
         )
-        self._send, self._receive = anyio.create_memory_object_stream[Outcome](self._options.max_batch)
+        slots = self._session.settings.concurrency
+        self._flow = Flow(
+            self._schedule,
+            self._executor,
+            self._ledger,
+            self._session.clock,
+            slots=slots,
+            let_go=self._let_go,
+            alarm=self._ring,
+            settle_up=self._settle_up,
+            fail=self._fail,
+        )
         self._before = self._session.statistics()
         self._started_s = self._intake.began_s = self._session.clock.monotonic_s()
         self._group = await anyio.create_task_group().__aenter__()
@@ -190,8 +196,8 @@ class Run:
         self._group.start_soon(self._keep_time, name="timer")
         if self._journal is not None:
             self._group.start_soon(watch, self._session, self._journal.note_traffic, self._ended, name="traffic")
-        for number in range(_WORKERS_PER_SLOT * self._session.settings.concurrency):
-            self._group.start_soon(self._work, name=f"worker {number}")
+        for number in range(WORKERS_PER_SLOT * slots):
+            self._group.start_soon(self._flow.work, name=f"worker {number}")
         return self
 
     async def _limits(self) -> Policy:
@@ -216,9 +222,10 @@ class Run:
             return left
         finally:
             self._finish_clock()
+            self._flow.end()
             self._left()
-            self._send.close()
-            self._receive.close()
+            self._has_left = True
+            self._arrived()
             if self._journal is not None:
                 await self._journal.__aexit__(None, None, None)
 
@@ -275,19 +282,17 @@ class Run:
     async def __anext__(self) -> Outcome:
         if self._group is None:
             raise UsageError("the run has not begun: 'async with session.provision(...) as run', then 'async for'")
-        try:
-            # Without a turn of the event loop for each of what is there already.
-            return self._receive.receive_nowait()
-        except anyio.WouldBlock:
-            pass
-        except anyio.EndOfStream:
-            return self._end()
-        except anyio.ClosedResourceError:
-            raise UsageError("the run is over: take its outcomes inside the 'async with' block") from None
-        try:
-            return await self._receive.receive()
-        except anyio.EndOfStream:
-            return self._end()
+        while not self._out:
+            if self._has_left:
+                raise UsageError("the run is over: take its outcomes inside the 'async with' block")
+            self._settle_up()
+            if not self._out:
+                if self._over:
+                    return self._end()
+                waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._takers.append(waiting)
+                await waiting
+        return self._out.popleft()
 
     def _end(self) -> NoReturn:
         self._reconcile()
@@ -374,11 +379,11 @@ class Run:
                 await self._recover()
             while self._stopped_by is None and (items := await self._some(source)):
                 await self._intake.take_in(items)
-                self._dispatch()
+                self._flow.dispatch()
                 self._silence.end()
                 if self._schedule.any_lying and not self._listens:
                     self._alarm.set()
-                await self._emit()
+                self._emit()
             await self._take_in_rest()
         finally:
             with anyio.CancelScope(shield=True):
@@ -390,8 +395,8 @@ class Run:
             if dangling and self._failure is None:
                 # Only known when a stream has ended: whatever is good in it is done all the same.
                 self._failure = manifest_error(dangling)
-        self._dispatch()
-        await self._settle_up()
+        self._flow.dispatch()
+        self._settle_up()
 
     async def _recover(self) -> None:
         """Find what earlier runs may have made, before anything fresh could be taken for it."""
@@ -420,11 +425,11 @@ class Run:
         return self._options.lookahead - (self._intake.entries + self._more - self._ended_number - waiting)
 
     async def _wait_for_room(self) -> None:
+        # A source that never waits must not keep the workers from running.
+        await anyio.lowlevel.checkpoint()
         while self._free() <= 0:
             self._room = anyio.Event()
             await self._room.wait()
-        # A source that never waits must not keep the workers from running.
-        await anyio.lowlevel.checkpoint()
 
     async def _take_in_rest(self) -> None:
         """Add the entries that were put aside, now that it is known who has gone; or, if the run is stopped, all same.
@@ -434,55 +439,18 @@ class Run:
         rest = await self._intake.close(is_whole=self._stopped_by is None)
         for start in range(0, len(rest), _CHUNK):
             await self._intake.add_again(rest[start : start + _CHUNK])
-            self._dispatch()
-            await self._emit()
+            self._flow.dispatch()
+            self._emit()
 
     # ------------------------------------------------------------------ working
 
-    async def _work(self) -> None:
-        # Work has no name here: an idle worker must not keep the batch that it did last.
-        while await self._do_next():
-            self._dispatch()
-            await self._settle_up()
-
-    async def _do_next(self) -> bool:
-        """Bring the next piece of work to its end; False when there will be none."""
-        work = await self._next()
-        if work is not None:
-            await self._do(work)
-        return work is not None
-
-    async def _next(self) -> Work | None:
-        if self._over:
-            return None
-        work = self._schedule.next(self._session.clock.monotonic_s())
-        if work is not None:
-            return work
-        seat = Seat()
-        self._idle.append(seat)
-        if self._schedule.next_due_s is not None:
-            self._alarm.set()
-        return await seat.wait()
-
-    async def _do(self, work: Work) -> None:
-        verdict = await self._executor.do(work)
-        match verdict:
-            case Split():
-                self._schedule.split(verdict.batch)
-            case Later():
-                self._schedule.postpone(work, verdict.due_s, otherwise=verdict.otherwise)
-                self._alarm.set()
-                # Namesakes by the thousand may be put off without a wait for anything in between.
-                await anyio.lowlevel.checkpoint()
-            case Ended():
-                if verdict.failure is not None:
-                    self._fail(verdict.failure, "it cannot go on")
-                self._schedule.finish(work, verdict.results)
+    def _ring(self) -> None:
+        self._alarm.set()
 
     async def _keep_time(self) -> None:
         """Wake workers when postponed work is due; a worker that is not idle will find it by itself."""
         while not self._over:
-            due_s = self._schedule.next_due_s if self._idle else None
+            due_s = self._schedule.next_due_s if self._flow.any_idle else None
             now_s = self._session.clock.monotonic_s()
             wait_s = math.inf if due_s is None else max(0.0, due_s - now_s)
             self._listens = self._schedule.any_lying
@@ -495,19 +463,10 @@ class Run:
             with anyio.move_on_after(wait_s):
                 await self._alarm.wait()
             self._alarm = anyio.Event()
-            self._dispatch()
+            self._flow.dispatch()
             if self._stopped_by is not None:
                 # All that was left may have been postponed, and then no worker is about to end anything.
-                await self._settle_up()
-
-    def _dispatch(self) -> None:
-        """Hand ready work to idle workers; then what may be made ready, if the service would have nothing to do."""
-        now_s = self._session.clock.monotonic_s()
-        while True:
-            while self._idle and (work := self._schedule.next(now_s)) is not None:
-                self._idle.popleft().hand(work)
-            if not self._idle or not self._let_go(now_s):
-                return
+                self._settle_up()
 
     def _let_go(self, now_s: float) -> bool:
         """Let memberships go that others could still join; whether there were any."""
@@ -516,15 +475,17 @@ class Run:
             return False
         return self._schedule.let_go(stuck=is_silent or self._all_read)
 
-    async def _settle_up(self) -> None:
+    def _settle_up(self) -> None:
         """Let go of what has ended, and of everything when all has."""
-        await self._emit()
-        if self._free() > 0:
+        self._emit()
+        if not self._room.is_set() and self._free() > 0:
             self._room.set()
-        if self._all_read and self._schedule.idle and self._follows and self._group is not None:
+        if not self._all_read or not self._schedule.idle or self._schedule.any_ended:
+            return
+        if self._follows and self._group is not None:
             self._follows = self._all_read = False
             self._group.start_soon(self._follow, name="sequel")
-        elif self._all_read and self._schedule.idle and not self._over:
+        elif not self._over:
             self._over = True
             self._failure = self._failure or self._executor.suspects.error
             self._ended.set()
@@ -532,9 +493,8 @@ class Run:
                 raise AssertionError(f"{self._schedule.open_entries} entries wait for nothing: this is a bug")
             self._finish_clock()
             self._alarm.set()
-            while self._idle:
-                self._idle.popleft().hand(None)
-            self._send.close()
+            self._flow.end()
+            self._arrived()
 
     async def _follow(self) -> None:
         """Take in what is left to do after the manifest, if it was brought to its end."""
@@ -546,27 +506,33 @@ class Run:
                     self._register.has_taken = bool(more)
                     for number, one in enumerate(more, self._intake.position + 1):
                         add_more(self._schedule, one, number)
-                    self._dispatch()
+                    self._flow.dispatch()
                 except EncordError as error:
                     self._fail(error, "what is left to do after the manifest cannot be found out")
         self._all_read = True
-        await self._settle_up()
+        self._settle_up()
 
-    async def _emit(self) -> None:
-        """Send off all outcomes, one task at a time: else the stream could be closed while another holds some."""
-        async with self._emitting:
-            while outcomes := self._schedule.take_outcomes():
-                for outcome in outcomes:
-                    self._counts_of(outcome)[outcome.status] += 1
-                    self._ended_number += 1
-                    self._register.note(outcome)
-                    self._watch(outcome.status)
-                    if outcome.status is Status.IN_DOUBT:
-                        self._session.report_in_doubt(outcome.kind)
-                    try:
-                        self._send.send_nowait(outcome)
-                    except anyio.WouldBlock:
-                        await self._send.send(outcome)
+    def _emit(self) -> None:
+        """Put out outcomes, no more than a batch at once: who takes them slowly slows the run down."""
+        while (room := self._options.max_batch - len(self._out)) > 0 and (
+            outcomes := self._schedule.take_outcomes(room)
+        ):
+            for outcome in outcomes:
+                self._counts_of(outcome)[outcome.status] += 1
+                self._ended_number += 1
+                self._register.note(outcome)
+                self._watch(outcome.status)
+                if outcome.status is Status.IN_DOUBT:
+                    self._session.report_in_doubt(outcome.kind)
+                self._out.append(outcome)
+            self._arrived()
+
+    def _arrived(self) -> None:
+        """Wake who waits for outcomes."""
+        for waiting in self._takers:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._takers.clear()
 
     def _watch(self, status: Status) -> None:
         if self._options.fail_fast and (status is Status.FAILED or status is Status.IN_DOUBT):

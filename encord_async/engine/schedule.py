@@ -125,15 +125,22 @@ class Schedule:
         return not (at_work or any(self._held))
 
     @property
+    def any_ended(self) -> bool:
+        """Whether there are outcomes that nobody has taken."""
+        return bool(self._outcomes)
+
+    @property
     def next_due_s(self) -> float | None:
         """When the first postponed work is due."""
         return self._postponed[0][0] if self._postponed else None
 
-    def take_outcomes(self) -> list[Outcome]:
-        """The outcomes since the last call, in the order in which the entries ended; of many, a part."""
+    def take_outcomes(self, most: int | None = None) -> list[Outcome]:
+        """The outcomes since the last call, *most* of them, in the order in which entries ended; of many, a part."""
         while self._cancelled and len(self._outcomes) < _A_TURN and (batch := self._lanes.pop()) is not None:
             for ticket in batch.tickets:
                 self._end(ticket, Result(status=Status.CANCELLED))
+        if most is not None and most < len(self._outcomes):
+            return [self._outcomes.popleft() for _ in range(most)]
         taken = list(self._outcomes)
         self._outcomes.clear()
         return taken
@@ -392,6 +399,18 @@ class Schedule:
         if work is not None:
             self._begin(work)
         return work
+
+    def next_creation(self) -> Creation | None:
+        """The next thing to be made, or None if none is ready."""
+        if not self._creations:
+            return None
+        self._running += 1
+        return self._creations.popleft()
+
+    def next_but_creations(self, now_s: float) -> Work | None:
+        """The same as `next`, but nothing while there are creations that are not postponed."""
+        is_due = bool(self._postponed) and self._postponed[0][0] <= now_s
+        return self.next(now_s) if is_due or not self._creations else None
 
     def _begin(self, work: Work) -> None:
         self._running += 1

@@ -9,7 +9,7 @@ from encord_async.engine.outcome import Status
 from encord_async.engine.resume import remarked
 from encord_async.engine.ticket import Result, Ticket
 from encord_async.engine.verdict import Ended
-from encord_async.errors import JournalError
+from encord_async.errors import EncordError, JournalError
 from encord_async.journal.record import Ledger, Record, State
 from encord_async.kinds.files import Unit
 from encord_async.kinds.step import Step
@@ -65,11 +65,17 @@ class Scribe:
     async def noted(self, ticket: Ticket, record: Record, created: Result) -> Ended:
         """Write down that something is there."""
         ended = await self.written([self.closed(record, created)], [(ticket, created)])
-        if ended.failure is None:
-            return ended
-        # As the ledger has it. The next run finds it; until then nobody but who reads this knows what it is.
-        unknown = Result(status=Status.IN_DOUBT, error=ended.failure, candidates=(created.hash or "",))
-        return Ended([(ticket, unknown)], failure=ended.failure)
+        return ended if ended.failure is None else _unknown(ticket, created.hash or "", ended.failure)
+
+    def told(self, ticket: Ticket, made: str, failure: str | None) -> Ended:
+        """How a step ended that made something, once that is written down, or for *failure* is not."""
+        if failure is not None:
+            return _unknown(ticket, made, JournalError(failure))
+        return Ended([(ticket, Result(status=Status.CREATED, hash=made))])
+
+    def made(self, intent: Record, made: str) -> Record:
+        """*intent* with what came of it."""
+        return self.closed(intent, Result(status=Status.CREATED, hash=made))
 
     def intent(self, ticket: Ticket, making: Making, request: Request) -> Record:
         """What is about to be sent."""
@@ -123,6 +129,12 @@ class Scribe:
             message=result.error.message if result.error else None,
             ended_s=self._clock.wall_s(),
         )
+
+
+def _unknown(ticket: Ticket, made: str, failure: EncordError) -> Ended:
+    """As the ledger has it. The next run finds it; until then nobody but who reads this knows what it is."""
+    unknown = Result(status=Status.IN_DOUBT, error=failure, candidates=(made,))
+    return Ended([(ticket, unknown)], failure=failure)
 
 
 def _role_details(step: Step) -> dict[str, object]:

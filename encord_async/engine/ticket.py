@@ -205,4 +205,4 @@ Work: TypeAlias = Creation | Batch
 
 def tickets_of(work: Work) -> tuple[Ticket, ...]:
     """The steps that *work* is to bring to an end."""
-    return (work.ticket,) if isinstance(work, Creation) else work.tickets
+    return work.tickets if isinstance(work, Batch) else (work.ticket,)

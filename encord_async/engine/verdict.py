@@ -1,13 +1,16 @@
-"""How far a piece of work has come: to its end, to halves of it, or to a later time. Data, and nothing else."""
+"""How far a piece of work has come: to its end, halves of it, a later time, a request. Data, and nothing else."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from encord_async.engine.making import Making
 from encord_async.engine.ticket import Batch, Result, Ticket
 from encord_async.errors import EncordError
+from encord_async.journal.record import Record
+from encord_async.protocol.request import Request
 
-__all__ = ["Ended", "Later", "Split", "Verdict"]
+__all__ = ["Ended", "Later", "Sending", "Split", "Verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +36,27 @@ class Later:
     otherwise: Result
 
 
-Verdict: TypeAlias = Ended | Split | Later
+@dataclass(slots=True, eq=False)
+class Sending:
+    """A create: to be written down, then sent; and once it is answered to be written down again.
+
+    Attributes:
+        ticket: The step.
+        making: What is made.
+        request: What is sent.
+        intent: What has to be written down before that.
+        note: What is to be written down next: the intent, or how it ended.
+        sent_s: When it was sent, on the monotonic clock.
+        made: The hash that the service answered with, once it has.
+    """
+
+    ticket: Ticket
+    making: Making
+    request: Request
+    intent: Record
+    note: Record
+    sent_s: float = 0.0
+    made: str | None = None
+
+
+Verdict: TypeAlias = Ended | Split | Later | Sending

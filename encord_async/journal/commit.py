@@ -4,15 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-import anyio
 import anyio.lowlevel
 
-from encord_async.journal.record import Record
+from encord_async.journal.record import Record, Told
 
 __all__ = ["Commit", "Intent"]
 
-_WOKEN_AT_ONCE: Final = 4
-"""So many writers go on in one turn of the event loop when their commit is done; all together would hold it up."""
+_TOLD_AT_ONCE: Final = 8
+"""So many writers are told in one turn of the event loop when their commit is done; all together would hold it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +39,16 @@ class Intent:
 class Commit:
     """Records that will share one commit, and who waits for it. The last word on a step wins."""
 
-    __slots__ = ("_done", "_waiting", "ends", "failure", "retired", "whole")
+    __slots__ = ("_told", "ends", "retired", "whole")
 
     def __init__(self) -> None:
         self.retired: set[bytes] = set()
         self.whole: dict[bytes, Record] = {}
         self.ends: dict[bytes, tuple[Record, Intent]] = {}
-        self._done: list[anyio.Event] = []
-        self._waiting = 0
-        self.failure: str | None = None
+        self._told: list[Told] = []
 
     def __bool__(self) -> bool:
-        return bool(self.whole or self.ends or self.retired)
+        return bool(self.whole or self.ends or self.retired or self._told)
 
     def add(self, record: Record, intent: Intent | None) -> None:
         """Take *record* in; *intent* is what stands written of its step, if it is one."""
@@ -69,15 +66,13 @@ class Commit:
             self.ends.pop(identity, None)
             self.whole.pop(identity, None)
 
-    def join(self) -> anyio.Event:
-        """What one more writer has to wait for."""
-        if self._waiting % _WOKEN_AT_ONCE == 0:
-            self._done.append(anyio.Event())
-        self._waiting += 1
-        return self._done[-1]
+    def tell(self, told: Told) -> None:
+        """Have one more writer told of its end."""
+        self._told.append(told)
 
-    async def wake(self) -> None:
-        """Let the writers go on, a few at a time."""
-        for done in self._done:
-            done.set()
-            await anyio.lowlevel.checkpoint()
+    async def end(self, failure: str | None) -> None:
+        """Tell the writers, a few at a time, that it is done, or why it is not."""
+        for number, told in enumerate(self._told, 1):
+            told(failure)
+            if number % _TOLD_AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()

@@ -8,6 +8,7 @@ What differs between databases, locks above all, is in `sqlite` and `postgres`. 
 `rows`; `opening`, `queries`, `gone` and `writer` are what happens on the thread.
 """
 
+import asyncio
 import contextlib
 import secrets
 import time
@@ -25,7 +26,7 @@ from encord_async.errors import JournalError, UsageError
 from encord_async.journal import gone, opening, queries, unsaid
 from encord_async.journal.commit import Commit
 from encord_async.journal.opening import Identity, Past
-from encord_async.journal.record import Record, State, Word
+from encord_async.journal.record import Record, State, Told, Word, tell_soon
 from encord_async.journal.seen import Seen
 from encord_async.journal.store import Owner, Shard, Store, sa
 from encord_async.journal.tables import CHANGED, MADE, OPEN, STEPS
@@ -75,7 +76,6 @@ class Journal:
         self._closing = False
         self._past = Past()
         self._may_leave = True
-        """Whether anything may be `left_behind`; else that need not be asked for each thing that is made."""
 
     async def __aenter__(self) -> Self:
         await self._on_thread(self._open)
@@ -125,6 +125,11 @@ class Journal:
         """See `Ledger`; of what others write, as it was when the journal was opened."""
         return self._writer.has_moved
 
+    @property
+    def may_leave(self) -> bool:
+        """See `Ledger`."""
+        return self._may_leave
+
     # ------------------------------------------------------------------ the ledger
 
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
@@ -137,18 +142,31 @@ class Journal:
 
     async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:
         """See `Ledger`."""
+        # A plain future: nobody else waits for it, and an event would take twice as long.
+        done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._join(records, instead_of, lambda failure: None if done.done() else done.set_result(failure))
+        failure = await done
+        if failure is not None:
+            raise JournalError(failure)
+
+    def post(self, record: Record, told: Told) -> None:
+        """See `Ledger`."""
+        self._join((record,), (), told)
+
+    def _join(self, records: Iterable[Record], retired: Collection[bytes], told: Told) -> None:
+        """Let *records* be in the next commit; *told* is told later of its end."""
         if self._unwritable is not None:
-            raise JournalError(self._unwritable)
+            tell_soon(told, self._unwritable)
+            return
         commit = self._next
-        commit.retire(instead_of)
+        if retired:
+            commit.retire(retired)
         for record in records:
             self._may_leave |= record.is_aside
             commit.add(record, self._writer.intent(record.identity))
-        done = commit.join()
-        self._wake.set()
-        await done.wait()
-        if commit.failure is not None:
-            raise JournalError(commit.failure)
+        commit.tell(told)
+        if not self._wake.is_set():
+            self._wake.set()
 
     async def namesakes(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
@@ -317,8 +335,7 @@ class Journal:
                     except JournalError as error:
                         # After a failed sync nobody knows what the disk holds: write nothing more.
                         self._unwritable = error.message
-                commit.failure = self._unwritable
-                await commit.wake()
+                await commit.end(self._unwritable)
             if self._writer.traffic and self._unwritable is None:
                 # The run is over, and need not fail because of it.
                 with contextlib.suppress(JournalError):

@@ -4,12 +4,13 @@
 everything with the process. Nothing here touches a disk. No record ever holds a key or a token.
 """
 
+import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final, NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 
 import anyio
 
@@ -28,15 +29,20 @@ __all__ = [
     "MemoryLedger",
     "Record",
     "State",
+    "Told",
     "Word",
     "name_digest",
     "set_aside",
+    "tell_soon",
 ]
 
 CHANGED: Final = "CHANGED"
 """Code of something that is made, and whose entry has been changed since in what cannot follow."""
 INNER_PARENT: Final = "project"
 """Under which name the details of an inner thing have the thing it is in, as its step names it."""
+
+Told: TypeAlias = Callable[[str | None], None]
+"""Told that something is written down, or why it is not."""
 
 _WRITERS_A_TURN: Final = 4
 """So many writers go on in one turn of the event loop, as a journal lets few go on at once: all would hold it up."""
@@ -225,6 +231,11 @@ def name_digest(kind: StepKind, *names: str) -> bytes:
     return digest.digest()
 
 
+def tell_soon(told: Told, failure: str | None = None) -> None:
+    """Tell in a later turn of the event loop."""
+    asyncio.get_running_loop().call_soon(told, failure)
+
+
 class Ledger(Protocol):
     """Where a run writes down what it is about to do and what came of it."""
 
@@ -264,6 +275,10 @@ class Ledger(Protocol):
         """
         ...
 
+    def post(self, record: Record, told: Told) -> None:
+        """Write *record* down as `write` does, for who does not wait: *told* is told later of the end, on the loop."""
+        ...
+
     async def namesakes(self, name: bytes) -> Sequence[Record]:
         """The steps that made, or may have made, something of this name."""
         ...
@@ -290,6 +305,11 @@ class Ledger(Protocol):
         Args:
             is_present: Whether the manifest has this `Record.holder`.
         """
+        ...
+
+    @property
+    def may_leave(self) -> bool:
+        """Whether anything may be `left_behind`; else that need not be asked for each thing that is made."""
         ...
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:
@@ -328,7 +348,7 @@ class MemoryLedger:
     """The ledger of a run without a journal: keeps what this run made, for its settling and for a look at the end."""
 
     is_new = True
-    has_made = has_moved = False
+    has_made = has_moved = may_leave = False
 
     def __init__(self) -> None:
         self._records: dict[bytes, Record] = {}
@@ -348,11 +368,19 @@ class MemoryLedger:
         """Keep those that have a name, until the process ends; there are no older ones."""
         async with self._turnstile:
             for record in records:
-                if record.name is None:
-                    continue
-                if record.identity not in self._records:
-                    self._by_name[record.name].append(record.identity)
-                self._records[record.identity] = record
+                self._keep(record)
+
+    def post(self, record: Record, told: Told) -> None:
+        """See `Ledger`."""
+        self._keep(record)
+        tell_soon(told)
+
+    def _keep(self, record: Record) -> None:
+        if record.name is None:
+            return
+        if record.identity not in self._records:
+            self._by_name[record.name].append(record.identity)
+        self._records[record.identity] = record
 
     async def namesakes(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""

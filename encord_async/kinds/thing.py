@@ -179,6 +179,8 @@ class Creates(StepKind):
     is_irreversible = True
     verb = "create"
     lasting: ClassVar[tuple[str, ...]] = ()
+    is_readied: ClassVar[bool] = False
+    """Whether `readied` may read something."""
 
     @property
     def a_noun(self) -> str:

@@ -37,7 +37,7 @@ from encord_async.engine.run import Run
 from encord_async.errors import JournalError, NoReplyError, NotSentError, UnreadableReplyError
 from encord_async.journal.commit import Commit
 from encord_async.journal.journal import Identity, Journal
-from encord_async.journal.record import Record, Word
+from encord_async.journal.record import Record, Told, Word, tell_soon
 from encord_async.journal.record import State as StepState
 from encord_async.journal.seen import Seen
 from encord_async.journal.taken_off import Said, TakenOffs
@@ -385,6 +385,15 @@ class Disk:
     async def write(self, records: Iterable[Record], *, instead_of: Collection[bytes] = ()) -> None:
         """See `Ledger`."""
         await anyio.lowlevel.checkpoint()
+        self._keep(records, instead_of)
+        await anyio.lowlevel.checkpoint()
+
+    def post(self, record: Record, told: Told) -> None:
+        """See `Ledger`."""
+        self._keep((record,), ())
+        tell_soon(told)
+
+    def _keep(self, records: Iterable[Record], instead_of: Collection[bytes]) -> None:
         self.death.point("unwritten")
         for identity in instead_of:
             self.records.pop(identity, None)
@@ -393,7 +402,6 @@ class Disk:
         self.records |= written
         self._gone -= written.keys()
         self.death.point("written")
-        await anyio.lowlevel.checkpoint()
 
     def note_traffic(self, sample: Traffic) -> None:
         """Nothing hangs on it."""
@@ -425,6 +433,11 @@ class Disk:
         self._gone = {record.identity for record in made if not is_present(record.holder)}
         keys = [(record, record.parent_step) for record in made]
         self._gone |= {key.identity for key, maker in keys if maker and key.has_lost(self.records.get(maker))}
+
+    @property
+    def may_leave(self) -> bool:
+        """See `Ledger`."""
+        return bool(self._gone) or any(record.is_aside for record in self.records.values())
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:
         """See `Ledger`."""
