@@ -5,7 +5,7 @@ sent, the intent is in the ledger, and a create whose outcome is unknown is look
 """
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -25,7 +25,7 @@ from encord_async.engine.review import refusal
 from encord_async.engine.roll import Roll
 from encord_async.engine.scribe import Scribe
 from encord_async.engine.sending import Looks, Sends
-from encord_async.engine.ticket import Batch, Result, Ticket, Work, tickets_of
+from encord_async.engine.ticket import Batch, Result, Ticket, Work
 from encord_async.engine.updating import Updater
 from encord_async.engine.verdict import Ended, Later, Sending, Split, Verdict
 from encord_async.errors import (
@@ -121,10 +121,10 @@ class Executor:
         """
         self._seen = await self._ledger.seen()
 
-    async def do(self, work: Work | Sending) -> Verdict:
+    async def do(self, work: Work) -> Verdict:
         """Bring *work* to its end, or as far as it gets now."""
         if not isinstance(work, Batch):
-            return await self._done(work)
+            return await self._tried((work.ticket,), self._create(work.ticket))
         try:
             done, left = await self._batches.remembered(work)
         except JournalError as error:
@@ -133,30 +133,27 @@ class Executor:
         done += others
         if not left:
             return Ended(done)
-        verdict = await self._done(replace(work, tickets=left))
+        verdict = await self._tried(left, self._batch(replace(work, tickets=left)))
         if isinstance(verdict, Ended):
             return replace(verdict, results=[*done, *verdict.results])
         # The halves, or the next try, will find again what is done already.
         return Split(work) if isinstance(verdict, Split) else verdict
 
-    async def _done(self, work: Work | Sending) -> Verdict:
-        try:
-            return await self._tried(work)
-        except FATAL as error:
-            return Ended(_abandoned(_tickets_of(work), error), failure=error)
-        except StoppedError:
-            return Ended([(ticket, Result(status=Status.CANCELLED)) for ticket in _tickets_of(work)])
+    async def send(self, sending: Sending) -> Verdict:
+        """Send what is written down, or go on with what is made; itself if that is to be written down now."""
+        work = self._send(sending) if sending.made is None else self._completed(sending, sending.made)
+        return await self._tried((sending.ticket,), work)
 
-    async def _tried(self, work: Work | Sending) -> Verdict:
+    async def _tried(self, tickets: Sequence[Ticket], work: Awaitable[Verdict]) -> Verdict:
         try:
-            if isinstance(work, Sending):
-                return await self._send(work)
-            return await self._batch(work) if isinstance(work, Batch) else await self._create(work.ticket)
-        except (StoppedError, *FATAL):
-            raise
+            return await work
+        except FATAL as error:
+            return Ended(_abandoned(tickets, error), failure=error)
+        except StoppedError:
+            return Ended([(ticket, Result(status=Status.CANCELLED)) for ticket in tickets])
         except EncordError as error:
             failed = Result(status=Status.FAILED, error=error)
-            return await self._scribe.ended([(ticket, failed) for ticket in _tickets_of(work)])
+            return await self._scribe.ended([(ticket, failed) for ticket in tickets])
 
     def _planned(self, tickets: tuple[Ticket, ...]) -> tuple[list[tuple[Ticket, Result]], tuple[Ticket, ...]]:
         """How memberships end that are not in the plan that was reviewed, if one was, and the others."""
@@ -327,8 +324,6 @@ class Executor:
     async def _send(self, sending: Sending) -> Verdict:
         """Send what is written down; if it is answered, say what is to be written down of that."""
         ticket, record, making = sending.ticket, sending.intent, sending.making
-        if sending.made is not None:
-            return await self._completed(sending, sending.made)
         sending.sent_s = self._session.clock.monotonic_s()
         try:
             try:
@@ -574,10 +569,6 @@ class Executor:
 def _abandoned(tickets: Iterable[Ticket], error: EncordError) -> list[tuple[Ticket, Result]]:
     """How steps end that *error* has kept from being sent, or from being looked for."""
     return [(ticket, _abandoned_step(ticket, error)) for ticket in tickets]
-
-
-def _tickets_of(work: Work | Sending) -> tuple[Ticket, ...]:
-    return (work.ticket,) if isinstance(work, Sending) else tickets_of(work)
 
 
 def _abandoned_step(ticket: Ticket, error: EncordError) -> Result:

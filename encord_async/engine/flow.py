@@ -7,22 +7,23 @@ What a create costs is decided here. It goes this way, and nothing on it waits f
    what is written down beforehand (`Executor.prepared`). For something new that is all there is to do. What has a past
    or a namesake, or has to be looked at first, is done by a worker (`Executor.do`), and comes back as a `Sending` too.
 3. **Written down.** The intent goes along in the next commit of the ledger (`Ledger.post`), with all others that came
-   meanwhile. Nobody waits for it: the ledger calls back (`_written`).
+   meanwhile. Nobody waits for it: the ledger calls back, and one task goes on with all of that (`keep_up`).
 4. **Sent**, by a worker that is free; only now, since before the first byte of a create leaves its intent is durable.
    This is the one wait of a create for itself, and so its one wake-up: for its answer.
 5. **Written down** again, with what it made. The worker puts that into the next commit and takes the next create that
    is to be sent. Again nobody waits.
-6. **Ended**, when the ledger calls back: the schedule lets those go on who waited for it, and the entry has its
+6. **Ended**, when that is durable: the schedule lets those go on who waited for it, and the entry has its
    outcome. What that makes ready is prepared in the same turn.
 
 Between 3 and 4 lies the promise of the whole library. It is kept by there being one way for a `Sending` to a worker,
-through `_written`. If the ledger fails, what was not sent is given up, and what was made is in doubt.
+through `keep_up`. If the ledger fails, what was not sent is given up, and what was made is in doubt.
 
-A ledger calls back for a few at a time in one turn of the event loop, so that a large commit does not hold it up. There
-are more workers than slots, since batches wait for the disk in them; creates take as many as there are slots. There is
-never a task for an entry.
+A few go on in one turn of the event loop, so that a large commit does not hold it up. There are more workers than
+slots, since batches wait for the disk in them; creates take as many as there are slots. There is never a task for an
+entry.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -34,7 +35,7 @@ from encord_async.engine.executor import Executor
 from encord_async.engine.schedule import Schedule
 from encord_async.engine.seat import Seat
 from encord_async.engine.ticket import Creation, Work
-from encord_async.engine.verdict import Ended, Later, Sending, Split
+from encord_async.engine.verdict import Ended, Later, Sending, Split, Verdict
 from encord_async.errors import EncordError
 from encord_async.journal.record import Ledger
 from encord_async.session.clock import Clock
@@ -44,6 +45,9 @@ __all__ = ["WORKERS_PER_SLOT", "Flow"]
 WORKERS_PER_SLOT: Final = 4
 _LEAST_AHEAD: Final = 4
 """So many creates are prepared at least, however few may be in flight: they share a commit."""
+
+_A_TURN: Final = 8
+"""So many are gone on with in one turn of the event loop; all that share a commit would hold it up."""
 
 _Task: TypeAlias = Work | Sending
 
@@ -92,6 +96,9 @@ class Flow:
         self._unwritten = 0
         """Creates whose intent is on its way to the ledger."""
         self._sending = 0
+        self._back: deque[tuple[Sending, str | None]] = deque()
+        """What is written down, or why it is not, and nobody has gone on with yet."""
+        self._waiting: asyncio.Future[None] | None = None
         self._is_over = False
 
     @property
@@ -102,30 +109,34 @@ class Flow:
     def end(self) -> None:
         """Let the workers go; nothing is left, or nothing more is to be done."""
         self._is_over = True
+        self._wake()
         while self._idle:
             self._idle.popleft().hand(None)
 
-    # ------------------------------------------------------------------ workers
+    # ------------------------------------------------------------------ tasks
 
     async def work(self) -> None:
         """Do what there is to do, until the end; for several tasks at once."""
         # Work has no name here: an idle worker must not keep the batch that it did last.
         while await self._do_next():
-            self.dispatch()
-            self._settle_up()
+            pass
 
     async def _do_next(self) -> bool:
         """Bring the next piece of work to its end; False when there will be none."""
         task = await self._next()
         if task is None:
             return False
-        if not isinstance(task, Sending):
-            await self._do(task)
-            return True
-        try:
-            await self._do(task)
-        finally:
-            self._sending -= 1
+        if isinstance(task, Sending):
+            try:
+                verdict = await self._executor.send(task)
+            finally:
+                self._sending -= 1
+            if verdict is task:
+                self._post(task)
+                return True
+        else:
+            verdict = await self._executor.do(task)
+        await self._take_in(task, verdict)
         return True
 
     async def _next(self) -> _Task | None:
@@ -140,8 +151,7 @@ class Flow:
             self._alarm()
         return await seat.wait()
 
-    async def _do(self, task: _Task) -> None:
-        verdict = await self._executor.do(task)
+    async def _take_in(self, task: _Task, verdict: Verdict) -> None:
         match verdict:
             case Sending():
                 self._post(verdict)
@@ -154,6 +164,31 @@ class Flow:
                 self._alarm()
                 # Namesakes by the thousand may be put off without a wait for anything in between.
                 await anyio.lowlevel.checkpoint()
+        self.dispatch()
+        self._settle_up()
+
+    async def keep_up(self) -> None:
+        """Go on with what is written down, until the end."""
+        while not self._is_over:
+            if not self._back:
+                self._waiting = asyncio.get_running_loop().create_future()
+                await self._waiting
+            for _ in range(min(len(self._back), _A_TURN)):
+                sending, failure = self._back.popleft()
+                self._unwritten -= sending.made is None
+                ended = self._executor.written(sending, failure)
+                if ended is None:
+                    self._tasks.append(sending)
+                else:
+                    self._finish(sending, ended)
+            self.dispatch()
+            self._settle_up()
+            if self._back:
+                await anyio.lowlevel.checkpoint()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     # ------------------------------------------------------------------ what is next
 
@@ -169,9 +204,9 @@ class Flow:
 
     def _take(self, now_s: float) -> _Task | None:
         """The next for a worker. What others wait for comes first: what is made goes before what is given."""
-        if 2 * self._ahead <= self._most_ahead:
-            self._prepare()
         tasks = self._tasks
+        if 2 * (len(tasks) + self._unwritten) <= self._most_ahead:
+            self._prepare()
         if not tasks:
             return self._schedule.next_but_creations(now_s)
         if not isinstance(tasks[0], Sending):
@@ -181,13 +216,9 @@ class Flow:
         self._sending += 1
         return tasks.popleft()
 
-    @property
-    def _ahead(self) -> int:
-        return len(self._tasks) + self._unwritten
-
     def _prepare(self) -> None:
         """Have creates written down, as many as may be in flight."""
-        for _ in range(self._most_ahead - self._ahead):
+        while len(self._tasks) + self._unwritten < self._most_ahead:
             work = self._schedule.next_creation()
             if work is None:
                 return
@@ -205,17 +236,9 @@ class Flow:
         self._ledger.post(sending.note, partial(self._written, sending))
 
     def _written(self, sending: Sending, failure: str | None) -> None:
-        self._unwritten -= sending.made is None
-        if self._is_over:
-            return
-        ended = self._executor.written(sending, failure)
-        if ended is None:
-            self._tasks.append(sending)
-        else:
-            self._finish(sending, ended)
-        self.dispatch()
-        if ended is not None:
-            self._settle_up()
+        """It is, or for *failure* is not. The ledger has no time for more."""
+        self._back.append((sending, failure))
+        self._wake()
 
     def _finish(self, task: _Task, ended: Ended) -> None:
         if ended.failure is not None:

@@ -7,6 +7,7 @@ Nothing here sends.
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from encord_async.engine.account import ENTRY_MARK, entry_mark, stamped
@@ -15,6 +16,7 @@ from encord_async.journal.record import name_digest
 from encord_async.kinds.entry import MakingEntry
 from encord_async.kinds.reading import Reads
 from encord_async.kinds.thing import Creates, DatasetAPI, Draft, Order, Thing, holding
+from encord_async.value import value
 
 __all__ = ["Maker", "Making", "held_of", "readied"]
 
@@ -22,7 +24,7 @@ _JOURNAL_MARK: Final = 4
 _OWN_MARK: Final = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Making:
     """A creation, ready to be written down and sent.
 
@@ -77,7 +79,7 @@ class Maker:
             parent_hash=ticket.parent_hash,
             max_batch=self.max_batch,
             dataset_api=self.dataset_api,
-            mark=self._secret(ticket, _OWN_MARK),
+            mark=partial(self._secret, ticket, _OWN_MARK),
         )
         draft = kind.draft(order)
         # Without the mark: what one entry has adopted without a mark, another must not adopt.

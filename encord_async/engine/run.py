@@ -196,6 +196,7 @@ class Run:
         self._group.start_soon(self._keep_time, name="timer")
         if self._journal is not None:
             self._group.start_soon(watch, self._session, self._journal.note_traffic, self._ended, name="traffic")
+        self._group.start_soon(self._flow.keep_up, name="clerk")
         for number in range(WORKERS_PER_SLOT * slots):
             self._group.start_soon(self._flow.work, name=f"worker {number}")
         return self

@@ -13,6 +13,7 @@ from encord_async.kinds.files import Unit
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step
 from encord_async.kinds.thing import item_digest
+from encord_async.value import value
 
 __all__ = [
     "Batch",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Result:
     """How one step ended."""
 

@@ -20,6 +20,7 @@ from encord_async.journal.taken_off import NOTHING_TAKEN_OFF, Said, TakenOffs
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step, StepKind, key_wish, made_by
 from encord_async.kinds.thing import InnerThing, Thing
+from encord_async.value import value
 
 __all__ = [
     "CHANGED",
@@ -61,7 +62,7 @@ class State(StrEnum):
     """It did not happen, and the next run tries it again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Record:
     """One step as it is written down.
 

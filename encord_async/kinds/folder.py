@@ -107,14 +107,14 @@ class _Folders(Thing, Exports):
             name=order.title,
             description=order.description,
             parent_uuid=parent,
-            metadata={**entry.metadata, MARK: order.mark},
+            metadata={**entry.metadata, MARK: order.mark()},
         )
         details: dict[str, object] = {
             "parent": parent,
             "parent_reference": entry.parent,
             "metadata": entry.metadata,
             "cloud": _said(entry.cloud),
-            "mark": order.mark,
+            "mark": order.mark(),
         }
         return Draft(
             operation=operation,

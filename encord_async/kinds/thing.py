@@ -7,7 +7,7 @@ anything but reads, and nothing keeps anything.
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from encord_async.kinds.membership import Relation
 from encord_async.kinds.reading import Reads, Unlisted
 from encord_async.kinds.step import Step, StepKind
 from encord_async.protocol.operations.base import Creation, Operation
+from encord_async.value import value
 
 __all__ = [
     "Admission",
@@ -51,7 +52,7 @@ class DatasetAPI(StrEnum):
     ENVELOPE = "envelope"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Order:
     """What is to be made, with everything that its entry refers to found.
 
@@ -65,7 +66,7 @@ class Order:
         parent_hash: The thing that it is made in, if it is made in one.
         max_batch: Most items in one request.
         dataset_api: Over which API a dataset is made.
-        mark: What no other entry has, nor this one under another journal.
+        mark: Gives what no other entry has, nor this one under another journal.
     """
 
     entry: Any
@@ -77,10 +78,10 @@ class Order:
     parent_hash: str | None = None
     max_batch: int = 1000
     dataset_api: DatasetAPI = DatasetAPI.REST
-    mark: str = ""
+    mark: Callable[[], str] = str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Draft:
     """A creation, ready to be written down and sent.
 
