@@ -127,6 +127,10 @@ class Account:
         """
         return (await self._all(what)).get(_digest(title, description), [])
 
+    def is_listed(self, what: Thing) -> bool:
+        """Whether it is known what the account holds of this kind."""
+        return what in self._index
+
     def has_none(self, what: Thing, title: str, description: str) -> bool:
         """Whether things of this kind were listed already, and none went by this title and description."""
         index = self._index.get(what)

@@ -263,6 +263,11 @@ class Executor:
     def _later(self, wait_s: float, otherwise: Result) -> Later:
         return Later(self._session.clock.monotonic_s() + wait_s, otherwise)
 
+    def has_to_list(self, ticket: Ticket) -> bool:
+        """Whether what the account holds has to be listed for *ticket*, which all others of its kind need as well."""
+        kind, has_past = ticket.step.kind, ticket.doubt is not None or ticket.made is not None
+        return isinstance(kind, Thing) and not has_past and not self._account.is_listed(kind)
+
     def prepared(self, ticket: Ticket) -> Sending | None:
         """What is to be sent for *ticket*, if that is known without a look at anything; None if it has to be done.
 

@@ -3,7 +3,7 @@
 What a create costs is decided here. It goes this way, and nothing on it waits for itself alone:
 
 1. **Ready.** Whatever an entry needs is known. `Schedule` has its step in a queue.
-2. **Prepared**, as many ahead as may be in flight (`_prepare`), without a task and without a wait: what is sent, and
+2. **Prepared**, a few ahead for each slot (`_prepare`), without a task and without a wait: what is sent, and
    what is written down beforehand (`Executor.prepared`). For something new that is all there is to do. What has a past
    or a namesake, or has to be looked at first, is done by a worker (`Executor.do`), and comes back as a `Sending` too.
 3. **Written down.** The intent goes along in the next commit of the ledger (`Ledger.post`), with all others that came
@@ -43,8 +43,10 @@ from encord_async.session.clock import Clock
 __all__ = ["WORKERS_PER_SLOT", "Flow"]
 
 WORKERS_PER_SLOT: Final = 4
+_AHEAD_PER_SLOT: Final = 2
+"""So many creates are prepared: those that come next, and those of the commit that is written meanwhile."""
 _LEAST_AHEAD: Final = 4
-"""So many creates are prepared at least, however few may be in flight: they share a commit."""
+"""The same, however few may be in flight: they share a commit."""
 
 _A_TURN: Final = 8
 """So many are gone on with in one turn of the event loop; all that share a commit would hold it up."""
@@ -85,7 +87,7 @@ class Flow:
         self._ledger = ledger
         self._clock = clock
         self._slots = slots
-        self._most_ahead = max(slots, _LEAST_AHEAD)
+        self._most_ahead = max(_AHEAD_PER_SLOT * slots, _LEAST_AHEAD)
         self._let_go = let_go
         self._alarm = alarm
         self._settle_up = settle_up
@@ -93,6 +95,10 @@ class Flow:
         self._idle: deque[Seat] = deque()
         self._tasks: deque[_Task] = deque()
         """What workers are to do next: creates that are written down, and such as have to be looked at first."""
+        self._scout: Creation | None = None
+        """The one for which is listed what the account holds."""
+        self._aside: deque[Creation] = deque()
+        """Those that wait for that, and would only wait in a worker each. They keep their order so."""
         self._unwritten = 0
         """Creates whose intent is on its way to the ledger."""
         self._sending = 0
@@ -152,6 +158,8 @@ class Flow:
         return await seat.wait()
 
     async def _take_in(self, task: _Task, verdict: Verdict) -> None:
+        if task is self._scout:
+            self._scout = None
         match verdict:
             case Sending():
                 self._post(verdict)
@@ -217,11 +225,16 @@ class Flow:
         return tasks.popleft()
 
     def _prepare(self) -> None:
-        """Have creates written down, as many as may be in flight."""
+        """Have creates written down, a few ahead."""
         while len(self._tasks) + self._unwritten < self._most_ahead:
-            work = self._schedule.next_creation()
+            work = self._aside.popleft() if self._aside and not self._scout else self._schedule.next_creation()
             if work is None:
                 return
+            if self._executor.has_to_list(work.ticket):
+                if self._scout is not None:
+                    self._aside.append(work)
+                    continue
+                self._scout = work
             sending = self._executor.prepared(work.ticket)
             if sending is None:
                 self._tasks.append(work)

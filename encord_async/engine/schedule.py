@@ -451,7 +451,11 @@ class Schedule:
     def finish(self, work: Work, results: Iterable[tuple[Ticket, Result]]) -> None:
         """Take in what *work* ended in: a result for each of its tickets."""
         self._leave(work)
-        tickets = {id(ticket) for ticket in tickets_of(work)}
+        if isinstance(work, Creation):
+            [(ticket, result)] = results
+            self._end(ticket, result)
+            return
+        tickets = {id(ticket) for ticket in work.tickets}
         for ticket, result in results:
             tickets.remove(id(ticket))
             self._end(ticket, result)

@@ -396,11 +396,15 @@ class _Projects(Thing, Exports):
         return super().made_alike(made, details) and made.get(template) == details.get(template)
 
     def references(self, entry: ProjectEntry) -> Sequence[str]:
-        return list(dict.fromkeys(entry.datasets))
+        return list(dict.fromkeys(entry.datasets)) if entry.datasets else ()
 
     def linked(self, entry: ProjectEntry) -> Mapping[str, str]:
-        found = {"ontology": entry.wanted_ontology, "copy_of": entry.copy_of}
-        return {field: reference for field, reference in found.items() if reference is not None}
+        found: dict[str, str] = {}
+        if (ontology := entry.wanted_ontology) is not None:
+            found["ontology"] = ontology
+        if entry.copy_of is not None:
+            found["copy_of"] = entry.copy_of
+        return found
 
     async def exported(self, reads: Reads, pen: Pen) -> AsyncIterator[Listed]:  # noqa: ARG002 - needs nothing of it
         dated = []
