@@ -160,6 +160,21 @@ class Run:
             policy = await protecting(policy, self._ledger)
             # From here on `__aexit__` closes it.
             stack.pop_all()
+        self._assemble(policy)
+        self._before = self._session.statistics()
+        self._started_s = self._intake.began_s = self._session.clock.monotonic_s()
+        self._group = await anyio.create_task_group().__aenter__()
+        self._group.start_soon(self._read, source, name="manifest")
+        self._group.start_soon(self._keep_time, name="timer")
+        if self._journal is not None:
+            self._group.start_soon(watch, self._session, self._journal.note_traffic, self._ended, name="traffic")
+        self._group.start_soon(self._flow.keep_up, name="clerk")
+        for number in range(WORKERS_PER_SLOT * self._session.settings.concurrency):
+            self._group.start_soon(self._flow.work, name=f"worker {number}")
+        return self
+
+    def _assemble(self, policy: Policy) -> None:
+        """Put together what does the work, within the limits of *policy*."""
         kept = self._journal or self._props
         self._executor = Executor(
             self._session,
@@ -177,29 +192,17 @@ class Run:
             roll=self._register.roll,
             changing=Changing(options=self._options, policy=policy, review=self._review),
         )
-        slots = self._session.settings.concurrency
         self._flow = Flow(
             self._schedule,
             self._executor,
             self._ledger,
             self._session.clock,
-            slots=slots,
+            slots=self._session.settings.concurrency,
             let_go=self._let_go,
             alarm=self._ring,
             settle_up=self._settle_up,
             fail=self._fail,
         )
-        self._before = self._session.statistics()
-        self._started_s = self._intake.began_s = self._session.clock.monotonic_s()
-        self._group = await anyio.create_task_group().__aenter__()
-        self._group.start_soon(self._read, source, name="manifest")
-        self._group.start_soon(self._keep_time, name="timer")
-        if self._journal is not None:
-            self._group.start_soon(watch, self._session, self._journal.note_traffic, self._ended, name="traffic")
-        self._group.start_soon(self._flow.keep_up, name="clerk")
-        for number in range(WORKERS_PER_SLOT * slots):
-            self._group.start_soon(self._flow.work, name=f"worker {number}")
-        return self
 
     async def _limits(self) -> Policy:
         """A team's limits; who has cut a part has held the entries to them."""
