@@ -139,11 +139,8 @@ class Schedule:
         while self._cancelled and len(self._outcomes) < _A_TURN and (batch := self._lanes.pop()) is not None:
             for ticket in batch.tickets:
                 self._end(ticket, Result(status=Status.CANCELLED))
-        if most is not None and most < len(self._outcomes):
-            return [self._outcomes.popleft() for _ in range(most)]
-        taken = list(self._outcomes)
-        self._outcomes.clear()
-        return taken
+        number = len(self._outcomes) if most is None else min(most, len(self._outcomes))
+        return [self._outcomes.popleft() for _ in range(number)]
 
     def know(self, key: str, found: str | None, *, why: str = "") -> None:
         """Take in what became of an entry that is provisioned elsewhere: its hash, or *why* it will have none."""
@@ -409,7 +406,7 @@ class Schedule:
 
     def next_but_creations(self, now_s: float) -> Work | None:
         """The same as `next`, but nothing while there are creations that are not postponed."""
-        is_due = bool(self._postponed) and self._postponed[0][0] <= now_s
+        is_due = self._postponed and self._postponed[0][0] <= now_s
         return self.next(now_s) if is_due or not self._creations else None
 
     def _begin(self, work: Work) -> None:
@@ -451,11 +448,7 @@ class Schedule:
     def finish(self, work: Work, results: Iterable[tuple[Ticket, Result]]) -> None:
         """Take in what *work* ended in: a result for each of its tickets."""
         self._leave(work)
-        if isinstance(work, Creation):
-            [(ticket, result)] = results
-            self._end(ticket, result)
-            return
-        tickets = {id(ticket) for ticket in work.tickets}
+        tickets = {id(ticket) for ticket in tickets_of(work)}
         for ticket, result in results:
             tickets.remove(id(ticket))
             self._end(ticket, result)
