@@ -399,10 +399,8 @@ class Schedule:
 
     def next_creation(self) -> Creation | None:
         """The next thing to be made, or None if none is ready."""
-        if not self._creations:
-            return None
-        self._running += 1
-        return self._creations.popleft()
+        self._running += bool(self._creations)
+        return self._creations.popleft() if self._creations else None
 
     def next_but_creations(self, now_s: float) -> Work | None:
         """The same as `next`, but nothing while there are creations that are not postponed."""
