@@ -7,12 +7,10 @@ nothing of it reaches the service or the disk, whatever its code still tries whi
 import asyncio
 import json
 import random
-import selectors
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,10 +25,8 @@ import pytest
 
 from encord_async.client import EncordSession
 from encord_async.emulator import Seed, SeedDataset, SeedProject, SeedUser, envelope, rest
-from encord_async.emulator.calls import Request, Terms
-from encord_async.emulator.seed import plant
-from encord_async.emulator.service import Service as Rules
-from encord_async.emulator.store import LogEntry, State, Store
+from encord_async.emulator.calls import Terms
+from encord_async.emulator.store import LogEntry, State
 from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome, Summary
 from encord_async.engine.run import Run
@@ -51,11 +47,12 @@ from encord_async.session.settings import RetryPolicy, Settings
 from encord_async.session.transport import Transport
 from encord_async.verify.surplus import surplus
 from tests import warm
+from tests.direct import TOKEN, DirectEmulator, now_us
+from tests.virtual import VirtualLoop
 from tests.waiting import PATIENCE_S, free_port
 
 Entry: TypeAlias = dict[str, Any]
 
-TOKEN = "the-token"
 ME = "me@example.com"
 SEED = Seed(
     users=(SeedUser(email=ME, public_key=None, bearer_token=TOKEN),),
@@ -119,39 +116,15 @@ class Death:
                 raise Died(name)
 
 
-class Service:
+class Service(DirectEmulator):
     """The emulated service without HTTP. It lives on when its clients die."""
 
-    def __init__(self, seed: Seed = SEED, *, now_us: Callable[[], int] | None = None) -> None:
-        self.store = Store(None)
-        self._now_us = now_us or (lambda: time.time_ns() // 1000)
-        self._rules = Rules(store=self.store)
-        plant(self.store, seed, now_us=self._now_us())
-
-    def close(self) -> None:
-        """Forget everything."""
-        self.store.close()
-
-    def answer(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, stale_us: int = 0
-    ) -> RawReply:
-        """Do what a request of either API asks for."""
-        terms = self._rules.terms
-        if target.startswith(REST_ROOT):
-            return self._reply(rest.read(terms, method, target, headers, body), stale_us)
-        return self._reply(envelope.read(terms, Endpoint(target), headers, body), stale_us)
-
-    def _reply(self, request: Request, stale_us: int) -> RawReply:
-        reply = self._rules.answer(request, now_us=self._now_us(), stale_us=stale_us)
-        return RawReply(reply.status, {}, reply.body)
-
-    def state(self) -> State:
-        """What there is."""
-        return self.store.state()
+    def __init__(self, seed: Seed = SEED, *, now_us: Callable[[], int] = now_us) -> None:
+        super().__init__(seed, now_us=now_us)
 
     def made(self) -> Counter[tuple[str, str]]:
         """How often something of each call and title was made."""
-        return Counter((line["query"], line["title"]) for line in self.store.log() if line["query"] in CREATES)
+        return Counter((line["query"], line["title"]) for line in self.log() if line["query"] in CREATES)
 
 
 class MortalTransport:
@@ -299,38 +272,6 @@ class Fate(StrEnum):
     BROKEN_BUT_APPLIED_LATE = "answered 502 and applied late"
     THROTTLED = "answered 429"
     STALE = "answered from the past"
-
-
-_THREADS_TAKE_S: Final = 60.0
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only, and at once, when there is nothing to do but wait."""
-
-    def __init__(self, now_s: float) -> None:
-        self.now_s = now_s
-        super().__init__(_Jumping(self))
-
-    def time(self) -> float:
-        """Virtual seconds."""
-        return self.now_s
-
-
-class _Jumping(selectors.DefaultSelector):
-    def __init__(self, loop: VirtualLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Skip the wait."""
-        if timeout is None:
-            # A thread that reads a file comes back in real time.
-            found = super().select(_THREADS_TAKE_S)
-            if not found:
-                raise AssertionError("everything waits, and for nothing")
-            return found
-        self._loop.now_s += max(0.0, timeout)
-        return super().select(0)
 
 
 class WorldClock:

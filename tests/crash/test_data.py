@@ -10,7 +10,8 @@ from encord_async.client import EncordSession
 from encord_async.operations import ListDataRows, ListDatasetsV2, ListItems, SearchFolders
 from encord_async.protocol.signing import BearerToken
 from encord_async.session.settings import Settings
-from tests.crash.conftest import TOKEN, Death, Entry, MortalJournal, MortalTransport, Program, Service
+from tests.crash.conftest import Death, Entry, MortalJournal, MortalTransport, Program, Service
+from tests.direct import TOKEN
 from tests.thorough import stride
 
 # Each of a hundred runs dies at another point.

@@ -10,7 +10,8 @@ from encord_async.operations import CloudFile, CreateFolder, FileType, LinkItems
 from encord_async.protocol.operations.datasets import CreateDatasetV2
 from encord_async.protocol.signing import BearerToken
 from encord_async.session.settings import Settings
-from tests.crash.conftest import ME, TOKEN, Death, Entry, MortalJournal, MortalTransport, Program, Service
+from tests.crash.conftest import ME, Death, Entry, MortalJournal, MortalTransport, Program, Service
+from tests.direct import TOKEN
 from tests.thorough import stride
 
 # Each of a hundred runs dies at another point.

@@ -19,8 +19,8 @@ from encord_async.manifest.sources import Manifest
 from encord_async.protocol.catalogue import REST_ROOT, ProjectUserRole, StorageLocation
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
-from encord_async.session.clock import SystemClock
 from encord_async.session.settings import Settings, Timeouts
+from tests.virtual import InstantClock
 
 TOKEN = "the-token"
 ADMIN = "me@example.com"
@@ -361,14 +361,6 @@ def _rest_call(method: str, target: str, body: bytes) -> Call:
 
 def _envelope(document: Json) -> RawReply:
     return RawReply(200, {}, json.dumps(document).encode())
-
-
-class InstantClock(SystemClock):
-    """The machine's clock, with waits that are over at once."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Let others run, no more."""
-        await checkpoint()
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from encord_async.verify.difference import Difference
 from encord_async.verify.repair import Repaired, Repairs, repair
 from encord_async.verify.wishes import gather
 from tests.crash.conftest import MortalJournal, Program, Service
+from tests.direct import DirectEmulator
 from tests.provision.conftest import Entry
 from tests.provision.world import ME, STRUCTURE, World, open_world, words
 
@@ -321,7 +322,8 @@ async def test_prune_does_not_take_out_whoever_may_be_the_account(tmp_path: Path
     """Of a dataset whose Admin the account is not, nobody is removed, and the reason is said."""
     async with open_world() as world:
         made = await world.run(MANIFEST, tmp_path / "j")
-        store = world.emulator._opened
+        assert isinstance(world.emulator, DirectEmulator)
+        store = world.emulator.store
         raw = made["raw"].hash or ""
         await world.session.add_dataset_users(raw, ["eve@example.com"])
         found, _ = await verified(world, MANIFEST, tmp_path / "j", prune=True)

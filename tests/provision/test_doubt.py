@@ -1,8 +1,8 @@
-"""Whatever happens to a create on its way, there is one of it in the end, and never two. Against the real emulator."""
+"""Whatever happens to a create on its way, there is one of it in the end, and never two."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,11 +11,12 @@ import anyio
 import pytest
 
 from encord_async.client import EncordSession
-from encord_async.emulator import Emulator, Fault, FaultRule
+from encord_async.emulator import Fault, FaultRule
 from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.run import Run
 from encord_async.errors import AuthenticationError, UncertainError
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
+from tests.direct import CREDENTIAL, DirectEmulator
 from tests.provision.conftest import Entry, all_of, collect, dataset, project, users
 from tests.waiting import PATIENCE_S, time_passes
 
@@ -33,16 +34,15 @@ def rule(fault: Fault, query: str = CREATE, **more: Any) -> FaultRule:
 class World:
     """An emulator, and runs against it as one process after the other would make them."""
 
-    emulator: Emulator
+    emulator: DirectEmulator
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(backoff_base_s=0.01))
     attempt_s: float = PATIENCE_S
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[EncordSession]:
         """A session of a user who waits *attempt_s* for an answer."""
-        assert self.emulator.private_key is not None
         settings = Settings(domain=self.emulator.url, retry=self.retry, timeouts=Timeouts(attempt_s=self.attempt_s))
-        async with EncordSession.from_ssh_key(self.emulator.private_key, settings=settings) as session:
+        async with EncordSession(CREDENTIAL, settings, transport=lambda _: self.emulator) as session:
             yield session
 
     @asynccontextmanager
@@ -94,7 +94,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def open_world(*faults: FaultRule) -> AsyncIterator[World]:
     """A new account where *faults* lie in wait."""
-    async with Emulator() as emulator:
+    with closing(DirectEmulator()) as emulator:
         emulator.set_faults(faults)
         yield World(emulator)
 

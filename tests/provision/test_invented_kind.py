@@ -40,7 +40,8 @@ from encord_async.verify.compare import compare
 from encord_async.verify.difference import Difference
 from encord_async.verify.repair import Repairs, repair
 from encord_async.verify.wishes import gather
-from tests.crash.conftest import TOKEN, Death, Life, MortalJournal, MortalTransport, Program, Service
+from tests.crash.conftest import Death, Life, MortalJournal, MortalTransport, Program, Service
+from tests.direct import TOKEN
 from tests.thorough import stride
 
 # ---------------------------------------------------------------------- the service

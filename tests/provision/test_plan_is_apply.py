@@ -27,7 +27,8 @@ from encord_async.verify.compare import compare
 from encord_async.verify.difference import Fault
 from encord_async.verify.surplus import surplus
 from encord_async.verify.wishes import gather
-from tests.crash.conftest import ME, TOKEN, Death, Life, MortalJournal, MortalTransport, Program, Service
+from tests.crash.conftest import ME, Death, Life, MortalJournal, MortalTransport, Program, Service
+from tests.direct import TOKEN
 from tests.soak.wishes import Entry, Wishes
 from tests.thorough import times
 

@@ -1,19 +1,21 @@
 """A local Encord with an organisation, and a manifest that asks for all that lies beyond projects and datasets."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from encord_async.client import EncordSession
-from encord_async.emulator import Emulator, EmulatorSettings, FaultRule, SeedIntegration, SeedTemplate, default_seed
+from encord_async.emulator import Emulator, FaultRule, SeedIntegration, SeedTemplate, default_seed
+from encord_async.emulator.calls import Terms
 from encord_async.engine.account import Existing
 from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome
 from encord_async.journal.journal import Journal
 from encord_async.plan import Action, plan
 from encord_async.session.settings import RetryPolicy, Settings
+from tests.direct import CREDENTIAL, DirectEmulator
 from tests.provision.conftest import Entry, all_of
 
 ME = "emulator@example.com"
@@ -51,7 +53,7 @@ CREATES = {
 class World:
     """A local Encord, and a session with it."""
 
-    emulator: Emulator
+    emulator: DirectEmulator | Emulator
     session: EncordSession
 
     async def run(self, manifest: list[Entry], journal: Path | None = None, **options: Any) -> dict[str, Outcome]:
@@ -92,14 +94,14 @@ async def open_world(
     max_reply_bytes: int = 2**24,
 ) -> AsyncIterator[World]:
     """A new account where *faults* lie in wait, with *integrations* and *templates*; jobs take *job_s* seconds."""
-    given, pair = default_seed()
+    given, _ = default_seed()
     seed = replace(given, integrations=tuple(integrations), unreadable_urls=tuple(unreadable_urls))
     seed = replace(seed, workflow_templates=tuple(templates))
-    async with Emulator(EmulatorSettings(seed=seed, job_s=job_s)) as emulator:
-        emulator.set_faults(faults)
-        settings = Settings(domain=emulator.url, concurrency=concurrency, retry=RetryPolicy(backoff_base_s=0.01))
-        settings = replace(settings, max_reply_bytes=max_reply_bytes)
-        async with EncordSession.from_ssh_key(pair.private_text, settings=settings) as session:
+    emulator = DirectEmulator(seed, terms=Terms(job_s=job_s), max_reply_bytes=max_reply_bytes)
+    emulator.set_faults(faults)
+    settings = Settings(domain=emulator.url, concurrency=concurrency, retry=RetryPolicy(backoff_base_s=0.01))
+    with closing(emulator):
+        async with EncordSession(CREDENTIAL, settings, transport=lambda _: emulator) as session:
             yield World(emulator, session)
 
 

@@ -8,9 +8,8 @@ import asyncio
 import contextlib
 import math
 import random
-import selectors
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Final, Literal, TypeAlias, TypeVar, get_args
@@ -23,6 +22,7 @@ from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
 from encord_async.session.session import Session
 from encord_async.session.settings import Settings
+from tests.virtual import WALL_S, LoopClock, run
 
 T = TypeVar("T")
 
@@ -48,64 +48,10 @@ LATENCY_SPREAD: Final = math.exp(LATENCY_SIGMA**2 / 2)
 """Mean in terms of the median."""
 LATENCY_MEAN_S: Final = LATENCY_MEDIAN_S * LATENCY_SPREAD
 CHANGE_FOR_S: Final = 60.0
-WALL_S: Final = 1_700_000_000.0
 
 _DONE: Final = RawReply(200, {}, b'{"status": 200, "response": null}')
 _DOWN: Final = RawReply(503, {}, b"<html>Service Unavailable</html>")
 _BODY: Final = b"<html>Too Many Requests</html>"
-
-
-class _Jump(selectors.SelectSelector):
-    """A selector that lets time pass instead of waiting."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Nothing ever arrives from outside; the next timer is due at once."""
-        if timeout is None:
-            raise RuntimeError("everybody waits, and for nothing that is due")
-        self.now_s += max(timeout, 0.0)
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time jumps."""
-
-    def __init__(self) -> None:
-        self._jump = _Jump()
-        super().__init__(self._jump)
-
-    def time(self) -> float:
-        """Virtual seconds since the loop was made."""
-        return self._jump.now_s
-
-
-def run(main: Callable[[], Awaitable[T]]) -> T:
-    """Run *main* in virtual time."""
-
-    async def wrapped() -> T:
-        return await main()
-
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(wrapped())
-
-
-class LoopClock:
-    """The session's clock, set to the event loop's time."""
-
-    def monotonic_s(self) -> float:
-        """Seconds of the loop."""
-        return asyncio.get_running_loop().time()
-
-    def wall_s(self) -> float:
-        """The same, as a date of some year."""
-        return WALL_S + self.monotonic_s()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait in virtual time."""
-        await asyncio.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

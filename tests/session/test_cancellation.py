@@ -21,6 +21,7 @@ from encord_async.session.clock import SystemClock
 from encord_async.session.pacing import Verdict
 from encord_async.session.session import Session
 from encord_async.session.settings import Settings, Timeouts
+from tests.virtual import InstantClock
 from tests.waiting import PATIENCE_S, time_passes
 
 KEY = SSHKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
@@ -118,14 +119,6 @@ class NotingClock(SystemClock):
         """Sleep really; the test cancels it."""
         self.asleep.set()
         await super().sleep(seconds)
-
-
-class InstantClock(SystemClock):
-    """The machine's clock, without waits."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Let others go first and return."""
-        await checkpoint()
 
 
 @dataclass

@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 from encord_async.session.clock import Clock, SystemClock
 from encord_async.session.pacing import OutageError, Pacer, Verdict
 from encord_async.session.rate import Permit
-from tests.session.simulation import LoopClock, run
+from tests.virtual import LoopClock, run
 
 DONE, FAULT = Verdict.ANSWERED, Verdict.FAULT
 

@@ -17,6 +17,7 @@ from encord_async.protocol.catalogue import Effect
 from encord_async.session.pacing import OutageError
 from encord_async.session.retrying import Again, GiveUp, History, Step, deliver_again, next_step
 from encord_async.session.settings import RetryPolicy
+from tests.virtual import SkippingClock
 
 POLICY = RetryPolicy(max_attempts=4, backoff_base_s=1.0, backoff_max_s=8.0)
 READ, SET, CREATE = Effect.READ, Effect.SET, Effect.CREATE
@@ -209,27 +210,6 @@ def test_wait_that_would_reach_the_deadline_is_not_begun(
 
 
 @dataclass
-class FakeClock:
-    """Time that passes only by sleeping; notes each wait."""
-
-    now_s: float = 1000.0
-    waits: list[float] = field(default_factory=list)
-
-    def monotonic_s(self) -> float:
-        """The fake time."""
-        return self.now_s
-
-    def wall_s(self) -> float:
-        """The same fake time."""
-        return self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        """Pass at once."""
-        self.waits.append(seconds)
-        self.now_s += seconds
-
-
-@dataclass
 class Fair:
     """How the rest of the session fares: here well, unless the test says otherwise."""
 
@@ -251,7 +231,7 @@ class Loop:
     load: Fair = field(default_factory=Fair)
     deadline_s: float | None = None
     chance: Callable[[], float] = lambda: 1.0
-    clock: FakeClock = field(default_factory=FakeClock)
+    clock: SkippingClock = field(default_factory=lambda: SkippingClock(1000.0))
     attempts: int = 0
     notes: list[tuple[EncordError, float]] = field(default_factory=list)
 

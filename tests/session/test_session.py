@@ -6,7 +6,7 @@ import platform
 import random
 import re
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from importlib.metadata import version
 from typing import Any
@@ -28,6 +28,7 @@ from encord_async.session.session import Session, Statistics
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 from encord_async.session.transport import AiohttpTransport, Transport
 from encord_async.session.turn import Turn
+from tests.virtual import SkippingClock
 
 USER_URL = "https://api.encord.com/public/user"
 RESOURCE_URL = "https://api.encord.com/public"
@@ -44,27 +45,6 @@ class Response(aiohttp.ClientResponse):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, stream_writer=Mock(output_size=0), **kwargs)
-
-
-@dataclass
-class FakeClock:
-    """Time that passes only by sleeping; notes each wait."""
-
-    now_s: float = 1_700_000_000.0
-    waits: list[float] = field(default_factory=list)
-
-    def monotonic_s(self) -> float:
-        """The fake time."""
-        return self.now_s
-
-    def wall_s(self) -> float:
-        """The same fake time."""
-        return self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        """Pass at once."""
-        self.waits.append(seconds)
-        self.now_s += seconds
 
 
 @dataclass(frozen=True)
@@ -113,7 +93,7 @@ class Network:
         body: str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         url: str = USER_URL,
-        clock: FakeClock | None = None,
+        clock: SkippingClock | None = None,
         takes_s: float = 0.0,
     ) -> None:
         """Let the next request to *url* be answered so: an envelope with *response*, or *body* as it is."""
@@ -150,9 +130,9 @@ def network() -> Iterator[Network]:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
+def clock() -> SkippingClock:
     """A clock of the test's own."""
-    return FakeClock()
+    return SkippingClock()
 
 
 class Middle(random.Random):
@@ -164,7 +144,7 @@ class Middle(random.Random):
 
 
 def session(
-    clock: FakeClock,
+    clock: SkippingClock,
     credential: Credential = KEY,
     settings: Settings | None = None,
     transport: Callable[[Settings], Transport] | None = None,
@@ -181,7 +161,7 @@ def failure(code: str, *, payload: object = None, status: int = 400) -> str:
 # --- what goes out ---------------------------------------------------------------------------------------------------
 
 
-async def test_body_and_signature_are_exact(network: Network, clock: FakeClock) -> None:
+async def test_body_and_signature_are_exact(network: Network, clock: SkippingClock) -> None:
     """The very bytes that were signed are posted, and the signature verifies against them."""
     network.reply("hash-1")
     async with session(clock) as opened:
@@ -197,7 +177,7 @@ async def test_body_and_signature_are_exact(network: Network, clock: FakeClock) 
     public.verify(bytes.fromhex(signature_hex), hashlib.sha256(sent.body).digest())
 
 
-async def test_user_call_has_no_resource_headers(network: Network, clock: FakeClock) -> None:
+async def test_user_call_has_no_resource_headers(network: Network, clock: SkippingClock) -> None:
     """A call that is about no resource names none."""
     network.reply("hash-1")
     async with session(clock) as opened:
@@ -205,7 +185,7 @@ async def test_user_call_has_no_resource_headers(network: Network, clock: FakeCl
     assert not {"ResourceID", "ResourceType"} & set(network.sent[0].headers)
 
 
-async def test_resource_call_names_type_and_hash(network: Network, clock: FakeClock) -> None:
+async def test_resource_call_names_type_and_hash(network: Network, clock: SkippingClock) -> None:
     """Signed calls about a project say so in two headers, as the official SDK does."""
     network.reply(True, url=RESOURCE_URL)
     async with session(clock) as opened:
@@ -215,7 +195,7 @@ async def test_resource_call_names_type_and_hash(network: Network, clock: FakeCl
     assert (sent.headers["ResourceID"], sent.headers["ResourceType"]) == (PROJECT, "project")
 
 
-async def test_api_key_goes_verbatim_and_without_type(network: Network, clock: FakeClock) -> None:
+async def test_api_key_goes_verbatim_and_without_type(network: Network, clock: SkippingClock) -> None:
     """A project's API key stands alone in Authorization; the service deduces the type from it."""
     network.reply(True, url=RESOURCE_URL)
     async with session(clock) as opened:
@@ -226,7 +206,7 @@ async def test_api_key_goes_verbatim_and_without_type(network: Network, clock: F
     assert "ResourceType" not in sent.headers
 
 
-async def test_bearer_token(network: Network, clock: FakeClock) -> None:
+async def test_bearer_token(network: Network, clock: SkippingClock) -> None:
     """A bearer token goes with its scheme word and with both resource headers."""
     network.reply(True, url=RESOURCE_URL)
     async with session(clock, BearerToken("t0ken")) as opened:
@@ -236,7 +216,7 @@ async def test_bearer_token(network: Network, clock: FakeClock) -> None:
     assert sent.headers["ResourceType"] == "project"
 
 
-async def test_trace_id_has_the_form_that_support_expects(network: Network, clock: FakeClock) -> None:
+async def test_trace_id_has_the_form_that_support_expects(network: Network, clock: SkippingClock) -> None:
     """Each operation has a trace id of its own, 32 hex digits and a constant span."""
     network.reply("a")
     network.reply("b")
@@ -248,7 +228,7 @@ async def test_trace_id_has_the_form_that_support_expects(network: Network, cloc
     assert traces[0] != traces[1]
 
 
-async def test_retry_is_the_same_request(network: Network, clock: FakeClock) -> None:
+async def test_retry_is_the_same_request(network: Network, clock: SkippingClock) -> None:
     """A second attempt equals the first in body, signature and trace id."""
     network.reply(status=502, body="<html>")
     network.reply([])
@@ -258,7 +238,7 @@ async def test_retry_is_the_same_request(network: Network, clock: FakeClock) -> 
     assert (first.body, dict(first.headers)) == (second.body, dict(second.headers))
 
 
-async def test_hash_cannot_forge_headers(network: Network, clock: FakeClock) -> None:
+async def test_hash_cannot_forge_headers(network: Network, clock: SkippingClock) -> None:
     """A hash with a line break in it is refused before anything is sent, and not repeated in the message."""
     async with session(clock) as opened:
         with pytest.raises(errors.UsageError, match="check it") as caught:
@@ -267,7 +247,7 @@ async def test_hash_cannot_forge_headers(network: Network, clock: FakeClock) -> 
     assert network.sent == []
 
 
-async def test_api_key_for_a_user_call_is_refused(network: Network, clock: FakeClock) -> None:
+async def test_api_key_for_a_user_call_is_refused(network: Network, clock: SkippingClock) -> None:
     """Calls that no API key may make are not sent with one."""
     async with session(clock) as opened:
         with pytest.raises(errors.UsageError, match="not open to API keys"):
@@ -275,7 +255,7 @@ async def test_api_key_for_a_user_call_is_refused(network: Network, clock: FakeC
     assert network.sent == []
 
 
-async def test_resource_call_without_a_hash_is_refused(network: Network, clock: FakeClock) -> None:
+async def test_resource_call_without_a_hash_is_refused(network: Network, clock: SkippingClock) -> None:
     """An untyped call about a resource has to name it."""
     bare = envelope("labelrowmetadata", "GET", endpoint=Endpoint.RESOURCE)
     async with session(clock) as opened:
@@ -284,7 +264,7 @@ async def test_resource_call_without_a_hash_is_refused(network: Network, clock: 
     assert network.sent == []
 
 
-async def test_untyped_call(network: Network, clock: FakeClock) -> None:
+async def test_untyped_call(network: Network, clock: SkippingClock) -> None:
     """`send` returns the ``response`` member as it came, whatever it is."""
     network.reply([{"label_hash": "l"}], url=RESOURCE_URL)
     call = envelope(
@@ -300,7 +280,7 @@ async def test_untyped_call(network: Network, clock: FakeClock) -> None:
     assert json.loads(network.sent[0].body)["values"] == {"uid": None, "payload": {"get_signed_url": False}}
 
 
-async def test_untyped_call_of_unknown_effect_counts_as_create(network: Network, clock: FakeClock) -> None:
+async def test_untyped_call_of_unknown_effect_counts_as_create(network: Network, clock: SkippingClock) -> None:
     """What the catalogue does not know is never sent twice, unless the caller says that it may be."""
     network.reply(status=500, body="")
     network.reply(status=500, body="")
@@ -317,7 +297,7 @@ async def test_untyped_call_of_unknown_effect_counts_as_create(network: Network,
 # --- throttling and faults -------------------------------------------------------------------------------------------
 
 
-async def test_throttled_with_seconds(network: Network, clock: FakeClock) -> None:
+async def test_throttled_with_seconds(network: Network, clock: SkippingClock) -> None:
     """A 429 that says when is waited out, a twentieth longer in the middle, and a create goes on after it."""
     network.reply(status=429, body="", headers={"Retry-After": "2"})
     network.reply("hash-1")
@@ -327,7 +307,7 @@ async def test_throttled_with_seconds(network: Network, clock: FakeClock) -> Non
     assert clock.waits == [pytest.approx(2.1)]
 
 
-async def test_throttled_with_a_date(network: Network, clock: FakeClock) -> None:
+async def test_throttled_with_a_date(network: Network, clock: SkippingClock) -> None:
     """A date in Retry-After is understood on the session's own clock."""
     network.reply(status=429, body="", headers={"Retry-After": formatdate(clock.now_s + 10, usegmt=True)})
     network.reply("hash-1")
@@ -339,7 +319,7 @@ async def test_throttled_with_a_date(network: Network, clock: FakeClock) -> None
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("text", ["86400", "Thu, 01 Jan 2099 00:00:00 GMT"])
 async def test_service_that_asks_for_a_day_is_asked_again_soon(
-    network: Network, clock: FakeClock, text: str, status: int, caplog: pytest.LogCaptureFixture
+    network: Network, clock: SkippingClock, text: str, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Five times "tomorrow" take five minutes and not five days, and the user is told once what was asked for."""
     for _ in range(5):
@@ -352,7 +332,7 @@ async def test_service_that_asks_for_a_day_is_asked_again_soon(
     assert warnings == ["the service asks to wait 86400 s before the next try; it is asked again after 60 s"]
 
 
-async def test_throttled_in_the_envelope(network: Network, clock: FakeClock) -> None:
+async def test_throttled_in_the_envelope(network: Network, clock: SkippingClock) -> None:
     """A rate limit that comes with HTTP 200 is one all the same; the pacer may add a moment to the back-off."""
     for _ in range(3):
         network.reply(body=failure("RATE_LIMIT_ERROR"))
@@ -363,7 +343,7 @@ async def test_throttled_in_the_envelope(network: Network, clock: FakeClock) -> 
     assert [wait_s for wait_s in clock.waits if wait_s > 0.1] == [0.25, 0.5, 1.0]
 
 
-async def test_throttling_outlasts_the_attempts_of_the_policy(network: Network, clock: FakeClock) -> None:
+async def test_throttling_outlasts_the_attempts_of_the_policy(network: Network, clock: SkippingClock) -> None:
     """Fifty times 429 fail nothing, although faults may be met only twice."""
     for _ in range(50):
         network.reply(status=429, body="", headers={"Retry-After": "1"})
@@ -376,7 +356,7 @@ async def test_throttling_outlasts_the_attempts_of_the_policy(network: Network, 
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-async def test_read_is_retried_after_a_breakdown(network: Network, clock: FakeClock, status: int) -> None:
+async def test_read_is_retried_after_a_breakdown(network: Network, clock: SkippingClock, status: int) -> None:
     """A proxy's error page does not fail a read."""
     network.reply(status=status, body="<html>Bad Gateway</html>")
     network.reply([])
@@ -387,7 +367,7 @@ async def test_read_is_retried_after_a_breakdown(network: Network, clock: FakeCl
 
 @pytest.mark.parametrize("operation", [READ, ATTACH], ids=["read", "set"])
 async def test_lost_connection_is_retried_where_it_is_harmless(
-    network: Network, clock: FakeClock, operation: ops.Operation[object]
+    network: Network, clock: SkippingClock, operation: ops.Operation[object]
 ) -> None:
     """Reads and idempotent changes survive a lost connection."""
     url = RESOURCE_URL if operation is ATTACH else USER_URL
@@ -411,7 +391,7 @@ async def test_lost_connection_is_retried_where_it_is_harmless(
     ],
 )
 async def test_create_of_unknown_outcome_is_sent_once(
-    network: Network, clock: FakeClock, status: int, body: str, kind: type[errors.UncertainError]
+    network: Network, clock: SkippingClock, status: int, body: str, kind: type[errors.UncertainError]
 ) -> None:
     """A create that may have happened raises the error that says so, after exactly one request."""
     network.reply(status=status, body=body)
@@ -423,7 +403,7 @@ async def test_create_of_unknown_outcome_is_sent_once(
     assert clock.waits == []
 
 
-async def test_create_is_repeated_when_nothing_was_sent(network: Network, clock: FakeClock) -> None:
+async def test_create_is_repeated_when_nothing_was_sent(network: Network, clock: SkippingClock) -> None:
     """Without a connection nothing can have happened, so even a create tries again."""
     network.fail(aiohttp.ConnectionTimeoutError())
     network.reply("hash-1")
@@ -431,7 +411,7 @@ async def test_create_is_repeated_when_nothing_was_sent(network: Network, clock:
         assert await opened.execute(CREATE) == "hash-1"
 
 
-async def test_faults_are_bounded(network: Network, clock: FakeClock) -> None:
+async def test_faults_are_bounded(network: Network, clock: SkippingClock) -> None:
     """A service that stays down fails the operation after the attempts of the policy."""
     for _ in range(6):
         network.reply(status=503, body="")
@@ -443,7 +423,7 @@ async def test_faults_are_bounded(network: Network, clock: FakeClock) -> None:
     assert clock.waits == [0.25, 0.5, 1.0, 2.0, 4.0]
 
 
-async def test_outage_is_waited_out_and_then_told(network: Network, clock: FakeClock) -> None:
+async def test_outage_is_waited_out_and_then_told(network: Network, clock: SkippingClock) -> None:
     """An operation waits for a service that worked before, longer than its attempts, then has the service's error; one
     asked for later is told at once that nothing was sent."""
     network.reply([])
@@ -464,7 +444,7 @@ async def test_outage_is_waited_out_and_then_told(network: Network, clock: FakeC
         assert len(network.sent) == sent
 
 
-async def test_operations_go_on_after_an_outage(network: Network, clock: FakeClock) -> None:
+async def test_operations_go_on_after_an_outage(network: Network, clock: SkippingClock) -> None:
     """A read that would have failed by its attempts has its result when the service is back in time."""
     network.reply([])
     for _ in range(12):
@@ -477,7 +457,7 @@ async def test_operations_go_on_after_an_outage(network: Network, clock: FakeClo
         assert opened.statistics() == Statistics(requests=14, retries=12)
 
 
-async def test_user_rate_is_kept(network: Network, clock: FakeClock) -> None:
+async def test_user_rate_is_kept(network: Network, clock: SkippingClock) -> None:
     """With a rate of 2/s the second request waits half a second, and the rate is shown."""
     network.reply([])
     network.reply([])
@@ -507,7 +487,7 @@ async def test_user_rate_is_kept(network: Network, clock: FakeClock) -> None:
     ],
 )
 async def test_refusals_are_final_and_carry_their_facts(
-    network: Network, clock: FakeClock, status: int, body: str, kind: type[errors.RefusedError], code: str | None
+    network: Network, clock: SkippingClock, status: int, body: str, kind: type[errors.RefusedError], code: str | None
 ) -> None:
     """A no of the service is not asked again; its error has code, HTTP status, trace id and the call's name."""
     network.reply(status=status, body=body)
@@ -524,7 +504,7 @@ async def test_refusals_are_final_and_carry_their_facts(
     assert error.applied == "not_applied"
 
 
-async def test_redirect_is_not_followed(network: Network, clock: FakeClock) -> None:
+async def test_redirect_is_not_followed(network: Network, clock: SkippingClock) -> None:
     """A redirect could carry the signature to another host; it ends the operation."""
     network.reply(status=307, body="", headers={"Location": "https://evil.example/public/user"})
     async with session(clock) as opened:
@@ -533,7 +513,7 @@ async def test_redirect_is_not_followed(network: Network, clock: FakeClock) -> N
     assert len(network.sent) == 1
 
 
-async def test_misshapen_success_says_that_it_was_done(network: Network, clock: FakeClock) -> None:
+async def test_misshapen_success_says_that_it_was_done(network: Network, clock: SkippingClock) -> None:
     """Success in an unknown shape is an error that says "applied" and still names the request for support."""
     network.reply({"not": "a hash"})
     async with session(clock) as opened:
@@ -544,7 +524,7 @@ async def test_misshapen_success_says_that_it_was_done(network: Network, clock: 
     assert f"{error.trace_id}/1;o=1" == network.sent[0].headers["X-Cloud-Trace-Context"]
 
 
-async def test_misshapen_answer_to_a_read_is_asked_for_once_more(network: Network, clock: FakeClock) -> None:
+async def test_misshapen_answer_to_a_read_is_asked_for_once_more(network: Network, clock: SkippingClock) -> None:
     """It may be that to another request; one that comes again is the service's own, and a create is not repeated."""
     network.reply("another's")
     network.reply([])
@@ -558,7 +538,7 @@ async def test_misshapen_answer_to_a_read_is_asked_for_once_more(network: Networ
     assert len(network.sent) == 4
 
 
-async def test_network_error_carries_trace_and_operation(network: Network, clock: FakeClock) -> None:
+async def test_network_error_carries_trace_and_operation(network: Network, clock: SkippingClock) -> None:
     """Errors without a reply name the call and its trace id as well."""
     network.fail(aiohttp.ServerDisconnectedError())
     async with session(clock) as opened:
@@ -568,7 +548,7 @@ async def test_network_error_carries_trace_and_operation(network: Network, clock
     assert f"{caught.value.trace_id}/1;o=1" == network.sent[0].headers["X-Cloud-Trace-Context"]
 
 
-async def test_role_of_an_old_member_is_reported(network: Network, clock: FakeClock) -> None:
+async def test_role_of_an_old_member_is_reported(network: Network, clock: SkippingClock) -> None:
     """The result shows the role that a member holds, which is not always the one asked for."""
     member = {"user_email": "ann@example.com", "user_role": 0, "project_hash": PROJECT}
     network.reply([member], url=RESOURCE_URL)
@@ -586,7 +566,7 @@ def limited(**timeouts: float | None) -> Settings:
     return Settings(timeouts=Timeouts(**timeouts))
 
 
-async def test_attempt_gets_what_is_left_of_the_operation(network: Network, clock: FakeClock) -> None:
+async def test_attempt_gets_what_is_left_of_the_operation(network: Network, clock: SkippingClock) -> None:
     """An attempt may take its own time-out or what the operation has left, whichever is less."""
     network.reply(status=503, body="", clock=clock, takes_s=95.0)
     network.reply([])
@@ -596,7 +576,7 @@ async def test_attempt_gets_what_is_left_of_the_operation(network: Network, cloc
     assert network.timeouts_s == [60.0, pytest.approx(100.0 - 95.0 - 0.25)]
 
 
-async def test_no_wait_reaches_into_the_deadline(network: Network, clock: FakeClock) -> None:
+async def test_no_wait_reaches_into_the_deadline(network: Network, clock: SkippingClock) -> None:
     """When the service asks for more patience than the operation has, the error comes at once."""
     network.reply(status=429, body="", headers={"Retry-After": "60"})
     async with session(clock, settings=limited(operation_s=30.0)) as opened:
@@ -606,7 +586,7 @@ async def test_no_wait_reaches_into_the_deadline(network: Network, clock: FakeCl
     assert clock.waits == []
 
 
-async def test_deadline_is_the_operations_and_not_the_sessions(network: Network, clock: FakeClock) -> None:
+async def test_deadline_is_the_operations_and_not_the_sessions(network: Network, clock: SkippingClock) -> None:
     """Time that passed before an operation does not count against it."""
     network.reply("a", clock=clock, takes_s=25.0)
     network.reply("b", clock=clock, takes_s=25.0)
@@ -615,7 +595,7 @@ async def test_deadline_is_the_operations_and_not_the_sessions(network: Network,
         assert await opened.execute(CREATE) == "b"
 
 
-async def test_without_a_deadline_attempts_have_their_own_timeout(network: Network, clock: FakeClock) -> None:
+async def test_without_a_deadline_attempts_have_their_own_timeout(network: Network, clock: SkippingClock) -> None:
     """No operation deadline leaves the attempt's, and that can be switched off as well."""
     network.reply([])
     network.reply([])
@@ -629,7 +609,7 @@ async def test_without_a_deadline_attempts_have_their_own_timeout(network: Netwo
 # --- opening and closing ---------------------------------------------------------------------------------------------
 
 
-async def test_fixed_headers(network: Network, clock: FakeClock) -> None:
+async def test_fixed_headers(network: Network, clock: SkippingClock) -> None:
     """Requests say what they hold and want, and who sends: product, interpreter and the caller's suffix."""
     network.reply("hash-1")
     async with session(clock, settings=Settings(user_agent_suffix="my-tool/1.2")) as opened:
@@ -640,7 +620,7 @@ async def test_fixed_headers(network: Network, clock: FakeClock) -> None:
     assert headers["User-Agent"] == f"{product} my-tool/1.2"
 
 
-async def test_session_must_be_open(clock: FakeClock) -> None:
+async def test_session_must_be_open(clock: SkippingClock) -> None:
     """Using a session outside of ``async with`` is explained, and leaves no slot taken."""
     closed = session(clock)
     with pytest.raises(errors.UsageError, match="async with"):
@@ -648,14 +628,14 @@ async def test_session_must_be_open(clock: FakeClock) -> None:
     assert closed.statistics() == Statistics()
 
 
-async def test_session_is_opened_once(clock: FakeClock) -> None:
+async def test_session_is_opened_once(clock: SkippingClock) -> None:
     """Entering an open session again would lose its connections, and is refused."""
     async with session(clock) as opened:
         with pytest.raises(errors.UsageError, match="open already"):
             await opened.__aenter__()
 
 
-async def test_session_can_be_opened_again(network: Network, clock: FakeClock) -> None:
+async def test_session_can_be_opened_again(network: Network, clock: SkippingClock) -> None:
     """A closed session opens anew and goes on counting."""
     network.reply("a")
     network.reply("b")
@@ -667,14 +647,14 @@ async def test_session_can_be_opened_again(network: Network, clock: FakeClock) -
     assert one.statistics().requests == 2
 
 
-async def test_closing_twice_is_harmless(clock: FakeClock) -> None:
+async def test_closing_twice_is_harmless(clock: SkippingClock) -> None:
     """`aclose` inside ``async with`` does not hurt."""
     async with session(clock) as opened:
         await opened.aclose()
         await opened.aclose()
 
 
-async def test_repr_and_identity_name_the_account(clock: FakeClock) -> None:
+async def test_repr_and_identity_name_the_account(clock: SkippingClock) -> None:
     """A session shows where it goes, as whom, and whether it is open."""
     one = session(clock)
     assert one.identity == KEY.fingerprint
@@ -683,7 +663,7 @@ async def test_repr_and_identity_name_the_account(clock: FakeClock) -> None:
         assert repr(one).endswith("open>")
 
 
-async def test_missing_ca_bundle_is_told_when_opening(clock: FakeClock, tmp_path: Any) -> None:
+async def test_missing_ca_bundle_is_told_when_opening(clock: SkippingClock, tmp_path: Any) -> None:
     """A CA bundle that is not there, or holds no certificate, fails the opening by its path."""
     junk = tmp_path / "junk.pem"
     junk.write_text("no certificate")

@@ -18,6 +18,7 @@ from encord_async.protocol.rest import rest_request
 from encord_async.protocol.signing import APIKey, BearerToken, Credential, SSHKey
 from encord_async.session.session import Session
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
+from tests.virtual import SkippingClock
 
 KEY = SSHKey(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 READ = rest.GetProjectV2(project_hash="p")
@@ -25,25 +26,6 @@ SET = rest.RemoveProjectUsers(project_hash="p", emails=("a@example.com",))
 CREATE = rest.CreateDatasetV2(title="Cats")
 USERS = rest.ListProjectUsers(project_hash="p")
 PROJECT = {"projectHash": "p", "title": "Cats"}
-
-
-@dataclass
-class FakeClock:
-    """Time that passes only by sleeping."""
-
-    now_s: float = 1_700_000_000.75
-
-    def monotonic_s(self) -> float:
-        """The fake time."""
-        return self.now_s
-
-    def wall_s(self) -> float:
-        """The same fake time."""
-        return self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        """Pass at once."""
-        self.now_s += seconds
 
 
 @dataclass(frozen=True)
@@ -103,14 +85,14 @@ def network() -> Network:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
+def clock() -> SkippingClock:
     """The time of the test."""
-    return FakeClock()
+    return SkippingClock(1_700_000_000.75)
 
 
 @asynccontextmanager
 async def opened(
-    network: Network, clock: FakeClock, credential: Credential = KEY, **settings: Any
+    network: Network, clock: SkippingClock, credential: Credential = KEY, **settings: Any
 ) -> AsyncIterator[Session]:
     """A session on that network."""
     made = Settings(retry=RetryPolicy(max_attempts=3), **settings)
@@ -119,7 +101,7 @@ async def opened(
         yield session
 
 
-async def test_a_request_carries_its_signature_and_a_trace(network: Network, clock: FakeClock) -> None:
+async def test_a_request_carries_its_signature_and_a_trace(network: Network, clock: SkippingClock) -> None:
     """Method, target and body are the operation's, the signature is of this second, and no Authorization is sent."""
     network.reply({"datasetUuid": "d"})
     async with opened(network, clock) as session:
@@ -133,7 +115,7 @@ async def test_a_request_carries_its_signature_and_a_trace(network: Network, clo
     assert sent.timeout_s == Timeouts().attempt_s
 
 
-async def test_a_bearer_token_is_sent_as_such(network: Network, clock: FakeClock) -> None:
+async def test_a_bearer_token_is_sent_as_such(network: Network, clock: SkippingClock) -> None:
     """A session with a token signs nothing."""
     network.reply(PROJECT)
     async with opened(network, clock, BearerToken("t0ken")) as session:
@@ -144,7 +126,7 @@ async def test_a_bearer_token_is_sent_as_such(network: Network, clock: FakeClock
 
 @pytest.mark.parametrize("of_session", [False, True])
 async def test_api_keys_are_refused_before_anything_is_sent(
-    network: Network, clock: FakeClock, of_session: bool
+    network: Network, clock: SkippingClock, of_session: bool
 ) -> None:
     """REST v2 never took the key of a project, neither as a session's credential nor for one call."""
     key = APIKey("project-key")
@@ -157,7 +139,7 @@ async def test_api_keys_are_refused_before_anything_is_sent(
     assert session.statistics().requests == 0
 
 
-async def test_each_attempt_is_signed_anew(network: Network, clock: FakeClock) -> None:
+async def test_each_attempt_is_signed_anew(network: Network, clock: SkippingClock) -> None:
     """After a wait the signature is of the new time; body and trace are those of before."""
     network.reply(status=429, Retry_After="50").reply(status=503, Retry_After="5").reply(PROJECT)
     async with opened(network, clock) as session:
@@ -185,7 +167,11 @@ async def test_each_attempt_is_signed_anew(network: Network, clock: FakeClock) -
     ],
 )
 async def test_faults_are_retried_by_the_one_table(
-    network: Network, clock: FakeClock, operation: rest.RestOperation[Any], failure: errors.EncordError, attempts: int
+    network: Network,
+    clock: SkippingClock,
+    operation: rest.RestOperation[Any],
+    failure: errors.EncordError,
+    attempts: int,
 ) -> None:
     """Reads and sets are sent again; a create only if it surely did not leave."""
     for _ in range(3):
@@ -197,7 +183,7 @@ async def test_faults_are_retried_by_the_one_table(
     assert caught.value.operation == operation.call.name
 
 
-async def test_a_server_error_leaves_a_create_in_doubt(network: Network, clock: FakeClock) -> None:
+async def test_a_server_error_leaves_a_create_in_doubt(network: Network, clock: SkippingClock) -> None:
     """A dataset may have been made by a request that ended in HTTP 502: it is not sent again, and said so."""
     network.reply(status=502)
     async with opened(network, clock) as session:
@@ -208,14 +194,14 @@ async def test_a_server_error_leaves_a_create_in_doubt(network: Network, clock: 
 
 
 @pytest.mark.parametrize("status", [204, 200])
-async def test_success_without_content(network: Network, clock: FakeClock, status: int) -> None:
+async def test_success_without_content(network: Network, clock: SkippingClock, status: int) -> None:
     """HTTP 204, and 200 with null, are as good for what has no result."""
     network.reply(status=status)
     async with opened(network, clock) as session:
         await session.execute(SET)
 
 
-async def test_a_shape_that_is_not_understood_names_the_trace(network: Network, clock: FakeClock) -> None:
+async def test_a_shape_that_is_not_understood_names_the_trace(network: Network, clock: SkippingClock) -> None:
     """An answer of another shape says that it was done, and under which trace support finds it."""
     network.reply({"other": 1})
     async with opened(network, clock) as session:
@@ -225,7 +211,7 @@ async def test_a_shape_that_is_not_understood_names_the_trace(network: Network, 
     assert network.sent[0].headers["X-Cloud-Trace-Context"].startswith(caught.value.trace_id)
 
 
-async def test_being_there_already_can_be_a_success(network: Network, clock: FakeClock) -> None:
+async def test_being_there_already_can_be_a_success(network: Network, clock: SkippingClock) -> None:
     """HTTP 409 for a member of the organisation is no failure; for a tag's name it is."""
     network.reply({"message": "member"}, status=409).reply({"message": "taken"}, status=409).reply()
     async with opened(network, clock) as session:
@@ -240,7 +226,7 @@ def _page(*emails: str, token: str | None = None) -> dict[str, object]:
     return found | ({} if token is None else {"nextPageToken": token})
 
 
-async def test_pages_are_followed_to_the_end(network: Network, clock: FakeClock) -> None:
+async def test_pages_are_followed_to_the_end(network: Network, clock: SkippingClock) -> None:
     """All users of all pages come back in order, each page asked for once; an empty page is not the end."""
     network.reply(_page("a", "b", token="1")).reply(_page(token="2")).reply(_page("c"))
     async with opened(network, clock) as session:
@@ -250,7 +236,7 @@ async def test_pages_are_followed_to_the_end(network: Network, clock: FakeClock)
     assert [sent.target for sent in network.sent] == [root, f"{root}?pageToken=1", f"{root}?pageToken=2"]
 
 
-async def test_pages_are_asked_for_as_they_are_needed(network: Network, clock: FakeClock) -> None:
+async def test_pages_are_asked_for_as_they_are_needed(network: Network, clock: SkippingClock) -> None:
     """Who stops at the first page has sent one request, and the session goes on."""
     network.reply(_page("a", token="1")).reply(PROJECT)
     async with opened(network, clock) as session:
@@ -261,7 +247,7 @@ async def test_pages_are_asked_for_as_they_are_needed(network: Network, clock: F
     assert len(network.sent) == 2
 
 
-async def test_a_page_that_fails_is_tried_again_by_itself(network: Network, clock: FakeClock) -> None:
+async def test_a_page_that_fails_is_tried_again_by_itself(network: Network, clock: SkippingClock) -> None:
     """A fault on the second page does not begin the listing anew."""
     network.reply(_page("a", token="1")).fail(errors.NoReplyError("lost")).reply(_page("b"))
     async with opened(network, clock) as session:
@@ -269,7 +255,7 @@ async def test_a_page_that_fails_is_tried_again_by_itself(network: Network, cloc
     assert [sent.target.partition("?")[2] for sent in network.sent] == ["", "pageToken=1", "pageToken=1"]
 
 
-async def test_a_page_that_shifts_shows_a_thing_once(network: Network, clock: FakeClock) -> None:
+async def test_a_page_that_shifts_shows_a_thing_once(network: Network, clock: SkippingClock) -> None:
     """What was pushed onto the next page by something new, and what stands twice on one, is one thing."""
     network.reply(_page("a", "a", "b", token="1")).reply(_page("b", "c"))
     async with opened(network, clock) as session:
@@ -277,7 +263,7 @@ async def test_a_page_that_shifts_shows_a_thing_once(network: Network, clock: Fa
     assert [user.user_email for user in users] == ["a", "b", "c"]
 
 
-async def test_pages_that_lead_in_a_circle_are_an_error(network: Network, clock: FakeClock) -> None:
+async def test_pages_that_lead_in_a_circle_are_an_error(network: Network, clock: SkippingClock) -> None:
     """A page that leads back to an earlier one ends the listing, however long the circle."""
     for number in range(1, 9):
         network.reply(_page(str(number), token=str(number % 4 + 1)))
@@ -287,7 +273,7 @@ async def test_pages_that_lead_in_a_circle_are_an_error(network: Network, clock:
     assert len(network.sent) == 5
 
 
-async def test_pages_without_end_are_an_error(network: Network, clock: FakeClock) -> None:
+async def test_pages_without_end_are_an_error(network: Network, clock: SkippingClock) -> None:
     """Ever new tokens for ever the same are not followed for ever."""
     for number in range(200):
         network.reply(_page("a", token=str(number)))
@@ -296,7 +282,7 @@ async def test_pages_without_end_are_an_error(network: Network, clock: FakeClock
             await session.collect(USERS)
 
 
-async def test_a_page_that_leads_to_itself_is_an_error(network: Network, clock: FakeClock) -> None:
+async def test_a_page_that_leads_to_itself_is_an_error(network: Network, clock: SkippingClock) -> None:
     """A service that never ends its listing does not keep us for ever."""
     network.reply(_page("a", token="1")).reply(_page("a", token="1"))
     async with opened(network, clock) as session:
@@ -305,7 +291,7 @@ async def test_a_page_that_leads_to_itself_is_an_error(network: Network, clock: 
 
 
 @pytest.mark.parametrize(("content", "status"), [({"x": 1}, 200), (None, 204)])
-async def test_calls_without_an_operation(network: Network, clock: FakeClock, content: object, status: int) -> None:
+async def test_calls_without_an_operation(network: Network, clock: SkippingClock, content: object, status: int) -> None:
     """The untyped way sends what is given and returns what came."""
     network.reply(content, status=status)
     async with opened(network, clock) as session:
@@ -316,7 +302,7 @@ async def test_calls_without_an_operation(network: Network, clock: FakeClock, co
 
 @pytest.mark.parametrize(("effect", "attempts"), [(None, 1), (Effect.SET, 2)])
 async def test_an_untyped_call_is_repeated_only_if_the_caller_says_so(
-    network: Network, clock: FakeClock, effect: Effect | None, attempts: int
+    network: Network, clock: SkippingClock, effect: Effect | None, attempts: int
 ) -> None:
     """What nobody vouches for is never sent twice."""
     network.fail(errors.NoReplyError("lost")).reply({})
@@ -332,7 +318,7 @@ async def test_an_untyped_call_is_repeated_only_if_the_caller_says_so(
 
 @pytest.mark.parametrize("attempt", [READ, CREATE], ids=["read", "create"])
 async def test_a_deadline_bounds_all_attempts(
-    network: Network, clock: FakeClock, attempt: rest.RestOperation[Any]
+    network: Network, clock: SkippingClock, attempt: rest.RestOperation[Any]
 ) -> None:
     """A wait that the service asks for and that is longer than the operation may last is not begun."""
     network.reply(status=429, Retry_After="100")

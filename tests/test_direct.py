@@ -1,0 +1,87 @@
+"""The emulator without HTTP does what the emulator does: whatever goes wrong, a session hears the same of both."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, closing
+from typing import TypeAlias
+
+import pytest
+
+from encord_async import operations as ops
+from encord_async.client import EncordSession
+from encord_async.emulator import Emulator, Fault, FaultRule
+from encord_async.errors import EncordError
+from encord_async.session.settings import RetryPolicy, Settings, Timeouts
+from tests.direct import CREDENTIAL, DirectEmulator
+
+LISTING, CREATE = "v2/projects.GET", "project.POST"
+DETAILS: dict[Fault, dict[str, object]] = {
+    Fault.LATE_COMMIT: {"seconds": 3600.0},
+    Fault.GAVE_UP: {"seconds": 3600.0, "status": 504},
+    Fault.DELAY: {"seconds": 3600.0},
+    Fault.STALE_READ: {"seconds": 3600.0},
+    Fault.STATUS: {"status": 502, "retry_after": "1"},
+    Fault.RATE_LIMITED: {"retry_after": "1"},
+    Fault.ERROR: {"code": "AUTHORISATION_ERROR"},
+}
+"""What a rule says about such a fault."""
+SLOW = {Fault.DELAY, Fault.HANG}
+"""An answer that does not come before the session's time is over."""
+
+Seen: TypeAlias = tuple[list[object], dict[str, int], list[str]]
+
+
+async def asked(session: EncordSession) -> list[object]:
+    """What comes of a create over one API, and of listings over the other."""
+    said: list[object] = []
+    for operation in (ops.CreateProject(title="Cats"), ops.ListProjects(), ops.ListDatasets()):
+        try:
+            answer = await session.execute(operation)
+        except EncordError as error:
+            said.append((type(error).__name__, error.code, error.http_status))
+        else:
+            said.append(len(answer) if isinstance(answer, tuple) else type(answer).__name__)
+    return said
+
+
+def settings_for(fault: Fault | None, domain: str) -> Settings:
+    """Of a user who tries once, and who waits for what never comes no longer than needed."""
+    timeouts = Timeouts(attempt_s=0.2 if fault in SLOW else 100.0)
+    return Settings(domain=domain, retry=RetryPolicy(max_attempts=1), timeouts=timeouts)
+
+
+@asynccontextmanager
+async def over_http(rules: Iterable[FaultRule], fault: Fault | None) -> AsyncIterator[tuple[Emulator, EncordSession]]:
+    """The emulator, on a socket."""
+    async with Emulator() as emulator:
+        emulator.set_faults(tuple(rules))
+        assert emulator.private_key is not None
+        settings = settings_for(fault, emulator.url)
+        async with EncordSession.from_ssh_key(emulator.private_key, settings=settings) as session:
+            yield emulator, session
+
+
+@asynccontextmanager
+async def by_calls(
+    rules: Iterable[FaultRule], fault: Fault | None
+) -> AsyncIterator[tuple[DirectEmulator, EncordSession]]:
+    """The emulator, by calls."""
+    with closing(DirectEmulator()) as emulator:
+        emulator.set_faults(tuple(rules))
+        settings = settings_for(fault, emulator.url)
+        async with EncordSession(CREDENTIAL, settings, transport=lambda _: emulator) as session:
+            yield emulator, session
+
+
+@pytest.mark.parametrize("query", [CREATE, LISTING, "datasetwithuserrole.GET"])
+@pytest.mark.parametrize("fault", [None, *Fault])
+async def test_a_session_hears_the_same(fault: Fault | None, query: str) -> None:
+    """Answers and errors, what was asked, which fault struck and what was made are the same with HTTP and without."""
+    rules = [] if fault is None else [FaultRule(query=query, fault=fault, times=1, **DETAILS.get(fault, {}))]  # type: ignore[arg-type]  # the details of the fault
+    seen: list[Seen] = []
+    for opened in (over_http, by_calls):
+        async with opened(rules, fault) as (emulator, session):
+            said = await asked(session)
+            stats = emulator.stats()
+            made = [line["title"] for line in emulator.log()]
+        seen.append((said, stats["by_query"], made))
+    assert seen[0] == seen[1]
