@@ -266,11 +266,11 @@ def lost() -> NotSentError:
 
 async def test_schedule_of_faults() -> None:
     """Waits double from try to try, each drawn by its own chance, and the first success ends them."""
-    draws = iter([1.0, 0.5, 0.75])
-    loop = Loop([lost(), lost(), "done"], chance=lambda: next(draws))
-    assert await loop.run(lost()) == "done"
+    draws, failures = iter([1.0, 0.5, 0.75]), [lost(), lost(), lost()]
+    loop = Loop([*failures[1:], "done"], chance=lambda: next(draws))
+    assert await loop.run(failures[0]) == "done"
     assert loop.clock.waits == [1.0, 1.0, 3.0]
-    assert [wait_s for _, wait_s in loop.notes] == loop.clock.waits
+    assert loop.notes == list(zip(failures, loop.clock.waits, strict=True))
 
 
 async def test_attempts_in_all_are_what_the_policy_says() -> None:
