@@ -75,13 +75,14 @@ class _Links:
             self._datasets.append(number)
         self._met = bytearray(len(self._digests))
 
-    def meet(self, item_uuid: str) -> Iterator[int]:
-        """The datasets that have an item."""
+    def meet(self, item_uuid: str, only: Collection[int] | None = None) -> Iterator[int]:
+        """The datasets that have an item; of those in *only* if that is given."""
         digest = url_digest(item_uuid)
         index = bisect_left(self._digests, digest)
         while index < len(self._digests) and self._digests[index] == digest:
-            self._met[index] = 1
-            yield self._datasets[index]
+            if only is None or self._datasets[index] in only:
+                self._met[index] = 1
+                yield self._datasets[index]
             index += 1
 
     def met(self, dataset: int) -> int:
@@ -115,6 +116,12 @@ class _Data(Exports):
         references, once = [reference for reference, _ in datasets], Once(reads)
         folders = [one async for one in FOLDER.listed(reads, DatasetAPI.REST)] if pen.has(FOLDER.word) else []
         for folder in folders:
+            if folder.item.remote_url:
+                having = {
+                    number for number, (_, one) in enumerate(datasets) if pen.mirrored.get(one.hash) == folder.hash
+                }
+                await _meet(once, folder, links, having)
+                continue
             async for lot in _lots(once, pen, folder, links, references):
                 yield folder._replace(item=lot)
         for number, (_, dataset) in enumerate(datasets):
@@ -179,10 +186,6 @@ async def _lots(reads: Reads, pen: Pen, folder: Listed, links: _Links, datasets:
     reference = pen.reference(FOLDER.word, folder.hash)
     if reference is None:
         return
-    if folder.item.remote_url:
-        reason = "they come from its bucket by a sync: give its entry 'sync: true'"
-        pen.leave_out(DATA.plural, folder.title, folder.hash, reason)
-        return
     kept, urls = _Kept(), set[int]()
     try:
         async for page in reads.pages(ListItems(folder_uuid=folder.hash)):
@@ -204,6 +207,16 @@ async def _lots(reads: Reads, pen: Pen, folder: Listed, links: _Links, datasets:
         pen.leave_out(DATA.plural, folder.title, folder.hash, error.message)
     for how, files in kept.files.items():
         yield _Lot(reference, how, tuple(files))
+
+
+async def _meet(reads: Reads, folder: Listed, links: _Links, datasets: Collection[int]) -> None:
+    """Note what of a folder that mirrors a bucket is in *datasets*, whose entries say so; a sync brings its files."""
+    if not datasets:
+        return
+    async for page in reads.pages(ListItems(folder_uuid=folder.hash, include_client_metadata=False)):
+        for item in page.results:
+            for _ in links.meet(item.uuid, datasets):
+                pass
 
 
 def _file(pen: Pen, item: StorageItem, urls: set[int]) -> DataItem | None:

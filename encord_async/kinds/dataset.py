@@ -23,6 +23,8 @@ from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import Flag, OneOf, Part, Reference, Text, Title, shown
+from encord_async.kinds.folder import FOLDER
+from encord_async.kinds.mirror_export import Mirrors, mirrors_of
 from encord_async.kinds.picked import Picked
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, digest, each, making_step, part
@@ -146,7 +148,7 @@ class _Datasets(Thing, Exports):
     word = noun = "dataset"
     plural = "datasets"
     page = "/datasets/view/{}"
-    after = ("group",)
+    after = ("group", "folder")
     lasting = ("storage", "create_backing_folder")
 
     def draft(self, order: Order) -> Draft:
@@ -256,11 +258,15 @@ class _Datasets(Thing, Exports):
             one, is_admin = owned.dataset, owned.user_role == DatasetUserRole.ADMIN
             item = one, one.dataset_hash in backed
             dated.append((one.created_at, Listed(one.dataset_hash, one.title, one.description, is_admin, item)))
+        mirrors = await mirrors_of(reads, pen) if pen.scope.items else Mirrors(())
         for found in in_order_of_age(dated):
-            yield found
+            rows = await mirrors.rows_of(reads, pen, found) if found.is_admin else None
+            if rows is not None:
+                pen.mirrored[found.hash] = rows.folder
+            yield found._replace(item=(*found.item, rows))
 
     def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
-        dataset, has_folder = found.item
+        dataset, has_folder, rows = found.item
         yield from pen.entry(
             DatasetEntry,
             found,
@@ -272,6 +278,8 @@ class _Datasets(Thing, Exports):
             create_backing_folder=has_folder,
             users=tuple(written_users(pen, DATASET_USERS, found, inside.of(DATASET_USERS))),
             groups=tuple(written_groups(pen, DATASET_GROUPS, found, inside.of(DATASET_GROUPS))),
+            folder=None if rows is None else pen.reference(FOLDER.word, rows.folder),
+            items=() if rows is None else rows.names,
         )
 
 

@@ -117,6 +117,8 @@ class Pen:
         self.scope = scope
         self.not_listed: list[str] = []
         """What the service does not list, in words."""
+        self.mirrored: dict[str, str] = {}
+        """Hashes of datasets whose entries name a folder that mirrors a bucket, and of that folder."""
         self._on_left_out = on_left_out
         self._keys = KeyMaker()
         self._references: defaultdict[str, dict[str, str]] = defaultdict(dict)

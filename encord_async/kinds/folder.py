@@ -237,6 +237,8 @@ class _Folders(Thing, Exports):
             metadata={name: value for name, value in (item.client_metadata or {}).items() if name != MARK},
             groups=tuple(written_groups(pen, FOLDER_GROUPS, found, inside.of(FOLDER_GROUPS))),
             cloud=cloud,
+            # Whoever wants the files wants those, too, that a sync brings.
+            sync=cloud is not None and pen.scope.items,
         )
 
 

@@ -326,7 +326,7 @@ def accounts(draw: st.DrawFn) -> tuple[list[models.Dataset], list[Inside]]:
 
 def of_dataset(pen: Pen, one: models.Dataset) -> Iterator[Entry]:
     """The entry of a dataset."""
-    listed = Listed(one.dataset_hash, one.title, one.description, is_admin=True, item=(one, False))
+    listed = Listed(one.dataset_hash, one.title, one.description, is_admin=True, item=(one, False, None))
     return written(pen, DATASET, listed, Inside())
 
 

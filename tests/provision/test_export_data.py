@@ -115,13 +115,46 @@ async def test_what_no_entry_can_say() -> None:
         assert told == {
             ("Series", "no entry can say what an item of the type dicomSeries is made of"),
             ("B", "the folder has another file of the same URL"),
-            ("Synced", "they come from its bucket by a sync: give its entry 'sync: true'"),
             ("D", "1 of 5 show no file that is written down as one of a folder"),
         }
         (found,) = [one for one in written if one.get("folder") == "@empty"]
         assert found["items"] == [{"url": "s3://b/a.png", "type": "time_series", "title": "A"}]
         assert found["datasets"] == ["@d"]
         assert sums.as_json()["files"] == 7
+
+
+async def test_links_of_folders_that_mirror_a_bucket() -> None:
+    """The folder is written with its sync; a dataset names it, or what it has of it, and one of two folders."""
+    objects = tuple(f"s3://b/{place}/{number}[x].png" for place in ("in", "on") for number in range(3))
+    bucket = SeedIntegration(title="bucket", objects=objects)
+    clouds = {key: {"integration": "bucket", "url": f"s3://b/{key}/"} for key in ("in", "on")}
+    account: list[Entry] = [
+        *ACCOUNT,
+        *({"kind": "folder", "key": key, "name": key, "cloud": clouds[key], "sync": True} for key in clouds),
+        {"kind": "dataset", "key": "all", "title": "All", "folder": "@in"},
+        {"kind": "dataset", "key": "some", "title": "Some", "folder": "@in", "items": ["[12]*"]},
+        {"kind": "dataset", "key": "two", "title": "Two", "folder": "@on"},
+    ]
+    async with open_world(integrations=[bucket]) as one, open_world(integrations=[bucket]) as other:
+        made = await one.run(account)
+        assert all(outcome.status.satisfied for outcome in made.values()), words(made)
+        written, left, _ = await exported(one, ITEMS)
+        assert left == []
+        outcomes = await other.run(written)
+        assert all(outcome.status.satisfied for outcome in outcomes.values()), words(outcomes)
+        assert await contents(other) == await contents(one)
+        assert {entry["title"]: entry.get("items") for entry in written if entry.get("folder") == "@in"} == {
+            "All": None,
+            "Some": [f"s3://b/in/{number}[[]x].png" for number in (1, 2)],
+        }
+
+        item = (await one.session.collect(ListItems(folder_uuid=made["in"].hash or "")))[0]
+        await one.session.execute(LinkItems(dataset_hash=made["two"].hash or "", item_uuids=(item.uuid,)))
+        _, left, _ = await exported(one, ITEMS)
+        assert {(told.title, told.reason) for told in left} == {
+            ("Two", "1 are of in, and an entry names one folder that mirrors a bucket"),
+            ("Two", "1 of 4 show no file that is written down as one of a folder"),
+        }
 
 
 async def test_large_folders_are_several_entries(tmp_path: Path) -> None:
