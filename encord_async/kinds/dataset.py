@@ -77,7 +77,7 @@ class DatasetEntry(MakingEntry):
     )
     summed = MappingProxyType({"datasets": ("datasets", "dataset", "datasets")})
     spelt = MappingProxyType({"storage": _STORAGES})
-    forms = MappingProxyType({"items": "cat-1;cat-2"})
+    forms = MappingProxyType({"items": "s3://bucket/a.png;s3://bucket/b.png"})
 
     example = MappingProxyType({"key": "cats-raw", "title": "Cats raw"})
     is_common = True

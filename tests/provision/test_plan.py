@@ -364,6 +364,10 @@ def assert_nothing_left(plan: Schedule, *, keys: int = 0) -> None:
     assert (plan.open_entries, plan.parked_entries, plan.next_due_s) == (0, 0, None)
     sizes = {name: len(value) for name, value in vars(plan).items() if isinstance(value, Sized)}
     assert sizes.pop("_named") == keys
+    # Of each phase there is a number, and a list.
+    assert sizes.pop("_open_steps") == sizes.pop("_held")
+    assert not any(plan._open_steps)
+    assert not any(plan._held)
     assert set(sizes.values()) == {0}
 
 
