@@ -152,7 +152,7 @@ $(SDKS)/%/installed: tests/interop/requirements-encord-%.lock $(SDKS)/%/interpre
 
 # --- the locks -----------------------------------------------------------------------------------------------------
 
-COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE = $(VENV)-lock/bin/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
 
 $(VENV)-lock/installed: Makefile

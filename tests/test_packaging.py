@@ -24,7 +24,7 @@ LOCKS = [LOCK, DEMO_LOCK, *sorted((ROOT / "tests" / "interop").glob("*.lock"))]
 
 def pins(lock: Path) -> set[tuple[str, str]]:
     """Names and versions that *lock* holds."""
-    return set(re.findall(r"^([a-z0-9-]+)==([^ ]+)", lock.read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==([^ ]+)", lock.read_text(), re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,30 @@ def test_the_demo_needs_no_more_than_its_lock() -> None:
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
 def test_the_locks_hold_hashes_and_no_addresses(lock: Path) -> None:
     """A lock names releases and hashes only, so that it installs from whichever index a machine uses."""
-    release = re.compile(r"[a-z0-9-]+==[a-z0-9.]+( ; [a-z_0-9 .'!=<>()]+)? \\", re.IGNORECASE)
+    release = re.compile(r"[a-z0-9-]+(\[[a-z0-9,-]+\])?==[a-z0-9.]+( ; [a-z_0-9 .'!=<>()]+)? \\", re.IGNORECASE)
     digest = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
     for line in lock.read_text().splitlines():
         assert release.fullmatch(line) or digest.fullmatch(line), line
+
+
+def test_the_lock_keeps_extras() -> None:
+    """Where a release asks for `coverage[toml]`, so does the lock: an old pip takes the newest else, without a hash."""
+    lines = LOCK.read_text()
+    asked = chain.from_iterable(metadata.requires(name) or () for name, _ in pins(LOCK) if _is_installed(name))
+    kept = [
+        one
+        for one in map(Requirement, asked)
+        if one.extras and (one.marker is None or one.marker.evaluate({"extra": ""}))
+    ]
+    assert kept
+    for one in kept:
+        name = canonicalize_name(one.name)
+        assert re.search(rf"^{name}\[[^\]]*{'.*'.join(sorted(one.extras))}[^\]]*\]==", lines, re.MULTILINE), one
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
