@@ -66,19 +66,14 @@ class Batches:
         """Which kinds of them were to be sent so far."""
 
     async def remembered(self, batch: Batch) -> tuple[list[tuple[Ticket, Result]], tuple[Ticket, ...]]:
-        """What of *batch* is as it is wished, by the last word on it, and what is left to be sent.
-
-        Before something is sent that undoes what is written down, that is forgotten: it may be undone although no
-        result was ever written down. So it is with items that a thing was made with, which have no word of their own; a
-        word that one is being taken out tells that.
+        """What of *batch* is as it is wished, by the last word on it, and what is left.
 
         Raises:
-            JournalError: The ledger cannot be read or written.
+            JournalError: The ledger cannot be read.
         """
         words = await self._words(batch)
         done: list[tuple[Ticket, Result]] = []
         left: list[Ticket] = []
-        undone: list[Record] = []
         for ticket in batch.tickets:
             word = words.get(ticket.word)
             # An item that is in its thing from the first has no word until it is taken out.
@@ -92,12 +87,24 @@ class Batches:
                 continue
             ticket.last = word
             left.append(ticket)
-            undoes = word is not None and word.state is State.DONE
-            if undoes or (word is None and batch.lane.kind.takes and batch.lane.kind.relation.in_create):
+        return done, tuple(left)
+
+    async def forget(self, batch: Batch) -> None:
+        """Forget what is written down and *batch*, which is about to be sent, undoes.
+
+        It may be undone although no result was ever written down. So it is with items that a thing was made with, which
+        have no word of their own; a word that one is being taken out tells that.
+
+        Raises:
+            JournalError: The ledger cannot be written.
+        """
+        undone: list[Record] = []
+        for ticket in batch.tickets:
+            undoes = ticket.last is not None and ticket.last.state is State.DONE
+            if undoes or (ticket.last is None and batch.lane.kind.takes and batch.lane.kind.relation.in_create):
                 undone.append(self._scribe.record(ticket, Result(status=Status.CANCELLED)))
         if undone and not self._stop.was_asked:
             await self._ledger.write(undone)
-        return done, tuple(left)
 
     async def _words(self, batch: Batch) -> Mapping[bytes, Record]:
         """The last words on the memberships of *batch*."""

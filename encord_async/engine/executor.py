@@ -127,12 +127,13 @@ class Executor:
             return await self._tried((work.ticket,), self._create(work.ticket))
         try:
             done, left = await self._batches.remembered(work)
+            others, left = self._planned(left)
+            done += others
+            if not left:
+                return Ended(done)
+            await self._batches.forget(replace(work, tickets=left))
         except JournalError as error:
             return Ended(_abandoned(work.tickets, error), failure=error)
-        others, left = self._planned(left)
-        done += others
-        if not left:
-            return Ended(done)
         verdict = await self._tried(left, self._batch(replace(work, tickets=left)))
         if isinstance(verdict, Ended):
             return replace(verdict, results=[*done, *verdict.results])

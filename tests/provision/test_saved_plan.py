@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from encord_async.errors import UsageError
+from encord_async.journal.journal import Journal
 from encord_async.saved_plan import SavedPlan
 from tests.provision.conftest import Entry
 from tests.provision.world import World, open_world
@@ -104,6 +105,25 @@ async def test_memberships_that_are_not_in_the_plan_are_not_given(tmp_path: Path
         assert await desk.apply(journal=None) == [("unchanged", None)]
         (project,) = (one for one in world.emulator.state()["projects"] if one["title"] == "Cats")
         assert "ann@example.com" not in {user["email"] for user in project["users"]}
+
+
+async def test_what_is_looked_at_each_time_and_not_in_the_plan_stays_done(tmp_path: Path) -> None:
+    """What a plan keeps is not written down as unfinished, though other runs would look at it again."""
+    async with open_world() as world:
+        desk = Desk(world, tmp_path)
+        desk.write(
+            [
+                {"kind": "folder", "key": "f", "name": "Images"},
+                {"kind": "dataset", "key": "d", "title": "D", "folder": "@f"},
+                {"kind": "data", "key": "x", "folder": "@f", "items": [{"url": "s3://b/1.png"}]},
+            ]
+        )
+        async with world.session.provision(desk.manifest, settle_s=0.2) as run:
+            _ = [one async for one in run]
+        await desk.review()
+        assert await desk.apply() == [("unchanged", None)] * 3
+        async with Journal(desk.manifest.with_name("m.jsonl.journal"), None) as journal:
+            assert await journal.cancelled(most=9) == []
 
 
 @pytest.mark.parametrize("change", ["manifest", "journal", "options", "account"])
