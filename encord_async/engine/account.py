@@ -183,6 +183,11 @@ class Account:
         return dict(index)
 
 
+def plain(description: str | None) -> str:
+    """*description* without a mark, and without blanks at its ends."""
+    return _STAMP.sub("", description or "").strip()
+
+
 def stamped(description: str, mark: str) -> str:
     """*description* with a short mark of the entry, by which a look-up finds exactly its own."""
     return f"{description} [encord-async {mark}]".lstrip()
@@ -212,6 +217,6 @@ def _mark(description: str | None) -> str | None:
 
 def _digest(title: str, description: str | None) -> bytes:
     # Blanks at the ends nobody sees, and entries have none: what was made with some is found all the same.
-    title, plain = title.strip(), _STAMP.sub("", description or "").strip()
-    joined = f"{len(title)}:{title}{plain}"
+    title = title.strip()
+    joined = f"{len(title)}:{title}{plain(description)}"
     return hashlib.blake2b(joined.encode("utf-8", "replace"), digest_size=16).digest()

@@ -15,7 +15,7 @@ from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.step import Step, one
 from encord_async.kinds.thing import Admission, Thing, item_digest
 
-__all__ = ["Past", "Recall", "changed", "exchanged", "is_unsure", "recall", "remarked", "taken_over"]
+__all__ = ["Past", "Recall", "changed", "edited", "exchanged", "is_unsure", "recall", "remarked", "taken_over"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +45,8 @@ class Recall:
         doubts: Of steps that may have happened.
         unsure: What was made, for steps of which only hashes will tell whether they are done by it: inner things,
             because they may be wished for in another thing now; a thing itself, because it may refer to something else
-            now; and its items, if keys may mean others than they did, or some may have been taken out. And somebody who
-            was let in, for an entry that wishes for it otherwise now.
+            now, or be called by now what its entry calls it; and its items, if keys may mean others than they did, or
+            some may have been taken out. And somebody who was let in, for an entry that wishes for it otherwise now.
         changes: Records that are to say that their entry was changed in what cannot follow, or was changed back.
     """
 
@@ -101,7 +101,7 @@ def recall(
             if added:
                 earlier = _earlier(record, past)
                 unsure |= {addition.identity: earlier for addition in added}
-            if edits(step.kind) or (result.error is None and _may_differ(step.kind, entry, record, past)):
+            if edits(step.kind) or _has_to_be_seen(step.kind, entry, record, past):
                 unsure[step.identity] = Earlier(record=record)
                 continue
         results[step.identity] = result
@@ -145,7 +145,7 @@ def taken_over(entry: Entry, step: Step, record: Record) -> Result:
     if not step.kind.stands_for_entry:
         return Result(status=Status.UNCHANGED, hash=record.parent_hash)
     if isinstance(step.kind, Thing) and isinstance(entry, MakingEntry):
-        names = _changed(step.kind, entry, record)
+        names = edited(step.kind, entry, record)
         if names:
             return changed(record, names)
     return Result(status=Status.UNCHANGED, hash=record.hash)
@@ -156,8 +156,17 @@ def is_unsure(kind: Thing, record: Record) -> bool:
     return kind.edited_with is not None and record.is_changed
 
 
-def _may_differ(kind: Thing, entry: Entry, record: Record, past: Past) -> bool:
+def _has_to_be_seen(kind: Thing, entry: Entry, record: Record, past: Past) -> bool:
+    names = edited(kind, entry, record) if isinstance(entry, MakingEntry) else []
+    if names:
+        # Somebody may have changed it to that in the app. What it refers to nobody can exchange there.
+        return record.hash is not None and kind.links.keys().isdisjoint(names) and _are_shown(kind, entry, names)
     return is_unsure(kind, record) or _refers_elsewhere(kind, entry, record, past)
+
+
+def _are_shown(kind: Thing, entry: Entry, names: Sequence[str]) -> bool:
+    """Whether what is there shows how it stands with the fields *names* of *entry*."""
+    return kind.edited_with is not None or {entry.title_field, "description"}.issuperset(names)
 
 
 def changed(record: Record, names: Sequence[str]) -> Result:
@@ -187,7 +196,7 @@ def exchanged(kind: Thing, made: Record, details: Mapping[str, object]) -> list[
     return [field for field, (of, _) in kind.links.items() if details.get(of) != made.details.get(of)]
 
 
-def _changed(kind: Thing, entry: MakingEntry, record: Record) -> list[str]:
+def edited(kind: Thing, entry: MakingEntry, record: Record) -> list[str]:
     """Fields of *entry* that are other than what was made, and cannot follow."""
     made = record.details
     pairs: dict[str, tuple[object, object]] = {

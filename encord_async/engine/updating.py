@@ -1,5 +1,8 @@
 """Lets what is there follow its entry, where the API can change it and the run is asked to. What it changes is set.
 
+Where it may not change anything it looks whether somebody else has: an entry that was edited fails only if the account
+is otherwise.
+
 It looks first, and sends only where something is otherwise. So it can be done again after a death. Before it sends it
 writes down that the thing is changed: an entry that is edited back before a later run is not taken for done by what was
 made of it once. What is written afterwards says that the thing was made as its entry is now.
@@ -9,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from encord_async.engine.account import Account, restamped
+from encord_async.engine.account import Account, plain, restamped
 from encord_async.engine.changing import Changing
 from encord_async.engine.making import Making
 from encord_async.engine.outcome import Status
-from encord_async.engine.resume import changed, exchanged, is_unsure
+from encord_async.engine.resume import changed, edited, exchanged, is_unsure
 from encord_async.engine.review import refusal
 from encord_async.engine.scribe import Scribe
 from encord_async.engine.sending import Looks, Sends
@@ -24,16 +27,19 @@ from encord_async.errors import (
     ConflictError,
     EncordError,
     JournalError,
+    RefusedError,
     SettingsError,
     StoppedError,
 )
 from encord_async.journal.record import CHANGED, Record
-from encord_async.kinds.thing import Thing
+from encord_async.kinds.entry import MakingEntry
+from encord_async.kinds.thing import Order, Thing, Update
 from encord_async.session.stop import Stop
 
 __all__ = ["Updater"]
 
 _NOT_ITS_FAULT: Final = (AuthenticationError, JournalError, SettingsError, StoppedError)
+_CALLED: Final = ("description", "wished_description")
 _UNDER_WAY: Final = "it was to be changed, and whether it was is not known yet; run the same again"
 _NOT_TOLD: Final = (
     "{} is otherwise than its entry, which was another meanwhile: it may have been changed for that, and {}"
@@ -72,7 +78,11 @@ class Updater:
         names = exchanged(kind, made, making.details) if isinstance(kind, Thing) else []
         if names:
             return await self._scribe.compared(ticket, made, changed(made, names))
-        if found is None or not isinstance(kind, Thing) or not (self._changing.edits(kind) or is_unsure(kind, made)):
+        if found is None or not isinstance(kind, Thing):
+            return await self._scribe.compared(ticket, made, Result(status=Status.UNCHANGED, hash=found))
+        if not self._changing.edits(kind) and (names := _edited(kind, ticket, made)):
+            return await self._looked_at(ticket, made, making, kind, names)
+        if not (self._changing.edits(kind) or is_unsure(kind, made)):
             return await self._scribe.compared(ticket, made, Result(status=Status.UNCHANGED, hash=found))
         # By its old name others must not take it for theirs.
         self._account.claim(found)
@@ -81,16 +91,43 @@ class Updater:
         except _NOT_ITS_FAULT:
             raise
         except EncordError as error:
-            # The thing is there all the same: that it was made must not be forgotten.
-            failed = Result(status=Status.FAILED, hash=found, error=error)
-            note = replace(made, code=CHANGED, message=error.message)
-            return await self._scribe.written([note], [(ticket, failed)])
+            return await self._failed(ticket, made, error)
         result = Result(status=Status.UPDATED if is_new else Status.UNCHANGED, hash=found)
         details = {**made.details, **making.details}
         now = replace(made, title=making.order.title, name=making.name, details=details, code=None, message=None)
         if now == made and not is_new:
             return Ended([(ticket, result)])
         return await self._scribe.written([now], [(ticket, result)])
+
+    async def _looked_at(
+        self, ticket: Ticket, made: Record, making: Making, kind: Thing, names: Sequence[str]
+    ) -> Ended:
+        """What a thing is of which the entry says *names* otherwise than it was made with, and may not change them.
+
+        Whoever changed the entry may have changed the thing as well.
+        """
+        try:
+            item = await self._looks.execute(kind.probe(made.hash or ""))
+        except _NOT_ITS_FAULT:
+            raise
+        except RefusedError:
+            # It shows nothing, so what is known of it is what it was made with.
+            return await self._scribe.compared(ticket, made, changed(made, names))
+        except EncordError as error:
+            return await self._failed(ticket, made, error)
+        others = _otherwise(kind, making.order, names, item)
+        if others:
+            return await self._scribe.compared(ticket, made, changed(made, others))
+        said = making.details if kind.edited_with is not None else {one: making.details[one] for one in _CALLED}
+        details = {**made.details, **said}
+        now = replace(made, title=making.order.title, name=making.name, details=details, code=None, message=None)
+        return await self._scribe.written([now], [(ticket, Result(status=Status.UNCHANGED, hash=made.hash))])
+
+    async def _failed(self, ticket: Ticket, made: Record, error: EncordError) -> Ended:
+        """How it ends if *error* keeps it from being compared: it is there all the same, and must not be forgotten."""
+        failed = Result(status=Status.FAILED, hash=made.hash, error=error)
+        note = replace(made, code=CHANGED, message=error.message)
+        return await self._scribe.written([note], [(ticket, failed)])
 
     async def lacking(self, making: Making, found: str) -> Sequence[str]:
         """The items that something which is there lacks, and is taken for ours.
@@ -114,8 +151,7 @@ class Updater:
         """
         item = await self._looks.execute(kind.probe(found))
         order = making.order
-        order = replace(order, description=restamped(order.entry.description, kind.names_of(item)[1]))
-        update = kind.update(order, item)
+        update = _update(kind, order, item)
         if update is None:
             return False
         if not self._changing.edits(kind):
@@ -130,3 +166,25 @@ class Updater:
             await self._scribe.note(replace(made, code=CHANGED, message=_UNDER_WAY))
         await self._sends.update(kind, found, update, self._stop)
         return True
+
+
+def _update(kind: Thing, order: Order, item: object) -> Update | None:
+    """What lets *item* be as *order* has it, with the mark that it shows; None if it is so already."""
+    return kind.update(replace(order, description=restamped(order.entry.description, kind.names_of(item)[1])), item)
+
+
+def _edited(kind: Thing, ticket: Ticket, made: Record) -> list[str]:
+    entry = ticket.wish.entry
+    return edited(kind, entry, made) if isinstance(entry, MakingEntry) else []
+
+
+def _otherwise(kind: Thing, order: Order, names: Sequence[str], item: object) -> list[str]:
+    """Those of *names* that *item*, the answer to `Thing.probe`, shows otherwise than *order* has them."""
+    entry, (title, description) = order.entry, kind.names_of(item)
+    same = {
+        entry.title_field: title.strip() == order.title.strip(),
+        "description": plain(description) == entry.description.strip(),
+    }
+    is_more = any(name not in same for name in names)
+    is_same = is_more and kind.says_all(entry) and _update(kind, order, item) is None
+    return [name for name in names if not same.get(name, is_same)]

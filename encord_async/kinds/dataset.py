@@ -181,6 +181,9 @@ class _Datasets(Thing, Exports):
     def imagined(self, stand_in: str, items: Collection[str]) -> DatasetDetails:  # noqa: ARG002 - holds nothing
         return DatasetDetails(dataset_hash=stand_in, title="")
 
+    def names_of(self, item: DatasetDetails) -> tuple[str, str | None]:
+        return item.title, item.description
+
     async def listed(self, reads: Reads, dataset_api: DatasetAPI) -> AsyncIterator[Listed]:
         if dataset_api is DatasetAPI.ENVELOPE:
             for owned in await reads.execute(ListDatasets()):

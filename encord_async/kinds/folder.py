@@ -144,6 +144,9 @@ class _Folders(Thing, Exports):
     def imagined(self, stand_in: str, items: Collection[str]) -> StorageFolder:  # noqa: ARG002 - shows no items
         return StorageFolder(uuid=stand_in, name="")
 
+    def names_of(self, item: StorageFolder) -> tuple[str, str | None]:
+        return item.name, item.description
+
     async def listed(self, reads: Reads, dataset_api: DatasetAPI) -> AsyncIterator[Listed]:  # noqa: ARG002 - of datasets
         # Not those that came with a dataset, which mirror it.
         async for page in reads.pages(SearchFolders(dataset_synced=False)):

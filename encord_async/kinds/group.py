@@ -98,6 +98,9 @@ class _Groups(Thing, Exports):
     def imagined(self, stand_in: str, items: Collection[str]) -> Group:  # noqa: ARG002 - a group shows no members
         return Group(group_hash=stand_in, name="")
 
+    def names_of(self, item: Group) -> tuple[str, str | None]:
+        return item.name, item.description
+
     async def listed(self, reads: Reads, dataset_api: DatasetAPI) -> AsyncIterator[Listed]:  # noqa: ARG002 - of datasets
         async for page in reads.pages(ListGroups()):
             for one in page.results:

@@ -316,9 +316,9 @@ class Thing(Creates):
     is_read_alone: ClassVar[bool] = False
     """Whether each is read by itself when it is compared, since it shows more than a listing does."""
 
+    @abstractmethod
     def names_of(self, item: Any) -> tuple[str, str | None]:
-        """Title and description in the answer to `probe`, of one that is read alone."""
-        raise AssertionError(f"listings say what {self.a_noun} is called, and not {item!r}")
+        """Title and description in the answer to `probe`."""
 
     def compares(self, entry: Any, linked: Mapping[str, str | None]) -> object:  # noqa: ARG002 - some nothing
         """What is kept of *entry* for `differences`: not the entry, since there may be a million.

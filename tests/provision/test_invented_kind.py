@@ -358,6 +358,10 @@ class Shelves(Thing, Exports):
         """One that is not there yet."""
         return ShownShelf(uuid=stand_in, title="", description="", colour="brown")
 
+    def names_of(self, item: ShownShelf) -> tuple[str, str | None]:
+        """As it is shown."""
+        return item.title, item.description
+
     async def listed(self, reads: Reads, dataset_api: DatasetAPI) -> AsyncIterator[Listed]:
         """All of them."""
         async for page in reads.pages(ListShelves()):

@@ -110,16 +110,14 @@ def test_what_is_open_is_in_doubt(state: State) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"title": "Dogs"}, "title"),
-        ({"description": ""}, "description"),
         ({"ontology_hash": "ontology-2"}, "ontology"),
         ({"ontology_hash": None}, "ontology"),
         ({"copy_of": "project-2"}, "copy_of"),
-        ({"title": "Dogs", "description": "x"}, "title and description"),
+        ({"title": "Dogs", "ontology_hash": None}, "title and ontology"),
     ],
 )
 def test_what_cannot_be_changed(change: dict[str, Any], named: str) -> None:
-    """A title that has changed since is reported with the hash, and what hangs on the project goes on."""
+    """What it refers to otherwise by now is reported with the hash, and what hangs on the project goes on."""
     (result,) = recalled(ENTRY.model_copy(update=change), made()).results.values()
     assert result.status is Status.FAILED
     assert result.usable_hash == "hash-1"
@@ -128,13 +126,21 @@ def test_what_cannot_be_changed(change: dict[str, Any], named: str) -> None:
     assert f"hash-1 ('Cats') with another {named}, which" in result.error.message
 
 
+@pytest.mark.parametrize("change", [{"title": "Dogs"}, {"description": ""}, {"title": "Dogs", "description": "x"}])
+def test_what_may_be_called_so_by_now(change: dict[str, Any]) -> None:
+    """Whether somebody has changed a title in the app as well, only a look at the project can tell."""
+    record = made()
+    known = recalled(ENTRY.model_copy(update=change), record)
+    assert not known.results
+    assert known.unsure == {record.identity: Earlier(record=record)}
+
+
 def test_changed_dataset() -> None:
-    """So it is for a dataset."""
-    entry = DatasetEntry(key="raw", title="Raw")
-    (result,) = recalled(entry.model_copy(update={"title": "Cooked"}), made(entry)).results.values()
-    assert result.error is not None
-    assert result.error.code == "CHANGED"
-    (result,) = recalled(entry, made(entry)).results.values()
+    """So it is for a dataset; one that is as it was is not looked at."""
+    entry, record = DatasetEntry(key="raw", title="Raw"), made(DatasetEntry(key="raw", title="Raw"))
+    known = recalled(entry.model_copy(update={"title": "Cooked"}), record)
+    assert (known.results, list(known.unsure)) == ({}, [record.identity])
+    (result,) = recalled(entry, record).results.values()
     assert result == Result(status=Status.UNCHANGED, hash="hash-1")
 
 
