@@ -20,7 +20,7 @@ from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger, lef
 from encord_async.engine.making import Maker, Making, readied
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import Status
-from encord_async.engine.resume import taken_over
+from encord_async.engine.resume import inherited, taken_over
 from encord_async.engine.review import refusal
 from encord_async.engine.roll import Roll
 from encord_async.engine.scribe import Scribe
@@ -296,6 +296,12 @@ class Executor:
         self._sending[making.name] += 1
         return Sending(ticket, making, request, intent, note=intent)
 
+    def give_back(self, sending: Sending) -> Ended:
+        """How *sending* ends that was never sent; that is written down too, and nobody waits for it."""
+        cancelled = Result(status=Status.CANCELLED)
+        self._ledger.post(self._scribe.closed(sending.intent, cancelled), lambda _: None)
+        return Ended([(sending.ticket, cancelled)])
+
     def written(self, sending: Sending, failure: str | None) -> Ended | None:
         """Take note that `Sending.note` is written down, or why it is not; the end, or None if it is to be done."""
         made, ticket = sending.made, sending.ticket
@@ -336,11 +342,9 @@ class Executor:
                 made = await self._sends.create(making, sending.request, self._stop, partial(self._is_new, record))
             except StoppedError:
                 # It was not sent: the next run may send it without looking.
-                cancelled = Result(status=Status.CANCELLED)
-                return await self._scribe.written([self._scribe.closed(record, cancelled)], [(ticket, cancelled)])
+                return await self._scribe.shut(ticket, record, Result(status=Status.CANCELLED))
             except NotAppliedError as error:
-                failed = Result(status=Status.FAILED, error=error)
-                ended = await self._scribe.written([self._scribe.closed(record, failed)], [(ticket, failed)])
+                ended = await self._scribe.shut(ticket, record, Result(status=Status.FAILED, error=error))
                 return replace(ended, failure=error) if isinstance(error, FATAL) else ended
             except EncordError as error:
                 doubt = Doubt(
@@ -409,20 +413,20 @@ class Executor:
         try:
             if old.is_open:
                 return await self._take_over_doubt(ticket, old)
-            result = Result(status=Status.ADOPTED, hash=old.hash)
+            result, replaced = Result(status=Status.ADOPTED, hash=old.hash), {old.identity, old.token}
+            if making.kind.is_inner:
+                # As it stands written: whether anybody was given it goes along.
+                return await self._scribe.written([inherited(old, ticket)], [(ticket, result)], instead_of=replaced)
             if items_of(making) is not None and old.hash is not None:
                 await self._contents.fill(making, old.hash)
-            return await self._scribe.ended([(ticket, result)], whole(making), instead_of={old.identity, old.token})
+            return await self._scribe.ended([(ticket, result)], whole(making), instead_of=replaced)
         except EncordError:
             # Nothing was written down: it is still there to be taken over.
             del heirs[old.token]
             raise
 
     async def _take_over_doubt(self, ticket: Ticket, old: Record) -> Verdict:
-        step, wish = ticket.step, ticket.wish
-        moved = replace(old, identity=step.identity, entry=wish.identity, place=wish.place, key=wish.key)
-        if step.kind.is_inner:
-            moved = replace(moved, details={**old.details, INNER_PARENT: step.parent})
+        moved = inherited(old, ticket)
         await self._ledger.write([moved], instead_of={old.identity, old.token})
         return await self._settle(ticket, Doubt(record=moved, since_s=self._session.clock.monotonic_s(), over=True))
 

@@ -32,9 +32,10 @@ from typing import Final, TypeAlias
 import anyio.lowlevel
 
 from encord_async.engine.executor import Executor
+from encord_async.engine.outcome import Status
 from encord_async.engine.schedule import Schedule
 from encord_async.engine.seat import Seat
-from encord_async.engine.ticket import Creation, Work
+from encord_async.engine.ticket import Creation, Result, Work
 from encord_async.engine.verdict import Ended, Later, Sending, Split, Verdict
 from encord_async.errors import EncordError
 from encord_async.journal.record import Ledger
@@ -93,13 +94,13 @@ class Flow:
         self._settle_up = settle_up
         self._fail = fail
         self._idle: deque[Seat] = deque()
-        self._tasks: deque[_Task] = deque()
+        self._tasks: deque[Creation | Sending] = deque()
         """What workers are to do next: creates that are written down, and such as have to be looked at first."""
         self._scout: Creation | None = None
         """The one for which is listed what the account holds."""
         self._aside: deque[Creation] = deque()
         """Those that wait for that, and would only wait in a worker each. They keep their order so."""
-        self._unwritten = 0
+        self._unwritten: set[Sending] = set()
         """Creates whose intent is on its way to the ledger."""
         self._sending = 0
         self._back: deque[tuple[Sending, str | None]] = deque()
@@ -118,6 +119,27 @@ class Flow:
         self._wake()
         while self._idle:
             self._idle.popleft().hand(None)
+
+    def stop(self) -> None:
+        """Nothing more is begun: what waits for the account to be listed ends here."""
+        while self._aside:
+            self._cancel(self._aside.popleft())
+
+    def give_back(self) -> None:
+        """The workers are gone: what none of them has begun with ends here, and an intent of it is taken back."""
+        self.stop()
+        for task in (*self._tasks, *self._unwritten):
+            if not isinstance(task, Sending):
+                # What came of it is not known, if an earlier run has left it in doubt.
+                if task.ticket.doubt is None:
+                    self._cancel(task)
+            elif task.made is None:
+                self._finish(task, self._executor.give_back(task))
+        self._tasks.clear()
+        self._unwritten.clear()
+
+    def _cancel(self, work: Creation) -> None:
+        self._schedule.finish(work, [(work.ticket, Result(status=Status.CANCELLED))])
 
     # ------------------------------------------------------------------ tasks
 
@@ -183,7 +205,7 @@ class Flow:
                 await self._waiting
             for _ in range(min(len(self._back), _A_TURN)):
                 sending, failure = self._back.popleft()
-                self._unwritten -= sending.made is None
+                self._unwritten.discard(sending)
                 ended = self._executor.written(sending, failure)
                 if ended is None:
                     self._tasks.append(sending)
@@ -213,7 +235,7 @@ class Flow:
     def _take(self, now_s: float) -> _Task | None:
         """The next for a worker. What others wait for comes first: what is made goes before what is given."""
         tasks = self._tasks
-        if 2 * (len(tasks) + self._unwritten) <= self._most_ahead:
+        if 2 * (len(tasks) + len(self._unwritten)) <= self._most_ahead:
             self._prepare()
         if not tasks:
             return self._schedule.next_but_creations(now_s)
@@ -226,7 +248,7 @@ class Flow:
 
     def _prepare(self) -> None:
         """Have creates written down, a few ahead."""
-        while len(self._tasks) + self._unwritten < self._most_ahead:
+        while len(self._tasks) + len(self._unwritten) < self._most_ahead:
             work = self._aside.popleft() if self._aside and not self._scout else self._schedule.next_creation()
             if work is None:
                 return
@@ -245,7 +267,8 @@ class Flow:
 
     def _post(self, sending: Sending) -> None:
         """Have it written down: what is to be sent, or what was made."""
-        self._unwritten += sending.made is None
+        if sending.made is None:
+            self._unwritten.add(sending)
         self._ledger.post(sending.note, partial(self._written, sending))
 
     def _written(self, sending: Sending, failure: str | None) -> None:

@@ -7,15 +7,26 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from encord_async.engine.outcome import Status
-from encord_async.engine.ticket import Earlier, Result
+from encord_async.engine.ticket import Earlier, Result, Ticket
 from encord_async.errors import ConflictError, spelt
-from encord_async.journal.record import CHANGED, Doubt, Record, State
+from encord_async.journal.record import CHANGED, INNER_PARENT, Doubt, Record, State
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.step import Step, one
 from encord_async.kinds.thing import Admission, Thing, item_digest
 
-__all__ = ["Past", "Recall", "changed", "edited", "exchanged", "is_unsure", "recall", "remarked", "taken_over"]
+__all__ = [
+    "Past",
+    "Recall",
+    "changed",
+    "edited",
+    "exchanged",
+    "inherited",
+    "is_unsure",
+    "recall",
+    "remarked",
+    "taken_over",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,3 +244,11 @@ def _refers_elsewhere(kind: Thing, entry: Entry, record: Record, past: Past) -> 
         and isinstance(record.details.get(kind.links[name][0]), str)
         for name, pair in _references(kind, entry, record).items()
     )
+
+
+def inherited(record: Record, ticket: Ticket) -> Record:
+    """*record* of what has been left behind, for the step of *ticket*, which takes it over as it stands written."""
+    step, wish = ticket.step, ticket.wish
+    parent = {INNER_PARENT: step.parent} if step.kind.is_inner else {}
+    details = {**record.details, **parent}
+    return replace(record, identity=step.identity, entry=wish.identity, place=wish.place, key=wish.key, details=details)

@@ -239,6 +239,7 @@ class Run:
             return
         self._stopped_by = self._stopped_by or "left before the end"
         self._schedule.cancel()
+        self._flow.give_back()
         while outcomes := self._schedule.take_outcomes():
             for outcome in outcomes:
                 self._counts_of(outcome)[outcome.status] += 1
@@ -372,6 +373,7 @@ class Run:
             self._stopped_by = reason
             self._schedule.cancel()
             self._executor.stop()
+            self._flow.stop()
             self._reading.cancel()
             self._alarm.set()
 

@@ -53,6 +53,10 @@ class Scribe:
             return Ended(results, failure=error)
         return Ended(results)
 
+    async def shut(self, ticket: Ticket, intent: Record, result: Result) -> Ended:
+        """Write down how a step with an *intent* ended that made nothing."""
+        return await self.written([self.closed(intent, result)], [(ticket, result)])
+
     async def note(self, record: Record) -> None:
         """Write down what has to be known before something is sent; raises `JournalError`."""
         await self._ledger.write([record])

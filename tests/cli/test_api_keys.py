@@ -219,3 +219,17 @@ def test_a_line_is_written_once(api: Api, here: Here, tmp_path: Path) -> None:
     assert here(*apply, keys, env=api.env).code == 0
     assert lines(keys) == found
     assert len(found) == 2
+
+
+@pytest.mark.parametrize("are_taken", [False, True])
+def test_entries_get_other_keys(api: Api, here: Here, tmp_path: Path, are_taken: bool) -> None:
+    """What nobody got is handed on too if entries have other keys by then; what somebody got is not once more."""
+    name, keys = f"Renamed {are_taken}", tmp_path / "keys.jsonl"
+    manifest = write_manifest(tmp_path / "m.jsonl", *programme(name, "one"))
+    apply = ("apply", manifest, "--yes")
+    assert here(*apply, *(("--api-keys", keys) if are_taken else ()), env=api.env).code == 0
+    project, own = programme(name, "one")
+    write_manifest(manifest, project | {"key": "dogs"}, own | {"key": "cd", "project": "@dogs"})
+    assert here(*apply, "--api-keys", keys, env=api.env).code == 0
+    assert sorted(one["title"] for one in lines(keys)) == ["one", "own"]
+    assert {one["project_key"] for one in lines(keys)} == {"cats" if are_taken else "dogs"}

@@ -31,7 +31,7 @@ from tests.provision.conftest import (
     project,
     users,
 )
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, comes_true
 
 PROJECTS = 24
 
@@ -138,6 +138,69 @@ async def test_nobody_waits_for_a_listing(session: EncordSession, service: Promp
             outcomes = await all_of(run)
     assert {one.status for one in outcomes} == {Status.CANCELLED}
     assert service.projects == {}
+
+
+async def leave(run: Run, moment: Callable[[], bool]) -> None:
+    """Leave the block of a run as soon as it is that moment, and a while has passed."""
+    with anyio.CancelScope() as scope:
+        async with run, anyio.create_task_group() as group:
+            group.start_soon(all_of, run)
+            await comes_true(moment)
+            for _ in range(20):
+                await checkpoint()
+            scope.cancel()
+
+
+async def test_a_run_that_is_left_doubts_only_what_has_left(
+    session: EncordSession, service: Prompt, tmp_path: Path
+) -> None:
+    """Creates that were written down ahead and never sent are cancelled, and the next run does not look for them."""
+
+    async def hang(call: Call) -> None:
+        if call.name == "project.POST":
+            await anyio.sleep_forever()
+
+    service.pace = hang
+    manifest = [project(f"P{n}") for n in range(PROJECTS)]
+    run = session.provision(manifest, journal=tmp_path / "j")
+    await leave(run, lambda: len(service.of("project.POST")) == 4)
+    assert run.summary.by_status == {Status.IN_DOUBT: 4, Status.CANCELLED: PROJECTS - 4}
+    async with Journal(tmp_path / "j", None) as journal:
+        assert sorted(record.title for record in await journal.open_intents()) == ["P0", "P1", "P2", "P3"]
+    service.pace = service.at_once
+    async with session.provision(manifest, journal=tmp_path / "j") as again:
+        assert {one.status for one in await all_of(again)} == {Status.CREATED}
+    assert twice(service) == {}
+
+
+async def test_a_run_that_is_left_while_it_lists_doubts_nothing(
+    session: EncordSession, service: Prompt, tmp_path: Path
+) -> None:
+    """What waits for the account to be listed was never sent, however much that is."""
+
+    async def hang(_: Call) -> None:
+        await anyio.sleep_forever()
+
+    service.pace = hang
+    run = session.provision([project(f"P{n}") for n in range(PROJECTS)], journal=tmp_path / "j")
+    await leave(run, lambda: bool(service.calls))
+    assert run.summary.by_status == {Status.IN_DOUBT: 1, Status.CANCELLED: PROJECTS - 1}
+
+
+async def test_a_run_that_is_stopped_while_it_lists_writes_nothing_down(
+    session: EncordSession, service: Prompt, tmp_path: Path
+) -> None:
+    """What waits for the account to be listed ends at once, and leaves nothing behind in the journal."""
+
+    async def stop(_: Call) -> None:
+        run.drain()
+
+    service.pace = stop
+    async with session.provision([project(f"P{n}") for n in range(PROJECTS)], journal=tmp_path / "j") as run:
+        outcomes = await all_of(run)
+    assert {one.status for one in outcomes} == {Status.CANCELLED}
+    async with Journal(tmp_path / "j", None) as journal:
+        assert await journal.counts() == {}
 
 
 # --- projects with more datasets than one request takes ---------------------------------------------------------------
