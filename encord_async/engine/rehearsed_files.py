@@ -42,6 +42,8 @@ class Playing:
         self._registered: defaultdict[str, set[int]] = defaultdict(set)
         self._loads: defaultdict[str, list[Portion]] = defaultdict(list)
         """What would be registered in folders, by reference."""
+        self._given: defaultdict[str, list[URLs]] = defaultdict(list)
+        """What entries of files would link to things."""
         self._filled: set[str] = set()
 
     def fills(self, folder: str) -> None:
@@ -76,6 +78,7 @@ class Playing:
         """How many items would be linked, those that would only be registered among them."""
         (folder,) = ticket.items
         wanted = await anyio.to_thread.run_sync(load.urls)
+        self._given[lane.parent_hash].append(wanted)
         there = await self._held(relation, lane)
         number = 0
         if not folder.startswith(NEW):
@@ -87,6 +90,8 @@ class Playing:
 
     async def _picks(self, relation: Filling, lane: Lane, ticket: Ticket, picked: Picked) -> Load:
         """How many items of a folder would be linked, with those that would be put there before.
+
+        Those that entries of files would link are there by then.
 
         Raises:
             EncordError: Something that is named is not there, and nobody would put anything there.
@@ -100,18 +105,22 @@ class Playing:
                 for one in map(relation.lying, page.results):
                     missing.difference_update(picked.names_of(one) if missing else ())
                     if picked.takes(one):
-                        linked += one.uuid in there
-                        number += one.uuid not in there
-        coming = await anyio.to_thread.run_sync(self._coming, folder, picked, missing)
+                        is_there = one.uuid in there or self._is_given(lane.parent_hash, one)
+                        linked += is_there
+                        number += not is_there
+        coming, given = await anyio.to_thread.run_sync(self._coming, lane.parent_hash, folder, picked, missing)
         is_open = folder in self._filled
         if missing and not is_open:
             raise nameless(sorted(missing), ticket.step.item)
-        return Load(number + coming, is_open=is_open, there=linked)
+        return Load(number + coming, is_open=is_open, there=linked + given)
 
-    def _coming(self, folder: str, picked: Picked, missing: set[str]) -> int:
-        """How many of those that would be registered are picked; their names are taken out of *missing*."""
+    def _coming(self, about: str, folder: str, picked: Picked, missing: set[str]) -> tuple[int, int]:
+        """How many of those that would be registered are picked, and how many of them others would link to *about*.
+
+        Their names are taken out of *missing*.
+        """
         left = set(self._registered[folder])
-        number = 0
+        number = given = 0
         for load in self._loads[folder]:
             for item in load.items():
                 url = identity_url(item)
@@ -120,8 +129,14 @@ class Playing:
                 left.discard(url_digest(url))
                 one = Lying("", url, item.title or url.rpartition("/")[2])
                 missing.difference_update(picked.names_of(one) if missing else ())
-                number += picked.takes(one)
-        return number
+                if picked.takes(one):
+                    is_given = self._is_given(about, one)
+                    given += is_given
+                    number += not is_given
+        return number, given
+
+    def _is_given(self, about: str, one: Lying) -> bool:
+        return one.url is not None and any(urls.has(one.url) for urls in self._given.get(about, ()))
 
     async def _held(self, relation: Filling, lane: Lane) -> Container[str]:
         if lane.parent_hash.startswith(NEW):

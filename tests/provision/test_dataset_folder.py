@@ -63,6 +63,23 @@ async def test_all_of_a_folder(tmp_path: Path) -> None:
         assert forecast.as_json() == {"keep": {"dataset": 1, "folder": 1, "folder_data": 6, "dataset_data": 6}}
 
 
+@pytest.mark.parametrize("names", [(), ("north*",)])
+async def test_entries_of_files_link_it_too(names: tuple[str, ...], tmp_path: Path) -> None:
+    """What entries of files link to the same dataset is linked once, and the plan counts it once, new or there."""
+    link = {**DATA, "datasets": ["@d"]}
+    async with open_world() as world:
+        manifest = [*picking(*names)[:1], link, FOLDER]
+        assert [one.count for one in await world.actions(manifest) if one.what == "dataset_data"] == [6]
+        assert words(await world.run([DATA, FOLDER], tmp_path / "j"))["x"] == "updated"
+        await world.run([{**DATASET, "folder": None}], tmp_path / "d")
+        found = [one for one in await world.actions(manifest) if one.what == "dataset_data"]
+        assert [(one.verb, one.count) for one in found] == [(Verb.ADD, 6)]
+        outcomes = await world.run(manifest, tmp_path / "j")
+        assert words(outcomes) == {"f": "unchanged", "d": "adopted", "x": "updated"}
+        assert await linked(world, outcomes["d"].hash) == URLS
+        assert asked(world, LINK) == 1
+
+
 async def test_what_comes_later(tmp_path: Path) -> None:
     """What others have put there since is linked by the next run, and told by the plan and by verify before."""
     async with open_world() as world:
