@@ -28,13 +28,7 @@ from encord_async.engine.sending import Looks, Sends
 from encord_async.engine.ticket import Batch, Result, Ticket, Work
 from encord_async.engine.updating import Updater
 from encord_async.engine.verdict import Ended, Later, Sending, Split, Verdict
-from encord_async.errors import (
-    EncordError,
-    JournalError,
-    NotAppliedError,
-    StoppedError,
-    UncertainError,
-)
+from encord_async.errors import EncordError, JournalError, NotAppliedError, StoppedError, UncertainError
 from encord_async.journal.record import INNER_PARENT, Doubt, Ledger, Record, State, set_aside
 from encord_async.journal.seen import Seen
 from encord_async.kinds.chore import Chore
