@@ -25,6 +25,7 @@ __all__ = ["rebind"]
 _EACH: Final = 20
 """Things of each kind that are read."""
 _SHOWN: Final = 10
+_NOBODY: Final = "encord-async rebind looks for a title that nobody has"
 
 
 @dataclass(slots=True)
@@ -64,7 +65,8 @@ def rebind(*, output: Output, service: Service, journal: str, yes: bool) -> int:
     """Let the key of --ssh-key-file, or of the environment, go on with JOURNAL, and no other key from then on.
 
     It has to be a key at the same service that sees what JOURNAL says is there: up to 20 things of each kind are read
-    before, and if it does not see one of them, nothing is changed. What is in doubt has to be settled first with the
+    before, and if it does not see one of them, nothing is changed. If nothing was made yet, only whether the service
+    accepts the key can be seen. What is in doubt has to be settled first with the
     key that has made it, for only that key can tell whether it did.
 
     \b
@@ -83,6 +85,8 @@ def rebind(*, output: Output, service: Service, journal: str, yes: bool) -> int:
     if account == seen.account:
         return _report(output, seen, account, 0, None)
     what = f"{many(read_, 'thing that it says was made is', 'things that it says were made are')} seen by {account}"
+    if not read_:
+        what = f"It says of nothing that it was made, so nothing could be compared. The service accepts {account}"
     agree(output, f"{what}, which will go on with the journal instead of {seen.account}.", yes=yes)
     backup = run(lambda: change(journal, seen, lambda opened: opened.rebind(account)))
     return _report(output, seen, account, read_, backup)
@@ -135,11 +139,16 @@ async def _check(session: "EncordSession", sample: _Sample) -> int:
 
     Raises:
         UsageError: It does not see some.
-        EncordError: The service cannot be read.
+        EncordError: The service cannot be read, or does not accept the key.
     """
     from encord_async.engine.crew import each
+    from encord_async.protocol.operations.base import ListingFilter
+    from encord_async.protocol.operations.projects import ListProjects
 
     chosen, unseen = sample.chosen(), list[str]()
+    if not chosen:
+        # Whoever the service does not know would own the journal from then on.
+        await session.execute(ListProjects(filter=ListingFilter(title_eq=_NOBODY)))
 
     async def read(one: "tuple[Thing, str]") -> None:
         kind, found = one

@@ -117,6 +117,26 @@ def test_what_cannot_be_rebound(shared: Shared, api: Api, here: Here, tmp_path: 
     assert (doubtful.code, "may have happened" in doubtful.err) == (2, True), doubtful.err
 
 
+def test_a_journal_that_has_made_nothing(shared: Shared, here: Here, tmp_path: Path) -> None:
+    """Nothing can be compared then, and that is said; a key that the service does not accept does not get it."""
+    manifest = write_manifest(tmp_path / "one.jsonl", {"kind": "project", "key": "p", "title": "Refused"})
+    journal, stranger = Path(f"{manifest}.journal"), tmp_path / "stranger"
+    stranger.touch(mode=0o600)
+    stranger.write_text(make_key_pair().private_text)
+    shared.api.control("PUT", "faults", [{"query": "project.POST", "fault": "error", "code": "AUTHORISATION_ERROR"}])
+    try:
+        assert here("apply", manifest, "--yes", env=shared.api.env).code == 1
+    finally:
+        shared.api.control("DELETE", "faults")
+    before = journal.read_bytes()
+    unknown = here("journal", "rebind", journal, "--yes", env=shared.theirs | {"ENCORD_SSH_KEY_FILE": str(stranger)})
+    assert (unknown.code, journal.read_bytes()) == (4, before), unknown.out + unknown.err
+    unasked = here("journal", "rebind", journal, env=shared.theirs)
+    assert (unasked.code, "nothing could be compared" in unasked.err) == (2, True), unasked.err
+    done = here("journal", "rebind", journal, "--yes", "--json", env=shared.theirs)
+    assert (done.code, done.json.get("read")) == (0, 0), done.out + done.err
+
+
 def test_what_is_anothers_is_not_imported(shared: Shared, here: Here, tmp_path: Path) -> None:
     """Who sees a project and is no Admin of it cannot write it down as made by an entry of theirs."""
     theirs = {"kind": "project", "key": "cats", "title": "Not ours", "users": [{"email": BOB, "role": "annotator"}]}
