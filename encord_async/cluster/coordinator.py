@@ -40,7 +40,7 @@ from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.registry import nouns
 from encord_async.manifest.checker import Checker
-from encord_async.manifest.files import manifest_error
+from encord_async.manifest.files import manifest_error, read_manifest
 from encord_async.manifest.part import Part, PartEntry
 from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.policy import NO_POLICY
@@ -139,6 +139,8 @@ class ClusterRun:
         elif self._policy.most:
             raise UsageError(f"a run on a cluster needs its manifest in a file: {self._policy.named('most')}")
         await self._register.choose(self._manifest)
+        if file is not None and self._policy.most:
+            self._refuse_more(await anyio.to_thread.run_sync(self._wished, file))
         account = await self._scheduler.introduced(self._session_options)
         await self._look_at_cluster()
         known = len(self._manifest) if isinstance(self._manifest, Sized) else None
@@ -306,21 +308,32 @@ class ClusterRun:
     async def _check_file(self, file: ManifestFile) -> None:
         report = (await self._register.check_file(file, stamps=self._options.stamp)).report
         self._total = report.entries
-        self._refuse_more(report.irreversible)
         self._bad = bad_entries(str(file), report, skip=self._options.skip_invalid)
 
+    def _wished(self, file: ManifestFile) -> Mapping[str, int]:
+        """How many things that cannot be undone the chosen entries of *file* wish for, by the kind of their entries."""
+        checked = self._register.checked
+        if checked is not None and not self._register.choice.selection:
+            return checked.report.irreversible
+        wished: Counter[str] = Counter()
+        for item in read_manifest(file):
+            if isinstance(item, PlacedEntry) and item.place.number not in self._bad and self._register.choice.has(item):
+                wished.update(item.entry.irreversible())
+        return wished
+
     def _refuse_more(self, wished: Mapping[str, int]) -> None:
-        """Refuse a manifest that wishes for more than a run may make: workers do not know of one another.
+        """Refuse chosen entries that wish for more than a run may make: workers do not know of one another.
 
         Raises:
             UsageError: It does.
         """
+        chosen = "what is chosen of " if self._register.choice.selection else ""
         for what, most in self._policy.most.items():
             # What is made inside a project is named with it where it is an entry.
             number = wished.get(what, 0) + wished.get(f"project_{what}", 0)
             if number > most:
                 raise UsageError(
-                    f"the manifest wishes for {number} {nouns(what)[1]}, and a run makes {most} at most; "
+                    f"{chosen}the manifest wishes for {number} {nouns(what)[1]}, and a run makes {most} at most; "
                     f"{self._policy.named(f'most.{what}')}; on one machine only what is made anew counts"
                 )
 

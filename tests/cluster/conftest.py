@@ -136,7 +136,7 @@ class Job:
             domain=self.emulator.url, concurrency=self.concurrency, max_rate_per_s=self.max_rate_per_s, retry=retry
         )
 
-    def start(self, entries: Iterable[Entry] | None = None) -> ClusterRun:
+    def start(self, entries: Iterable[Entry] | Path | None = None) -> ClusterRun:
         """A run that has not begun, of *entries* or the manifest."""
         return provision(
             list(self.manifest) if entries is None else entries,

@@ -140,6 +140,22 @@ async def test_what_is_protected_stays(
     assert emulator.get("state") == before
 
 
+async def test_what_is_not_chosen_does_not_count(
+    client: Client, emulator: EmulatorProcess, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A team's limit of what a run makes is about what is chosen, of a manifest that wishes for more."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "encord-async.toml").write_text("[most]\nproject = 1\n")
+    names, manifest = ("cats", "dogs"), tmp_path / "m.jsonl"
+    manifest.write_text("".join(f'{{"kind": "project", "key": "{one}", "title": "{one}"}}\n' for one in names))
+    job = Job(client, emulator, url, [])
+    for chosen in ((), names):
+        with pytest.raises(UsageError, match="the manifest wishes for 2 projects, and a run makes 1 at most"):
+            await replace(job, options=replace(job.options, selection=Selection(chosen))).start(manifest).__aenter__()
+    async with replace(job, options=replace(job.options, selection=Selection(("cats",)))).start(manifest) as run:
+        assert [(one.key, one.status.value) async for one in run] == [("cats", "created")]
+
+
 @pytest.mark.parametrize("once", [False, True])
 async def test_edited_entries_take_over_what_they_were(
     client: Client, emulator: EmulatorProcess, url: str, once: bool
