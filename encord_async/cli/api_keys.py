@@ -147,8 +147,8 @@ class MadeKeys:
 
         if where is None:
             return
-        # Of one that cannot be read the run itself has said what is wrong.
-        with suppress(JournalError):
+        # Of one that cannot be read the run itself has said what is wrong; and Ctrl-C once more does not cut off its sums.
+        with suppress(JournalError, KeyboardInterrupt):
             run(lambda: look(where), reads=True)
         if left:
             output.say(left_line(left))

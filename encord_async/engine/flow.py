@@ -237,13 +237,10 @@ class Flow:
         tasks = self._tasks
         if 2 * (len(tasks) + len(self._unwritten)) <= self._most_ahead:
             self._prepare()
-        if not tasks:
+        if not tasks or (isinstance(tasks[0], Sending) and self._sending >= self._slots):
+            # As many creates are under way as may be: what is due is not kept waiting by them.
             return self._schedule.next_but_creations(now_s)
-        if not isinstance(tasks[0], Sending):
-            return tasks.popleft()
-        if self._sending >= self._slots:
-            return None
-        self._sending += 1
+        self._sending += isinstance(tasks[0], Sending)
         return tasks.popleft()
 
     def _prepare(self) -> None:

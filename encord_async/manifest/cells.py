@@ -1,5 +1,6 @@
 """What the cells of a table hold, told from the fields of entries: texts, lists, parts. Pure; reads no file."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,6 +16,8 @@ from encord_async.manifest.reading import read_entry
 __all__ = ["Columns", "list_forms"]
 
 _LONGEST_NAME: Final = 60
+_ANY: Final = ""
+"""The kind of a row that names none that there is."""
 
 _Cell: TypeAlias = Callable[[str], object]
 
@@ -51,11 +54,12 @@ class Columns:
             reason = f"has {len(row)} cells, and there are {len(names)} columns"
             return (Problem(place, "", reason, "put cells in quotes that hold commas, semicolons or tabs"),)
         entry: dict[str, object] = {}
+        kind = next((cell for name, cell in zip(names, row, strict=False) if name == "kind"), "")
         for name, cell in zip(names, row, strict=False):
             if not cell.isascii() and not is_whole(cell):
                 return (Problem(place, name, "is not UTF-8", "save the file as UTF-8"),)
             if cell:
-                entry[name] = self._cells[name](cell)
+                entry[name] = (self._cells[name].get(kind) or self._cells[name][_ANY])(cell)
         read = read_entry(entry, place)
         return tuple(_with_form(one, entry) for one in read) if isinstance(read, tuple) else read
 
@@ -90,23 +94,22 @@ def _with_form(problem: Problem, entry: Mapping[str, object]) -> Problem:
     return replace(problem, hint=f"{problem.hint}; {hint}" if problem.hint else hint)
 
 
-def _known() -> tuple[Mapping[str, _Cell], Mapping[str, str]]:
-    """What a cell of each column becomes, and what to do instead of giving a field a column."""
-    cells: dict[str, _Cell] = {}
+def _known() -> tuple[Mapping[str, Mapping[str, _Cell]], Mapping[str, str]]:
+    """What a cell of each column becomes in each kind, and what to do instead of giving a field a column."""
+    cells: defaultdict[str, dict[str, _Cell]] = defaultdict(dict)
     instead: dict[str, str] = {}
-    for model in ENTRY_MODELS.values():
+    for kind, model in ENTRY_MODELS.items():
         for name, field in model.model_fields.items():
             part = model.parts.get(name)
             if part is not None and part.no_column:
                 instead[name] = part.no_column
             elif model.beside is not None and name == model.beside[1]:
                 instead[name] = f"name a file: {model.beside[0]}"
-            elif part is not None:
-                cells.setdefault(name, partial(_parts, part))
-            elif get_origin(field.annotation) is tuple:
-                cells.setdefault(name, _split)
             else:
-                cells.setdefault(name, str)
+                is_list = get_origin(field.annotation) is tuple
+                cell: _Cell = partial(_parts, part) if part is not None else _split if is_list else str
+                cells[name][kind] = cell
+                cells[name].setdefault(_ANY, cell)
     return cells, instead
 
 

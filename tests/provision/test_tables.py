@@ -12,6 +12,7 @@ import pytest
 from encord_async.cli.main import run
 from encord_async.cli.outcomes import Recorder
 from encord_async.errors import ManifestError, MissingExtraError, UsageError
+from encord_async.kinds.data import DataEntry
 from encord_async.kinds.dataset import DatasetEntry
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.project import ProjectEntry, UserWish
@@ -127,6 +128,16 @@ def test_a_list_in_a_wrong_form_is_told_with_the_right_one(column: str, cell: st
     [problem] = problems(csv(f'kind,title,{column}\nproject,A,"{cell}"\n'))
     assert problem.startswith(f"m.csv:2: {reason}")
     assert problem.endswith(f"; write the cell as {forms[column]}")
+
+
+def test_a_cell_is_read_as_its_kind_has_it() -> None:
+    """Kinds that share a column may hold something else in it: files in one, names of items in another."""
+    rows = "dataset,T,@f,,a.png;b.png\ndata,,@f,bucket,s3://b/a.png;s3://b/b.png\n"
+    dataset, data = entries(csv(f"kind,title,folder,integration,items\n{rows}"))
+    assert isinstance(dataset, DatasetEntry)
+    assert isinstance(data, DataEntry)
+    assert dataset.items == ("a.png", "b.png")
+    assert [one.url for one in data.items] == ["s3://b/a.png", "s3://b/b.png"]
 
 
 def test_the_forms_of_lists_are_right() -> None:
