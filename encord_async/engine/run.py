@@ -229,6 +229,8 @@ class Run:
             self._flow.end()
             self._left()
             self._has_left = True
+            # Several end with one commit, and nobody may have taken the last of them.
+            self._out.clear()
             self._arrived()
             if self._journal is not None:
                 await self._journal.__aexit__(None, None, None)
