@@ -6,7 +6,7 @@ the run does, for the same reasons, in the same words. Actions are handed out as
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias, cast
@@ -81,6 +81,7 @@ class Action:
         code: Why it is refused, as a word for programs, where there is one.
         reason: Why it is refused, as the run would say it.
         amount: How many things that are, where *items* does not name each.
+        title: The title of what *project* is the hash of, where that is known.
     """
 
     number: int
@@ -98,11 +99,17 @@ class Action:
     code: str | None = None
     reason: str | None = None
     amount: int | None = None
+    title: str | None = None
 
     @property
     def count(self) -> int:
         """How many things it is done to."""
         return len(self.items) if self.amount is None else self.amount
+
+    def titled(self, titles: Mapping[str, str]) -> Self:
+        """It with the title of what it is done in, if that is among *titles*, which are by hash."""
+        title = titles.get(self.project or "")
+        return self if title is None else replace(self, title=title)
 
     def as_json(self) -> dict[str, object]:
         """A JSON object with the members that say something."""
@@ -121,6 +128,7 @@ class Action:
             "file": self.file,
         }
         more |= {"to": self.to, "code": self.code, "reason": self.reason, "amount": self.amount}
+        more |= {"title": self.title}
         shown |= {"overwrites": list(self.overwrites)} if self.overwrites else {}
         return shown | {name: value for name, value in more.items() if value is not None}
 

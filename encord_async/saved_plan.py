@@ -184,12 +184,16 @@ async def make_plan(
     manifest = with_variables(manifest)
     sequel = surplus(manifest, options)
     steps: dict[bytes, Decided] = {}
+
+    def titled(action: Action) -> None:
+        on_action(action if sequel is None else action.titled(sequel.titles))
+
     forecast = await plan(
         session,
         manifest,
         options,
         journal=journal,
-        on_action=on_action,
+        on_action=titled,
         on_step=steps.__setitem__ if out is not None else lambda _identity, _decided: None,
         on_read=on_read,
         sequel=sequel,

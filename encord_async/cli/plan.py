@@ -382,7 +382,7 @@ def _described(action: "Action") -> str:
     if action.role:
         parts.append(f"as {action.role}" + (f" and no more as {action.was}" if action.was else ""))
     if action.project:
-        parts.append(f"in {action.project}")
+        parts.append(f"in {action.title} ({action.project})" if action.title else f"in {action.project}")
     if action.overwrites:
         parts.append(f"overwriting {'; '.join(action.overwrites)}")
     if action.to:

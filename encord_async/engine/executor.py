@@ -21,7 +21,7 @@ from encord_async.engine.making import Maker, Making, readied
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import Status
 from encord_async.engine.resume import inherited, taken_over
-from encord_async.engine.review import refusal
+from encord_async.engine.review import planned_refusal, refusal
 from encord_async.engine.roll import Roll
 from encord_async.engine.scribe import Scribe
 from encord_async.engine.sending import Looks, Sends
@@ -161,7 +161,7 @@ class Executor:
             if _only_looks(ticket) or any(self._review.allows(ticket.step.identity, verb) for verb in verbs):
                 left.append(ticket)
             elif self._review.knows(ticket.step.identity):
-                refused = refusal(ticket.step, "it was to be refused")
+                refused = planned_refusal(ticket.step)
                 others.append((ticket, Result(status=Status.FAILED, error=refused)))
             else:
                 # It was so already when that was reviewed.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from encord_async.journal.journal import Journal
     from encord_async.manifest.sources import Manifest
 
-__all__ = ["Review", "refusal"]
+__all__ = ["Review", "planned_refusal", "refusal"]
 
 
 class Review(Protocol):
@@ -41,5 +41,14 @@ def refusal(step: Step, what: str) -> ConflictError:
     return ConflictError(
         f"{step.kind.word.replace('_', ' ')} {step.item!r}: {what}, and that is not in the plan; "
         "the account has changed since: make a new plan",
+        code="NOT_PLANNED",
+    )
+
+
+def planned_refusal(step: Step) -> ConflictError:
+    """What is said of a step that the plan itself refuses."""
+    return ConflictError(
+        f"{step.kind.word.replace('_', ' ')} {step.item!r}: the plan refuses it, and nothing was sent for it; "
+        "'encord-async plan' says why and what to do",
         code="NOT_PLANNED",
     )

@@ -1,5 +1,6 @@
 """Where entries stand, and what is said of those that are wrong. Values alone."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -8,7 +9,7 @@ from encord_async.kinds.entry import Entry
 from encord_async.kinds.faults import Fault
 from encord_async.redaction import redacted
 
-__all__ = ["PARTS", "Place", "PlacedEntry", "Problem", "Raw"]
+__all__ = ["PARTS", "Place", "PlacedEntry", "Problem", "Raw", "place_said"]
 
 PARTS: Final = ("vars", "defaults", "include")
 """What a manifest may say of all its entries, in its preamble."""
@@ -44,6 +45,19 @@ class Place(NamedTuple):
         if self.line is None:
             return f"entry {self.number}"
         return f"{self.source}:{self.line}" if self.row is None else f"{self.source}:{self.line} row {self.row}"
+
+
+_SAID: Final = re.compile(r"(?P<source>.+):(?P<line>\d+)(?: row (?P<row>\d+))?|entry (?P<number>\d+)", re.DOTALL)
+
+
+def place_said(said: str) -> Place:
+    """The place that is written as *said*: it is written so again."""
+    found = _SAID.fullmatch(said)
+    if found is None:
+        return Place(said, None, 0)
+    if found["number"] is not None:
+        return Place("<iterable>", None, int(found["number"]))
+    return Place(found["source"], int(found["line"]), 0, None if found["row"] is None else int(found["row"]))
 
 
 @dataclass(frozen=True, slots=True)

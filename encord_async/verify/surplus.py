@@ -20,7 +20,7 @@ from encord_async.kinds.membership import Relation
 from encord_async.kinds.registry import relations, relations_of
 from encord_async.kinds.step import digest
 from encord_async.kinds.thing import Thing
-from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.place import Place, PlacedEntry, Problem, place_said
 from encord_async.manifest.policy import Policy
 from encord_async.manifest.policy_file import policy_for
 from encord_async.manifest.sources import Manifest, manifest_file, with_variables
@@ -54,6 +54,7 @@ class Surplus:
     Attributes:
         warnings: What is left as it is, and why.
         retired: How many things something is taken from that the manifest no longer has.
+        titles: What people call the things that something is taken from, by their hashes.
     """
 
     def __init__(self, manifest: Manifest, options: Options) -> None:
@@ -61,6 +62,7 @@ class Surplus:
         self._options = options
         self.warnings: list[Problem] = []
         self.retired = 0
+        self.titles: dict[str, str] = {}
 
     async def entries(self, session: Session, ledger: Ledger, register: Register) -> Sequence[More]:
         """See `Sequel`."""
@@ -102,6 +104,7 @@ class Surplus:
             wish = wishes.things[kept.deed.parent_hash]
             items = ", ".join(item for item, _ in kept.deed.items)
             self._warn(wish.place, f"{items} stays in {wish.title}", kept.error.message)
+        self.titles |= {deed.parent_hash: wishes.things[deed.parent_hash].title for deed in may}
         return [_more(wishes.things[deed.parent_hash], deed) for deed in may]
 
     def _tell(self, wishes: Wishes, difference: Difference) -> None:
@@ -132,8 +135,7 @@ def _nothing_in(record: Record, policy: Policy) -> ThingWish:
     """What is wanted of a thing whose entry has gone: nobody in it, and that it says so."""
     if not isinstance(record.kind, Thing):
         raise AssertionError(f"{record.kind.word} steps make nothing")
-    source, _, line = record.place.rpartition(":")
-    place = Place(source, int(line), 0) if line.isdigit() else Place(record.place, None, 0)
+    place = place_said(record.place)
     wish = ThingWish(record.kind, record.hash or "", place, record.title, description="", has_gone=True)
     wish.stays = policy.protection(record.key or "") or policy.protection(wish.hash)
     wish.closed = frozenset(filter(_lets_in, relations_of(record.kind.word)))

@@ -1,5 +1,6 @@
 """What is said and done before anything is made that cannot be undone."""
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 from pathlib import Path
@@ -76,6 +77,8 @@ def test_who_retires_is_asked(here: Here, api: Api, tmp_path: Path) -> None:
     write_manifest(manifest, project("Stays", "stays"))
     planned = here("plan", manifest, env=api.env)
     assert "gone from the manifest, and nothing is done about it without --retire: project @gone 'Gone'" in planned.out
+    shown = here("plan", manifest, "--retire", env=api.env)
+    assert re.search(r"m\.jsonl:1 +change +status +archived in Gone \([0-9a-f-]{36}\)", shown.out)
     asked = here("apply", manifest, "--retire", env=api.env)
     assert asked.code == 2
     assert "1 thing that is gone from the manifest would be retired: their users, groups and data are" in asked.err

@@ -23,7 +23,7 @@ from encord_async.manifest import lines as manifest_lines
 from encord_async.manifest import tables as manifest_tables
 from encord_async.manifest import yaml_text
 from encord_async.manifest.files import check_manifest, manifest_error, raise_for_problems, read_manifest
-from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.place import Place, PlacedEntry, Problem, place_said
 from encord_async.protocol.catalogue import APIKeyScope, ProjectUserRole
 
 GOOD = '{"kind": "dataset", "title": "Cats"}\n'
@@ -677,3 +677,18 @@ def test_a_yaml_list_on_standard_input(monkeypatch: pytest.MonkeyPatch, text: st
     (item,) = read_manifest("-")
     assert isinstance(item, PlacedEntry)
     assert item.entry.as_json()["title"] == "A"
+
+
+@given(
+    source=st.text(min_size=1),
+    line=st.none() | st.integers(min_value=1),
+    number=st.integers(min_value=0),
+    row=st.none() | st.integers(min_value=1),
+)
+@example(source="m.yaml", line=27, number=0, row=274)
+def test_a_place_that_was_written_down_is_said_again(
+    source: str, line: int | None, number: int, row: int | None
+) -> None:
+    """What is taken from a thing whose entry has gone is told with the place that the entry had, row and all."""
+    said = str(Place(source, line, number, row))
+    assert str(place_said(said)) == said

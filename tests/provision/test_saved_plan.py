@@ -107,6 +107,21 @@ async def test_memberships_that_are_not_in_the_plan_are_not_given(tmp_path: Path
         assert "ann@example.com" not in {user["email"] for user in project["users"]}
 
 
+async def test_what_the_plan_refuses_is_told_as_that(tmp_path: Path) -> None:
+    """Who keeps another role was refused by the plan; nobody is sent for a new one that would say the same."""
+    async with open_world() as world:
+        desk = Desk(world, tmp_path)
+        async with world.session.provision(desk.manifest, settle_s=0.2) as run:
+            _ = [one async for one in run]
+        desk.write([MANIFEST[0], {**MANIFEST[1], "users": [{"email": "ann@example.com", "role": "reviewer"}]}])
+        await desk.review()
+        async with world.session.provision(desk.manifest, plan=desk.plan) as run:
+            [error] = [one.error async for one in run if one.error is not None]
+        assert error.code == "NOT_PLANNED"
+        assert "the plan refuses it" in error.message
+        assert "the account has changed" not in error.message
+
+
 async def test_what_is_looked_at_each_time_and_not_in_the_plan_stays_done(tmp_path: Path) -> None:
     """What a plan keeps is not written down as unfinished, though other runs would look at it again."""
     async with open_world() as world:
