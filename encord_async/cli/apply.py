@@ -243,12 +243,14 @@ def _ending(manifest: "ManifestFile", journal: str | None, options: Mapping[str,
 
 
 def _followed(options: Mapping[str, Any]) -> frozenset[str]:
-    """Kinds of entries that what is there is to follow."""
+    """Kinds of entries of which a run looks at what is there, as always or because that is to follow them."""
     from encord_async.kinds.registry import ENTRY_MODELS
     from encord_async.kinds.thing import Thing
 
+    always = frozenset(kind for kind, model in ENTRY_MODELS.items() if model.is_looked_at)
     makers = ((kind, model.makes) for kind, model in ENTRY_MODELS.items())
-    return frozenset(kind for kind, one in makers if isinstance(one, Thing) and options.get(one.edited_with or ""))
+    edited = (kind for kind, one in makers if isinstance(one, Thing) and options.get(one.edited_with or ""))
+    return always.union(edited)
 
 
 def _check_can_be_shared(reviewed: str | None, options: Mapping[str, Any]) -> None:
@@ -272,6 +274,7 @@ class Ending:
         looks: The command that looks at what was taken from the journal, if there was one.
         looked_at: Kinds of entries of which the run looks at what is there, whatever the journal says.
         unseen: How many entries of other kinds are unchanged.
+        seen: Those of the kinds that are looked at of which entries are unchanged.
         prunes: Whether it looks for what is too much, once the manifest is at its end.
         wrong: How many have failed, are in doubt or blocked, and have an outcome that says so.
         warnings: What should be known of the manifest, though nothing is wrong with it.
@@ -291,6 +294,7 @@ class Ending:
     looks: str | None = None
     looked_at: frozenset[str] = frozenset()
     unseen: int = 0
+    seen: set[str] = field(default_factory=set)
     prunes: bool = False
     wrong: int = 0
     warnings: "tuple[Problem, ...]" = ()
@@ -303,7 +307,10 @@ class Ending:
 
     def note(self, outcome: "Outcome") -> None:
         """Count *outcome*; if it went wrong and is one of the first keep it, and its files that went wrong."""
-        self.unseen += outcome.status.value == "unchanged" and outcome.kind not in self.looked_at
+        if outcome.status.value == "unchanged" and outcome.kind in self.looked_at:
+            self.seen.add(outcome.kind)
+        elif outcome.status.value == "unchanged":
+            self.unseen += 1
         self.files_failed += len(outcome.units)
         self.units += outcome.units[: _SHOWN_FAILURES - len(self.units)]
         kept = {"failed": self.failed, "in_doubt": self.failed, "blocked": self.blocked}.get(outcome.status.value)
@@ -497,7 +504,8 @@ def print_ending(output: Output, ending: Ending) -> None:
     if ending.looks is not None and ending.unseen:
         is_pruned = ending.prunes and ending.failure is None and summary.stopped_by is None
         seen, rest = ("only what is too much was looked for", "looks at it all") if is_pruned else _NOT_SEEN
-        output.line(f"What earlier runs have done was taken from the journal, and {seen}: '{ending.looks}' {rest}.")
+        what = f"Apart from {' and '.join(sorted(ending.seen))}, what" if ending.seen else "What"
+        output.line(f"{what} earlier runs have done was taken from the journal, and {seen}: '{ending.looks}' {rest}.")
     if ending.failure is not None:
         report(replace(output, json=False), ending.failure)
     elif summary.stopped_by is not None:

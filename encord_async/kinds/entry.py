@@ -51,6 +51,8 @@ class Entry(Part):
     """Whether two of the same content are one wish."""
     heeds_journal: ClassVar[bool] = True
     """Whether a membership of which the journal has the last word is not sent again."""
+    is_looked_at: ClassVar[bool] = False
+    """Whether each run reads what the service shows of all that it says, whatever the journal says."""
     creates: ClassVar[bool] = False
     """Whether any of its steps creates something."""
     makes: ClassVar[StepKind | None] = None

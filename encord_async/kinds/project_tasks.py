@@ -85,6 +85,7 @@ class ProjectTasksEntry(InProjectEntry):
     """
 
     is_harmless_twice = True
+    is_looked_at = True
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"assign": TaskRule})
     counted = MappingProxyType({"task_stages": "stages whose tasks are given to people"})
     forms = MappingProxyType({"release": "ann@x.org;bob@x.org"})
