@@ -3,8 +3,9 @@
 import heapq
 import zlib
 from collections import defaultdict
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import click
 
@@ -16,16 +17,17 @@ from encord_async.cli.output import Output, many
 from encord_async.errors import AuthenticationError, JournalMismatchError, RefusedError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from encord_async.client import EncordSession
     from encord_async.journal.record import Record
-    from encord_async.kinds.thing import Thing
+    from encord_async.kinds.thing import Listed, Thing
 
 __all__ = ["rebind"]
 
 _EACH: Final = 20
 """Things of each kind that are read."""
 _SHOWN: Final = 10
-_NOBODY: Final = "encord-async rebind looks for a title that nobody has"
 
 
 @dataclass(slots=True)
@@ -142,13 +144,16 @@ async def _check(session: "EncordSession", sample: _Sample) -> int:
         EncordError: The service cannot be read, or does not accept the key.
     """
     from encord_async.engine.crew import each
-    from encord_async.protocol.operations.base import ListingFilter
-    from encord_async.protocol.operations.projects import ListProjects
+    from encord_async.kinds.registry import step_kinds
+    from encord_async.kinds.thing import DatasetAPI, Thing
 
     chosen, unseen = sample.chosen(), list[str]()
     if not chosen:
         # Whoever the service does not know would own the journal from then on.
-        await session.execute(ListProjects(filter=ListingFilter(title_eq=_NOBODY)))
+        some = next(kind for kind in step_kinds() if isinstance(kind, Thing))
+        pages = cast("AsyncGenerator[Listed]", some.listed(session, DatasetAPI.REST))
+        async with aclosing(pages) as listed:
+            await anext(listed, None)
 
     async def read(one: "tuple[Thing, str]") -> None:
         kind, found = one
