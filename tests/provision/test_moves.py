@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome
 from encord_async.errors import ManifestError
 from encord_async.journal.journal import Identity, Journal
@@ -16,7 +17,9 @@ from encord_async.manifest.checker import Checker
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.reading import read_entry
 from encord_async.plan import Action, Verb
+from tests.crash.conftest import Service
 from tests.provision.conftest import Entry, attach, dataset, project, users
+from tests.provision.test_plan_is_apply import Account
 from tests.provision.world import PROGRAMME, World, open_world, words
 
 pytestmark = pytest.mark.anyio
@@ -234,3 +237,32 @@ def test_what_is_wrong_in_the_manifest_itself(entries: list[Entry], said: list[s
     found = problems(*entries)
     assert len(found) == bool(said)
     assert all(part in found[0] for part in said)
+
+
+async def test_a_run_that_dies_while_keys_move(tmp_path: Path) -> None:
+    """Wherever it dies, all keys have moved or none has, and the next run finds all that was made and makes nothing."""
+    before, options = (
+        [dataset("Savannah", key="raw"), project("Lions", key="cats", datasets=["@raw"]), *EXTRA],
+        Options(),
+    )
+    after = renamed(before, {"cats": "lions", "raw": "savannah", "ci": "build", "staff": "crew"})
+    whole: list[set[str]] = []
+    for dies_at in range(1, 60):
+        service, journal = Service(), tmp_path / f"{dies_at}.db"
+        try:
+            account = Account(service, tmp_path)
+            (await account.apply(before, journal.name, options)).assert_all_satisfied(len(before))
+            then, made = await keys(journal), service.made()
+            life = await account.apply(after, journal.name, options, dies_at)
+            whole.append(await keys(journal))
+            again = await account.apply(after, journal.name, options)
+            again.assert_all_satisfied(len(after))
+            assert set(again.statuses) == {"unchanged"}
+            assert service.made() == made
+            assert whole[-1] in (then, await keys(journal))
+        finally:
+            service.close()
+        if not life.died:
+            assert whole[0] == then != whole[-1]
+            return
+    pytest.fail("it never got through")
