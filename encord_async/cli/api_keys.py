@@ -147,7 +147,7 @@ class MadeKeys:
 
         if where is None:
             return
-        # Of one that cannot be read the run itself has said what is wrong; and Ctrl-C once more does not cut off its sums.
+        # Of one that cannot be read the run itself has said what is wrong; and its sums are not cut off by Ctrl-C.
         with suppress(JournalError, KeyboardInterrupt):
             run(lambda: look(where), reads=True)
         if left:
