@@ -185,7 +185,7 @@ class EncordSession(Calls):
             plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``.
             variables: Values for ``{{ name }}`` in the file; before those of the environment, and its own ``vars``.
             forecast: What `plan` said a moment ago: what it has read of account and file is not read again.
-            changes: What is changed of what is there: ``replace_roles=True``.
+            changes: What is changed of what is there: ``replace_roles=True``; see `Options`.
 
         Raises:
             UsageError: An argument cannot work. What is wrong with a file, or does not fit the plan, comes on entering.
@@ -196,8 +196,10 @@ class EncordSession(Calls):
         options = _planning(existing, dataset_api, chosen, max_batch, changes, stamp=stamp, skip_invalid=skip_invalid)
         manifest = _read_with(manifest, variables)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
-        kept, more = self._journal(manifest, journal), _around(manifest, options, forecast)
-        return Run(self, manifest, options, journal=kept, review=None if plan is None else self._review(plan), **more)
+        review = None if plan is None else self._review(plan)
+        options = _agreed(options, review)
+        kept, more = self._journal(manifest, journal), _around(manifest, options, forecast, review)
+        return Run(self, manifest, options, journal=kept, review=review, **more)
 
     async def validate(
         self, manifest: str | Path, *, stamp: bool = False, variables: Mapping[str, object] | None = None
@@ -394,12 +396,23 @@ def _read_with(manifest: "Manifest", variables: Mapping[str, object] | None) -> 
     return with_variables(manifest, variables)
 
 
-def _around(manifest: "Manifest", options: "Options", forecast: "Forecast | None") -> dict[str, Any]:
+def _around(
+    manifest: "Manifest", options: "Options", forecast: "Forecast | None", review: "SavedPlan | None"
+) -> dict[str, Any]:
     """What a plan has read for a run, if there is one, and what the run does after the manifest."""
     from encord_async.verify.surplus import surplus
 
     groundwork = None if forecast is None else forecast.groundwork
-    return {"groundwork": groundwork, "sequel": surplus(manifest, options)}
+    return {"groundwork": groundwork, "sequel": surplus(manifest, options, is_reviewed=review is not None)}
+
+
+def _agreed(options: "Options", review: "SavedPlan | None") -> "Options":
+    """*options*, with the number of data rows that may be removed; a plan that was reviewed holds it."""
+    if options.prune_data is not True:
+        return options
+    if review is None:
+        raise UsageError("prune_data=True only counts: give the number that the plan names, as 'rows'")
+    return replace(options, prune_data=review.rows)
 
 
 def _beside(manifest: "Manifest") -> str | None:

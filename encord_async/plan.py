@@ -170,6 +170,7 @@ class Forecast:
         gone: What the manifest no longer wishes for; of a part of the manifest nothing is said of that.
         taken_off: What was put into things, and no entry says any more; as well.
         retired: From how many things of that something would be taken.
+        rows: How many data rows would be removed, with their labels; see `Options.prune_data`.
         included: What those that are chosen need, and nobody has chosen.
         warnings: What should be known of the entries, though nothing is wrong with them.
         groundwork: What the run need not find out again.
@@ -180,6 +181,7 @@ class Forecast:
     gone: list[Gone] = field(default_factory=list)
     taken_off: TakenOffs = NOTHING_TAKEN_OFF
     retired: int = 0
+    rows: int = 0
     included: tuple[Included, ...] = ()
     warnings: tuple[Problem, ...] = ()
     groundwork: Groundwork = field(default_factory=Groundwork, repr=False, compare=False)

@@ -49,6 +49,7 @@ class SavedPlan:
         journal: Digest of what the journal held; empty if there was none, or nothing in it.
         options: Those that decide what a run does, by name.
         counts: The sums, for people.
+        rows: How many data rows are removed, with their labels.
         steps: What each step that changes something does, by its identity.
     """
 
@@ -59,6 +60,7 @@ class SavedPlan:
     options: Mapping[str, object]
     counts: Mapping[str, Mapping[str, int]]
     steps: Mapping[bytes, Decided] = field(repr=False)
+    rows: int = 0
 
     @classmethod
     async def of(
@@ -85,6 +87,7 @@ class SavedPlan:
             options=_deciding(options),
             counts=forecast.as_json(),
             steps=steps,
+            rows=forecast.rows,
         )
 
     @classmethod
@@ -152,6 +155,9 @@ class SavedPlan:
                     f"the plan was made with {_said(name, planned)}, not {_said(name, given)}; {_AGAIN}, or "
                     "give the same options"
                 )
+        if options.prunes_data and options.prune_data != self.rows:
+            agreed = f"{options.prune_data} were agreed to"
+            raise UsageError(f"the plan removes {self.rows} data rows, and {agreed}; {_AGAIN}")
         if await anyio.to_thread.run_sync(_digest, manifest) != self.manifest:
             raise UsageError(f"the manifest has changed since the plan was made; {_AGAIN}")
         if ("" if journal is None else await journal.state_digest()) != self.journal:
@@ -182,6 +188,8 @@ async def make_plan(
 ) -> Forecast:
     """`plan`, kept in the file *out* if one is given. Raises as that, and `UsageError` if it cannot be kept."""
     manifest = with_variables(manifest)
+    if options.prunes_data:
+        options = replace(options, prune_data=True)
     sequel = surplus(manifest, options)
     steps: dict[bytes, Decided] = {}
 
@@ -198,7 +206,8 @@ async def make_plan(
         on_read=on_read,
         sequel=sequel,
     )
-    forecast.retired = 0 if sequel is None else sequel.retired
+    if sequel is not None:
+        forecast.retired, forecast.rows = sequel.retired, sequel.rows
     if out is None:
         return forecast
     saved = await SavedPlan.of(
@@ -216,7 +225,8 @@ async def make_plan(
 
 def _deciding(options: Options) -> dict[str, object]:
     chosen = {name: ", ".join(getattr(options.selection, name)) for name in ("only", "exclude")}
-    return {name: getattr(options, name) for name in _DECIDING} | chosen
+    # How many data rows are removed is not for the options to say.
+    return {name: getattr(options, name) for name in _DECIDING} | chosen | {"prune_data": options.prunes_data}
 
 
 def _said(name: str, value: object) -> str:

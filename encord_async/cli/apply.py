@@ -151,6 +151,13 @@ Exit codes, of several that apply the highest:
     help="Do exactly what 'plan --out FILE' has kept, or nothing; asks no question.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before making what cannot be undone.")
+@click.option(
+    "--yes-prune-data",
+    "yes_rows",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="With --prune-data: remove exactly N data rows, as 'plan' names the number, or stop before anything is sent.",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first entry that fails.")
 @click.option(
     "--max-failures",
@@ -189,6 +196,7 @@ def apply(
     service: Service,
     manifest: "ManifestFile",
     yes: bool,
+    yes_rows: int | None,
     outcomes: str | None,
     journal: str | None,
     dask: str | None,
@@ -208,9 +216,13 @@ def apply(
     if reviewed is not None:
         options["plan"] = reviewed
     sessions = functools.cache(functools.partial(service.sessions, **bounds))
-    if not yes and reviewed is None:
+    _check_removes(yes_rows, options)
+    if reviewed is None and (options["prune_data"] or not yes):
         with nothing_sent():
-            options["forecast"] = agreed(output, sessions(), manifest, options, quiet=no_progress)
+            found = agreed(output, sessions(), manifest, options, quiet=no_progress, yes=yes, rows=yes_rows)
+        options["forecast"], yes_rows = found
+    if options["prune_data"] and yes_rows is not None:
+        options["prune_data"] = yes_rows
     ending = _ending(manifest, journal, options)
     with ExitStack() as until_the_last_word:
         made = MadeKeys(sink(keys_file, keys_command), manifest, journal, sessions)
@@ -242,6 +254,12 @@ def _ending(manifest: "ManifestFile", journal: str | None, options: Mapping[str,
     return Ending(journal=shown, looks=looks, looked_at=_followed(options), prunes=goes, retires=rests)
 
 
+def _check_removes(rows: int | None, options: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for a number of data rows that nobody has asked to remove."""
+    if rows is not None and not options["prune_data"]:
+        raise UsageError("--yes-prune-data is for --prune-data; give both, or neither")
+
+
 def _followed(options: Mapping[str, Any]) -> frozenset[str]:
     """Kinds of entries of which a run looks at what is there, as always or because that is to follow them."""
     from encord_async.kinds.registry import ENTRY_MODELS
@@ -257,8 +275,10 @@ def _check_can_be_shared(reviewed: str | None, options: Mapping[str, Any]) -> No
     """Raises `UsageError` for what a run on a cluster cannot do."""
     if reviewed is not None:
         raise UsageError("--plan is for a run on one machine; leave out --dask")
-    if options["prune"] or options["retire"]:
-        raise UsageError("--prune and --retire are for a run on one machine: run once more without --dask")
+    if options["prune"] or options["retire"] or options["prune_data"]:
+        raise UsageError(
+            "--prune, --retire and --prune-data are for a run on one machine: run once more without --dask"
+        )
 
 
 @dataclass(slots=True)

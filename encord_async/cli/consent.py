@@ -1,15 +1,18 @@
-"""Before a run makes what cannot be undone, or retires what has gone: says what that is, and asks. It only reads."""
+"""Before a run makes what cannot be undone, retires what has gone, or removes data: says what that is, and asks.
+
+It only reads.
+"""
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import print_included, print_warnings
 from encord_async.cli.output import Output, many, on_terminal
-from encord_async.cli.plan import Planned, existing_journal, forecast_rows, irreversible_line, show_heading
+from encord_async.cli.plan import Planned, existing_journal, forecast_rows, irreversible_line, loss_line, show_heading
 from encord_async.cli.progress import show_reading
-from encord_async.cli.question import agrees, at_the_terminal
+from encord_async.cli.question import agrees, at_the_terminal, types
 from encord_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,10 +20,23 @@ if TYPE_CHECKING:
     from encord_async.manifest.variables import ManifestFile
     from encord_async.plan import Forecast
 
-__all__ = ["agreed"]
+__all__ = ["Agreed", "agreed"]
 
 _FRESH_S: Final = 60.0
 """What others make meanwhile is not in a listing: what is older than this could let a run make a second one of it."""
+
+
+class Agreed(NamedTuple):
+    """What somebody has agreed to.
+
+    Attributes:
+        forecast: What the run would do, for the run; None if that was seen too long ago, so that the account is read
+            again.
+        rows: How many data rows may be removed.
+    """
+
+    forecast: "Forecast | None"
+    rows: int
 
 
 def agreed(
@@ -30,36 +46,61 @@ def agreed(
     options: Mapping[str, Any],
     *,
     quiet: bool = False,
+    yes: bool = False,
+    rows: int | None = None,
     now_s: Callable[[], float] = time.monotonic,
-) -> "Forecast | None":
+) -> Agreed:
     """See to it that what cannot be undone is wanted; nothing of that kind needs no answer.
 
-    Returns:
-        What the run would do, for the run; None if that was seen too long ago, so that the account is read again.
+    Args:
+        output: Where the plan is shown.
+        sessions: Make one that reads.
+        manifest: What is to be provisioned.
+        options: As for the run.
+        quiet: Without progress.
+        yes: All is wanted that cannot be undone, but for data that are removed.
+        rows: So many data rows may be removed, if nobody is to be asked about that.
+        now_s: Says the time.
 
     Raises:
         UsageError: It is not wanted, or there is nobody to ask.
         KeyboardInterrupt: Ctrl-C.
     """
     if manifest.is_stream:
-        raise UsageError(
-            "entries from standard input are provisioned as they come, so that nobody can be asked about them before; "
-            "give --yes if all that they hold may be made. Nothing was sent"
-        )
+        raise UsageError("--prune-data reads the manifest twice: give a file. Nothing was sent" if yes else _NO_STREAM)
     planned = _looked(None if quiet else output, sessions, manifest, options)
-    looked_s = now_s()
-    if not planned.sums.irreversible and not planned.sums.retired:
-        return planned.sums
-    with at_the_terminal():
-        _show(output, planned)
-        if not on_terminal():
-            raise UsageError(
-                f"{_what(planned.sums)} Standard input is no terminal, so nobody can be asked: give --yes, "
-                "or --plan FILE with a plan that was reviewed. Nothing was sent"
-            )
-        if not agrees("Go on?"):
-            raise UsageError("you did not agree; nothing was made")
-    return planned.sums if now_s() - looked_s <= _FRESH_S else None
+    looked_s, sums = now_s(), planned.sums
+    if rows is not None and rows != sums.rows:
+        raise UsageError(
+            f"--yes-prune-data is {rows}, and {many(sums.rows, 'data row', 'data rows')} would be removed; see "
+            "'encord-async plan --prune-data'. Nothing was sent"
+        )
+    is_asked, is_counted = not yes and bool(sums.irreversible or sums.retired), rows is None and sums.rows > 0
+    if is_asked or is_counted:
+        with at_the_terminal():
+            _show(output, planned)
+            _ask(sums, yes_needed=is_asked, number_needed=is_counted)
+    return Agreed(sums if now_s() - looked_s <= _FRESH_S else None, sums.rows)
+
+
+_NO_STREAM: Final = (
+    "entries from standard input are provisioned as they come, so that nobody can be asked about them before; "
+    "give --yes if all that they hold may be made. Nothing was sent"
+)
+
+
+def _ask(sums: "Forecast", *, yes_needed: bool, number_needed: bool) -> None:
+    if not on_terminal():
+        ways = ["--yes"] * yes_needed + [f"--yes-prune-data {sums.rows}"] * number_needed
+        raise UsageError(
+            f"{_what(sums)} Standard input is no terminal, so nobody can be asked: give {' and '.join(ways)}, "
+            "or --plan FILE with a plan that was reviewed. Nothing was sent"
+        )
+    if yes_needed and not agrees("Go on?"):
+        raise UsageError("you did not agree; nothing was made")
+    rows = many(sums.rows, "data row", "data rows")
+    if number_needed and not types(sums.rows, f"To remove {rows} for good, type the number"):
+        raise UsageError(f"that is not {sums.rows:,}; nothing was removed, and nothing was made")
 
 
 def _looked(
@@ -97,4 +138,5 @@ def _what(forecast: "Forecast") -> str:
             f"{gone} gone from the manifest would be retired: their users, groups and data are taken off, and their "
             "status, if they have one, is set to archived."
         )
+    said += [loss_line(forecast)] if forecast.rows else []
     return " ".join(said)

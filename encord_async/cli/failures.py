@@ -51,7 +51,8 @@ class ExitCode(IntEnum):
 
 
 _OPTION: Final = re.compile(
-    r"\b(?P<name>existing|dataset_api|max_batch|stamp|skip_invalid|only|exclude|replace_roles|update_ontologies|prune|retire)"
+    r"\b(?P<name>existing|dataset_api|max_batch|stamp|skip_invalid|only|exclude|replace_roles|update_ontologies"
+    r"|prune_data|prune|retire)"
     r'=(?P<value>"[^"]*"|\w+)'
 )
 """How messages spell options, see `errors.spelt`."""

@@ -201,6 +201,12 @@ _CHANGING: Final = (
         help="After the manifest, take users, groups and datasets off what earlier runs made and the manifest no "
         "longer has, and set the status of projects among it to archived. Asks first.",
     ),
+    click.option(
+        "--prune-data",
+        is_flag=True,
+        help="After the manifest, remove the data rows of its datasets that it names data for and no entry wants. "
+        "Their labels are lost for good. 'plan' names the number, and 'apply' wants it typed, or --yes-prune-data.",
+    ),
 )
 
 _SELECTION: Final = (

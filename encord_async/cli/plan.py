@@ -44,6 +44,7 @@ __all__ = [
     "existing_journal",
     "forecast_rows",
     "irreversible_line",
+    "loss_line",
     "plan",
     "print_gone",
     "print_taken_off",
@@ -333,6 +334,8 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
         output.line()
     if forecast.changes:
         output.line(irreversible_line(forecast), bold=True)
+        if forecast.rows:
+            output.line(loss_line(forecast), bold=True)
     else:
         output.line(f"No changes: {many(forecast.entries, 'entry is', 'entries are')} as wished.", bold=True)
 
@@ -412,3 +415,9 @@ def irreversible_line(forecast: "Forecast") -> str:
     parts = [many(number, *nouns(what)) for what, number in forecast.irreversible_counts().items()]
     things = many(forecast.irreversible, "thing", "things")
     return f"{things} that cannot be undone would be made: {', '.join(parts)}."
+
+
+def loss_line(forecast: "Forecast") -> str:
+    """How much data would be removed for good."""
+    rows = many(forecast.rows, "data row", "data rows")
+    return f"{rows} would be removed from datasets for good, and the labels with them."

@@ -1,4 +1,4 @@
-"""Asks a person on the terminal for a yes or a no. Takes no yes for granted; never asks where nobody sits."""
+"""Asks a person on the terminal for a yes or a number. Takes no yes for granted; never asks where nobody sits."""
 
 import os
 import select
@@ -13,7 +13,7 @@ import click
 
 from encord_async.cli.interrupts import listening
 
-__all__ = ["agrees", "at_the_terminal"]
+__all__ = ["agrees", "at_the_terminal", "types"]
 
 _TERMINAL: Final = "/dev/tty"
 _YES: Final = frozenset({"y", "yes"})
@@ -25,13 +25,26 @@ def agrees(question: str) -> bool:
     Raises:
         KeyboardInterrupt: Ctrl-C.
     """
+    return _answer(f"{question} [y/N]: ").casefold() in _YES
+
+
+def types(number: int, question: str) -> bool:
+    """Whether the answer to *question* is just this number, in digits; anything else is a no.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+    """
+    return _answer(f"{question}: ") == str(number)
+
+
+def _answer(question: str) -> str:
     with listening(), _signals() as signals:
-        click.echo(f"{question} [y/N]: ", nl=False, err=True)
+        click.echo(question, nl=False, err=True)
         if signals in select.select([sys.stdin, signals], [], [])[0]:
             # What is said next begins a line of its own.
             click.echo(err=True)
             raise KeyboardInterrupt
-    return sys.stdin.readline().strip().casefold() in _YES
+    return sys.stdin.readline().strip()
 
 
 @contextmanager

@@ -84,7 +84,7 @@ class ClusterRun:
     def __init__(
         self, manifest: Manifest, *, client: Any, session_options: SessionOptions, journal: str, options: Options
     ) -> None:
-        if options.prune or options.retire:
+        if options.prune or options.retire or options.prunes_data:
             raise UsageError("a run on a cluster neither prunes nor retires: run once more on one machine")
         self._manifest = with_variables(manifest)
         self._scheduler = Scheduler(client)

@@ -134,6 +134,8 @@ class Batches:
         except (AuthenticationError, ThrottledError):
             raise
         except RefusedError as error:
+            if await self._are_gone(batch, items, error):
+                return await self._scribe.ended([(one, Result(status=Status.UPDATED)) for one in batch.tickets])
             if isinstance(error, ExistsError) and len(items) == 1:
                 return await self._scribe.ended([(one, Result(status=Status.UNCHANGED)) for one in batch.tickets])
             if len(items) > 1 and (batch.probed or await self._is_in_order(batch, error)):
@@ -143,6 +145,13 @@ class Batches:
             changed = await self._roles.changed(batch, roles)
             return await self._scribe.ended(list(_role_results(batch, changed)))
         return await self._scribe.ended([(ticket, Result(status=Status.UPDATED)) for ticket in batch.tickets])
+
+    async def _are_gone(self, batch: Batch, items: tuple[str, ...], error: RefusedError) -> bool:
+        """Whether what was to be taken is not there any more, as after an answer that was lost."""
+        relation = batch.lane.kind.relation
+        if not (batch.lane.kind.takes and relation.refuses_absent and isinstance(error, NotFoundError)):
+            return False
+        return not await relation.held_of(self._looks, batch.lane.parent_hash, items)
 
     async def _go_on(self, batch: Batch) -> Verdict:
         """Go on with what takes its time."""

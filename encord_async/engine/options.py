@@ -66,6 +66,7 @@ class Changes(TypedDict, total=False):
     update_ontologies: bool
     prune: bool
     retire: bool
+    prune_data: bool | int
 
 
 CHANGES: Final = tuple(Changes.__annotations__)
@@ -90,6 +91,8 @@ class Options:
         prune: Take out what the account has in things that the manifest has entries for, and no entry wants there.
         retire: Take everybody and all data out of things that an earlier run made and the manifest no longer has, and
             say of them that they are archived, where that can be said.
+        prune_data: Take data rows that no entry wants, and with them their labels, out of datasets that the manifest
+            has and names data for: just so many, or none. True counts them, which is for a plan alone.
         skip_invalid: Provision the good entries of a manifest that has bad ones.
         selection: Which entries; the rest of the manifest is read and checked, and nothing is done for it.
         lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has, or for
@@ -108,6 +111,7 @@ class Options:
     update_ontologies: bool = False
     prune: bool = False
     retire: bool = False
+    prune_data: bool | int = False
     skip_invalid: bool = False
     selection: Selection = NO_SELECTION
     lookahead: int = 10_000
@@ -123,6 +127,11 @@ class Options:
             **{name: options.pop(name) for name in names if name in options},
         )
 
+    @property
+    def prunes_data(self) -> bool:
+        """Whether data rows are taken, be it none."""
+        return self.prune_data is not False
+
     def edits(self, kind: Thing) -> bool:
         """Whether things of *kind* that are there are to follow their entries."""
         return kind.edited_with is not None and bool(getattr(self, kind.edited_with))
@@ -131,15 +140,21 @@ class Options:
         for name in ("max_batch", "lookahead", "most_lying"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; give 1 or more")
-        for name in ("prune", "retire"):
-            if getattr(self, name) and self.skip_invalid:
+        for name in ("prune", "retire", "prune_data"):
+            if getattr(self, name) is not False and self.skip_invalid:
                 raise UsageError(
                     f"{spelt(name, True)} takes what bad entries want: leave out {spelt('skip_invalid', True)}"
                 )
-        if self.retire and self.selection:
-            # What is not chosen may take over what an earlier key of it has made, and nobody has looked.
-            given = [spelt(name, one) for name in ("only", "exclude") for one in getattr(self.selection, name)]
-            raise UsageError(f"{spelt('retire', True)} is about the whole manifest: leave out {' and '.join(given)}")
+        for name in ("retire", "prune_data"):
+            if getattr(self, name) is not False and self.selection:
+                # What is not chosen may take over what an earlier key of it has made, and nobody has looked.
+                given = [spelt(one, text) for one in ("only", "exclude") for text in getattr(self.selection, one)]
+                raise UsageError(f"{spelt(name, True)} is about the whole manifest: leave out {' and '.join(given)}")
+        if self.prunes_data and (self.prune or self.retire):
+            other = spelt("prune" if self.prune else "retire", True)
+            raise UsageError(f"{spelt('prune_data', True)} goes by itself: run with {other} before, without it")
+        if self.prune_data < 0:
+            raise UsageError(f"prune_data is {self.prune_data}; give the number that the plan names")
         if not self.settle_s >= 0:
             raise UsageError(f"settle_s is {self.settle_s}; give seconds, 0 or more")
 

@@ -190,6 +190,7 @@ class Register:
         choice: Which of them the run is about.
         moved: Those whose records have got another key, as they say.
         unmade: How many entries that make something have ended without having it.
+        unsatisfied: How many entries have ended otherwise than well.
     """
 
     def __init__(self, *, stamps: bool, selection: Selection = NO_SELECTION) -> None:
@@ -197,6 +198,7 @@ class Register:
         self.choice = EVERYTHING
         self.moved: tuple[Moved, ...] = ()
         self.unmade = 0
+        self.unsatisfied = 0
         self._moves: Sequence[PlacedEntry] = ()
         self._selection = selection
         self._ledger: Ledger
@@ -295,6 +297,7 @@ class Register:
 
     def note(self, outcome: Outcome) -> None:
         """Take in how an entry ended: what has nothing yet may want what another key has left behind."""
+        self.unsatisfied += not outcome.status.satisfied
         if outcome.hash is None and not outcome.status.satisfied:
             self.unmade += issubclass(ENTRY_MODELS.get(outcome.kind, Entry), MakingEntry)
 
@@ -430,7 +433,7 @@ async def _hash_of(ledger: Ledger, kind: str, reference: str) -> str | None:
 @functools.cache
 def _taken_from(kind: str) -> tuple[Relation, ...]:
     """Relations by which something can be taken out of things of *kind*."""
-    return tuple(relation for relation in relations_of(kind) if relation.takes)
+    return tuple(relation for relation in relations_of(kind) if relation.takes and relation.is_shown)
 
 
 def _name(sort: str, about: str, item: str) -> int:

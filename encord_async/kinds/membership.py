@@ -46,6 +46,7 @@ class Relation(ABC):
         shows_roles: Whether the answer to `adding` shows the roles that its items have then, see `roles_shown`.
         most_given: Most items in one request that gives, if that is less than a run asks for.
         most_taken: Most items in one request that takes; their hashes may travel in its address.
+        refuses_absent: Whether a request that takes is refused if one of its items is not there any more.
         names: How its items are found that go by names, while the service wants identifiers; None if they need not be.
         is_single: Whether a thing has exactly one item by it, whose place another one takes (`Setting`).
         at_first: What a thing has by it that was just made.
@@ -74,6 +75,7 @@ class Relation(ABC):
     shows_roles: ClassVar[bool] = False
     most_given: ClassVar[int | None] = None
     most_taken: ClassVar[int | None] = None
+    refuses_absent: ClassVar[bool] = False
     names: ClassVar[Names | None] = None
     is_single: ClassVar[bool] = False
     at_first: ClassVar[Held] = MappingProxyType({})

@@ -10,6 +10,7 @@ from encord_async.kinds.data_export import DATA
 from encord_async.kinds.dataset import DATASET, DatasetEntry
 from encord_async.kinds.dataset_data import DATASET_DATA, DATASET_FOLDER, DATASET_ITEMS
 from encord_async.kinds.dataset_groups import DATASET_GROUPS
+from encord_async.kinds.dataset_rows import DATASET_ROWS
 from encord_async.kinds.dataset_users import DATASET_USERS
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.exporting import Exports
@@ -104,6 +105,7 @@ _STEP_KINDS: Final[tuple[StepKind, ...]] = (
     DATASET_DATA.give,
     DATASET_FOLDER.give,
     DATASET_ITEMS.give,
+    DATASET_ROWS.take,
 )
 """In the order in which reports have them."""
 

@@ -430,6 +430,7 @@ _ALL_REST_CALLS: Final = (
     _rest("POST", "/storage/folders/{folder}/groups", _SET, "SDK 0.1.211; that twice is once is inferred"),
     _rest("DELETE", "/storage/folders/{folder}/groups", _SET, "SDK 0.1.211; that twice is once is inferred"),
     _rest("GET", "/storage/folders/{folder}/items", _READ, "SDK 0.1.211"),
+    _rest("POST", "/storage/items/get-bulk", _READ, "SDK 0.1.211"),
     _rest(
         "POST",
         "/storage/folders/{folder}/data-upload-jobs",

@@ -27,24 +27,30 @@ from encord_async.manifest.sources import Manifest, manifest_file, with_variable
 from encord_async.session.session import Session
 from encord_async.verify.compare import compare
 from encord_async.verify.difference import Difference, Fault
+from encord_async.verify.losses import Losses
 from encord_async.verify.repair import Deed, Repairs, allowed, repair_entry
 from encord_async.verify.wishes import ThingWish, Wishes, gather
 
 __all__ = ["Surplus", "surplus"]
 
 
-def surplus(manifest: Manifest, options: Options) -> "Surplus | None":
+def surplus(manifest: Manifest, options: Options, *, is_reviewed: bool = False) -> "Surplus | Losses | None":
     """What a run of *manifest* does last; None if *options* ask for nothing of that kind.
+
+    *is_reviewed* is whether the run is held to a plan.
 
     Raises:
         UsageError: The manifest can be read only once.
     """
-    if not (options.prune or options.retire):
+    asked = [name for name in ("prune", "retire") if getattr(options, name)] + ["prune_data"] * options.prunes_data
+    if not asked:
         return None
     manifest = with_variables(manifest)
     if manifest_file(manifest) is None and (isinstance(manifest, str) or not isinstance(manifest, Sequence)):
-        name = "prune" if options.prune else "retire"
-        raise UsageError(f"{spelt(name, True)} reads the manifest a second time, and this one can be read only once")
+        name = spelt(asked[0], True)
+        raise UsageError(f"{name} reads the manifest a second time, and this one can be read only once")
+    if options.prunes_data:
+        return Losses(manifest, options, is_reviewed=is_reviewed)
     return Surplus(manifest, options)
 
 
@@ -55,7 +61,10 @@ class Surplus:
         warnings: What is left as it is, and why.
         retired: How many things something is taken from that the manifest no longer has.
         titles: What people call the things that something is taken from, by their hashes.
+        rows: How much is taken that is lost with it; see `Losses`.
     """
+
+    rows = 0
 
     def __init__(self, manifest: Manifest, options: Options) -> None:
         self._manifest = manifest

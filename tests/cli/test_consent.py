@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from encord_async.cli.consent import agreed
 from encord_async.cli.options import Service
 from encord_async.cli.output import Output
 from encord_async.cli.plan import Planned, show_heading
+from encord_async.errors import UsageError
 from encord_async.manifest.variables import ManifestFile
 from tests.cli.conftest import Api, Here, Start, write_manifest
 from tests.cli.test_apply import project
@@ -44,7 +47,7 @@ def test_an_old_listing_is_read_again(
         typing = person.will(lambda: person.type("y\n"))
         found = agreed(Output(), sessions, ManifestFile(str(manifest)), OPTIONS, quiet=True, now_s=clock(0.0, waited_s))
         typing.join()
-    assert (found is not None) is is_kept
+    assert (found.forecast is not None) is is_kept
 
 
 @pytest.mark.parametrize(
@@ -86,3 +89,73 @@ def test_who_retires_is_asked(here: Here, api: Api, tmp_path: Path) -> None:
     assert here("apply", manifest, "--retire", "--yes", env=api.env).code == 0
     assert api.projects("Gone")[0]["status"] == "archived"
     assert here("apply", manifest, "--retire", env=api.env).code == 0
+
+
+def cats(*names: str) -> list[dict[str, object]]:
+    """A dataset with files of these names."""
+    items = [{"url": f"https://cats.example.com/{name}.png"} for name in names]
+    return [
+        {"kind": "folder", "key": "files", "name": "Cats"},
+        {"kind": "dataset", "key": "cats", "title": "Cats"},
+        {"kind": "data", "folder": "@files", "items": items, "datasets": ["@cats"]},
+    ]
+
+
+def test_rows_are_removed_only_by_their_number(here: Here, start_api: Start, tmp_path: Path) -> None:
+    """The plan names the number; neither --yes nor another one sends anything; the number removes the rows."""
+    api = start_api()
+    manifest = write_manifest(tmp_path / "m.jsonl", *cats("a", "b", "c"))
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    write_manifest(manifest, *cats("a", "new"))
+    planned = here("plan", manifest, "--prune-data", env=api.env)
+    assert "2 data rows would be removed from datasets for good, and the labels with them." in planned.out
+    assert "b.png (" in planned.out
+    before = api.control("GET", "log")
+    for given, said in (
+        (("--prune-data", "--yes"), "nobody can be asked: give --yes-prune-data 2, or --plan FILE"),
+        (("--prune-data", "--yes", "--yes-prune-data", "3"), "--yes-prune-data is 3, and 2 data rows would be removed"),
+        (("--yes", "--yes-prune-data", "2"), "--yes-prune-data is for --prune-data"),
+        (("--prune-data", "--yes", "--only", "cats"), "--prune-data is about the whole manifest"),
+        (("--prune-data", "--yes", "--prune"), "--prune-data goes by itself: run with --prune before"),
+        (("--prune-data", "--yes", "--skip-invalid"), "--prune-data takes what bad entries want"),
+    ):
+        refused = here("apply", manifest, *given, env=api.env)
+        assert (refused.code, said in refused.err) == (2, True), refused.err
+    assert api.control("GET", "log") == before
+    done = here("apply", manifest, "--prune-data", "--yes-prune-data", "2", env=api.env)
+    assert (done.code, "3 entries and 1 removal" in done.out) == (0, True), done.out + done.err
+    again = here("apply", manifest, "--prune-data", env=api.env)
+    assert (again.code, "removal" in again.out) == (0, False)
+
+
+def test_a_reviewed_plan_removes_its_rows(here: Here, start_api: Start, tmp_path: Path) -> None:
+    """A plan in a file holds which rows go, and asks no question."""
+    api = start_api()
+    manifest, out = write_manifest(tmp_path / "m.jsonl", *cats("a", "b")), str(tmp_path / "p")
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    write_manifest(manifest, *cats("a"))
+    assert here("plan", manifest, "--prune-data", "--out", out, env=api.env).code == 0
+    other = here("apply", manifest, "--prune-data", "--plan", out, "--yes-prune-data", "2", env=api.env)
+    assert (other.code, "the plan removes 1 data rows, and 2 were agreed to" in other.err) == (2, True), other.err
+    assert here("apply", manifest, "--prune-data", "--plan", out, env=api.env).code == 0
+
+
+def test_who_types_the_number_agrees(
+    here: Here, start_api: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a terminal the number is asked for; another one sends nothing."""
+    api = start_api()
+    manifest = write_manifest(tmp_path / "m.jsonl", *cats("a", "b", "c"))
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    write_manifest(manifest, *cats("a"))
+    options = OPTIONS | {"journal": f"{manifest}.journal", "prune_data": True}
+    sessions = Service(domain=api.url, ssh_key_file=str(api.key_file)).sessions()
+    before = api.control("GET", "log")
+    for keys, agrees in (("2", True), ("y", False), ("3", False)):
+        with a_person(monkeypatch) as person:
+            typing = person.will(partial(person.type, f"{keys}\n"), b"type the number: ")
+            with nullcontext() if agrees else pytest.raises(UsageError, match="that is not 2; nothing was removed"):
+                assert agreed(Output(), sessions, ManifestFile(str(manifest)), options, quiet=True, yes=True).rows == 2
+            typing.join()
+        assert b"To remove 2 data rows for good, type the number: " in person.shown
+    assert api.control("GET", "log") == before

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from encord_async.cli.question import agrees
+from encord_async.cli.question import agrees, types
 
 
 class Person:
@@ -20,11 +20,11 @@ class Person:
         self._screen = screen
         self.shown = b""
 
-    def will(self, act: Callable[[], None]) -> threading.Thread:
-        """Do *act* once the question has been asked."""
+    def will(self, act: Callable[[], None], question: bytes = b"[y/N]: ") -> threading.Thread:
+        """Do *act* once the *question* has been asked."""
 
         def watch() -> None:
-            while b"[y/N]: " not in self.shown:
+            while question not in self.shown:
                 self.shown += os.read(self._screen, 100)
             act()
 
@@ -60,6 +60,18 @@ def test_only_a_yes_is_one(monkeypatch: pytest.MonkeyPatch, keys: str, *, agreed
         assert agrees("Go on?") is agreed
         typing.join()
     assert person.shown == b"Go on? [y/N]: "
+
+
+@pytest.mark.parametrize(
+    ("keys", "agreed"), [("12\n", True), (" 12 \n", True), ("y\n", False), ("1\n", False), ("\n", False), ("\4", False)]
+)
+def test_only_the_number_is_it(monkeypatch: pytest.MonkeyPatch, keys: str, *, agreed: bool) -> None:
+    """Who is asked for a number agrees with just that, and with no yes."""
+    with a_person(monkeypatch) as person:
+        typing = person.will(lambda: person.type(keys), b"number: ")
+        assert types(12, "Type the number") is agreed
+        typing.join()
+    assert person.shown == b"Type the number: "
 
 
 def test_ctrl_c_is_never_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,18 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, Check, OptionalText, Text, Texts, member, members_of, read_hash, text
+from encord_async.protocol.checks import (
+    Adapter,
+    Check,
+    OptionalText,
+    SomeTexts,
+    Text,
+    Texts,
+    member,
+    members_of,
+    read_hash,
+    text,
+)
 from encord_async.protocol.cloud_files import CloudItem, data_items
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
@@ -42,6 +53,7 @@ __all__ = [
     "CloudPrefix",
     "CreateFolder",
     "GetFolder",
+    "GetItems",
     "ListCloudIntegrations",
     "ListFolderGroups",
     "ListFolders",
@@ -424,3 +436,20 @@ class ListItems(_OfFolder, PageOperation[rest_models.StorageItem]):
             "includeClientMetadata": self.include_client_metadata,
             "clientMetadataAsSignedUrl": False,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetItems(PageOperation[rest_models.StorageItem]):
+    """Read storage items by their uuids, wherever they lie. Source: SDK 0.1.211.
+
+    If one does not exist or is out of reach, the service refuses to show any (inferred from the SDK's docs).
+    """
+
+    call: ClassVar[RestCall] = rest_call("POST", "/storage/items/get-bulk")
+    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.StorageItem)
+    item_name: ClassVar[str] = "uuid"
+
+    item_uuids: SomeTexts
+
+    def body(self) -> JSON:
+        return members(item_uuids=self.item_uuids, sign_urls=False)
