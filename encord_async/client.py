@@ -196,10 +196,8 @@ class EncordSession(Calls):
         options = _planning(existing, dataset_api, chosen, max_batch, changes, stamp=stamp, skip_invalid=skip_invalid)
         manifest = _read_with(manifest, variables)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
-        review = None if plan is None else self._review(plan)
-        options = _agreed(options, review)
-        kept, more = self._journal(manifest, journal), _around(manifest, options, forecast, review)
-        return Run(self, manifest, options, journal=kept, review=review, **more)
+        more = _around(manifest, options, forecast, None if plan is None else self._review(plan))
+        return Run(self, manifest, journal=self._journal(manifest, journal), **more)
 
     async def validate(
         self, manifest: str | Path, *, stamp: bool = False, variables: Mapping[str, object] | None = None
@@ -399,11 +397,13 @@ def _read_with(manifest: "Manifest", variables: Mapping[str, object] | None) -> 
 def _around(
     manifest: "Manifest", options: "Options", forecast: "Forecast | None", review: "SavedPlan | None"
 ) -> dict[str, Any]:
-    """What a plan has read for a run, if there is one, and what the run does after the manifest."""
+    """The options of a run, the plan that it is held to, what one has read for it, and what it does last."""
     from encord_async.verify.surplus import surplus
 
+    options = _agreed(options, review)
+    sequel = surplus(manifest, options, is_reviewed=review is not None)
     groundwork = None if forecast is None else forecast.groundwork
-    return {"groundwork": groundwork, "sequel": surplus(manifest, options, is_reviewed=review is not None)}
+    return {"options": options, "groundwork": groundwork, "sequel": sequel, "review": review}
 
 
 def _agreed(options: "Options", review: "SavedPlan | None") -> "Options":

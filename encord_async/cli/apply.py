@@ -18,7 +18,7 @@ import click
 
 from encord_async.cli.api_keys import MadeKeys
 from encord_async.cli.cluster import begin_on, cluster
-from encord_async.cli.consent import agreed
+from encord_async.cli.consent import Agreed, agreed
 from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted, told, told_in
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
 from encord_async.cli.keys_sink import sink
@@ -216,13 +216,8 @@ def apply(
     if reviewed is not None:
         options["plan"] = reviewed
     sessions = functools.cache(functools.partial(service.sessions, **bounds))
-    _check_removes(yes_rows, options)
-    if reviewed is None and (options["prune_data"] or not yes):
-        with nothing_sent():
-            found = agreed(output, sessions(), manifest, options, quiet=no_progress, yes=yes, rows=yes_rows)
-        options["forecast"], yes_rows = found
-    if options["prune_data"] and yes_rows is not None:
-        options["prune_data"] = yes_rows
+    ask = functools.partial(_ask, output, sessions, manifest, quiet=no_progress, yes=yes)
+    _consent(ask, options, yes=yes or reviewed is not None, rows=yes_rows)
     ending = _ending(manifest, journal, options)
     with ExitStack() as until_the_last_word:
         made = MadeKeys(sink(keys_file, keys_command), manifest, journal, sessions)
@@ -254,10 +249,30 @@ def _ending(manifest: "ManifestFile", journal: str | None, options: Mapping[str,
     return Ending(journal=shown, looks=looks, looked_at=_followed(options), prunes=goes, retires=rests)
 
 
-def _check_removes(rows: int | None, options: Mapping[str, Any]) -> None:
-    """Raises `UsageError` for a number of data rows that nobody has asked to remove."""
-    if rows is not None and not options["prune_data"]:
+def _ask(
+    output: Output,
+    sessions: "Callable[[], Callable[[], EncordSession]]",
+    manifest: "ManifestFile",
+    options: dict[str, Any],
+    **more: Any,
+) -> Agreed:
+    return agreed(output, sessions(), manifest, options, **more)
+
+
+def _consent(ask: Callable[..., Agreed], options: dict[str, Any], *, yes: bool, rows: int | None) -> None:
+    """Let *ask* see to it that all is wanted that *yes* does not cover; *options* get what is known of it then.
+
+    Raises:
+        UsageError: It is not wanted, or *rows* were given and nobody has asked to remove any.
+    """
+    removes, is_reviewed = options["prune_data"], "plan" in options
+    if rows is not None and not removes:
         raise UsageError("--yes-prune-data is for --prune-data; give both, or neither")
+    if not yes or (removes and not is_reviewed):
+        with nothing_sent():
+            options["forecast"], rows = ask(options, rows=rows)
+    if removes and rows is not None:
+        options["prune_data"] = rows
 
 
 def _followed(options: Mapping[str, Any]) -> frozenset[str]:

@@ -101,6 +101,7 @@ async def test_the_sdk_goes_all_the_way(sdk_python: Path, emulator: Emulator) ->
     assert linked["rows"] == [[name, kinds[kind], url] for name, kind, url in expected]
     assert linked["left"] == ["0.mp4", "1.mp4", "A", "G"]
     assert linked["unknown"] == "AuthorisationError"
+    assert (linked["read"], linked["not there"]) == (True, "AuthorisationError")
 
     work = seen["workflow"]
     assert work["stages"] == [["Sort", "AGENT"], ["Draw", "ANNOTATION"], ["Look", "REVIEW"], ["End", "DONE"]]

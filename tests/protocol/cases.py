@@ -212,6 +212,13 @@ STORAGE_CASES = (
         lambda got: (got.results[0].url, got.results[0].client_metadata) == ("s3://b/v.mp4", None),
     ),
     Case(
+        rest.GetItems(item_uuids=("i", "j")),
+        "POST /storage/items/get-bulk",
+        {"itemUuids": ["i", "j"], "signUrls": False},
+        page(ITEM_REPLY),
+        lambda got: [item.url for item in got.results] == ["s3://b/v.mp4"],
+    ),
+    Case(
         rest.ListTasks(**STAGE, statuses=(TaskStatus.NEW,)),
         "GET /projects/p/workflow/stages/s/tasks?statuses=NEW",
         None,
@@ -256,6 +263,7 @@ BAD_VALUES: list[tuple[Callable[[], object], str]] = [
     (lambda: rest.ListSubfolders(folder_uuid="f", page_size=1001), "page_size is 1001"),
     (lambda: rest.ListItems(folder_uuid="f", page_size=1001), "page_size is 1001"),
     (lambda: rest.ListItems(folder_uuid="f", item_types=("film",)), "'film' is no type of an item"),  # type: ignore[arg-type]  # the point
+    (lambda: rest.GetItems(item_uuids=()), "item_uuids is empty"),
     (lambda: rest.UpdateFolder(folder_uuid="f", name=""), "name is empty"),
     (lambda: rest.UpdateFolder(folder_uuid="f"), "nothing of the folder is to be changed"),
     (

@@ -133,6 +133,9 @@ def linked(client: Any, uuid: str) -> Any:
         "left": [row.title for row in dataset.list_data_rows()],
         "found": [row.title for row in dataset.list_data_rows(title_eq="A")],
         "unknown": raised(dataset.link_items, [UUID(int=1)]),
+        "read": [one.url for one in client.get_storage_items([item.uuid for item in items])]
+        == [item.url for item in items],
+        "not there": raised(client.get_storage_items, [items[0].uuid, UUID(int=1)]),
     }
 
 
