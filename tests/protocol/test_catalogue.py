@@ -94,7 +94,7 @@ class TestEachRestCall:
         assert call.name == f"v2{call.path}.{call.method}"
 
     def test_only_reads_are_reads(self, call: RestCall) -> None:
-        """A GET changes nothing and only a GET is repeated as a read, but for one that names too much for an address."""
+        """Only a GET is repeated as a read, but for one call that names too much for an address."""
         assert (call.effect is Effect.READ) == (call.method == "GET" or call.name == "v2/storage/items/get-bulk.POST")
 
 
