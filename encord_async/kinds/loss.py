@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar, Final, NamedTuple
 
+from encord_async.kinds.exporting import Pen
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.picked import Lying
 from encord_async.kinds.reading import Reads
@@ -45,6 +46,9 @@ class Loss(Relation):
     limits_unsaid = False
     fills: ClassVar[tuple[Relation, ...]]
     taken_with: ClassVar[str]
+
+    def is_written(self, pen: Pen) -> bool:  # noqa: ARG002 - what is in the thing others write
+        return False
 
     @abstractmethod
     def seats(self, reads: Reads, parent_hash: str) -> AsyncIterator[Sequence[Seat]]:
