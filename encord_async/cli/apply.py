@@ -18,9 +18,9 @@ import click
 
 from encord_async.cli.api_keys import MadeKeys
 from encord_async.cli.cluster import begin_on, cluster
-from encord_async.cli.consent import Agreed, agreed
+from encord_async.cli.consent import asking, consent
 from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted, told, told_in
-from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
+from encord_async.cli.interrupts import Interrupts, interruptible, listening
 from encord_async.cli.keys_sink import sink
 from encord_async.cli.options import (
     Service,
@@ -216,8 +216,8 @@ def apply(
     if reviewed is not None:
         options["plan"] = reviewed
     sessions = functools.cache(functools.partial(service.sessions, **bounds))
-    ask = functools.partial(_ask, output, sessions, manifest, quiet=no_progress, yes=yes)
-    _consent(ask, options, yes=yes or reviewed is not None, rows=yes_rows)
+    ask = asking(output, sessions, manifest, quiet=no_progress, yes=yes)
+    consent(ask, options, yes=yes or reviewed is not None, rows=yes_rows)
     ending = _ending(manifest, journal, options)
     with ExitStack() as until_the_last_word:
         made = MadeKeys(sink(keys_file, keys_command), manifest, journal, sessions)
@@ -247,32 +247,6 @@ def _ending(manifest: "ManifestFile", journal: str | None, options: Mapping[str,
     goes, rests = options["prune"], options["retire"]
     shown = shown_journal(options["journal"])
     return Ending(journal=shown, looks=looks, looked_at=_followed(options), prunes=goes, retires=rests)
-
-
-def _ask(
-    output: Output,
-    sessions: "Callable[[], Callable[[], EncordSession]]",
-    manifest: "ManifestFile",
-    options: dict[str, Any],
-    **more: Any,
-) -> Agreed:
-    return agreed(output, sessions(), manifest, options, **more)
-
-
-def _consent(ask: Callable[..., Agreed], options: dict[str, Any], *, yes: bool, rows: int | None) -> None:
-    """Let *ask* see to it that all is wanted that *yes* does not cover; *options* get what is known of it then.
-
-    Raises:
-        UsageError: It is not wanted, or *rows* were given and nobody has asked to remove any.
-    """
-    removes, is_reviewed = options["prune_data"], "plan" in options
-    if rows is not None and not removes:
-        raise UsageError("--yes-prune-data is for --prune-data; give both, or neither")
-    if not yes or (removes and not is_reviewed):
-        with nothing_sent():
-            options["forecast"], rows = ask(options, rows=rows)
-    if removes and rows is not None:
-        options["prune_data"] = rows
 
 
 def _followed(options: Mapping[str, Any]) -> frozenset[str]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from encord_async.cli.interrupts import run
+from encord_async.cli.interrupts import nothing_sent, run
 from encord_async.cli.options import print_included, print_warnings
 from encord_async.cli.output import Output, many, on_terminal
 from encord_async.cli.plan import Planned, existing_journal, forecast_rows, irreversible_line, loss_line, show_heading
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from encord_async.manifest.variables import ManifestFile
     from encord_async.plan import Forecast
 
-__all__ = ["Agreed", "agreed"]
+__all__ = ["Agreed", "agreed", "asking", "consent"]
 
 _FRESH_S: Final = 60.0
 """What others make meanwhile is not in a listing: what is older than this could let a run make a second one of it."""
@@ -140,3 +140,31 @@ def _what(forecast: "Forecast") -> str:
         )
     said += [loss_line(forecast)] if forecast.rows else []
     return " ".join(said)
+
+
+def asking(
+    output: Output,
+    sessions: "Callable[[], Callable[[], EncordSession]]",
+    manifest: "ManifestFile",
+    *,
+    quiet: bool,
+    yes: bool,
+) -> Callable[..., Agreed]:
+    """`agreed`, which has a session made only if it is needed."""
+    return lambda options, rows: agreed(output, sessions(), manifest, options, quiet=quiet, yes=yes, rows=rows)
+
+
+def consent(ask: Callable[..., Agreed], options: dict[str, Any], *, yes: bool, rows: int | None) -> None:
+    """Let *ask* see to it that all is wanted that *yes* does not cover; *options* get what is known of it then.
+
+    Raises:
+        UsageError: It is not wanted, or *rows* were given and nobody has asked to remove any.
+    """
+    removes, is_reviewed = options["prune_data"], "plan" in options
+    if rows is not None and not removes:
+        raise UsageError("--yes-prune-data is for --prune-data; give both, or neither")
+    if not yes or (removes and not is_reviewed):
+        with nothing_sent():
+            options["forecast"], rows = ask(options, rows=rows)
+    if removes and rows is not None:
+        options["prune_data"] = rows

@@ -68,6 +68,7 @@ class Losses:
         warnings: What is left as it is, and why.
         retired: Nothing is.
         rows: How much is taken.
+        titles: What people call the things that something is taken from, by their hashes.
     """
 
     retired = 0
@@ -80,6 +81,7 @@ class Losses:
         self._is_foreseen = is_reviewed or self._counts_only
         self.warnings: list[Problem] = []
         self.rows = 0
+        self.titles: dict[str, str] = {}
 
     async def entries(self, session: Session, ledger: Ledger, register: Register) -> Sequence[More]:
         """See `Sequel`."""
@@ -100,6 +102,7 @@ class Losses:
                     if items:
                         found.append(_more(relation, wish, items))
                         keeps[relation, wish.hash] = words
+                        self.titles[wish.hash] = wish.title
                         self.rows += len(items)
         self._check()
         if found and not self._counts_only:
