@@ -245,6 +245,8 @@ def _digest(manifest: Manifest) -> str:
         raise UsageError("a plan is kept for a manifest in a file; entries from elsewhere may be others the next time")
     digest = hashlib.sha256()
     for item in read_manifest(file):
-        text = item.entry.model_dump_json() if isinstance(item, PlacedEntry) else str(item)
+        text = str(item)
+        if isinstance(item, PlacedEntry):
+            text = f"{item.entry.model_dump_json()} {item.entry.rows_digest()}"
         digest.update(text.encode() + b"\n")
     return digest.hexdigest()

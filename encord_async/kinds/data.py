@@ -74,6 +74,9 @@ class DataEntry(Entry):
             return self._files
         return ListedFiles(tuple(item.cloud_file() for item in self.items))
 
+    def rows_digest(self) -> str:
+        return "" if self._files is None else Portion(files=self._files, blocks=tuple(self._files.blocks)).digest
+
     def about(self) -> str:
         return self.folder
 

@@ -91,6 +91,10 @@ class Entry(Part):
         """The entry with *files*, which the file of `rows_beside` holds."""
         raise AssertionError(f"a {self.kind} entry names no file of rows: {files}")
 
+    def rows_digest(self) -> str:
+        """A name for what the file of `rows_beside` holds: nothing if it names none."""
+        return ""
+
     def says(self) -> Iterable[Say]:
         """What it says of users who can have one role only."""
         return ()

@@ -107,6 +107,21 @@ async def test_memberships_that_are_not_in_the_plan_are_not_given(tmp_path: Path
         assert "ann@example.com" not in {user["email"] for user in project["users"]}
 
 
+async def test_other_rows_are_another_manifest(tmp_path: Path) -> None:
+    """A file that an entry names for its rows is a part of what was reviewed."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"url": "s3://bucket/1.png"}\n')
+    async with open_world() as world:
+        desk = Desk(world, tmp_path)
+        folder: Entry = {"kind": "folder", "key": "f", "name": "F"}
+        data: Entry = {"kind": "data", "key": "d", "folder": "@f", "integration": "b", "items_file": rows.name}
+        desk.write([folder, data])
+        await desk.review()
+        rows.write_text('{"url": "s3://bucket/2.png"}\n')
+        with pytest.raises(UsageError, match="the manifest has changed since the plan was made"):
+            await desk.apply()
+
+
 async def test_what_the_plan_refuses_is_told_as_that(tmp_path: Path) -> None:
     """Who keeps another role was refused by the plan; nobody is sent for a new one that would say the same."""
     async with open_world() as world:
