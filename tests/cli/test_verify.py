@@ -133,7 +133,7 @@ def test_fix_adds_and_prune_detaches(here: Here, api: Api, applied: Path) -> Non
         **dict.fromkeys(("dataset_users", "dataset_groups", "ontology_groups", "tags", "statuses"), 0),
         **dict.fromkeys(("remove_dataset_users", "remove_dataset_groups", "remove_ontology_groups", "remove_tags"), 0),
         **dict.fromkeys(("folder_groups", "remove_folder_groups", "folder_data", "dataset_data"), 0),
-        **dict.fromkeys(("dataset_items", "tasks"), 0),
+        **dict.fromkeys(("dataset_items", "remove_data_rows", "tasks"), 0),
         "group_members": 0,
         "api_keys": 0,
         "failed": [],

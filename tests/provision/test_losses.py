@@ -89,6 +89,17 @@ async def test_rows_that_no_entry_wants_go(tmp_path: Path) -> None:
         assert await place.linked() == [*URLS, "s3://b/new.png"]
 
 
+async def test_nothing_else_removes_rows(tmp_path: Path) -> None:
+    """Pruning and retiring take away what can be given back; rows stay, and so do their labels."""
+    async with open_world() as world:
+        place = Place(world, tmp_path)
+        await place.run(*of_files(URLS))
+        await place.run(*of_files(URLS[:3]), prune=True, retire=True)
+        assert (place.asked(), await place.linked()) == (0, URLS)
+        await place.run(FOLDER, prune=True, retire=True)
+        assert (place.asked(), await place.linked()) == (0, URLS)
+
+
 async def test_another_number_removes_nothing(tmp_path: Path) -> None:
     """If it is another number than was agreed to, nothing is removed, and the rest is done."""
     async with open_world() as world:
