@@ -168,7 +168,7 @@ async def test_a_run_that_is_left_doubts_only_what_has_left(
     async with Journal(tmp_path / "j", None) as journal:
         assert sorted(record.title for record in await journal.open_intents()) == ["P0", "P1", "P2", "P3"]
     service.pace = service.at_once
-    async with session.provision(manifest, journal=tmp_path / "j") as again:
+    async with session.provision(manifest, journal=tmp_path / "j", settle_s=0) as again:
         assert {one.status for one in await all_of(again)} == {Status.CREATED}
     assert twice(service) == {}
 
