@@ -66,7 +66,11 @@ def until_whole(client: Client, *, without: str = "", patience_s: float = PATIEN
 
     def is_whole() -> bool:
         there = workers_of(client)
-        busy = any(client.processing().values())  # type: ignore[no-untyped-call]  # Dask has no types here
+        try:
+            busy = any(client.processing().values())  # type: ignore[no-untyped-call]  # Dask has no types here
+        except OSError:
+            # A connection of Dask's that broke is no answer; it takes another one for the next.
+            return False
         return len(there) == WORKERS and without not in there and not busy
 
     until(is_whole, f"{WORKERS} idle workers", patience_s=patience_s)
