@@ -157,10 +157,16 @@ def postgres(require_tool: Callable[[str], str]) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def twins_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Manifests in this folder, or in none, may hold twins: the engine holds what it promises for them too."""
-    (tmp_path / POLICY_FILE).write_text("twins = true\n")
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is the current one."""
     monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def twins_pass(empty_folder: Path) -> None:
+    """Manifests in this folder, or in none, may hold twins: the engine holds what it promises for them too."""
+    (empty_folder / POLICY_FILE).write_text("twins = true\n")
 
 
 @pytest.fixture

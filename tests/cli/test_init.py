@@ -14,11 +14,7 @@ from encord_async.manifest.place import PlacedEntry
 from encord_async.manifest.starter import starter_csv, starter_yaml
 from tests.cli.conftest import Here
 
-
-@pytest.fixture(autouse=True)
-def _there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder, which is the current one."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs
 
 import pytest
@@ -21,6 +21,9 @@ from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
 from encord_async.session.settings import Settings, Timeouts
 from tests.virtual import InstantClock
+
+if TYPE_CHECKING:
+    from tests.provision.world import World
 
 TOKEN = "the-token"
 ADMIN = "me@example.com"
@@ -412,3 +415,12 @@ async def provision(service: Service, manifest: Manifest, *, concurrency: int = 
 def service() -> Service:
     """An empty account."""
     return Service()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator["World"]:
+    """A new account of the emulator."""
+    from tests.provision.world import open_world
+
+    async with open_world() as opened:
+        yield opened

@@ -1,7 +1,7 @@
 """An entry that was edited, and whose thing was changed to the same in the app: a run looks before it fails."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -13,7 +13,9 @@ from encord_async.plan import Action, Verb
 from tests.cli.conftest import write_manifest
 from tests.direct import DirectEmulator
 from tests.provision.conftest import Entry
-from tests.provision.world import STRUCTURE, World, open_world
+from tests.provision.world import STRUCTURE, World
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 NAMED: Final = [
     pytest.param("project", "title", "projects", id="project"),
@@ -24,19 +26,6 @@ NAMED: Final = [
 ]
 READS: Final = {"project": "project.GET", "dataset": "dataset.GET"}
 MANIFEST: Final = Path("m.jsonl")
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """A new account."""
-    async with open_world() as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder, which is the current one."""
-    monkeypatch.chdir(tmp_path)
 
 
 def one(kind: str, field: str, title: str, description: str = "") -> Entry:

@@ -1,7 +1,6 @@
 """What a run changes of what is there, where it is asked to: roles, ontologies, what is too much, what has gone."""
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,11 @@ from tests.cli.conftest import write_manifest
 from tests.crash.conftest import Service
 from tests.provision.conftest import Entry
 from tests.provision.test_plan_is_apply import Account, ontologies, pairs, roles
-from tests.provision.world import ME, World, open_world
+from tests.provision.world import ME, World
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 ANN = "ann@example.com"
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """A new account."""
-    async with open_world() as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder, which is the current one."""
-    monkeypatch.chdir(tmp_path)
 
 
 def cats(role: str, **more: Any) -> list[Entry]:

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -14,7 +14,9 @@ from encord_async.plan import Verb
 from encord_async.protocol.catalogue import ProjectUserRole
 from tests.cli.conftest import write_manifest
 from tests.provision.conftest import Entry
-from tests.provision.world import World, open_world
+from tests.provision.world import World
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "changing.md"
 WORDS: Final = re.compile(r"`([^`]+)`")
@@ -52,19 +54,6 @@ def rows() -> Iterator[tuple[str, str, str]]:
         if line.startswith("| ") and not line.startswith(("| ---", "| What changes")):
             what, without, follows = (cell.strip() for cell in line.strip("|").split("|"))
             yield what, without, follows
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """A new account."""
-    async with open_world() as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder, which is the current one."""
-    monkeypatch.chdir(tmp_path)
 
 
 def of(**changes: Any) -> Edit:

@@ -15,14 +15,10 @@ from tests.cli.conftest import write_manifest
 from tests.provision.conftest import Project, Service, open_session, project, provision
 from tests.provision.world import open_world
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 Entry = dict[str, Any]
 HASH = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeee1"
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder, which is the current one."""
-    monkeypatch.chdir(tmp_path)
 
 
 def policy(text: str) -> None:

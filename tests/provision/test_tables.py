@@ -25,13 +25,9 @@ from encord_async.manifest.tables import read_csv
 from encord_async.protocol.catalogue import ProjectUserRole
 from encord_async.saved_plan import _digest
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 Cells = list[list[object]]
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder, which is the current one."""
-    monkeypatch.chdir(tmp_path)
 
 
 def csv(text: str) -> str:

@@ -9,22 +9,11 @@ from encord_async.journal.journal import Journal
 from encord_async.journal.taken_off import TakenOff, TakenOffs
 from tests.cli.conftest import write_manifest
 from tests.provision.conftest import Entry
-from tests.provision.world import World, open_world
+from tests.provision.world import World
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 MANIFEST = Path("m.jsonl")
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """A new account."""
-    async with open_world() as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder, which is the current one."""
-    monkeypatch.chdir(tmp_path)
 
 
 def cats(*emails: str, role: str = "annotator", **more: object) -> Entry:
