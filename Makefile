@@ -49,7 +49,7 @@ help: ## list the targets
 demo: $(DEMO)/installed ## provision examples/ on the embedded emulator and print what it did
 	@$(DEMO)/bin/encord-async demo
 
-quick: lint $(VENV)/installed ## run every check, and every test that is done in a minute: no processes, no servers
+quick: lint $(VENV)/installed ## run every check, and every test that is done in a minute: none that starts a process
 	$(BIN)/pytest -q $(PARALLEL) -m "not process and not slow" --hypothesis-profile=quick $(PYTEST_ARGS)
 
 test: lint $(VENV)/installed $(SDKS_INSTALLED) ## run every check and every test

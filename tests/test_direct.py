@@ -27,7 +27,7 @@ DETAILS: dict[Fault, dict[str, object]] = {
 SLOW = {Fault.DELAY, Fault.HANG}
 """An answer that does not come before the session's time is over."""
 
-Seen: TypeAlias = tuple[list[object], dict[str, int], list[str]]
+Seen: TypeAlias = tuple[list[object], dict[str, int], list[dict[str, object]], list[str]]
 
 
 async def asked(session: EncordSession) -> list[object]:
@@ -83,5 +83,5 @@ async def test_a_session_hears_the_same(fault: Fault | None, query: str) -> None
             said = await asked(session)
             stats = emulator.stats()
             made = [line["title"] for line in emulator.log()]
-        seen.append((said, stats["by_query"], made))
+        seen.append((said, stats["by_query"], stats["faults"], made))
     assert seen[0] == seen[1]

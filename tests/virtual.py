@@ -62,10 +62,7 @@ def run(main: Callable[[], Awaitable[T]]) -> T:
 
 
 class LoopClock:
-    """The session's clock, set to the running loop's time; *wall_s* is when that was 0."""
-
-    def __init__(self, wall_s: float = WALL_S) -> None:
-        self._wall_s = wall_s
+    """The session's clock, set to the running loop's time, which was 0 at `WALL_S`."""
 
     def monotonic_s(self) -> float:
         """Seconds of the loop."""
@@ -73,7 +70,7 @@ class LoopClock:
 
     def wall_s(self) -> float:
         """The same, as a date."""
-        return self._wall_s + self.monotonic_s()
+        return WALL_S + self.monotonic_s()
 
     async def sleep(self, seconds: float) -> None:
         """Let the loop's time pass."""

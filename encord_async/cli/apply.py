@@ -217,7 +217,7 @@ def apply(
         options["plan"] = reviewed
     sessions = functools.cache(functools.partial(service.sessions, **bounds))
     ask = asking(output, sessions, manifest, quiet=no_progress, yes=yes)
-    consent(ask, options, yes=yes or reviewed is not None, rows=yes_rows)
+    consent(ask, options, yes=yes, rows=yes_rows)
     ending = _ending(manifest, journal, options)
     with ExitStack() as until_the_last_word:
         made = MadeKeys(sink(keys_file, keys_command), manifest, journal, sessions)
@@ -244,9 +244,13 @@ def apply(
 def _ending(manifest: "ManifestFile", journal: str | None, options: Mapping[str, Any]) -> "Ending":
     """What is known of the end of a run before it begins."""
     looks = _verify(manifest, journal) if existing_journal(manifest, journal) else None
-    goes, rests = options["prune"], options["retire"]
-    shown = shown_journal(options["journal"])
-    return Ending(journal=shown, looks=looks, looked_at=_followed(options), prunes=goes, retires=rests)
+    return Ending(
+        journal=shown_journal(options["journal"]),
+        looks=looks,
+        looked_at=_followed(options),
+        prunes=options["prune"],
+        retires=options["retire"],
+    )
 
 
 def _followed(options: Mapping[str, Any]) -> frozenset[str]:

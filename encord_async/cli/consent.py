@@ -163,7 +163,7 @@ def consent(ask: Callable[..., Agreed], options: dict[str, Any], *, yes: bool, r
     removes, is_reviewed = options["prune_data"], "plan" in options
     if rows is not None and not removes:
         raise UsageError("--yes-prune-data is for --prune-data; give both, or neither")
-    if not yes or (removes and not is_reviewed):
+    if not is_reviewed and (removes or not yes):
         with nothing_sent():
             options["forecast"], rows = ask(options, rows=rows)
     if removes and rows is not None:

@@ -26,6 +26,7 @@ from encord_async.errors import (
 from encord_async.journal.record import Ledger, Record, State, Word
 from encord_async.kinds.chore import Chore
 from encord_async.kinds.errand import Ending, Errand
+from encord_async.kinds.files import files_word
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Membership, Relation, role_name
 from encord_async.kinds.registry import probe_of
@@ -189,9 +190,9 @@ def _item(ticket: Ticket) -> str:
 
 
 def _goes_by(ticket: Ticket) -> str:
-    """What is written down of a membership goes by this: of files by what they are, whichever entry names them."""
+    """What is written down of a membership goes by this."""
     load = ticket.step.load
-    return _item(ticket) if load is None else " ".join((*ticket.items, load.digest))
+    return _item(ticket) if load is None else files_word(ticket.items, load.digest)
 
 
 def _role_results(batch: Batch, roles: Roles) -> Iterator[tuple[Ticket, Result]]:

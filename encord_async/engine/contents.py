@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from encord_async.engine.making import Making, held_of
 from encord_async.engine.outcome import Status
@@ -10,17 +9,14 @@ from encord_async.engine.scribe import Scribe
 from encord_async.engine.sending import Sends
 from encord_async.engine.ticket import Lane, Result, Ticket
 from encord_async.engine.updating import Updater
-from encord_async.engine.verdict import Ended
-from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError, StoppedError
+from encord_async.engine.verdict import FATAL, Ended
+from encord_async.errors import EncordError, StoppedError
 from encord_async.journal.record import Record
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.thing import Thing
 from encord_async.session.stop import Stop
 
-__all__ = ["FATAL", "Contents", "items_of", "whole"]
-
-FATAL: Final = (AuthenticationError, SettingsError, JournalError)
-"""No other work fares better: the credential is not accepted, the service not reached, or the ledger not written."""
+__all__ = ["Contents", "items_of", "whole"]
 
 
 class Contents:

@@ -15,7 +15,7 @@ from encord_async.engine.admitting import Admitter
 from encord_async.engine.batches import Batches
 from encord_async.engine.changing import Changing, RoleChanger
 from encord_async.engine.claims import Claims, baseline
-from encord_async.engine.contents import FATAL, Contents, items_of, whole
+from encord_async.engine.contents import Contents, items_of, whole
 from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger, left_error
 from encord_async.engine.making import Maker, Making, readied
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
@@ -27,7 +27,7 @@ from encord_async.engine.scribe import Scribe
 from encord_async.engine.sending import Looks, Sends
 from encord_async.engine.ticket import Batch, Result, Ticket, Work
 from encord_async.engine.updating import Updater
-from encord_async.engine.verdict import Ended, Later, Sending, Split, Verdict
+from encord_async.engine.verdict import FATAL, Ended, Later, Sending, Split, Verdict
 from encord_async.errors import EncordError, JournalError, NotAppliedError, StoppedError, UncertainError
 from encord_async.journal.record import INNER_PARENT, Doubt, Ledger, Record, State, set_aside
 from encord_async.journal.seen import Seen

@@ -13,7 +13,8 @@ from encord_async.engine.crew import each
 from encord_async.engine.doubt import AdoptIt, LeaveIt, SendAgain, Settler, WaitLonger
 from encord_async.engine.mixup import mixed_up
 from encord_async.engine.outcome import Status
-from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError, UsageError
+from encord_async.engine.verdict import FATAL
+from encord_async.errors import EncordError, UsageError
 from encord_async.journal.record import Doubt, Ledger, Record, State
 from encord_async.journal.seen import Seen
 from encord_async.redaction import quoted
@@ -202,7 +203,7 @@ async def _settle(
 async def _look(settler: Settler, doubt: Doubt) -> AdoptIt | WaitLonger | SendAgain | LeaveIt:
     try:
         return await settler.settle(doubt)
-    except (AuthenticationError, SettingsError, JournalError):
+    except FATAL:
         raise
     except EncordError as error:
         return settler.not_seen(doubt, error)

@@ -222,7 +222,8 @@ class Run:
             group.cancel_scope.cancel()
         try:
             left = await leave(group, kind, error, traceback)
-            await self._register.taken_off()
+            if error is None and self._failure is None:
+                await self._register.taken_off()
             return left
         finally:
             self._finish_clock()

@@ -21,14 +21,11 @@ from encord_async.engine.review import refusal
 from encord_async.engine.scribe import Scribe
 from encord_async.engine.sending import Looks, Sends
 from encord_async.engine.ticket import Result, Ticket
-from encord_async.engine.verdict import Ended
+from encord_async.engine.verdict import FATAL, Ended
 from encord_async.errors import (
-    AuthenticationError,
     ConflictError,
     EncordError,
-    JournalError,
     RefusedError,
-    SettingsError,
     StoppedError,
 )
 from encord_async.journal.record import CHANGED, Record
@@ -38,7 +35,7 @@ from encord_async.session.stop import Stop
 
 __all__ = ["Updater"]
 
-_NOT_ITS_FAULT: Final = (AuthenticationError, JournalError, SettingsError, StoppedError)
+_NOT_ITS_FAULT: Final = (*FATAL, StoppedError)
 _CALLED: Final = ("description", "wished_description")
 _UNDER_WAY: Final = "it was to be changed, and whether it was is not known yet; run the same again"
 _NOT_TOLD: Final = (

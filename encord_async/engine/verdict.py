@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from encord_async.engine.making import Making
 from encord_async.engine.ticket import Batch, Result, Ticket
-from encord_async.errors import EncordError
+from encord_async.errors import AuthenticationError, EncordError, JournalError, SettingsError
 from encord_async.journal.record import Record
 from encord_async.protocol.request import Request
 
-__all__ = ["Ended", "Later", "Sending", "Split", "Verdict"]
+__all__ = ["FATAL", "Ended", "Later", "Sending", "Split", "Verdict"]
+
+FATAL: Final = (AuthenticationError, SettingsError, JournalError)
+"""No other work fares better: the credential is not accepted, the service not reached, or the ledger not written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,6 @@ class _Rows(Loss):
     most_taken = 1000
     refuses_absent = True
     fills = (DATASET_DATA, DATASET_FOLDER, DATASET_ITEMS)
-    taken_with = "their labels are lost"
 
     def said(self, item: str) -> str:
         found, _, title = item.partition(" ")

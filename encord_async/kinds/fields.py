@@ -42,7 +42,6 @@ __all__ = [
     "hash_or_reference",
     "in_role",
     "meant",
-    "number_or_word",
     "one_hash",
     "one_word",
     "referenced_key",
@@ -104,7 +103,7 @@ def meant(word: str, known: Iterable[str]) -> str:
     return f"did you mean {spelt[close[0]]!r}?" if close else ""
 
 
-def number_or_word(value: object, *, what: str, words: Mapping[str, IntEnum]) -> IntEnum:
+def _number_or_word(value: object, *, what: str, words: Mapping[str, IntEnum]) -> IntEnum:
     """Roles and storages are written as words or as the API's numbers; a number may stand in quotes, as CSV has it."""
     if isinstance(value, str):
         word = value.strip()
@@ -140,7 +139,7 @@ def one_word(value: object, *, what: str, words: Mapping[str, StrEnum]) -> StrEn
 
 @dataclass(frozen=True, eq=False)
 class OneOf:
-    """In the annotation of a field: it is one of *words*, read by `one_word`, or by `number_or_word` for numbers.
+    """In the annotation of a field: it is one of *words*, read by `one_word`, or by `_number_or_word` for numbers.
 
     *others* are what else a manifest may have, for the JSON Schema.
     """
@@ -152,7 +151,7 @@ class OneOf:
     def read(self, value: object) -> object:
         """The member that *value* stands for; raises as `wrong`."""
         numbers = isinstance(next(iter(self.words.values())), int)
-        return (number_or_word if numbers else one_word)(value, what=self.what, words=self.words)
+        return (_number_or_word if numbers else one_word)(value, what=self.what, words=self.words)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self.read, handler(source))

@@ -31,6 +31,7 @@ __all__ = [
     "URLs",
     "Unit",
     "block_of",
+    "files_word",
     "identity_url",
     "type_of",
     "url_digest",
@@ -228,6 +229,11 @@ class Portion:
 def identity_url(item: CloudItem) -> str:
     """The URL by which an item is known: that of its first file."""
     return urls_of(item)[0]
+
+
+def files_word(sources: Iterable[str], digest: str) -> str:
+    """What files of *sources* go by as the item of a relation: by what they are, whichever entry names them."""
+    return " ".join((*sources, digest))
 
 
 def url_digest(url: str) -> int:

@@ -123,8 +123,6 @@ class _Folders(Thing, Exports):
             needs=() if parent is None else ((self.word, parent),),
         )
 
-    is_readied = True
-
     async def readied(self, reads: Reads, order: Order, draft: Draft) -> Draft:
         """The integration goes by its title, and the service wants its uuid."""
         cloud, operation = order.entry.cloud, draft.operation

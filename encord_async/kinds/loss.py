@@ -37,7 +37,6 @@ class Loss(Relation):
 
     Attributes:
         fills: Relations by which entries want something in the thing.
-        taken_with: What is lost with it, for people.
     """
 
     gives = ""
@@ -45,7 +44,6 @@ class Loss(Relation):
     has_entries = False
     limits_unsaid = False
     fills: ClassVar[tuple[Relation, ...]]
-    taken_with: ClassVar[str]
 
     def is_written(self, pen: Pen) -> bool:  # noqa: ARG002 - what is in the thing others write
         return False

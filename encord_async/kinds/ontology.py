@@ -115,8 +115,6 @@ class _Ontologies(Thing, Exports):
         details: dict[str, object] = {"copy_of": entry.copy_of, "template": template}
         return Draft(operation=operation, details=details, names=names, needs=((self.word, template),))
 
-    is_readied = True
-
     async def readied(self, reads: Reads, order: Order, draft: Draft) -> Draft:
         """The service has no call that copies one: a copy gets what the other has at that moment."""
         template = order.links.get("copy_of")

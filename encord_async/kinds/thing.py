@@ -181,7 +181,11 @@ class Creates(StepKind):
     verb = "create"
     lasting: ClassVar[tuple[str, ...]] = ()
     is_readied: ClassVar[bool] = False
-    """Whether `readied` may read something."""
+    """Whether `readied` may read something: it does where a kind has its own."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.is_readied = cls.readied is not Creates.readied
 
     @property
     def a_noun(self) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "Text",
     "Texts",
     "assign",
+    "filled",
     "member",
     "members_of",
     "one_of",
@@ -131,12 +132,16 @@ def one_of(kind: type[E], value: object, what: str) -> E:
         raise UsageError(f"{quoted(value)} is no {what}; use one of {known}") from None
 
 
-def some(values: Iterable[str], what: str) -> tuple[str, ...]:
-    """*values* as a tuple of at least one text, none of them blank."""
-    found = texts(values, what)
+def filled(found: tuple[T, ...], what: str) -> tuple[T, ...]:
+    """*found*, which is not empty."""
     if not found:
         raise UsageError(f"{what} is empty; there would be nothing to do")
     return found
+
+
+def some(values: Iterable[str], what: str) -> tuple[str, ...]:
+    """*values* as a tuple of at least one text, none of them blank."""
+    return filled(texts(values, what), what)
 
 
 def member(kind: type[Enum], what: str) -> Check:

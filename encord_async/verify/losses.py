@@ -16,7 +16,7 @@ from encord_async.engine.roll import Register
 from encord_async.engine.sequel import More
 from encord_async.errors import AuthenticationError, ConflictError, RefusedError, UsageError, spelt
 from encord_async.journal.record import Ledger, Record, State
-from encord_async.kinds.files import Portion, URLs
+from encord_async.kinds.files import Portion, URLs, files_word
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.loss import MOST_READ, Loss, Piece, Seat
 from encord_async.kinds.membership import Membership
@@ -53,12 +53,14 @@ class _Wanted:
 
     def has(self, piece: Piece) -> bool:
         """Whether any of them wants *piece*; notes the URLs that were met."""
-        if piece.lying.uuid.lower() in self.uuids:
-            return True
         url, folder = piece.lying.url, (piece.folder or "").lower()
+        if url is not None:
+            for _, urls in self.urls:
+                urls.meet(url)
         # What says no URL could be any of the files.
-        met = [url is None or (urls.has(url) and (urls.meet(url) or True)) for _, urls in self.urls]
-        return any(met) or any(source == folder and picked.takes(piece.lying) for source, picked in self.picked)
+        is_file = any(url is None or urls.has_met(url) for _, urls in self.urls)
+        is_picked = any(source == folder and picked.takes(piece.lying) for source, picked in self.picked)
+        return is_file or is_picked or piece.lying.uuid.lower() in self.uuids
 
 
 class Losses:
@@ -122,7 +124,7 @@ class Losses:
         self, session: Session, ledger: Ledger, relation: Loss, wish: ThingWish, wishes: Wishes
     ) -> tuple[Sequence[str], Collection[bytes]]:
         """What is taken out of one thing, and what a ledger has by now of what stays."""
-        files = [one for one in wishes.files if one.relation in relation.fills and one.hash == wish.hash]
+        files = [one for one in wishes.files if one.relation in relation.fills and _is_of(wish, one.hash)]
         wanted = await _wanted(relation, wish, files, wishes.addresses)
         if not wanted.words:
             return [], ()
@@ -205,7 +207,12 @@ async def _wanted(relation: Loss, wish: ThingWish, files: Sequence[FileWish], ad
 
 def _word(wish: FileWish) -> bytes:
     """What a ledger has it by that these files are in the thing."""
-    return wish.relation.identity(wish.hash, f"{wish.source} {wish.load.digest}")
+    return wish.relation.identity(wish.hash, files_word([] if wish.source is None else [wish.source], wish.load.digest))
+
+
+def _is_of(wish: ThingWish, found: str | None) -> bool:
+    """Whether *found* is the hash of a thing, in whatever case an entry has it."""
+    return found is not None and found.lower() == wish.hash.lower()
 
 
 async def _forget(ledger: Ledger, keeps: Mapping[tuple[Loss, str], Collection[bytes]]) -> None:
@@ -220,7 +227,7 @@ async def _forget(ledger: Ledger, keeps: Mapping[tuple[Loss, str], Collection[by
             kept = [
                 words
                 for (relation, parent_hash), words in keeps.items()
-                if kind.relation in relation.fills and record.parent_hash == parent_hash
+                if kind.relation in relation.fills and (record.parent_hash or "").lower() == parent_hash.lower()
             ]
             if any(record.identity not in words for words in kept):
                 undone.append(replace(record, state=State.FAILED, status="cancelled"))

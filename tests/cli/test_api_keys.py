@@ -60,7 +60,7 @@ def test_what_a_run_made(api: Api, here: Here, tmp_path: Path, store: str, reque
     assert (again.code, "0 API keys written" in again.err, len(lines(keys))) == (0, True, 3)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.platform("linux")  # a device that is always full
 def test_a_full_disk(api: Api, here: Here, tmp_path: Path) -> None:
     """What cannot be written is told with the command that shows it, and the exit code is not that of success."""
     manifest = write_manifest(tmp_path / "programme.jsonl", *programme("Keys full", "one"))
@@ -179,7 +179,7 @@ def test_a_command_that_never_ends(api: Api, here: Here, tmp_path: Path) -> None
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("store", ["file", "postgresql"])
+@pytest.mark.parametrize("store", STORES)
 def test_a_run_that_is_killed_before_it_hands_them_on(
     api: Api, here: Here, tmp_path: Path, store: str, request: pytest.FixtureRequest
 ) -> None:
@@ -206,6 +206,7 @@ def test_a_run_that_is_killed_before_it_hands_them_on(
     assert len(lines(keys)) == 2
 
 
+@pytest.mark.platform("linux")  # a device that is always full
 def test_a_line_is_written_once(api: Api, here: Here, tmp_path: Path) -> None:
     """A run that was killed after it wrote, and before it noted that, has written what the next one does not again."""
     manifest, keys = write_manifest(tmp_path / "m.jsonl", *programme("Twice", "one")), tmp_path / "keys.jsonl"

@@ -51,17 +51,6 @@ async def items_of(world: World, folder: str | None) -> list[StorageItem]:
     return list(await world.session.collect(ListItems(folder_uuid=folder or "")))
 
 
-async def linked(world: World, dataset: str | None) -> list[str]:
-    """The URLs of what is in a dataset, in order."""
-    rows = await world.session.execute(ListDataRows(dataset_hash=dataset or ""))
-    return sorted(row.file_link or "" for row in rows)
-
-
-def asked(world: World, query: str) -> int:
-    """How often the service was asked *query*."""
-    return int(world.emulator.stats()["by_query"].get(query, 0))
-
-
 async def test_files_become_rows(tmp_path: Path) -> None:
     """Files are registered with titles and metadata and linked; the plan says so; a second run sends nothing."""
     async with open_world(integrations=[BUCKET]) as world:
@@ -76,7 +65,7 @@ async def test_files_become_rows(tmp_path: Path) -> None:
             (url, f"Cat {number}", {"no": str(number)}) for number, url in enumerate(URLS)
         ]
         assert {one.integration_hash for one in there} == {BUCKET.uuid}
-        assert await linked(world, outcomes["d"].hash) == URLS
+        assert await world.linked(outcomes["d"].hash) == URLS
 
         requests = world.session.statistics().requests
         assert set(words(await world.run(MANIFEST, tmp_path / "j")).values()) == {"unchanged"}
@@ -92,9 +81,9 @@ async def test_another_journal_finds_all_of_it() -> None:
             "adopt": {"dataset": 1, "folder": 1},
             "keep": {"folder_data": 5, "dataset_data": 5},
         }
-        before = asked(world, START)
+        before = world.asked(START)
         assert words(await world.run(MANIFEST))["x"] in {"updated", "unchanged"}
-        assert asked(world, START) == before
+        assert world.asked(START) == before
 
 
 async def test_what_is_new_in_it(tmp_path: Path) -> None:
@@ -107,7 +96,7 @@ async def test_what_is_new_in_it(tmp_path: Path) -> None:
         assert actions[Verb.ADD, "dataset_data"].count == 1
         assert words(await world.run(grown, tmp_path / "j"))["x"] == "updated"
         assert len(await items_of(world, outcomes["f"].hash)) == 6
-        assert await linked(world, outcomes["d"].hash) == [*URLS, "s3://b/dog.mp4"]
+        assert await world.linked(outcomes["d"].hash) == [*URLS, "s3://b/dog.mp4"]
 
 
 @pytest.mark.parametrize("fault", [Fault.DROP_AFTER_COMMIT, Fault.TRUNCATE, Fault.DROP_BEFORE])
@@ -118,7 +107,7 @@ async def test_a_lost_answer_to_a_job(fault: Fault, tmp_path: Path) -> None:
         assert words(outcomes)["x"] == "updated", outcomes["x"].error
         urls = [one.url for one in await items_of(world, outcomes["f"].hash)]
         assert (len(urls), len(set(urls))) == (2500, 2500)
-        assert len(await linked(world, outcomes["d"].hash)) == 2500
+        assert len(await world.linked(outcomes["d"].hash)) == 2500
 
 
 @pytest.mark.parametrize("fault", [Fault.DROP_AFTER_COMMIT, Fault.LATE_COMMIT])
@@ -131,8 +120,8 @@ async def test_a_job_that_is_still_at_work(fault: Fault, tmp_path: Path) -> None
         assert sorted(one.url or "" for one in await items_of(world, outcomes["f"].hash)) == sorted(
             f"s3://b/{number}.png" for number in range(50)
         )
-        assert len(await linked(world, outcomes["d"].hash)) == 50
-        assert asked(world, START) == 1
+        assert len(await world.linked(outcomes["d"].hash)) == 50
+        assert world.asked(START) == 1
 
 
 async def test_a_job_that_an_earlier_run_may_have_started(tmp_path: Path) -> None:
@@ -140,13 +129,13 @@ async def test_a_job_that_an_earlier_run_may_have_started(tmp_path: Path) -> Non
     rule = FaultRule(query=START, fault=Fault.DROP_AFTER_COMMIT, times=1)
     async with open_world(rule, integrations=[BUCKET], job_s=1.5) as world:
         async with world.session.provision(many(50), journal=tmp_path / "j", settle_s=5.0) as run:
-            await comes_true(lambda: asked(world, START) == 1, "the job is started")
+            await comes_true(lambda: world.asked(START) == 1, "the job is started")
             run.drain()
             assert {outcome.key: outcome.status.value async for outcome in run}["x"] == "cancelled"
         outcomes = await world.run(many(50), tmp_path / "j", settle_s=5.0)
         assert words(outcomes)["x"] == "updated", outcomes["x"].error
         assert len(await items_of(world, outcomes["f"].hash)) == 50
-        assert asked(world, START) == 1
+        assert world.asked(START) == 1
 
 
 async def test_one_url_of_two_entries(tmp_path: Path) -> None:
@@ -165,20 +154,20 @@ async def test_a_job_that_never_comes(tmp_path: Path) -> None:
     async with open_world(rule, integrations=[BUCKET]) as world:
         outcome = (await world.run(MANIFEST, tmp_path / "j", settle_s=0.05))["x"]
         assert outcome.status.value == "failed"
-        assert asked(world, START) == world.session.settings.retry.max_attempts
+        assert world.asked(START) == world.session.settings.retry.max_attempts
 
 
 async def test_a_run_that_was_stopped_goes_on_asking(tmp_path: Path) -> None:
     """A run that is stopped does not wait for its jobs, and the next one asks for those, and starts no others."""
     async with open_world(integrations=[BUCKET], job_s=2.0) as world:
         async with world.session.provision(many(2500), journal=tmp_path / "j") as run:
-            await comes_true(lambda: asked(world, POLL) > 0 and asked(world, START) == 3, "the jobs are started")
+            await comes_true(lambda: world.asked(POLL) > 0 and world.asked(START) == 3, "the jobs are started")
             run.drain()
             ended = {outcome.key: outcome.status.value async for outcome in run}
         assert ended["x"] == "cancelled"
         outcomes = await world.run(many(2500), tmp_path / "j")
-        assert asked(world, START) == 3
-        assert len(await linked(world, outcomes["d"].hash)) == 2500
+        assert world.asked(START) == 3
+        assert len(await world.linked(outcomes["d"].hash)) == 2500
 
 
 @pytest.mark.parametrize("on_error", ["skip", "fail"])
@@ -193,10 +182,10 @@ async def test_files_that_cannot_be_read(on_error: str, tmp_path: Path) -> None:
             assert outcome.error is not None
             assert (outcome.status.value, outcome.error.code) == ("failed", "FILES_FAILED")
             assert f"1 file could not be registered: '{URLS[3]}'" in outcome.error.message
-            assert await linked(world, outcomes["d"].hash) == []
+            assert await world.linked(outcomes["d"].hash) == []
             return
         assert outcome.status.value == "updated"
-        assert await linked(world, outcomes["d"].hash) == [url for url in URLS if url != URLS[3]]
+        assert await world.linked(outcomes["d"].hash) == [url for url in URLS if url != URLS[3]]
         again = (await world.run(manifest, tmp_path / "j"))["x"]
         assert (again.status.value, again.units) == ("unchanged", outcome.units)
 
@@ -221,7 +210,7 @@ async def test_integrations_of_no_or_one_title(titles: list[str], code: str) -> 
         assert outcome.error is not None
         assert {one.code for one in refused if one.what == "folder_data"} == {code}
         assert (outcome.status.value, outcome.error.code) == ("failed", code)
-        assert asked(world, START) == 0
+        assert world.asked(START) == 0
 
 
 async def test_a_listing_that_lags(tmp_path: Path) -> None:
@@ -236,7 +225,7 @@ async def test_a_listing_that_lags(tmp_path: Path) -> None:
         world.emulator.clear_faults()
         outcomes = await world.run(MANIFEST, tmp_path / "j")
         assert words(outcomes)["x"] == "updated"
-        assert (await linked(world, outcomes["d"].hash), asked(world, START)) == (URLS, 1)
+        assert (await world.linked(outcomes["d"].hash), world.asked(START)) == (URLS, 1)
 
 
 async def test_what_differs(tmp_path: Path) -> None:
@@ -346,6 +335,6 @@ async def test_what_is_missing_is_put_there(tmp_path: Path) -> None:
         assert report.as_json() == {"missing": {"dataset_data": 1}}
         repaired = await repair(world.session, repairs, inner=[], journal=journal)
         assert not repaired.unsatisfied
-        assert await linked(world, outcomes["d"].hash) == URLS
+        assert await world.linked(outcomes["d"].hash) == URLS
         assert not (await compare(world.session, wishes)).differences
-        assert asked(world, START) == 1
+        assert world.asked(START) == 1

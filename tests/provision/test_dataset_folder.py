@@ -17,7 +17,7 @@ from encord_async.verify.compare import compare
 from encord_async.verify.repair import Repairs, repair
 from encord_async.verify.wishes import gather
 from tests.provision.conftest import Entry
-from tests.provision.world import World, open_world, words
+from tests.provision.world import open_world, words
 
 URLS = [f"s3://b/{place}-{number}.png" for place in ("north", "south") for number in range(3)]
 OBJECTS = tuple(f"s3://b/synced/{number}.png" for number in range(4))
@@ -35,17 +35,6 @@ def picking(*names: str) -> list[Entry]:
     return [{**DATASET, "items": list(names)}, *MANIFEST[1:]]
 
 
-async def linked(world: World, dataset: str | None) -> list[str]:
-    """The URLs of what is in a dataset, in order."""
-    rows = await world.session.execute(ListDataRows(dataset_hash=dataset or ""))
-    return sorted(row.file_link or "" for row in rows)
-
-
-def asked(world: World, query: str) -> int:
-    """How often the service was asked *query*."""
-    return int(world.emulator.stats()["by_query"].get(query, 0))
-
-
 async def test_all_of_a_folder(tmp_path: Path) -> None:
     """All that the manifest puts there first is linked; the plan says how much; a second run sends nothing."""
     async with open_world(job_s=0.3) as world:
@@ -54,11 +43,11 @@ async def test_all_of_a_folder(tmp_path: Path) -> None:
 
         outcomes = await world.run(MANIFEST, tmp_path / "j")
         assert words(outcomes) == {"f": "created", "d": "created", "x": "updated"}
-        assert await linked(world, outcomes["d"].hash) == URLS
+        assert await world.linked(outcomes["d"].hash) == URLS
 
-        before = asked(world, LINK)
+        before = world.asked(LINK)
         assert set(words(await world.run(MANIFEST, tmp_path / "j")).values()) == {"unchanged"}
-        assert asked(world, LINK) == before
+        assert world.asked(LINK) == before
         forecast = await world.session.plan(MANIFEST, journal=tmp_path / "j")
         assert forecast.as_json() == {"keep": {"dataset": 1, "folder": 1, "folder_data": 6, "dataset_data": 6}}
 
@@ -76,8 +65,8 @@ async def test_entries_of_files_link_it_too(names: tuple[str, ...], tmp_path: Pa
         assert [(one.verb, one.count) for one in found] == [(Verb.ADD, 6)]
         outcomes = await world.run(manifest, tmp_path / "j")
         assert words(outcomes) == {"f": "unchanged", "d": "adopted", "x": "updated"}
-        assert await linked(world, outcomes["d"].hash) == URLS
-        assert asked(world, LINK) == 1
+        assert await world.linked(outcomes["d"].hash) == URLS
+        assert world.asked(LINK) == 1
 
 
 async def test_what_comes_later(tmp_path: Path) -> None:
@@ -91,7 +80,7 @@ async def test_what_comes_later(tmp_path: Path) -> None:
         report = await world.session.verify(MANIFEST, journal=tmp_path / "j")
         assert report.as_json() == {"missing": {"dataset_data": 1}}
         assert words(await world.run(MANIFEST, tmp_path / "j"))["d"] == "updated"
-        assert await linked(world, outcomes["d"].hash) == sorted([*URLS, "s3://b/new.png"])
+        assert await world.linked(outcomes["d"].hash) == sorted([*URLS, "s3://b/new.png"])
 
 
 async def test_a_slow_entry_is_waited_for(tmp_path: Path) -> None:
@@ -107,7 +96,7 @@ async def test_a_slow_entry_is_waited_for(tmp_path: Path) -> None:
         async with world.session.provision(stream(), journal=tmp_path / "j", settle_s=1.0) as run:
             outcomes = {one.key: one async for one in run}
         assert {one.status.value for one in outcomes.values()} == {"created", "updated"}
-        assert await linked(world, outcomes["d"].hash) == URLS
+        assert await world.linked(outcomes["d"].hash) == URLS
 
 
 async def test_tasks_come_after_links(tmp_path: Path) -> None:
@@ -147,7 +136,7 @@ async def test_some_of_a_folder(names: tuple[str, ...], found: list[str], tmp_pa
         assert (action.items, action.count) == ((f"{', '.join(names)} of @f",), len(found))
         outcomes = await world.run(picking(*names), tmp_path / "j")
         assert words(outcomes)["d"] == "created", outcomes["d"].error
-        assert await linked(world, outcomes["d"].hash) == found
+        assert await world.linked(outcomes["d"].hash) == found
         assert not (await world.session.verify(picking(*names), journal=tmp_path / "j")).differences
 
 
@@ -160,7 +149,7 @@ async def test_items_by_their_uuid(tmp_path: Path) -> None:
         plan = [one for one in await world.actions([wish]) if one.what == "dataset_data"]
         assert [(one.verb, one.count) for one in plan] == [(Verb.ADD, 2)]
         made = await world.run([wish], tmp_path / "k")
-        assert await linked(world, made["d"].hash) == URLS[:2]
+        assert await world.linked(made["d"].hash) == URLS[:2]
         assert words(await world.run([wish], tmp_path / "k")) == {"d": "unchanged"}
         rows = await world.session.execute(ListDataRows(dataset_hash=made["d"].hash or ""))
         gone = RemoveDataRows(dataset_hash=made["d"].hash or "", data_hashes=(rows[0].data_hash,))
@@ -172,7 +161,7 @@ async def test_items_by_their_uuid(tmp_path: Path) -> None:
         more = {**wish, "items": [*wish["items"], absent, items[2].uuid]}
         failed = (await world.run([more], tmp_path / "k"))["d"]
         assert (failed.status.value, failed.error is None) == ("failed", False)
-        assert URLS[2] in await linked(world, made["d"].hash)
+        assert URLS[2] in await world.linked(made["d"].hash)
 
 
 async def test_a_name_that_no_item_has(tmp_path: Path) -> None:
@@ -185,7 +174,7 @@ async def test_a_name_that_no_item_has(tmp_path: Path) -> None:
         error = outcomes["d"].error
         assert error is not None
         assert (error.code, "'nrth-1.png'" in error.message) == ("NO_ITEM", True)
-        assert await linked(world, outcomes["d"].hash) == URLS[:3]
+        assert await world.linked(outcomes["d"].hash) == URLS[:3]
 
 
 async def test_a_listing_that_lags(tmp_path: Path) -> None:
@@ -195,7 +184,7 @@ async def test_a_listing_that_lags(tmp_path: Path) -> None:
         world.emulator.set_faults([FaultRule(query=ITEMS_GET, fault=Fault.STALE_READ, seconds=1)])
         outcomes = await world.run(MANIFEST, tmp_path / "j", settle_s=20.0)
         assert words(outcomes)["d"] == "created", outcomes["d"].error
-        assert await linked(world, outcomes["d"].hash) == URLS
+        assert await world.linked(outcomes["d"].hash) == URLS
 
     async with open_world() as world:
         await world.run(MANIFEST[2:], tmp_path / "k")
@@ -205,7 +194,7 @@ async def test_a_listing_that_lags(tmp_path: Path) -> None:
         assert outcome.error.code == "FILES_UNSEEN"
         world.emulator.clear_faults()
         outcomes = await world.run(MANIFEST, tmp_path / "k")
-        assert await linked(world, outcomes["d"].hash) == URLS
+        assert await world.linked(outcomes["d"].hash) == URLS
 
 
 async def test_a_folder_that_is_synced(tmp_path: Path) -> None:
@@ -225,7 +214,7 @@ async def test_a_folder_that_is_synced(tmp_path: Path) -> None:
         await world.session.plan(path, out=out)
         async with world.session.provision(path, plan=out, journal=tmp_path / "j") as run:
             outcomes = {one.key: one async for one in run}
-        assert await linked(world, outcomes["d"].hash) == list(OBJECTS)
+        assert await world.linked(outcomes["d"].hash) == list(OBJECTS)
 
 
 async def test_what_is_missing_is_put_there(tmp_path: Path) -> None:
@@ -242,7 +231,7 @@ async def test_what_is_missing_is_put_there(tmp_path: Path) -> None:
         report = await compare(world.session, wishes, on_files=repairs.note_files)
         assert report.as_json() == {"missing": {"dataset_data": 1}}
         assert not (await repair(world.session, repairs, inner=[], journal=journal)).unsatisfied
-        assert await linked(world, dataset) == URLS
+        assert await world.linked(dataset) == URLS
 
 
 async def test_it_is_taken_off(tmp_path: Path) -> None:
@@ -251,7 +240,7 @@ async def test_it_is_taken_off(tmp_path: Path) -> None:
         outcomes = await world.run(MANIFEST, tmp_path / "j")
         without = [{"kind": "dataset", "key": "d", "title": "D"}, *MANIFEST[1:]]
         assert set(words(await world.run(without, tmp_path / "j", prune=True)).values()) == {"unchanged"}
-        assert await linked(world, outcomes["d"].hash) == URLS
+        assert await world.linked(outcomes["d"].hash) == URLS
 
 
 @pytest.mark.parametrize(

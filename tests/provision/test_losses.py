@@ -10,7 +10,7 @@ import pytest
 
 from encord_async.emulator import Fault, FaultRule
 from encord_async.errors import ConflictError, EncordError, UsageError
-from encord_async.operations import CreateFolder, LinkItems, ListDataRows, ListItems, StartUploadJob
+from encord_async.operations import CreateFolder, LinkItems, ListItems, StartUploadJob
 from encord_async.plan import Action, Verb
 from encord_async.protocol.catalogue import FileType
 from encord_async.protocol.cloud_files import CloudFile
@@ -63,12 +63,11 @@ class Place:
     async def linked(self) -> list[str]:
         """The URLs of what is in the dataset."""
         [dataset] = [one for one in self.world.emulator.state()["datasets"] if one["title"] == "D"]
-        rows = await self.world.session.execute(ListDataRows(dataset_hash=dataset["dataset_hash"]))
-        return sorted(row.file_link or "" for row in rows)
+        return await self.world.linked(dataset["dataset_hash"])
 
     def asked(self, query: str = REMOVE) -> int:
         """How often the service was asked *query*."""
-        return int(self.world.emulator.stats()["by_query"].get(query, 0))
+        return self.world.asked(query)
 
 
 async def test_rows_that_no_entry_wants_go(tmp_path: Path) -> None:
@@ -98,6 +97,19 @@ async def test_nothing_else_removes_rows(tmp_path: Path) -> None:
         assert (place.asked(), await place.linked()) == (0, URLS)
         await place.run(FOLDER, prune=True, retire=True)
         assert (place.asked(), await place.linked()) == (0, URLS)
+
+
+async def test_a_file_that_is_named_twice_is_there(tmp_path: Path) -> None:
+    """What an item's uuid names and a file's URL as well is there, and so keeps nothing else from going."""
+    async with open_world() as world:
+        place = Place(world, tmp_path)
+        await place.run(*of_files(URLS))
+        [folder] = [one["uuid"] for one in world.emulator.state()["folders"]]
+        items = await world.session.collect(ListItems(folder_uuid=folder))
+        [uuid] = [one.uuid for one in items if one.url == URLS[0]]
+        data, dataset, images = of_files(URLS[:3])
+        await place.run(data, {**dataset, "items": [uuid]}, images)
+        assert (await place.number())[0] == 2
 
 
 async def test_another_number_removes_nothing(tmp_path: Path) -> None:

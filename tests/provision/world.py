@@ -14,6 +14,7 @@ from encord_async.engine.options import Options
 from encord_async.engine.outcome import Outcome
 from encord_async.journal.journal import Journal
 from encord_async.plan import Action, plan
+from encord_async.protocol.operations.datasets import ListDataRows
 from encord_async.session.settings import RetryPolicy, Settings
 from tests.direct import CREDENTIAL, DirectEmulator
 from tests.provision.conftest import Entry, all_of
@@ -60,6 +61,15 @@ class World:
         """Provision *manifest*; the outcomes by key, or by kind where there is none."""
         async with self.session.provision(manifest, journal=journal, **({"settle_s": 0.2} | options)) as run:
             return {outcome.key or outcome.kind: outcome for outcome in await all_of(run)}
+
+    async def linked(self, dataset: str | None) -> list[str]:
+        """The URLs of what is in a dataset, in order."""
+        rows = await self.session.execute(ListDataRows(dataset_hash=dataset or ""))
+        return sorted(row.file_link or "" for row in rows)
+
+    def asked(self, query: str) -> int:
+        """How often the service was asked *query*."""
+        return int(self.emulator.stats()["by_query"].get(query, 0))
 
     def made(self) -> dict[str, list[str]]:
         """What each call that creates has made, by the emulator's own log."""

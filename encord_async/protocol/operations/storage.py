@@ -27,6 +27,7 @@ from encord_async.protocol.checks import (
     SomeTexts,
     Text,
     Texts,
+    filled,
     member,
     members_of,
     read_hash,
@@ -89,10 +90,8 @@ def _hold_s(hold_s: int, _: str) -> int:
     return hold_s
 
 
-def _items(items: Iterable[CloudItem], _: str) -> tuple[CloudItem, ...]:
-    found = tuple(items)
-    if not found:
-        raise UsageError("items is empty; there would be nothing to do")
+def _items(items: Iterable[CloudItem], name: str) -> tuple[CloudItem, ...]:
+    found = filled(tuple(items), name)
     if len(found) > MAX_ITEMS_OF_JOB:
         raise UsageError(f"{len(found)} items are more than the {MAX_ITEMS_OF_JOB} of a job; make several")
     return found

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 from encord_async.errors import UsageError
 from encord_async.protocol import rest_models
 from encord_async.protocol.catalogue import MAX_ACTIONS, RestCall, TaskStatus, rest_call
-from encord_async.protocol.checks import Adapter, Check, Text, Texts, members_of, some, text
+from encord_async.protocol.checks import Adapter, Check, Text, Texts, filled, members_of, some, text
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import Command, PageOperation, pages_of
 from encord_async.protocol.rest import QueryValue, members
@@ -22,11 +22,9 @@ _ACTIONS = rest_call("POST", "/projects/{project}/workflow/stages/{stage}/action
 
 
 def _actions(found: tuple[Any, ...], what: str) -> tuple[Any, ...]:
-    if not found:
-        raise UsageError(f"{what} is empty; there would be nothing to do")
     if len(found) > MAX_ACTIONS:
         raise UsageError(f"{what} has {len(found)} members; a call takes {MAX_ACTIONS}, make several")
-    return found
+    return filled(found, what)
 
 
 def _assignees(pairs: Iterable[tuple[str, str]], name: str) -> tuple[tuple[str, str], ...]:
@@ -39,9 +37,7 @@ def _priorities(pairs: Iterable[tuple[str, float]], name: str) -> tuple[tuple[st
     for _, number in found:
         if not 0.0 <= number <= 1.0:
             raise UsageError(f"{number} is no priority; give a number from 0.0 to 1.0")
-    if not found:
-        raise UsageError(f"{name} is empty; there would be nothing to do")
-    return found
+    return filled(found, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
