@@ -40,6 +40,9 @@ MARKS_OF_FIXTURES = {
     "sdk_release": ["interop"],
 }
 IMPLY_PROCESS = {"browser", "cluster", "interop"}
+NOT_OURS = {"browser", "cluster"}
+"""What leans on connections that others make, and that break by themselves now and then: Dask's over TLS, for one (see
+`encord_async/cluster/local.py`). Such a test is run once more before it fails, and the summary says why."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,9 +50,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         fixtures: list[str] = getattr(item, "fixturenames", [])
         marks = {mark for name in fixtures for mark in MARKS_OF_FIXTURES.get(name, ())}
-        marks |= {"process"} if IMPLY_PROCESS & (marks | {mark.name for mark in item.iter_markers()}) else set()
+        needs = marks | {mark.name for mark in item.iter_markers()}
+        marks |= {"process"} if IMPLY_PROCESS & needs else set()
         for mark in sorted(marks):
             item.add_marker(mark)
+        if NOT_OURS & needs:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say of each test that was run once more how it failed at first, which pytest-rerunfailures keeps to itself."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"failed at first: {report.nodeid}")
+        terminalreporter.line(report.longreprtext)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -204,9 +204,9 @@ def test_the_search_works_from_disk(site: Path, require_tool: Callable[[str], st
     """Who opens the site from disk finds a page by its words, and nothing is asked of the network."""
     with started_chromium(require_tool("chromium"), tmp_path) as chromium:
         page = chromium.open(site / "site" / "index.html")
-        page.until("document.querySelector('.md-search__button') !== null")
         page.evaluate("document.querySelector('.md-search__button').click()")
-        page.until(f"{SEARCH} !== undefined")
+        # What is typed goes where the focus is.
+        page.until(f"{SEARCH}?.shadowRoot.activeElement?.tagName === 'INPUT'")
         page.call("Input.insertText", text="settle")
         page.until(f"{SEARCH}.shadowRoot.textContent.includes('Settle what is in doubt')")
         assert [address for address in page.addresses if not address.startswith(("file:", "data:", "blob:"))] == []

@@ -46,17 +46,14 @@ class Chromium:
             message["sessionId"] = session
         os.write(self._to_browser, json.dumps(message).encode() + b"\0")
         until_s = time.monotonic() + wait_s
-        while True:
-            found = self._next(until_s)
-            if found.get("id") == self._number:
-                assert "error" not in found, found["error"]
-                return found["result"]
-            page = self._pages.get(found.get("sessionId", ""))
-            # What is no event is the late answer to a call that was given up.
-            if page is not None and "method" in found:
-                page.take_note(found["method"], found["params"])
+        while (found := self._next(until_s)).get("id") != self._number:
+            # It was an event, or the late answer to a call that was given up.
+            pass
+        assert "error" not in found, found["error"]
+        return found["result"]
 
     def _next(self, until_s: float) -> Json:
+        """The next message; if it is an event, its page has taken note of it."""
         while b"\0" not in self._unread:
             ready, _, _ = select.select([self._from_browser], [], [], max(0.0, until_s - time.monotonic()))
             assert ready, "the browser does not answer"
@@ -64,10 +61,14 @@ class Chromium:
             assert some, "the browser has ended"
             self._unread += some
         message, _, self._unread = self._unread.partition(b"\0")
-        return json.loads(message)
+        found = json.loads(message)
+        page = self._pages.get(found.get("sessionId", ""))
+        if page is not None and "method" in found:
+            page.take_note(found["method"], found["params"])
+        return found
 
     def open(self, path: Path, *, dark: bool = False, width: int = 1400, height: int = 1000) -> "Page":
-        """Open a file in a new tab."""
+        """Open a file in a new tab, and return once it is loaded and its scripts have run."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = self._pages[session] = Page(self, session, target)
@@ -76,7 +77,11 @@ class Chromium:
         page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         page.call("Emulation.setEmulatedMedia", features=[scheme])
-        page.call("Page.navigate", url=path.absolute().as_uri())
+        page.call("Page.setLifecycleEventsEnabled", enabled=True)
+        loader = page.call("Page.navigate", url=path.absolute().as_uri())["loaderId"]
+        until_s = time.monotonic() + PATIENCE_S
+        while loader not in page.loaded:
+            self._next(until_s)
         return page
 
 
@@ -88,6 +93,7 @@ class Page:
         complaints: What was written to its console as a warning or an error, policy violations included, and
             exceptions that nobody caught.
         addresses: What it asked the network for, its own file included.
+        loaded: The browser's names of the documents whose loading has ended.
     """
 
     browser: Chromium
@@ -95,6 +101,7 @@ class Page:
     target: str
     complaints: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
+    loaded: set[str] = field(default_factory=set)
 
     def take_note(self, event: str, params: Json) -> None:
         """Keep what a test asks about."""
@@ -106,6 +113,8 @@ class Page:
                 self.complaints.append(details.get("exception", {}).get("description") or details["text"])
             case "Log.entryAdded" if params["entry"]["level"] in {"error", "warning"}:
                 self.complaints.append(params["entry"]["text"])
+            case "Page.lifecycleEvent" if params["name"] == "load":
+                self.loaded.add(params["loaderId"])
             case "Network.requestWillBeSent":
                 self.addresses.append(params["request"]["url"])
 

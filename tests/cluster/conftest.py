@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from distributed import Client
+from distributed import Client, wait
 
 from encord_async.cluster import ClusterRun, Options, SessionOptions, local_cluster, provision
 from encord_async.engine.outcome import Outcome
@@ -26,6 +27,8 @@ AT_WORK = 40
 """Requests after which a job is well under way, and far from its end."""
 UNHURRIED_PER_S = 100.0
 """Requests in a second, for a job that must not be over before something is done to it."""
+_MENDING_S = 100
+"""How long a cluster may take to recover from a test; a new one is there sooner."""
 _JOBS = itertools.count()
 
 
@@ -40,7 +43,8 @@ class Clusters:
         """A client of a cluster whose workers are all there and have nothing to do, whatever was done to it before."""
         if self._client is not None:
             try:
-                until_whole(self._client, patience_s=100)
+                until_whole(self._client, patience_s=_MENDING_S)
+                _all_answer(self._client)
             except (OSError, RuntimeError):
                 self.close()
         if self._client is None:
@@ -54,6 +58,16 @@ class Clusters:
         self._client = None
         with contextlib.suppress(OSError, RuntimeError):
             self._opened.close()
+
+
+def _all_answer(client: Client) -> None:
+    """Return once each worker has done something: one may still be at what the scheduler has forgotten.
+
+    Raises:
+        TimeoutError: One does not, for longer than a shard takes to end that has lost its run.
+    """
+    asked = [client.submit(os.getpid, workers=[address], pure=False) for address in workers_of(client)]
+    wait(asked, timeout=_MENDING_S)  # type: ignore[no-untyped-call]  # Dask has no types here
 
 
 def workers_of(client: Client) -> list[str]:
