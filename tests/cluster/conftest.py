@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import anyio
+import anyio.to_thread
 import pytest
 from distributed import Client, wait
 
@@ -174,14 +176,21 @@ class Job:
                 async with run:
                     if meanwhile is not None:
                         done.append(pool.submit(self._once_at_work, meanwhile, run))
-                    async for outcome in run:
-                        lived.outcomes.append(outcome)
+                    with anyio.move_on_after(PATIENCE_S) as waiting:
+                        async for outcome in run:
+                            lived.outcomes.append(outcome)
+                    assert not waiting.cancelled_caught, await anyio.to_thread.run_sync(self._what_hangs, run)
             except EncordError as error:
                 lived.failure = error
         for one in done:
             one.result()
         lived.summary = run.summary.as_json()
         return lived
+
+    def _what_hangs(self, run: ClusterRun) -> str:
+        """What is known of a job that does not end: who is at what, and where in the code."""
+        asked = self.client.processing(), self.client.call_stack()  # type: ignore[no-untyped-call]  # as above
+        return f"{run.progress()}, {run.summary}, under way {list(run._under_way)}, {asked}"
 
     def _once_at_work(self, act: Callable[[ClusterRun], None], run: ClusterRun) -> None:
         until(lambda: run._over or self.emulator.get("stats")["requests"] >= AT_WORK, f"{AT_WORK} requests")

@@ -1,5 +1,6 @@
 """A job on real workers with a real PostgreSQL: each entry once, whatever dies, and no secret in the wrong hands."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -306,7 +307,12 @@ async def test_limits_stop_all_workers(client: Client, emulator: EmulatorProcess
 async def test_stopped_by_the_caller(client: Client, emulator: EmulatorProcess, url: str) -> None:
     """A run that is drained ends what is under way, and the next one goes on."""
     job = Job(client, emulator, url, big_programme(300), max_rate_per_s=UNHURRIED_PER_S)
-    lived = await job.live(lambda run: run.drain("enough"))
+    loop = asyncio.get_running_loop()
+
+    def stop(run: ClusterRun) -> None:
+        loop.call_soon_threadsafe(run.drain, "enough")
+
+    lived = await job.live(stop)
     assert lived.failure is None
     assert lived.summary["stopped_by"] == "enough"
     assert int(str(lived.summary["cancelled"])) > 0
