@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias
 import anyio
 import anyio.to_thread
 import pytest
-from distributed import Client, wait
+from distributed import Client
 
 from encord_async.cluster import ClusterRun, Options, SessionOptions, local_cluster, provision
 from encord_async.engine.outcome import Outcome
@@ -69,7 +70,8 @@ def _all_answer(client: Client) -> None:
         TimeoutError: One does not, for longer than a shard takes to end that has lost its run.
     """
     asked = [client.submit(os.getpid, workers=[address], pure=False) for address in workers_of(client)]
-    wait(asked, timeout=_MENDING_S)  # type: ignore[no-untyped-call]  # Dask has no types here
+    for one in asked:
+        one.result(timeout=_MENDING_S)
 
 
 def workers_of(client: Client) -> list[str]:
@@ -169,30 +171,37 @@ class Job:
     async def live(self, meanwhile: Callable[[ClusterRun], None] | None = None) -> Lived:
         """Run it to its end, whatever that is; *meanwhile* is done in a thread, once the workers are at work."""
         lived = Lived()
-        run = self.start()
+        run, left = self.start(), threading.Event()
         with ThreadPoolExecutor() as pool:
             done: list[Future[None]] = []
             try:
                 async with run:
                     if meanwhile is not None:
-                        done.append(pool.submit(self._once_at_work, meanwhile, run))
+                        done.append(pool.submit(self._once_at_work, meanwhile, run, left))
                     with anyio.move_on_after(PATIENCE_S) as waiting:
                         async for outcome in run:
                             lived.outcomes.append(outcome)
-                    assert not waiting.cancelled_caught, await anyio.to_thread.run_sync(self._what_hangs, run)
+                    if waiting.cancelled_caught:
+                        where = await anyio.to_thread.run_sync(self._where_workers_are)
+                        raise AssertionError(f"it does not end: {run.progress()}, {list(run._under_way)}, {where}")
             except EncordError as error:
                 lived.failure = error
+            finally:
+                left.set()
         for one in done:
             one.result()
         lived.summary = run.summary.as_json()
         return lived
 
-    def _what_hangs(self, run: ClusterRun) -> str:
-        """What is known of a job that does not end: who is at what, and where in the code."""
-        asked = self.client.processing(), self.client.call_stack()  # type: ignore[no-untyped-call]  # as above
-        return f"{run.progress()}, {run.summary}, under way {list(run._under_way)}, {asked}"
+    def _where_workers_are(self) -> object:
+        """Who is at what, and where in the code."""
+        return self.client.processing(), self.client.call_stack()  # type: ignore[no-untyped-call]  # as above
 
-    def _once_at_work(self, act: Callable[[ClusterRun], None], run: ClusterRun) -> None:
-        until(lambda: run._over or self.emulator.get("stats")["requests"] >= AT_WORK, f"{AT_WORK} requests")
-        assert not run._over, "the run was over before anything could be done to it"
-        act(run)
+    def _once_at_work(self, act: Callable[[ClusterRun], None], run: ClusterRun, left: threading.Event) -> None:
+        until(
+            lambda: run._over or left.is_set() or self.emulator.get("stats")["requests"] >= AT_WORK,
+            f"{AT_WORK} requests",
+        )
+        if not left.is_set():
+            assert not run._over, "the run was over before anything could be done to it"
+            act(run)
