@@ -184,7 +184,7 @@ class EncordSession(Calls):
             only, exclude: Keys, patterns (``cats-*``) or ``tag=NAME`` of the entries to choose, or not (`Selection`).
             plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``.
             variables: Values for ``{{ name }}`` in the file; before those of the environment, and its own ``vars``.
-            forecast: What `plan` said a moment ago: what it has read of account and file is not read again.
+            forecast: What `plan` said a moment ago: what it has read is not read again, nor are other data rows removed.
             changes: What is changed of what is there: ``replace_roles=True``; see `Options`.
 
         Raises:
@@ -401,7 +401,9 @@ def _around(
     from encord_async.verify.surplus import surplus
 
     options = _agreed(options, review)
-    sequel = surplus(manifest, options, is_reviewed=review is not None)
+    seen = review or forecast
+    named = None if seen is None else seen.rows_digest
+    sequel = surplus(manifest, options, named=named, is_reviewed=review is not None)
     groundwork = None if forecast is None else forecast.groundwork
     return {"options": options, "groundwork": groundwork, "sequel": sequel, "review": review}
 

@@ -171,6 +171,7 @@ class Forecast:
         taken_off: What was put into things, and no entry says any more; as well.
         retired: From how many things of that something would be taken.
         rows: How many data rows would be removed, with their labels; see `Options.prune_data`.
+        rows_digest: A name for which these are; None if that was not asked for.
         included: What those that are chosen need, and nobody has chosen.
         warnings: What should be known of the entries, though nothing is wrong with them.
         groundwork: What the run need not find out again.
@@ -182,6 +183,7 @@ class Forecast:
     taken_off: TakenOffs = NOTHING_TAKEN_OFF
     retired: int = 0
     rows: int = 0
+    rows_digest: str | None = field(default=None, repr=False)
     included: tuple[Included, ...] = ()
     warnings: tuple[Problem, ...] = ()
     groundwork: Groundwork = field(default_factory=Groundwork, repr=False, compare=False)

@@ -50,6 +50,7 @@ class SavedPlan:
         options: Those that decide what a run does, by name.
         counts: The sums, for people.
         rows: How many data rows are removed, with their labels.
+        rows_digest: A name for which these are; None if that was not asked for.
         steps: What each step that changes something does, by its identity.
     """
 
@@ -61,6 +62,7 @@ class SavedPlan:
     counts: Mapping[str, Mapping[str, int]]
     steps: Mapping[bytes, Decided] = field(repr=False)
     rows: int = 0
+    rows_digest: str | None = None
 
     @classmethod
     async def of(
@@ -88,6 +90,7 @@ class SavedPlan:
             counts=forecast.as_json(),
             steps=steps,
             rows=forecast.rows,
+            rows_digest=forecast.rows_digest,
         )
 
     @classmethod
@@ -207,7 +210,7 @@ async def make_plan(
         sequel=sequel,
     )
     if sequel is not None:
-        forecast.retired, forecast.rows = sequel.retired, sequel.rows
+        forecast.retired, forecast.rows, forecast.rows_digest = sequel.retired, sequel.rows, sequel.rows_digest
     if out is None:
         return forecast
     saved = await SavedPlan.of(

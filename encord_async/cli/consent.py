@@ -5,12 +5,21 @@ It only reads.
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from encord_async.cli.interrupts import nothing_sent, run
 from encord_async.cli.options import print_included, print_warnings
 from encord_async.cli.output import Output, many, on_terminal
-from encord_async.cli.plan import Planned, existing_journal, forecast_rows, irreversible_line, loss_line, show_heading
+from encord_async.cli.plan import (
+    Planned,
+    existing_journal,
+    forecast_rows,
+    irreversible_line,
+    loss_line,
+    show_actions,
+    show_heading,
+)
 from encord_async.cli.progress import show_reading
 from encord_async.cli.question import agrees, at_the_terminal, types
 from encord_async.errors import UsageError
@@ -30,12 +39,11 @@ class Agreed(NamedTuple):
     """What somebody has agreed to.
 
     Attributes:
-        forecast: What the run would do, for the run; None if that was seen too long ago, so that the account is read
-            again.
+        forecast: What the run would do, for the run: without what was read of the account, if that was too long ago.
         rows: How many data rows may be removed.
     """
 
-    forecast: "Forecast | None"
+    forecast: "Forecast"
     rows: int
 
 
@@ -80,7 +88,13 @@ def agreed(
         with at_the_terminal():
             _show(output, planned)
             _ask(sums, yes_needed=is_asked, number_needed=is_counted)
-    return Agreed(sums if now_s() - looked_s <= _FRESH_S else None, sums.rows)
+    return Agreed(sums if now_s() - looked_s <= _FRESH_S else _without_readings(sums), sums.rows)
+
+
+def _without_readings(sums: "Forecast") -> "Forecast":
+    from encord_async.engine.options import Groundwork
+
+    return replace(sums, groundwork=Groundwork())
 
 
 _NO_STREAM: Final = (
@@ -125,6 +139,10 @@ def _show(output: Output, planned: Planned) -> None:
     show_heading(output, planned, err=True)
     print_warnings(output, planned.sums.warnings)
     print_included(output, planned.sums.included)
+    removed = [one for one in planned.actions if one.verb.value == "remove"]
+    if planned.sums.rows and removed:
+        show_actions(output, removed, err=True)
+        output.say("")
     output.table(forecast_rows(planned.sums), head=["action", "what", "number"], right=[2], err=True)
     output.say(_what(planned.sums), bold=True)
 

@@ -48,6 +48,7 @@ __all__ = [
     "plan",
     "print_gone",
     "print_taken_off",
+    "show_actions",
     "show_heading",
     "shown_journal",
 ]
@@ -317,11 +318,7 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
     show_heading(output, planned)
     output.line()
     if planned.actions and not summary:
-        output.table(
-            [(one.place, _WORDS[one.verb], _noun(one.what), _described(one)) for one in planned.actions],
-            head=["entry", "action", "what", ""],
-            colours={1: _COLOURS},
-        )
+        show_actions(output, planned.actions)
         if len(planned.actions) == _MAX_ACTIONS:
             output.line("... and more; all are counted below")
         output.line()
@@ -338,6 +335,16 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
             output.line(loss_line(forecast), bold=True)
     else:
         output.line(f"No changes: {many(forecast.entries, 'entry is', 'entries are')} as wished.", bold=True)
+
+
+def show_actions(output: Output, actions: "Sequence[Action]", *, err: bool = False) -> None:
+    """Print what would be done, one a line."""
+    output.table(
+        [(one.place, _WORDS[one.verb], _noun(one.what), _described(one)) for one in actions],
+        head=["entry", "action", "what", ""],
+        colours={1: _COLOURS},
+        err=err,
+    )
 
 
 def _print_drift(output: Output, planned: Planned) -> None:

@@ -66,7 +66,7 @@ role, since this API cannot, and creates no project, dataset, ontology or group:
 
 --prune also removes what is too much, but nobody from a group or the organisation. Unless an entry removes it by name,
 an Admin stays, and so does everything in a thing of which the account is not Admin. So it never removes the account
-itself.
+itself. Nor does it remove data rows, whose labels would be lost: 'encord-async apply --prune-data' does.
 
 \b
 Examples:
@@ -97,6 +97,7 @@ Exit codes: 0 no difference (with --fix: none is left), 1 there are differences,
     is_flag=True,
     help="With --fix: detach datasets and remove users, groups and tags that should not be there.",
 )
+@click.option("--prune-data", is_flag=True, hidden=True)
 @click.option("--yes", is_flag=True, help="With --fix: do not ask first.")
 @output_options
 def verify(
@@ -109,9 +110,15 @@ def verify(
     concurrency: int,
     fix: bool,
     prune: bool,
+    prune_data: bool,
     yes: bool,
 ) -> int:
     """See `_HELP`."""
+    if prune_data:
+        raise UsageError(
+            "'verify' removes no data rows, whose labels would be lost: 'encord-async apply --prune-data' does, and "
+            "wants their number; 'encord-async plan --prune-data' names them"
+        )
     if (prune or yes) and not fix:
         raise UsageError(f"{'--prune' if prune else '--yes'} is for --fix; give both, or neither")
     source = _Source(manifest, _journal_path(output, manifest, journal), selection)

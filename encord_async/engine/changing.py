@@ -130,7 +130,7 @@ async def protecting(policy: Policy, ledger: Ledger) -> Policy:
     if policy.protected_hashes is not None or not policy.protected:
         return policy
     made = [one async for one in ledger.every() if isinstance(one.kind, Thing) and policy.protects(one.key or "")]
-    return replace(policy, protected_hashes=frozenset(one.hash for one in made if one.hash is not None))
+    return replace(policy, protected_hashes=frozenset(one.hash.lower() for one in made if one.hash))
 
 
 def role_error(kept: RoleKept, why: str) -> ConflictError:

@@ -54,6 +54,10 @@ class Picked:
         """Whether *item* is meant; what is gone from its bucket never is."""
         return not item.is_gone and (not self.names or any(True for _ in self.names_of(item)))
 
+    def may_take(self, item: Lying) -> bool:
+        """Whether *item* is meant, or could be: one that says no URL may be any that goes by one."""
+        return self.takes(item) or (item.url is None and any("://" in name for name in self.names))
+
     def names_of(self, item: Lying) -> Iterator[str]:
         """Those of the names that *item* goes by."""
         for name in self.names:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from encord_async.errors import UsageError
+from encord_async.kinds.cloud import is_uuid
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import REFERENCE, meant, shown, sort_of
@@ -31,7 +32,8 @@ class Policy:
         titles: For a kind of entry, what the whole title has to match.
         required_tags: Patterns; each project has to have a tag for each.
         protected: Patterns of keys, or hashes, of projects from which nothing is removed.
-        protected_hashes: Of things that entries with protected keys have made; None if no journal was asked.
+        protected_hashes: Of things that entries with protected keys have made, in small letters; None if no journal
+            was asked.
         twins: Whether entries may have the same title and description, as in the export of an account that has such.
     """
 
@@ -88,10 +90,13 @@ class Policy:
 
     def protects(self, reference: str) -> bool:
         """Whether nothing may be removed from what *reference*, a hash or a key with or without its @, stands for."""
-        name = reference.removeprefix(REFERENCE)
-        if self.protected_hashes is not None and name in self.protected_hashes:
+        name, patterns = reference.removeprefix(REFERENCE), [one.removeprefix(REFERENCE) for one in self.protected]
+        if self.protected_hashes is not None and name.lower() in self.protected_hashes:
             return True
-        return any(fnmatchcase(name, pattern.removeprefix(REFERENCE)) for pattern in self.protected)
+        if is_uuid(name):
+            # A hash is the same one in capitals.
+            name, patterns = name.lower(), [pattern.lower() for pattern in patterns]
+        return any(fnmatchcase(name, pattern) for pattern in patterns)
 
     def named(self, name: str) -> str:
         """Where it says so."""

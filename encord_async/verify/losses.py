@@ -4,7 +4,8 @@ A run takes it last, and only if it is exactly as much as somebody has agreed to
 thing of which not all is known that entries want there is left alone, and it is said why.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+import hashlib
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,7 +15,14 @@ from encord_async.engine.options import Options
 from encord_async.engine.rehearsal import is_new
 from encord_async.engine.roll import Register
 from encord_async.engine.sequel import More
-from encord_async.errors import AuthenticationError, ConflictError, RefusedError, UsageError, spelt
+from encord_async.errors import (
+    AuthenticationError,
+    ConflictError,
+    RefusedError,
+    UnreadableReplyError,
+    UsageError,
+    spelt,
+)
 from encord_async.journal.record import Ledger, Record, State
 from encord_async.kinds.files import Portion, URLs, files_word
 from encord_async.kinds.filling import Filling
@@ -33,6 +41,10 @@ from encord_async.verify.wishes import ThingWish, Wishes, gather
 __all__ = ["Losses"]
 
 _NOWHERE: Final = Place("<account>", None, 0)
+_DIFFER: Final = "ROWS_DIFFER"
+_NONE_REMOVED: Final = (
+    "none is removed, and all else is done; make a new plan, which names the number and what is left alone"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +71,38 @@ class _Wanted:
                 urls.meet(url)
         # What says no URL could be any of the files.
         is_file = any(url is None or urls.has_met(url) for _, urls in self.urls)
-        is_picked = any(source == folder and picked.takes(piece.lying) for source, picked in self.picked)
+        is_picked = any(source == folder and picked.may_take(piece.lying) for source, picked in self.picked)
         return is_file or is_picked or piece.lying.uuid.lower() in self.uuids
 
 
 class Losses:
     """Finds what is taken; see `Sequel`.
 
+    Args:
+        manifest: What is wanted.
+        options: How much was agreed to.
+        named: Which that was, as `rows_digest` of who has named it; None if nobody knows.
+        is_reviewed: Whether the run is held to a plan.
+
     Attributes:
         warnings: What is left as it is, and why.
         retired: Nothing is.
         rows: How much is taken.
+        rows_digest: A name for what that is.
         titles: What people call the things that something is taken from, by their hashes.
     """
 
     retired = 0
 
-    def __init__(self, manifest: Manifest, options: Options, *, is_reviewed: bool) -> None:
+    def __init__(self, manifest: Manifest, options: Options, *, named: str | None, is_reviewed: bool) -> None:
         self._manifest = manifest
-        self._agreed = options.prune_data
+        self._agreed, self._named = options.prune_data, named
         self._counts_only = options.prune_data is True
         # A run that is held to a plan writes down no more than that; and only what the plan names is taken.
         self._is_foreseen = is_reviewed or self._counts_only
         self.warnings: list[Problem] = []
         self.rows = 0
+        self.rows_digest: str | None = _digest(())
         self.titles: dict[str, str] = {}
 
     async def entries(self, session: Session, ledger: Ledger, register: Register) -> Sequence[More]:
@@ -97,7 +117,9 @@ class Losses:
             return []
         found: list[More] = []
         keeps: dict[tuple[Loss, str], Collection[bytes]] = {}
+        named: list[str] = []
         for relation in (one for one in relations() if isinstance(one, Loss)):
+            _spare(relation, wishes)
             for wish in wishes.things.values():
                 if wish.kind.word == relation.parent and wish.has_entry and not is_new(wish.hash):
                     items, words = await self._taken(session, ledger, relation, wish, wishes)
@@ -105,20 +127,22 @@ class Losses:
                         found.append(_more(relation, wish, items))
                         keeps[relation, wish.hash] = words
                         self.titles[wish.hash] = wish.title
-                        self.rows += len(items)
+                        named += (f"{wish.hash} {relation.folded(item)}" for item in items)
+        self.rows, self.rows_digest = len(named), await anyio.to_thread.run_sync(_digest, named)
         self._check()
         if found and not self._counts_only:
             await _forget(ledger, keeps)
         return found
 
     def _check(self) -> None:
-        if self._counts_only or self.rows == self._agreed:
+        if self._counts_only:
             return
-        raise ConflictError(
-            f"{self.rows} data rows would be removed now, and {spelt('prune_data', self._agreed)} was agreed to: "
-            "none is removed, and all else is done; make a new plan, which names the number and what is left alone",
-            code="ROWS_DIFFER",
-        )
+        if self.rows != self._agreed:
+            agreed = f"and {spelt('prune_data', self._agreed)} was agreed to"
+            raise ConflictError(f"{self.rows} data rows would be removed now, {agreed}: {_NONE_REMOVED}", code=_DIFFER)
+        if self._named not in {None, self.rows_digest}:
+            others = "other data rows would be removed now than were named, though as many"
+            raise ConflictError(f"{others}: {_NONE_REMOVED}", code=_DIFFER)
 
     async def _taken(
         self, session: Session, ledger: Ledger, relation: Loss, wish: ThingWish, wishes: Wishes
@@ -142,6 +166,10 @@ class Losses:
         except AuthenticationError:
             raise
         except RefusedError as error:
+            return self._left(wish, error.message)
+        except UnreadableReplyError as error:
+            if error.code != "REPLY_TOO_LARGE":
+                raise
             return self._left(wish, error.message)
         except _UnknownError as error:
             return self._left(wish, str(error))
@@ -203,6 +231,26 @@ async def _wanted(relation: Loss, wish: ThingWish, files: Sequence[FileWish], ad
     words: dict[bytes, FileWish | None] = {_word(one): one for one in files}
     words |= {fill.identity(wish.hash, item): None for fill, item in single}
     return _Wanted(urls, picked, {item.lower() for _, item in single}, words)
+
+
+def _spare(relation: Loss, wishes: Wishes) -> None:
+    """Note that nothing is taken out of what something has that is protected: it would lose what hangs on that."""
+    why: dict[str, str] = {}
+    for having in (wish for wish in wishes.things.values() if wish.stays is not None):
+        for inside, wanted in having.opened(wishes.addresses).wanted.items():
+            held = wanted.wished if inside.item == relation.parent else ()
+            why |= {item.lower(): f"it is in {having.title}: {having.stays}" for item in held}
+    for wish in wishes.things.values():
+        if wish.kind.word == relation.parent:
+            wish.stays = wish.stays or why.get(wish.hash.lower())
+
+
+def _digest(named: Iterable[str]) -> str:
+    """A name for what is taken, in whatever order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for one in sorted(named):
+        digest.update(f"{one}\n".encode())
+    return digest.hexdigest()
 
 
 def _word(wish: FileWish) -> bytes:

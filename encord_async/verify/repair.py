@@ -74,7 +74,10 @@ class RepairEntry(Entry):
         kind = step_kind(self.word)
         roles = kind.relation.roles if isinstance(kind, Membership) else None
         for item, role in self.items:
-            yield one(identity, kind, self.parent, item, None if role is None or roles is None else roles(role))
+            wanted = None if role is None or roles is None else roles(role)
+            # A reviewed plan knows the step by its identity, whatever is said to people of what is in it.
+            folded = kind.relation.folded(item) if isinstance(kind, Membership) else item
+            yield one(identity, kind, self.parent, folded, wanted)._replace(item=item)
 
 
 class RepairFilesEntry(Entry):

@@ -34,10 +34,12 @@ from encord_async.verify.wishes import ThingWish, Wishes, gather
 __all__ = ["Surplus", "surplus"]
 
 
-def surplus(manifest: Manifest, options: Options, *, is_reviewed: bool = False) -> "Surplus | Losses | None":
+def surplus(
+    manifest: Manifest, options: Options, *, named: str | None = None, is_reviewed: bool = False
+) -> "Surplus | Losses | None":
     """What a run of *manifest* does last; None if *options* ask for nothing of that kind.
 
-    *is_reviewed* is whether the run is held to a plan.
+    *named* says which data rows were agreed to, if anybody knows; *is_reviewed* whether the run is held to a plan.
 
     Raises:
         UsageError: The manifest can be read only once.
@@ -50,7 +52,7 @@ def surplus(manifest: Manifest, options: Options, *, is_reviewed: bool = False) 
         name = spelt(asked[0], True)
         raise UsageError(f"{name} reads the manifest a second time, and this one can be read only once")
     if options.prunes_data:
-        return Losses(manifest, options, is_reviewed=is_reviewed)
+        return Losses(manifest, options, named=named, is_reviewed=is_reviewed)
     return Surplus(manifest, options)
 
 
@@ -62,9 +64,11 @@ class Surplus:
         retired: How many things something is taken from that the manifest no longer has.
         titles: What people call the things that something is taken from, by their hashes.
         rows: How much is taken that is lost with it; see `Losses`.
+        rows_digest: Nobody asks which that is.
     """
 
     rows = 0
+    rows_digest: str | None = None
 
     def __init__(self, manifest: Manifest, options: Options) -> None:
         self._manifest = manifest

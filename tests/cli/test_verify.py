@@ -260,6 +260,12 @@ def test_what_cannot_be_meant(here: Here, api: Api, applied: Path, arguments: li
     assert done.out == ""
 
 
+def test_data_rows_are_not_removed(here: Here, api: Api, applied: Path) -> None:
+    """Whoever would have data rows removed is told what does that."""
+    refused = here("verify", applied, "--fix", "--prune", "--prune-data", "--yes", env=api.env)
+    assert (refused.code, "'encord-async apply --prune-data' does" in refused.err) == (2, True), refused.err
+
+
 def test_a_bad_manifest(here: Here, api: Api, tmp_path: Path) -> None:
     """A bad manifest is told as everywhere."""
     manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "project"})

@@ -9,11 +9,20 @@ import anyio
 import pytest
 
 from encord_async.emulator import Fault, FaultRule
-from encord_async.errors import ConflictError, EncordError, UsageError
-from encord_async.operations import CreateFolder, LinkItems, ListItems, StartUploadJob
+from encord_async.errors import ConflictError, EncordError, UnreadableReplyError, UsageError
+from encord_async.kinds.data_rows import parts_of_rows
+from encord_async.operations import (
+    CreateFolder,
+    LinkItems,
+    ListDataRows,
+    ListItems,
+    RemoveDataRows,
+    StartUploadJob,
+)
 from encord_async.plan import Action, Verb
 from encord_async.protocol.catalogue import FileType
 from encord_async.protocol.cloud_files import CloudFile
+from tests.direct import DirectEmulator, now_us
 from tests.provision.conftest import Entry
 from tests.provision.world import World, open_world
 from tests.waiting import comes_true
@@ -30,6 +39,12 @@ def of_files(urls: Sequence[str], **more: Any) -> list[Entry]:
     """A dataset with these files."""
     items = [{"url": url} for url in urls]
     return [{"kind": "data", "key": "x", "folder": "@f", "items": items, "datasets": ["@d"], **more}, DATASET, FOLDER]
+
+
+def _dataset(world: World) -> str:
+    """The hash of the dataset."""
+    [found] = [str(one["dataset_hash"]) for one in world.emulator.state()["datasets"] if one["title"] == "D"]
+    return found
 
 
 class Place:
@@ -62,8 +77,7 @@ class Place:
 
     async def linked(self) -> list[str]:
         """The URLs of what is in the dataset."""
-        [dataset] = [one for one in self.world.emulator.state()["datasets"] if one["title"] == "D"]
-        return await self.world.linked(dataset["dataset_hash"])
+        return await self.world.linked(_dataset(self.world))
 
     def asked(self, query: str = REMOVE) -> int:
         """How often the service was asked *query*."""
@@ -145,6 +159,68 @@ async def test_a_saved_plan_holds_the_number(tmp_path: Path) -> None:
         assert await place.linked() == URLS[:3]
 
 
+@pytest.mark.parametrize("how", ["plan", "forecast"])
+async def test_other_rows_are_not_removed(tmp_path: Path, how: str) -> None:
+    """As many rows as were named, but others: none is removed, neither by a plan in a file nor by one in hand."""
+    async with open_world() as world:
+        place = Place(world, tmp_path)
+        await place.run(*of_files(URLS))
+        place.write(*of_files(URLS[:3]))
+        out = tmp_path / "p"
+        forecast = await world.session.plan(place.path, journal=place.journal, prune_data=True, out=out)
+        given: dict[str, Any] = {"prune_data": True, "plan": out}
+        if how == "forecast":
+            given = {"prune_data": forecast.rows, "forecast": forecast}
+        await _remove(world, URLS[4])
+        await _link_foreign(world, "s3://c/foreign.png")
+        with pytest.raises(ConflictError, match="other data rows would be removed now") as raised:
+            await place.run(**given)
+        assert (raised.value.code, place.asked()) == ("ROWS_DIFFER", 1)
+        assert await place.linked() == [*URLS[:4], "s3://c/foreign.png"]
+
+
+async def test_a_row_with_another_title_is_the_same(tmp_path: Path) -> None:
+    """A row whose title was changed since the plan was made is the one that the plan names."""
+    async with open_world() as world:
+        place = Place(world, tmp_path)
+        await place.run(*of_files(URLS))
+        place.write(*of_files(URLS[:4]))
+        out = tmp_path / "p"
+        await world.session.plan(place.path, journal=place.journal, prune_data=True, out=out)
+        assert isinstance(world.emulator, DirectEmulator)
+        database = world.emulator.store.storage._db
+        # No call of ours renames an item.
+        database.execute("UPDATE items SET name = 'Tom' WHERE url = ?", (URLS[4],))
+        run = await place.run(plan=out, prune_data=True)
+        assert run.summary.as_json()["removals"] == {"updated": 1}
+        assert await place.linked() == URLS[:4]
+
+
+@pytest.mark.parametrize("name", ["prod", "hash"])
+async def test_what_is_protected_stays(tmp_path: Path, name: str) -> None:
+    """Nothing is taken out of what a policy protects by its hash, in any case, or of what a protected project has."""
+    async with open_world() as world:
+        place = Place(world, tmp_path)
+        project = {"kind": "project", "key": "prod", "title": "Prod", "datasets": ["@d"]}
+        await place.run(*of_files(URLS), project)
+        said = "it is in Prod: it is protected"
+        if name == "hash":
+            name = _dataset(world).upper()
+            said = "it is protected"
+        (tmp_path / "encord-async.toml").write_text(f'protected_keys = ["{name}"]')
+        place.write(*of_files(URLS[:3]), project)
+        forecast = await world.session.plan(place.path, journal=place.journal, prune_data=True)
+        assert forecast.rows == 0
+        assert f"{said}; see protected_keys" in str(forecast.warnings[-1])
+
+
+async def _remove(world: World, url: str) -> None:
+    """Take a file out of the dataset, as somebody else does."""
+    rows = await world.session.execute(ListDataRows(dataset_hash=_dataset(world)))
+    [found] = [row.data_hash for row in rows if row.file_link == url]
+    await world.session.execute(RemoveDataRows(dataset_hash=_dataset(world), data_hashes=(found,)))
+
+
 async def _link_foreign(world: World, url: str) -> None:
     """Put a file of a folder that no manifest has into the dataset."""
     session = world.session
@@ -152,8 +228,7 @@ async def _link_foreign(world: World, url: str) -> None:
     file = CloudFile(type=FileType.IMAGE, url=url)
     await session.execute(StartUploadJob(folder_uuid=folder.uuid, items=(file,)))
     [item] = await session.collect(ListItems(folder_uuid=folder.uuid))
-    [dataset] = [one for one in world.emulator.state()["datasets"] if one["title"] == "D"]
-    await session.execute(LinkItems(dataset_hash=dataset["dataset_hash"], item_uuids=(item.uuid,)))
+    await session.execute(LinkItems(dataset_hash=_dataset(world), item_uuids=(item.uuid,)))
 
 
 async def test_what_another_entry_wants_stays(tmp_path: Path) -> None:
@@ -225,6 +300,34 @@ async def test_an_entry_that_fails_keeps_all(tmp_path: Path) -> None:
         run = await place.run(*of_files([*URLS[:3], "s3://b/new.png"]), prune_data=2)
         assert "1 entry has not come about; mend that first" in str(run.warnings[-1])
         assert (place.asked(), len(await place.linked())) == (0, 5)
+
+
+async def test_rows_that_need_several_answers(tmp_path: Path) -> None:
+    """A dataset whose rows one answer has no room for is planned and pruned as any other."""
+    days_ago = [0]
+    async with open_world(max_reply_bytes=20_000, now_us=lambda: now_us() - days_ago[0] * _DAY_US) as world:
+        place, session = Place(world, tmp_path), world.session
+        for number, days_ago[0] in enumerate((400, 100, 20, 3, 0), 1):
+            await place.run(*_of_folders(min(number, 4)))
+        with pytest.raises(UnreadableReplyError):
+            await place.linked()
+        assert (await place.number(*_of_folders(4, lacks=2)))[0] == 2
+        run = await place.run(prune_data=2)
+        assert run.summary.as_json()["removals"] == {"updated": 1}
+        assert sum([len(rows) async for rows in parts_of_rows(session, _dataset(world))]) == 38
+
+
+_DAY_US = 86_400 * 10**6
+
+
+def _of_folders(number: int, *, lacks: int = 0) -> list[Entry]:
+    """A dataset with ten files of each of so many folders; the first *lacks* some."""
+    made = [DATASET]
+    for one in range(number):
+        files = [{"url": f"s3://b/{one}-{file}.png"} for file in range(0 if one else lacks, 10)]
+        made.append({"kind": "folder", "key": f"f{one}", "name": f"F{one}"})
+        made.append({"kind": "data", "folder": f"@f{one}", "items": files, "datasets": ["@d"]})
+    return made
 
 
 async def test_one_killed_in_the_middle_goes_on(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A local Encord with an organisation, and a manifest that asks for all that lies beyond projects and datasets."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from encord_async.journal.journal import Journal
 from encord_async.plan import Action, plan
 from encord_async.protocol.operations.datasets import ListDataRows
 from encord_async.session.settings import RetryPolicy, Settings
-from tests.direct import CREDENTIAL, DirectEmulator
+from tests.direct import CREDENTIAL, DirectEmulator, now_us
 from tests.provision.conftest import Entry, all_of
 
 ME = "emulator@example.com"
@@ -102,12 +102,13 @@ async def open_world(
     job_s: float = 0.0,
     concurrency: int = 32,
     max_reply_bytes: int = 2**24,
+    now_us: Callable[[], int] = now_us,
 ) -> AsyncIterator[World]:
     """A new account where *faults* lie in wait, with *integrations* and *templates*; jobs take *job_s* seconds."""
     given, _ = default_seed()
     seed = replace(given, integrations=tuple(integrations), unreadable_urls=tuple(unreadable_urls))
     seed = replace(seed, workflow_templates=tuple(templates))
-    emulator = DirectEmulator(seed, terms=Terms(job_s=job_s), max_reply_bytes=max_reply_bytes)
+    emulator = DirectEmulator(seed, terms=Terms(job_s=job_s), max_reply_bytes=max_reply_bytes, now_us=now_us)
     emulator.set_faults(faults)
     settings = Settings(domain=emulator.url, concurrency=concurrency, retry=RetryPolicy(backoff_base_s=0.01))
     with closing(emulator):
