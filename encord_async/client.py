@@ -184,7 +184,7 @@ class EncordSession(Calls):
             only, exclude: Keys, patterns (``cats-*``) or ``tag=NAME`` of the entries to choose, or not (`Selection`).
             plan: Path of a plan that `plan` wrote: what it does not say fails with the code ``NOT_PLANNED``.
             variables: Values for ``{{ name }}`` in the file; before those of the environment, and its own ``vars``.
-            forecast: What `plan` said a moment ago: what it has read is not read again, nor are other data rows removed.
+            forecast: What `plan` said a moment ago: what it has read is not read again, nor are other rows removed.
             changes: What is changed of what is there: ``replace_roles=True``; see `Options`.
 
         Raises:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import anyio.to_thread
 
-from encord_async.kinds.files import Portion, Unit, URLs, url_digest
+from encord_async.kinds.files import Portion, Unit, URLs, expected, url_digest
 from encord_async.kinds.picked import Picked
 
 __all__ = ["Arrivals"]
@@ -22,8 +22,10 @@ class _Some(NamedTuple):
     failed: frozenset[str]
     is_ours: bool
 
-    def named(self) -> Iterator[str]:
-        return (url for url in self.files.named() if url not in self.failed)
+    def named(self, picked: Picked) -> Iterator[str]:
+        """The URLs of those that are *picked*."""
+        lying = filter(picked.takes, map(expected, self.files.items()))
+        return (one.name for one in lying if one.name not in self.failed)
 
 
 class Arrivals:
@@ -43,12 +45,14 @@ class Arrivals:
         """Whether anything was put into *folder*."""
         return folder in self._any
 
-    async def urls(self, folder: str) -> URLs:
-        """The URLs of what was put into *folder*, as far as they are known."""
+    async def urls(self, folder: str, picked: Picked) -> URLs:
+        """The URLs of what was put into *folder* and is *picked*, as far as they are known."""
         some = list(self._some.get(folder, ()))
-        return await anyio.to_thread.run_sync(lambda: URLs(url_digest(url) for one in some for url in one.named()))
+        return await anyio.to_thread.run_sync(
+            lambda: URLs(url_digest(url) for one in some for url in one.named(picked))
+        )
 
-    def first_unseen(self, folder: str, awaited: URLs) -> str | None:
-        """One that this run has put there and was not met, if there is any; may read from a disk."""
+    def first_unseen(self, folder: str, picked: Picked, awaited: URLs) -> str | None:
+        """One that this run has put there, is *picked* and was not met, if there is any; may read from a disk."""
         ours = (one for one in self._some.get(folder, ()) if one.is_ours)
-        return next((url for one in ours for url in one.named() if not awaited.has_met(url)), None)
+        return next((url for one in ours for url in one.named(picked) if not awaited.has_met(url)), None)

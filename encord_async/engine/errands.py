@@ -19,7 +19,7 @@ from encord_async.journal.record import Record
 from encord_async.kinds.errand import Ending, Errand
 from encord_async.kinds.files import Portion, URLs, identity_url, url_digest
 from encord_async.kinds.filling import Filling
-from encord_async.kinds.picked import Picked
+from encord_async.kinds.picked import Picked, Picking
 from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.stock import Stock
 from encord_async.redaction import quoted
@@ -257,8 +257,8 @@ class Errands:
         (source,) = ticket.items
         began_s = self._begun_s.setdefault(ticket.word, self._now_s())
         if ticket.word not in self._awaited:
-            self._awaited[ticket.word] = await self._arrivals.urls(source)
-        awaited, missing = self._awaited[ticket.word], set(picked.names)
+            self._awaited[ticket.word] = await self._arrivals.urls(source, picked)
+        awaited, picking = self._awaited[ticket.word], Picking(picked)
         held = await stop.cut(lambda: relation.held(self._session, lane.parent_hash))
         there = () if isinstance(held, Unlisted) else held
         pages = self._session.pages(relation.listing(source))
@@ -266,20 +266,20 @@ class Errands:
             found = [relation.lying(item) for item in _results(page)]
             for item in found:
                 awaited.meet(item.url or "")
-                missing.difference_update(picked.names_of(item) if missing else ())
-            some = tuple(item.uuid for item in found if item.uuid not in there and picked.takes(item))
+            some = tuple(item.uuid for item in picking.of(found) if item.uuid not in there)
             if some:
                 await self._session.execute(relation.adding(lane.parent_hash, some, None), stop=stop)
                 self._gave.add(ticket.word)
-        may_come = awaited.unmet or (missing and self._arrivals.any_in(source))
+        may_come = awaited.unmet or (picking.missing and self._arrivals.any_in(source))
         if may_come and self._now_s() < began_s + self._settle_s:
             return self._later(began_s)
         error: AppliedError | None = None
-        first = await anyio.to_thread.run_sync(self._arrivals.first_unseen, source, awaited) if awaited.unmet else None
+        unseen = self._arrivals.first_unseen
+        first = await anyio.to_thread.run_sync(unseen, source, picked, awaited) if awaited.unmet else None
         if first is not None:
             error = _unseen(awaited.unmet, ticket.step.item, first)
-        elif missing:
-            error = nameless(sorted(missing), ticket.step.item)
+        elif picking.missing:
+            error = nameless(sorted(picking.missing), ticket.step.item)
         return Ending(error, sent=ticket.word in self._gave)
 
     def saw_done(self, lane: Lane, ticket: Ticket, record: Record) -> None:

@@ -8,10 +8,10 @@ import anyio.to_thread
 
 from encord_async.engine.errands import nameless
 from encord_async.engine.ticket import Lane, Ticket
-from encord_async.kinds.files import Portion, URLs, identity_url, url_digest
+from encord_async.kinds.files import Portion, URLs, expected, identity_url, url_digest
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Relation
-from encord_async.kinds.picked import Lying, Picked
+from encord_async.kinds.picked import Lying, Picked, Picking
 from encord_async.kinds.reading import Reads, Unlisted
 from encord_async.kinds.stock import Stock
 
@@ -99,26 +99,21 @@ class Playing:
         (folder,) = ticket.items
         there = await self._held(relation, lane)
         number = linked = 0
-        missing = set(picked.names)
+        picking = Picking(picked)
         if not folder.startswith(NEW):
             async for page in self._reads.pages(relation.listing(folder)):
-                for one in map(relation.lying, page.results):
-                    missing.difference_update(picked.names_of(one) if missing else ())
-                    if picked.takes(one):
-                        is_there = one.uuid in there or self._is_given(lane.parent_hash, one)
-                        linked += is_there
-                        number += not is_there
-        coming, given = await anyio.to_thread.run_sync(self._coming, lane.parent_hash, folder, picked, missing)
+                for one in picking.of(map(relation.lying, page.results)):
+                    is_there = one.uuid in there or self._is_given(lane.parent_hash, one)
+                    linked += is_there
+                    number += not is_there
+        coming, given = await anyio.to_thread.run_sync(self._coming, lane.parent_hash, folder, picking)
         is_open = folder in self._filled
-        if missing and not is_open:
-            raise nameless(sorted(missing), ticket.step.item)
+        if picking.missing and not is_open:
+            raise nameless(sorted(picking.missing), ticket.step.item)
         return Load(number + coming, is_open=is_open, there=linked + given)
 
-    def _coming(self, about: str, folder: str, picked: Picked, missing: set[str]) -> tuple[int, int]:
-        """How many of those that would be registered are picked, and how many of them others would link to *about*.
-
-        Their names are taken out of *missing*.
-        """
+    def _coming(self, about: str, folder: str, picking: Picking) -> tuple[int, int]:
+        """How many of those that would be registered are picked, and how many of them others would link to *about*."""
         left = set(self._registered[folder])
         number = given = 0
         for load in self._loads[folder]:
@@ -127,9 +122,7 @@ class Playing:
                 if url_digest(url) not in left:
                     continue
                 left.discard(url_digest(url))
-                one = Lying("", url, item.title or url.rpartition("/")[2])
-                missing.difference_update(picked.names_of(one) if missing else ())
-                if picked.takes(one):
+                for one in picking.of([expected(item)]):
                     is_given = self._is_given(about, one)
                     given += is_given
                     number += not is_given

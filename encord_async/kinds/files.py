@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from encord_async.errors import UsageError
 from encord_async.kinds.fields import Part, Title, one_word, shown, wrong
 from encord_async.kinds.metadata import Metadata
+from encord_async.kinds.picked import Lying
 from encord_async.protocol.catalogue import FileType
 from encord_async.protocol.cloud_files import CloudFile, CloudItem, urls_of
 
@@ -31,6 +32,7 @@ __all__ = [
     "URLs",
     "Unit",
     "block_of",
+    "expected",
     "files_word",
     "identity_url",
     "type_of",
@@ -224,6 +226,12 @@ class Portion:
     def lacking(self, there: "URLs") -> tuple[CloudItem, ...]:
         """Those of the files that are not *there*; may read from a disk."""
         return tuple(item for item in self.items() if url_digest(identity_url(item)) not in there)
+
+
+def expected(item: CloudItem) -> Lying:
+    """What will lie in a folder once *item* is registered: without a title it gets the name of its file."""
+    url = identity_url(item)
+    return Lying("", url, item.title or url.rpartition("/")[2])
 
 
 def identity_url(item: CloudItem) -> str:

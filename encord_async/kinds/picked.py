@@ -1,15 +1,16 @@
 """Which items of a storage folder are meant: all of them, or those that go by certain names. Pure."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
 
-__all__ = ["Lying", "Picked"]
+__all__ = ["Lying", "Picked", "Picking"]
 
 _DIGEST_BYTES: Final = 16
 _SHOWN: Final = 3
+_WILD: Final = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,13 @@ class Picked:
     """
 
     names: tuple[str, ...] = ()
+    _known: frozenset[str] = field(init=False, repr=False, compare=False)
+    """The same: there may be many, and an item is to be looked up among them."""
+    _patterns: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_known", frozenset(self.names))
+        object.__setattr__(self, "_patterns", tuple(name for name in self.names if not _WILD.isdisjoint(name)))
 
     @property
     def digest(self) -> str:
@@ -60,7 +68,36 @@ class Picked:
 
     def names_of(self, item: Lying) -> Iterator[str]:
         """Those of the names that *item* goes by."""
-        for name in self.names:
-            text = item.url if "://" in name else item.title
-            if name in {text, item.uuid} or (text is not None and fnmatchcase(text, name)):
+        known = {item.uuid, item.url or "", item.title} & self._known
+        yield from (name for name in known if name in {_read_by(name, item), item.uuid})
+        for name in self._patterns:
+            text = _read_by(name, item)
+            if name not in known and text is not None and fnmatchcase(text, name):
                 yield name
+
+
+class Picking:
+    """Which items of a folder are meant, as it is gone through.
+
+    Attributes:
+        missing: The names that no item has gone by so far.
+    """
+
+    def __init__(self, picked: Picked) -> None:
+        self._picked = picked
+        self.missing = set(picked.names)
+
+    def of(self, found: Iterable[Lying]) -> Collection[Lying]:
+        """Those of *found* that are meant."""
+        taken: list[Lying] = []
+        for one in found:
+            names = list(self._picked.names_of(one))
+            self.missing.difference_update(names)
+            if not one.is_gone and (names or not self._picked.names):
+                taken.append(one)
+        return taken
+
+
+def _read_by(name: str, item: Lying) -> str | None:
+    """What of *item* a name is about."""
+    return item.url if "://" in name else item.title

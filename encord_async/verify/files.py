@@ -14,7 +14,7 @@ from encord_async.kinds.entry import Entry
 from encord_async.kinds.files import Portion, URLs
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Relation
-from encord_async.kinds.picked import Picked
+from encord_async.kinds.picked import Picked, Picking
 from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.stock import Stock
 from encord_async.manifest.place import Place
@@ -109,14 +109,11 @@ async def _lacking(session: Session, stock: Stock, wish: FileWish) -> list[str]:
 
 async def _unpicked(session: Session, wish: FileWish, picked: Picked) -> list[str]:
     """The items of a folder that are not linked, by what they are known by, and names that no item goes by."""
-    relation, missing, found = wish.relation, set(picked.names), list[str]()
+    relation, picking, found = wish.relation, Picking(picked), list[str]()
     if not isinstance(relation, Filling) or wish.source is None:
         raise AssertionError(f"a {relation.noun} is no filling")
     held = await relation.held(session, wish.hash)
     rows: Container[str] = () if isinstance(held, Unlisted) else held
     async for page in session.pages(relation.listing(wish.source)):
-        for one in map(relation.lying, page.results):
-            missing.difference_update(picked.names_of(one) if missing else ())
-            if picked.takes(one) and one.uuid not in rows:
-                found.append(one.name)
-    return [*found, *sorted(missing)]
+        found += [one.name for one in picking.of(map(relation.lying, page.results)) if one.uuid not in rows]
+    return [*found, *sorted(picking.missing)]

@@ -1,6 +1,7 @@
 """Datasets that get what lies in a folder, all of it or some, after all that the run puts there."""
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from encord_async.emulator import Fault, FaultRule, SeedIntegration
 from encord_async.errors import ManifestError
 from encord_async.journal.journal import Identity, Journal
+from encord_async.kinds.picked import Lying, Picked
 from encord_async.operations import ListDataRows, ListItems, RemoveDataRows, StartUploadJob
 from encord_async.plan import Verb
 from encord_async.protocol.catalogue import FileType
@@ -16,6 +18,7 @@ from encord_async.protocol.cloud_files import CloudFile
 from encord_async.verify.compare import compare
 from encord_async.verify.repair import Repairs, repair
 from encord_async.verify.wishes import gather
+from tests.direct import now_us
 from tests.provision.conftest import Entry
 from tests.provision.world import open_world, words
 
@@ -195,6 +198,33 @@ async def test_a_listing_that_lags(tmp_path: Path) -> None:
         world.emulator.clear_faults()
         outcomes = await world.run(MANIFEST, tmp_path / "k")
         assert await world.linked(outcomes["d"].hash) == URLS
+
+
+async def test_what_lags_and_is_not_meant(tmp_path: Path) -> None:
+    """Files that the folder does not list yet are no matter of a dataset that does not mean them."""
+    ago_us = [3600 * 10**6]
+    async with open_world(now_us=lambda: now_us() - ago_us[0]) as world:
+        await world.run([{**DATA, "items": DATA["items"][:3]}, FOLDER], tmp_path / "j")
+        ago_us[0] = 0
+        world.emulator.set_faults([FaultRule(query=ITEMS_GET, fault=Fault.STALE_READ, seconds=1800)])
+        outcomes = await world.run(picking("north*"), tmp_path / "j")
+        assert words(outcomes) == {"f": "unchanged", "d": "created", "x": "updated"}
+        assert await world.linked(outcomes["d"].hash) == URLS[:3]
+
+
+def test_many_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An item is looked up among many names; only patterns are held against it one by one."""
+    held: list[str] = []
+
+    def matches(text: str, pattern: str) -> bool:
+        held.append(pattern)
+        return fnmatchcase(text, pattern)
+
+    monkeypatch.setattr("encord_async.kinds.picked.fnmatchcase", matches)
+    picked = Picked((*(f"cat-{number}.png" for number in range(1000)), "dog-*", "[x].png"))
+    titles = ["cat-999.png", "cat-1000.png", "dog-1", "[x].png", "x.png"]
+    assert [picked.takes(Lying("u", None, title)) for title in titles] == [True, False, True, True, True]
+    assert set(held) == {"dog-*", "[x].png"}
 
 
 async def test_a_folder_that_is_synced(tmp_path: Path) -> None:
