@@ -83,6 +83,11 @@ def spelt(option: str, value: object) -> str:
     return f'{option}="{value}"' if isinstance(value, str) else f"{option}={value!r}"
 
 
+def many(number: int, one: str, more: str) -> str:
+    """A number with its noun."""
+    return f"{number:,} {one if number == 1 else more}"
+
+
 class EncordError(Exception):
     """Base of every error raised here; never raised itself.
 

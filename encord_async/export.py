@@ -24,7 +24,7 @@ from encord_async.kinds.reading import Once, Unlisted
 from encord_async.kinds.registry import exported, relations_of, summed
 from encord_async.kinds.thing import Listed, Thing
 from encord_async.manifest.place import Place, PlacedEntry
-from encord_async.manifest.selection import NO_SELECTION, Included, Selection, sift
+from encord_async.manifest.selection import NO_SELECTION, NONE_LEFT, Included, NotChosen, Selection, sift
 from encord_async.session.session import Session
 
 __all__ = ["Exported", "KeyMaker", "LeftOut", "Scope", "export", "written"]
@@ -49,6 +49,7 @@ class Exported:
         unasked: What the scope leaves out of what the account may have: words for it, by the names of `Entry.contents`.
         cautions: What to know before the manifest is applied elsewhere.
         included: What those entries that are chosen need, and nobody has chosen.
+        not_chosen: What is about those entries, and is not chosen with them.
     """
 
     entries: int = 0
@@ -59,6 +60,7 @@ class Exported:
     unasked: dict[str, str] = field(default_factory=dict)
     cautions: list[str] = field(default_factory=list)
     included: tuple[Included, ...] = ()
+    not_chosen: NotChosen = NONE_LEFT
 
     def as_json(self) -> dict[str, object]:
         """Numbers by what they count; none of what the scope leaves out, of which nobody knows how much there is."""
@@ -114,21 +116,21 @@ async def export(
     for kind in exported():
         await work.write(kind)
     if selection:
-        sums.included = _choose(kept, selection, note)
+        sums.included, sums.not_chosen = _choose(kept, selection, note)
     sums.not_listed = work.pen.not_listed
     return sums
 
 
 def _choose(
     kept: Sequence[tuple[Exports, Entry]], selection: Selection, note: Callable[[Exports, Entry], None]
-) -> tuple[Included, ...]:
-    """Hand those of *kept* to *note* that are chosen; which of them are only needed."""
+) -> tuple[tuple[Included, ...], NotChosen]:
+    """Hand those of *kept* to *note* that are chosen; which of them are only needed, and what is not chosen."""
     placed = [PlacedEntry(Place("the account", None, number), one) for number, (_, one) in enumerate(kept, 1)]
     choice = sift(placed, selection)
     for (kind, _), one in zip(kept, placed, strict=True):
         if choice.has(one):
             note(kind, one.entry)
-    return choice.included
+    return choice.included, choice.not_chosen
 
 
 def written(pen: Pen, kind: Exports, found: Listed, inside: Inside) -> Iterator[Entry]:

@@ -6,8 +6,8 @@ the run does, for the same reasons, in the same words. Actions are handed out as
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias, cast
 
@@ -20,7 +20,7 @@ from encord_async.engine.run import Run
 from encord_async.engine.sequel import Sequel
 from encord_async.engine.ticket import Result, Ticket, Wish
 from encord_async.journal.record import Record
-from encord_async.journal.taken_off import NOTHING_TAKEN_OFF, TakenOffs
+from encord_async.journal.taken_off import NOTHING_LEFT, NOTHING_TAKEN_OFF, Leftover, TakenOffs
 from encord_async.kinds.entry import MakingEntry
 from encord_async.kinds.files import Portion
 from encord_async.kinds.membership import Membership, role_name
@@ -28,7 +28,7 @@ from encord_async.kinds.picked import Picked
 from encord_async.kinds.registry import step_kinds
 from encord_async.kinds.thing import Admission, Thing
 from encord_async.manifest.place import Problem
-from encord_async.manifest.selection import Included
+from encord_async.manifest.selection import NONE_LEFT, Included, NotChosen
 from encord_async.manifest.sources import Manifest
 from encord_async.session.session import Session
 
@@ -82,6 +82,7 @@ class Action:
         reason: Why it is refused, as the run would say it.
         amount: How many things that are, where *items* does not name each.
         title: The title of what *project* is the hash of, where that is known.
+        item_titles: The titles of those of *items* that are hashes, where any is known; nothing of the others.
     """
 
     number: int
@@ -100,6 +101,7 @@ class Action:
     reason: str | None = None
     amount: int | None = None
     title: str | None = None
+    item_titles: tuple[str | None, ...] = ()
 
     @property
     def count(self) -> int:
@@ -107,9 +109,18 @@ class Action:
         return len(self.items) if self.amount is None else self.amount
 
     def titled(self, titles: Mapping[str, str]) -> Self:
-        """It with the title of what it is done in, if that is among *titles*, which are by hash."""
-        title = titles.get(self.project or "")
-        return self if title is None else replace(self, title=title)
+        """It with the titles of what it is done in and to, as far as they are among *titles*, which are by hash."""
+        found = tuple(map(titles.get, self.items))
+        item_titles = found if any(one is not None for one in found) else ()
+        return replace(self, title=titles.get(self.project or ""), item_titles=item_titles)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """*items* for people, with their titles where they are hashes."""
+        if not self.item_titles:
+            return self.items
+        both = zip(self.items, self.item_titles, strict=True)
+        return tuple(item if title is None else f"{title} ({item})" for item, title in both)
 
     def as_json(self) -> dict[str, object]:
         """A JSON object with the members that say something."""
@@ -128,7 +139,7 @@ class Action:
             "file": self.file,
         }
         more |= {"to": self.to, "code": self.code, "reason": self.reason, "amount": self.amount}
-        more |= {"title": self.title}
+        more |= {"title": self.title, "item_titles": list(self.item_titles) or None}
         shown |= {"overwrites": list(self.overwrites)} if self.overwrites else {}
         return shown | {name: value for name, value in more.items() if value is not None}
 
@@ -143,21 +154,43 @@ class Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
-    """Something that the journal knows as made, and the manifest no longer wishes for."""
+    """Something that the journal knows as made, and the manifest no longer wishes for.
+
+    Attributes:
+        what: What it is, as plans have it for programs.
+        title: Its title.
+        key: Key of the entry that it was made for, if that had one.
+        hash: Its hash.
+        is_at_rest: Whether a run that retires has nothing left to do about it, as far as the journal says.
+        keys: Titles of the API keys that were made in it, and go on working whatever is done about it.
+    """
 
     what: str
     title: str
     key: str | None
     hash: str
+    is_at_rest: bool = False
+    keys: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, record: Record) -> Self:
-        """What *record* says was made."""
-        return cls(what=record.kind.what, title=record.title, key=record.key, hash=record.hash or "")
+    def all_of(cls, records: Sequence[Record], leftovers: Mapping[str, Leftover]) -> list[Self]:
+        """What *records* say was made, with what is left in it."""
+        return [cls._of(record, leftovers.get(record.hash or "", NOTHING_LEFT)) for record in records]
+
+    @classmethod
+    def _of(cls, record: Record, left: Leftover) -> Self:
+        return cls(
+            what=record.kind.what,
+            title=record.title,
+            key=record.key,
+            hash=record.hash or "",
+            is_at_rest=left.is_at_rest,
+            keys=left.keys,
+        )
 
     def as_json(self) -> dict[str, object]:
         """A JSON object."""
-        return {"what": self.what, "title": self.title, "key": self.key, "hash": self.hash}
+        return asdict(self)
 
 
 @dataclass(slots=True)
@@ -173,6 +206,7 @@ class Forecast:
         rows: How many data rows would be removed, with their labels; see `Options.prune_data`.
         rows_digest: A name for which these are; None if that was not asked for.
         included: What those that are chosen need, and nobody has chosen.
+        not_chosen: What is about those that are chosen, and is not chosen with them.
         warnings: What should be known of the entries, though nothing is wrong with them.
         groundwork: What the run need not find out again.
     """
@@ -185,6 +219,7 @@ class Forecast:
     rows: int = 0
     rows_digest: str | None = field(default=None, repr=False)
     included: tuple[Included, ...] = ()
+    not_chosen: NotChosen = NONE_LEFT
     warnings: tuple[Problem, ...] = ()
     groundwork: Groundwork = field(default_factory=Groundwork, repr=False, compare=False)
 
@@ -263,8 +298,9 @@ async def plan(
             if rehearsal.failure is not None:
                 raise rehearsal.failure
     forecast.entries, forecast.warnings, forecast.groundwork = run.summary.entries, run.warnings, run.groundwork
-    forecast.included = run.register.choice.included
-    forecast.gone = list(map(Gone.of, await run.register.gone()))
+    forecast.included, forecast.not_chosen = run.register.choice.included, run.register.choice.not_chosen
+    gone = await run.register.gone()
+    forecast.gone = Gone.all_of(gone, await run.register.leftovers(gone))
     forecast.taken_off = await run.register.taken_off()
     return forecast
 

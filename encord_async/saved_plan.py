@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import anyio.to_thread
 
 from encord_async.engine.options import CHANGES, Options
-from encord_async.errors import UsageError, spelt
+from encord_async.errors import UsageError, many, spelt
 from encord_async.manifest.files import read_manifest
 from encord_async.manifest.place import PlacedEntry
 from encord_async.manifest.sources import Manifest, manifest_file, with_variables
@@ -159,8 +159,9 @@ class SavedPlan:
                     "give the same options"
                 )
         if options.prunes_data and options.prune_data != self.rows:
-            agreed = f"{options.prune_data} were agreed to"
-            raise UsageError(f"the plan removes {self.rows} data rows, and {agreed}; {_AGAIN}")
+            agreed = many(options.prune_data, "was agreed to", "were agreed to")
+            rows = many(self.rows, "data row", "data rows")
+            raise UsageError(f"the plan removes {rows}, and {agreed}; {_AGAIN}")
         if await anyio.to_thread.run_sync(_digest, manifest) != self.manifest:
             raise UsageError(f"the manifest has changed since the plan was made; {_AGAIN}")
         if ("" if journal is None else await journal.state_digest()) != self.journal:

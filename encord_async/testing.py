@@ -14,7 +14,7 @@ its module add up; for the same field the closest counts.
 
     @pytest.mark.encord_emulator(faults=[{"query": "project.POST", "fault": "drop_after_commit", "times": 1}])
     async def test_nothing_is_made_twice(encord_emulator: EncordEmulator, encord_session: EncordSession) -> None:
-        async with encord_session.provision([{"kind": "project", "title": "Cats"}], journal=None) as run:
+        async with encord_session.provision([{"kind": "project", "key": "cats", "title": "Cats"}], journal=None) as run:
             outcomes = [outcome async for outcome in run]
         assert len(encord_emulator.state()["projects"]) == 1
 

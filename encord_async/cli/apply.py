@@ -395,7 +395,7 @@ async def _gone(register: "Register") -> "Sequence[Gone]":
         return ()
     from encord_async.plan import Gone
 
-    return list(map(Gone.of, records))
+    return Gone.all_of(records, await register.leftovers(records))
 
 
 async def _consume(
@@ -501,7 +501,7 @@ def print_ending(output: Output, ending: Ending) -> None:
     output.table(rows, right=[1])
     print_warnings(output, ending.warnings)
     if ending.register is not None:
-        print_included(output, ending.register.choice.included)
+        print_included(output, ending.register.choice.included, ending.register.choice.not_chosen)
         for one in ending.register.moved:
             output.say(redacted(str(one)))
     if ending.files_failed and not output.json:

@@ -138,7 +138,7 @@ def _looked(
 def _show(output: Output, planned: Planned) -> None:
     show_heading(output, planned, err=True)
     print_warnings(output, planned.sums.warnings)
-    print_included(output, planned.sums.included)
+    print_included(output, planned.sums.included, planned.sums.not_chosen)
     removed = [one for one in planned.actions if one.verb.value == "remove"]
     if planned.sums.rows and removed:
         show_actions(output, removed, err=True)

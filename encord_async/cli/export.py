@@ -144,11 +144,11 @@ def export(
     if output.json:
         unlisted = any(what == "users" for what, _, _ in exported.unlisted)
         shown = exported.as_json() | {"users_read": not (without_users or unlisted), "requests": requests}
-        shown["included"] = [one.as_json() for one in exported.included]
+        shown |= {"included": [one.as_json() for one in exported.included], "not_chosen": exported.not_chosen.as_json()}
         shown["not_asked"] = [*exported.unasked.values()]
         output.result(shown | {"not_listed": exported.not_listed, "first_left_out": [one.as_json() for one in left]})
     else:
-        print_included(output, exported.included)
+        print_included(output, exported.included, exported.not_chosen)
         _say(output, exported, left)
     return ExitCode.DONE
 

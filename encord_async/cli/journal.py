@@ -178,7 +178,7 @@ def show(*, output: Output, journal: str, key: str) -> int:
         output.result({"journal": seen.name, "steps": [record_json(one) for one in found]})
         return ExitCode.DONE
     for record in found:
-        what = f"{record.kind.word.replace('_', ' ')} {redacted(record.title)!r}"
+        what = f"{record.kind.said} {redacted(record.title)!r}"
         made = f"  {record.hash}" if record.hash else ""
         inside = f" in {record.parent_hash}" if record.parent_hash else ""
         ended = record.status or record.state.value

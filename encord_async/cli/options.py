@@ -5,6 +5,7 @@ The key is read here, and asked for its passphrase if need be. No request is sen
 
 import functools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,14 @@ from click.shell_completion import CompletionItem
 from encord_async.cli.failures import ExitCode, as_json, code_of, hint, redacted, sole, told
 from encord_async.cli.interrupts import InterruptedUnsent, listening
 from encord_async.cli.logs import logging_to_stderr
-from encord_async.cli.output import Output, on_terminal
+from encord_async.cli.output import Output, many, on_terminal
 from encord_async.errors import EncordError, KeyFormatError, ManifestError, SettingsError
 from encord_async.secrecy import Secret, sealed
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.manifest.place import Problem
-    from encord_async.manifest.selection import Included
+    from encord_async.manifest.selection import Included, NotChosen
     from encord_async.protocol.signing import APIKey, SSHKey
     from encord_async.session.observer import Observer
     from encord_async.session.settings import Settings
@@ -62,7 +63,7 @@ def file_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[C
 
 API_KEY: Final = "ENCORD_API_KEY"
 _SHOWN_PROBLEMS: Final = 100
-_SHOWN_INCLUDED: Final = 20
+_SHOWN_INCLUDED: Final = 3
 
 _OUTPUT: Final = (
     click.option("--json", "json_", is_flag=True, help="Print one JSON object on standard output, nothing else."),
@@ -215,7 +216,7 @@ _SELECTION: Final = (
         multiple=True,
         metavar="KEY|GLOB|tag=NAME",
         help="Only these entries, with all that they refer to; may be given several times. An entry without a "
-        "key goes with the project that it is about.",
+        "key goes with the project that it is about; one with a key goes by that.",
     ),
     click.option(
         "--exclude",
@@ -289,12 +290,25 @@ def selection_options(verb: Verb) -> Verb:
     return _with(wrapped, _SELECTION)
 
 
-def print_included(output: Output, included: "Sequence[Included]") -> None:
-    """Say on standard error which entries nobody has chosen, and are needed."""
-    for one in included[:_SHOWN_INCLUDED]:
-        output.say(redacted(str(one)))
-    if len(included) > _SHOWN_INCLUDED:
-        output.say(f"... and {len(included) - _SHOWN_INCLUDED:,} more are included because others refer to them")
+def print_included(output: Output, included: "Sequence[Included]", not_chosen: "NotChosen") -> None:
+    """Say on standard error which entries nobody has chosen, and are needed; and which one may miss.
+
+    With ``--verbose`` of each of the former why.
+    """
+    if len(included) == 1 or output.verbose:
+        for one in included:
+            output.say(redacted(str(one)))
+    elif included:
+        named = ", ".join(f"{one.named} (by {one.because})" for one in included[:_SHOWN_INCLUDED])
+        more = f" and {len(included) - _SHOWN_INCLUDED:,} more; -v lists them" * (len(included) > _SHOWN_INCLUDED)
+        output.say(redacted(f"{len(included):,} entries are included because others refer to them: {named}{more}"))
+    if not_chosen.number:
+        number = many(not_chosen.number, "entry", "entries")
+        what = "is not chosen, for its key" if not_chosen.number == 1 else "are not chosen, for their keys"
+        more = f" and {not_chosen.number - len(not_chosen.first):,} more" * (not_chosen.number > len(not_chosen.first))
+        named = ", ".join(not_chosen.first)
+        fits = "fits" if not_chosen.number == 1 else "fit"
+        output.say(redacted(f"{number} about what is chosen {what} {fits} no --only: {named}{more}"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -433,10 +447,28 @@ def report(output: Output, error: EncordError) -> int:
 def _list_problems(output: Output, message: str, problems: Sequence[object]) -> None:
     # The first line of the message counts them all, those included that nobody kept.
     output.error(f"{message.partition(chr(10))[0].rstrip(':')}; nothing was sent")
-    for problem in problems[:_SHOWN_PROBLEMS]:
-        output.say(f"  {redacted(str(problem))}")
-    if len(problems) > _SHOWN_PROBLEMS:
+    first, more = alike(problems)
+    for problem in first[:_SHOWN_PROBLEMS]:
+        rows = f" (and in {many(more[problem], 'more row', 'more rows')})" if more[problem] else ""
+        output.say(f"  {redacted(str(problem))}{rows}")
+    if len(first) > _SHOWN_PROBLEMS:
         output.say("  ...; 'encord-async validate' lists them all")
+
+
+def alike(problems: Iterable[object]) -> tuple[list[object], Counter[object]]:
+    """The first of those problems that rows of one entry share, and in how many more rows each is."""
+    from encord_async.manifest.place import Problem
+
+    firsts, more, first = dict[Problem, object](), Counter[object](), list[object]()
+    for problem in problems:
+        shared = problem.of_all_rows if isinstance(problem, Problem) else None
+        if shared is not None and shared in firsts:
+            more[firsts[shared]] += 1
+            continue
+        first.append(problem)
+        if shared is not None:
+            firsts[shared] = problem
+    return first, more
 
 
 def problem_json(problem: object) -> dict[str, object]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
+from encord_async.errors import many
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -31,11 +33,6 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
-def many(number: int, one: str, more: str) -> str:
-    """A number with its noun."""
-    return f"{number:,} {one if number == 1 else more}"
 
 
 def on_terminal() -> bool:

@@ -48,6 +48,7 @@ __all__ = [
     "plan",
     "print_gone",
     "print_taken_off",
+    "read_so_far",
     "show_actions",
     "show_heading",
     "shown_journal",
@@ -125,7 +126,7 @@ def plan(
 
     run(look, reads=True)
     print_warnings(output, planned.sums.warnings)
-    print_included(output, planned.sums.included)
+    print_included(output, planned.sums.included, planned.sums.not_chosen)
     if output.json:
         output.result(planned.as_json())
     else:
@@ -175,8 +176,7 @@ class Planned:
         """Says how far the look at the account is."""
 
         def text() -> str:
-            requests = many(session.statistics().requests, "request", "requests")
-            return f"reading the account: {many(self.read, 'thing', 'things')}, {requests}"
+            return read_so_far(self.read, session.statistics().requests)
 
         return text
 
@@ -239,6 +239,7 @@ class Planned:
             "gone": [one.as_json() for one in self.sums.gone],
             "taken_off": self.sums.taken_off.as_json(),
             "included": [one.as_json() for one in self.sums.included],
+            "not_chosen": self.sums.not_chosen.as_json(),
             "warnings": list(map(problem_json, self.sums.warnings)),
             "requests": self.requests,
         }
@@ -252,6 +253,13 @@ class Planned:
         if detailed and (self.sums.changes or self.drift):
             code = max(code, ExitCode.WOULD_CHANGE)
         return code
+
+
+def read_so_far(things: int, requests: int) -> str:
+    """How far a look at the account is; nothing before it has begun."""
+    found = [(things, "thing", "things"), (requests, "request", "requests")]
+    said = ", ".join(many(*one) for one in found if one[0])
+    return f"reading the account: {said}" if said else ""
 
 
 async def _drift(
@@ -290,14 +298,34 @@ def shown_journal(journal: str | None) -> str | None:
     return without_password(journal)
 
 
-def print_gone(output: Output, gone: "Sequence[Gone]", *, retires: bool, most: int = _MAX_GONE) -> None:
-    """Say what earlier runs made, and no entry has."""
-    said = "gone from the manifest" + ("" if retires else ", and nothing is done about it without --retire")
-    for one in gone[:most]:
+def print_gone(output: Output, gone: "Sequence[Gone]", *, retires: bool = False, most: int = _MAX_GONE) -> None:
+    """Say what earlier runs made, and no entry has; that about which nothing is left to do is only counted."""
+    from encord_async.journal.taken_off import still_working
+
+    listed = [one for one in gone if output.verbose or not one.is_at_rest]
+    for one in listed[:most]:
         name = f" @{one.key}" if one.key else ""
-        output.line(f"{said}: {_noun(one.what)}{name} {one.title!r} ({one.hash})")
-    if len(gone) > most:
-        output.line(f"... and {len(gone) - most:,} more are gone from the manifest")
+        keys = f"; {still_working(one.keys)}" if one.keys and not retires else ""
+        output.line(f"{_gone(one, retires=retires)}: {_noun(one.what)}{name} {one.title!r} ({one.hash}){keys}")
+    if len(listed) > most:
+        more = len(listed) - most
+        output.line(f"... and {more:,} more {'is' if more == 1 else 'are'} gone from the manifest")
+    counted = [one for one in gone if one.is_at_rest and not output.verbose]
+    if counted:
+        sorts = Counter(one.what for one in counted)
+        things = " and ".join(many(number, *_nouns(what)) for what, number in sorts.items())
+        number = sum(len(one.keys) for one in counted)
+        keys = f"{many(number, 'API key of theirs goes', 'API keys of theirs go')} on working; " if number else ""
+        output.line(f"{_AT_REST}: {things}; {keys}-v lists them")
+
+
+_AT_REST: Final = "gone from the manifest, and by the journal nothing is left for --retire to do"
+
+
+def _gone(one: "Gone", *, retires: bool) -> str:
+    if one.is_at_rest and not retires:
+        return _AT_REST
+    return "gone from the manifest" + ("" if retires else ", and nothing is done about it without --retire")
 
 
 def print_taken_off(output: Output, found: "TakenOffs | None", *, prunes: bool = False, most: int = _MAX_GONE) -> None:
@@ -305,8 +333,7 @@ def print_taken_off(output: Output, found: "TakenOffs | None", *, prunes: bool =
     if found is None:
         return
     for one in found.first[:most]:
-        left = "nothing is done about it without --prune" if one.can_go else "it stays"
-        said = "gone from the manifest" + ("" if prunes and one.can_go else f", and {left}")
+        said = "gone from the manifest" + ("" if prunes and one.can_go else f", and {one.prospect}")
         output.line(redacted(f"{said}: {one}"))
     if found.number > len(found.first[:most]):
         more = found.number - len(found.first[:most])
@@ -325,6 +352,8 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
     _print_drift(output, planned)
     print_gone(output, forecast.gone, retires=planned.retires)
     print_taken_off(output, forecast.taken_off, prunes=planned.prunes)
+    if forecast.gone or forecast.taken_off.number:
+        output.line()
     rows = forecast_rows(forecast)
     if rows:
         output.table(rows, head=["action", "what", "number"], right=[2])
@@ -381,13 +410,17 @@ _COLOURS: Final = {
 
 
 def _noun(what: str) -> str:
+    return _nouns(what)[0]
+
+
+def _nouns(what: str) -> tuple[str, str]:
     from encord_async.kinds.registry import nouns
 
-    return nouns(what)[0]
+    return nouns(what)
 
 
 def _described(action: "Action") -> str:
-    items = ", ".join(action.items[:5]) + (f" and {len(action.items) - 5:,} more" if len(action.items) > 5 else "")
+    items = ", ".join(action.named[:5]) + (f" and {len(action.items) - 5:,} more" if len(action.items) > 5 else "")
     parts = [items]
     if action.role:
         parts.append(f"as {action.role}" + (f" and no more as {action.was}" if action.was else ""))

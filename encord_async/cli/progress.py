@@ -120,7 +120,7 @@ async def show_lines(output: Output, look: "Callable[[], Progress]", *, every_s:
 
 
 async def show_reading(output: Output | None, look: Callable[[], str], work: Callable[[], Awaitable[None]]) -> None:
-    """Do *work*, and show meanwhile what *look* says of it: all the time on a terminal, else now and then.
+    """Do *work*, and show meanwhile what *look* says of it, if anything: all the time on a terminal, else now and then.
 
     Raises:
         EncordError: As *work*.
@@ -146,12 +146,18 @@ async def _show_text(output: Output, look: Callable[[], str]) -> None:
     bar = Bar(text, console=output.console(err=True), auto_refresh=False, transient=True)
     task = bar.add_task("")
     with bar:
-        while True:
+        try:
+            while True:
+                bar.update(task, description=look(), refresh=True)
+                await anyio.sleep(_BAR_EVERY_S)
+        finally:
+            # However short it was.
             bar.update(task, description=look(), refresh=True)
-            await anyio.sleep(_BAR_EVERY_S)
 
 
 async def _say_text(output: Output, look: Callable[[], str]) -> None:
     while True:
         await anyio.sleep(_LINE_EVERY_S)
-        output.say(look())
+        text = look()
+        if text:
+            output.say(text)

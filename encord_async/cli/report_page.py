@@ -234,10 +234,7 @@ def _kinds(report: "Report") -> str:
         )
 
     head = "".join(f'<th scope="col">{status.value.replace("_", " ")}</th>' for status in SHOWN_STATUSES)
-    rows = [
-        f'<tr><th scope="row">{kind.word.replace("_", " ")}</th>{cells(counts)}</tr>'
-        for kind, counts in report.counts.items()
-    ]
+    rows = [f'<tr><th scope="row">{kind.said}</th>{cells(counts)}</tr>' for kind, counts in report.counts.items()]
     rows.append(
         f'<tr><th scope="row">all</th>{cells({status: report.count(status) for status in SHOWN_STATUSES})}</tr>'
     )

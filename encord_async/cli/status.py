@@ -10,11 +10,12 @@ from encord_async.cli.failures import ExitCode, told
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import journal_argument, output_options
 from encord_async.cli.output import Output, many
-from encord_async.cli.plan import print_taken_off
+from encord_async.cli.plan import print_gone, print_taken_off
 
 if TYPE_CHECKING:
     from encord_async.journal.journal import Journal
     from encord_async.journal.record import Record
+    from encord_async.plan import Gone
 
 __all__ = ["open_lines", "record_json", "status"]
 
@@ -52,7 +53,7 @@ async def _report(output: Output, journal: "Journal") -> int:
     about, counts = await journal.about(), await journal.counts()
     open_steps, failed = list(await journal.open_intents()), await journal.failed(most=_MAX_IN_JSON)
     cancelled = await journal.cancelled(most=_MAX_IN_JSON)
-    owner, gone, taken_off = await journal.owner(), await journal.gone_things(), await journal.noted_taken_off()
+    owner, gone, taken_off = await journal.owner(), await _gone(journal), await journal.noted_taken_off()
     kept_back = await journal.kept_back(unless_unwanted=True)
     if output.json:
         output.result(
@@ -65,7 +66,7 @@ async def _report(output: Output, journal: "Journal") -> int:
                 "in_doubt": [record_json(record) for record in open_steps[:_MAX_IN_JSON]],
                 "failed": [record_json(record) for record in failed],
                 "cancelled": [record_json(record) for record in cancelled],
-                "gone": [record_json(record) for record in gone[:_MAX_IN_JSON]],
+                "gone": [one.as_json() for one in gone[:_MAX_IN_JSON]],
                 "taken_off": taken_off.as_json(),
                 "api_keys_with_nobody": len(kept_back),
             }
@@ -75,24 +76,39 @@ async def _report(output: Output, journal: "Journal") -> int:
         if owner is not None:
             output.line(f"A run is going on in {owner}.", bold=True)
         rows = [
-            (kind.replace("_", " "), words.replace("_", " "), number)
+            (_named(kind), words.replace("_", " "), number)
             for kind, by_status in counts.items()
             for words, number in by_status.items()
         ]
         output.table(rows, head=["step", "status", "number"], right=[2])
         _list(output, "failed; the next apply tries again", failed)
         _list(output, "cancelled: not finished; the next apply goes on with them", cancelled)
-        _list(output, "gone from the manifest of the last run", gone)
         if kept_back:
             output.line()
             output.line(left_line(len(kept_back)))
-        if taken_off.number:
+        if gone or taken_off.number:
             output.line()
+            print_gone(output, gone, most=_SHOWN)
             print_taken_off(output, taken_off, most=_SHOWN)
         _list(output, "in doubt: may have happened" if owner is None else "under way, or in doubt", open_steps)
     if open_steps:
         return ExitCode.IN_DOUBT
     return ExitCode.FAILED if failed or cancelled else ExitCode.DONE
+
+
+async def _gone(journal: "Journal") -> "list[Gone]":
+    """What was gone from the manifest of the last run."""
+    from encord_async.plan import Gone
+
+    records = await journal.gone_things()
+    return Gone.all_of(records, await journal.leftovers([one.hash for one in records if one.hash is not None]))
+
+
+def _named(word: str) -> str:
+    """What steps of the kind *word* do, as a plan says it."""
+    from encord_async.kinds.registry import step_kind
+
+    return step_kind(word).said
 
 
 def _list(output: Output, what: str, records: "Sequence[Record]") -> None:
@@ -115,7 +131,7 @@ def open_lines(records: "Sequence[Record]") -> list[str]:
     for record in records:
         named = f" @{record.key}" if record.key else ""
         why = record.message
-        what = f"{record.place}{named}  {record.kind.word.replace('_', ' ')} {record.title!r}"
+        what = f"{record.place}{named}  {record.kind.said} {record.title!r}"
         lines.append(f"  {record.identity.hex()[:12]}  {what}" + (f": {told(why)}" if why else ""))
         candidates = record.details.get("candidates")
         if record.is_open and isinstance(candidates, list) and candidates:

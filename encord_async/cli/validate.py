@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["contents", "counted", "validate"]
 
 _MAX_IN_JSON: Final = 1000
+_MAX_SHARED: Final = 10_000
 
 
 _HELP: Final = """\
@@ -97,27 +98,41 @@ def contents(entry: "Entry") -> Counter[str]:
 
 
 class _Complaints:
-    """Prints problems as they are found; keeps the first for the JSON object."""
+    """Prints problems as they are found, those that rows share once; keeps the first for the JSON object."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._first: list[Problem] = []
         self._places: set[int] = set()
+        self._shared: dict[Problem, int] = {}
+        """In how many more rows of one entry is what is wrong with its first row."""
         self.count = 0
 
     def add(self, problems: "tuple[Problem, ...]") -> None:
         for problem in problems:
             self.count += 1
             self._places.add(problem.place.number)
-            self._output.line(redacted(str(problem)))
+            self._print(problem)
             if len(self._first) < _MAX_IN_JSON:
                 self._first.append(problem)
+
+    def _print(self, problem: "Problem") -> None:
+        shared = problem.of_all_rows
+        if shared is not None and shared in self._shared:
+            self._shared[shared] += 1
+            return
+        if shared is not None and len(self._shared) < _MAX_SHARED:
+            self._shared[shared] = 0
+        self._output.line(redacted(str(problem)))
 
     def report(self, warnings: "tuple[Problem, ...]") -> int:
         if self._output.json:
             problems = [problem_json(problem) for problem in self._first]
             said = {"warnings": list(map(problem_json, warnings))}
             self._output.result({"valid": False, "problem_count": self.count, "problems": problems} | said)
+        for shared, number in self._shared.items():
+            if number:
+                self._output.line(f"{redacted(str(shared))} (in {many(number, 'more row', 'more rows')})")
         entries = many(len(self._places), "entry", "entries")
         self._output.error(f"{many(self.count, 'problem', 'problems')} in {entries}")
         return ExitCode.USAGE

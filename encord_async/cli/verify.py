@@ -136,7 +136,7 @@ def verify(
                 await _mend(session, source, verified)
 
         run(mend)
-    print_included(output, verified.wishes.included)
+    print_included(output, verified.wishes.included, verified.wishes.not_chosen)
     _print(output, verified)
     return _exit_code(verified)
 
@@ -367,6 +367,7 @@ def _json(verified: _Verified) -> dict[str, object]:
     shown: dict[str, object] = {
         "entries": verified.wishes.entries,
         "included": [one.as_json() for one in verified.wishes.included],
+        "not_chosen": verified.wishes.not_chosen.as_json(),
         **{kind.plural: report.read[kind.word] for kind in things()},
         "differences": [told_in(difference.as_json()) for difference in verified.differences],
         "counts": report.as_json(),

@@ -88,7 +88,9 @@ class RoleChanger:
         if not others:
             return Roles(held)
         if not self._changing.options.replace_roles:
-            return Roles(held, dict.fromkeys(others, relation.role_stays or ""))
+            return Roles(
+                held, {name: self._protection(one) or relation.role_stays or "" for name, one in others.items()}
+            )
         stays = {name: why for name, one in others.items() if (why := await self._why(one, held[name], relation))}
         going = {name: one for name, one in others.items() if name not in stays}
         try:
@@ -111,14 +113,18 @@ class RoleChanger:
         step = ticket.step
         if await relation.spared(self._looks, {step.item: held}):
             return "whoever is Admin there may be the account itself, and stays; change it in Encord's app"
-        names = (ticket.parent_hash, step.parent or ticket.wish.key)
-        for name in names:
-            if (why := self._changing.policy.protection(name or "")) is not None:
-                return why
+        if (why := self._protection(ticket)) is not None:
+            return why
         review = self._changing.review
         if review is not None and not review.allows(step.identity, "change"):
             return "that their role is changed is not in the plan; make a new one"
         return None
+
+    def _protection(self, ticket: Ticket) -> str | None:
+        """Why a team's policy lets no role in the thing of *ticket* be replaced; None if it does."""
+        names = (ticket.parent_hash, ticket.step.parent or ticket.wish.key)
+        found = (self._changing.policy.protection(name or "") for name in names)
+        return next((why for why in found if why is not None), None)
 
 
 async def protecting(policy: Policy, ledger: Ledger) -> Policy:

@@ -25,7 +25,7 @@ from encord_async.engine.ticket import Lane, Ticket
 from encord_async.errors import AuthenticationError, EncordError, ForbiddenError, NotFoundError, RefusedError
 from encord_async.journal.record import Ledger, MemoryLedger, Record, State, Told, Word, tell_soon
 from encord_async.journal.seen import Seen
-from encord_async.journal.taken_off import Said, TakenOffs
+from encord_async.journal.taken_off import Leftover, Said, TakenOffs
 from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Ending
@@ -467,6 +467,9 @@ class Overlay:
         made = [one async for one in self.every() if one.is_made_thing]
         known = (*self._untouched(made), *self._own.values())
         return [one for one in known if one.is_made_thing and not self._is_present(one.holder)]
+
+    async def leftovers(self, hashes: Collection[str]) -> Mapping[str, Leftover]:
+        return await self._under.leftovers(hashes)
 
     async def taken_off(self, said: Said) -> TakenOffs:
         """See `Ledger`."""

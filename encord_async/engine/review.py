@@ -39,7 +39,7 @@ class Review(Protocol):
 def refusal(step: Step, what: str) -> ConflictError:
     """What is said of a step that would do something that is not in the plan."""
     return ConflictError(
-        f"{step.kind.word.replace('_', ' ')} {step.item!r}: {what}, and that is not in the plan; "
+        f"{step.kind.said} {step.item!r}: {what}, and that is not in the plan; "
         "the account has changed since: make a new plan",
         code="NOT_PLANNED",
     )
@@ -48,7 +48,7 @@ def refusal(step: Step, what: str) -> ConflictError:
 def planned_refusal(step: Step) -> ConflictError:
     """What is said of a step that the plan itself refuses."""
     return ConflictError(
-        f"{step.kind.word.replace('_', ' ')} {step.item!r}: the plan refuses it, and nothing was sent for it; "
+        f"{step.kind.said} {step.item!r}: the plan refuses it, and nothing was sent for it; "
         "'encord-async plan' says why and what to do",
         code="NOT_PLANNED",
     )

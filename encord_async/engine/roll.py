@@ -24,7 +24,7 @@ from encord_async.engine.lanes import Expected
 from encord_async.engine.moves import Moved, carry_out
 from encord_async.engine.outcome import Outcome
 from encord_async.journal.record import Ledger, Record, State, name_digest
-from encord_async.journal.taken_off import NOTHING_TAKEN_OFF, TakenOffs
+from encord_async.journal.taken_off import NOTHING_TAKEN_OFF, Leftover, TakenOffs
 from encord_async.kinds.entry import Entry, MakingEntry
 from encord_async.kinds.fields import REFERENCE
 from encord_async.kinds.membership import Membership, Relation
@@ -36,6 +36,7 @@ from encord_async.manifest.excel import sheet_of
 from encord_async.manifest.files import CheckReport, check_manifest
 from encord_async.manifest.part import Part
 from encord_async.manifest.place import PlacedEntry
+from encord_async.manifest.policy import NO_POLICY, Policy
 from encord_async.manifest.selection import EVERYTHING, NO_SELECTION, Selection, choose
 from encord_async.manifest.sources import Manifest, read_numbered
 from encord_async.manifest.variables import ManifestFile
@@ -123,7 +124,7 @@ class Roll:
             if isinstance(kind, Membership):
                 relation = kind.relation
                 self._sorts.add(relation.sort)
-                self._said.add(_name(relation.sort, step.parent or own, relation.folded(step.item)))
+                self._said.add(_name(relation.sort, step.parent or own, relation.told_apart(step.item)))
             elif isinstance(kind, Admission):
                 self._said.add(_name(kind.word, "", step.item.casefold()))
         making = entry.makes
@@ -202,6 +203,7 @@ class Register:
         self._moves: Sequence[PlacedEntry] = ()
         self._selection = selection
         self._ledger: Ledger
+        self._policy = NO_POLICY
         self._stamps = stamps
         self._is_complete = False
         self._taken_off = NOTHING_TAKEN_OFF
@@ -215,7 +217,8 @@ class Register:
     def as_json(self) -> dict[str, object]:
         """What programs are told of it: members that say something."""
         included, moved = [one.as_json() for one in self.choice.included], [one.as_json() for one in self.moved]
-        return {name: found for name, found in (("included", included), ("moved", moved)) if found}
+        told: dict[str, object] = {name: found for name, found in (("included", included), ("moved", moved)) if found}
+        return told | ({"not_chosen": self.choice.not_chosen.as_json()} if self.choice.not_chosen.number else {})
 
     async def choose(self, manifest: Manifest) -> None:
         """Find out which entries the run is about; raises as `selection.choose`. Who has cut a part has found out."""
@@ -246,16 +249,16 @@ class Register:
         is_same = self.checked.mark is None or self.checked.mark == _file_mark(self._file)
         return is_same and (bool(self.choice.selection) or self.checked.report.entries == entries)
 
-    async def open(self, ledger: Ledger, manifest: Manifest) -> None:
+    async def open(self, ledger: Ledger, manifest: Manifest, policy: Policy = NO_POLICY) -> None:
         """Find out who has gone of those that *ledger* knows, or that it can only be told when *manifest* was read.
 
-        What has moved gets its new key there first.
+        What has moved gets its new key there first. What *policy* protects is told as what stays.
 
         Raises:
             ManifestError: Something cannot, see `moves.carry_out`.
             JournalError: The journal cannot be read or written.
         """
-        self._ledger = ledger
+        self._ledger, self._policy = ledger, policy
         if ledger.is_new and not self._stamps:
             self.roll = Roll()
             return
@@ -316,7 +319,7 @@ class Register:
         """See what no entry says any more, and write that down; nothing is said of a part, or beside bad entries."""
         if self.choice.selection or (self.checked is not None and self.checked.report.problem_count):
             return
-        self._taken_off = await self._ledger.taken_off(self.roll)
+        self._taken_off = (await self._ledger.taken_off(self.roll)).kept(self._policy.protection)
         await self._ledger.note_taken_off(self._taken_off)
 
     async def taken_off(self) -> TakenOffs:
@@ -334,6 +337,10 @@ class Register:
         if self.choice.selection:
             return ()
         return [one for one in await self._ledger.gone_things() if not await self._is_anybodys(one)]
+
+    async def leftovers(self, gone: Sequence[Record]) -> Mapping[str, Leftover]:
+        """What is left in the things that *gone* have made, as far as anything is written of it."""
+        return await self._ledger.leftovers([one.hash for one in gone if one.hash is not None])
 
     async def _is_anybodys(self, record: Record) -> bool:
         others = await self._ledger.holders(record.hash or "")

@@ -156,7 +156,7 @@ class Run:
                 await stack.enter_async_context(self._journal)
             if self._review is not None:
                 await self._review.check(self._manifest, self._options, self._journal)
-            await self._register.open(self._ledger, self._manifest)
+            await self._register.open(self._ledger, self._manifest, policy)
             policy = await protecting(policy, self._ledger)
             # From here on `__aexit__` closes it.
             stack.pop_all()

@@ -1,16 +1,22 @@
 """What entries made that the manifest no longer has, or that another has taken over. It never looks at the account."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from encord_async.journal.record import Record, State
 from encord_async.journal.rows import BRIEF, CONTENT, brief, record
 from encord_async.journal.store import Store, sa
 from encord_async.journal.tables import GONE, MADE, STEPS, portions
+from encord_async.journal.taken_off import Leftover
+from encord_async.kinds.membership import ADMIN, Membership, Relation
 from encord_async.kinds.registry import step_kind, step_kinds
-from encord_async.kinds.thing import Thing
+from encord_async.kinds.step import StepKind
+from encord_async.kinds.thing import InnerThing, Thing, item_digest
 
-__all__ = ["contested", "disown", "is_anything", "left_behind", "reclaim", "things"]
+__all__ = ["contested", "disown", "is_anything", "left_behind", "leftovers", "reclaim", "things"]
 
 _PAGE: Final = 1000
 _THINGS: Final = (
@@ -59,6 +65,56 @@ def left_behind(connection: sa.Connection, name: bytes) -> list[Record]:
 def things(connection: sa.Connection) -> list[Record]:
     """See `Ledger.gone_things`."""
     return [record(row) for row in connection.execute(_THINGS)]
+
+
+def leftovers(connection: sa.Connection, hashes: Sequence[str]) -> dict[str, Leftover]:
+    """See `Ledger`."""
+    found: dict[str, Leftover] = {}
+    columns = [STEPS.c[name] for name in ("kind", "hash", "parent_hash", "title", "details")]
+    for some in portions(hashes):
+        is_about = sa.or_(sa.and_(MADE, STEPS.c.hash.in_(some)), STEPS.c.parent_hash.in_(some))
+        wanted = sa.select(*columns).where(is_about, STEPS.c.state == State.DONE.value).order_by(STEPS.c.seq)
+        about = defaultdict[str, _Remains](_Remains)
+        for kind, own, parent, title, details in connection.execute(wanted):
+            about[own if parent is None else parent].add(step_kind(kind), title, json.loads(details or "{}"))
+        found |= {one: about[one].left() for one in some if one in about}
+    return found
+
+
+@dataclass(slots=True)
+class _Remains:
+    """What is written as done of one thing, and in it."""
+
+    kind: Thing | None = None
+    with_it: set[str] = field(default_factory=set)
+    """What it was made with, by `item_digest`."""
+    taken: set[str] = field(default_factory=set)
+    is_open: bool = False
+    """Whether somebody or something was let in, and not taken out since: the last word on each is all there is."""
+    settings: dict[Relation, str] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+
+    def add(self, kind: StepKind, title: str, details: Mapping[str, Any]) -> None:
+        if isinstance(kind, Thing):
+            self.kind = kind
+            if kind.items is not None and kind.items.lets_in:
+                self.with_it |= set(details.get("held") or map(item_digest, details.get("references") or ()))
+        elif isinstance(kind, InnerThing):
+            self.keys.append(title)
+        elif isinstance(kind, Membership):
+            relation = kind.relation
+            if kind.takes:
+                self.taken.add(item_digest(title))
+            elif relation.is_single:
+                self.settings[relation] = title
+            elif relation.lets_in and relation.extras_stay is None and details.get("role") != ADMIN:
+                self.is_open = True
+
+    def left(self) -> Leftover:
+        retired = {} if self.kind is None else self.kind.retired
+        is_set = all(self.settings.get(relation) == value for relation, value in retired.items())
+        is_empty = not self.is_open and self.with_it <= self.taken
+        return Leftover(is_at_rest=self.kind is not None and is_set and is_empty, keys=tuple(self.keys))
 
 
 def is_anything(connection: sa.Connection) -> bool:

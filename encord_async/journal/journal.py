@@ -30,7 +30,7 @@ from encord_async.journal.record import Record, State, Told, Word, tell_soon
 from encord_async.journal.seen import Seen
 from encord_async.journal.store import Owner, Shard, Store, sa
 from encord_async.journal.tables import CHANGED, MADE, OPEN, STEPS
-from encord_async.journal.taken_off import Said, TakenOffs
+from encord_async.journal.taken_off import Leftover, Said, TakenOffs
 from encord_async.journal.traffic import Traffic
 from encord_async.journal.writer import Writer
 from encord_async.secrecy import conceal, sealed
@@ -207,6 +207,10 @@ class Journal:
     async def gone_things(self) -> Sequence[Record]:
         """See `Ledger`."""
         return await self._ask(gone.things) if self._may_leave else ()
+
+    async def leftovers(self, hashes: Collection[str]) -> Mapping[str, Leftover]:
+        """See `Ledger`."""
+        return await self._ask(gone.leftovers, list(hashes)) if hashes else {}
 
     async def taken_off(self, said: Said) -> TakenOffs:
         """See `Ledger`."""

@@ -16,7 +16,7 @@ import anyio
 
 from encord_async.errors import EncordError
 from encord_async.journal.seen import Seen
-from encord_async.journal.taken_off import NOTHING_TAKEN_OFF, Said, TakenOffs
+from encord_async.journal.taken_off import NOTHING_TAKEN_OFF, Leftover, Said, TakenOffs
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step, StepKind, key_wish, made_by
 from encord_async.kinds.thing import InnerThing, Thing
@@ -324,6 +324,10 @@ class Ledger(Protocol):
         """The things that were made or adopted for entries that have gone; the oldest first."""
         ...
 
+    async def leftovers(self, hashes: Collection[str]) -> Mapping[str, Leftover]:
+        """What is left in these things, as far as anything is written of it."""
+        ...
+
     async def taken_off(self, said: Said) -> TakenOffs:
         """What entries once put somewhere and *said* does not say; read as it is now, and kept nowhere."""
         ...
@@ -414,6 +418,10 @@ class MemoryLedger:
     async def gone_things(self) -> Sequence[Record]:
         """See `Ledger`."""
         return ()
+
+    async def leftovers(self, hashes: Collection[str]) -> Mapping[str, Leftover]:  # noqa: ARG002 - as above
+        """Nothing, as well."""
+        return {}
 
     async def taken_off(self, said: Said) -> TakenOffs:  # noqa: ARG002 - as above
         """Nothing: there was no earlier run."""

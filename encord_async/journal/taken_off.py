@@ -5,14 +5,18 @@ is how it is told; `unsaid` finds it.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Protocol, Self
 
 from encord_async.kinds.fields import REFERENCE
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.registry import nouns
 
-__all__ = ["NOTHING_TAKEN_OFF", "Said", "TakenOff", "TakenOffs"]
+__all__ = ["NOTHING_LEFT", "NOTHING_TAKEN_OFF", "Leftover", "Said", "TakenOff", "TakenOffs", "still_working"]
+
+_NAMED: Final = 5
+"""API keys of one thing that are named."""
 
 
 class Said(Protocol):
@@ -23,7 +27,7 @@ class Said(Protocol):
         ...
 
     def says(self, sort: str, about: str, item: str) -> bool:
-        """Whether it has *item* in *about* by the relation *sort*, or takes it out."""
+        """Whether it has *item* (`Relation.told_apart`) in *about* by the relation *sort*, or takes it out."""
         ...
 
     def speaks_of(self, relation: Relation) -> bool:
@@ -51,6 +55,7 @@ class TakenOff:
         title: Its title, if the journal knows it.
         hash: Its hash.
         can_go: Whether a run with ``prune`` takes it out.
+        stays: Why it does not, if a team's policy says so.
     """
 
     what: str
@@ -60,6 +65,19 @@ class TakenOff:
     title: str | None = None
     hash: str | None = None
     can_go: bool = False
+    stays: str | None = None
+
+    def kept(self, protection: Callable[[str], str | None]) -> Self:
+        """It as *protection* lets it be, which says of a key or hash why nothing is taken from what has it."""
+        found = [why for name in (self.key, self.hash) if (why := protection(name or "")) is not None]
+        return replace(self, can_go=False, stays=found[0]) if found else self
+
+    @property
+    def prospect(self) -> str:
+        """What becomes of it in a run without ``prune``, in words that follow "gone from the manifest, and"."""
+        if self.can_go:
+            return "nothing is done about it without --prune"
+        return "it stays" + ("" if self.stays is None else f" ({self.stays})")
 
     def __str__(self) -> str:
         """What it is and where, as it is told."""
@@ -81,6 +99,10 @@ class TakenOffs:
     number: int = 0
     first: tuple[TakenOff, ...] = ()
 
+    def kept(self, protection: Callable[[str], str | None]) -> Self:
+        """See `TakenOff.kept`."""
+        return replace(self, first=tuple(one.kept(protection) for one in self.first))
+
     def as_json(self) -> dict[str, object]:
         """A JSON object."""
         return {"number": self.number, "first": [one.as_json() for one in self.first]}
@@ -99,3 +121,26 @@ class TakenOffs:
 
 
 NOTHING_TAKEN_OFF: Final = TakenOffs()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """What is left in a thing whose entry has gone, as far as the journal says.
+
+    Attributes:
+        is_at_rest: Whether a run that retires has nothing to take off it any more, nor to set of it.
+        keys: Titles of the API keys that were made in it, and go on working.
+    """
+
+    is_at_rest: bool = False
+    keys: tuple[str, ...] = ()
+
+
+def still_working(titles: Sequence[str]) -> str:
+    """That the API keys of a thing with these *titles* are not touched by what is done about that."""
+    named = ", ".join(map(repr, titles[:_NAMED])) + (f" and {len(titles) - _NAMED:,} more" * (len(titles) > _NAMED))
+    return f"its API key {named} goes on working" if len(titles) == 1 else f"its API keys {named} go on working"
+
+
+NOTHING_LEFT: Final = Leftover()
+"""Nothing is written of it."""

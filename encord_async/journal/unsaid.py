@@ -16,8 +16,9 @@ from encord_async.journal.store import sa
 from encord_async.journal.tables import MADE, STEPS, portions
 from encord_async.journal.taken_off import Said, TakenOff, TakenOffs
 from encord_async.kinds.fields import REFERENCE
-from encord_async.kinds.membership import Membership, Relation
+from encord_async.kinds.membership import ADMIN, Membership, Relation
 from encord_async.kinds.registry import step_kind, step_kinds
+from encord_async.kinds.setting import Setting
 from encord_async.kinds.step import StepKind
 from encord_async.kinds.thing import Admission, InnerThing, Thing
 
@@ -25,8 +26,6 @@ __all__ = ["look"]
 
 _SHOWN: Final = 100
 _AT_ONCE: Final = 400
-_ADMIN: Final = 0
-"""Whoever has this role is never too much, see `Relation.spared`."""
 
 
 class _Candidate(NamedTuple):
@@ -64,7 +63,8 @@ def _lasts(kind: StepKind) -> bool:
     """Whether what a step of *kind* did is there until somebody takes it away, and can be seen."""
     if isinstance(kind, Membership):
         relation = kind.relation
-        return not kind.takes and relation.is_shown and relation.is_remembered and not relation.is_single
+        is_told = isinstance(relation, Setting) or not relation.is_single
+        return not kind.takes and relation.is_shown and relation.is_remembered and is_told
     return isinstance(kind, InnerThing | Admission)
 
 
@@ -101,7 +101,7 @@ def _unsaid(rows: Iterable[Any], said: Said) -> Iterator[Sequence[Any]]:
             now, is_said, alike = identity, False, []
         relation = plain.get(kind)
         if relation is not None and key is not None:
-            is_said = is_said or said.says(relation.sort, REFERENCE + key, relation.folded(title))
+            is_said = is_said or said.says(relation.sort, REFERENCE + key, relation.told_apart(title))
         alike.append(row)
     if not is_said:
         yield alike
@@ -134,10 +134,13 @@ def _of_row(said: Said, rows: Sequence[Any]) -> Iterator[_Candidate]:
             yield _Candidate(kind, row.title, TakenOff(what=kind.word, item=repr(row.title), **where))
     elif isinstance(kind, Membership):
         relation = kind.relation
-        item = relation.folded(row.title)
+        item = relation.told_apart(row.title)
+        if row.title in relation.at_first:
+            # As it would be had nobody ever said anything.
+            return
         if any(said.says(relation.sort, about, item) for about in abouts):
             return
-        is_admin = relation.roles is not None and json.loads(row.details or "{}").get("role") == _ADMIN
+        is_admin = relation.roles is not None and json.loads(row.details or "{}").get("role") == ADMIN
         can_go = not is_admin and maker is not None and _can_go(said, relation, abouts)
         told = TakenOff(what=kind.what, item=relation.said(row.title), can_go=can_go, **where)
         yield _Candidate(kind, row.title, told, abouts)

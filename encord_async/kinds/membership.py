@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from encord_async.kinds.exporting import Pen
     from encord_async.kinds.thing import Listed
 
-__all__ = ["Held", "Membership", "Relation", "role_name"]
+__all__ = ["ADMIN", "Held", "Membership", "Relation", "role_name"]
 
 Held: TypeAlias = Mapping[str, int | None]
 """Who or what is in a thing, with the role there, if it has one."""
 
+ADMIN: Final = 0
+"""Whoever has this role may be the account itself, see `Relation.spared`."""
 _IDENTITY_BYTES: Final = 16
 
 
@@ -99,6 +101,10 @@ class Relation(ABC):
         """*item* as it is compared."""
         return item.casefold() if self.is_of_addresses else item
 
+    def told_apart(self, item: str) -> str:
+        """By what *item* is told from other items of its thing: where there is only one, by nothing."""
+        return "" if self.is_single else self.folded(item)
+
     def identity(self, about: str, item: str) -> bytes:
         """What a membership is written down under: the same for whichever entry adds or removes it.
 
@@ -109,8 +115,13 @@ class Relation(ABC):
             item: Hash of what comes or goes, or an address.
         """
         # Of many items of large things: in one piece, in which the length keeps the two apart.
-        framed = f"{self.sort} {len(about)}:{about}{'' if self.is_single else self.folded(item)}"
+        framed = f"{self.sort} {len(about)}:{about}{self.told_apart(item)}"
         return hashlib.blake2b(framed.encode(), digest_size=_IDENTITY_BYTES).digest()
+
+    @property
+    def lets_in(self) -> bool:
+        """Whether it is about who has access to a thing, or what that works on, and can be taken back."""
+        return bool(self.takes) and (self.item is not None or self.is_of_addresses)
 
     @abstractmethod
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> Operation[Any]:
@@ -172,7 +183,7 @@ class Relation(ABC):
 
     async def spared(self, reads: Reads, held: Held) -> Collection[str]:  # noqa: ARG002 - some need not ask
         """Those of *held* that are never too much; by default who may be the account itself, an Admin."""
-        return {item for item, role in held.items() if role == 0}
+        return {item for item, role in held.items() if role == ADMIN}
 
     async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:  # noqa: B027 - most need no look
         """See to it that the account does not take itself out with what no entry wishes for.

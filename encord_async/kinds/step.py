@@ -78,6 +78,11 @@ class StepKind:
         """The same, as differences have it."""
         return self.word
 
+    @property
+    def said(self) -> str:
+        """What it does and to what, as people are told of it everywhere."""
+        return f"{self.verb} {self.noun}"
+
     def __repr__(self) -> str:
         return f"<{self.word} steps>"
 

@@ -281,7 +281,7 @@ class Expansion:
         entry = {name: item for name, item in value.items() if name != FOR_EACH}
         key = self._with_defaults(entry, entry.get("kind")).get("key")
         if not (isinstance(key, str) and is_template(key)):
-            hint = 'write it with what differs, for example "{{ customer }}"'
+            hint = f"write it with what differs, for example  key: {self._example_key(entry)}"
             fault = Fault("key", "must differ by row: it is what an entry of for_each is known by", hint)
             yield from self._problems(file, raw.line, [fault])
             return
@@ -300,6 +300,11 @@ class Expansion:
                     yield from _entry(*prepared({**self._names, **cells}), place, file, entry)
         if not row:
             self._on_empty(Place(file.name, raw.line, self._number))
+
+    def _example_key(self, entry: Mapping[str, object]) -> str:
+        """A key for an entry of rows, made of what its title is made of."""
+        columns = named_in(entry.get("title", entry.get("name"))) - self._names.keys() or {_ITEM}
+        return f'"{"-".join(f"{{{{ {name} }}}}" for name in sorted(columns))}"'
 
     def _rows(self, spec: object, file: _File) -> "Generator[Mapping[str, object] | Fault]":
         """What the variables of each row are; the last one may be a `Fault`."""

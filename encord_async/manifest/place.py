@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from encord_async.kinds.entry import Entry
@@ -77,6 +77,12 @@ class Problem:
     def __post_init__(self) -> None:
         for name in ("field", "reason", "hint"):
             object.__setattr__(self, name, redacted(getattr(self, name)))
+
+    @property
+    def of_all_rows(self) -> "Problem | None":
+        """What it is for all rows of an entry that have it; None if it is about no row."""
+        of_all = self.place._replace(number=0, row=None)
+        return None if self.place.row is None else replace(self, place=of_all, key=None)
 
     def __str__(self) -> str:
         where = f"{self.place}: {self.field}" if self.field else str(self.place)

@@ -8,7 +8,7 @@ import difflib
 import fnmatch
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple, Self
@@ -19,12 +19,24 @@ import anyio.to_thread
 from encord_async.errors import UsageError, spelt
 from encord_async.kinds.entry import Entry, needed_keys
 from encord_async.kinds.fields import REFERENCE, referenced_key, shown
+from encord_async.kinds.registry import nouns
 from encord_async.manifest.files import read_manifest
 from encord_async.manifest.place import Place, PlacedEntry
 from encord_async.manifest.sources import Item, Manifest, is_read_twice, manifest_file, read_numbered
 from encord_async.manifest.variables import ManifestFile
 
-__all__ = ["EVERYTHING", "NO_SELECTION", "Choice", "Included", "Selection", "Sieve", "choose", "sift"]
+__all__ = [
+    "EVERYTHING",
+    "NONE_LEFT",
+    "NO_SELECTION",
+    "Choice",
+    "Included",
+    "NotChosen",
+    "Selection",
+    "Sieve",
+    "choose",
+    "sift",
+]
 
 _TAG: Final = "tag="
 _MAX_GUESSES: Final = 50_000
@@ -107,16 +119,42 @@ class Included:
     needed_by: Place
     by_key: str | None
 
+    @property
+    def named(self) -> str:
+        """What it is."""
+        return _named(self.kind, self.key)
+
+    @property
+    def because(self) -> str:
+        """What needs it."""
+        return str(self.needed_by) if self.by_key is None else f"{REFERENCE}{self.by_key}"
+
     def __str__(self) -> str:
-        name = self.needed_by if self.by_key is None else f"{REFERENCE}{self.by_key}"
-        return (
-            f"{self.place}: {self.kind.replace('_', ' ')} {REFERENCE}{self.key}: included because {name} refers to it"
-        )
+        return f"{self.place}: {self.named}: included because {self.because} refers to it"
 
     def as_json(self) -> dict[str, object]:
         """A JSON object."""
-        because = str(self.needed_by) if self.by_key is None else f"{REFERENCE}{self.by_key}"
-        return {"place": str(self.place), "kind": self.kind, "key": self.key, "needed_by": because}
+        return {"place": str(self.place), "kind": self.kind, "key": self.key, "needed_by": self.because}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotChosen:
+    """Entries that are about what is chosen, and are not chosen, since they have keys of their own, which nobody names.
+
+    Attributes:
+        number: How many there are.
+        first: What the first of them are.
+    """
+
+    number: int = 0
+    first: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """A JSON object."""
+        return {"number": self.number, "first": list(self.first)}
+
+
+NONE_LEFT: Final = NotChosen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +167,7 @@ class Choice:
         about: References of the things of which entries without a key are chosen, or are not.
         included: What the chosen need, and nobody has chosen.
         entries: How many are chosen.
+        not_chosen: What is about the chosen, and is not chosen with them.
     """
 
     selection: Selection = NO_SELECTION
@@ -136,6 +175,7 @@ class Choice:
     about: frozenset[str] = frozenset()
     included: tuple[Included, ...] = ()
     entries: int = 0
+    not_chosen: NotChosen = NONE_LEFT
 
     def has(self, item: Item) -> bool:
         """Whether an entry is chosen; of one that could not be read only its key can tell."""
@@ -176,6 +216,8 @@ class _Node:
     needs: dict[str, Place] = field(default_factory=dict)
     """Keys that it refers to, with the place that does."""
     number: int = 1
+    about: str | None = None
+    """Key of the entry that one with a key of its own is about."""
 
     @property
     def is_chosen(self) -> bool:
@@ -201,10 +243,10 @@ class Sieve:
     def add(self, placed: PlacedEntry) -> None:
         """Take the next entry."""
         entry, place = placed.entry, placed.place
-        about = entry.about() if entry.key is None else None
-        is_wished, excluded_by = self._meant(entry, about)
+        about = entry.about()
+        is_wished, excluded_by = self._meant(entry, about if entry.key is None else None)
         if entry.key is not None:
-            node = _Node(place, entry.kind, entry.key, is_wished, excluded_by)
+            node = _Node(place, entry.kind, entry.key, is_wished, excluded_by, about=referenced_key(about or ""))
             # Of two with one key the checker says what is wrong.
             self._keyed.setdefault(entry.key, node)
         elif about is not None:
@@ -244,7 +286,18 @@ class Sieve:
         more = {one.key for one in included}
         keys = frozenset(key for key, one in self._keyed.items() if (one.is_chosen or key in more) is is_kept)
         about = frozenset(key for key, one in self._about.items() if one.is_chosen is is_kept)
-        return Choice(self._selection, keys, about, tuple(included), number)
+        return Choice(self._selection, keys, about, tuple(included), number, self._not_chosen(more))
+
+    def _not_chosen(self, included: Collection[str]) -> NotChosen:
+        """Those that are about the chosen and would go with them if they had no key."""
+        number, first = 0, list[str]()
+        for key, one in self._keyed.items():
+            whose = None if one.is_wished or key in included else self._keyed.get(one.about or "")
+            if whose is not None and whose.is_chosen:
+                number += 1
+                if len(first) < _NEAR:
+                    first.append(_named(one.kind, key))
+        return NotChosen(number=number, first=tuple(first))
 
     def _meant(self, entry: Entry, about: str | None) -> tuple[bool, _Pattern | None]:
         """Whether *entry* is meant by what chooses, and by what it is left out."""
@@ -293,6 +346,10 @@ class Sieve:
         if keys:
             return f"{said}; its keys are {', '.join(map(shown, keys[:_NEAR]))}{' and others' * (len(keys) > _NEAR)}"
         return f"{said}: no entry has a key"
+
+
+def _named(kind: str, key: str) -> str:
+    return f"{nouns(kind)[0]} {REFERENCE}{key}"
 
 
 def _pattern(option: str, text: str) -> _Pattern:

@@ -18,7 +18,7 @@ from encord_async.journal.record import Ledger, MemoryLedger
 from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.membership import Held, Relation, role_name
 from encord_async.kinds.reading import Once, Unlisted
-from encord_async.kinds.registry import relations_of
+from encord_async.kinds.registry import relation_of, relations_of
 from encord_async.kinds.thing import Admission, DatasetAPI, InnerName, Thing
 from encord_async.session.session import Session
 from encord_async.verify.difference import (
@@ -141,6 +141,8 @@ class _Comparison:
         self._on_difference = on_difference
         self._shared = Once(session)
         """For what is the same whichever thing asks."""
+        self._titles: dict[str, str | None] = {}
+        """What the journal calls what no entry has, by hash."""
         self.report = Report()
 
     def note(self, difference: Difference) -> None:
@@ -242,17 +244,28 @@ class _Comparison:
             self.note(_unreadable(wish, error))
             return None
         for difference in await explained(self._ledger, self._wishes, list(examine(wish, facts))):
-            self.note(self._titled(wish, difference))
+            self.note(await self._titled(wish, difference))
         return facts
 
-    def _titled(self, wish: ThingWish, difference: Difference) -> Difference:
-        """*difference* within a thing, with the titles that the manifest has for its hashes."""
-        item = self._wishes.things.get(difference.item)
+    async def _titled(self, wish: ThingWish, difference: Difference) -> Difference:
+        """*difference* within a thing, with the titles that manifest or journal have for its hashes."""
         return replace(
             difference,
-            item_title=item.title if item is not None and item.has_entry else None,
+            item_title=await self._title(difference),
             hash_title=wish.title if wish.has_entry and difference.item != wish.title else None,
         )
+
+    async def _title(self, difference: Difference) -> str | None:
+        item, relation = difference.item, relation_of(difference.what)
+        wish = self._wishes.things.get(item)
+        if wish is not None and wish.has_entry:
+            return wish.title
+        if relation is None or relation.item is None or relation.is_of_addresses:
+            return None
+        if item not in self._titles:
+            made = await self._ledger.holders(item)
+            self._titles[item] = made[0].title if made else None
+        return self._titles[item]
 
     async def _read(self, wish: ThingWish, once: Once) -> Facts:
         if wish.kind.is_read_alone:
@@ -281,10 +294,11 @@ def _own_differences(wish: ThingWish, title: str, description: str | None, item:
     """How a thing itself differs from what is wanted."""
     if wish.has_gone:
         return
-    named = NamedWish(wish.place, wish.title, wish.description or "", wish.kind.stays)
+    edit = wish.stays if wish.kind.edited_with is not None else None
+    named = NamedWish(wish.place, wish.title, wish.description or "", edit or wish.kind.stays)
     yield from names(named, wish.hash, title, description)
     for other in wish.kind.differences(wish.seen, item):
-        reason = NOT_PROVISIONED if other.is_unmade else other.reason
+        reason = NOT_PROVISIONED if other.is_unmade else edit or other.reason
         yield different(wish.place, other.what, wish.title, wish.hash, other.wanted, other.found, reason=reason)
 
 
@@ -328,12 +342,13 @@ def _relation_differences(wish: ThingWish, facts: Facts, relation: Relation) -> 
         if relation.is_single and held:
             there = ", ".join(map(relation.said, held))
             named = wish.title, wish.hash, relation.said(item), there
-            yield different(wish.place, relation.thing, *named, reason=relation.role_stays)
+            yield different(wish.place, relation.thing, *named, reason=wish.stays or relation.role_stays)
         elif relation.folded(item) not in roles:
             yield missing(wish.place, relation.thing, relation.said(item), wish.hash, wanted=wanted)
         else:
             found = _word(relation, has)
-            yield different(wish.place, "role", item, wish.hash, wanted, found, reason=relation.role_stays)
+            reason = wish.stays or relation.role_stays
+            yield different(wish.place, "role", item, wish.hash, wanted, found, reason=reason)
     for item in (*extras(wish, facts, relation), *unwanted(wish, facts, relation)):
         found = _word(relation, held[item])
         yield extra(wish.place, relation.thing, item, wish.hash, found=found, reason=relation.extras_stay or wish.stays)

@@ -21,6 +21,7 @@ from encord_async.errors import (
     RefusedError,
     UnreadableReplyError,
     UsageError,
+    many,
     spelt,
 )
 from encord_async.journal.record import Ledger, Record, State
@@ -112,7 +113,7 @@ class Losses:
             raise UsageError("the manifest was changed while it was provisioned: nothing is taken; run it again")
         if register.unsatisfied or wishes.absent:
             number = register.unsatisfied or len(wishes.absent)
-            who = "1 entry has" if number == 1 else f"{number} entries have"
+            who = many(number, "entry has", "entries have")
             self._warn(_NOWHERE, "no data is taken out of anything", f"{who} not come about; mend that first")
             return []
         found: list[More] = []
@@ -139,7 +140,8 @@ class Losses:
             return
         if self.rows != self._agreed:
             agreed = f"and {spelt('prune_data', self._agreed)} was agreed to"
-            raise ConflictError(f"{self.rows} data rows would be removed now, {agreed}: {_NONE_REMOVED}", code=_DIFFER)
+            number = many(self.rows, "data row", "data rows")
+            raise ConflictError(f"{number} would be removed now, {agreed}: {_NONE_REMOVED}", code=_DIFFER)
         if self._named not in {None, self.rows_digest}:
             others = "other data rows would be removed now than were named, though as many"
             raise ConflictError(f"{others}: {_NONE_REMOVED}", code=_DIFFER)
@@ -176,7 +178,9 @@ class Losses:
         certain = [urls for one, urls in wanted.urls if _word(one) in done]
         missing = sum(urls.unmet for urls in certain)
         if missing and items:
-            files_are = "1 of the files that entries want in it is" if missing == 1 else f"{missing} of the files are"
+            files_are = many(
+                missing, "of the files that entries want in it is", "of the files that entries want in it are"
+            )
             return self._left(wish, f"{files_are} not there, and could be what seems too much; 'verify' names them")
         return items, wanted.words
 
@@ -198,7 +202,7 @@ class Losses:
                     elif not wanted.has(piece):
                         yield seat
         if unknown:
-            what = "1 data row shows no item of a folder" if unknown == 1 else f"{unknown} data rows show no such item"
+            what = many(unknown, "data row shows no item of a folder", "data rows show no item of a folder")
             self._warn(wish.place, f"some of {wish.title} stays", what)
 
     def _left(self, wish: ThingWish, why: str) -> tuple[Sequence[str], Collection[bytes]]:

@@ -4,7 +4,7 @@ It is found as `verify` finds it, and taken away as `verify --fix --prune` does;
 What entries made that the manifest no longer has is, if that is asked for, taken for things in which nothing is wanted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -14,9 +14,9 @@ from encord_async.engine.options import Options
 from encord_async.engine.rehearsal import is_new
 from encord_async.engine.roll import Register
 from encord_async.engine.sequel import More
-from encord_async.errors import UsageError, spelt
+from encord_async.errors import UsageError, many, spelt
 from encord_async.journal.record import Ledger, Record
-from encord_async.kinds.membership import Relation
+from encord_async.journal.taken_off import NOTHING_LEFT, Leftover, still_working
 from encord_async.kinds.registry import relations, relations_of
 from encord_async.kinds.step import digest
 from encord_async.kinds.thing import Thing
@@ -62,7 +62,7 @@ class Surplus:
     Attributes:
         warnings: What is left as it is, and why.
         retired: How many things something is taken from that the manifest no longer has.
-        titles: What people call the things that something is taken from, by their hashes.
+        titles: What people call the things that something is taken from, and what is taken, by their hashes.
         rows: How much is taken that is lost with it; see `Losses`.
         rows_digest: Nobody asks which that is.
     """
@@ -83,30 +83,44 @@ class Surplus:
         wishes = await gather(self._manifest, ledger, self._options.selection)
         if not await anyio.to_thread.run_sync(register.is_as_it_was, wishes.entries):
             raise UsageError("the manifest was changed while it was provisioned: nothing is taken; run it again")
+        names = {one: wish.title for one, wish in wishes.things.items() if wish.has_entry}
+        gone = await register.gone()
+        names |= {record.hash: record.title for record in gone if record.hash is not None}
         if self._options.prune:
-            found += await self._left(session, _only_closed(wishes))
+            closed = _only_closed(wishes)
+            found += [_more(closed.things[one.parent_hash], one) for one in await self._left(session, closed, names)]
         if self._options.retire and register.unmade:
             # One whose key has changed takes over what the old one made: while it has not, that seems to be nobody's.
-            number = "1 entry has" if register.unmade == 1 else f"{register.unmade} entries have"
+            number = many(register.unmade, "entry has", "entries have")
             why = f"{number} not come about, and could be what has gone under another key; mend that first"
             self._warn(_NOWHERE, "nothing is retired", why)
         elif self._options.retire:
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
             left = Wishes(spoken_of=set(relations()))
-            for record in await register.gone():
+            for record in gone:
                 about = wishes.things.get(record.hash or "")
                 if about is None:
                     left.things[record.hash or ""] = _nothing_in(record, policy)
                 else:
                     why = "its entry has gone, and this one is about it; leave that out as well"
                     self._warn(about.place, f"{record.title} ({record.hash}) is not retired", why)
-            retiring = await self._left(session, left)
-            self.retired = len({one.identity for one in retiring})
-            found += retiring
+            deeds = await self._left(session, left, names)
+            found += [_more(left.things[one.parent_hash], one) for one in deeds]
+            retired = {one.parent_hash for one in deeds}
+            self.retired = len(retired)
+            self._tell_keys([one for one in gone if one.hash in retired], await register.leftovers(gone))
         return found
 
-    async def _left(self, session: Session, wishes: Wishes) -> Sequence[More]:
-        """What is left to do about the things of *wishes*."""
+    def _tell_keys(self, retired: Sequence[Record], leftovers: Mapping[str, Leftover]) -> None:
+        """Say which API keys go on working, though nobody is in their project any more."""
+        for record in retired:
+            keys = leftovers.get(record.hash or "", NOTHING_LEFT).keys
+            if keys:
+                what = f"{record.title} is retired, and {still_working(keys)}"
+                self._warn(place_said(record.place), what, "this API deletes none; delete it in Encord's app")
+
+    async def _left(self, session: Session, wishes: Wishes, names: Mapping[str, str]) -> Sequence[Deed]:
+        """What is left to do about the things of *wishes*; *names* are the titles of others, by their hashes."""
         repairs = Repairs(prune=True)
         report = await compare(session, wishes, on_difference=partial(self._tell, wishes), on_thing=repairs.note)
         for what, number in report.unlisted.items():
@@ -117,8 +131,13 @@ class Surplus:
             wish = wishes.things[kept.deed.parent_hash]
             items = ", ".join(item for item, _ in kept.deed.items)
             self._warn(wish.place, f"{items} stays in {wish.title}", kept.error.message)
-        self.titles |= {deed.parent_hash: wishes.things[deed.parent_hash].title for deed in may}
-        return [_more(wishes.things[deed.parent_hash], deed) for deed in may]
+        # They were compared in no particular order; a plan has that of the manifest.
+        places = {found: place for place, found in enumerate(wishes.things)}
+        may.sort(key=lambda deed: places[deed.parent_hash])
+        for deed in may:
+            self.titles[deed.parent_hash] = wishes.things[deed.parent_hash].title
+            self.titles |= {item: names[item] for item, _ in deed.items if item in names}
+        return may
 
     def _tell(self, wishes: Wishes, difference: Difference) -> None:
         wish = wishes.things.get(difference.hash or "")
@@ -151,15 +170,10 @@ def _nothing_in(record: Record, policy: Policy) -> ThingWish:
     place = place_said(record.place)
     wish = ThingWish(record.kind, record.hash or "", place, record.title, description="", has_gone=True)
     wish.stays = policy.protection(record.key or "") or policy.protection(wish.hash)
-    wish.closed = frozenset(filter(_lets_in, relations_of(record.kind.word)))
+    wish.closed = frozenset(one for one in relations_of(record.kind.word) if one.lets_in)
     for relation, value in record.kind.retired.items() if wish.stays is None else ():
         wish.of(relation).add(value, None)
     return wish
-
-
-def _lets_in(relation: Relation) -> bool:
-    """Whether it is about who has access to a thing, or what it works on."""
-    return bool(relation.takes) and (relation.item is not None or relation.is_of_addresses)
 
 
 def _is_due(deed: Deed, wishes: Wishes) -> bool:

@@ -31,7 +31,7 @@ from encord_async.manifest.files import raise_for_problems
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.policy import Policy
 from encord_async.manifest.policy_file import policy_for
-from encord_async.manifest.selection import NO_SELECTION, Included, Selection
+from encord_async.manifest.selection import NO_SELECTION, NONE_LEFT, Included, NotChosen, Selection
 from encord_async.manifest.sources import Manifest, manifest_file, open_source, with_variables
 from encord_async.verify.difference import NOT_PROVISIONED, Difference, Fault
 from encord_async.verify.files import FileWish
@@ -127,6 +127,7 @@ class Wishes:
         files: Files that are to be in things, each block and each link by itself.
         absent: What has no hash, and so cannot be looked for; nothing is said of what is in such a thing.
         included: What those entries that are chosen need, and nobody has chosen.
+        not_chosen: What is about those entries, and is not chosen with them.
     """
 
     entries: int = 0
@@ -137,6 +138,7 @@ class Wishes:
     absent: list[Difference] = field(default_factory=list)
     files: list[FileWish] = field(default_factory=list)
     included: tuple[Included, ...] = ()
+    not_chosen: NotChosen = NONE_LEFT
 
     def count(self, relation_word: str) -> int:
         """How many memberships are wished for by relations whose differences go by *relation_word*."""
@@ -200,7 +202,7 @@ class _Gatherer:
         self._hashes: dict[_Named, str | None] = {}
         self._is_chosen = True
         """Whether the entry at hand is."""
-        self.wishes = Wishes(included=register.choice.included)
+        self.wishes = Wishes(included=register.choice.included, not_chosen=register.choice.not_chosen)
 
     async def take(self, entries: Sequence[PlacedEntry]) -> None:
         """Add *entries*, the next in the manifest's order."""

@@ -136,7 +136,7 @@ def test_a_reviewed_plan_removes_its_rows(here: Here, start_api: Start, tmp_path
     write_manifest(manifest, *cats("a"))
     assert here("plan", manifest, "--prune-data", "--out", out, env=api.env).code == 0
     other = here("apply", manifest, "--prune-data", "--plan", out, "--yes-prune-data", "2", env=api.env)
-    assert (other.code, "the plan removes 1 data rows, and 2 were agreed to" in other.err) == (2, True), other.err
+    assert (other.code, "the plan removes 1 data row, and 2 were agreed to" in other.err) == (2, True), other.err
     assert here("apply", manifest, "--prune-data", "--plan", out, env=api.env).code == 0
 
 

@@ -8,9 +8,11 @@ import anyio
 import pytest
 
 from encord_async.cli.output import Output
-from encord_async.cli.progress import Meter, describe, show_bar, show_lines
+from encord_async.cli.plan import read_so_far
+from encord_async.cli.progress import Meter, describe, show_bar, show_lines, show_reading
 from encord_async.engine.options import Progress
 from encord_async.session.session import Statistics
+from tests import virtual
 
 
 def at(ended: int, elapsed_s: float, *, total: int | None = 100, throttled: int = 0) -> Progress:
@@ -93,3 +95,17 @@ async def test_the_bar_takes_messages_above_it(monkeypatch: pytest.MonkeyPatch) 
     assert "a line of the log\n" in terminal.getvalue()
     assert "40 of 100 entries" in terminal.getvalue()
     assert sys.stderr is terminal
+
+
+def test_nothing_is_said_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything was read there is no line; then it says what there is, and no zeros."""
+    looks = iter([(0, 0), (0, 3), (1, 3), (0, 0)])
+
+    async def look() -> None:
+        await show_reading(Output(), lambda: read_so_far(*next(looks)), lambda: anyio.sleep(17))
+
+    virtual.run(look)
+    assert capsys.readouterr().err.splitlines() == [
+        "reading the account: 3 requests",
+        "reading the account: 1 thing, 3 requests",
+    ]

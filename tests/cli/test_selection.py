@@ -41,6 +41,34 @@ def test_plan_apply_and_verify_of_a_part(here: Here, api: Api, tmp_path: Path) -
     assert "gone from the manifest" not in done.out
 
 
+def test_what_is_included_and_what_is_not_take_a_line_each(here: Here, api: Api, tmp_path: Path) -> None:
+    """Many entries that are included are counted, and listed with -v; those whose own key fits nothing are told."""
+    raw = [{"kind": "dataset", "key": f"raw-{number}", "title": f"Raw {number}"} for number in range(5)]
+    cats = {"kind": "project", "key": "cats", "title": "Lined", "datasets": [f"@raw-{number}" for number in range(5)]}
+    users = {"kind": "project_users", "project": "@cats", "emails": ["ann@example.com"], "role": "annotator"}
+    keyed = [users | {"key": f"{name}-crew"} for name in ("red", "blue", "green", "grey")]
+    manifest = write_manifest(tmp_path / "m.jsonl", *raw, cats, users, *keyed)
+    included = (
+        "5 entries are included because others refer to them: dataset @raw-0 (by @cats), dataset @raw-1 (by @cats), "
+        "dataset @raw-2 (by @cats) and 2 more; -v lists them"
+    )
+    left = (
+        "4 entries about what is chosen are not chosen, for their keys fit no --only: project users @red-crew, "
+        "project users @blue-crew, project users @green-crew and 1 more"
+    )
+    for verb in (["plan"], ["apply", "--yes", "--no-progress"], ["verify"]):
+        done = here(verb[0], manifest, "--only", "ca*", *verb[1:], env=api.env)
+        assert [line for line in done.err.splitlines() if "cluded" in line or "chosen" in line] == [included, left]
+    told = here("plan", manifest, "--only", "ca*", "--json", env=api.env).json["not_chosen"]
+    assert told == {"number": 4, "first": [f"project users @{name}-crew" for name in ("red", "blue", "green")]}
+    verbose = here("plan", manifest, "--only", "ca*", "-v", env=api.env)
+    assert verbose.err.count("included because @cats refers to it") == 5
+    one = here("plan", manifest, "--only", "ca*", "--only", "red*", "--only", "*e*-crew", env=api.env)
+    assert "not chosen" not in one.err
+    one = here("plan", manifest, "--only", "ca*", "--only", "*e*-crew", "--exclude", "grey*", env=api.env)
+    assert "not chosen" not in one.err
+
+
 def test_apply_asks_about_what_is_chosen(here: Here, api: Api, tmp_path: Path) -> None:
     """What cannot be undone is counted of the chosen entries, and what is included is told before the question."""
     manifest = write_manifest(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import EXAMPLE, Here, process, write_manifest
+from tests.cli.conftest import EXAMPLE, Api, Here, process, write_manifest
 
 BAD = [{"kind": "dataset", "title": ""}, {"kind": "projct", "title": "x"}, {"kind": "dataset", "title": "fine"}]
 
@@ -31,6 +31,24 @@ def test_every_bad_entry_is_listed(here: Here, tmp_path: Path) -> None:
     assert "did you mean 'project'?" in lines[1]
     assert "'@no' refers to nothing" in lines[2]
     assert done.err.endswith("\nerror: 3 problems in 3 entries\n")
+
+
+def test_what_is_wrong_in_each_row_is_said_once(here: Here, api: Api, tmp_path: Path) -> None:
+    """A slip in an entry of many rows is told with its first row, and in how many more it is."""
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        "- {kind: project, for_each: [{a: 1, b: r}, {a: 2, b: s}, {a: 3, b: r}], key: 'k{{ a }}', title: '{{ c }}',\n"
+        "   users: [{email: x@x.org, role: '{{ b }}'}]}\n- {kind: dataset, titel: T}\n"
+    )
+    done = here("validate", path)
+    title = "title: names 'c', which is no variable here; known: item, a, b"
+    lines = [line for line in done.out.splitlines() if "title: names" in line]
+    assert lines == [f"{path}:1 row 1: {title}", f"{path}:1: {title} (in 2 more rows)"]
+    assert done.err == "error: 5 problems in 4 entries\n"
+    assert here("validate", path, "--json").json["problem_count"] == 5
+    refused = here("plan", path, env=api.env)
+    assert refused.code == 2
+    assert f"{path}:1 row 1: {title} (and in 2 more rows)" in refused.err
 
 
 def test_bad_entries_as_json(here: Here, tmp_path: Path) -> None:

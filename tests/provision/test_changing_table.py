@@ -38,6 +38,7 @@ PROGRAMME: Final[list[Entry]] = [
         "datasets": ["@raw"],
         "users": [{"email": "ann@x.org", "role": "annotator"}, {"email": "bob@x.org", "role": "reviewer"}],
         "tags": ["wave-1", "wave-2"],
+        "status": "in_progress",
         "api_keys": [{"title": "ci", "scopes": ["label.read"]}],
     },
     {"kind": "project", "key": "dogs", "title": "Dogs"},
@@ -105,6 +106,7 @@ EDITS: Final[dict[str, Edit | None]] = {
     "a dataset taken off a project": of(datasets=[]),
     "a tag taken off a project": of(tags=["wave-1"]),
     "a group taken off a project": without_group,
+    "the status taken off a project": of(status=None),
     "an API key taken off a project": of(api_keys=[]),
     "a user of the organisation is gone": lambda entries: [*entries[:5], *entries[6:]],
     "files, items or the folder taken off a dataset": lambda entries: [

@@ -411,6 +411,11 @@ def test_a_directive_line_after_an_entry(files: Files) -> None:
         ),
         ("for_each: [{a: 1}], key: k, title: T", "m.yaml:1: key: must differ by row"),
         (
+            "for_each: [{a: 1, b: 2}], title: '{{ b }} of {{ a }}'",
+            "m.yaml:1: key: must differ by row: it is what an entry of for_each is known by; write it with what "
+            'differs, for example  key: "{{ a }}-{{ b }}"',
+        ),
+        (
             "for_each: [{a: 1}, {a: 1}], key: '{{ a }}x', title: T",
             "m.yaml:1 row 2: key: '1x' is the key of m.yaml:1 row 1 already",
         ),
