@@ -106,13 +106,13 @@ class Errands:
             return await self._fill(relation, lane, ticket, stop, note)
         if not isinstance(relation, Errand):
             raise AssertionError(f"a {relation.noun} is done at once")
+        is_over = True
         try:
             come_again = await self._errand(relation, lane, ticket, stop, note)
-        except EncordError:
-            self._files_of[lane.parent_hash].pop(ticket.word, None)
-            raise
-        if isinstance(come_again, Ending):
-            self._files_of[lane.parent_hash].pop(ticket.word, None)
+            is_over = isinstance(come_again, Ending)
+        finally:
+            if is_over:
+                self._files_of[lane.parent_hash].pop(ticket.word, None)
         return come_again
 
     async def _errand(self, errand: Errand, lane: Lane, ticket: Ticket, stop: Stop, note: Note) -> float | Ending:

@@ -120,7 +120,7 @@ class _Data(Exports):
                 having = {
                     number for number, (_, one) in enumerate(datasets) if pen.mirrored.get(one.hash) == folder.hash
                 }
-                await _meet(once, folder, links, having)
+                await _meet(once, pen, folder, links, having)
                 continue
             async for lot in _lots(once, pen, folder, links, references):
                 yield folder._replace(item=lot)
@@ -209,14 +209,19 @@ async def _lots(reads: Reads, pen: Pen, folder: Listed, links: _Links, datasets:
         yield _Lot(reference, how, tuple(files))
 
 
-async def _meet(reads: Reads, folder: Listed, links: _Links, datasets: Collection[int]) -> None:
+async def _meet(reads: Reads, pen: Pen, folder: Listed, links: _Links, datasets: Collection[int]) -> None:
     """Note what of a folder that mirrors a bucket is in *datasets*, whose entries say so; a sync brings its files."""
     if not datasets:
         return
-    async for page in reads.pages(ListItems(folder_uuid=folder.hash, include_client_metadata=False)):
-        for item in page.results:
-            for _ in links.meet(item.uuid, datasets):
-                pass
+    try:
+        async for page in reads.pages(ListItems(folder_uuid=folder.hash, include_client_metadata=False)):
+            for item in page.results:
+                for _ in links.meet(item.uuid, datasets):
+                    pass
+    except AuthenticationError:
+        raise
+    except RefusedError as error:
+        pen.leave_out(DATA.plural, folder.title, folder.hash, error.message)
 
 
 def _file(pen: Pen, item: StorageItem, urls: set[int]) -> DataItem | None:

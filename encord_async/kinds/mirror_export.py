@@ -75,16 +75,25 @@ class Mirrors:
             pen.leave_out(_ROWS, dataset.title, dataset.hash, reason)
             return None
         names: list[str] = []
-        async for page in reads.pages(_listing(most.listed)):
-            names += [
-                (one.url or one.name).translate(_PATTERN) for one in page.results if url_digest(one.uuid) in linked
-            ]
+        try:
+            async for page in reads.pages(_listing(most.listed)):
+                names += [
+                    (one.url or one.name).translate(_PATTERN) for one in page.results if url_digest(one.uuid) in linked
+                ]
+        except AuthenticationError:
+            raise
+        except RefusedError as error:
+            pen.leave_out(_ROWS, dataset.title, dataset.hash, f"of {most.listed.title}: {error.message}")
+            return None
         return _Rows(most.listed.hash, tuple(dict.fromkeys(names)))
 
 
 async def mirrors_of(reads: Reads, pen: Pen) -> Mirrors:
     """All of them that an entry was written down for."""
     found: list[_Folder] = []
+    if not pen.has(FOLDER.word):
+        # Nobody could list them, it may be.
+        return Mirrors(found)
     async for folder in FOLDER.listed(reads, DatasetAPI.REST):
         if not folder.item.remote_url or pen.reference(FOLDER.word, folder.hash) is None:
             continue

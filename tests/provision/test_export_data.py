@@ -189,6 +189,26 @@ async def test_what_is_refused(query: str, title: str) -> None:
             await exported(world, ITEMS)
 
 
+@pytest.mark.parametrize("query", ["v2/storage/folders/{folder}/items.GET", "v2/storage/search/folders.GET"])
+async def test_what_is_refused_of_a_mirror(query: str) -> None:
+    """Whichever listing of a folder that mirrors a bucket is refused, or of all folders: that is told, not the end."""
+    bucket = SeedIntegration(title="bucket", objects=tuple(f"s3://b/in/{number}.png" for number in range(3)))
+    cloud = {"integration": "bucket", "url": "s3://b/in/"}
+    account: list[Entry] = [
+        {"kind": "folder", "key": "in", "name": "in", "cloud": cloud, "sync": True},
+        {"kind": "dataset", "key": "some", "title": "Some", "folder": "@in", "items": ["[12]*"]},
+    ]
+    async with open_world(integrations=[bucket]) as world:
+        await world.run(account)
+        whole, _, _ = await exported(world, ITEMS)
+        for let_by in range(3 if "items" in query else 1):
+            rule = FaultRule(query=query, fault=Fault.ERROR, code="AUTHORISATION_ERROR", after=let_by)
+            world.emulator.set_faults([rule])
+            written, left, sums = await exported(world, ITEMS)
+            assert len(written) >= len(whole) - 1
+            assert left or sums.not_listed, let_by
+
+
 async def test_rows_that_are_too_many_for_an_answer() -> None:
     """Rows that no answer has room for, made within seconds, are told, and files and other links are written."""
     folders: list[Entry] = [{"kind": "folder", "key": f"f{no}", "name": f"F{no}"} for no in range(6)]
