@@ -74,18 +74,22 @@ class Mirrors:
             reason = f"{number} are of {most.listed.title}, more than an entry names, and not all that is in it"
             pen.leave_out(_ROWS, dataset.title, dataset.hash, reason)
             return None
-        names: list[str] = []
         try:
-            async for page in reads.pages(_listing(most.listed)):
-                names += [
-                    (one.url or one.name).translate(_PATTERN) for one in page.results if url_digest(one.uuid) in linked
-                ]
+            return _Rows(most.listed.hash, await _names(reads, most.listed, linked))
         except AuthenticationError:
             raise
         except RefusedError as error:
             pen.leave_out(_ROWS, dataset.title, dataset.hash, f"of {most.listed.title}: {error.message}")
             return None
-        return _Rows(most.listed.hash, tuple(dict.fromkeys(names)))
+
+
+async def _names(reads: Reads, folder: Listed, linked: URLs) -> tuple[str, ...]:
+    """The names of those items of a folder that are *linked*."""
+    names: list[str] = []
+    async for page in reads.pages(_listing(folder)):
+        shown = (one for one in page.results if url_digest(one.uuid) in linked)
+        names += [(one.url or one.name).translate(_PATTERN) for one in shown]
+    return tuple(dict.fromkeys(names))
 
 
 async def mirrors_of(reads: Reads, pen: Pen) -> Mirrors:

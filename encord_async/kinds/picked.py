@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Final
+
+from encord_async.kinds.patterns import Patterns
 
 __all__ = ["Lying", "Picked", "Picking"]
 
 _DIGEST_BYTES: Final = 16
 _SHOWN: Final = 3
-_WILD: Final = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,14 @@ class Picked:
     """
 
     names: tuple[str, ...] = ()
-    _known: frozenset[str] = field(init=False, repr=False, compare=False)
-    """The same: there may be many, and an item is to be looked up among them."""
-    _patterns: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _uuids: frozenset[str] = field(init=False, repr=False, compare=False)
+    _urls: Patterns = field(init=False, repr=False, compare=False)
+    _titles: Patterns = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_known", frozenset(self.names))
-        object.__setattr__(self, "_patterns", tuple(name for name in self.names if not _WILD.isdisjoint(name)))
+        object.__setattr__(self, "_uuids", frozenset(self.names))
+        object.__setattr__(self, "_urls", Patterns(name for name in self.names if "://" in name))
+        object.__setattr__(self, "_titles", Patterns(name for name in self.names if "://" not in name))
 
     @property
     def digest(self) -> str:
@@ -68,12 +69,10 @@ class Picked:
 
     def names_of(self, item: Lying) -> Iterator[str]:
         """Those of the names that *item* goes by."""
-        known = {item.uuid, item.url or "", item.title} & self._known
-        yield from (name for name in known if name in {_read_by(name, item), item.uuid})
-        for name in self._patterns:
-            text = _read_by(name, item)
-            if name not in known and text is not None and fnmatchcase(text, name):
-                yield name
+        if item.uuid in self._uuids:
+            yield item.uuid
+        yield from self._urls.of(item.url)
+        yield from self._titles.of(item.title)
 
 
 class Picking:
@@ -96,8 +95,3 @@ class Picking:
             if not one.is_gone and (names or not self._picked.names):
                 taken.append(one)
         return taken
-
-
-def _read_by(name: str, item: Lying) -> str | None:
-    """What of *item* a name is about."""
-    return item.url if "://" in name else item.title

@@ -288,8 +288,10 @@ class _Tasks(_OfStage):
             for stage in await stages_of(reads, parent_hash):
                 if stage.stage_type in _OF_PEOPLE:
                     tasks = await reads.collect(ListTasks(project_hash=parent_hash, stage_uuid=stage.uuid))
-                    rules = [rule.as_json() for rule in written_rules(tasks)]
-                    found |= {_item({"stage": stage.title, "assign": rules}): None} if rules else {}
+                    written = written_rules(tasks)
+                    rules = [rule.as_json() for rule in written.rules]
+                    if rules or written.unsaid:
+                        found[_item({"stage": stage.title, "assign": rules, _UNSAID: written.unsaid})] = None
         except AuthenticationError:
             raise
         except RefusedError as error:
@@ -299,7 +301,16 @@ class _Tasks(_OfStage):
     def entries(self, pen: Pen, parent: Listed, reference: str, held: Held) -> Iterator[Entry]:
         for item in held:
             wish = json.loads(item)
-            yield from pen.part(ProjectTasksEntry, self.noun, wish["stage"], parent.hash, project=reference, **wish)
+            if number := wish.pop(_UNSAID):
+                tasks = "1 task has" if number == 1 else f"{number} tasks have"
+                reason = f"{tasks} the title of another one that is not the same person's, and rules go by titles"
+                pen.leave_out(self.noun, f"{parent.title}: {wish['stage']}", parent.hash, reason)
+            if wish["assign"]:
+                yield from pen.part(ProjectTasksEntry, self.noun, wish["stage"], parent.hash, project=reference, **wish)
+
+
+_UNSAID: Final = "unsaid"
+"""Under which name a wish that is written down has how many tasks it cannot say whose they are."""
 
 
 def _said(rule: TaskRule) -> str:

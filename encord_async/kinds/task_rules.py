@@ -9,17 +9,17 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from encord_async.kinds.fields import Email, OneOf, Part, Title
+from encord_async.kinds.patterns import Patterns
 from encord_async.protocol.catalogue import TaskStatus
 from encord_async.protocol.rest_models import Task
 
-__all__ = ["Assign", "Dealt", "Strategy", "TaskRule", "deal", "written_rules"]
+__all__ = ["Assign", "Dealt", "Strategy", "TaskRule", "Written", "deal", "written_rules"]
 
 
 class Strategy(StrEnum):
@@ -47,10 +47,6 @@ class TaskRule(Part):
     emails: Annotated[tuple[Email, ...], Field(min_length=1)]
     strategy: StrategyWord = Strategy.ROUND_ROBIN
     titles: tuple[Title, ...] = ()
-
-    def suits(self, title: str) -> bool:
-        """Whether it is about data with this title."""
-        return not self.titles or any(fnmatchcase(title, pattern) for pattern in self.titles)
 
 
 def _rules(value: object) -> object:
@@ -116,9 +112,10 @@ def deal(
     """
     leavers = {email.casefold() for email in release}
     by_rule: defaultdict[int, list[Task]] = defaultdict(list)
+    suiting = [Patterns(rule.titles or ("*",)) for rule in rules]
     released = list[str]()
     for task in sorted(tasks, key=lambda one: (one.data_title, one.data_hash, one.uuid)):
-        number = next((index for index, rule in enumerate(rules) if rule.suits(task.data_title)), None)
+        number = next((index for index, titles in enumerate(suiting) if titles.suit(task.data_title)), None)
         if number is not None:
             by_rule[number].append(task)
         elif task.assignee is not None and task.assignee.casefold() in leavers and task.status not in _OVER:
@@ -158,20 +155,33 @@ def _dealt(
     return given
 
 
-def written_rules(tasks: Iterable[Task]) -> Sequence[TaskRule]:
-    """Rules by which each of *tasks* would go to who has it; several of one title, to all who have one of them."""
-    owners: defaultdict[str, dict[str | None, None]] = defaultdict(dict)
+class Written(NamedTuple):
+    """Rules by which tasks would go to who has them, and how many there are of which they cannot say it."""
+
+    rules: Sequence[TaskRule]
+    unsaid: int
+
+
+def written_rules(tasks: Iterable[Task]) -> Written:
+    """Rules by which each of *tasks* would go to who has it.
+
+    Several of one title go to all who have one of them, and to nobody if nobody has one of them.
+    """
+    owners: defaultdict[str, Counter[str | None]] = defaultdict(Counter)
     for task in tasks:
-        owners[task.data_title][task.assignee] = None
+        owners[task.data_title][task.assignee] += 1
+    unsaid = sum(who.total() for who in owners.values() if len(who) > 1)
     titles: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     for title, who in sorted(owners.items()):
-        titles[tuple(sorted(one for one in who if one is not None))].append(_ANY.sub(r"[\1]", title))
+        people = () if None in who else tuple(sorted(one for one in who if one is not None))
+        titles[people].append(_ANY.sub(r"[\1]", title))
     whole = len(titles) == 1
-    return [
-        TaskRule.model_validate({"emails": who, "titles": () if whole else some})
-        for who, some in sorted(titles.items())
-        if who
+    rules = [
+        TaskRule.model_validate({"emails": people, "titles": () if whole else some})
+        for people, some in sorted(titles.items())
+        if people
     ]
+    return Written(rules, unsaid)
 
 
 _ANY: Final = re.compile(r"([*?\[])")

@@ -220,7 +220,7 @@ def test_many_names(monkeypatch: pytest.MonkeyPatch) -> None:
         held.append(pattern)
         return fnmatchcase(text, pattern)
 
-    monkeypatch.setattr("encord_async.kinds.picked.fnmatchcase", matches)
+    monkeypatch.setattr("encord_async.kinds.patterns.fnmatchcase", matches)
     picked = Picked((*(f"cat-{number}.png" for number in range(1000)), "dog-*", "[x].png"))
     titles = ["cat-999.png", "cat-1000.png", "dog-1", "[x].png", "x.png"]
     assert [picked.takes(Lying("u", None, title)) for title in titles] == [True, False, True, True, True]

@@ -9,6 +9,7 @@ import pytest
 from encord_async.emulator import Fault, FaultRule, SeedStage, SeedTemplate
 from encord_async.errors import ManifestError
 from encord_async.journal.journal import Identity, Journal
+from encord_async.kinds.exporting import LeftOut
 from encord_async.kinds.project_tasks import TASKS
 from encord_async.operations import (
     AssignTasks,
@@ -19,6 +20,7 @@ from encord_async.operations import (
     ListItems,
     ListTasks,
     PollUploadJob,
+    ReleaseTasks,
     StartUploadJob,
 )
 from encord_async.plan import Verb
@@ -297,6 +299,24 @@ async def test_the_export_gives_the_same() -> None:
         assert written["project"] in {f"@{one['key']}" for one in plain if one["kind"] == "project"}
         again = await other.run([project(await dataset(other, 4, "R[a*w]")), {**written, "project": "@p"}])
         assert await holders(other, again["p"].hash or "") == there
+
+
+async def test_the_export_of_tasks_of_one_title() -> None:
+    """Rules go by titles: a task that nobody has is not given to who has another one of its title, and that is told."""
+    async with open_world(templates=[SHORT]) as world:
+        datasets = [await dataset(world, 1), await dataset(world, 2)]
+        made = (await world.run([project(*datasets), tasks(assign=[EVE])]))["p"].hash or ""
+        stage = await stage_of(world, made)
+        there = await world.session.collect(ListTasks(**stage))
+        first = next(one for one in there if one.data_title == "Raw-0000.png")
+        await world.session.execute(ReleaseTasks(**stage, task_uuids=(first.uuid,)))
+        found, left = list[Entry](), list[LeftOut]()
+        await world.session.export(lambda one: found.append(one.as_json()), tasks=True, on_left_out=left.append)
+        [written] = [one for one in found if one["kind"] == "project_tasks"]
+        assert written["assign"] == [{"emails": [EVE], "titles": ["Raw-0001.png"]}]
+        assert [one.reason for one in left] == [
+            "2 tasks have the title of another one that is not the same person's, and rules go by titles"
+        ]
 
 
 @pytest.mark.parametrize(
