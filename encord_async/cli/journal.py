@@ -90,10 +90,11 @@ async def change(where: str, seen: Seen, work: Callable[["Journal"], Awaitable[N
     """
     from encord_async.journal.journal import Identity, Journal
 
-    async with Journal(where, Identity(seen.domain, seen.account)) as opened:
+    async with Journal(where, Identity(seen.domain, seen.account), by_hand=True) as opened:
         if await look(opened) != seen:
             raise UsageError(f"{opened.name} has changed while you were asked; nothing was changed by this, try again")
         backup = await opened.back_up()
+        await opened.bring_up_to_date()
         await work(opened)
     return backup
 

@@ -54,6 +54,7 @@ class Journal:
         where: A SQLite file or the URL of a PostgreSQL database (`is_url`); made if it is not there.
         identity: Who writes. None to read only: then nothing is made, locked or changed.
         shard: The part that is to be written, of a journal that another process shares out; None for the whole.
+        by_hand: Whether it is left as it is, though it be of an older version, until it is to be brought up to date.
 
     Raises:
         JournalBusyError: Another process writes it.
@@ -62,8 +63,11 @@ class Journal:
     """
 
     @sealed
-    def __init__(self, where: str | Path, identity: Identity | None, *, shard: Shard | None = None) -> None:
+    def __init__(
+        self, where: str | Path, identity: Identity | None, *, shard: Shard | None = None, by_hand: bool = False
+    ) -> None:
         self._store = _store(where, shard)
+        self._by_hand = by_hand
         self._identity = identity
         self._shard = shard
         self._writer = Writer(self._store, is_shard=shard is not None)
@@ -295,6 +299,10 @@ class Journal:
         """
         return await self._on_thread(self._back_up)
 
+    async def bring_up_to_date(self) -> None:
+        """Let one of an older version that was opened *by_hand* be one of today, before anything is written."""
+        await self._on_thread(self._bring_up_to_date)
+
     async def rebind(self, account: str) -> None:
         """Let *account* go on with the journal from now on, and nobody else."""
         await self._on_thread(self._say_of_itself, {"account": account})
@@ -373,17 +381,26 @@ class Journal:
                     opening.check(connection, self.name, ours)
                     if is_whole:
                         opening.check_rows(connection, self._store)
-                if ours is not None and is_whole:
+                if ours is not None and is_whole and not self._by_hand:
                     opening.migrate(self._connected(), self._store)
                 # A plan has to reckon with the same.
-                self._past = self._find(opening.look_back)
-                self._may_leave = not self.is_new
-                self._writer.has_moved = self._past.has_moved
+                self._look_back()
                 if ours is not None:
                     self._store.begin_writing(self._connected())
         except BaseException:
             self._close()
             raise
+
+    def _look_back(self) -> None:
+        self._past = self._find(opening.look_back)
+        # One of an older version that is only read has noted of nobody that they have gone.
+        self._may_leave = self._past.is_current and not self.is_new
+        self._writer.has_moved = self._past.has_moved
+
+    def _bring_up_to_date(self) -> None:
+        with self._translated("cannot write"):
+            opening.migrate(self._connected(), self._store)
+        self._look_back()
 
     def _commit(self, commit: Commit) -> None:
         with self._writing() as connection:
@@ -396,7 +413,7 @@ class Journal:
 
     def _back_up(self) -> str:
         when = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        with self._translated("cannot write a backup of"), self._reading() as connection:
+        with self._reading() as connection, self._translated("cannot write a backup of"):
             # Others may have made one in the same second.
             for name in (when, *(f"{when}-{number}" for number in range(2, 100))):
                 with contextlib.suppress(FileExistsError):

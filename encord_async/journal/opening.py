@@ -52,6 +52,8 @@ class Past:
     """What a run has to reckon with; see `Ledger`."""
 
     stamp_key: bytes = b""
+    is_current: bool = True
+    """Whether it has all tables that one of today has."""
     is_empty: bool = False
     has_made: bool = False
     has_moved: bool = False
@@ -162,6 +164,7 @@ def look_back(connection: sa.Connection) -> Past:
     any_step = sa.select(STEPS.c.seq).limit(1)
     return Past(
         stamp_key=bytes.fromhex(said["stamp_key"]),
+        is_current=said["schema"] == str(_SCHEMA_VERSION),
         is_empty=connection.execute(any_step).first() is None,
         has_made=connection.execute(any_step.where(MADE)).first() is not None,
         has_moved="moved" in said,

@@ -214,3 +214,32 @@ def write_manifest(path: Path, *entries: Json) -> Path:
     """A JSONL manifest of *entries*."""
     path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     return path
+
+
+Applied: TypeAlias = Callable[..., tuple[Path, str]]
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> str:
+    """Where journals are kept."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def applied(
+    api: Api, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, store: str
+) -> Applied:
+    """Provision entries; the manifest, and the journal, in a file or in PostgreSQL."""
+    monkeypatch.chdir(tmp_path)
+
+    def apply(name: str, *entries: Json) -> tuple[Path, str]:
+        manifest = write_manifest(tmp_path / "programme.jsonl", *entries)
+        where = f"{manifest}.journal"
+        if store == "postgresql":
+            where = request.getfixturevalue("postgres").url(name.lower().replace(" ", "-"))
+        done = here("apply", manifest, "--yes", "--journal", where, env=api.env)
+        assert done.code == 0, done.out + done.err
+        return manifest, where
+
+    return apply

@@ -5,14 +5,13 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
 from tests import warm
-from tests.cli.conftest import STORES, Terminal, write_manifest
+from tests.cli.conftest import Applied, Terminal, write_manifest
 from tests.postgres import PASSWORD, PostgresServer
 
 Api = Any
@@ -41,35 +40,6 @@ def programme(name: str, *, cats: str = "cats", raw: str = "raw") -> list[Json]:
         {"kind": "project_users", "project": f"@{cats}", "emails": ["bob@example.com"], "role": "reviewer"},
         {"kind": "project_datasets", "key": "more", "project": "@copy", "add": [f"@{raw}"]},
     ]
-
-
-Applied: TypeAlias = Callable[..., tuple[Path, str]]
-
-
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest) -> str:
-    """Where journals are kept."""
-    found: str = request.param
-    return found
-
-
-@pytest.fixture
-def applied(
-    api: Api, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, store: str
-) -> Applied:
-    """Provision entries; the manifest, and the journal, in a file or in PostgreSQL."""
-    monkeypatch.chdir(tmp_path)
-
-    def apply(name: str, *entries: Json) -> tuple[Path, str]:
-        manifest = write_manifest(tmp_path / "programme.jsonl", *entries)
-        where = f"{manifest}.journal"
-        if store == "postgresql":
-            where = request.getfixturevalue("postgres").url(name.lower().replace(" ", "-"))
-        done = here("apply", manifest, "--yes", "--journal", where, env=api.env)
-        assert done.code == 0, done.out + done.err
-        return manifest, where
-
-    return apply
 
 
 def plan(api: Api, here: Here, manifest: Path, journal: str) -> Json:
