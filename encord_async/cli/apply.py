@@ -243,11 +243,12 @@ def apply(
 
 def _ending(manifest: "ManifestFile", journal: str | None, options: Mapping[str, Any]) -> "Ending":
     """What is known of the end of a run before it begins."""
-    looks = _verify(manifest, journal) if existing_journal(manifest, journal) else None
+    looks, is_reviewed = _verify(manifest, journal) if existing_journal(manifest, journal) else None, "plan" in options
     return Ending(
         journal=shown_journal(options["journal"]),
         looks=looks,
-        looked_at=_followed(options),
+        looked_at=frozenset() if is_reviewed else _followed(options),
+        is_reviewed=is_reviewed,
         prunes=options["prune"],
         retires=options["retire"],
     )
@@ -286,6 +287,7 @@ class Ending:
         blocked: The first whose needs failed.
         looks: The command that looks at what was taken from the journal, if there was one.
         looked_at: Kinds of entries of which the run looks at what is there, whatever the journal says.
+        is_reviewed: Whether it is held to a plan, and so looks at nothing that this keeps.
         unseen: How many entries of other kinds are unchanged.
         seen: Those of the kinds that are looked at of which entries are unchanged.
         prunes: Whether it looks for what is too much, once the manifest is at its end.
@@ -306,6 +308,7 @@ class Ending:
     blocked: "list[Outcome]" = field(default_factory=list)
     looks: str | None = None
     looked_at: frozenset[str] = frozenset()
+    is_reviewed: bool = False
     unseen: int = 0
     seen: set[str] = field(default_factory=set)
     prunes: bool = False
@@ -514,17 +517,28 @@ def print_ending(output: Output, ending: Ending) -> None:
         _print_failures(output, ending, summary)
         print_gone(output, ending.gone, retires=ending.retires, most=_SHOWN_GONE)
         print_taken_off(output, ending.taken_off, prunes=ending.prunes, most=_SHOWN_GONE)
-    if ending.looks is not None and ending.unseen:
-        is_pruned = ending.prunes and ending.failure is None and summary.stopped_by is None
-        seen, rest = ("only what is too much was looked for", "looks at it all") if is_pruned else _NOT_SEEN
-        what = f"Apart from {' and '.join(sorted(ending.seen))}, what" if ending.seen else "What"
-        output.line(f"{what} earlier runs have done was taken from the journal, and {seen}: '{ending.looks}' {rest}.")
+    if ending.unseen:
+        _print_unseen(output, ending, summary)
     if ending.failure is not None:
         report(replace(output, json=False), ending.failure)
     elif summary.stopped_by is not None:
         output.say(f"stopped before the end: {_REASONS.get(summary.stopped_by, summary.stopped_by)}", bold=True)
         if ending.journal is not None:
             output.say("hint: to go on run the same command again; what is done is not done twice")
+
+
+def _print_unseen(output: Output, ending: Ending, summary: "Summary") -> None:
+    """Say what was not looked at."""
+    if ending.is_reviewed:
+        output.line(
+            "What the plan keeps was not looked at: files and tasks that have come since are for another plan, "
+            "'encord-async plan'."
+        )
+    elif ending.looks is not None:
+        is_pruned = ending.prunes and ending.failure is None and summary.stopped_by is None
+        seen, rest = ("only what is too much was looked for", "looks at it all") if is_pruned else _NOT_SEEN
+        what = f"Apart from {' and '.join(sorted(ending.seen))}, what" if ending.seen else "What"
+        output.line(f"{what} earlier runs have done was taken from the journal, and {seen}: '{ending.looks}' {rest}.")
 
 
 def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:

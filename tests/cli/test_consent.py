@@ -140,6 +140,23 @@ def test_a_reviewed_plan_removes_its_rows(here: Here, start_api: Start, tmp_path
     assert here("apply", manifest, "--prune-data", "--plan", out, env=api.env).code == 0
 
 
+def test_what_a_plan_keeps_is_not_looked_at(here: Here, start_api: Start, tmp_path: Path) -> None:
+    """Files that come into a folder after a plan was made that has none to link are not linked by it; that is said."""
+    api = start_api()
+    folder, dataset, data = cats("a")
+    manifest, out = tmp_path / "m.jsonl", tmp_path / "p"
+    write_manifest(manifest, folder, dataset | {"folder": "@files"}, data | {"datasets": []})
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    assert here("plan", manifest, "--out", out, env=api.env).code == 0
+    others = write_manifest(tmp_path / "others.jsonl", folder, cats("b")[2] | {"datasets": []})
+    assert here("apply", others, "--yes", env=api.env).code == 0
+    done = here("apply", manifest, "--plan", out, env=api.env)
+    assert (done.code, "What the plan keeps was not looked at: files" in done.out) == (0, True), done.out + done.err
+    assert [len(item["datasets"]) for item in api.control("GET", "state")["items"]] == [1, 0]
+    assert "Apart from" not in done.out
+    assert "updated    1" in here("apply", manifest, "--yes", env=api.env).out
+
+
 def test_who_types_the_number_agrees(
     here: Here, start_api: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

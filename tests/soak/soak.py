@@ -36,7 +36,7 @@ if __name__ == "__main__":
 
 from encord_async.testing import EmulatorSettings, EncordEmulator, Seed  # noqa: E402 - the path comes first
 from tests.soak.proxy import LATE_S, SORTS, Fate, Proxy  # noqa: E402 - as above
-from tests.soak.wishes import MAKING, Entry, Name, Wishes, name_of, role_of  # noqa: E402 - as above
+from tests.soak.wishes import MAKING, UNREADABLE, Entry, Name, Wishes, name_of, role_of, urls_of  # noqa: E402 - as above
 
 SETTLE_S: Final = 1.0
 """Above what may lag, and what may be late while two runs are going on."""
@@ -140,6 +140,10 @@ class Scenario:
         self.tally = tally
         self.folder = folder
         self.history: list[str] = []
+        self._hashes: Mapping[str, str] = {}
+        """Of the things that the last run has told, by the keys of their entries."""
+        self._holders: dict[tuple[str, str], str | None] = {}
+        """Who has each task, by project and data."""
         self.clock_s = self.chance.choice([0.0, 0.0, 0.0, -90_000.0, 200_000.0])
         self.lags = self.chance.random() < 0.3
         self._verbose = verbose
@@ -147,8 +151,9 @@ class Scenario:
 
     def play(self) -> list[str]:
         """Go through it; what was not as it must be."""
-        nothing = Seed(users=(), datasets=(), ontologies=(), projects=())
-        settings = EmulatorSettings(seed=nothing, latency_s=(0.0, 0.004), signature_window_s=1e9)
+        nothing = Seed(users=(), datasets=(), ontologies=(), projects=(), unreadable_urls=(UNREADABLE,))
+        job_s = self.chance.choice([0.0, 0.1, 0.4])
+        settings = EmulatorSettings(seed=nothing, latency_s=(0.0, 0.004), signature_window_s=1e9, job_s=job_s)
         with EncordEmulator(settings) as self.emulator:
             port = int(self.emulator.url.rpartition(":")[2])
             trouble = self.chance.choice([0.0, 0.05, 0.15, 0.3])
@@ -198,6 +203,7 @@ class Scenario:
             self._fault(f"exit code {done.code} on a quiet network: {done.out[-1500:]} {done.err[-500:]}")
         elif not self.faults:
             again = self._run(Stop.NONE)
+            self._check_tasks_are_given()
             wrong = [one for one in again.outcomes if one["status"] != "unchanged"]
             if wrong or again.code != 0:
                 entries = [self.wishes.entries[one["number"] - 1] for one in wrong]
@@ -278,6 +284,7 @@ class Scenario:
         if done.code == 2 and before is not None and len(self.emulator.log()) != before:
             self._fault("exit code 2 says that nothing was sent, and something was")
         self._check_nothing_twice()
+        self._check_files(self.emulator.state())
         if not done.was_cut and done.code not in {2, 4}:
             self._check_sums(done)
         state = self.emulator.state()
@@ -297,6 +304,28 @@ class Scenario:
             # Of an exchanged one all that is known is that some entry wished for it where it is.
             if name not in self.wishes.exchanged and (extra := there - most):
                 self._fault(f"too many API keys in projects {name}: {dict(extra)}")
+
+    def _check_files(self, state: State) -> None:
+        """No URL is twice in a folder, no item twice in a dataset, and no task is taken from who has it."""
+        there = Counter((item["folder"], item["url"]) for item in state["items"])
+        links = Counter((item["uuid"], found) for item in state["items"] for found in item["datasets"])
+        for twice in [one for counts in (there, links) for one, number in counts.items() if number > 1]:
+            self._fault(f"twice: {twice}")
+        for task in state["tasks"]:
+            named = task["project_hash"], task["data_hash"]
+            had = self._holders.get(named)
+            if had is not None and had != task["assignee"]:
+                self._fault(f"a task of {had} is given to {task['assignee']}")
+            self._holders[named] = task["assignee"]
+
+    def _check_tasks_are_given(self) -> None:
+        """In the end nobody lacks a task that is to be given away."""
+        state = self.emulator.state()
+        given = [entry for entry in self.wishes.entries if entry["kind"] == "project_tasks"]
+        about = {self._hashes.get(entry["project"][1:]) for entry in given}
+        left = [one for one in state["tasks"] if one["project_hash"] in about and one["assignee"] is None]
+        if left:
+            self._fault(f"tasks that nobody has: {left}")
 
     def _check_not_made(self, done: Done, before: Counter[Name]) -> None:
         """What is said not to have been made, as "cancelled" or "refused" says, was not."""
@@ -356,14 +385,29 @@ class Scenario:
             # An answer to another create can only be told when that one is looked up.
             for text in wrong.values():
                 self._fault(text)
+        self._hashes = hashes
         for one in done.outcomes:
-            if one["status"] in SATISFIED and one["number"] not in wrong:
+            if (
+                one["status"] in SATISFIED
+                and one["number"] not in wrong
+                and entries[one["number"] - 1]["kind"] == "data"
+            ):
+                self._check_registered(entries[one["number"] - 1], state, hashes)
+            elif one["status"] in SATISFIED and one["number"] not in wrong:
                 self._check_contents(entries[one["number"] - 1], one, things, hashes)
+
+    def _check_registered(self, entry: Entry, state: State, hashes: Mapping[str, str]) -> None:
+        folder = hashes.get(entry["folder"][1:])
+        there = {item["url"]: set(item["datasets"]) for item in state["items"] if item["folder"] == folder}
+        wanted = {hashes[one[1:]] for one in entry.get("datasets", ()) if one[1:] in hashes}
+        lacking = [url for url in urls_of(entry) if not wanted <= there.get(url, {None})]
+        if folder is not None and lacking:
+            self._fault(f"{lacking} are not in {folder} and {wanted}: {entry} in {there}")
 
     def _check_contents(
         self, entry: Entry, one: Mapping[str, Any], things: Mapping[str, Any], hashes: Mapping[str, str]
     ) -> None:
-        if entry["kind"] in {"dataset", "ontology"}:
+        if entry["kind"] in {"dataset", "ontology", "folder", "project_tasks"}:
             return
         about = one["hash"] if entry["kind"] in MAKING else hashes.get(entry["project"][1:])
         thing = things.get(about or "")
@@ -421,7 +465,7 @@ def things_of(state: State) -> dict[str, dict[str, Any]]:
     for kind in MAKING:
         for one in state["ontologies" if kind == "ontology" else f"{kind}s"]:
             users = one.get("users", [])
-            found[one[f"{kind}_hash"]] = {
+            found[one["uuid" if kind == "folder" else f"{kind}_hash"]] = {
                 "name": (kind, one.get("title") or one.get("name"), _STAMP.sub("", one["description"] or "")),
                 "users": dict.fromkeys(users) if kind == "group" else {u["email"]: u["role"] for u in users},
                 "datasets": set(one.get("datasets", ())),

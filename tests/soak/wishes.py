@@ -17,11 +17,16 @@ Entry: TypeAlias = dict[str, Any]
 Name: TypeAlias = tuple[str, str, str]
 """Kind, title and description: by this the service's listings tell things apart."""
 
-MAKING: Final = ("dataset", "project", "ontology", "group")
+MAKING: Final = ("dataset", "project", "ontology", "group", "folder")
 NO_SUCH_DATASET: Final = "00000000-0000-0000-0000-00000000dead"
 _DESCRIPTIONS: Final = ("", "", "by us")
 _ROLES: Final = ("annotator", "reviewer", "annotator_reviewer")
 _PEOPLE: Final = tuple(f"person{number}@example.com" for number in range(9))
+UNREADABLE: Final = "https://files.example.com/bad-*"
+_URLS: Final = tuple(f"https://files.example.com/{number}.png" for number in range(6))
+_BAD_URL: Final = "https://files.example.com/bad-1.png"
+STAGE: Final = "Annotate 1"
+"""The stage of the workflow that a project has without a template."""
 _TAGS: Final = ("wave-1", "wave-2", "to do")
 _STATUSES: Final = ("not_started", "in_progress", "paused")
 _GUESTS: Final = tuple(f"guest{number}@example.com" for number in range(6))
@@ -36,6 +41,11 @@ def role_of(email: str) -> str:
 def name_of(entry: Entry) -> Name:
     """What *entry* goes by in listings."""
     return entry["kind"], entry.get("name") or entry["title"], entry.get("description", "")
+
+
+def urls_of(entry: Entry) -> list[str]:
+    """The files that an entry of files registers; of those that cannot be read it is none."""
+    return [item["url"] for item in entry["items"] if item["url"] != _BAD_URL]
 
 
 @dataclass(slots=True)
@@ -73,6 +83,10 @@ class Wishes:
             self._add_thing()
         for _ in range(self.chance.randint(0, 4)):
             self._add_membership()
+        for _ in range(self.chance.randint(0, 3)):
+            self._add_files()
+        if self.chance.random() < 0.5:
+            self._add_tasks()
         self.note()
 
     def edit(self) -> str:
@@ -80,6 +94,10 @@ class Wishes:
         edits: list[Callable[[], str | None]] = [
             self._add_thing,
             self._add_membership,
+            self._add_files,
+            self._add_files,
+            self._change_files,
+            self._add_tasks,
             self._change_users,
             self._change_users,
             self._change_datasets,
@@ -110,6 +128,13 @@ class Wishes:
             entry["datasets"] = [one for one in entry.get("datasets", ()) if one != NO_SUCH_DATASET]
             if not entry["datasets"]:
                 del entry["datasets"]
+        files = [entry for entry in self.entries if entry["kind"] == "data" and urls_of(entry)]
+        with_data = {one for entry in files for one in _added(entry)}
+        for entry in [one for one in self.entries if one["kind"] == "project_tasks"]:
+            about = {entry["project"]}
+            of = [one for one in self.entries if {f"@{one.get('key')}", one.get("project")} & about]
+            if with_data.isdisjoint(one for other in of for one in _added(other)):
+                self.entries.remove(entry)
         self.note()
 
     def note(self) -> None:
@@ -148,10 +173,10 @@ class Wishes:
 
     # ------------------------------------------------------------------ edits
 
-    def _add_thing(self) -> str | None:
-        kind = self.chance.choice(("dataset", "project", "project", "project", "ontology", "group"))
+    def _add_thing(self, kind: str | None = None) -> str | None:
+        kind = kind or self.chance.choice(("dataset", "dataset", "folder", *["project"] * 3, "ontology", "group"))
         title = f"{kind} {self.chance.randint(1, 3)}"
-        entry: Entry = {"kind": kind, ("name" if kind == "group" else "title"): title}
+        entry: Entry = {"kind": kind, ("name" if kind in {"group", "folder"} else "title"): title}
         entry["description"] = self.chance.choice(_DESCRIPTIONS)
         if not self._may_come(entry):
             return None
@@ -197,6 +222,48 @@ class Wishes:
             entry["key"] = self._fresh_key()
         self._insert(entry)
         return f"added {kind} of {entry['project']}"
+
+    def _add_files(self) -> str | None:
+        folders = [entry for entry in self.entries if entry["kind"] == "folder" and entry.get("key")]
+        if not folders:
+            return self._add_thing("folder")
+        folder = self.chance.choice(folders)
+        urls = [*self._some(_URLS, 4), *([_BAD_URL] if self.chance.random() < 0.2 else [])]
+        if not urls:
+            return None
+        entry: Entry = {"kind": "data", "folder": f"@{folder['key']}", "items": [{"url": url} for url in urls]}
+        entry |= {"datasets": self._some_datasets(), "on_error": "skip"}
+        if self.chance.random() < 0.5:
+            entry["key"] = self._fresh_key()
+        self._insert(entry)
+        return f"added files to {entry['folder']}"
+
+    def _change_files(self) -> str | None:
+        entry = self._one("data")
+        if entry is None:
+            return None
+        there = [item["url"] for item in entry["items"]]
+        free = [url for url in _URLS if url not in there]
+        if len(there) > 1 and self.chance.random() < 0.3:
+            entry["items"].pop(self.chance.randrange(len(there)))
+            return "took a file off"
+        if free and self.chance.random() < 0.6:
+            entry["items"].append({"url": self.chance.choice(free)})
+            return "added a file"
+        entry["datasets"] = list(dict.fromkeys([*entry["datasets"], *self._some_datasets()]))
+        return "linked files to datasets"
+
+    def _add_tasks(self) -> str | None:
+        project = self._some_keyed_project()
+        if project is None or not project["users"]:
+            return None
+        emails = [user["email"] for user in project["users"]]
+        entry: Entry = {"kind": "project_tasks", "project": f"@{project['key']}", "stage": STAGE, "wait_s": 2}
+        entry["assign"] = {"emails": self.chance.sample(emails, self.chance.randint(1, len(emails)))}
+        if not self._may_come(entry):
+            return None
+        self._insert(entry)
+        return f"gave away the tasks of {entry['project']}"
 
     def _change_users(self) -> str | None:
         project = self._one("project")
@@ -348,6 +415,8 @@ class Wishes:
 
     def _may_come(self, entry: Entry) -> bool:
         """Whether there may be *entry* beside those that are there."""
+        if entry["kind"] == "project_tasks":
+            return all(one["kind"] != entry["kind"] or one["project"] != entry["project"] for one in self.entries)
         return self.twins or entry["kind"] not in MAKING or not wished(self.entries)[name_of(entry)]
 
     def _insert(self, entry: Entry) -> None:
@@ -406,16 +475,22 @@ def _people(entry: Entry) -> set[str]:
     return {*entry.get("emails", ()), *entry.get("remove", ())} if entry["kind"] == "project_users" else set()
 
 
+def _added(entry: Entry) -> list[str]:
+    """The datasets that an entry is about."""
+    return [*entry.get("datasets", ()), *entry.get("add", ())]
+
+
 def _references(entry: Entry) -> Iterator[str]:
     groups = [wish["group"] for wish in entry.get("groups", ())]
-    for value in (entry.get("project"), *entry.get("datasets", ()), *entry.get("add", ()), *groups):
+    for value in (entry.get("project"), entry.get("folder"), *_added(entry), *groups):
         if isinstance(value, str) and value.startswith("@"):
             yield value
 
 
 def _replace_reference(entry: Entry, old: str, new: str) -> None:
-    if entry.get("project") == old:
-        entry["project"] = new
+    for name in ("project", "folder"):
+        if entry.get(name) == old:
+            entry[name] = new
     for wish in entry.get("groups", ()):
         wish["group"] = new if wish["group"] == old else wish["group"]
     for name in ("datasets", "add"):
