@@ -6,7 +6,7 @@ head. Dask retries the shards of workers that died, and decides where they run.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -39,7 +39,7 @@ from encord_async.journal.record import Ledger
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.registry import nouns
-from encord_async.manifest.checker import Checker
+from encord_async.manifest.checker import Checker, Passed
 from encord_async.manifest.files import manifest_error, read_manifest
 from encord_async.manifest.part import Part, PartEntry
 from encord_async.manifest.place import PlacedEntry, Problem
@@ -102,7 +102,8 @@ class ClusterRun:
         self._reporting = 0
         self._submitting = anyio.Lock()
         self._namer = Namer()
-        self._checker = Checker(stamps=options.stamp)
+        self._checker: Checker | Passed = Checker(stamps=options.stamp)
+        self._is_same: Callable[[int], bool] | None = None
         self._policy = NO_POLICY
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
         self._register = Register(stamps=False, selection=options.selection)
@@ -306,8 +307,11 @@ class ClusterRun:
     # ------------------------------------------------------------------ reading
 
     async def _check_file(self, file: ManifestFile) -> None:
-        report = (await self._register.check_file(file, stamps=self._options.stamp)).report
+        checked = await self._register.check_file(file, stamps=self._options.stamp)
+        report, self._is_same = checked.report, checked.is_same
         self._total = report.entries
+        if self._is_same is not None:
+            self._checker = Passed(report.warnings)
         self._bad = bad_entries(str(file), report, skip=self._options.skip_invalid)
 
     def _wished(self, file: ManifestFile) -> Mapping[str, int]:
@@ -358,7 +362,7 @@ class ClusterRun:
         await self._advance()
 
     async def _read(self) -> None:
-        source = open_source(self._manifest, self._checker.note_empty)
+        source = open_source(self._manifest, self._checker.note_empty, is_same=self._is_same)
         try:
             while self._stopped_by is None and (items := await source.take(_CHUNK)):
                 await self._take_in(items)

@@ -18,7 +18,7 @@ from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.step import Step
 from encord_async.kinds.thing import Admission
-from encord_async.manifest.checker import Checker
+from encord_async.manifest.checker import Checker, Passed
 from encord_async.manifest.files import CheckReport, manifest_error, raise_for_problems
 from encord_async.manifest.part import GivenNames
 from encord_async.manifest.place import Place, PlacedEntry, Problem
@@ -79,7 +79,7 @@ class Intake:
         self._register = register
         self._options = options
         self._fail = fail
-        self.checker = Checker(stamps=options.stamp)
+        self.checker: Checker | Passed = Checker(stamps=options.stamp)
         self.namer: Namer | GivenNames = Namer()
         self.entries = self.position = 0
         self.aside: list[Taken] = []
@@ -255,7 +255,7 @@ def checker_for(manifest: Manifest, *, stamps: bool, policy: Policy) -> Checker:
     return Checker(stamps=stamps, policy=policy, is_stream=not is_read_twice(manifest))
 
 
-def problems_of(item: Item, checker: Checker, bad: Mapping[int, tuple[Problem, ...]]) -> tuple[Problem, ...]:
+def problems_of(item: Item, checker: Checker | Passed, bad: Mapping[int, tuple[Problem, ...]]) -> tuple[Problem, ...]:
     """What is wrong with the next item of a manifest, by itself or beside others.
 
     Args:

@@ -8,10 +8,11 @@ anything is sent; of what can be read only once it is complete at the end.
 """
 
 import functools
+import os
 import stat
 from array import array
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,13 +108,15 @@ class Roll:
             identity: Its identity; nothing of one that makes nothing.
             steps: Its steps, under any identity, if they are at hand.
         """
-        self._say(entry, identity, list(entry.steps(b"")) if steps is None else steps)
+        steps = list(entry.steps(b"")) if steps is None else steps
+        self._say(entry, identity, steps)
         if not entry.creates:
             return
         self._makers.add(_head(identity))
-        for step in _inner_steps(entry, identity):
-            self._makers.add(_head(step.identity))
-            self._makers.add(_head(key_wish(step.identity, step.parent)))
+        if any(step.kind.is_inner for step in steps):
+            for step in _inner_steps(entry, identity):
+                self._makers.add(_head(step.identity))
+                self._makers.add(_head(key_wish(step.identity, step.parent)))
 
     def _say(self, entry: Entry, identity: bytes, steps: Sequence[Step]) -> None:
         own = identity.hex() if entry.key is None else REFERENCE + entry.key
@@ -178,6 +181,12 @@ class Checked:
     roll: Roll
     expected: Expected
     moves: Sequence[PlacedEntry] = ()
+
+    @property
+    def is_same(self) -> Callable[[int], bool] | None:
+        """Tells of a file, by its descriptor, whether it is the one that was read, and as it was; None: nobody can."""
+        mark = self.mark
+        return None if mark is None else lambda descriptor: mark[-1] == _state(os.fstat(descriptor))
 
 
 class Register:
@@ -382,9 +391,11 @@ def _file_mark(file: ManifestFile) -> tuple[object, ...] | None:
     except (OSError, ValueError):
         # Whoever reads it will say what is wrong.
         return None
-    is_plain = stat.S_ISREG(found.st_mode)
-    read_as = str(file), repr(file.variables)
-    return (*read_as, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) if is_plain else None
+    return (str(file), repr(file.variables), _state(found)) if stat.S_ISREG(found.st_mode) else None
+
+
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _anybody(_: bytes) -> bool:

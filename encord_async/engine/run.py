@@ -8,6 +8,7 @@ import asyncio
 import math
 import os
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NoReturn, Self
@@ -39,7 +40,7 @@ from encord_async.engine.silence import Silence
 from encord_async.errors import EncordError, UsageError, spelt
 from encord_async.journal.record import Ledger, MemoryLedger
 from encord_async.journal.traffic import watch
-from encord_async.manifest.checker import Checker
+from encord_async.manifest.checker import Passed
 from encord_async.manifest.files import manifest_error
 from encord_async.manifest.part import GivenNames, Part
 from encord_async.manifest.place import Problem
@@ -132,7 +133,7 @@ class Run:
         """Take in what became of entries that are provisioned elsewhere."""
         self._intake.namer = GivenNames(part)
         # It was checked where it was cut.
-        self._intake.checker = Checker(stamps=True)
+        self._intake.checker = Passed()
         self._expect(Expected.of(one.placed.entry for one in part.entries))
         for key, found in part.made.items():
             self._schedule.know(key, found)
@@ -147,10 +148,9 @@ class Run:
         self._session.check_open()
         policy = await self._limits()
         file = manifest_file(self._manifest)
-        if file is not None:
-            await self._check_file(file)
+        is_same = None if file is None else await self._check_file(file)
         await self._register.choose(self._manifest)
-        source = open_source(self._manifest, self._intake.checker.note_empty)
+        source = open_source(self._manifest, self._intake.checker.note_empty, is_same=is_same)
         async with AsyncExitStack() as stack:
             if self._journal is not None:
                 await stack.enter_async_context(self._journal)
@@ -261,12 +261,16 @@ class Run:
         self._schedule.expect(expected)
         self._silence = Silence(math.inf)
 
-    async def _check_file(self, file: ManifestFile) -> None:
+    async def _check_file(self, file: ManifestFile) -> Callable[[int], bool] | None:
+        """Check the whole *file* before anything is sent; by what is told that it stays as it is, see `Checked`."""
         checked = await self._register.check_file(file, self._groundwork.checked, stamps=self._options.stamp)
         report = checked.report
         self._total = report.entries
         self._expect(checked.expected.copy())
         self._intake.bad = bad_entries(str(file), report, skip=self._options.skip_invalid)
+        if checked.is_same is not None:
+            self._intake.checker = Passed(report.warnings)
+        return checked.is_same
 
     def _sends(self) -> Sends:
         """What sends: over the session, unless the run is a rehearsal."""

@@ -150,6 +150,8 @@ class OneOf:
 
     def read(self, value: object) -> object:
         """The member that *value* stands for; raises as `wrong`."""
+        if type(value) is str and value in self.words:
+            return self.words[value]
         numbers = isinstance(next(iter(self.words.values())), int)
         return (_number_or_word if numbers else one_word)(value, what=self.what, words=self.words)
 
@@ -195,6 +197,7 @@ def hash_or_reference(value: str) -> str:
 
 
 def _key(value: str) -> str:
+    _not_blank(value)
     if value.startswith(REFERENCE):
         raise wrong("must not begin with '@'", "only references to the key do")
     if not value.isprintable():
@@ -203,6 +206,9 @@ def _key(value: str) -> str:
 
 
 def _encodable(value: str) -> str:
+    # Most texts are such, and are told at once.
+    if value.isprintable():
+        return value
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -213,9 +219,14 @@ def _encodable(value: str) -> str:
 
 
 def _not_blank(value: str) -> str:
-    if not value.strip():
+    bare = value.strip()
+    if not bare:
         raise wrong("must not be empty")
-    return value
+    return bare
+
+
+def _title(value: str) -> str:
+    return _encodable(_not_blank(value))
 
 
 REFERENCE: Final = "@"
@@ -234,16 +245,13 @@ Text: TypeAlias = Annotated[str, Strict(), AfterValidator(_encodable)]
 Title: TypeAlias = Annotated[
     str,
     Strict(),
-    AfterValidator(_not_blank),
-    AfterValidator(_encodable),
-    AfterValidator(str.strip),
+    AfterValidator(_title),
     WithJsonSchema({"type": "string", "minLength": 1}),
 ]
 """Without the blanks at its ends, which nobody sees: two that differ in them would be taken for one."""
 Key: TypeAlias = Annotated[
     str,
     Strict(),
-    AfterValidator(_not_blank),
     AfterValidator(_key),
     WithJsonSchema(
         {"type": "string", "minLength": 1, "description": "The name that '@' references in other entries use."}
@@ -252,7 +260,6 @@ Key: TypeAlias = Annotated[
 FormerKey: TypeAlias = Annotated[
     str,
     Strict(),
-    AfterValidator(_not_blank),
     AfterValidator(_key),
     WithJsonSchema(
         {"type": "string", "minLength": 1, "description": "The key that it had before: what that has made is its own."}

@@ -188,11 +188,13 @@ class ProjectEntry(MakingEntry):
 
     def faults(self) -> list[Fault]:
         found = twice("datasets.{}", self.datasets)
-        found += _users_twice(self.users)
+        if len(self.users) > 1:
+            found += _users_twice(self.users)
         found += twice("tags.{}", self.tags)
-        found += twice("api_keys.{}.title", [wish.title for wish in self.api_keys])
-        for index, wish in enumerate(self.api_keys):
-            found += twice(f"api_keys.{index}.scopes.{{}}", wish.scopes)
+        if self.api_keys:
+            found += twice("api_keys.{}.title", [wish.title for wish in self.api_keys])
+            for index, wish in enumerate(self.api_keys):
+                found += twice(f"api_keys.{index}.scopes.{{}}", wish.scopes)
         return found + _at_odds(self)
 
     def says(self) -> Iterator[Say]:
@@ -214,9 +216,11 @@ class ProjectEntry(MakingEntry):
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, PROJECT, self.title)
-        for user in dict.fromkeys(self.users):
-            yield one(identity, USERS.give, None, user.email, user.role)
-        yield from dict.fromkeys(api_key_step(identity, None, wish.title, wish.scopes) for wish in self.api_keys)
+        if self.users:
+            for user in dict.fromkeys(self.users):
+                yield one(identity, USERS.give, None, user.email, user.role)
+        if self.api_keys:
+            yield from dict.fromkeys(api_key_step(identity, None, wish.title, wish.scopes) for wish in self.api_keys)
         yield from each(identity, TAGS.give, None, self.tags)
         if self.status is not None:
             yield one(identity, STATUS.give, None, self.status.name.lower())

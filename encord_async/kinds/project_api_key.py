@@ -107,5 +107,5 @@ API_KEY: Final = _APIKeys()
 def api_key_step(identity: bytes, project: str | None, title: str, scopes: tuple[APIKeyScope, ...]) -> Step:
     """The step that makes an API key."""
     ordered = tuple(scope for scope in APIKeyScope if scope in scopes)
-    name = part(identity, API_KEY.word, title, *ordered)
+    name = identity and part(identity, API_KEY.word, title, *ordered)
     return Step(identity=name, kind=API_KEY, parent=project, item=title, scopes=ordered)

@@ -6,7 +6,7 @@ or takes, `Admission` lets somebody in. The kinds themselves are in the modules 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -113,15 +113,14 @@ class Step(NamedTuple):
 
 def making_step(identity: bytes, kind: StepKind, item: str) -> Step:
     """The step that makes what an entry with *identity* wishes for."""
-    return Step(identity=part(identity, kind.word), kind=kind, item=item)
+    return Step(identity and part(identity, kind.word), kind, item=item)
 
 
 def each(
     identity: bytes, kind: StepKind, parent: str | None, items: Iterable[str], role: IntEnum | None = None
-) -> Iterator[Step]:
+) -> list[Step]:
     """A step for each of *items*, once."""
-    for item in dict.fromkeys(items) if items else ():
-        yield one(identity, kind, parent, item, role)
+    return [one(identity, kind, parent, item, role) for item in dict.fromkeys(items)] if items else []
 
 
 def one(identity: bytes, kind: StepKind, parent: str | None, item: str, role: IntEnum | None = None) -> Step:

@@ -13,7 +13,7 @@ from encord_async.manifest.known import MOST_NAMES, Keys, OpenReferences, Places
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.policy import NO_POLICY, Policy
 
-__all__ = ["Checker"]
+__all__ = ["Checker", "Passed"]
 
 _BAD: Final = ""
 """The kind of an entry that could not be read."""
@@ -141,7 +141,7 @@ class Checker:
         self._note(entry, place)
         if not found:
             # What is bad for another reason makes nothing.
-            if isinstance(entry, MakingEntry):
+            if entry.creates and isinstance(entry, MakingEntry):
                 found += self._twins(entry, place)
             found += [fault for say in entry.says() if (fault := self._two_roles(say, place))]
         return tuple([Problem(place, field, reason, hint, entry.key) for field, reason, hint in found]) if found else ()
@@ -290,6 +290,39 @@ class Checker:
             self._unresolved.add(key, Waiting(place, field, use.kind))
             return None
         return Fault(field, _misfit(key, known, stands, Waiting(place, field, use.kind)))
+
+
+class Passed:
+    """In place of a `Checker`, for a manifest that one has seen to its end and that is read again as it was then.
+
+    Args:
+        warnings: What was not wrong, and should be known.
+    """
+
+    def __init__(self, warnings: tuple[Problem, ...] = ()) -> None:
+        self._warnings = warnings
+
+    def add(self, _: PlacedEntry) -> tuple[Problem, ...]:
+        """Nothing that is not known."""
+        return ()
+
+    def refuse(self, _: Problem) -> None:
+        """Nothing refers to what was bad that is not known to be bad."""
+
+    def note_empty(self, _: Place) -> None:
+        """It is among the warnings."""
+
+    def warnings(self) -> tuple[Problem, ...]:
+        """See `Checker`."""
+        return self._warnings
+
+    def take_late(self) -> tuple[Problem, ...]:
+        """Nothing: what is said of references to later entries is known."""
+        return ()
+
+    def finish(self) -> tuple[Problem, ...]:
+        """The same."""
+        return ()
 
 
 def _misfit(key: str, kind: str, place: Place, use: Waiting) -> str:

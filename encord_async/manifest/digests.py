@@ -109,11 +109,12 @@ class Digests:
 
     def add(self, thing: Hashable, number: int) -> None:
         """Add *number* to what *thing* has."""
-        slot = self._slot((hash(thing) & _MASK) or 1)
+        digest = (hash(thing) & _MASK) or 1
+        slot = self._slot(digest)
         if self._digests[slot]:
             self._values[slot] += number
         else:
-            self.put(thing, number)
+            self._put(slot, digest, number)
 
     def put(self, thing: Hashable, value: int) -> int | None:
         """The number that *thing* has; if none, it has *value* from now on, and None is the answer."""
@@ -122,12 +123,16 @@ class Digests:
         slot = self._slot(digest)
         if self._digests[slot]:
             return self._values[slot]
+        self._put(slot, digest, value)
+        return None
+
+    def _put(self, slot: int, digest: int, value: int) -> None:
+        """Keep *value* in an empty *slot*."""
         if not self.is_full:
             self._digests[slot], self._values[slot] = digest, value
             self._number += 1
             if 2 * self._number > len(self._digests):
                 self._grow()
-        return None
 
     def _slot(self, digest: int) -> int:
         """Where *digest* is, or goes."""

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import math
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias
@@ -247,18 +247,16 @@ class Expansion:
 
     # ------------------------------------------------------------------ entries
 
-    def _entries(self, raw: Raw, file: _File) -> Iterator[Item]:
-        value = raw.value
-        if raw.faults:
-            yield from self._problems(file, raw.line, list(raw.faults), value)
-        elif isinstance(value, dict) and FOR_EACH in value:
-            yield from self._multiplied(raw, value, file)
-        else:
-            self._number += 1
-            place, faults = Place(file.name, raw.line, self._number), list[Fault]()
-            if not raw.is_plain or self._defaults:
-                value, faults = self._prepared(value)(self._names)
-            yield from _entry(value, faults, place, file, raw.value)
+    def _entries(self, raw: Raw, file: _File) -> Iterable[Item]:
+        value, faults = raw.value, raw.faults
+        if faults:
+            return self._problems(file, raw.line, list(faults), value)
+        if isinstance(value, dict) and FOR_EACH in value:
+            return self._multiplied(raw, value, file)
+        self._number += 1
+        if not raw.is_plain or self._defaults:
+            value, faults = self._prepared(value)(self._names)
+        return _entry(value, faults, Place(file.name, raw.line, self._number), file, raw.value)
 
     def _prepared(self, value: object) -> Prepared:
         """What makes an entry of *value*, with the defaults of its kind."""
@@ -355,21 +353,19 @@ def _prepared(value: object) -> Prepared:
         return lambda _: (value, [Fault("", "is nested too deeply")])
 
 
-def _entry(value: object, faults: list[Fault], place: Place, file: _File, written: object) -> Iterator[Item]:
+def _entry(value: object, faults: Sequence[Fault], place: Place, file: _File, written: object) -> Sequence[Item]:
     """The entry in *value*, or what is wrong with it if not *faults* are it; *written* is what stands in the file."""
     if faults:
         key = key_of(value) if isinstance(value, dict) else None
         known = None if is_template(key) else key
-        yield from (Problem(place, *fault, key=known) for fault in faults)
-        return
+        return [Problem(place, *fault, key=known) for fault in faults]
     entry = read_entry(value, place)
     if isinstance(entry, tuple):
-        yield from (_as_text(problem, written) for problem in entry)
-    elif entry.beside is None and entry.rows_beside is None:
-        yield PlacedEntry(place, entry)
-    else:
-        whole = with_file(PlacedEntry(place, entry), file.beside)
-        yield from whole if isinstance(whole, tuple) else (whole,)
+        return [_as_text(problem, written) for problem in entry]
+    if entry.beside is None and entry.rows_beside is None:
+        return (PlacedEntry(place, entry),)
+    whole = with_file(PlacedEntry(place, entry), file.beside)
+    return whole if isinstance(whole, tuple) else (whole,)
 
 
 def _as_text(problem: Problem, written: object) -> Problem:

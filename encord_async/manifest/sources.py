@@ -5,12 +5,13 @@ A source gives entries only when asked, at most as many as asked for, and never 
 
 import contextlib
 import itertools
+import os
 import queue
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import BinaryIO, Protocol, TypeAlias
 
 import anyio
 import anyio.from_thread
@@ -19,7 +20,7 @@ import anyio.to_thread
 from anyio import RunFinishedError
 from anyio.lowlevel import EventLoopToken
 
-from encord_async.errors import EncordError, UsageError
+from encord_async.errors import EncordError, ManifestError, UsageError
 from encord_async.kinds.entry import Entry
 from encord_async.manifest.beside import with_file
 from encord_async.manifest.files import read_manifest
@@ -85,8 +86,18 @@ def is_read_twice(manifest: Manifest) -> bool:
     return isinstance(manifest, Sequence)
 
 
-def open_source(manifest: Manifest, on_empty: Callable[[Place], None] = lambda _: None) -> Source:
-    """A source over *manifest*; *on_empty* as for `read_manifest`.
+def open_source(
+    manifest: Manifest,
+    on_empty: Callable[[Place], None] = lambda _: None,
+    *,
+    is_same: Callable[[int], bool] | None = None,
+) -> Source:
+    """A source over *manifest*.
+
+    Args:
+        manifest: What entries come from.
+        on_empty: As for `read_manifest`.
+        is_same: Tells by its descriptor whether a file is as it was when it was checked. No entry comes of another.
 
     Raises:
         UsageError: It is nothing that entries can come from.
@@ -94,7 +105,7 @@ def open_source(manifest: Manifest, on_empty: Callable[[Place], None] = lambda _
     """
     if isinstance(manifest, str | Path | ManifestFile):
         file = ManifestFile.at(manifest)
-        return _StreamSource(file, on_empty) if file.is_stream else _FileSource(file, on_empty)
+        return _StreamSource(file, on_empty) if file.is_stream else _FileSource(file, on_empty, is_same)
     if isinstance(manifest, Part):
         return _IteratorSource(one.placed for one in manifest.entries)
     if isinstance(manifest, AsyncIterable):
@@ -107,18 +118,31 @@ def open_source(manifest: Manifest, on_empty: Callable[[Place], None] = lambda _
 
 
 class _FileSource:
-    def __init__(self, manifest: ManifestFile, on_empty: Callable[[Place], None]) -> None:
-        self._items = _grouped(read_manifest(manifest, on_empty=on_empty))
+    def __init__(
+        self, manifest: ManifestFile, on_empty: Callable[[Place], None], is_same: Callable[[int], bool] | None
+    ) -> None:
+        self._name, self._is_same = str(manifest), is_same
+        self._descriptor: int | None = None
+        """Of the file, by which is told even after its last entry whether it was changed meanwhile."""
+        self._items = _grouped(read_manifest(manifest, on_empty=on_empty, on_open=self._keep))
+
+    def _keep(self, stream: BinaryIO) -> None:
+        self._descriptor = os.dup(stream.fileno())
 
     async def take(self, most: int) -> list[Item]:
         # Reading may block: the file can be a pipe or lie on a network.
         return await anyio.to_thread.run_sync(self._some, most)
 
     def _some(self, most: int) -> list[Item]:
-        return list(itertools.islice(self._items, most))
+        items = list(itertools.islice(self._items, most))
+        if self._is_same is not None and self._descriptor is not None and not self._is_same(self._descriptor):
+            raise ManifestError(f"{self._name} was changed while it was provisioned; run it again")
+        return items
 
     async def aclose(self) -> None:
         self._items.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
 
 class _StreamSource:
@@ -178,16 +202,18 @@ class _StreamSource:
 
 def _grouped(items: Generator[PlacedEntry | Problem]) -> Generator[Item]:
     """One item an entry: all that is wrong with a bad one together."""
+    problems: list[Problem] = []
     with contextlib.closing(items):
-        for _, group in itertools.groupby(items, key=lambda item: item.place.number):
-            problems: list[Problem] = []
-            for item in group:
-                if isinstance(item, Problem):
-                    problems.append(item)
-                else:
-                    yield item
-            if problems:
+        for item in items:
+            if problems and problems[0].place.number != item.place.number:
                 yield tuple(problems)
+                problems = []
+            if isinstance(item, Problem):
+                problems.append(item)
+            else:
+                yield item
+        if problems:
+            yield tuple(problems)
 
 
 class _Numbered:

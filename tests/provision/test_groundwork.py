@@ -77,3 +77,23 @@ async def test_a_file_that_has_changed_is_checked_again(service: Service, tmp_pa
             async with session.provision(manifest, journal=None, forecast=forecast):
                 pass
     assert not service.of("project.POST")
+
+
+async def test_a_file_that_is_written_while_it_is_provisioned(service: Service, tmp_path: Path) -> None:
+    """No entry is provisioned that nobody has checked beside the others: the run says so, and ends."""
+    manifest = written(tmp_path / "m.jsonl", *(project(f"P{number}") for number in range(300)))
+    async with open_session(service) as session, session.provision(manifest, journal=None) as run:
+        written(manifest, *(project(f"Other {number}") for number in range(300)))
+        with pytest.raises(ManifestError, match="was changed while it was provisioned; run it again"):
+            await all_of(run)
+    assert not any(made.title.startswith("Other") for made in service.projects.values())
+
+
+async def test_a_file_that_is_replaced_while_it_is_provisioned(service: Service, tmp_path: Path) -> None:
+    """Who puts another file in the place of the manifest, as editors do, leaves a run with the one that it began."""
+    manifest = written(tmp_path / "m.jsonl", *(project(f"P{number}") for number in range(600)))
+    async with open_session(service) as session, session.provision(manifest, journal=None) as run:
+        first = await anext(run)
+        written(tmp_path / "new", project("Other")).replace(manifest)
+        outcomes = [first, *await all_of(run)]
+    assert [outcome.status for outcome in outcomes] == ["created"] * 600
