@@ -24,7 +24,7 @@ IN_QUOTES: Final = "put it in quotes"
 
 _SHORT_BYTES: Final = 4096
 """Lines shorter than this are read at a third of the cost, if there is nothing special about them."""
-_APART: Final = (b" :", b"\t:", b"\r:")
+_APART: Final = (b" :", b"\t:", b"\r:", b"\n:")
 """Between a name and its colon there may be such."""
 _MAX_PROBLEMS: Final = 100
 _MAX_PATH: Final = 100

@@ -483,7 +483,7 @@ def test_any_line_is_an_entry_or_problems(line: bytes) -> None:
 
 
 _PIECES = st.sampled_from(
-    ['"a"', '"b"', '"a:"', ":", ": ", " :", ",", "{", "}", "[", "]", "1", "NaN", "1e9", "\\ud800", " "]
+    ['"a"', '"b"', '"a:"', ":", ": ", " :", ",", "{", "}", "[", "]", "1", "NaN", "1e9", "\\ud800", " ", "\n", '"\\":"']
 )
 
 
@@ -491,6 +491,8 @@ _PIECES = st.sampled_from(
 @example('{"a":1,"a":2}')
 @example('{"a" :1,"a:":2}')
 @example('{"a":1,"b":{"a":1,"a":2}}')
+@example('{"a"\n:1,"a":2}')
+@example('{"a":{"a" :1,"b":1},"a":1}')
 def test_short_lines_are_read_as_long_ones(line: str) -> None:
     """How long a line is makes no difference to what it says, nor to what is wrong with it."""
     short, long = json_value(line.encode()), json_value((line + 5000 * " ").encode())
