@@ -4,7 +4,7 @@ What is asked about holds a connection while the service is busy, so few may be 
 most are over by then. Nothing here writes anything down but over *note*, which is called before what it says is sent.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -20,8 +20,9 @@ from encord_async.kinds.errand import Ending, Errand
 from encord_async.kinds.files import Portion, URLs, identity_url, url_digest
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.picked import Picked, Picking
-from encord_async.kinds.reading import Unlisted
+from encord_async.kinds.registry import relations_of
 from encord_async.kinds.stock import Stock
+from encord_async.kinds.thing import Thing
 from encord_async.redaction import quoted
 from encord_async.session.session import Session
 from encord_async.session.stop import Stop
@@ -47,6 +48,7 @@ _FIRST_ASKED_S: Final = 0.1
 """Where nothing may be held, one is asked about this long after its start, then after twice as long, up to the next."""
 _MOST_WAITED_S: Final = 15.0
 _SHOWN: Final = 3
+_REMEMBERED_EMPTY: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -89,6 +91,8 @@ class Errands:
         """Digests of the URLs that jobs under way are about, by folder."""
         self._sends: Counter[bytes] = Counter()
         self._begun_s: dict[bytes, float] = {}
+        self._empty: OrderedDict[str, None] = OrderedDict()
+        """Things that this run has made, in which nothing was before."""
         self._gave: set[bytes] = set()
         """That for which anything was sent."""
         self._arrivals = Arrivals()
@@ -235,10 +239,10 @@ class Errands:
             raise AssertionError(f"a {relation.noun} is about some files")
         wanted = await anyio.to_thread.run_sync(load.urls)
         there: Container[str] = ()
-        if ticket.last is not None or ticket.word in self._begun_s:
-            held = await stop.cut(lambda: relation.held(self._session, lane.parent_hash))
-            there = () if isinstance(held, Unlisted) else held
-        else:
+        is_first = ticket.last is None and ticket.word not in self._begun_s
+        if not is_first or lane.parent_hash not in self._empty:
+            there = await stop.cut(lambda: relation.there(self._session, lane.parent_hash))
+        if is_first:
             await note({})
         began_s = self._begun_s.setdefault(ticket.word, self._now_s())
         async for some in self._met(relation, ticket.items[0], wanted, there, stop):
@@ -259,8 +263,7 @@ class Errands:
         if ticket.word not in self._awaited:
             self._awaited[ticket.word] = await self._arrivals.urls(source, picked)
         awaited, picking = self._awaited[ticket.word], Picking(picked)
-        held = await stop.cut(lambda: relation.held(self._session, lane.parent_hash))
-        there = () if isinstance(held, Unlisted) else held
+        there = await stop.cut(lambda: relation.there(self._session, lane.parent_hash))
         pages = self._session.pages(relation.listing(source))
         while (page := await stop.cut(lambda: anext(pages, None))) is not None:
             found = [relation.lying(item) for item in _results(page)]
@@ -281,6 +284,13 @@ class Errands:
         elif picking.missing:
             error = nameless(sorted(picking.missing), ticket.step.item)
         return Ending(error, sent=ticket.word in self._gave)
+
+    def saw_made(self, kind: Thing, made: str) -> None:
+        """Note that this run has made something: of what may be filled nobody has to look what is in it."""
+        if any(isinstance(relation, Filling) for relation in relations_of(kind.word)):
+            self._empty[made] = None
+            if len(self._empty) > _REMEMBERED_EMPTY:
+                self._empty.popitem(last=False)
 
     def saw_done(self, lane: Lane, ticket: Ticket, record: Record) -> None:
         """Note that an earlier run has done what *ticket* is about; if that was just now, it may not be seen yet."""

@@ -77,6 +77,8 @@ class Rehearsal:
         """Roles that were replaced, of which nobody has asked yet."""
         self._updated: dict[str, Update] = {}
         """How things were changed, by their hashes, of which nobody has asked yet."""
+        self._grown: set[str] = set()
+        """Things that would have more to work on in them."""
         self._files = Playing(self)
         self._loads: dict[bytes, Load] = {}
         """What would become of the files of steps, of which nobody has asked yet."""
@@ -250,6 +252,8 @@ class Rehearsal:
             return Ending()
         found = await self._files.play(relation, lane, ticket, load)
         self._loads[ticket.step.identity] = found
+        if relation.is_content and (found.amount or found.is_open):
+            self._grown.add(lane.parent_hash)
         return Ending(sent=bool(found.amount) or found.is_open)
 
     def saw_done(self, lane: Lane, ticket: Ticket, record: Record) -> None:
@@ -261,9 +265,18 @@ class Rehearsal:
         if not is_new(about):
             todo = await chore.todo(self, about, item, waited_s=0.0)
             sends = todo.is_waiting or bool(todo.operations)
+            sends = sends or (chore.may_send_for_more(item) and await self._has_grown(chore.parent, about))
         if sends:
             self._changes.add((lane.kind, about, item))
         return Ending(sent=sends)
+
+    async def _has_grown(self, kind: str, about: str) -> bool:
+        """Whether there would be more to work on in a thing, or in what it has in it."""
+        maker = maker_of(kind)
+        if not self._grown or not isinstance(maker, Thing) or maker.items is None:
+            return False
+        await self._read_held(maker.items, about)
+        return about in self._grown or not self._grown.isdisjoint(self._held[maker.items, about])
 
     async def is_set(self, lane: Lane, value: str) -> bool:
         await self._read_held(lane.kind.relation, lane.parent_hash)
@@ -288,6 +301,8 @@ class Rehearsal:
             folded = relation.folded(item)
             if folded not in held or (relation.role_follows and held[folded] != role):
                 self._changes.add((kind, about, item))
+                if relation.is_content and not is_new(item):
+                    self._grown.add(about)
                 if relation.is_single:
                     held.clear()
                 held[folded] = role

@@ -1,7 +1,7 @@
 """What a rehearsal says of files: which of them would be registered, and how many items linked. Sends only reads."""
 
 from collections import defaultdict
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 import anyio.to_thread
@@ -11,8 +11,8 @@ from encord_async.engine.ticket import Lane, Ticket
 from encord_async.kinds.files import Portion, URLs, expected, identity_url, url_digest
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Relation
-from encord_async.kinds.picked import Lying, Picked, Picking
-from encord_async.kinds.reading import Reads, Unlisted
+from encord_async.kinds.picked import Picked, Picking
+from encord_async.kinds.reading import Reads
 from encord_async.kinds.stock import Stock
 
 __all__ = ["NEW", "Load", "Playing"]
@@ -42,8 +42,8 @@ class Playing:
         self._registered: defaultdict[str, set[int]] = defaultdict(set)
         self._loads: defaultdict[str, list[Portion]] = defaultdict(list)
         """What would be registered in folders, by reference."""
-        self._given: defaultdict[str, list[URLs]] = defaultdict(list)
-        """What entries of files would link to things."""
+        self._given: defaultdict[tuple[str, str], list[URLs]] = defaultdict(list)
+        """What entries of files would link to things, by these and the folder."""
         self._filled: set[str] = set()
 
     def fills(self, folder: str) -> None:
@@ -78,15 +78,17 @@ class Playing:
         """How many items would be linked, those that would only be registered among them."""
         (folder,) = ticket.items
         wanted = await anyio.to_thread.run_sync(load.urls)
-        self._given[lane.parent_hash].append(wanted)
         there = await self._held(relation, lane)
+        # Those that others link are theirs: none is linked twice.
+        before = tuple(self._given[lane.parent_hash, folder])
+        self._given[lane.parent_hash, folder].append(wanted)
         number = 0
         if not folder.startswith(NEW):
             async for page in self._reads.pages(relation.listing(folder)):
-                found = map(relation.lying, page.results)
-                number += sum(1 for one in found if one.url and wanted.meet(one.url) and one.uuid not in there)
-        failed = sum(1 for unit in ticket.wish.units if not wanted.has_met(unit.url))
-        return Load(number + wanted.unmet - failed)
+                found = [one for one in map(relation.lying, page.results) if one.url and wanted.meet(one.url)]
+                number += sum(1 for one in found if one.uuid not in there and not _is_among(one.url, before))
+        failed = {unit.url for unit in ticket.wish.units}
+        return Load(number + await anyio.to_thread.run_sync(_unmet, load, wanted, failed, before))
 
     async def _picks(self, relation: Filling, lane: Lane, ticket: Ticket, picked: Picked) -> Load:
         """How many items of a folder would be linked, with those that would be put there before.
@@ -103,7 +105,7 @@ class Playing:
         if not folder.startswith(NEW):
             async for page in self._reads.pages(relation.listing(folder)):
                 for one in picking.of(map(relation.lying, page.results)):
-                    is_there = one.uuid in there or self._is_given(lane.parent_hash, one)
+                    is_there = one.uuid in there or _is_among(one.url, self._given[lane.parent_hash, folder])
                     linked += is_there
                     number += not is_there
         coming, given = await anyio.to_thread.run_sync(self._coming, lane.parent_hash, folder, picking)
@@ -123,16 +125,22 @@ class Playing:
                     continue
                 left.discard(url_digest(url))
                 for one in picking.of([expected(item)]):
-                    is_given = self._is_given(about, one)
+                    is_given = _is_among(one.url, self._given[about, folder])
                     given += is_given
                     number += not is_given
         return number, given
 
-    def _is_given(self, about: str, one: Lying) -> bool:
-        return one.url is not None and any(urls.has(one.url) for urls in self._given.get(about, ()))
-
     async def _held(self, relation: Filling, lane: Lane) -> Container[str]:
         if lane.parent_hash.startswith(NEW):
             return ()
-        held = await relation.held(self._reads, lane.parent_hash)
-        return () if isinstance(held, Unlisted) else held
+        return await relation.there(self._reads, lane.parent_hash)
+
+
+def _is_among(url: str | None, given: Sequence[URLs]) -> bool:
+    return url is not None and any(urls.has(url) for urls in given)
+
+
+def _unmet(load: Portion, wanted: URLs, failed: Container[str], given: Sequence[URLs]) -> int:
+    """How many of *wanted* are not there yet and would be, but for those *given* by others; may read from a disk."""
+    unmet = (url for url in load.named() if not wanted.has_met(url)) if wanted.unmet else ()
+    return len({url_digest(url) for url in unmet if url not in failed and not _is_among(url, given)})

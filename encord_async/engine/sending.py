@@ -91,6 +91,8 @@ class Live(Sends):
         made = await self._session.execute(
             making.draft.operation, request=request, stop=stop, is_new=lambda answer: is_new(hash_of(answer))
         )
+        if isinstance(making.kind, Thing):
+            self._errands.saw_made(making.kind, hash_of(made))
         return hash_of(made)
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:

@@ -56,6 +56,10 @@ class Chore(Relation):
             EncordError: What it needs cannot be read.
         """
 
+    def may_send_for_more(self, item: str) -> bool:  # noqa: ARG002 - most do not
+        """Whether there may be more to send once there is more to work on in the thing."""
+        return False
+
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> Operation[Any]:
         raise AssertionError(f"a chore is seen to, and {items} not put into {parent_hash} as {role}")
 

@@ -35,6 +35,7 @@ class _Links(Filling):
     adds = ("dataset_data", "folder to link to a dataset", "folders to link to datasets")
     parent = "dataset"
     item = "folder"
+    is_content = True
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> LinkItems:  # noqa: ARG002
         return LinkItems(dataset_hash=parent_hash, item_uuids=items)
@@ -64,6 +65,7 @@ class _Items(Relation):
     plural = "data rows of datasets"
     adds = ("dataset_items", "item to link to a dataset", "items to link to datasets")
     parent = "dataset"
+    is_content = True
     has_entries = False
     limits_unsaid = False
 

@@ -4,11 +4,14 @@ How much that is nobody knows before. It is harmless to repeat. Sends nothing bu
 """
 
 from abc import abstractmethod
+from collections.abc import Container
 from typing import Any, ClassVar
 
+from encord_async.errors import UnreadableReplyError
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.picked import Lying
+from encord_async.kinds.reading import Reads, Unlisted
 from encord_async.protocol.operations.base import PageOperation
 
 __all__ = ["Filling"]
@@ -28,6 +31,20 @@ class Filling(Relation):
     @abstractmethod
     def lying(self, item: Any) -> Lying:
         """An item of the listing."""
+
+    async def there(self, reads: Reads, parent_hash: str) -> Container[str]:
+        """What is in the thing; nothing if nobody can tell, since what is given once more changes nothing.
+
+        Raises:
+            EncordError: It cannot be read, for another reason than that no answer has room for it.
+        """
+        try:
+            held = await self.held(reads, parent_hash)
+        except UnreadableReplyError as error:
+            if error.code != "REPLY_TOO_LARGE":
+                raise
+            return ()
+        return () if isinstance(held, Unlisted) else held
 
     def is_written(self, pen: Pen) -> bool:  # noqa: ARG002 - entries of files say it
         return False

@@ -57,6 +57,7 @@ class Relation(ABC):
         is_remembered: Whether what a journal says was done need not be looked at again.
         is_shown: Whether the service shows it; what it does not show is not compared.
         has_entries: Whether a kind of entry wishes for it in any thing, and not only in what it makes itself.
+        is_content: Whether it is what people work on: what comes to a thing by it brings tasks.
         thing: What a difference calls it, as a word for programs.
         thing_noun: And for people.
     """
@@ -86,6 +87,7 @@ class Relation(ABC):
     is_remembered: ClassVar[bool] = True
     is_shown: ClassVar[bool] = True
     has_entries: ClassVar[bool] = True
+    is_content: ClassVar[bool] = False
     thing: ClassVar[str]
     thing_noun: ClassVar[str]
 

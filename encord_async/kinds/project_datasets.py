@@ -57,6 +57,7 @@ class _Datasets(Relation):
     removes = ("detach", "dataset to detach", "datasets to detach")
     parent = "project"
     item = "dataset"
+    is_content = True
     gives = "attach"
     takes = "detach"
     in_create = True

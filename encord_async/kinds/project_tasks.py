@@ -267,6 +267,9 @@ class _Tasks(_OfStage):
     def needs_all(self, wish: _Wish) -> bool:
         return bool(wish.assign)
 
+    def may_send_for_more(self, item: str) -> bool:
+        return bool(_wish(item).assign)
+
     async def needed(self, reads: Reads, parent_hash: str, wish: _Wish, there: _There) -> Sequence[Operation[None]]:
         datasets: Mapping[str, str] = {}
         if any(rule.strategy is Strategy.BY_DATASET for rule in wish.assign):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import anyio.to_thread
 
 from encord_async.engine.crew import each
-from encord_async.errors import AuthenticationError, RefusedError
+from encord_async.errors import AuthenticationError, RefusedError, UnreadableReplyError
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.files import Portion, URLs
 from encord_async.kinds.filling import Filling
@@ -69,7 +69,9 @@ async def compare_files(
             found = await _lacking(session, stock, wish)
         except AuthenticationError:
             raise
-        except RefusedError as error:
+        except (RefusedError, UnreadableReplyError) as error:
+            if isinstance(error, UnreadableReplyError) and error.code != "REPLY_TOO_LARGE":
+                raise
             note(
                 Difference(
                     place=wish.place,

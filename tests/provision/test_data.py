@@ -15,12 +15,14 @@ from encord_async.protocol.catalogue import FileType
 from encord_async.protocol.cloud_files import CloudFile
 from encord_async.protocol.rest_models import StorageItem
 from encord_async.verify.compare import compare
+from encord_async.verify.difference import Difference
 from encord_async.verify.repair import Repairs, repair
 from encord_async.verify.wishes import gather
 from tests.provision.conftest import Entry
 from tests.provision.world import World, open_world, words
 from tests.waiting import comes_true
 
+LINK = "datasetlinkitems.POST"
 START = "v2/storage/folders/{folder}/data-upload-jobs.POST"
 POLL = "v2/storage/folders/{folder}/data-upload-jobs/{job}.GET"
 BUCKET = SeedIntegration(uuid="00000000-0000-4000-8000-0000000000c1", title="bucket")
@@ -81,9 +83,9 @@ async def test_another_journal_finds_all_of_it() -> None:
             "adopt": {"dataset": 1, "folder": 1},
             "keep": {"folder_data": 5, "dataset_data": 5},
         }
-        before = world.asked(START)
-        assert words(await world.run(MANIFEST))["x"] in {"updated", "unchanged"}
-        assert world.asked(START) == before
+        before = world.asked(START), world.asked(LINK)
+        assert words(await world.run(MANIFEST))["x"] == "unchanged"
+        assert (world.asked(START), world.asked(LINK)) == before
 
 
 async def test_what_is_new_in_it(tmp_path: Path) -> None:
@@ -97,6 +99,42 @@ async def test_what_is_new_in_it(tmp_path: Path) -> None:
         assert words(await world.run(grown, tmp_path / "j"))["x"] == "updated"
         assert len(await items_of(world, outcomes["f"].hash)) == 6
         assert await world.linked(outcomes["d"].hash) == [*URLS, "s3://b/dog.mp4"]
+
+
+async def test_another_title(tmp_path: Path) -> None:
+    """A file that is there keeps its title, whatever its row says now: the plan says no change, and the run as well."""
+    async with open_world(integrations=[BUCKET]) as world:
+        await world.run(MANIFEST, tmp_path / "j")
+        other = [{**DATA, "items": [{**DATA["items"][0], "title": "Tom"}, *DATA["items"][1:]]}, *MANIFEST[1:]]
+        assert not (await world.session.plan(other, journal=tmp_path / "j")).changes
+        before = world.asked(START), world.asked(LINK)
+        assert set(words(await world.run(other, tmp_path / "j")).values()) == {"unchanged"}
+        assert (world.asked(START), world.asked(LINK)) == before
+
+
+async def test_rows_that_no_answer_has_room_for(tmp_path: Path) -> None:
+    """Where nobody can list what is in a dataset, files are linked all the same, once; verify says so."""
+    manifest: list[Entry] = [{"kind": "dataset", "key": "d", "title": "Cats"}]
+    for folder in range(18):
+        files = [{"url": f"s3://b/{folder}-{number}.png"} for number in range(5)]
+        manifest.append({"kind": "folder", "key": f"f{folder}", "name": f"F{folder}"})
+        manifest.append(
+            {"kind": "data", "key": f"x{folder}", "folder": f"@f{folder}", "items": files, "datasets": ["@d"]}
+        )
+    async with open_world(max_reply_bytes=40_000) as world:
+        await world.run(manifest, tmp_path / "j")
+        manifest[-1]["items"].append({"url": "s3://b/new.png"})
+        manifest.append({"kind": "dataset", "key": "d", "title": "Cats", "folder": "@f0"})
+        del manifest[0]
+        forecast = await world.session.plan(manifest, journal=tmp_path / "j")
+        assert forecast.count(Verb.REFUSE) == 0
+        outcomes = await world.run(manifest, tmp_path / "j")
+        assert {outcomes[name].status.value for name in ("x17", "d")} == {"updated"}, outcomes
+        rows = [name for item in world.emulator.state()["items"] for name in item["datasets"]]
+        assert rows == [outcomes["d"].hash] * 91
+        found = list[Difference]()
+        report = await world.session.verify(manifest, journal=tmp_path / "j", on_difference=found.append)
+        assert (report.differences, {one.fault.value for one in found}) == (19, {"unreadable"})
 
 
 @pytest.mark.parametrize("fault", [Fault.DROP_AFTER_COMMIT, Fault.TRUNCATE, Fault.DROP_BEFORE])
@@ -139,9 +177,10 @@ async def test_a_job_that_an_earlier_run_may_have_started(tmp_path: Path) -> Non
 
 
 async def test_one_url_of_two_entries(tmp_path: Path) -> None:
-    """A URL that two entries register in one folder is there once: no two jobs are about it at the same time."""
+    """A URL that two entries register in one folder is there once: no two jobs are about it at once, and plans know it."""
     manifest: list[Entry] = [*MANIFEST, {**DATA, "key": "y", "items": [{"url": URLS[0]}, {"url": "s3://b/y.png"}]}]
     async with open_world(integrations=[BUCKET], job_s=0.5) as world:
+        assert (await world.session.plan(manifest)).as_json()["add"] == {"folder_data": 6, "dataset_data": 6}
         outcomes = await world.run(manifest, tmp_path / "j")
         assert {words(outcomes)[key] for key in "xy"} == {"updated"}
         urls = [one.url for one in await items_of(world, outcomes["f"].hash)]

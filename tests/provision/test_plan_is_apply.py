@@ -112,6 +112,8 @@ def pairs(service: Service) -> dict[str, Pairs]:
         "group_member": {(one["group_hash"], user) for one in state["groups"] for user in one["users"]},
         "dataset_user": {(found, user["email"]) for found, one in datasets for user in one["users"]},
         "dataset_group": {(found, group["group_hash"]) for found, one in datasets for group in one["groups"]},
+        "folder_data": {(one["folder"], one["url"] or "") for one in state["items"]},
+        "dataset_data": {(found, one["uuid"]) for one in state["items"] for found in one["datasets"]},
         "ontology_group": {(found, group["group_hash"]) for found, one in ontologies for group in one["groups"]},
     }
     return {what: {pair for pair in there if pair[1] != ME} for what, there in held.items()}
@@ -135,6 +137,7 @@ MAKES = {
     "v2/datasets.POST": "dataset",
     "v2/ontologies.POST": "ontology",
     "v2/organisation/groups.POST": "group",
+    "v2/storage/folders.POST": "folder",
     "projectapikey.POST": "api_key",
     "v2/organisation/organisation-tags.POST": "tag",
 }
@@ -152,6 +155,7 @@ async def test_plan_is_apply(
     """Each thing that plan says is made, added, removed, adopted, kept or refused is, and nothing else is."""
     wishes = Wishes(random.Random(seed))
     wishes.begin(least=1, most=most)
+    wishes.drop_idle_tasks()
     service = Service()
     try:
         with tempfile.TemporaryDirectory(dir=MEMORY) as name:
@@ -162,6 +166,7 @@ async def test_plan_is_apply(
                 await account.apply(wishes.entries, journal, replace(options, existing=Existing.ADOPT), dies_at)
             for _ in range(edits):
                 note(wishes.edit())
+            wishes.drop_idle_tasks()
             manifest = promoted(wishes.entries) if data.draw(st.booleans()) else wishes.entries
             manifest = redrawn(manifest) if data.draw(st.booleans()) else manifest
             await _hold_plan_against_apply(account, manifest, options)

@@ -283,6 +283,28 @@ async def test_what_is_missing_is_put_right(tmp_path: Path) -> None:
         assert not (await world.session.verify(manifest, journal=tmp_path / "j")).differences
 
 
+@pytest.mark.parametrize("way", ["files", "attach"])
+async def test_the_plan_knows_of_tasks_to_come(way: str, tmp_path: Path) -> None:
+    """What would be linked, or attached, brings tasks, and the plan says that these are given away; else it keeps."""
+    folder: Entry = {"kind": "folder", "key": "f", "name": "F"}
+    raw: Entry = {"kind": "dataset", "key": "d", "title": "D"}
+    data: Entry = {"kind": "data", "folder": "@f", "datasets": ["@d"], "items": [{"url": "s3://b/1.png"}]}
+    async with open_world(templates=[SHORT]) as world:
+        manifest = [folder, raw, data, project("@d"), tasks(assign=[EVE])]
+        await world.run(manifest, tmp_path / "j")
+        assert not (await world.session.plan(manifest, journal=tmp_path / "j")).changes
+        if way == "files":
+            data["items"].append({"url": "s3://b/2.png"})
+        else:
+            manifest[3] = project("@d", await dataset(world, 1))
+        forecast = await world.session.plan(manifest, journal=tmp_path / "j")
+        assert forecast.count(Verb.ADD, "tasks") == 1
+        outcomes = await world.run(manifest, tmp_path / "j")
+        assert outcomes["project_tasks"].status.value == "updated"
+        assert set((await holders(world, outcomes["p"].hash or "")).values()) == {EVE}
+        assert not (await world.session.plan(manifest, journal=tmp_path / "j")).changes
+
+
 async def test_the_export_gives_the_same() -> None:
     """With tasks, an export has rules by titles that give each to who has it, also by odd titles."""
     async with open_world(templates=[SHORT]) as world, open_world(templates=[SHORT]) as other:

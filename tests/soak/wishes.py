@@ -128,6 +128,11 @@ class Wishes:
             entry["datasets"] = [one for one in entry.get("datasets", ()) if one != NO_SUCH_DATASET]
             if not entry["datasets"]:
                 del entry["datasets"]
+        self.drop_idle_tasks()
+        self.note()
+
+    def drop_idle_tasks(self) -> None:
+        """Take out what gives away tasks of projects that get no data from this version."""
         files = [entry for entry in self.entries if entry["kind"] == "data" and urls_of(entry)]
         with_data = {one for entry in files for one in _added(entry)}
         for entry in [one for one in self.entries if one["kind"] == "project_tasks"]:
@@ -135,7 +140,6 @@ class Wishes:
             of = [one for one in self.entries if {f"@{one.get('key')}", one.get("project")} & about]
             if with_data.isdisjoint(one for other in of for one in _added(other)):
                 self.entries.remove(entry)
-        self.note()
 
     def note(self) -> None:
         """Count what this version wishes for."""
