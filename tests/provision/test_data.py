@@ -177,7 +177,7 @@ async def test_a_job_that_an_earlier_run_may_have_started(tmp_path: Path) -> Non
 
 
 async def test_one_url_of_two_entries(tmp_path: Path) -> None:
-    """A URL that two entries register in one folder is there once: no two jobs are about it at once, and plans know it."""
+    """A URL that two entries register in one folder is there once: no two jobs are at it at once; the plan knows."""
     manifest: list[Entry] = [*MANIFEST, {**DATA, "key": "y", "items": [{"url": URLS[0]}, {"url": "s3://b/y.png"}]}]
     async with open_world(integrations=[BUCKET], job_s=0.5) as world:
         assert (await world.session.plan(manifest)).as_json()["add"] == {"folder_data": 6, "dataset_data": 6}
