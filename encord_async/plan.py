@@ -376,7 +376,7 @@ class _Plotter:
 
     def actions(self, number: int) -> Iterator[Action]:
         """What all that has ended of an entry means: alike things together, in the order of its steps."""
-        ended = [self._ending(ticket, result) for ticket, result in self._ended.pop(number, [])]
+        ended = [self._ending(ticket, result) for ticket, result in _in_order(self._ended.pop(number, []))]
         for ticket, result, verb, *_ in ended:
             if verb is not Verb.KEEP:
                 found = result.hash if verb is Verb.ADOPT else None
@@ -497,6 +497,16 @@ def _of_picked(action: Action, picked: Picked, found: Load | None) -> Action:
 
 
 _REFUSED: Final = frozenset({Status.FAILED, Status.BLOCKED})
+
+
+def _in_order(ended: list[_Ended]) -> list[_Ended]:
+    """What has ended of an entry, in any order, in that in which the entry has its sorts of steps."""
+    if len({ticket.step.kind for ticket, _ in ended}) < 2:
+        return ended
+    said = ended[0][0].wish.said
+    sorts = step_kinds() if said is None else [step.kind for step in said.steps(b"")]
+    places = {kind.word: place for place, kind in reversed(list(enumerate(sorts)))}
+    return sorted(ended, key=lambda one: places.get(one[0].step.kind.word, 0))
 
 
 def _item(ticket: Ticket) -> str:

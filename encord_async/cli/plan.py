@@ -28,12 +28,13 @@ from encord_async.cli.options import (
 from encord_async.cli.outfile import force_option, refuse_others
 from encord_async.cli.output import Output, many
 from encord_async.cli.progress import show_reading
+from encord_async.cli.verify import difference_row
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Options
     from encord_async.journal.journal import Journal
-    from encord_async.journal.taken_off import TakenOffs
+    from encord_async.journal.taken_off import TakenOff, TakenOffs
     from encord_async.manifest.selection import Selection
     from encord_async.manifest.variables import ManifestFile
     from encord_async.plan import Action, Forecast, Gone
@@ -56,7 +57,7 @@ __all__ = [
 
 _ENCORD: Final = "encord.com"
 _MAX_ACTIONS: Final = 100_000
-_MAX_GONE: Final = 100
+_MAX_GONE: Final = 20
 
 
 _HELP: Final = """\
@@ -303,6 +304,7 @@ def print_gone(output: Output, gone: "Sequence[Gone]", *, retires: bool = False,
     from encord_async.journal.taken_off import still_working
 
     listed = [one for one in gone if output.verbose or not one.is_at_rest]
+    most = len(listed) if output.verbose else most
     for one in listed[:most]:
         name = f" @{one.key}" if one.key else ""
         keys = f"; {still_working(one.keys)}" if one.keys and not retires else ""
@@ -329,14 +331,24 @@ def _gone(one: "Gone", *, retires: bool) -> str:
 
 
 def print_taken_off(output: Output, found: "TakenOffs | None", *, prunes: bool = False, most: int = _MAX_GONE) -> None:
-    """Say what earlier runs have put into things, and no entry says any more; None before that is known."""
+    """Say what earlier runs have put into things, and no entry says any more; None before that is known.
+
+    What is the same of many things takes one line, but with ``--verbose``.
+    """
     if found is None:
         return
-    for one in found.first[:most]:
+    alike: dict[object, list[TakenOff]] = {}
+    for one in found.first:
+        alike.setdefault(one if output.verbose else (one.what, one.item, one.parent, one.prospect), []).append(one)
+    shown = 0
+    for one, *others in list(alike.values())[: None if output.verbose else most]:
         said = "gone from the manifest" + ("" if prunes and one.can_go else f", and {one.prospect}")
-        output.line(redacted(f"{said}: {one}"))
-    if found.number > len(found.first[:most]):
-        more = found.number - len(found.first[:most])
+        noun, plural = _nouns(one.parent or "")
+        elsewhere = f" and in {many(len(others), f'other {noun}', f'other {plural}')}" if others else ""
+        output.line(redacted(f"{said}: {one}{elsewhere}"))
+        shown += 1 + len(others)
+    if found.number > shown:
+        more = found.number - shown
         output.line(f"... and {more:,} more of what is in things {'is' if more == 1 else 'are'} gone from the manifest")
 
 
@@ -378,8 +390,8 @@ def show_actions(output: Output, actions: "Sequence[Action]", *, err: bool = Fal
 
 def _print_drift(output: Output, planned: Planned) -> None:
     for one in planned.drift or ():
-        reason = f": {one.reason}" if one.reason else ""
-        output.line(f"drift  {one.place}  {one.fault.value} {one.what} {one.named}{reason}")
+        # In the words of verify.
+        output.line(f"drift  {' '.join(difference_row(one))}")
     if planned.drift:
         counts = Counter(one.fault for one in planned.drift)
         output.line(f"{many(counts.total(), 'difference', 'differences')}; 'encord-async verify --fix' can mend some")

@@ -192,7 +192,7 @@ def add_users(
     asked = {email.casefold() for email in emails}
     kept = [f"{email} is {one}" for email, one in held if email.casefold() in asked and one != role]
     if kept:
-        output.error(f"members already, in another role than {role}: {', '.join(kept)}", "change roles in the web app")
+        output.error(f"members already, in another role than {role}: {', '.join(kept)}", "change roles in Encord's app")
         return ExitCode.FAILED
     return ExitCode.DONE
 
@@ -294,7 +294,7 @@ def copy(
 def delete(*, output: Output, project_hashes: tuple[str, ...]) -> int:  # noqa: ARG001 - whatever is named, the answer is no
     """Explain why there is no such operation: projects cannot be deleted through the API or the SDK."""
     message = "projects cannot be deleted through the API or the SDK, Encord offers no such operation"
-    advice = "delete the project in the web app, as an admin of it; nothing was sent"
+    advice = "delete the project in Encord's app, as an admin of it; nothing was sent"
     if output.json:
         output.result({"error": {"type": "UsageError", "message": message, "hint": advice, "applied": "not_applied"}})
     output.error(message, advice)

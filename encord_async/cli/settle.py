@@ -42,7 +42,7 @@ def settle(
     """Find out what became of the creates that JOURNAL has in doubt. Creates nothing.
 
     What is found is taken as made; what is not to be seen when the settling time is over did not happen, and the next
-    'apply' sends it. What several things could have come of stays in doubt: look at the candidates in the web app and
+    'apply' sends it. What several things could have come of stays in doubt: look at the candidates in Encord's app and
     decide with --as: what you name has to be there under its name. With --as nothing else is settled.
 
     \b

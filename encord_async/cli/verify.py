@@ -400,10 +400,9 @@ _WORDS: Final = {"missing": "missing", "extra": "too much", "different": "differ
 
 
 def _noun(what: str) -> str:
-    from encord_async.kinds.registry import nouns, relation_of
+    from encord_async.kinds.registry import nouns
 
-    relation = relation_of(what)
-    return nouns(what)[0] if relation is None else relation.thing_noun
+    return nouns(what)[0]
 
 
 def difference_row(difference: "Difference") -> tuple[str, str, str, str]:

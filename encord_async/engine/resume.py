@@ -185,7 +185,7 @@ def changed(record: Record, names: Sequence[str]) -> Result:
     why = record.kind.stays if isinstance(record.kind, Thing) else ""
     error = ConflictError(
         f"it was made as {record.hash} ({record.title!r}) with another {' and '.join(names)}, which {why}; change it "
-        "in the web app and in the manifest, or give the entry a new key, and where title and description stay use "
+        "in Encord's app and in the manifest, or give the entry a new key, and where title and description stay use "
         f"{spelt('existing', 'create')} to make another",
         code=CHANGED,
     )

@@ -30,7 +30,7 @@ async def _rows(reads: Reads, dataset_hash: str) -> Mapping[str, None]:
 
 class _Links(Filling):
     sort = what = thing = gives = "dataset_data"
-    noun = thing_noun = "data row of a dataset"
+    noun = "data row of a dataset"
     plural = "data rows of datasets"
     adds = ("dataset_data", "folder to link to a dataset", "folders to link to datasets")
     parent = "dataset"
@@ -61,7 +61,7 @@ class _OfFolder(_Links):
 class _Items(Relation):
     sort = gives = "dataset_items"
     what = thing = "dataset_data"
-    noun = thing_noun = "data row of a dataset"
+    noun = "data row of a dataset"
     plural = "data rows of datasets"
     adds = ("dataset_items", "item to link to a dataset", "items to link to datasets")
     parent = "dataset"

@@ -25,7 +25,6 @@ class _Groups(GroupRelation):
         "group to take access to a dataset from",
         "groups to take access to datasets from",
     )
-    thing_noun = "group of the dataset"
     parent = "dataset"
     roles = AccessRole
     has_entries = False

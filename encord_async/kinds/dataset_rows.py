@@ -25,7 +25,7 @@ class _Rows(Loss):
 
     sort = what = thing = "data_rows"
     takes = "rm_data_row"
-    noun = thing_noun = "data row"
+    noun = "data row"
     plural = "data rows"
     removes = ("remove_data_rows", "data row to remove with its labels", "data rows to remove with their labels")
     parent = "dataset"

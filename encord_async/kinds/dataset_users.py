@@ -29,7 +29,6 @@ class _Users(Relation):
     plural = "users"
     adds = ("dataset_users", "user to add to a dataset", "users to add to datasets")
     removes = ("remove_dataset_users", "user to remove from a dataset", "users to remove from datasets")
-    thing_noun = "user of the dataset"
     parent = "dataset"
     is_of_addresses = True
     roles = AccessRole

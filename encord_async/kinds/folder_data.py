@@ -32,7 +32,7 @@ _SHOWN: Final = 3
 
 class _Data(Errand):
     sort = what = thing = gives = "folder_data"
-    noun = thing_noun = "file of a folder"
+    noun = "file of a folder"
     plural = "files of folders"
     adds = ("folder_data", "block of files to register", "blocks of files to register")
     parent = "folder"

@@ -26,7 +26,6 @@ class _Groups(GroupRelation):
         "group to take access to a folder from",
         "groups to take access to folders from",
     )
-    thing_noun = "group of the folder"
     parent = "folder"
     roles = AccessRole
     has_entries = False

@@ -15,7 +15,7 @@ __all__ = ["FOLDER_SYNC"]
 
 class _Syncs(Errand):
     sort = what = thing = gives = "folder_sync"
-    noun = thing_noun = "sync of a folder"
+    noun = "sync of a folder"
     plural = "syncs of folders"
     parent = "folder"
 

@@ -148,7 +148,6 @@ class _Members(Relation):
     gives = "group_member"
     has_entries = False
     thing = "member"
-    thing_noun = "user of the group"
     written_as = "users"
     is_of_addresses = True
 

@@ -59,7 +59,6 @@ class Relation(ABC):
         has_entries: Whether a kind of entry wishes for it in any thing, and not only in what it makes itself.
         is_content: Whether it is what people work on: what comes to a thing by it brings tasks.
         thing: What a difference calls it, as a word for programs.
-        thing_noun: And for people.
     """
 
     sort: ClassVar[str]
@@ -89,7 +88,6 @@ class Relation(ABC):
     has_entries: ClassVar[bool] = True
     is_content: ClassVar[bool] = False
     thing: ClassVar[str]
-    thing_noun: ClassVar[str]
 
     def __init__(self) -> None:
         self.give = Membership(self, self.gives, takes=False)

@@ -25,7 +25,6 @@ class _Groups(GroupRelation):
         "group to take access to an ontology from",
         "groups to take access to ontologies from",
     )
-    thing_noun = "group of the ontology"
     parent = "ontology"
     roles = AccessRole
     has_entries = False

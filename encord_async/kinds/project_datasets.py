@@ -62,7 +62,6 @@ class _Datasets(Relation):
     takes = "detach"
     in_create = True
     thing = "attachment"
-    thing_noun = "dataset of the project"
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddDatasets:  # noqa: ARG002
         return AddDatasets(project_hash=parent_hash, dataset_hashes=items)

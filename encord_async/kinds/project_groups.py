@@ -70,7 +70,6 @@ class _Groups(GroupRelation):
     takes = "remove_group"
     roles = ProjectUserRole
     thing = "project_group"
-    thing_noun = "group of the project"
     is_said_by_items = True
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddProjectGroups:

@@ -30,7 +30,7 @@ async def stages_of(reads: Reads, project_hash: str) -> Sequence[Stage]:
 
 class _Stages(Chore):
     sort = what = thing = gives = "stages"
-    noun = plural = thing_noun = "stages"
+    noun = plural = "stages"
     parent = "project"
     is_single = True
     sends = False

@@ -30,7 +30,7 @@ StatusWord: TypeAlias = Annotated[
 
 
 class _Status(Setting):
-    sort = what = thing = gives = noun = thing_noun = "status"
+    sort = what = thing = gives = noun = "status"
     plural = "statuses"
     adds = ("statuses", "status of a project to set", "statuses of projects to set")
     parent = "project"

@@ -31,7 +31,6 @@ class _Tags(Relation):
     plural = "tags"
     adds = ("tags", "tag to put on a project", "tags to put on projects")
     removes = ("remove_tags", "tag to take off a project", "tags to take off projects")
-    thing_noun = "tag of the project"
     parent = "project"
     most_given = most_taken = 1
     names = _TagNames()

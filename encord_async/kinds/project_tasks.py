@@ -252,7 +252,7 @@ def _gave_up(there: _There, wait_s: float, *, is_done: bool) -> EncordError:
 
 class _Tasks(_OfStage):
     sort = what = thing = gives = "tasks"
-    noun = thing_noun = "assignment of tasks"
+    noun = "assignment of tasks"
     plural = "assignments of tasks"
     adds = ("tasks", "assignment of tasks to make", "assignments of tasks to make")
     is_remembered = False
@@ -332,7 +332,7 @@ async def _datasets(reads: Reads, project_hash: str, stage: Stage) -> AsyncItera
 
 
 class _Priorities(_OfStage):
-    sort = what = thing = gives = noun = thing_noun = "priority"
+    sort = what = thing = gives = noun = "priority"
     plural = "priorities"
     is_single = True
     # No call reads it back.

@@ -84,7 +84,6 @@ class _Users(Relation):
         f"or use {spelt('replace_roles', True)} to remove and add them"
     )
     thing = "user"
-    thing_noun = "user"
     told_as = "users"
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddProjectUsers:

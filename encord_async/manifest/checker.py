@@ -55,9 +55,14 @@ class _Notice:
         if self._number <= 1:
             return Problem(self._first[0], field, one, hint) if self._first else None
         more = f" and {self._number - len(self._first):,} more" if self._number > len(self._first) else ""
-        lines = [str(place.number if place.line is None else place.line) for place in self._first]
-        where = f"{'entries' if self._first[0].line is None else 'lines'} {', '.join(lines)}{more}"
+        sort = "entries" if self._first[0].line is None else "lines"
+        where = f"{sort} {', '.join(map(_number, self._first))}{more}"
         return Problem(self._first[0], field, f"{several.format(f'{self._number:,}')} ({where})", hint)
+
+
+def _number(place: Place) -> str:
+    line = place.number if place.line is None else place.line
+    return str(line) if place.row is None else f"{line} row {place.row}"
 
 
 class Checker:

@@ -295,7 +295,8 @@ class Expansion:
                 if isinstance(cells, Fault):
                     yield Problem(place, *cells)
                 else:
-                    yield from _entry(*prepared({**self._names, **cells}), place, file, entry)
+                    value, faults = prepared({**self._names, **cells})
+                    yield from _entry(_of_row(value), faults, place, file, entry)
         if not row:
             self._on_empty(Place(file.name, raw.line, self._number))
 
@@ -400,6 +401,13 @@ def _over(own: dict[str, object], defaults: Mapping[str, object]) -> dict[str, o
         else:
             whole[name] = mine
     return whole
+
+
+def _of_row(value: Any) -> Any:
+    """The entry of one row: that others have another key now says nothing of one whose key is what it was."""
+    if isinstance(value, dict) and "moved" in value and (value["moved"] == "" or value["moved"] == value.get("key")):
+        return {name: item for name, item in value.items() if name != "moved"}
+    return value
 
 
 def _row(item: object) -> Mapping[str, object]:

@@ -38,7 +38,7 @@ def key_from_env(env: Mapping[str, str], *, path: str | None = None, passphrase:
             raise KeyFormatError(f"{name}: {error.message}") from None
     raise KeyFormatError(
         f"no key: set {ENV_KEY_FILE} to the path of an OpenSSH private key, or {ENV_KEY} to its text. To make one: "
-        "ssh-keygen -t ed25519 -f encord_key, and register encord_key.pub with your user in Encord's web app; or take "
+        "ssh-keygen -t ed25519 -f encord_key, and register encord_key.pub with your user in Encord's app; or take "
         "that of a service account, which an Admin of the organisation makes there"
     )
 

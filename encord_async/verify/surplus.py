@@ -17,7 +17,7 @@ from encord_async.engine.sequel import More
 from encord_async.errors import UsageError, many, spelt
 from encord_async.journal.record import Ledger, Record
 from encord_async.journal.taken_off import NOTHING_LEFT, Leftover, still_working
-from encord_async.kinds.registry import relations, relations_of
+from encord_async.kinds.registry import nouns, relations, relations_of
 from encord_async.kinds.step import digest
 from encord_async.kinds.thing import Thing
 from encord_async.manifest.place import Place, PlacedEntry, Problem, place_said
@@ -130,8 +130,11 @@ class Surplus:
         for kept in refused:
             wish = wishes.things[kept.deed.parent_hash]
             items = ", ".join(item for item, _ in kept.deed.items)
-            self._warn(wish.place, f"{items} stays in {wish.title}", kept.error.message)
+            kind, is_one = kept.deed.kind, len(kept.deed.items) == 1
+            what = f"{kind.noun} {items} stays" if is_one else f"{kind.plural} {items} stay"
+            self._warn(wish.place, f"{what} in {wish.title}", kept.error.message)
         # They were compared in no particular order; a plan has that of the manifest.
+        self.warnings.sort(key=lambda one: (one.place.number, one.place.line or 0, one.place.row or 0))
         places = {found: place for place, found in enumerate(wishes.things)}
         may.sort(key=lambda deed: places[deed.parent_hash])
         for deed in may:
@@ -146,7 +149,8 @@ class Surplus:
         if difference.fault is Fault.UNREADABLE:
             self._warn(wish.place, f"{wish.title} cannot be read: nothing is taken from it", difference.reason)
         elif difference.fault is Fault.EXTRA:
-            self._warn(wish.place, f"{difference.named} stays in {wish.title}", difference.reason)
+            what = f"{nouns(difference.what)[0]} {difference.named}"
+            self._warn(wish.place, f"{what} stays in {wish.title}", difference.reason)
 
     def _warn(self, place: Place, what: str, why: str) -> None:
         self.warnings.append(Problem(place, "", what, why))

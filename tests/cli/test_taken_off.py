@@ -37,3 +37,32 @@ def test_one_line_for_one_fact(here: Here, api: Api, tmp_path: Path) -> None:
     assert "without --prune" not in planned.out
     assert "gone from" not in here("apply", manifest, "--prune", "--yes", env=api.env).out
     assert "gone from" not in here("status", journal).out
+
+
+def test_what_is_the_same_of_many_things_takes_a_line(here: Here, api: Api, tmp_path: Path) -> None:
+    """A tag that goes from all projects is told once, with the number of projects; with -v of each."""
+    manifest = tmp_path / "m.jsonl"
+    for tags in (["y2026"], ["y2027"]):
+        write_manifest(manifest, *(project(f"Tagged {n}", f"p{n}", tags=tags) for n in range(30)))
+        assert here("apply", manifest, "--yes", env=api.env).code == 0
+    for done in (here("plan", manifest, env=api.env), here("status", f"{manifest}.journal")):
+        (line,) = [line for line in done.out.splitlines() if "gone from" in line]
+        assert "tag y2026 in project @p" in line
+        assert line.endswith(" and in 29 other projects")
+    assert here("plan", manifest, "-v", env=api.env).out.count("tag y2026 in project") == 30
+
+
+def test_actions_of_an_entry_are_in_one_order(here: Here, api: Api, tmp_path: Path) -> None:
+    """Whatever ends first, each entry of a plan has its actions in the same order."""
+    users = [{"email": "ann@x.org", "role": "annotator"}]
+    manifest = tmp_path / "m.jsonl"
+    many = [project(f"Ordered {n}", f"p{n}") for n in range(20)]
+    write_manifest(manifest, *many)
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    write_manifest(manifest, *(one | {"users": users, "tags": ["t"], "status": "in_progress"} for one in many))
+    found = here("plan", manifest, "--json", env=api.env).json["actions"]
+    orders = {
+        tuple(one["what"] for one in found if one["number"] == number and one["action"] != "create")
+        for number in range(1, 21)
+    }
+    assert orders == {("user", "tag", "status")}

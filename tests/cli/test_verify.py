@@ -63,8 +63,8 @@ def test_differences_as_table_and_json(here: Here, api: Api, applied: Path) -> N
     assert done.code == 1
     lines = [line.split() for line in done.out.splitlines()]
     inside = ["in", "test_differences_as_table_and_json", f"({found})"]
-    assert [f"{applied}:2", "missing", "dataset", "of", "the", "project", DATASETS[0], *inside] in lines
-    assert [f"{applied}:2", "too", "much", "dataset", "of", "the", "project", DATASETS[7], *inside] in lines
+    assert [f"{applied}:2", "missing", "dataset", DATASETS[0], *inside] in lines
+    assert [f"{applied}:2", "too", "much", "dataset", DATASETS[7], *inside] in lines
     told = here("verify", applied, "--json", env=api.env)
     assert told.code == 1
     assert told.json["differences"] == [
@@ -103,11 +103,11 @@ def test_titles_beside_hashes(here: Here, api: Api, tmp_path: Path) -> None:
     done = here("verify", manifest, env=api.env)
     rows = [" ".join(line.split()) for line in done.out.splitlines()]
     told = f"in {title} ({project})"
-    assert f"{manifest}:3 missing dataset of the project Raw ({raw}) {told}" in rows
+    assert f"{manifest}:3 missing dataset Raw ({raw}) {told}" in rows
     role = "wanted 'reviewer', found 'annotator'"
     assert f"{manifest}:3 different role Annotators ({group}) {told}: {role}" in rows
     assert here("verify", manifest, "--json", env=api.env).json["requests"] == before
-    assert f"missing attachment Raw ({raw})" in here("plan", manifest, "--refresh", env=api.env).out
+    assert f"missing dataset Raw ({raw})" in here("plan", manifest, "--refresh", env=api.env).out
 
 
 def test_fix_adds_and_prune_detaches(here: Here, api: Api, applied: Path) -> None:
@@ -293,7 +293,7 @@ def test_the_organisation(here: Here, api: Api, tmp_path: Path) -> None:
     assert done.code == 1
     rows = [" ".join(line.split()) for line in done.out.splitlines()]
     assert any("missing user of the organisation max@example.com: wanted 'tasker'" in row for row in rows), rows
-    assert any("too much user of the group zoe@example.com" in row for row in rows)
+    assert any("too much member of a group zoe@example.com" in row for row in rows)
     done = here("verify", manifest, "--fix", env=api.env)
     assert done.code == 1
     for line in ("1 group to give access", "1 user to add to the organisation", "1 user to add to a group"):

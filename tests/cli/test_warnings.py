@@ -32,6 +32,13 @@ def test_a_warning_is_said_and_stops_nothing(here: Here, api: Api, manifest: Pat
     assert (warning["line"], warning["field"], warning["reason"]) == (1, "key", WARNING)
 
 
+def test_rows_are_named_by_their_numbers(here: Here, tmp_path: Path) -> None:
+    """What is to be known of rows of one entry names them, and not one line again and again."""
+    path = tmp_path / "m.yaml"
+    path.write_text("- {kind: dataset, for_each: [a, b, c], key: '{{ item }}', title: ' Blank {{ item }}'}\n")
+    assert "(lines 1 row 1, 1 row 2, 1 row 3)" in here("validate", path).err
+
+
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("rows", ["[]", "{matrix: {a: [1], b: []}}", "t.csv", "'{{ nobody }}'"])
 def test_a_for_each_without_rows_is_told(here: Here, api: Api, tmp_path: Path, verb: str, rows: str) -> None:

@@ -563,6 +563,18 @@ async def test_rows_that_moved_are_done_already(files: Files) -> None:
         assert found == ["Acme 2027", "Beta 2027", "New 2027"]
 
 
+async def test_keys_of_some_rows_have_moved(files: Files) -> None:
+    """Of an entry of rows those move that say another key than their own: the rest has none, or is what it was."""
+    text = "- {kind: dataset, for_each: t.csv, key: '{{ id }}', moved: '{{ old }}', title: 'T {{ name }}'}"
+    path = files({"m.yaml": text, "t.csv": "id,old,name\na,,1\nb,b,2\nc,,3\n"})
+    async with open_world() as world:
+        await world.session.provision(path).results()
+        files({"t.csv": "id,old,name\na,,1\nb,b,2\nd,c,3\n"})
+        async with world.session.provision(path) as run:
+            assert {one.status for one in [one async for one in run]} == {Status.UNCHANGED}
+            assert [(one.old, one.new) for one in run.register.moved] == [("c", "d")]
+
+
 async def test_every_door_takes_variables(files: Files) -> None:
     """`validate`, `plan` and `verify` see the same entries as `provision`; a plan is for these, and no others."""
     path = files({"m.yaml": PROGRAMME, "customers.csv": CUSTOMERS})

@@ -252,7 +252,7 @@ class Paint(OfShelf, Command):
 class Books(Relation):
     """Books on a shelf."""
 
-    sort = what = thing = gives = noun = thing_noun = "book"
+    sort = what = thing = gives = noun = "book"
     plural = "books"
     takes = "remove_book"
     adds = ("books", "book to put", "books to put")
@@ -280,7 +280,7 @@ class Books(Relation):
 class Colour(Setting):
     """The colour of a shelf."""
 
-    sort = what = thing = gives = noun = thing_noun = "colour"
+    sort = what = thing = gives = noun = "colour"
     plural = "colours"
     adds = ("colours", "colour to paint", "colours to paint")
     parent = "shelf"
