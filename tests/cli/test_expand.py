@@ -71,7 +71,8 @@ def test_a_bad_entry_is_told_with_its_row(here: Here, manifest: Path) -> None:
     manifest.write_text(MANIFEST.replace("{{ name }}", "{{ nam }}"))
     done = here("expand", manifest)
     assert (done.code, done.out) == (2, "")
-    assert f"{manifest}:5 row 2: title: names 'nam', which is no variable here; did you mean 'name'?" in done.err
+    said = "row 1: title: names 'nam', which is no variable here; did you mean 'name'? (and in 1 more row)"
+    assert f"{manifest}:5 {said}" in done.err
     (first, second) = here("validate", manifest, "--json").json["problems"]
     assert (first["line"], first["row"], first["field"]) == (5, 1, "title")
     assert second["row"] == 2
