@@ -124,7 +124,7 @@ def test_there_is_no_delete(here: Here, api: Api) -> None:
     done = here("project", "delete", "some-hash")
     assert done.code == 2
     assert "cannot be deleted through the API or the SDK" in done.err
-    assert "web app" in done.err
+    assert "in Encord's app" in done.err
     assert here("project", "delete", "--json").json["error"]["applied"] == "not_applied"
     assert api.by_query() == before
 
