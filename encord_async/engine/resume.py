@@ -5,6 +5,7 @@ Pure: records in, a `Recall` out. It never reads the journal itself and never se
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from encord_async.engine.outcome import Status
 from encord_async.engine.ticket import Earlier, Result, Ticket
@@ -162,6 +163,10 @@ def taken_over(entry: Entry, step: Step, record: Record) -> Result:
     return Result(status=Status.UNCHANGED, hash=record.hash)
 
 
+_EDITED_BY_HAND: Final = frozenset({"title", "name", "description"})
+"""What people can change of anything in the app."""
+
+
 def is_unsure(kind: Thing, record: Record) -> bool:
     """Whether what *record* says was made may have been changed since, for what its entry was meanwhile."""
     return kind.edited_with is not None and record.is_changed
@@ -183,9 +188,13 @@ def _are_shown(kind: Thing, entry: Entry, names: Sequence[str]) -> bool:
 def changed(record: Record, names: Sequence[str]) -> Result:
     """How an entry ends whose members *names* are other than what it was made with."""
     why = record.kind.stays if isinstance(record.kind, Thing) else ""
+    can_be_edited = isinstance(record.kind, Thing) and record.kind.edited_with is not None
+    # Nobody can exchange there what a thing was made with.
+    follows = can_be_edited or _EDITED_BY_HAND.issuperset(names)
+    way = "change it in Encord's app and in the manifest" if follows else "put back in the manifest what it was"
     error = ConflictError(
-        f"it was made as {record.hash} ({record.title!r}) with another {' and '.join(names)}, which {why}; change it "
-        "in Encord's app and in the manifest, or give the entry a new key, and where title and description stay use "
+        f"it was made as {record.hash} ({record.title!r}) with another {' and '.join(names)}, which {why}; {way}, or "
+        "give the entry a new key, and where title and description stay use "
         f"{spelt('existing', 'create')} to make another",
         code=CHANGED,
     )

@@ -124,6 +124,9 @@ def test_what_cannot_be_changed(change: dict[str, Any], named: str) -> None:
     assert isinstance(result.error, ConflictError)
     assert result.error.code == "CHANGED"
     assert f"hash-1 ('Cats') with another {named}, which" in result.error.message
+    # It is refused for something that nobody can change in the app either.
+    assert "put back in the manifest what it was, or give the entry a new key" in result.error.message
+    assert "app" not in result.error.message
 
 
 @pytest.mark.parametrize("change", [{"title": "Dogs"}, {"description": ""}, {"title": "Dogs", "description": "x"}])
