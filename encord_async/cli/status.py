@@ -81,8 +81,8 @@ async def _report(output: Output, journal: "Journal") -> int:
             for words, number in by_status.items()
         ]
         output.table(rows, head=["step", "status", "number"], right=[2])
-        _list(output, "failed; the next apply tries again", failed)
-        _list(output, "cancelled: not finished; the next apply goes on with them", cancelled)
+        _list(output, "has failed", "have failed", "; the next apply tries again", failed)
+        _list(output, "is", "are", " cancelled: not finished; the next apply goes on with them", cancelled)
         if kept_back:
             output.line()
             output.line(left_line(len(kept_back)))
@@ -90,7 +90,8 @@ async def _report(output: Output, journal: "Journal") -> int:
             output.line()
             print_gone(output, gone, most=_SHOWN)
             print_taken_off(output, taken_off, most=_SHOWN)
-        _list(output, "in doubt: may have happened" if owner is None else "under way, or in doubt", open_steps)
+        doubt = " in doubt: may have happened" if owner is None else " under way, or in doubt"
+        _list(output, "is", "are", doubt, open_steps)
     if open_steps:
         return ExitCode.IN_DOUBT
     return ExitCode.FAILED if failed or cancelled else ExitCode.DONE
@@ -111,11 +112,11 @@ def _named(word: str) -> str:
     return step_kind(word).said
 
 
-def _list(output: Output, what: str, records: "Sequence[Record]") -> None:
+def _list(output: Output, one: str, several: str, what: str, records: "Sequence[Record]") -> None:
     if not records:
         return
     output.line()
-    output.line(f"{many(len(records), 'step is', 'steps are')} {what}:", bold=True)
+    output.line(f"{many(len(records), f'step {one}', f'steps {several}')}{what}:", bold=True)
     for line in open_lines(records[:_SHOWN]):
         output.line(line)
     if len(records) > _SHOWN:

@@ -139,3 +139,13 @@ def test_one_word_for_what_a_step_does(here: Here, api: Api, tmp_path: Path) -> 
     told = {line[: line.index("  ")] for line in status.splitlines()[2:]}
     # Of what a project is made with there is no step of its own.
     assert told == planned - {"add dataset", "create tag"}
+
+
+def test_status_counts_what_failed_in_good_words(here: Here, api: Api, tmp_path: Path) -> None:
+    """One step has failed, several have."""
+    manifest = tmp_path / "m.jsonl"
+    for title in ("Failing", "Failing no more"):
+        write_manifest(manifest, project(f"{title} a", "a"), project(f"{title} b", "b"))
+        here("apply", manifest, "--yes", env=api.env)
+    status = here("status", f"{manifest}.journal")
+    assert "2 steps have failed; the next apply tries again:" in status.out, status.out
