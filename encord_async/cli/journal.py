@@ -33,7 +33,8 @@ def journal() -> None:
     """Look into a journal, and change by hand what it says. Nothing is changed in the account.
 
     What changes something asks first; without a terminal, --yes is needed. It writes a backup: JOURNAL.backup-TIME
-    beside a file, which can be put in its place; of a journal in PostgreSQL JSON lines, in the folder where you are.
+    beside a file, which can be put in its place; of a journal in PostgreSQL JSON lines, in the folder where you are,
+    which 'journal restore' puts back.
     A journal that a run is writing is left alone.
 
     \b

@@ -18,6 +18,7 @@ from encord_async.cli.init import init
 from encord_async.cli.journal import journal
 from encord_async.cli.journal_import import import_
 from encord_async.cli.journal_rebind import rebind
+from encord_async.cli.journal_restore import restore
 from encord_async.cli.output import Output
 from encord_async.cli.outputs import outputs
 from encord_async.cli.plan import plan
@@ -122,7 +123,7 @@ for _verb in (
     project,
 ):
     cli.add_command(_verb)
-for _verb in (import_, rebind):
+for _verb in (import_, rebind, restore):
     journal.add_command(_verb)
 
 

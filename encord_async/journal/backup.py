@@ -1,15 +1,21 @@
 """Files beside a journal that hold what it said before somebody changed it by hand. Nobody else may read them."""
 
 import contextlib
+import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, Final
 
+from encord_async.errors import JournalError
 from encord_async.journal.store import sa
 from encord_async.journal.tables import METADATA
 
-__all__ = ["new_file", "write_lines"]
+__all__ = ["new_file", "read_lines", "write_lines"]
+
+_AT_ONCE: Final = 500
 
 
 @contextlib.contextmanager
@@ -45,3 +51,29 @@ def write_lines(connection: sa.Connection, descriptor: int) -> None:
                 for row in rows.mappings():
                     values = {name: one.hex() if isinstance(one, bytes) else one for name, one in row.items()}
                     file.write(json.dumps({"table": table.name, **values}) + "\n")
+
+
+def read_lines(connection: sa.Connection, lines: Iterable[str], name: str) -> None:
+    """Let the tables hold what `write_lines` has written as *lines*, and nothing else; *name* is that of their file.
+
+    Raises:
+        JournalError: Some of them was not written by that.
+    """
+    for table in reversed(METADATA.sorted_tables):
+        connection.execute(sa.delete(table))
+    numbered = enumerate(lines, 1)
+    while some := list(itertools.islice(numbered, _AT_ONCE)):
+        rows = defaultdict[str, list[dict[str, Any]]](list)
+        for number, line in some:
+            try:
+                values = json.loads(line)
+                table = METADATA.tables[values.pop("table")]
+                rows[table.name].append({one.key: _value(one, values[one.name]) for one in table.columns})
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise JournalError(f"{name} is no backup of a journal, or is damaged (line {number})") from error
+        for of, values in rows.items():
+            connection.execute(sa.insert(METADATA.tables[of]), values)
+
+
+def _value(column: sa.Column[Any], value: Any) -> Any:
+    return bytes.fromhex(value) if isinstance(column.type, sa.LargeBinary) and value is not None else value

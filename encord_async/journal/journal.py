@@ -22,7 +22,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from encord_async.errors import JournalError, UsageError
+from encord_async.errors import JournalError, JournalMismatchError, UsageError
 from encord_async.journal import gone, opening, queries, unsaid
 from encord_async.journal.commit import Commit
 from encord_async.journal.opening import Identity, Past
@@ -299,6 +299,15 @@ class Journal:
         """
         return await self._on_thread(self._back_up)
 
+    async def put_back(self, backup: Path) -> None:
+        """Let it say what it said when *backup* was written; all of it, or nothing is changed.
+
+        Raises:
+            JournalError: That is no backup of a journal of this service, or cannot be read.
+            UsageError: It is a file, whose backup is put in its place by copying.
+        """
+        await self._on_thread(self._put_back, backup)
+
     async def bring_up_to_date(self) -> None:
         """Let one of an older version that was opened *by_hand* be one of today, before anything is written."""
         await self._on_thread(self._bring_up_to_date)
@@ -419,6 +428,17 @@ class Journal:
                 with contextlib.suppress(FileExistsError):
                     return self._store.back_up(connection, name)
             raise FileExistsError("there are a hundred of this second")
+
+    def _put_back(self, backup: Path) -> None:
+        with self._writing() as connection:
+            domain = opening.meta(connection)["domain"]
+            self._store.put_back(connection, backup)
+            opening.check(connection, str(backup), None)
+            opening.check_rows(connection, self._store)
+            found = opening.meta(connection)["domain"]
+            if found != domain:
+                raise JournalMismatchError(f"{backup} is of {found}, and {self.name} of {domain}")
+        self._look_back()
 
     def _say_of_itself(self, changes: Mapping[str, str]) -> None:
         with self._writing() as connection:

@@ -25,8 +25,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from encord_async.errors import JournalBusyError, JournalError, MissingExtraError
-from encord_async.journal.backup import new_file, write_lines
+from encord_async.journal.backup import new_file, read_lines, write_lines
 from encord_async.journal.store import Fill, Owner, Shard
+from encord_async.journal.tables import METADATA
+from encord_async.plainfile import open_plain
 from encord_async.redaction import quoted
 from encord_async.secrecy import Secret, sealed
 
@@ -129,6 +131,17 @@ class PostgresStore:
         with new_file(path) as descriptor:
             write_lines(connection, descriptor)
         return str(path)
+
+    def put_back(self, connection: sa.Connection, backup: Path) -> None:
+        """See `Store`."""
+        with os.fdopen(open_plain(backup, os.O_RDONLY), encoding="utf-8") as file:
+            read_lines(connection, file, str(backup))
+        for table in METADATA.sorted_tables:
+            if "seq" in table.c:
+                # What is written next comes behind the rows that were put back.
+                last = sa.select(sa.func.coalesce(sa.func.max(table.c.seq), 0) + 1).scalar_subquery()
+                counter = sa.func.pg_get_serial_sequence(table.name, "seq")
+                connection.execute(sa.select(sa.func.setval(counter, last, False)))
 
     def share(self, connection: sa.Connection, run: int) -> None:
         if not self._try(connection, "pg_try_advisory_lock", f"run {run}"):

@@ -89,6 +89,9 @@ class SqliteStore:
                 engine.dispose()
         return redacted(str(path))
 
+    def put_back(self, connection: sa.Connection, backup: Path) -> None:  # noqa: ARG002 - it is a journal itself
+        raise UsageError(f"a backup of a file is a journal itself: copy {backup} over {self.name}")
+
     def share(self, connection: sa.Connection, run: int) -> None:  # noqa: ARG002 - a file is not shared
         raise UsageError(f"{self.name} is a file, which one process writes; several need a journal in PostgreSQL")
 

@@ -5,6 +5,7 @@ All but the two databases take SQLAlchemy from here, so that one place says whic
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
 from encord_async.errors import MissingExtraError
@@ -94,6 +95,16 @@ class Store(Protocol):
 
         Raises:
             OSError: It cannot be written.
+        """
+        ...
+
+    def put_back(self, connection: sa.Connection, backup: Path) -> None:
+        """Let it say what *backup* says, which `back_up` has written, within the transaction under way.
+
+        Raises:
+            JournalError: The file is no such backup.
+            UsageError: A backup is put in the place of this one otherwise.
+            OSError: It cannot be read.
         """
         ...
 

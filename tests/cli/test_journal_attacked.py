@@ -245,3 +245,52 @@ def test_nobody_elses_tables(
         finally:
             connection.execute("DROP TABLE public.steps, public.gone")
             connection.execute("ALTER ROLE encord RESET search_path")
+
+
+def test_a_backup_of_a_database_is_put_back(
+    postgres: PostgresServer, api: Api, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal says again what it said, or, where the database fails meanwhile, what it says; and goes on then."""
+    monkeypatch.chdir(tmp_path)
+    journal, name = postgres.url("put-back"), "Put\\back"
+    manifest = write_manifest(tmp_path / "m.jsonl", *programme(name))
+    assert here("apply", manifest, "--yes", "--journal", journal, env=api.env).code == 0
+    before = rows(journal)
+    assert here("journal", "rm", journal, "cats", "--yes").code == 0
+    (backup,) = backups(tmp_path)
+    between, number = rows(journal), 0
+    assert between != before
+    while True:
+        number += 1
+        with broken_at(number) as seen:
+            done = here("journal", "restore", journal, backup, "--yes")
+        if len(seen) < number:
+            break
+        assert done.code == 2
+        assert rows(journal) == between
+    assert done.code == 0, done.err
+    assert rows(journal) == before
+    more = {"kind": "project", "key": "dogs", "title": f"{name} dogs"}
+    write_manifest(manifest, *programme(name), more)
+    again = here("apply", manifest, "--yes", "--journal", journal, "--json", env=api.env)
+    assert (again.code, again.json["created"], again.json["unchanged"]) == (0, 1, 8), again.out + again.err
+
+
+@pytest.mark.parametrize("text", ["", "{}\n", "no JSON\n", '{"table": "steps", "seq": 1}\n'])
+def test_what_is_no_backup(
+    postgres: PostgresServer, api: Api, here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """What is no backup is not put back, and the journal stays as it is; a file's is copied."""
+    monkeypatch.chdir(tmp_path)
+    journal = postgres.url("no-backup")
+    manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "dataset", "key": "one", "title": "No backup"})
+    assert here("apply", manifest, "--yes", "--journal", journal, env=api.env).code == 0
+    before = rows(journal)
+    other = tmp_path / "other"
+    other.write_text(text)
+    done = here("journal", "restore", journal, other, "--yes")
+    assert (done.code, "Traceback" in done.err) == (2, False), done.err
+    assert rows(journal) == before
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    done = here("journal", "restore", f"{manifest}.journal", other, "--yes")
+    assert (done.code, "copy" in done.err) == (2, True), done.err
