@@ -11,9 +11,6 @@ from encord_async.engine.roll import Register
 from encord_async.engine.schedule import Schedule
 from encord_async.errors import EncordError
 from encord_async.journal.record import Ledger, Record, Word
-from encord_async.kinds.chore import Chore
-from encord_async.kinds.errand import Errand
-from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.step import Step
@@ -184,7 +181,8 @@ class Intake:
             return []
         found: list[_Said] = []
         for step in one.steps:
-            if not _is_plain(step) or not isinstance(step.kind, Membership):
+            # All steps of one without an identity are known to be plain.
+            if not isinstance(step.kind, Membership) or (one.identity and not _is_plain(step)):
                 return []
             names = self._schedule.named(step)
             if names is None:
@@ -295,9 +293,8 @@ def _former(one: Taken) -> Iterator[bytes]:
 
 def _is_plain(step: Step) -> bool:
     """Whether *step* gives or takes, and nothing is known of it once it is done but that."""
-    if not isinstance(step.kind, Membership) or isinstance(step.kind.relation, Errand | Filling | Chore):
-        return False
-    return step.load is None and not step.comes_last
+    is_at_once = isinstance(step.kind, Membership) and step.kind.relation.is_at_once
+    return is_at_once and step.load is None and not step.comes_last
 
 
 def _is_done(step: Step, word: Word | None) -> bool:

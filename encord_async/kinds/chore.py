@@ -43,7 +43,7 @@ class Chore(Relation):
     """
 
     most_given: ClassVar[int | None] = 1
-    has_entries = False
+    has_entries = is_at_once = False
     limits_unsaid = False
     sends: ClassVar[bool] = True
 

@@ -34,7 +34,7 @@ class Ending:
 class Errand(Relation):
     """One sort of what is done; its items say with what."""
 
-    is_shown = False
+    is_at_once = is_shown = False
     most_given: ClassVar[int | None] = 1
     has_entries = False
 

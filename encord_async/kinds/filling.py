@@ -20,7 +20,7 @@ __all__ = ["Filling"]
 class Filling(Relation):
     """One sort of it; its item is what it is filled from. Its steps say with what: files by their URLs, or `Picked`."""
 
-    is_shown = False
+    is_at_once = is_shown = False
     most_given: ClassVar[int | None] = 1
     has_entries = False
 

@@ -55,6 +55,7 @@ class Relation(ABC):
         in_create: Whether the request that makes the thing can have some of it already, see `Thing.items`.
         phase: See `StepKind.phase`.
         is_remembered: Whether what a journal says was done need not be looked at again.
+        is_at_once: Whether one request does it, after which nothing more is to be known of it.
         is_shown: Whether the service shows it; what it does not show is not compared.
         has_entries: Whether a kind of entry wishes for it in any thing, and not only in what it makes itself.
         is_content: Whether it is what people work on: what comes to a thing by it brings tasks.
@@ -84,6 +85,7 @@ class Relation(ABC):
     in_create: ClassVar[bool] = False
     phase: ClassVar[int] = 0
     is_remembered: ClassVar[bool] = True
+    is_at_once: ClassVar[bool] = True
     is_shown: ClassVar[bool] = True
     has_entries: ClassVar[bool] = True
     is_content: ClassVar[bool] = False
