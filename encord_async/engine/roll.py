@@ -38,6 +38,7 @@ from encord_async.manifest.files import CheckReport, check_manifest
 from encord_async.manifest.part import Part
 from encord_async.manifest.place import PlacedEntry
 from encord_async.manifest.policy import NO_POLICY, Policy
+from encord_async.manifest.policy_file import policy_for
 from encord_async.manifest.selection import EVERYTHING, NO_SELECTION, Selection, choose
 from encord_async.manifest.sources import Manifest, read_numbered
 from encord_async.manifest.variables import ManifestFile
@@ -169,7 +170,8 @@ class Checked:
     """A file that was read through.
 
     Attributes:
-        mark: By which it is told whether the file is still the same; None if that cannot be told.
+        mark: By which it is told whether the file is still the same; None if nobody can, or others belong to it.
+        policy: That it was held to.
         report: What is wrong with it, and how many entries it has.
         roll: Of these.
         expected: What these wish for.
@@ -177,6 +179,7 @@ class Checked:
     """
 
     mark: tuple[object, ...] | None
+    policy: Policy
     report: CheckReport
     roll: Roll
     expected: Expected
@@ -237,13 +240,16 @@ class Register:
     async def check_file(self, file: ManifestFile, before: Checked | None = None, *, stamps: bool) -> Checked:
         """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*."""
         self._file, mark = file, _file_mark(file)
-        if before is None or mark is None or before.mark != mark:
+        policy = await anyio.to_thread.run_sync(policy_for, file)
+        if before is None or mark is None or (before.mark, before.policy) != (mark, policy):
             call = _Call(self.roll)
-            check = functools.partial(check_manifest, file, stamps=stamps, on_entry=call.add)
+            check = functools.partial(
+                check_manifest, file, stamps=stamps, on_entry=call.add, on_beside=call.note_beside
+            )
             report = await anyio.to_thread.run_sync(check)
             # Of what lies in other files nobody would see that it has changed.
-            same = mark if call.sources <= {str(file)} else None
-            before = Checked(same, report, self.roll, call.expected, call.moves)
+            same = mark if call.is_alone else None
+            before = Checked(same, policy, report, self.roll, call.expected, call.moves)
         self.checked, self.roll, self._moves = before, before.roll, before.moves
         self._is_complete = True
         return before
@@ -363,18 +369,20 @@ class _Call:
         self._roll = roll
         self._namer = Namer()
         self.moves: list[PlacedEntry] = []
-        self.sources: set[str] = set()
-        """Files in which entries, their rows, or parts of them lie."""
+        self.is_alone = True
+        """Whether no other file belongs to it."""
         self.expected = Expected()
 
     def add(self, placed: PlacedEntry) -> None:
-        place = placed.place
-        self.sources.add(place.source if place.row is None and placed.file is None else "")
         entry, steps = placed.entry, list(placed.entry.steps(b""))
         self.expected.add_steps(steps, entry.key)
         if entry.moved is not None:
             self.moves.append(placed)
         self._roll.add(entry, self._namer.identity(entry) if entry.creates else b"", steps)
+
+    def note_beside(self) -> None:
+        """Another file belongs to it: variables, entries, rows, or a part of one."""
+        self.is_alone = False
 
     async def add_all(self, manifest: Sequence[object]) -> None:
         for number, item in enumerate(read_numbered(manifest)):

@@ -6,6 +6,7 @@ from somebody who must not learn what else lies here. It never writes.
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -29,10 +30,12 @@ class Beside:
     Attributes:
         folder: What names are relative to.
         root: The manifest's folder, out of which no name may lead.
+        on_use: Is called whenever a file is named.
     """
 
     folder: Path
     root: Path
+    on_use: Callable[[], None] = lambda: None
 
     def path(self, name: str) -> Path:
         """Where the file *name* is, wherever links lead.
@@ -40,6 +43,7 @@ class Beside:
         Raises:
             ValueError: It lies outside the manifest's folder, or *name* is none.
         """
+        self.on_use()
         # What is opened then is followed no further.
         path = Path(os.path.realpath(self.folder / name))
         if not path.is_relative_to(os.path.realpath(self.root)):

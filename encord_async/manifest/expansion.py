@@ -65,6 +65,7 @@ class Expansion:
         formats: How files that can be included are read, by what their names end in.
         rows: How tables are read that entries are made for, by what their names end in.
         on_empty: Is told where an entry stands that is made for no row at all.
+        on_beside: Is called whenever another file is named.
     """
 
     def __init__(
@@ -74,9 +75,10 @@ class Expansion:
         formats: Mapping[str, Format],
         rows: Mapping[str, Rows],
         on_empty: Callable[[Place], None],
+        on_beside: Callable[[], None],
     ) -> None:
         self._manifest = manifest
-        self._on_empty = on_empty
+        self._on_empty, self._on_beside = on_empty, on_beside
         self._formats = formats
         self._tables = rows
         self._names: dict[str, Any] = dict(manifest.variables)
@@ -94,7 +96,7 @@ class Expansion:
         """What the manifest in *stream* becomes: entries, and what is wrong with those that are none."""
         folder = Path() if self._manifest.is_stream else Path(self._manifest.path).parent
         chain = () if self._manifest.is_stream else ((source, Path(os.path.realpath(self._manifest.path))),)
-        file = _File(source, Beside(folder, folder), chain)
+        file = _File(source, Beside(folder, folder, self._on_beside), chain)
         try:
             yield from self._file(read(stream, source), file)
         except _BadPreamble as error:
@@ -242,7 +244,7 @@ class Expansion:
         self._included.add(path)
         root = file.beside.root
         whole = root / path.relative_to(os.path.realpath(root))
-        inner = _File(str(whole), Beside(whole.parent, root), (*file.chain, (str(whole), path)))
+        inner = _File(str(whole), Beside(whole.parent, root, self._on_beside), (*file.chain, (str(whole), path)))
         return self._formats[suffix], stream, inner
 
     # ------------------------------------------------------------------ entries

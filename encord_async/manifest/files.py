@@ -72,6 +72,7 @@ def read_manifest(
     *,
     on_empty: Callable[[Place], None] = lambda _: None,
     on_open: Callable[[BinaryIO], None] = lambda _: None,
+    on_beside: Callable[[], None] = lambda: None,
 ) -> Generator[Item]:
     """Read the manifest at *path*, or JSONL from standard input if it is ``-``.
 
@@ -82,6 +83,7 @@ def read_manifest(
         path: Where it is.
         on_empty: Is told where an entry stands that is made for no row at all.
         on_open: Is given the file, if it is one, before it is read.
+        on_beside: Is called whenever another file is named in it, to be read as well.
 
     Raises:
         ManifestError: The file cannot be read or holds no entry; the first of it comes at once, the rest as it is read.
@@ -89,14 +91,14 @@ def read_manifest(
     """
     manifest = ManifestFile.at(path)
     if manifest.is_stream:
-        return _found(_stdin_items(manifest, on_empty), "<stdin>")
+        return _found(_stdin_items(manifest, on_empty, on_beside), "<stdin>")
     suffix = sheet_of(manifest)[0].suffix.lower()
     if suffix not in _FORMATS and suffix not in _TABLES:
         known = ", ".join((*_FORMATS, *_TABLES))
         raise ManifestError(
             f"{path} is no manifest: use a file that ends in {known}, or - for JSONL or YAML on standard input"
         )
-    return _found(_file_items(manifest, suffix, on_empty, on_open), str(path))
+    return _found(_file_items(manifest, suffix, on_open, on_empty, on_beside), str(path))
 
 
 def check_manifest(
@@ -104,6 +106,7 @@ def check_manifest(
     *,
     stamps: bool = False,
     on_entry: Callable[[PlacedEntry], None] = lambda _: None,
+    on_beside: Callable[[], None] = lambda: None,
 ) -> CheckReport:
     """Read the manifest at *path* once from end to end and report all that is wrong with it; nothing is sent.
 
@@ -113,6 +116,7 @@ def check_manifest(
         path: Where it is.
         stamps: Whether descriptions get a mark of the entry, by which twins can be told apart.
         on_entry: Is given each entry that is none of the bad ones by itself.
+        on_beside: See `read_manifest`.
 
     Raises:
         ManifestError: The file cannot be read or holds no entry.
@@ -121,7 +125,7 @@ def check_manifest(
     """
     checker = Checker(stamps=stamps, policy=policy_for(path), is_stream=ManifestFile.at(path).is_stream)
     tally = _Tally()
-    items = read_manifest(path, on_empty=checker.note_empty)
+    items = read_manifest(path, on_empty=checker.note_empty, on_beside=on_beside)
     while some := list(itertools.islice(items, _AT_ONCE)):
         for item in some:
             if isinstance(item, PlacedEntry):
@@ -212,7 +216,9 @@ def _found(items: Iterator[Item], source: str) -> Generator[Item]:
     raise ManifestError(f"{source} holds no entries")
 
 
-def _stdin_items(manifest: ManifestFile, on_empty: Callable[[Place], None]) -> Iterator[Item]:
+def _stdin_items(
+    manifest: ManifestFile, on_empty: Callable[[Place], None], on_beside: Callable[[], None]
+) -> Iterator[Item]:
     stream = getattr(sys.stdin, "buffer", None)
     if stream is None:
         raise ManifestError("standard input is closed")
@@ -220,11 +226,15 @@ def _stdin_items(manifest: ManifestFile, on_empty: Callable[[Place], None]) -> I
     with contextlib.suppress(OSError, ValueError):
         # A reader of its own: Python cannot end while a thread waits inside the one of sys.stdin.
         stream = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - ends with the process
-    return _expansion(manifest, on_empty).items(_raw_stream, stream, "<stdin>")
+    return _expansion(manifest, on_empty, on_beside).items(_raw_stream, stream, "<stdin>")
 
 
 def _file_items(
-    manifest: ManifestFile, suffix: str, on_empty: Callable[[Place], None], on_open: Callable[[BinaryIO], None]
+    manifest: ManifestFile,
+    suffix: str,
+    on_open: Callable[[BinaryIO], None],
+    on_empty: Callable[[Place], None],
+    on_beside: Callable[[], None],
 ) -> Iterator[Item]:
     path, source = sheet_of(manifest)[0], str(manifest)
     try:
@@ -235,16 +245,16 @@ def _file_items(
     with stream:
         on_open(stream)
         if suffix in _FORMATS:
-            yield from _expansion(manifest, on_empty).items(_FORMATS[suffix], stream, source)
+            yield from _expansion(manifest, on_empty, on_beside).items(_FORMATS[suffix], stream, source)
         else:
-            beside = Beside(path.parent, path.parent)
+            beside = Beside(path.parent, path.parent, on_beside)
             for item in _TABLES[suffix](stream, source):
                 whole = with_file(item, beside) if isinstance(item, PlacedEntry) else item
                 yield from whole if isinstance(whole, tuple) else (whole,)
 
 
-def _expansion(manifest: ManifestFile, on_empty: Callable[[Place], None]) -> Expansion:
-    return Expansion(manifest, formats=_FORMATS, rows=_ROWS, on_empty=on_empty)
+def _expansion(manifest: ManifestFile, on_empty: Callable[[Place], None], on_beside: Callable[[], None]) -> Expansion:
+    return Expansion(manifest, formats=_FORMATS, rows=_ROWS, on_empty=on_empty, on_beside=on_beside)
 
 
 # ---------------------------------------------------------------------- JSONL

@@ -97,3 +97,28 @@ async def test_a_file_that_is_replaced_while_it_is_provisioned(service: Service,
         written(tmp_path / "new", project("Other")).replace(manifest)
         outcomes = [first, *await all_of(run)]
     assert [outcome.status for outcome in outcomes] == ["created"] * 600
+
+
+async def test_an_included_file_that_gives_variables_alone(service: Service, tmp_path: Path) -> None:
+    """Entries that are others because an included file was written to are checked as any, though it holds none."""
+    names = written(tmp_path / "names.jsonl", {"vars": {"one": "Cats", "other": "Dogs"}})
+    manifest = written(
+        tmp_path / "m.jsonl", {"include": "names.jsonl"}, project("{{ one }}", key="1"), project("{{ other }}", key="2")
+    )
+    async with open_session(service) as session, session.provision(manifest, journal=None) as run:
+        written(names, {"vars": {"one": "Cats", "other": "Cats"}})
+        with pytest.raises(ManifestError, match="is the title of a project with the same description"):
+            await all_of(run)
+    assert len(service.projects) <= 1
+
+
+async def test_a_policy_that_is_written_after_the_plan(service: Service, tmp_path: Path) -> None:
+    """A run is held to the policy that there is when it begins, whatever its plan was held to."""
+    manifest = written(tmp_path / "m.jsonl", project("Cats"))
+    async with open_session(service) as session:
+        forecast = await session.plan(manifest)
+        (tmp_path / "encord-async.toml").write_text("[titles]\nproject = 'P-.*'\n")
+        with pytest.raises(ManifestError, match="Cats"):
+            async with session.provision(manifest, journal=None, forecast=forecast):
+                pass
+    assert not service.projects
