@@ -210,6 +210,8 @@ def _upload(stream: BinaryIO, offset: int, sort: str) -> Iterator[_Row]:
             raise ValueError(f"{shown(name)} is no list of files that can be registered; use {known}")
         if scanner.peek() != "}":
             scanner.take(",")
+    scanner.take("}")
+    scanner.end()
 
 
 def _list(scanner: "_Scanner", sort: str) -> Iterator[_Row]:
@@ -254,6 +256,11 @@ class _Scanner:
         if self.peek() != wanted:
             raise ValueError(f"is not JSON: there should be {wanted!r} at byte {self._before + self._at}")
         self._at += 1
+
+    def end(self) -> None:
+        """See to it that nothing follows."""
+        if self.peek():
+            raise ValueError(f"is not JSON: there is more after its end, at byte {self._before + self._at}")
 
     def value(self) -> tuple[int, object]:
         """The next value, and where it begins."""
