@@ -92,7 +92,8 @@ class Options:
         retire: Take everybody and all data out of things that an earlier run made and the manifest no longer has, and
             say of them that they are archived, where that can be said.
         prune_data: Take data rows that no entry wants, and with them their labels, out of datasets that the manifest
-            has and names data for: just so many, or none. True counts them, which is for a plan alone.
+            has and names data for: just so many, or none; with a plan or a forecast just those that it has named. True
+            counts them, which is for a plan alone.
         skip_invalid: Provision the good entries of a manifest that has bad ones.
         selection: Which entries; the rest of the manifest is read and checked, and nothing is done for it.
         lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has, or for

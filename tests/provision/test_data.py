@@ -318,7 +318,7 @@ async def test_files_of_rows(name: str, tmp_path: Path) -> None:
         ("a.csv", "uri\ns3://b/1.png\n", "row 1: 'uri' is no column"),
         ("a.csv", "url\ns3://b/1.png,2\n", "row 1: has 2 cells, and there are 1 columns"),
         ("a.json", '{"images": [{"objectUrl": "s3://b/1.png"}', "there should be ','"),
-        ("a.json", '{"images": [{"objectUrl": "s3://b/1.png"}]}\n{"images": []}', "there is more after its end, at byte"),
+        ("a.json", '{"images": [{"objectUrl": "s3://b/1.png"}]}\n{"images": []}', "there is more after its end"),
         ("a.json", '{"scenes": []}', "'scenes' is no list of files"),
         ("a.txt", "", "its suffix says nothing of what it holds"),
         ("../a.jsonl", "", "it lies outside the folder of the manifest"),

@@ -122,6 +122,7 @@ class Tally:
     edits: int = 0
     requests: int = 0
     made: int = 0
+    removed: int = 0
     stops: Counter[str] = field(default_factory=Counter)
     fates: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -208,10 +209,39 @@ class Scenario:
             if wrong or again.code != 0:
                 entries = [self.wishes.entries[one["number"] - 1] for one in wrong]
                 self._fault(f"a finished manifest ends in {wrong}, exit code {again.code}: {entries}")
+            else:
+                self._prune_data()
+
+    def _prune_data(self) -> None:
+        """Take out the data rows that no entry wants: just these go, if nothing that is wanted is missing."""
+        self.wishes.take_files_off()
+        # What a run has not tried yet may come about, as far as a plan knows.
+        if self._run(Stop.NONE).code != 0:
+            self._fault("files were taken off, and the run does not end well")
+            return
+        wanted: dict[str, set[str]] = {}
+        lacking = set[str]()
+        for entry in [one for one in self.wishes.entries if one["kind"] == "data"]:
+            for found in [self._hashes[reference[1:]] for reference in entry.get("datasets", ())]:
+                wanted.setdefault(found, set()).update(urls_of(entry))
+                lacking |= {found} if len(urls_of(entry)) < len(entry["items"]) else set()
+        before = self._links()
+        going = {one for one in before if one[0] in wanted.keys() - lacking and one[1] not in wanted[one[0]]}
+        done = self._run(Stop.NONE, more=["--prune-data", "--yes-prune-data", str(len(going))])
+        self.tally.removed += len(going)
+        if done.code != 0 or self._links() != before - going:
+            self._fault(
+                f"exit code {done.code}, {going} were to go and {before - self._links()} went: {done.err[-500:]}"
+            )
+
+    def _links(self) -> set[tuple[str, str, str]]:
+        """Which file of which folder is in which dataset."""
+        items = self.emulator.state()["items"]
+        return {(found, item["url"] or "", item["folder"]) for item in items for found in item["datasets"]}
 
     # ------------------------------------------------------------------ a run
 
-    def _run(self, stop: Stop, *, twice: bool = False) -> Done:
+    def _run(self, stop: Stop, *, twice: bool = False, more: Sequence[str] = ()) -> Done:
         manifest = self.folder / "manifest.jsonl"
         manifest.write_text("".join(json.dumps(entry) + "\n" for entry in self.wishes.entries))
         self.wishes.begin_run()
@@ -221,7 +251,7 @@ class Scenario:
         before = len(self.emulator.log())
         made_before = self._made()
         journal = self.folder / "run.journal"
-        process, collect = self._start("first", stop, journal)
+        process, collect = self._start("first", stop, journal, more)
         other = None
         if twice:
             link = self.folder / "other-name.journal"
@@ -247,7 +277,7 @@ class Scenario:
             self.wishes.end_run()
         return done
 
-    def _start(self, name: str, stop: Stop, journal: Path) -> tuple[Any, Callable[[], Done]]:
+    def _start(self, name: str, stop: Stop, journal: Path, more: Sequence[str] = ()) -> tuple[Any, Callable[[], Done]]:
         outcomes, out, err = (self.folder / f"{name}.{what}" for what in ("outcomes", "out", "err"))
         for path in (outcomes, out, err):
             path.unlink(missing_ok=True)
@@ -255,7 +285,7 @@ class Scenario:
         arguments += ["--journal", str(journal), "--outcomes", str(outcomes), "--settle-s", str(SETTLE_S)]
         arguments += ["--concurrency", str(self.chance.choice([1, 4, 16]))]
         arguments += ["--max-batch", str(self.chance.choice([1, 2, 1000]))]
-        arguments += ["--stamp"] * self.stamp
+        arguments += [*["--stamp"] * self.stamp, *more]
         arguments += {Stop.FAIL_FAST: ["--fail-fast"], Stop.MAX_FAILURES: ["--max-failures", "0"]}.get(stop, [])
         self._say(f"run, {stop}: {' '.join(arguments[10:])}" + (" (at the same time)" if name == "second" else ""))
         environ = {"ENCORD_SSH_KEY": self.emulator.private_key}
@@ -270,7 +300,8 @@ class Scenario:
                 self._fault(f"a run did not end within {HANGS_S:.0f} s")
             self.tally.runs += 1
             self.tally.stops[stop] += 1
-            return Done(int(process.exitcode or 0), _text(out), _text(err), _lines(outcomes), stop)
+            told = [one for one in _lines(outcomes) if one["number"] <= len(self.wishes.entries)]
+            return Done(int(process.exitcode or 0), _text(out), _text(err), told, stop)
 
         return process, collect
 
@@ -540,7 +571,7 @@ def main() -> int:
     trouble = sum(tally.fates.values()) - tally.fates[Fate.PASSED]
     sys.stdout.write(
         f"{tally.scenarios:,} scenarios, {tally.runs:,} runs, {tally.edits:,} edits, {tally.requests:,} requests, "
-        f"{trouble:,} of them in trouble, {tally.made:,} changes made\n"
+        f"{trouble:,} of them in trouble, {tally.made:,} changes made, {tally.removed:,} data rows removed\n"
         f"stops: {dict(tally.stops.most_common())}\nnetwork: {dict(tally.fates.most_common())}\n"
         f"outcomes: {dict(tally.statuses.most_common())}\nfaults: {len(tally.faults)}\n"
     )

@@ -141,6 +141,12 @@ class Wishes:
             if with_data.isdisjoint(one for other in of for one in _added(other)):
                 self.entries.remove(entry)
 
+    def take_files_off(self) -> None:
+        """Wish for one file less in each entry that has several."""
+        for entry in self.entries:
+            if entry["kind"] == "data" and len(entry["items"]) > 1:
+                entry["items"].pop(self.chance.randrange(len(entry["items"])))
+
     def note(self) -> None:
         """Count what this version wishes for."""
         self.most |= wished(self.entries)
@@ -236,7 +242,7 @@ class Wishes:
         if not urls:
             return None
         entry: Entry = {"kind": "data", "folder": f"@{folder['key']}", "items": [{"url": url} for url in urls]}
-        entry |= {"datasets": self._some_datasets(), "on_error": "skip"}
+        entry |= {"datasets": self._some_datasets() or self._some_datasets(), "on_error": "skip"}
         if self.chance.random() < 0.5:
             entry["key"] = self._fresh_key()
         self._insert(entry)
