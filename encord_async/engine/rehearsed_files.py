@@ -65,10 +65,11 @@ class Playing:
         folder = lane.parent_hash
         there = URLs() if folder.startswith(NEW) else await self._stock.urls(folder)
         items = await anyio.to_thread.run_sync(load.lacking, there)
-        before = self._registered[folder]
-        urls = tuple(url for url in map(identity_url, items) if url_digest(url) not in before)
-        if urls and load.integration is not None:
+        before, named = self._registered[folder], tuple(map(identity_url, items))
+        if load.integration is not None and any(url_digest(url) not in before for url in named):
             await self._stock.integration(load.integration)
+        # Nobody else has a turn between this look and the note of it: a URL is counted for one entry.
+        urls = tuple(url for url in named if url_digest(url) not in before)
         before.update(map(url_digest, urls))
         if urls:
             self._loads[folder].append(load)
