@@ -25,6 +25,7 @@ __all__ = ["restore"]
 def restore(*, output: Output, journal: str, backup: str, yes: bool) -> int:
     """Let JOURNAL, in PostgreSQL, say what it said when BACKUP was written; what it says now is backed up first.
 
+    It knows nothing then of what was made since, which runs may make again: tell it of that with 'journal import'.
     A backup of a file is a journal itself: copy it over.
 
     \b
@@ -38,7 +39,8 @@ def restore(*, output: Output, journal: str, backup: str, yes: bool) -> int:
             return await look(opened)
 
     seen = run(read, reads=True)
-    agree(output, f"{seen.name} will say what it said when {backup} was written.", yes=yes)
+    since = "nothing of what was made since, which runs may make again unless 'journal import' tells it of that"
+    agree(output, f"{seen.name} will say what it said when {backup} was written, and {since}.", yes=yes)
     kept = run(lambda: change(journal, seen, lambda opened: opened.put_back(Path(backup))))
     if output.json:
         output.result({"journal": seen.name, "restored": backup, "backup": kept})
