@@ -172,6 +172,7 @@ class Checked:
     Attributes:
         mark: By which it is told whether the file is still the same; None if nobody can, or others belong to it.
         policy: That it was held to.
+        stamps: Whether marks were to tell twins apart, so that none was looked for.
         report: What is wrong with it, and how many entries it has.
         roll: Of these.
         expected: What these wish for.
@@ -180,6 +181,7 @@ class Checked:
 
     mark: tuple[object, ...] | None
     policy: Policy
+    stamps: bool
     report: CheckReport
     roll: Roll
     expected: Expected
@@ -241,7 +243,8 @@ class Register:
         """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*."""
         self._file, mark = file, _file_mark(file)
         policy = await anyio.to_thread.run_sync(policy_for, file)
-        if before is None or mark is None or (before.mark, before.policy) != (mark, policy):
+        wanted = mark, policy, stamps
+        if before is None or mark is None or (before.mark, before.policy, before.stamps) != wanted:
             call = _Call(self.roll)
             check = functools.partial(
                 check_manifest, file, stamps=stamps, on_entry=call.add, on_beside=call.note_beside
@@ -249,7 +252,7 @@ class Register:
             report = await anyio.to_thread.run_sync(check)
             # Of what lies in other files nobody would see that it has changed.
             same = mark if call.is_alone else None
-            before = Checked(same, policy, report, self.roll, call.expected, call.moves)
+            before = Checked(same, policy, stamps, report, self.roll, call.expected, call.moves)
         self.checked, self.roll, self._moves = before, before.roll, before.moves
         self._is_complete = True
         return before

@@ -79,6 +79,17 @@ async def test_a_file_that_has_changed_is_checked_again(service: Service, tmp_pa
     assert not service.of("project.POST")
 
 
+async def test_a_plan_with_stamps_knows_nothing_of_twins(service: Service, tmp_path: Path) -> None:
+    """What was checked for a run that tells twins apart is checked again for one that does not."""
+    manifest = written(tmp_path / "m.jsonl", project("Cats", key="a"), project("Cats", key="b"))
+    async with open_session(service) as session:
+        forecast = await session.plan(manifest, stamp=True)
+        with pytest.raises(ManifestError, match="Cats"):
+            async with session.provision(manifest, journal=None, forecast=forecast) as run:
+                await all_of(run)
+    assert not service.of("project.POST")
+
+
 async def test_a_file_that_is_written_while_it_is_provisioned(service: Service, tmp_path: Path) -> None:
     """No entry is provisioned that nobody has checked beside the others: the run says so, and ends."""
     manifest = written(tmp_path / "m.jsonl", *(project(f"P{number}") for number in range(300)))
