@@ -252,7 +252,8 @@ def test_wrong_keywords_are_named() -> None:
 
 # --- the plugin in other projects' runs ------------------------------------------------------------------------------
 
-QUIET = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:timeout", "-W", "error")
+_OTHERS = ("cacheprovider", "hypothesispytest", "timeout", "rerunfailures")
+QUIET = (*(part for name in _OTHERS for part in ("-p", f"no:{name}")), "-W", "error")
 WITHOUT_ANYIO = ("-p", "no:anyio")
 WITHOUT_ASYNCIO = ("-p", "no:asyncio")
 ASYNCIO = ("-o", "asyncio_default_fixture_loop_scope=function")
