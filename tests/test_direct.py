@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
 from typing import TypeAlias
 
+import anyio
 import pytest
 
 from encord_async import operations as ops
@@ -12,6 +13,7 @@ from encord_async.emulator import Emulator, Fault, FaultRule
 from encord_async.errors import EncordError
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 from tests.direct import CREDENTIAL, DirectEmulator
+from tests.waiting import comes_true, time_passes
 
 LISTING, CREATE = "v2/projects.GET", "project.POST"
 DETAILS: dict[Fault, dict[str, object]] = {
@@ -26,6 +28,8 @@ DETAILS: dict[Fault, dict[str, object]] = {
 """What a rule says about such a fault."""
 SLOW = {Fault.DELAY, Fault.HANG}
 """An answer that does not come before the session's time is over."""
+
+ATTEMPT_S = 50.0
 
 Seen: TypeAlias = tuple[list[object], dict[str, int], list[dict[str, object]], list[str]]
 
@@ -43,31 +47,34 @@ async def asked(session: EncordSession) -> list[object]:
     return said
 
 
-def settings_for(fault: Fault | None, domain: str) -> Settings:
-    """Of a user who tries once, and who waits for what never comes no longer than needed."""
-    timeouts = Timeouts(attempt_s=0.2 if fault in SLOW else 100.0)
-    return Settings(domain=domain, retry=RetryPolicy(max_attempts=1), timeouts=timeouts)
+def settings_for(domain: str) -> Settings:
+    """Of a user who tries once."""
+    return Settings(domain=domain, retry=RetryPolicy(max_attempts=1), timeouts=Timeouts(attempt_s=ATTEMPT_S))
+
+
+async def wait_in_vain(emulator: Emulator | DirectEmulator) -> None:
+    """Let as much time pass as an attempt has, once it has to do with an answer that does not come."""
+    await comes_true(lambda: any(one["fired"] for one in emulator.stats()["faults"]), "a fault has struck")
+    time_passes(ATTEMPT_S)
 
 
 @asynccontextmanager
-async def over_http(rules: Iterable[FaultRule], fault: Fault | None) -> AsyncIterator[tuple[Emulator, EncordSession]]:
+async def over_http(rules: Iterable[FaultRule]) -> AsyncIterator[tuple[Emulator, EncordSession]]:
     """The emulator, on a socket."""
     async with Emulator() as emulator:
         emulator.set_faults(tuple(rules))
         assert emulator.private_key is not None
-        settings = settings_for(fault, emulator.url)
+        settings = settings_for(emulator.url)
         async with EncordSession.from_ssh_key(emulator.private_key, settings=settings) as session:
             yield emulator, session
 
 
 @asynccontextmanager
-async def by_calls(
-    rules: Iterable[FaultRule], fault: Fault | None
-) -> AsyncIterator[tuple[DirectEmulator, EncordSession]]:
+async def by_calls(rules: Iterable[FaultRule]) -> AsyncIterator[tuple[DirectEmulator, EncordSession]]:
     """The emulator, by calls."""
     with closing(DirectEmulator()) as emulator:
         emulator.set_faults(tuple(rules))
-        settings = settings_for(fault, emulator.url)
+        settings = settings_for(emulator.url)
         async with EncordSession(CREDENTIAL, settings, transport=lambda _: emulator) as session:
             yield emulator, session
 
@@ -79,8 +86,12 @@ async def test_a_session_hears_the_same(fault: Fault | None, query: str) -> None
     rules = [] if fault is None else [FaultRule(query=query, fault=fault, times=1, **DETAILS.get(fault, {}))]  # type: ignore[arg-type]  # the details of the fault
     seen: list[Seen] = []
     for opened in (over_http, by_calls):
-        async with opened(rules, fault) as (emulator, session):
+        async with opened(rules) as (emulator, session), anyio.create_task_group() as group:
+            if fault in SLOW:
+                group.start_soon(wait_in_vain, emulator)
             said = await asked(session)
+            # Not every rule strikes.
+            group.cancel_scope.cancel()
             stats = emulator.stats()
             made = [line["title"] for line in emulator.log()]
         seen.append((said, stats["by_query"], stats["faults"], made))
