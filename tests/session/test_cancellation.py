@@ -410,8 +410,8 @@ class SlowToClose:
         timeout_s: float | None,
         turn: object = None,
     ) -> RawReply:
-        """Not used here."""
-        raise NotImplementedError
+        """Nobody sends anything."""
+        raise AssertionError("a request was sent")
 
     async def aclose(self) -> None:
         """Close in two steps, of which a cancellation could prevent the second."""
