@@ -19,7 +19,7 @@ from encord_async.operations import (
     RemoveDataRows,
     StartUploadJob,
 )
-from encord_async.plan import Action, Verb
+from encord_async.plan import Action, Forecast, Verb
 from encord_async.protocol.catalogue import FileType
 from encord_async.protocol.cloud_files import CloudFile
 from tests.direct import DirectEmulator, now_us
@@ -138,14 +138,18 @@ async def test_another_number_removes_nothing(tmp_path: Path) -> None:
         assert (place.asked(), len(await place.linked())) == (0, 6)
 
 
+async def planned(world: World, folder: Path, *, kept: int) -> tuple[Place, Path, Forecast]:
+    """A dataset of `URLS` whose manifest now has so many of them, and a plan that takes out the rest, in a file."""
+    place, out = Place(world, folder), folder / "p"
+    await place.run(*of_files(URLS))
+    place.write(*of_files(URLS[:kept]))
+    return place, out, await world.session.plan(place.path, journal=place.journal, prune_data=True, out=out)
+
+
 async def test_a_saved_plan_holds_the_number(tmp_path: Path) -> None:
     """A reviewed plan removes what it names; not with another number, nor if another row came meanwhile."""
     async with open_world() as world:
-        place = Place(world, tmp_path)
-        await place.run(*of_files(URLS))
-        place.write(*of_files(URLS[:3]))
-        out = tmp_path / "p"
-        await world.session.plan(place.path, journal=place.journal, prune_data=True, out=out)
+        place, out, _ = await planned(world, tmp_path, kept=3)
         with pytest.raises(UsageError, match="the plan removes 2 data rows, and 3 were agreed to"):
             await place.run(plan=out, prune_data=3)
         with pytest.raises(UsageError, match="the plan was made with prune_data=True, not prune_data=False"):
@@ -163,11 +167,7 @@ async def test_a_saved_plan_holds_the_number(tmp_path: Path) -> None:
 async def test_other_rows_are_not_removed(tmp_path: Path, how: str) -> None:
     """As many rows as were named, but others: none is removed, neither by a plan in a file nor by one in hand."""
     async with open_world() as world:
-        place = Place(world, tmp_path)
-        await place.run(*of_files(URLS))
-        place.write(*of_files(URLS[:3]))
-        out = tmp_path / "p"
-        forecast = await world.session.plan(place.path, journal=place.journal, prune_data=True, out=out)
+        place, out, forecast = await planned(world, tmp_path, kept=3)
         given: dict[str, Any] = {"prune_data": True, "plan": out}
         if how == "forecast":
             given = {"prune_data": forecast.rows, "forecast": forecast}
@@ -182,11 +182,7 @@ async def test_other_rows_are_not_removed(tmp_path: Path, how: str) -> None:
 async def test_a_row_with_another_title_is_the_same(tmp_path: Path) -> None:
     """A row whose title was changed since the plan was made is the one that the plan names."""
     async with open_world() as world:
-        place = Place(world, tmp_path)
-        await place.run(*of_files(URLS))
-        place.write(*of_files(URLS[:4]))
-        out = tmp_path / "p"
-        await world.session.plan(place.path, journal=place.journal, prune_data=True, out=out)
+        place, out, _ = await planned(world, tmp_path, kept=4)
         assert isinstance(world.emulator, DirectEmulator)
         database = world.emulator.store.storage._db
         # No call of ours renames an item.
