@@ -20,7 +20,7 @@ from encord_async.kinds.errand import Ending, Errand
 from encord_async.kinds.files import Portion, URLs, identity_url, url_digest
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.picked import Picked, Picking
-from encord_async.kinds.registry import relations_of
+from encord_async.kinds.registry import relations
 from encord_async.kinds.stock import Stock
 from encord_async.kinds.thing import Thing
 from encord_async.redaction import quoted
@@ -91,6 +91,7 @@ class Errands:
         """Digests of the URLs that jobs under way are about, by folder."""
         self._sends: Counter[bytes] = Counter()
         self._begun_s: dict[bytes, float] = {}
+        self._fillable = {relation.parent for relation in relations() if isinstance(relation, Filling)}
         self._empty: OrderedDict[str, None] = OrderedDict()
         """Things that this run has made, in which nothing was before."""
         self._gave: set[bytes] = set()
@@ -287,7 +288,7 @@ class Errands:
 
     def saw_made(self, kind: Thing, made: str) -> None:
         """Note that this run has made something: of what may be filled nobody has to look what is in it."""
-        if any(isinstance(relation, Filling) for relation in relations_of(kind.word)):
+        if kind.word in self._fillable:
             self._empty[made] = None
             if len(self._empty) > _REMEMBERED_EMPTY:
                 self._empty.popitem(last=False)
