@@ -66,13 +66,19 @@ class Cell:
     noise: float = 0.0
     """Share of requests that is refused at random, before the bucket is asked."""
     latency_s: float = LATENCY_MEDIAN_S
+    jitter: float = LATENCY_SIGMA
+    """Standard deviation of the logarithm of each way through the network."""
+    single: bool = False
+    """Whether the bucket holds one token: then whoever arrives too soon behind another is refused."""
     clients: int = 1
     """Sessions that share the limit, and what may be in flight, and know nothing of each other."""
     seed: int = 0
 
     @property
     def burst(self) -> float:
-        """Two seconds' worth or a fifth of one, but no less than 2."""
+        """Two seconds' worth or a fifth of one, but no less than 2; or one."""
+        if self.single:
+            return 1.0
         return 2 * self.limit_per_s if self.long_burst else max(2.0, self.limit_per_s / 5)
 
     @property
@@ -128,6 +134,7 @@ class Cell:
             (
                 f", {self.noise:g} at random" if self.noise else "",
                 f", {self.latency_s:g} s" if self.latency_s != LATENCY_MEDIAN_S else "",
+                f", jitter {self.jitter:g}" if self.jitter != LATENCY_SIGMA else "",
                 f", {self.clients} clients" if self.clients > 1 else "",
             )
         )
@@ -166,11 +173,15 @@ class Service:
     ) -> RawReply:
         """Half of the round trip there, the bucket, and half of it back."""
         loop = asyncio.get_running_loop()
-        half_s = self.cell.latency_s * math.exp(self.chance.gauss(0.0, LATENCY_SIGMA)) / 2
+        half_s = self.way_s()
         reply: asyncio.Future[RawReply] = loop.create_future()
         self.sent_s.append(loop.time())
         loop.call_later(half_s, self._arrive, loop, reply, half_s)
         return await reply
+
+    def way_s(self) -> float:
+        """How long the next one takes through the network, one way."""
+        return self.cell.latency_s * math.exp(self.chance.gauss(0.0, self.cell.jitter)) / 2
 
     async def aclose(self) -> None:
         """Nothing is held."""
