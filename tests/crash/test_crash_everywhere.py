@@ -1,8 +1,9 @@
 """Whatever happens at any single point, a run that follows ends with exactly one of everything."""
 
+import functools
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,25 +25,22 @@ from tests.crash.conftest import (
     of_numbers,
     programme,
 )
-from tests.thorough import stride
+from tests.thorough import is_thorough, stride, times
 
-# Runs die at every few of the points that they have, and there are hundreds; at every one where it is thorough.
+# Runs die at every few of the points that they have, and there are hundreds; at every one where it is thorough. The
+# scenarios share the points: each begins at another one.
 pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """How the programme is run, and at every how many points it is usually ended.
-
-    *second_holds* are the datasets of the second of two projects of one name.
-    """
+    """How the programme is run. *second_holds* are the datasets of the second of two projects of one name."""
 
     second_holds: tuple[str, ...]
     concurrency: int = 4
     lookahead: int = 10_000
     stamp: bool = False
     max_batch: int = 1000
-    stride: int = 5
 
     def options(self, *, settle_s: float) -> Options:
         """The options of its runs."""
@@ -52,8 +50,8 @@ class Scenario:
 SCENARIOS = {
     "all at once": Scenario(second_holds=("@night",)),
     "one by one": Scenario(second_holds=("@raw",), concurrency=1, lookahead=1),
-    "stamped": Scenario(second_holds=("@raw",), stamp=True, stride=11),
-    "small batches": Scenario(second_holds=("@raw", "@night", "d-old"), max_batch=1, stride=11),
+    "stamped": Scenario(second_holds=("@raw",), stamp=True),
+    "small batches": Scenario(second_holds=("@raw", "@night", "d-old"), max_batch=1),
 }
 
 
@@ -111,8 +109,8 @@ async def assert_it_ends_well(program: Program, scenario: Scenario, deaths: Sequ
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_a_death_at_any_point(programs: Programs, name: str) -> None:
     """Wherever the process ends, the next run leaves exactly one of everything, and the one after it makes nothing."""
-    scenario = SCENARIOS[name]
-    for run, at in enumerate(itertools.count(1, stride(scenario.stride))):
+    scenario, step = SCENARIOS[name], stride(11)
+    for run, at in enumerate(itertools.count(1 + 3 * list(SCENARIOS).index(name) % step, step)):
         program, death = programs.new(scenario), Death(at)
         if not (await program.live(death)).died:
             break
@@ -124,10 +122,10 @@ async def test_a_death_at_any_point(programs: Programs, name: str) -> None:
 async def test_deaths_in_two_runs(programs: Programs, name: str) -> None:
     """The resuming run may be ended as well, wherever it is: the third one leaves exactly one of everything."""
     scenario, chance = SCENARIOS[name], random.Random(name)
-    first, second = 0, 0
+    first, second, most = 0, 0, 12 * times(2, of=1)
     while True:
         # Points are drawn so that each run's are spread over all it passes.
-        first += chance.randint(3, 12)
+        first += chance.randint(most // 4, most)
         program, deaths = programs.new(scenario), [Death(first)]
         if not (await program.live(deaths[0])).died:
             break
@@ -139,6 +137,35 @@ async def test_deaths_in_two_runs(programs: Programs, name: str) -> None:
         await assert_it_ends_well(program, scenario, deaths, twice=False)
 
 
+@functools.cache
+def calls_of(name: str) -> Sequence[str]:
+    """What a run asks in which nothing goes wrong, in its order."""
+    scenario, world = SCENARIOS[name], World()
+    manifest = programme(second_holds=scenario.second_holds)
+    world.live(Job(manifest=manifest, options=scenario.options(settle_s=SETTLE_S)))
+    world.close()
+    return world.calls
+
+
+def struck(name: str, fate: Fate) -> Iterable[int]:
+    """The numbers of the requests of a scenario that *fate* is to strike.
+
+    That is all of them where it is thorough. Else the scenarios share the calls, so that each fate strikes each call in
+    one of them: now the first of its requests, now a later one.
+    """
+    calls, turn = calls_of(name), list(SCENARIOS).index(name) + list(Fate).index(fate)
+    if is_thorough():
+        return range(len(calls))
+    places = [[at for at, call in enumerate(calls) if call == one] for one in sorted(set(calls))]
+    return [ats[turn % len(ats)] for number, ats in enumerate(places) if (number + turn) % len(SCENARIOS) == 0]
+
+
+def test_every_fate_strikes_every_call() -> None:
+    """No pair of a fate and a call is left out, however few requests are struck."""
+    for fate in Fate:
+        assert {calls_of(name)[at] for name in SCENARIOS for at in struck(name, fate)} == set(calls_of("one by one"))
+
+
 @pytest.mark.parametrize("fate", Fate)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_fault_at_any_request(name: str, fate: Fate) -> None:
@@ -146,22 +173,17 @@ def test_a_fault_at_any_request(name: str, fate: Fate) -> None:
     scenario = SCENARIOS[name]
     options = scenario.options(settle_s=SETTLE_S)
     manifest = programme(second_holds=scenario.second_holds)
-    step = stride(3)
-    # Each fate begins at another request, so that together they meet every one.
-    for number in itertools.count(list(Fate).index(fate) % step, step):
+    for number in struck(name, fate):
         world, job = World(), Job(manifest=manifest, options=options)
         try:
             world.live(job, fates=of_numbers({number: fate}))
-            if len(world.calls) <= number:
-                break
             world.live(job).assert_all_satisfied(len(manifest))
             assert_exactly_the_programme(world.service, second_holds=scenario.second_holds)
         except AssertionError as error:
-            error.add_note(f"request {number} was {fate}")
+            error.add_note(f"request {number}, {calls_of(name)[number]}, was {fate}")
             raise
         finally:
             world.close()
-    assert number > 15, "the programme has more requests than that"
 
 
 @pytest.mark.parametrize(

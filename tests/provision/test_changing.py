@@ -18,6 +18,7 @@ from tests.crash.conftest import Service
 from tests.provision.conftest import Entry
 from tests.provision.test_plan_is_apply import Account, ontologies, pairs, roles
 from tests.provision.world import ME, World
+from tests.thorough import stride
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
@@ -161,7 +162,7 @@ async def test_a_kept_plan_says_whose_role_is_replaced(world: World) -> None:
 
 async def test_a_run_that_dies_goes_on(tmp_path: Path) -> None:
     """Wherever a run dies that replaces a role, the next one gives everybody the role that is wanted."""
-    for dies_at in range(1, 60):
+    for dies_at in range(1, 60, stride(3)):
         service = Service()
         try:
             account, options = Account(service, tmp_path), Options(settle_s=0.02, replace_roles=True)
@@ -388,7 +389,7 @@ async def test_taking_goes_on_after_a_death(tmp_path: Path, option: str) -> None
     """Wherever a run dies that takes away what is too much, the next one takes the rest, and what goes can return."""
     changes: Any = {option: True}
     after = staffed(ANN) if option == "prune" else staffed()[1:]
-    for dies_at in range(1, 80):
+    for dies_at in range(1, 80, stride(7)):
         service = Service()
         try:
             account, options = Account(service, tmp_path), Options(settle_s=0.02, **changes)
@@ -494,7 +495,7 @@ async def test_an_ontology_that_cannot_be_changed_is_not_forgotten(world: World)
 
 async def test_changing_an_ontology_goes_on_after_a_death(tmp_path: Path) -> None:
     """Wherever a run dies that changes one, the next one has it as its entry says, and there is no second one."""
-    for dies_at in range(1, 60):
+    for dies_at in range(1, 60, stride(3)):
         service = Service()
         try:
             account, options = Account(service, tmp_path), Options(settle_s=0.02, update_ontologies=True)
@@ -515,7 +516,7 @@ async def test_changing_an_ontology_goes_on_after_a_death(tmp_path: Path) -> Non
 async def test_an_entry_that_is_edited_back_is_not_taken_for_done(tmp_path: Path) -> None:
     """Wherever a run dies that changes one, a later run whose entry is as before says "unchanged" only if it is so."""
     said: set[tuple[str, bool]] = set()
-    for dies_at in range(1, 60):
+    for dies_at in range(1, 60, stride(3)):
         service = Service()
         try:
             account, options = Account(service, tmp_path), Options(settle_s=0.02)

@@ -529,7 +529,7 @@ async def test_without_a_journal_it_is_adopted(library: Library, tmp_path: Path)
 @pytest.mark.slow
 async def test_wherever_it_is_killed_it_is_resumed(tmp_path: Path) -> None:
     """A run that died at any point is followed by one that ends with one of everything."""
-    for at in itertools.count(1, stride(3)):
+    for at in itertools.count(1, stride(5)):
         library, journal = Library(), tmp_path / str(at)
         try:
             life = await lived(library, journal, Death(at))
