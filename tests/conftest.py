@@ -12,6 +12,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
 from encord_async.manifest.policy_file import POLICY_FILE
+from tests import memory
 from tests.postgres import PostgresServer
 from tests.thorough import PROFILE
 
@@ -43,6 +44,12 @@ IMPLY_PROCESS = {"browser", "cluster", "interop"}
 NOT_OURS = {"browser", "cluster"}
 """What leans on connections that others make, and that break by themselves now and then: Dask's over TLS, for one (see
 `encord_async/cluster/local.py`). Such a test is run once more before it fails, and the summary says why."""
+
+
+def pytest_configure() -> None:
+    """Give each test its folder in memory, where there is room, unless somebody has said where."""
+    if (root := memory.root()) is not None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", root)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import psycopg
 
+from tests import memory
 from tests.waiting import PATIENCE_S, free_port, until
 
 USER = "encord"
@@ -25,7 +26,7 @@ class PostgresServer:
 
     def __init__(self, initdb: str, postgres: str) -> None:
         self._initdb, self._postgres = initdb, postgres
-        self._folder = Path(tempfile.mkdtemp(prefix="encord-async-pg-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="encord-async-pg-", dir=memory.root()))
         self._data = self._folder / "data"
         self._process: subprocess.Popen[bytes] | None = None
         self.port: int = free_port()

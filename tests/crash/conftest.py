@@ -9,11 +9,10 @@ import json
 import random
 import subprocess
 import sys
-import tempfile
 import threading
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -76,17 +75,6 @@ CREATES = frozenset(
 
 MADE_BY = {"project": "project.POST", "dataset": "v2/datasets.POST"}
 """The call that makes what an entry wishes for."""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory, where the system has one: a process may die without the disk being waited for."""
-    memory = Path("/dev/shm")
-    if not memory.is_dir():
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=memory, prefix="encord-async-") as name:
-        yield Path(name)
 
 
 @pytest.fixture(autouse=True)

@@ -107,11 +107,11 @@ def services() -> Iterator[list[Service]]:
         service.close()
 
 
-async def test_a_death_at_any_point(folder: Path, services: list[Service]) -> None:
+async def test_a_death_at_any_point(tmp_path: Path, services: list[Service]) -> None:
     """Wherever the process ends, the next run leaves exactly one of everything."""
     for at in itertools.count(1, stride(7)):
         services.append(Service())
-        path = folder / f"{at}.journal"
+        path = tmp_path / f"{at}.journal"
         program = Program(
             manifest=MANIFEST,
             service=services[-1],

@@ -83,9 +83,9 @@ class Programs:
 
 
 @pytest.fixture
-def programs(folder: Path) -> Iterator[Programs]:
+def programs(tmp_path: Path) -> Iterator[Programs]:
     """Makes programs, and closes their services in the end."""
-    made = Programs(folder)
+    made = Programs(tmp_path)
     yield made
     made.close()
 

@@ -107,10 +107,10 @@ def test_keys_take_little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     checker = Checker()
     tracemalloc.start()
     try:
-        for number in range(20_000):
+        for number in range(5_000):
             entry = ProjectEntry(key=f"key-{number}", title=f"Title {number}", description="long" * 50)
             assert checker.add(PlacedEntry(Place("m", 1, number, number), entry)) == ()
-        assert tracemalloc.get_traced_memory()[0] < 20_000 * 75
+        assert tracemalloc.get_traced_memory()[0] < 5_000 * 75
     finally:
         tracemalloc.stop()
 
@@ -120,8 +120,8 @@ def test_references_that_wait_take_little_room() -> None:
     open_ = OpenReferences()
     tracemalloc.start()
     try:
-        for number in range(20_000):
+        for number in range(5_000):
             open_.add(f"p{number % 100}", Waiting(Place("m", number + 1, number + 1), "project", "project"))
-        assert tracemalloc.get_traced_memory()[0] < 20_000 * 25
+        assert tracemalloc.get_traced_memory()[0] < 5_000 * 25
     finally:
         tracemalloc.stop()

@@ -219,16 +219,16 @@ def test_an_entry_that_waits_for_others_is_no_object(place: str, key: str | None
 
 def test_what_waits_for_others_takes_little_room() -> None:
     """Of a membership in a lane its item is kept and some bytes: a million may wait at once."""
-    schedule, entries = Schedule(max_batch=10_000, most_whole=0), in_turn(5_000)
+    schedule, entries = Schedule(max_batch=10_000, most_whole=0), in_turn(2_000)
     tracemalloc.start()
     try:
         fill(schedule, entries)
         gc.collect()
         # Sixteen characters of an address are among them, and what grows by an eighth.
-        assert tracemalloc.get_traced_memory()[0] < 5_000 * 50
+        assert tracemalloc.get_traced_memory()[0] < 2_000 * 50
     finally:
         tracemalloc.stop()
-    assert schedule.lying_entries == 5_000
+    assert schedule.lying_entries == 2_000
 
 
 def test_what_is_too_long_for_that_waits_as_it_is() -> None:

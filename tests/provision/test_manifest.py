@@ -1,3 +1,4 @@
+import functools
 import json
 from collections import UserDict
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from encord_async.kinds.faults import Fault
 from encord_async.kinds.project import ProjectEntry, UserWish
 from encord_async.kinds.project_users import ProjectUsersEntry
 from encord_async.kinds.registry import ENTRY_MODELS
+from encord_async.manifest import checker as checker_module
 from encord_async.manifest.checker import Checker
 from encord_async.manifest.known import Keys, OpenReferences, Places
 from encord_async.manifest.place import Place, PlacedEntry, Problem
@@ -750,14 +752,16 @@ def test_the_checker_keeps_only_keys_and_open_references() -> None:
     assert kept == dict.fromkeys(kept, 0) | {"_known": 1, "_places": 1}
 
 
-def test_guessing_does_not_take_forever() -> None:
+@pytest.mark.parametrize(("keys", "hint"), [(50, "did you mean '@d5'?"), (51, "")])
+def test_guessing_does_not_take_forever(keys: int, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With very many keys, references to nothing are reported without a guess."""
+    monkeypatch.setattr(checker_module, "_MAX_GUESSES", 50)
     checker = Checker()
-    for number in range(50_001):
+    for number in range(keys):
         checker.add(PlacedEntry(Place("m", number, number), DatasetEntry(key=f"d{number}", title="D")))
-    checker.add(PlacedEntry(Place("m", 1, 1), ProjectEntry(title="P", datasets=("@d50001",))))
+    checker.add(PlacedEntry(Place("m", 1, 1), ProjectEntry(title="P", datasets=("@d51",))))
     (problem,) = checker.finish()
-    assert problem.hint == ""
+    assert problem.hint == hint
 
 
 # ------------------------------------------------------------------ the schema
@@ -797,11 +801,17 @@ def test_the_schema_offers_words_and_numbers() -> None:
     }
 
 
+@functools.cache
+def branches() -> list[Draft202012Validator]:
+    """Each kind of entry, by the schema."""
+    schema = manifest_schema()
+    kinds = schema["$defs"]["entry"]["oneOf"]
+    return [Draft202012Validator({**kind, "$defs": schema["$defs"]}) for kind in kinds]
+
+
 def branches_that_fit(value: object) -> int:
     """How many kinds of entry *value* is, by the schema."""
-    schema = manifest_schema()
-    branches = schema["$defs"]["entry"]["oneOf"]
-    return sum(Draft202012Validator({**branch, "$defs": schema["$defs"]}).is_valid(value) for branch in branches)
+    return sum(branch.is_valid(value) for branch in branches())
 
 
 @given(ENTRIES)

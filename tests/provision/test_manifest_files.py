@@ -19,6 +19,7 @@ from encord_async.kinds.project import APIKeyWish, ProjectEntry, UserWish
 from encord_async.kinds.project_api_key import ProjectAPIKeyEntry
 from encord_async.kinds.project_datasets import ProjectDatasetsEntry
 from encord_async.kinds.project_users import ProjectUsersEntry
+from encord_async.manifest import files as manifest_files
 from encord_async.manifest import lines as manifest_lines
 from encord_async.manifest import tables as manifest_tables
 from encord_async.manifest import yaml_text
@@ -232,9 +233,12 @@ def test_jsonl_goes_on_after_a_bad_line(write: Write) -> None:
     ]
 
 
-def test_a_line_that_is_too_long_is_not_held_in_memory(write: Write) -> None:
+def test_a_line_that_is_too_long_is_not_held_in_memory(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line of more than 16 MiB is a problem, costs no more memory than that, and the next line is read."""
-    limit = manifest_lines.MAX_LINE_BYTES
+    assert manifest_lines.MAX_LINE_BYTES == 16 * 2**20
+    limit = 2 * 2**20
+    for module in (manifest_files, manifest_lines):
+        monkeypatch.setattr(module, "MAX_LINE_BYTES", limit)
     fits = b'{"kind": "dataset", "title": "%s"}' % (b"x" * (limit - 34))
     assert len(fits) == limit - 2
     with write("m.jsonl", codecs.BOM_UTF8 + fits + b"\n").open("ab") as stream:
@@ -248,7 +252,7 @@ def test_a_line_that_is_too_long_is_not_held_in_memory(write: Write) -> None:
     finally:
         tracemalloc.stop()
     assert found == [(PlacedEntry, 1), (Problem, 2), (PlacedEntry, 3)]
-    assert problems("m.jsonl") == ["m.jsonl:2: is longer than 16 MiB; spread it over several entries"]
+    assert problems("m.jsonl") == ["m.jsonl:2: is longer than 2 MiB; spread it over several entries"]
 
 
 def test_jsonl_is_read_line_by_line(write: Write) -> None:
@@ -507,8 +511,9 @@ def test_several_documents_are_read_one_after_the_other(write: Write) -> None:
     assert places(path) == [(1, 1), (3, 2), (5, 3)]
 
 
-def test_a_bomb_of_aliases_does_not_go_off(write: Write, parser: str) -> None:
+def test_a_bomb_of_aliases_does_not_go_off(write: Write, parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Aliases of aliases, which stand for more values than there is memory, are refused after a few lines."""
+    monkeypatch.setattr(yaml_text, "MAX_ALIASED_BYTES", 2**20)
     lines = ["- &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"- &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 100)]
     tracemalloc.start()
@@ -517,17 +522,20 @@ def test_a_bomb_of_aliases_does_not_go_off(write: Write, parser: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
-    assert found[-1] == "m.yaml:7: brings what aliases stand for above 64 MiB; use JSONL"
+    assert found[-1] == "m.yaml:5: brings what aliases stand for above 1 MiB; use JSONL"
 
 
 @pytest.mark.parametrize("letter", ["x", "\N{GRINNING FACE}"])
-def test_aliases_of_long_texts_are_counted_by_their_bytes(write: Write, parser: str, letter: str) -> None:
+def test_aliases_of_long_texts_are_counted_by_their_bytes(
+    write: Write, parser: str, letter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A few aliases of one long text are as much as many of short ones."""
-    text = letter * (1_000_000 // len(letter.encode()))
+    monkeypatch.setattr(yaml_text, "MAX_ALIASED_BYTES", 2**20)
+    text = letter * (20_000 // len(letter.encode()))
     lines = [f"- {{kind: dataset, title: A, description: &d {text}}}"]
     lines += [f"- {{kind: dataset, title: A{n}, description: *d}}" for n in range(100)]
     found = problems(write("m.yaml", "\n".join(lines)))
-    assert found[-1] == "m.yaml:69: brings what aliases stand for above 64 MiB; use JSONL"
+    assert found[-1] == "m.yaml:54: brings what aliases stand for above 1 MiB; use JSONL"
 
 
 def test_a_bomb_of_merges_does_not_go_off(write: Write) -> None:
@@ -553,7 +561,7 @@ def test_yaml_is_read_item_by_item(write: Write) -> None:
 def test_a_yaml_file_that_is_too_large_is_cut_off(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is beyond the limit is not read, and the problem says what to use."""
     monkeypatch.setattr(yaml_text, "MAX_YAML_BYTES", 2**20)
-    path = write("m.yaml", "- {kind: dataset, title: Cats}\n" * 40_000)
+    path = write("m.yaml", f"- {{kind: dataset, title: Cats, description: {'x' * 2000}}}\n" * 600)
     for item in read_manifest(path):
         if isinstance(item, Problem):
             assert item.reason == "is beyond the first 1 MiB of YAML"

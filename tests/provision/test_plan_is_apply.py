@@ -27,6 +27,7 @@ from encord_async.verify.compare import compare
 from encord_async.verify.difference import Fault
 from encord_async.verify.surplus import surplus
 from encord_async.verify.wishes import gather
+from tests import memory
 from tests.crash.conftest import ME, Death, Life, MortalJournal, MortalTransport, Program, Service
 from tests.direct import TOKEN
 from tests.soak.wishes import Entry, Wishes
@@ -45,7 +46,6 @@ OPTIONS = st.builds(
 )
 PASTS = ["no", "done", "killed", "another"]
 """Runs before: none, one that ended, one that was killed, one with another journal."""
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 Pairs: TypeAlias = set[tuple[str, str]]
 """What is in what: a user, dataset, group or tag in a project, a user or group in a dataset, a user in a group."""
 
@@ -158,7 +158,7 @@ async def test_plan_is_apply(
     wishes.drop_idle_tasks()
     service = Service()
     try:
-        with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        with tempfile.TemporaryDirectory(dir=memory.root()) as name:
             account = Account(service, Path(name))
             if past != "no":
                 dies_at = data.draw(st.integers(1, 60)) if past == "killed" else None

@@ -8,7 +8,7 @@ from tests.thorough import times
 # Dozens of runs, most of them through a network that makes trouble.
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-SCENARIOS = times(3, of=8)
+SCENARIOS = times(1, of=8)
 
 
 @pytest.mark.parametrize("first", [1, 101, 201])
