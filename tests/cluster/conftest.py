@@ -28,7 +28,7 @@ Entry: TypeAlias = dict[str, Any]
 WORKERS = 4
 AT_WORK = 40
 """Requests after which a job is well under way, and far from its end."""
-UNHURRIED_PER_S = 100.0
+UNHURRIED_PER_S = 40.0
 """Requests in a second, for a job that must not be over before something is done to it."""
 _MENDING_S = 100
 """How long a cluster may take to recover from a test; a new one is there sooner."""

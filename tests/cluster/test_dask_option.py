@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import PROGRAM, process, process_env, write_manifest
-from tests.cluster.conftest import AT_WORK
+from tests.cluster.conftest import AT_WORK, UNHURRIED_PER_S
 from tests.crash.conftest import Census, EmulatorProcess, big_programme, census
 from tests.postgres import PASSWORD, PostgresServer
 from tests.waiting import until
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.process
 
 def test_local_workers_and_an_interrupt(emulator: EmulatorProcess, url: str, tmp_path: Path) -> None:
     """Ctrl-C, which a terminal sends to the workers too, drains them; the same command goes on to the end."""
-    entries = big_programme(150)
+    entries = big_programme(70)
     manifest = write_manifest(tmp_path / "m.jsonl", *entries)
     env = {"ENCORD_DOMAIN": emulator.url, "ENCORD_SSH_KEY_FILE": str(emulator.key_file)}
     command = ["apply", manifest, "--yes", "--json", "--settle-s", 1, "--journal", url, "--dask", "local:2"]
     first = subprocess.Popen(
-        [PROGRAM, *map(str, command), "--max-rate", "100"],
+        [PROGRAM, *map(str, [*command, "--max-rate", UNHURRIED_PER_S])],
         env=process_env(env),
         start_new_session=True,
         stdout=subprocess.PIPE,
