@@ -28,6 +28,7 @@ from encord_async.testing import (
     read_settings,
 )
 from tests import warm
+from tests.thorough import part
 from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["pytester"]
@@ -297,24 +298,24 @@ def run_in_a_project(pytester: pytest.Pytester, source: str, arguments: Sequence
     return pytester.runpytest_subprocess("--strict-markers", *QUIET, *arguments, timeout=PATIENCE_S)
 
 
-@pytest.mark.parametrize(
-    ("mark", "fixture", "arguments"),
-    [
-        pytest.param(
-            "@pytest.mark.asyncio", "@pytest_asyncio.fixture", (*ASYNCIO, *WITHOUT_ANYIO), id="pytest-asyncio-strict"
-        ),
-        pytest.param("", "@pytest.fixture", (*ASYNCIO, "-o", "asyncio_mode=auto"), id="pytest-asyncio-auto"),
-        pytest.param(
-            "@pytest.mark.asyncio(loop_scope='session')",
-            "@pytest_asyncio.fixture(loop_scope='session')",
-            ASYNCIO,
-            id="pytest-asyncio-one-loop",
-        ),
-        pytest.param("@pytest.mark.anyio", "@pytest.fixture", WITHOUT_ASYNCIO, id="anyio"),
-        pytest.param("@pytest.mark.anyio", "@pytest.fixture", ASYNCIO, id="anyio-beside-pytest-asyncio"),
-        pytest.param("", "@pytest.fixture", (*WITHOUT_ASYNCIO, "-o", "anyio_mode=auto"), id="anyio-auto"),
-    ],
-)
+WAYS = [
+    pytest.param(
+        "@pytest.mark.asyncio", "@pytest_asyncio.fixture", (*ASYNCIO, *WITHOUT_ANYIO), id="pytest-asyncio-strict"
+    ),
+    pytest.param("", "@pytest.fixture", (*ASYNCIO, "-o", "asyncio_mode=auto"), id="pytest-asyncio-auto"),
+    pytest.param(
+        "@pytest.mark.asyncio(loop_scope='session')",
+        "@pytest_asyncio.fixture(loop_scope='session')",
+        ASYNCIO,
+        id="pytest-asyncio-one-loop",
+    ),
+    pytest.param("@pytest.mark.anyio", "@pytest.fixture", WITHOUT_ASYNCIO, id="anyio"),
+    pytest.param("@pytest.mark.anyio", "@pytest.fixture", ASYNCIO, id="anyio-beside-pytest-asyncio"),
+    pytest.param("", "@pytest.fixture", (*WITHOUT_ASYNCIO, "-o", "anyio_mode=auto"), id="anyio-auto"),
+]
+
+
+@pytest.mark.parametrize(("mark", "fixture", "arguments"), part(WAYS, 2))
 def test_each_plugin_can_run_the_tests(
     pytester: pytest.Pytester, mark: str, fixture: str, arguments: Sequence[str]
 ) -> None:

@@ -194,7 +194,7 @@ def test_an_older_journal(api: Api, here: Here, applied: Applied, store: str, tm
     assert here("verify", manifest, "--journal", journal, env=api.env).code == 0
 
 
-@pytest.mark.parametrize("key", ["it's", 'a "b"', "back\\slash", "100%s", "Größe", "猫", "a;DROP TABLE steps;--"])
+@pytest.mark.parametrize("key", ['it\'s a "b";DROP TABLE steps;--', "back\\slash 100%s Größe 猫"])
 def test_keys_of_any_letters(api: Api, here: Here, applied: Applied, store: str, key: str) -> None:
     """Quotes, backslashes, percent signs and letters of any script stay what they are, in every change."""
     name = f"Odd {ord(key[-1])} {store}"

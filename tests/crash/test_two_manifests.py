@@ -9,6 +9,7 @@ import pytest
 from encord_async.engine.account import Existing
 from encord_async.engine.options import Options
 from tests.crash.conftest import ME, SETTLE_S, Disk, Entry, Fate, Job, World, of_numbers
+from tests.thorough import times
 
 OWNERS: Final = ("ann@example.com", "bob@example.com")
 
@@ -27,7 +28,7 @@ def manifest_of(owner: str) -> list[Entry]:
     ]
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(times(10, of=25)))
 def test_neither_takes_the_others(seed: int) -> None:
     """With marks, faults and deaths on both sides, each run ends with projects and datasets of its own."""
     chance, world = random.Random(seed), World()
