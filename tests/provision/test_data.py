@@ -141,11 +141,11 @@ async def test_rows_that_no_answer_has_room_for(tmp_path: Path) -> None:
 async def test_a_lost_answer_to_a_job(fault: Fault, tmp_path: Path) -> None:
     """A job whose answer was lost is settled by what is in the folder: each URL is there once, and linked once."""
     async with open_world(FaultRule(query=START, fault=fault, times=2), integrations=[BUCKET]) as world:
-        outcomes = await world.run(many(2500), tmp_path / "j")
+        outcomes = await world.run(many(1100), tmp_path / "j")
         assert words(outcomes)["x"] == "updated", outcomes["x"].error
         urls = [one.url for one in await items_of(world, outcomes["f"].hash)]
-        assert (len(urls), len(set(urls))) == (2500, 2500)
-        assert len(await world.linked(outcomes["d"].hash)) == 2500
+        assert (len(urls), len(set(urls))) == (1100, 1100)
+        assert len(await world.linked(outcomes["d"].hash)) == 1100
 
 
 @pytest.mark.parametrize("fault", [Fault.DROP_AFTER_COMMIT, Fault.LATE_COMMIT])
@@ -199,14 +199,14 @@ async def test_a_job_that_never_comes(tmp_path: Path) -> None:
 async def test_a_run_that_was_stopped_goes_on_asking(tmp_path: Path) -> None:
     """A run that is stopped does not wait for its jobs, and the next one asks for those, and starts no others."""
     async with open_world(integrations=[BUCKET], job_s=2.0) as world:
-        async with world.session.provision(many(2500), journal=tmp_path / "j") as run:
-            await comes_true(lambda: world.asked(POLL) > 0 and world.asked(START) == 3, "the jobs are started")
+        async with world.session.provision(many(1100), journal=tmp_path / "j") as run:
+            await comes_true(lambda: world.asked(POLL) > 0 and world.asked(START) == 2, "the jobs are started")
             run.drain()
             ended = {outcome.key: outcome.status.value async for outcome in run}
         assert ended["x"] == "cancelled"
-        outcomes = await world.run(many(2500), tmp_path / "j")
-        assert world.asked(START) == 3
-        assert len(await world.linked(outcomes["d"].hash)) == 2500
+        outcomes = await world.run(many(1100), tmp_path / "j")
+        assert world.asked(START) == 2
+        assert len(await world.linked(outcomes["d"].hash)) == 1100
 
 
 @pytest.mark.parametrize("on_error", ["skip", "fail"])

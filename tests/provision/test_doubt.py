@@ -1,5 +1,6 @@
 """Whatever happens to a create on its way, there is one of it in the end, and never two."""
 
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
@@ -18,6 +19,7 @@ from encord_async.errors import AuthenticationError, UncertainError
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 from tests.direct import CREDENTIAL, DirectEmulator
 from tests.provision.conftest import Entry, all_of, collect, dataset, project, users
+from tests.thorough import part
 from tests.waiting import PATIENCE_S, time_passes
 
 D1, D2, D3 = (f"00000000-0000-4000-8000-{number:012d}" for number in (1, 2, 3))
@@ -41,7 +43,9 @@ class World:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[EncordSession]:
         """A session of a user who waits *attempt_s* for an answer."""
-        settings = Settings(domain=self.emulator.url, retry=self.retry, timeouts=Timeouts(attempt_s=self.attempt_s))
+        timeouts = Timeouts(attempt_s=self.attempt_s)
+        # A worker for each that may be in flight is made at each run, and hardly anything is to be done here.
+        settings = Settings(domain=self.emulator.url, concurrency=4, retry=self.retry, timeouts=timeouts)
         async with EncordSession(CREDENTIAL, settings, transport=lambda _: self.emulator) as session:
             yield session
 
@@ -378,9 +382,9 @@ TROUBLE = {
 }
 
 
-@JOURNALS
-@pytest.mark.parametrize("stamp", [False, True])
-@pytest.mark.parametrize("other", [D1, D2])
+@pytest.mark.parametrize(
+    ("other", "stamp", "journal"), part([*itertools.product((D1, D2), (False, True), ("j", None))], 3)
+)
 @pytest.mark.usefixtures("twins_pass")
 async def test_namesakes(other: str, stamp: bool, journal: str | None, tmp_path: Path) -> None:
     """Two entries of equal titles, with equal or other datasets, have a project each and their own, come what may."""

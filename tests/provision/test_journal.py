@@ -36,7 +36,7 @@ from encord_async.kinds.registry import step_kinds
 from encord_async.session.settings import Settings
 from tests import warm
 from tests.provision.conftest import Service, all_of, open_session, project
-from tests.thorough import stride
+from tests.thorough import stride, times
 
 ME = Identity("https://api.encord.com", "SHA256:me")
 
@@ -154,7 +154,7 @@ def words(draw: st.DrawFn) -> list[list[Record]]:
 
 
 @given(words())
-@hypothesis_settings(max_examples=60)
+@hypothesis_settings(max_examples=times(25, of=100))
 def test_the_last_word_on_a_step_stands(said: list[list[Record]]) -> None:
     """However often a step is written, alone or with others, whole or only its end: the last word is read back."""
     last = {one.identity: one for group in said for one in group}
@@ -816,7 +816,7 @@ async def test_whole(clean: Files, killed: Files, identity: Identity | None) -> 
 async def test_cut_anywhere(clean: Files) -> None:
     """A journal cut at any byte of its last pages is refused, whether a run wants to go on or only to read."""
     whole = clean["j"]
-    for length in range(len(whole) - 3 * 512, len(whole), stride(7)):
+    for length in range(len(whole) - 3 * 512, len(whole), stride(23)):
         assert await read_damaged({"j": whole[:length]}) is None, length
     for length in range(0, len(whole), stride(3) * 97):
         assert await read_damaged({"j": whole[:length]}, ME) is None, length
@@ -827,7 +827,7 @@ async def test_log_cut_anywhere(killed: Files) -> None:
     """With its log cut at any byte, a journal is in a state in which it was earlier: nothing is done that was not."""
     log = killed["j-wal"]
     seen: set[int] = set()
-    for length in sorted({*range(0, len(log), stride(3) * 127), *range(len(log) - 1072, len(log), stride(7))}):
+    for length in sorted({*range(0, len(log), stride(3) * 127), *range(len(log) - 1072, len(log), stride(23))}):
         found = await read_damaged({**killed, "j-wal": log[:length]}, ME if length % 31 == 0 else None)
         assert found is not None
         assert is_earlier(found), length
@@ -844,13 +844,13 @@ async def test_log_lost(killed: Files) -> None:
 
 async def test_cut_with_its_log_there(killed: Files) -> None:
     """A journal cut short whose log is whole is refused, or comes back whole from the log."""
-    for length in range(0, len(killed["j"]), 97):
+    for length in range(0, len(killed["j"]), stride(3) * 97):
         found = await read_damaged({**killed, "j": killed["j"][:length]}, ME if length % 2 else None)
         assert found is None or found == list(LAST.values()), length
 
 
 @given(st.data())
-@hypothesis_settings(max_examples=150)
+@hypothesis_settings(max_examples=times(60, of=300))
 def test_flipped_bits(clean: Files, killed: Files, data: st.DataObject) -> None:
     """Whatever bits flip in a journal: it is refused, or it says what was written, all of it and nothing else."""
     content = dict(data.draw(st.sampled_from([clean, killed])))
