@@ -67,10 +67,15 @@ def parts_of(name: str) -> list[str]:
     return [re.sub("ies$", "y", part.lower()).removesuffix("s") for part in found]
 
 
+@functools.cache
 def names_a_kind(name: str) -> bool:
     """Whether the word of a kind is a part of *name*."""
-    joined = f"_{'_'.join(parts_of(name))}_"
-    return name in CLASSES or any(f"_{'_'.join(parts_of(word))}_" in joined for word in WORDS)
+    return name in CLASSES or any(word in _joined(name) for word in map(_joined, WORDS))
+
+
+@functools.cache
+def _joined(name: str) -> str:
+    return f"_{'_'.join(parts_of(name))}_"
 
 
 def names_in(tree: ast.AST) -> Iterator[tuple[int, str]]:
