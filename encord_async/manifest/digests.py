@@ -6,70 +6,74 @@ thirty million manifests, so they are for what does no harm then. `Texts` have 9
 
 from array import array
 from collections.abc import Hashable
-from hashlib import blake2b
 from typing import Final, Self
 
 __all__ = ["Digests", "Texts"]
 
 _FIRST_SLOTS: Final = 2**10
 _MASK: Final = 2**64 - 1
-_TEXT_BYTES: Final = 12
+_HALF_MASK: Final = 2**32 - 1
 
 
 class Texts:
     """Texts, each with a number: the first has 0, the next 1. About twenty bytes each, however long they are."""
 
     def __init__(self) -> None:
-        self._digests = bytearray()
-        """One after another."""
+        self._firsts = array("Q")
+        self._seconds = array("I")
+        """The two parts of their digests, by number."""
         self._slots = array("I", bytes(4 * _FIRST_SLOTS))
         """By digest: 0 where nothing is, or a number from 1."""
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self._digests) // _TEXT_BYTES
+        return len(self._firsts)
 
     def get(self, text: str) -> int | None:
         """The number of *text*, if it has one."""
-        number = self._slots[self._slot(_digest(text))]
+        number = self._slots[self._slot(*_digest(text))]
         return number - 1 if number else None
 
     def add(self, text: str) -> int | None:
         """The number that *text* has; if none, it has the next one from now on, and None is the answer."""
-        digest = _digest(text)
-        slot = self._slot(digest)
+        first, second = _digest(text)
+        slot = self._slot(first, second)
         number = self._slots[slot]
         if number:
             return number - 1
-        self._digests += digest
-        self._slots[slot] = len(self)
-        if 3 * len(self) > 2 * len(self._slots):
+        self._firsts.append(first)
+        self._seconds.append(second)
+        self._slots[slot] = number = len(self._firsts)
+        if 3 * number > 2 * len(self._slots):
             self._grow()
         return None
 
-    def _slot(self, digest: bytes | bytearray) -> int:
-        """Where *digest* is, or goes."""
-        slots, digests = self._slots, self._digests
+    def _slot(self, first: int, second: int) -> int:
+        """Where a digest is, or goes."""
+        slots, firsts, seconds = self._slots, self._firsts, self._seconds
         mask = len(slots) - 1
-        slot = int.from_bytes(digest[:8]) & mask
-        while (end := slots[slot] * _TEXT_BYTES) and digests[end - _TEXT_BYTES : end] != digest:
+        slot = first & mask
+        while (number := slots[slot]) and (firsts[number - 1] != first or seconds[number - 1] != second):
             slot = (slot + 1) & mask
         return slot
 
     def _grow(self) -> None:
         slots = self._slots = array("I", bytes(8 * len(self._slots)))
         mask = len(slots) - 1
-        for number in range(len(self)):
+        for number, first in enumerate(self._firsts, 1):
             # All differ, so that they need not be compared.
-            slot = int.from_bytes(self._digests[number * _TEXT_BYTES : number * _TEXT_BYTES + 8]) & mask
+            slot = first & mask
             while slots[slot]:
                 slot = (slot + 1) & mask
-            slots[slot] = number + 1
+            slots[slot] = number
 
 
-def _digest(text: str) -> bytes:
-    # A bad entry may have half of a character in its key.
-    return blake2b(text.encode(errors="surrogatepass"), digest_size=_TEXT_BYTES).digest()
+def _digest(text: str) -> tuple[int, int]:
+    """Python's own, which takes a tenth of the time of any other, of the text and of a longer one.
+
+    The second also tells apart those of which Python's is the same because their characters are of another width.
+    """
+    return hash(text) & _MASK, hash(text + "\0") & _HALF_MASK
 
 
 class Digests:
