@@ -48,16 +48,16 @@ class _Made:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["json", "csv", "env"]),
+    type=click.Choice(["json", "csv", "dotenv"]),
     default="json",
     show_default=True,
-    help="One JSON object, a table, or lines NAME=HASH as a shell and dotenv read them.",
+    help="One JSON object, a table, or lines NAME=HASH as shells and .env files have them.",
 )
 @output_options
 def outputs(*, output: Output, journal: str, form: str) -> int:
     """Print what the entries with a key in JOURNAL have made or adopted: kind, key, title and hash.
 
-    The JSON object has a member for each key. Names for 'env' are the keys in capital letters, with '_' for every
+    The JSON object has a member for each key. Names for 'dotenv' are the keys in capital letters, with '_' for every
     character that is no English letter or digit. Two entries of one name are an error. What an entry made is printed
     even if the entry is no longer in the manifest, until 'encord-async journal rm' forgets it. API keys are never
     printed.
@@ -66,7 +66,7 @@ def outputs(*, output: Output, journal: str, form: str) -> int:
     Examples:
       encord-async outputs programme.jsonl.journal | jq -r .cats.hash
       encord-async outputs programme.jsonl.journal --format csv > hashes.csv
-      encord-async outputs programme.jsonl.journal --format env > .env
+      encord-async outputs programme.jsonl.journal --format dotenv > .env
 
     Exit codes: 0 printed, 2 no usable journal, or two of one name.
     """
@@ -82,7 +82,7 @@ def outputs(*, output: Output, journal: str, form: str) -> int:
     found = run(look, reads=True)
     if form == "csv":
         click.echo(_table(found), nl=False)
-    elif form == "env":
+    elif form == "dotenv":
         named = _by_name(found, _variable, "the environment")
         click.echo("".join(f"{name}={shlex.quote(made.hash)}\n" for name, made in named.items()), nl=False)
     else:

@@ -60,7 +60,7 @@ def test_outputs_as_csv(here: Here, journal: str) -> None:
 @pytest.mark.process
 def test_outputs_for_a_shell(here: Here, journal: str, tmp_path: Path) -> None:
     """A shell that reads the lines has the hashes in variables of the keys in capital letters."""
-    lines = here("outputs", journal, "--format", "env").out
+    lines = here("outputs", journal, "--format", "dotenv").out
     (tmp_path / ".env").write_text(lines)
     shell = ["sh", "-c", '. ./.env; echo "$CATS_RAW $_2CATS"']
     said = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
@@ -76,7 +76,7 @@ def test_two_keys_of_one_name(api: Api, here: Here, tmp_path: Path) -> None:
         {"kind": "dataset", "key": "cats.raw", "title": "Outputs two"},
     )
     assert here("apply", manifest, "--yes", env=api.env).code == 0
-    done = here("outputs", f"{manifest}.journal", "--format", "env")
+    done = here("outputs", f"{manifest}.journal", "--format", "dotenv")
     assert (done.code, done.out) == (2, "")
     assert "dataset 'cats-raw' and dataset 'cats.raw' would both be 'CATS_RAW'" in done.err
     assert set(here("outputs", f"{manifest}.journal").json) == {"cats-raw", "cats.raw"}
