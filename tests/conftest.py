@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -47,7 +48,11 @@ NOT_OURS = {"browser", "cluster"}
 
 
 def pytest_configure() -> None:
-    """Give each test its folder in memory, where there is room, unless somebody has said where."""
+    """Give each test its folder in memory, where there is room, unless somebody has said where; and end in order.
+
+    Whoever stops the tests with SIGTERM, as a CI does whose time is over, must not leave servers and clusters behind.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if (root := memory.root()) is not None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", root)
 
