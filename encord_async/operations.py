@@ -1,7 +1,10 @@
 """Each call of the service as a frozen, typed object for `EncordSession.execute`, and what those are made of.
 
-Names alone; nothing is done here.
+Names alone; nothing is done here. Those of operations stand in the list of the module that each is made in.
 """
+
+# The list below says them once more for type checkers, and a test holds it against what is here.
+# ruff: noqa: F403, F405
 
 from encord_async.protocol.catalogue import (
     FileType,
@@ -25,99 +28,13 @@ from encord_async.protocol.operations.base import (
     PageOperation,
     RestOperation,
 )
-from encord_async.protocol.operations.datasets import (
-    AddDatasetGroups,
-    AddDatasetUsers,
-    CreateDataset,
-    CreateDatasetV2,
-    GetDataset,
-    LinkItems,
-    ListDataRows,
-    ListDatasetGroups,
-    ListDatasets,
-    ListDatasetsV2,
-    ListDatasetUsers,
-    RemoveDataRows,
-    RemoveDatasetGroups,
-    RemoveDatasetUsers,
-)
-from encord_async.protocol.operations.keys import (
-    CreateProjectAPIKey,
-    GetBearerToken,
-    GetOrCreateProjectAPIKey,
-    ListProjectAPIKeys,
-)
-from encord_async.protocol.operations.ontologies import (
-    AddOntologyGroups,
-    CreateOntology,
-    GetOntologyV2,
-    ListOntologies,
-    ListOntologyGroups,
-    RemoveOntologyGroups,
-    UpdateOntology,
-)
-from encord_async.protocol.operations.organisation import (
-    AddGroupMembers,
-    AddOrganisationUser,
-    CreateGroup,
-    CreateTag,
-    GetGroup,
-    ListGroupMembers,
-    ListGroups,
-    ListOrganisationUsers,
-    ListTags,
-    RemoveGroupMembers,
-    RemoveOrganisationUser,
-)
-from encord_async.protocol.operations.projects import (
-    AddDatasets,
-    AddProjectGroups,
-    AddProjectTag,
-    AddProjectUsers,
-    CopyProject,
-    CreateProject,
-    GetOntology,
-    GetProject,
-    GetProjectV2,
-    ListProjectDatasets,
-    ListProjectGroups,
-    ListProjects,
-    ListProjectsV2,
-    ListProjectTags,
-    ListProjectUsers,
-    RemoveDatasets,
-    RemoveProjectGroups,
-    RemoveProjectTag,
-    RemoveProjectUsers,
-    SetProjectStatus,
-)
-from encord_async.protocol.operations.storage import (
-    AddFolderGroups,
-    CancelUploadJob,
-    CloudPrefix,
-    CreateFolder,
-    GetFolder,
-    GetItems,
-    ListCloudIntegrations,
-    ListFolderGroups,
-    ListFolders,
-    ListItems,
-    ListSubfolders,
-    PollCloudSync,
-    PollUploadJob,
-    RemoveFolder,
-    RemoveFolderGroups,
-    SearchFolders,
-    StartCloudSync,
-    StartUploadJob,
-    UpdateFolder,
-)
-from encord_async.protocol.operations.workflow import (
-    AssignTasks,
-    ListTasks,
-    ReleaseTasks,
-    SetPriorities,
-)
+from encord_async.protocol.operations.datasets import *
+from encord_async.protocol.operations.keys import *
+from encord_async.protocol.operations.ontologies import *
+from encord_async.protocol.operations.organisation import *
+from encord_async.protocol.operations.projects import *
+from encord_async.protocol.operations.storage import *
+from encord_async.protocol.operations.workflow import *
 
 __all__ = [
     "AddDatasetGroups",

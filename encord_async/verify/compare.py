@@ -10,8 +10,9 @@ copied from, and where a dataset keeps its data. What the service does not list 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from encord_async.engine.account import stamped
 from encord_async.engine.crew import each
 from encord_async.errors import AuthenticationError, NotFoundError, RefusedError
 from encord_async.journal.record import Ledger, MemoryLedger
@@ -21,16 +22,7 @@ from encord_async.kinds.reading import Once, Unlisted
 from encord_async.kinds.registry import relation_of, relations_of
 from encord_async.kinds.thing import Admission, DatasetAPI, InnerName, Thing
 from encord_async.session.session import Session
-from encord_async.verify.difference import (
-    NOT_PROVISIONED,
-    Difference,
-    Fault,
-    NamedWish,
-    different,
-    extra,
-    missing,
-    names,
-)
+from encord_async.verify.difference import NOT_PROVISIONED, Difference, Fault
 from encord_async.verify.files import FileWish, compare_files
 from encord_async.verify.reasons import explained
 from encord_async.verify.wanted import Wanted
@@ -39,6 +31,7 @@ from encord_async.verify.wishes import AdmissionWish, ThingWish, Wishes
 __all__ = ["Facts", "Report", "compare", "examine", "extras", "lacking", "missing_inner", "unwanted"]
 
 Note: TypeAlias = Callable[[Difference], None]
+_MARK_BYTES: Final = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,17 +159,8 @@ class _Comparison:
                 found = there.get(address)
                 for other in kind.differences(wish.entry, found):
                     fault = Fault.MISSING if found is None else Fault.DIFFERENT
-                    self.note(
-                        Difference(
-                            place=wish.place,
-                            fault=fault,
-                            what=other.what,
-                            item=kind.address(wish.entry),
-                            wanted=other.wanted,
-                            found=other.found,
-                            reason=other.reason,
-                        )
-                    )
+                    said = other.what, kind.address(wish.entry), None, other.wanted, other.found, other.reason
+                    self.note(Difference(wish.place, fault, *said))
                 if found is None:
                     on_lacking(wish)
 
@@ -210,7 +194,7 @@ class _Comparison:
             self.report.not_listed(kind.word, len(wanted), Unlisted(str(error)))
             return ()
         for hash_ in sorted(wanted.keys() - seen.keys()):
-            found.append(_gone(wanted[hash_]))
+            found.append(_of_thing(wanted[hash_], Fault.MISSING, f"the account has no such {kind.word} any more"))
         for difference in found:
             self.note(difference)
         return [wish for wish in seen.values() if self._relations(wish)]
@@ -238,10 +222,10 @@ class _Comparison:
         except AuthenticationError:
             raise
         except NotFoundError as error:
-            self.note(missing(wish.place, wish.kind.word, wish.title, wish.hash, error.message))
+            self.note(_of_thing(wish, Fault.MISSING, error.message))
             return None
         except RefusedError as error:
-            self.note(_unreadable(wish, error))
+            self.note(_of_thing(wish, Fault.UNREADABLE, error.message))
             return None
         for difference in await explained(self._ledger, self._wishes, list(examine(wish, facts))):
             self.note(await self._titled(wish, difference))
@@ -295,27 +279,23 @@ def _own_differences(wish: ThingWish, title: str, description: str | None, item:
     if wish.has_gone:
         return
     edit = wish.stays if wish.kind.edited_with is not None else None
-    named = NamedWish(wish.place, wish.title, wish.description or "", edit or wish.kind.stays)
-    yield from names(named, wish.hash, title, description)
+    about, stays = (wish.title, wish.hash), edit or wish.kind.stays
+    if wish.title != title.strip():
+        yield Difference(wish.place, Fault.DIFFERENT, "title", *about, wish.title, title, stays)
+    # Blanks at the ends are nothing.
+    said = wish.description or ""
+    held, wanted = (description or "").strip(), said.strip()
+    # The stamp of a run, which stands between "[encord-async " and the bracket at the end.
+    if held not in {wanted, stamped(wanted, held[-_MARK_BYTES - 1 : -1])}:
+        yield Difference(wish.place, Fault.DIFFERENT, "description", *about, said, held, stays)
     for other in wish.kind.differences(wish.seen, item):
         reason = NOT_PROVISIONED if other.is_unmade else edit or other.reason
-        yield different(wish.place, other.what, wish.title, wish.hash, other.wanted, other.found, reason=reason)
+        yield Difference(wish.place, Fault.DIFFERENT, other.what, *about, other.wanted, other.found, reason)
 
 
-def _gone(wish: ThingWish) -> Difference:
-    reason = f"the account has no such {wish.kind.word} any more"
-    return missing(wish.place, wish.kind.word, wish.title, wish.hash, reason)
-
-
-def _unreadable(wish: ThingWish, error: RefusedError) -> Difference:
-    return Difference(
-        place=wish.place,
-        fault=Fault.UNREADABLE,
-        what=wish.kind.word,
-        item=wish.title,
-        hash=wish.hash,
-        reason=error.message,
-    )
+def _of_thing(wish: ThingWish, fault: Fault, reason: str) -> Difference:
+    """A difference of a thing as a whole."""
+    return Difference(wish.place, fault, wish.kind.word, wish.title, wish.hash, reason=reason)
 
 
 # ---------------------------------------------------------------------- the difference, pure
@@ -331,27 +311,26 @@ def examine(wish: ThingWish, facts: Facts) -> Iterator[Difference]:
 
 def _relation_differences(wish: ThingWish, facts: Facts, relation: Relation) -> Iterator[Difference]:
     for reference, role in sorted(wish.of(relation).unmade, key=str):
-        yield missing(wish.place, relation.thing, reference, wish.hash, NOT_PROVISIONED, wanted=_word(relation, role))
+        about = relation.thing, reference, wish.hash
+        yield Difference(wish.place, Fault.MISSING, *about, _word(relation, role), reason=NOT_PROVISIONED)
     held = facts.held.get(relation)
     if held is None or isinstance(held, Unlisted):
         return
     roles = {relation.folded(item): role for item, role in held.items()}
     for item, role in lacking(wish, facts, relation, roles_too=True):
         has = roles.get(relation.folded(item))
-        wanted = _word(relation, role)
+        wanted, reason = _word(relation, role), wish.stays or relation.role_stays
         if relation.is_single and held:
             there = ", ".join(map(relation.said, held))
             named = wish.title, wish.hash, relation.said(item), there
-            yield different(wish.place, relation.thing, *named, reason=wish.stays or relation.role_stays)
+            yield Difference(wish.place, Fault.DIFFERENT, relation.thing, *named, reason)
         elif relation.folded(item) not in roles:
-            yield missing(wish.place, relation.thing, relation.said(item), wish.hash, wanted=wanted)
+            yield Difference(wish.place, Fault.MISSING, relation.thing, relation.said(item), wish.hash, wanted)
         else:
-            found = _word(relation, has)
-            reason = wish.stays or relation.role_stays
-            yield different(wish.place, "role", item, wish.hash, wanted, found, reason=reason)
+            yield Difference(wish.place, Fault.DIFFERENT, "role", item, wish.hash, wanted, _word(relation, has), reason)
     for item in (*extras(wish, facts, relation), *unwanted(wish, facts, relation)):
-        found = _word(relation, held[item])
-        yield extra(wish.place, relation.thing, item, wish.hash, found=found, reason=relation.extras_stay or wish.stays)
+        found, reason = _word(relation, held[item]), relation.extras_stay or wish.stays
+        yield Difference(wish.place, Fault.EXTRA, relation.thing, item, wish.hash, None, found, reason)
 
 
 def _word(relation: Relation, role: int | None) -> str | None:
@@ -426,16 +405,9 @@ def _inner_differences(wish: ThingWish, facts: Facts) -> Iterator[Difference]:
         others = [" ".join(sorted(other)) for name, other in facts.inner if name == title and other != more]
         unmade = wish.unmade_inner[title, more]
         for index in range(number):
-            yield Difference(
-                place=wish.place,
-                fault=Fault.MISSING,
-                what=kind.word,
-                item=title,
-                hash=wish.hash,
-                wanted=" ".join(sorted(more)),
-                found="; ".join(sorted(others)) or None,
-                reason=NOT_PROVISIONED if index < unmade else None,
-            )
+            reason = NOT_PROVISIONED if index < unmade else None
+            said = " ".join(sorted(more)), "; ".join(sorted(others)) or None, reason
+            yield Difference(wish.place, Fault.MISSING, kind.word, title, wish.hash, *said)
 
 
 def _by_name(item: tuple[InnerName, int]) -> tuple[str, list[str]]:

@@ -1,28 +1,13 @@
-"""A difference between an account and a manifest, in one shape for everything. Pure: it looks nothing up.
+"""A difference between an account and a manifest, in one shape for everything. Pure: it looks nothing up."""
 
-`missing`, `extra` and `different` make them, and `names` those of a thing's title and description.
-"""
-
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from encord_async.engine.account import stamped
 from encord_async.manifest.place import Place
 
-__all__ = [
-    "NOT_PROVISIONED",
-    "Difference",
-    "Fault",
-    "NamedWish",
-    "different",
-    "extra",
-    "missing",
-    "names",
-]
+__all__ = ["NOT_PROVISIONED", "Difference", "Fault"]
 
-_MARK_BYTES: Final = 12
 NOT_PROVISIONED: Final = "the journal does not say that it was made; run 'encord-async apply'"
 
 
@@ -36,7 +21,7 @@ class Fault(StrEnum):
     """The service did not let us look."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Difference:
     """One thing that is not as the manifest wants it.
 
@@ -75,69 +60,3 @@ class Difference:
         more = {"hash": self.hash, "wanted": self.wanted, "found": self.found, "reason": self.reason}
         more |= {"item_title": self.item_title, "hash_title": self.hash_title}
         return shown | {name: value for name, value in more.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class NamedWish:
-    """A thing as its entry describes it, and why it stays as it is (`Thing.stays`)."""
-
-    place: Place
-    title: str
-    description: str
-    stays: str
-
-
-def names(wish: NamedWish, found_hash: str, title: str, description: str | None) -> Iterator[Difference]:
-    """How title and description of a thing differ from what is wanted; blanks at their ends are nothing."""
-    if wish.title != title.strip():
-        yield different(wish.place, "title", wish.title, found_hash, wish.title, title, reason=wish.stays)
-    held, wanted = (description or "").strip(), wish.description.strip()
-    # The stamp of a run, which stands between "[encord-async " and the bracket at the end.
-    if held not in {wanted, stamped(wanted, held[-_MARK_BYTES - 1 : -1])}:
-        told = wish.title, found_hash, wish.description, held
-        yield different(wish.place, "description", *told, reason=wish.stays)
-
-
-def missing(
-    place: Place,
-    what: str,
-    item: str,
-    found_hash: str | None,
-    reason: str | None = None,
-    *,
-    wanted: str | None = None,
-) -> Difference:
-    """That *item* is not there."""
-    return Difference(
-        place=place, fault=Fault.MISSING, what=what, item=item, hash=found_hash, wanted=wanted, reason=reason
-    )
-
-
-def extra(
-    place: Place, what: str, item: str, found_hash: str, *, found: str | None = None, reason: str | None = None
-) -> Difference:
-    """That *item* should not be there."""
-    return Difference(place=place, fault=Fault.EXTRA, what=what, item=item, hash=found_hash, found=found, reason=reason)
-
-
-def different(
-    place: Place,
-    what: str,
-    item: str,
-    found_hash: str | None,
-    wanted: str | None,
-    found: str | None,
-    *,
-    reason: str | None = None,
-) -> Difference:
-    """That *item* is there, but otherwise."""
-    return Difference(
-        place=place,
-        fault=Fault.DIFFERENT,
-        what=what,
-        item=item,
-        hash=found_hash,
-        wanted=wanted,
-        found=found,
-        reason=reason,
-    )

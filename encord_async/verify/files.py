@@ -19,7 +19,7 @@ from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.stock import Stock
 from encord_async.manifest.place import Place
 from encord_async.session.session import Session
-from encord_async.verify.difference import Difference, Fault, missing
+from encord_async.verify.difference import Difference, Fault
 
 __all__ = ["FileWish", "compare_files"]
 
@@ -72,19 +72,11 @@ async def compare_files(
         except (RefusedError, UnreadableReplyError) as error:
             if isinstance(error, UnreadableReplyError) and error.code != "REPLY_TOO_LARGE":
                 raise
-            note(
-                Difference(
-                    place=wish.place,
-                    fault=Fault.UNREADABLE,
-                    what=wish.relation.thing,
-                    item=wish.label,
-                    hash=wish.hash,
-                    reason=error.message,
-                )
-            )
+            about = wish.relation.thing, wish.label, wish.hash
+            note(Difference(wish.place, Fault.UNREADABLE, *about, reason=error.message))
             return
         for url in found:
-            note(missing(wish.place, wish.relation.thing, url, wish.hash))
+            note(Difference(wish.place, Fault.MISSING, wish.relation.thing, url, wish.hash))
         if found:
             on_lacking(wish)
 
