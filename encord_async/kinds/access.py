@@ -17,6 +17,7 @@ from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, one
 from encord_async.kinds.thing import Listed
+from encord_async.protocol.models import DatasetUser, ProjectUser
 from encord_async.protocol.operations.base import PageOperation
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "GroupAccess",
     "GroupRelation",
     "UserAccess",
+    "UserRelation",
     "access_twice",
     "admit_groups",
     "admit_users",
@@ -111,6 +113,21 @@ class GroupRelation(Relation):
 
     def is_written(self, pen: Pen) -> bool:
         return pen.has("group")
+
+
+class UserRelation(Relation):
+    """Users of a thing, who keep the role that they have: what adds them shows it."""
+
+    plural = "users"
+    is_of_addresses = True
+    role_follows = False
+    shows_roles = True
+
+    def roles_shown(self, answer: Sequence[ProjectUser | DatasetUser]) -> Mapping[str, int]:
+        return {user.user_email.casefold(): user.user_role for user in answer}
+
+    def is_written(self, pen: Pen) -> bool:
+        return pen.scope.users
 
 
 def not_admin(noun: str, could_be: str) -> ConflictError:

@@ -5,12 +5,12 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, PrivateAttr, WithJsonSchema
+from pydantic import PrivateAttr
 
 from encord_async.kinds.dataset_data import DATASET_DATA
 from encord_async.kinds.entry import Entry, Use, uses
 from encord_async.kinds.faults import Fault, twice
-from encord_async.kinds.fields import Part, Reference, Title, one_word
+from encord_async.kinds.fields import OneOf, Part, Reference, Title
 from encord_async.kinds.files import DataItem, Files, ListedFiles, Portion
 from encord_async.kinds.folder_data import FOLDER_DATA
 from encord_async.kinds.step import Step, digest, part
@@ -26,13 +26,7 @@ class OnError(StrEnum):
 
 
 _WORDS: Final[Mapping[str, OnError]] = MappingProxyType({one.value: one for one in OnError})
-
-
-def _on_error(value: object) -> StrEnum:
-    return one_word(value, what="way to treat an error", words=_WORDS)
-
-
-OnErrorWord: TypeAlias = Annotated[OnError, BeforeValidator(_on_error), WithJsonSchema({"enum": [*_WORDS]})]
+OnErrorWord: TypeAlias = Annotated[OnError, OneOf("way to treat an error", _WORDS)]
 
 
 class DataEntry(Entry):

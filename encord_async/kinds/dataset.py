@@ -15,9 +15,9 @@ from encord_async.kinds.access import (
     written_groups,
     written_users,
 )
+from encord_async.kinds.access_groups import DATASET_GROUPS
 from encord_async.kinds.cloud import is_uuid
 from encord_async.kinds.dataset_data import DATASET_FOLDER, DATASET_ITEMS
-from encord_async.kinds.dataset_groups import DATASET_GROUPS
 from encord_async.kinds.dataset_users import DATASET_USERS
 from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
@@ -272,9 +272,8 @@ class _Datasets(Thing, Exports):
         dataset, has_folder, rows = found.item
         yield from pen.entry(
             DatasetEntry,
+            self,
             found,
-            what=self.noun,
-            otherwise=self.word,
             title=found.title,
             description=found.description or "",
             storage=StorageLocation.CORD_STORAGE if dataset.type is None else dataset.type,

@@ -4,7 +4,7 @@ Files that an entry registers are linked by their URLs; of a folder, all that li
 and single items by their uuids.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Final
 
 from encord_async.kinds.data_rows import parts_of_rows
@@ -20,34 +20,33 @@ from encord_async.protocol.rest_models import StorageItem
 __all__ = ["DATASET_DATA", "DATASET_FOLDER", "DATASET_ITEMS"]
 
 
-async def _rows(reads: Reads, dataset_hash: str) -> Mapping[str, None]:
-    """The items that a dataset has, by their uuids."""
-    found: dict[str, None] = {}
-    async for rows in parts_of_rows(reads, dataset_hash):
-        found |= {row.backing_item_uuid: None for row in rows if row.backing_item_uuid is not None}
-    return found
-
-
-class _Links(Filling):
-    sort = what = thing = gives = "dataset_data"
+class _Rows(Relation):
+    what = thing = "dataset_data"
     noun = "data row of a dataset"
     plural = "data rows of datasets"
-    adds = ("dataset_data", "folder to link to a dataset", "folders to link to datasets")
     parent = "dataset"
-    item = "folder"
     is_content = True
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> LinkItems:  # noqa: ARG002
         return LinkItems(dataset_hash=parent_hash, item_uuids=items)
+
+    async def held(self, reads: Reads, parent_hash: str) -> Held:
+        found: dict[str, None] = {}
+        async for rows in parts_of_rows(reads, parent_hash):
+            found |= {row.backing_item_uuid: None for row in rows if row.backing_item_uuid is not None}
+        return found
+
+
+class _Links(_Rows, Filling):
+    sort = gives = "dataset_data"
+    adds = ("dataset_data", "folder to link to a dataset", "folders to link to datasets")
+    item = "folder"
 
     def listing(self, source_hash: str) -> ListItems:
         return ListItems(folder_uuid=source_hash, include_client_metadata=False)
 
     def lying(self, item: StorageItem) -> Lying:
         return Lying(item.uuid, item.url, item.name, bool(item.is_tombstone))
-
-    async def held(self, reads: Reads, parent_hash: str) -> Held:
-        return await _rows(reads, parent_hash)
 
 
 class _OfFolder(_Links):
@@ -58,25 +57,14 @@ class _OfFolder(_Links):
     is_remembered = False
 
 
-class _Items(Relation):
+class _Items(_Rows):
     sort = gives = "dataset_items"
-    what = thing = "dataset_data"
-    noun = "data row of a dataset"
-    plural = "data rows of datasets"
     adds = ("dataset_items", "item to link to a dataset", "items to link to datasets")
-    parent = "dataset"
-    is_content = True
     has_entries = False
     limits_unsaid = False
 
-    def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> LinkItems:  # noqa: ARG002
-        return LinkItems(dataset_hash=parent_hash, item_uuids=items)
-
-    async def held(self, reads: Reads, parent_hash: str) -> Held:
-        return await _rows(reads, parent_hash)
-
     async def held_of(self, reads: Reads, parent_hash: str, wished: Collection[str]) -> Held | Unlisted:
-        rows = await _rows(reads, parent_hash) if wished else {}
+        rows = await self.held(reads, parent_hash) if wished else {}
         return {item: None for item in wished if item in rows}
 
     def is_written(self, pen: Pen) -> bool:  # noqa: ARG002 - entries of files say it

@@ -1,15 +1,12 @@
 """Users of a dataset, of whom the entries of datasets speak. Sends nothing but reads."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from encord_async.errors import spelt
-from encord_async.kinds.access import AccessRole, not_admin
-from encord_async.kinds.exporting import Pen
-from encord_async.kinds.membership import Held, Relation
+from encord_async.kinds.access import AccessRole, UserRelation, not_admin
+from encord_async.kinds.membership import Held
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.protocol.catalogue import DatasetUserRole
-from encord_async.protocol.models import DatasetUser
 from encord_async.protocol.operations.base import ListingFilter
 from encord_async.protocol.operations.datasets import (
     AddDatasetUsers,
@@ -22,18 +19,14 @@ from encord_async.protocol.operations.datasets import (
 __all__ = ["DATASET_USERS", "ask_for_admin_of_dataset"]
 
 
-class _Users(Relation):
+class _Users(UserRelation):
     sort = what = thing = gives = "dataset_user"
     takes = "rm_dataset_user"
     noun = "user of a dataset"
-    plural = "users"
     adds = ("dataset_users", "user to add to a dataset", "users to add to datasets")
     removes = ("remove_dataset_users", "user to remove from a dataset", "users to remove from datasets")
     parent = "dataset"
-    is_of_addresses = True
     roles = AccessRole
-    role_follows = False
-    shows_roles = True
     role_stays = (
         "this API cannot change the role of a user of a dataset; change it in Encord's app, "
         f"or use {spelt('replace_roles', True)} to remove and add them"
@@ -53,12 +46,6 @@ class _Users(Relation):
             return users
         # A role that is not known may come as a word.
         return {user.user_email: user.user_role if isinstance(user.user_role, int) else None for user in users}
-
-    def roles_shown(self, answer: tuple[DatasetUser, ...]) -> Mapping[str, int]:
-        return {user.user_email.casefold(): user.user_role for user in answer}
-
-    def is_written(self, pen: Pen) -> bool:
-        return pen.scope.users
 
     async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:
         await ask_for_admin_of_dataset(reads, parent_hash, "one of the users")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from encord_async.errors import EncordError
-from encord_async.kinds.exporting import Pen
 from encord_async.kinds.files import Unit
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.reading import Reads
@@ -67,6 +66,3 @@ class Errand(Relation):
 
     async def held(self, reads: Reads, parent_hash: str) -> Held:  # noqa: ARG002 - nothing shows it
         return {}
-
-    def is_written(self, pen: Pen) -> bool:  # noqa: ARG002 - nothing shows it
-        return False

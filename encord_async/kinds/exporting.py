@@ -126,26 +126,26 @@ class Pen:
     def entry(
         self,
         model: type[EntryT],
+        kind: StepKind,
         found: Listed,
         /,
         *,
-        what: str,
-        otherwise: str,
+        otherwise: str | None = None,
         about: str | None = None,
         **fields: object,
     ) -> tuple[EntryT, ...]:
         """The entry of something that others may refer to, with a key made of its title; nothing if none can say it.
 
         Args:
-            model: The model of its kind.
+            model: The model of its entries.
+            kind: What makes such things.
             found: What the account holds.
-            what: What people call it.
-            otherwise: The key of what has no word in its title.
+            otherwise: The key of what has no word in its title, if that is not the word of *kind*.
             about: What it is known by to `reference`, if that is not its hash.
             fields: Of the entry.
         """
-        key = self._keys.make(found.title, otherwise)
-        made = self.part(model, what, found.title, found.hash, key=key, **fields)
+        key = self._keys.make(found.title, otherwise or kind.word)
+        made = self.part(model, kind.noun, found.title, found.hash, key=key, **fields)
         for entry in made:
             self._references[entry.kind][found.hash if about is None else about] = f"@{key}"
         return made

@@ -8,14 +8,13 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from encord_async.errors import UsageError
-from encord_async.kinds.fields import Part, Title, one_word, shown, wrong
+from encord_async.kinds.fields import OneOf, Part, Title, shown, wrong
 from encord_async.kinds.metadata import Metadata
 from encord_async.kinds.picked import Lying
 from encord_async.protocol.catalogue import FileType
@@ -66,10 +65,6 @@ def type_of(url: str) -> FileType | None:
     return None
 
 
-def _type(value: object) -> StrEnum:
-    return one_word(value, what="type of a file", words=FILE_TYPES)
-
-
 def _url(value: str) -> str:
     if not value.isprintable() or "://" not in value:
         raise wrong(f"{shown(value)} is no URL", "write it as s3://bucket/cat.png or https://...")
@@ -77,7 +72,7 @@ def _url(value: str) -> str:
 
 
 URL: TypeAlias = Annotated[Title, AfterValidator(_url)]
-TypeWord: TypeAlias = Annotated[FileType, BeforeValidator(_type), WithJsonSchema({"enum": [*FILE_TYPES]})]
+TypeWord: TypeAlias = Annotated[FileType, OneOf("type of a file", FILE_TYPES)]
 
 
 class DataItem(Part):

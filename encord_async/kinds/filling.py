@@ -8,7 +8,6 @@ from collections.abc import Container
 from typing import Any, ClassVar
 
 from encord_async.errors import UnreadableReplyError
-from encord_async.kinds.exporting import Pen
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.picked import Lying
 from encord_async.kinds.reading import Reads, Unlisted
@@ -45,6 +44,3 @@ class Filling(Relation):
                 raise
             return ()
         return () if isinstance(held, Unlisted) else held
-
-    def is_written(self, pen: Pen) -> bool:  # noqa: ARG002 - entries of files say it
-        return False

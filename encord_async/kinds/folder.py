@@ -14,12 +14,12 @@ from pydantic import Field
 
 from encord_async.errors import ConflictError, spelt
 from encord_async.kinds.access import GroupAccess, access_twice, admit_groups, written_groups
+from encord_async.kinds.access_groups import FOLDER_GROUPS
 from encord_async.kinds.cloud import Cloud, CloudPlace, found_integration, titles_of_integrations
 from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Flag, Part, Reference, Text, Title
-from encord_async.kinds.folder_groups import FOLDER_GROUPS
 from encord_async.kinds.folder_sync import FOLDER_SYNC
 from encord_async.kinds.metadata import MARK, Metadata
 from encord_async.kinds.reading import Reads
@@ -228,9 +228,8 @@ class _Folders(Thing, Exports):
         cloud = {"integration": item.integration_hash, "url": item.remote_url} if item.remote_url else None
         yield from pen.entry(
             FolderEntry,
+            self,
             found,
-            what=self.noun,
-            otherwise=self.word,
             name=found.title,
             description=found.description or "",
             # One that the account does not show goes by its hash, which another account does not have.

@@ -120,9 +120,8 @@ class _Groups(Thing, Exports):
         members = tuple(_members(pen, found, inside.of(MEMBERS)))
         yield from pen.entry(
             GroupEntry,
+            self,
             found,
-            what=self.noun,
-            otherwise=self.word,
             name=found.title,
             description=found.description or "",
             members=members,

@@ -8,7 +8,6 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar, Final, NamedTuple
 
-from encord_async.kinds.exporting import Pen
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.picked import Lying
 from encord_async.kinds.reading import Reads
@@ -44,9 +43,6 @@ class Loss(Relation):
     has_entries = False
     limits_unsaid = False
     fills: ClassVar[tuple[Relation, ...]]
-
-    def is_written(self, pen: Pen) -> bool:  # noqa: ARG002 - what is in the thing others write
-        return False
 
     @abstractmethod
     def seats(self, reads: Reads, parent_hash: str) -> AsyncIterator[Sequence[Seat]]:

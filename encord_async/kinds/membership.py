@@ -154,9 +154,9 @@ class Relation(ABC):
     written_as: ClassVar[str | None] = None
     """What an export calls several of what is in a thing, if that is not `plural`."""
 
-    def is_written(self, pen: "Pen") -> bool:  # noqa: ARG002 - most are
+    def is_written(self, pen: "Pen") -> bool:  # noqa: ARG002 - some ask it
         """Whether an export reads and writes down what is in things by it."""
-        return True
+        return self.is_shown
 
     def entries(self, pen: "Pen", parent: "Listed", reference: str, held: Held) -> Iterator[Entry]:  # noqa: ARG002
         """The entries that say what is in a thing, as far as the thing's own entry does not. Pure.

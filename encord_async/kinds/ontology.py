@@ -11,12 +11,12 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from encord_async.errors import ConflictError, UnencodableError, spelt
 from encord_async.kinds.access import GroupAccess, access_twice, admit_groups, written_groups
+from encord_async.kinds.access_groups import ONTOLOGY_GROUPS
 from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Part, Reference, Text, Title, sort_of, wrong
 from encord_async.kinds.ontology_changes import overwritten, overwritten_parts
-from encord_async.kinds.ontology_groups import ONTOLOGY_GROUPS
 from encord_async.kinds.ontology_short_form import SHORT_FORM, expanded, is_short
 from encord_async.kinds.reading import Reads
 from encord_async.kinds.step import Step, making_step
@@ -240,9 +240,8 @@ class _Ontologies(Thing, Exports):
         editor = found.item.editor
         yield from pen.entry(
             OntologyEntry,
+            self,
             found,
-            what=self.noun,
-            otherwise=self.word,
             title=found.title,
             description=found.description or "",
             structure=editor if any(editor.values()) else None,

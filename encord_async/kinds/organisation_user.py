@@ -119,8 +119,8 @@ class _Admissions(Admission, Exports):
             return
         yield from pen.entry(
             OrganisationUserEntry,
+            self,
             found,
-            what="user of the organisation",
             otherwise="user",
             about=about,
             email=user.email,

@@ -429,9 +429,8 @@ class _Projects(Thing, Exports):
             first.setdefault(key.title, key)
         made = pen.entry(
             ProjectEntry,
+            self,
             found,
-            what=self.noun,
-            otherwise=self.word,
             title=project.title,
             description=project.description or "",
             ontology=_ontology(pen, project),

@@ -5,16 +5,14 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from encord_async.errors import spelt
-from encord_async.kinds.access import not_admin
+from encord_async.kinds.access import UserRelation, not_admin
 from encord_async.kinds.entry import InProjectEntry, Say
-from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, half, in_both, twice
 from encord_async.kinds.fields import ROLES, Email, Role
-from encord_async.kinds.membership import Held, Relation
+from encord_async.kinds.membership import Held
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, each
 from encord_async.protocol.catalogue import ProjectUserRole
-from encord_async.protocol.models import ProjectUser
 from encord_async.protocol.operations.projects import (
     AddProjectUsers,
     GetProjectV2,
@@ -65,25 +63,17 @@ class ProjectUsersEntry(InProjectEntry):
         yield from each(identity, USERS.take, self.project, self.remove)
 
 
-class _Users(Relation):
-    sort = "user"
-    what = "user"
-    noun = "user"
-    plural = "users"
+class _Users(UserRelation):
+    sort = what = thing = gives = noun = "user"
     adds = ("users", "user to add", "users to add")
     removes = ("remove_users", "user to remove", "users to remove")
-    is_of_addresses = True
     parent = "project"
-    gives = "user"
     takes = "remove_user"
     roles = ProjectUserRole
-    role_follows = False
-    shows_roles = True
     role_stays = (
         "this API cannot change the role of a member; change it in Encord's app, "
         f"or use {spelt('replace_roles', True)} to remove and add them"
     )
-    thing = "user"
     told_as = "users"
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddProjectUsers:
@@ -95,12 +85,6 @@ class _Users(Relation):
     async def held(self, reads: Reads, parent_hash: str) -> Held | Unlisted:
         users = await listing(reads, ListProjectUsers(project_hash=parent_hash))
         return users if isinstance(users, Unlisted) else {user.user_email: user.user_role for user in users}
-
-    def roles_shown(self, answer: tuple[ProjectUser, ...]) -> Mapping[str, int]:
-        return {user.user_email.casefold(): user.user_role for user in answer}
-
-    def is_written(self, pen: Pen) -> bool:
-        return pen.scope.users
 
     async def check_may_remove(self, reads: Reads, parent_hash: str) -> None:
         await ask_for_admin(reads, parent_hash, "one of the users")

@@ -5,23 +5,21 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Final
 
+from encord_async.kinds.access_groups import DATASET_GROUPS, FOLDER_GROUPS, ONTOLOGY_GROUPS
 from encord_async.kinds.data import DataEntry
 from encord_async.kinds.data_export import DATA
 from encord_async.kinds.dataset import DATASET, DatasetEntry
 from encord_async.kinds.dataset_data import DATASET_DATA, DATASET_FOLDER, DATASET_ITEMS
-from encord_async.kinds.dataset_groups import DATASET_GROUPS
 from encord_async.kinds.dataset_rows import DATASET_ROWS
 from encord_async.kinds.dataset_users import DATASET_USERS
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.exporting import Exports
 from encord_async.kinds.folder import FOLDER, FolderEntry
 from encord_async.kinds.folder_data import FOLDER_DATA
-from encord_async.kinds.folder_groups import FOLDER_GROUPS
 from encord_async.kinds.folder_sync import FOLDER_SYNC
 from encord_async.kinds.group import GROUP, MEMBERS, GroupEntry
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.ontology import ONTOLOGY, OntologyEntry
-from encord_async.kinds.ontology_groups import ONTOLOGY_GROUPS
 from encord_async.kinds.organisation_user import ORGANISATION_USER, OrganisationUserEntry
 from encord_async.kinds.project import PROJECT, ProjectEntry
 from encord_async.kinds.project_api_key import API_KEY, ProjectAPIKeyEntry

@@ -279,7 +279,7 @@ class _Shelves(Exports):
 
     def entries(self, pen: Pen, found: Listed, inside: Inside) -> Iterator[Entry]:
         """Its own."""
-        yield from pen.entry(ShelfEntry, found, what=self.noun, otherwise=self.word, title=found.title)
+        yield from pen.entry(ShelfEntry, self, found, title=found.title)
 
 
 SHELF = _Shelves()

@@ -381,7 +381,7 @@ class Shelves(Thing, Exports):
         colour = next(iter(inside.of(COLOUR).keys() - COLOUR.at_first.keys()), None)
         named = {"title": found.title, "description": found.description or "", "colour": colour}
         books = tuple(inside.of(BOOKS))
-        yield from pen.entry(ShelfEntry, found, what=self.noun, otherwise=self.word, books=books, **named)
+        yield from pen.entry(ShelfEntry, self, found, books=books, **named)
 
 
 SHELVES = Shelves()
