@@ -88,6 +88,11 @@ def many(number: int, one: str, more: str) -> str:
     return f"{number:,} {one if number == 1 else more}"
 
 
+def an(noun: str) -> str:
+    """A noun with its article."""
+    return f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"
+
+
 class EncordError(Exception):
     """Base of every error raised here; never raised itself.
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from encord_async.errors import an
 from encord_async.kinds.fields import meant, shown, sort_of, wrong
 from encord_async.kinds.step import digest
 
@@ -271,14 +272,10 @@ def _base64(found: bytes) -> str:
 
 def _named(wished: Mapping[Any, Any], what: str, of: str) -> list[tuple[str, Any]]:
     """Names and what is said of each, of which no two are alike."""
-    named = [(_name(name, f"the name of {_a(what)} of {of}"), spec) for name, spec in wished.items()]
+    named = [(_name(name, f"the name of {an(what)} of {of}"), spec) for name, spec in wished.items()]
     if len(dict(named)) < len(named):
         raise wrong(f"{of} has two of one name among its {what}s")
     return named
-
-
-def _a(what: str) -> str:
-    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
 
 
 def _name(value: Any, where: str) -> str:

@@ -7,6 +7,7 @@ all data of the project have tasks: the service makes these some time after data
 import json
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, TypeAlias
 
@@ -41,7 +42,7 @@ _ROUTERS: Final = (StageType.USER_ROUTER, StageType.PERCENTAGE_ROUTER)
 """Stages that tasks pass and are not in."""
 
 
-def _number(value: object, most: float, what: str) -> float:
+def _number(value: object, *, most: float, what: str) -> float:
     if isinstance(value, str):
         # The cell of a table.
         try:
@@ -53,22 +54,14 @@ def _number(value: object, most: float, what: str) -> float:
     return float(value)
 
 
-def _priority(value: object) -> object:
-    return None if value is None else _number(value, 1, "priority")
-
-
-def _seconds(value: object) -> object:
-    return _number(value, _LONGEST_WAIT_S, "time to wait, in seconds")
-
-
 Priority: TypeAlias = Annotated[
     float,
-    BeforeValidator(_priority),
+    BeforeValidator(partial(_number, most=1, what="priority")),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1, "description": "A number from 0 to 1."}),
 ]
 Seconds: TypeAlias = Annotated[
     float,
-    BeforeValidator(_seconds),
+    BeforeValidator(partial(_number, most=_LONGEST_WAIT_S, what="time to wait, in seconds")),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": _LONGEST_WAIT_S, "description": "A number of seconds."}),
 ]
 

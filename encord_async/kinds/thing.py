@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
-from encord_async.errors import spelt
+from encord_async.errors import an, spelt
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.membership import Relation
@@ -190,7 +190,7 @@ class Creates(StepKind):
     @property
     def a_noun(self) -> str:
         """`noun` with its article."""
-        return f"an {self.noun}" if self.noun[0].lower() in "aeiou" else f"a {self.noun}"
+        return an(self.noun)
 
     @abstractmethod
     def draft(self, order: Order) -> Draft:

@@ -1,10 +1,11 @@
 """What can be wrong between entries: keys, references, copies of copies, twins, users. Pure; keeps no entry."""
 
-import re
 from array import array
 from enum import IntEnum
 from typing import Final
 
+from encord_async.errors import an
+from encord_async.kinds.cloud import is_uuid
 from encord_async.kinds.entry import Entry, MakingEntry, Say, Use
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import REFERENCE, meant, referenced_key, shown
@@ -31,8 +32,6 @@ _NOBODY: Final = 255
 _MAX_PLACES: Final = 5
 _MAX_WAITING: Final = 100
 """How many references to what may be the key of a later entry are told."""
-
-_UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class _Notice:
@@ -206,7 +205,7 @@ class Checker:
         return [
             Fault(
                 entry.title_field,
-                f"{shown(entry.wished_title)} is the title of {_one(entry.kind)} with the same description at {where}",
+                f"{shown(entry.wished_title)} is the title of {an(entry.kind)} with the same description at {where}",
                 "give them other titles or descriptions, or use --stamp; a key does not tell them apart on the server",
             )
         ]
@@ -283,7 +282,7 @@ class Checker:
             stands = None if known is None else self._known.place(reference)
             if stands is not None:
                 return Fault(field, *_forgotten(reference, stands))
-            if not _UUID.fullmatch(reference) and "@" not in reference:
+            if not is_uuid(reference) and "@" not in reference:
                 self._no_uuid.add(place)
                 if len(self._words) < _MAX_GUESSES and self._words.number(reference) < _MAX_WAITING:
                     self._words.add(reference, Waiting(place, field, use.kind))
@@ -337,7 +336,7 @@ def _misfit(key: str, kind: str, place: Place, use: Waiting) -> str:
     reference = shown(REFERENCE + key)
     if kind == _BAD:
         return f"{reference} names {place}, which is wrong itself"
-    return f"{reference} is {_one(kind)}, and {use.field.partition('.')[0]!r} needs {_one(use.kind)}"
+    return f"{reference} is {an(kind)}, and {use.field.partition('.')[0]!r} needs {an(use.kind)}"
 
 
 def _forgotten(key: str, place: Place) -> tuple[str, str]:
@@ -346,7 +345,3 @@ def _forgotten(key: str, place: Place) -> tuple[str, str]:
 
 def _in_words(role: int, roles: type[IntEnum]) -> str:
     return "is removed from" if role == _NOBODY else f"is {roles(role).name.lower()} of"
-
-
-def _one(kind: str) -> str:
-    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

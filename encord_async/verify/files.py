@@ -3,7 +3,7 @@
 Each folder is listed for each entry of it, page by page; of what is wished for the digests are kept, and nothing else.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio.to_thread
@@ -13,7 +13,7 @@ from encord_async.errors import AuthenticationError, RefusedError, UnreadableRep
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.files import Portion, URLs
 from encord_async.kinds.filling import Filling
-from encord_async.kinds.membership import Relation
+from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.picked import Picked, Picking
 from encord_async.kinds.reading import Unlisted
 from encord_async.kinds.stock import Stock
@@ -91,8 +91,7 @@ async def _lacking(session: Session, stock: Stock, wish: FileWish) -> list[str]:
     if not isinstance(relation, Filling) or wish.source is None:
         there = await stock.urls(wish.hash)
         return await anyio.to_thread.run_sync(lambda: [url for url in load.named() if not there.has(url)])
-    held = await relation.held(session, wish.hash)
-    rows: Container[str] = () if isinstance(held, Unlisted) else held
+    rows = await _rows(session, relation, wish)
     wanted: URLs = await anyio.to_thread.run_sync(load.urls)
     async for page in session.pages(relation.listing(wish.source)):
         for found in map(relation.lying, page.results):
@@ -106,8 +105,13 @@ async def _unpicked(session: Session, wish: FileWish, picked: Picked) -> list[st
     relation, picking, found = wish.relation, Picking(picked), list[str]()
     if not isinstance(relation, Filling) or wish.source is None:
         raise AssertionError(f"a {relation.noun} is no filling")
-    held = await relation.held(session, wish.hash)
-    rows: Container[str] = () if isinstance(held, Unlisted) else held
+    rows = await _rows(session, relation, wish)
     async for page in session.pages(relation.listing(wish.source)):
         found += [one.name for one in picking.of(map(relation.lying, page.results)) if one.uuid not in rows]
     return [*found, *sorted(picking.missing)]
+
+
+async def _rows(session: Session, relation: Filling, wish: FileWish) -> Held:
+    """What is in the thing."""
+    held = await relation.held(session, wish.hash)
+    return {} if isinstance(held, Unlisted) else held
