@@ -246,8 +246,9 @@ class Forecast:
     def as_json(self) -> dict[str, dict[str, int]]:
         """Numbers by verb and sort of thing."""
         shown: dict[str, dict[str, int]] = {}
+        sorts_of_things = dict.fromkeys(kind.what for kind in step_kinds())
         for verb in Verb:
-            sorts = {what: self.counts[verb, what] for what in _sorts() if self.counts[verb, what]}
+            sorts = {what: self.counts[verb, what] for what in sorts_of_things if self.counts[verb, what]}
             if sorts:
                 shown[verb.value] = sorts
         return shown
@@ -354,11 +355,6 @@ class _Ending(NamedTuple):
     verb: Verb
     was: str | None = None
     overwrites: tuple[str, ...] = ()
-
-
-def _sorts() -> list[str]:
-    """The words for all that a plan can speak of."""
-    return list(dict.fromkeys(kind.what for kind in step_kinds()))
 
 
 class _Plotter:

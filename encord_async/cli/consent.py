@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from encord_async.manifest.variables import ManifestFile
     from encord_async.plan import Forecast
 
-__all__ = ["Agreed", "agreed", "asking", "consent"]
+__all__ = ["Agreed", "agreed", "consent"]
 
 _FRESH_S: Final = 60.0
 """What others make meanwhile is not in a listing: what is older than this could let a run make a second one of it."""
@@ -62,7 +62,7 @@ def agreed(
 
     Args:
         output: Where the plan is shown.
-        sessions: Make one that reads.
+        sessions: Makes one that reads, if it is needed.
         manifest: What is to be provisioned.
         options: As for the run.
         quiet: Without progress.
@@ -158,18 +158,6 @@ def _what(forecast: "Forecast") -> str:
         )
     said += [loss_line(forecast)] if forecast.rows else []
     return " ".join(said)
-
-
-def asking(
-    output: Output,
-    sessions: "Callable[[], Callable[[], EncordSession]]",
-    manifest: "ManifestFile",
-    *,
-    quiet: bool,
-    yes: bool,
-) -> Callable[..., Agreed]:
-    """`agreed`, which has a session made only if it is needed."""
-    return lambda options, rows: agreed(output, sessions(), manifest, options, quiet=quiet, yes=yes, rows=rows)
 
 
 def consent(ask: Callable[..., Agreed], options: dict[str, Any], *, yes: bool, rows: int | None) -> None:

@@ -7,7 +7,7 @@ import click
 
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.interrupts import run
-from encord_async.cli.journal import Seen, agree, change, check_new, key_argument, yes_option
+from encord_async.cli.journal import agree, change, check_new, key_argument, yes_option
 from encord_async.cli.options import Service, journal_argument, output_options, service_options
 from encord_async.cli.output import Output
 from encord_async.errors import JournalMismatchError, UsageError
@@ -15,7 +15,6 @@ from encord_async.redaction import quoted
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
-    from encord_async.journal.journal import Journal
     from encord_async.journal.record import Record
     from encord_async.kinds.exporting import Exports, Pen
     from encord_async.kinds.thing import Listed, Thing
@@ -58,19 +57,12 @@ def import_(*, output: Output, service: Service, journal: str, key: str, found_h
     record = run(read, reads=True)
     what = f"{kind.noun} {found_hash} {quoted(record.title)}"
     agree(output, f"The key {quoted(key)} will stand for the {what}.", yes=yes)
-    backup = _write(journal, seen, record)
+    backup = run(lambda: change(journal, seen, lambda opened: opened.write([record])))
     if output.json:
         said = {"key": key, "kind": word, "title": redacted(record.title), "hash": found_hash, "backup": backup}
         output.result(said)
     output.line(f"{quoted(key)} stands for the {what}; the backup is {backup}")
     return ExitCode.DONE
-
-
-def _write(where: str, seen: Seen, record: "Record") -> str:
-    async def work(opened: "Journal") -> None:
-        await opened.write([record])
-
-    return run(lambda: change(where, seen, work))
 
 
 def _thing(word: str) -> "tuple[Thing, Exports]":

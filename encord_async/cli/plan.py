@@ -381,7 +381,7 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
 def show_actions(output: Output, actions: "Sequence[Action]", *, err: bool = False) -> None:
     """Print what would be done, one a line."""
     output.table(
-        [(one.place, _WORDS[one.verb], _noun(one.what), _described(one)) for one in actions],
+        [(one.place, _LOUD.get(one.verb, one.verb), _noun(one.what), _described(one)) for one in actions],
         head=["entry", "action", "what", ""],
         colours={1: _COLOURS},
         err=err,
@@ -398,17 +398,7 @@ def _print_drift(output: Output, planned: Planned) -> None:
         output.line()
 
 
-_WORDS: Final = {
-    "create": "create",
-    "adopt": "adopt",
-    "add": "add",
-    "remove": "remove",
-    "change": "change",
-    "move": "move",
-    "settle": "settle",
-    "keep": "keep",
-    "refuse": "REFUSE",
-}
+_LOUD: Final = {"refuse": "REFUSE"}
 _COLOURS: Final = {
     "create": "green",
     "adopt": "cyan",
@@ -452,7 +442,7 @@ def _described(action: "Action") -> str:
 def forecast_rows(forecast: "Forecast") -> list[tuple[str, str, int]]:
     """Action, what, and how many, for a table."""
     return [
-        (_WORDS[verb], _noun(what), number)
+        (_LOUD.get(verb, verb), _noun(what), number)
         for verb, sorts in forecast.as_json().items()
         for what, number in sorts.items()
     ]

@@ -13,7 +13,6 @@ from encord_async.cli.output import Output, many
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
-    from encord_async.protocol.models import ProjectUser
 
 __all__ = ["project"]
 
@@ -185,7 +184,7 @@ def add_users(
     users = _send(
         service, lambda session: session.project(project_hash).add_users(emails, wanted), use_api_key=use_api_key
     )
-    held = [(user.user_email, _role_name(user)) for user in users]
+    held = [(user.user_email, getattr(user.user_role, "name", str(user.user_role)).lower()) for user in users]
     if output.json:
         output.result({"project_hash": project_hash, "users": [{"email": email, "role": one} for email, one in held]})
     output.table(held, head=["user", "role"])
@@ -195,11 +194,6 @@ def add_users(
         output.error(f"members already, in another role than {role}: {', '.join(kept)}", "change roles in Encord's app")
         return ExitCode.FAILED
     return ExitCode.DONE
-
-
-def _role_name(user: "ProjectUser") -> str:
-    role = user.user_role
-    return getattr(role, "name", str(role)).lower()
 
 
 @project.command("create-api-key", short_help="Create an API key of a project, and print it.")

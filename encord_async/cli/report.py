@@ -149,7 +149,11 @@ def _check_files(files: Sequence[str | None], *, json: bool, force: bool) -> Non
     """Refuse *files* before anything is read, if one of them cannot be written where it is to go."""
     if [json, *(path == _STDOUT for path in files)].count(True) > 1:
         raise UsageError("only one thing can go to standard output; give a FILE for the other")
-    for path, is_ours in zip(files, (_is_page, _is_csv(_COLUMNS), _is_csv(_TRAFFIC_COLUMNS)), strict=True):
+    for path, is_ours in zip(
+        files,
+        (_is_page, _is_csv(_COLUMNS), _is_csv(_TRAFFIC_COLUMNS)),
+        strict=True,
+    ):
         if path is not None and path != _STDOUT:
             refuse_others(path, is_ours, force=force)
 

@@ -50,6 +50,8 @@ def status(*, output: Output, journal: str) -> int:
 
 
 async def _report(output: Output, journal: "Journal") -> int:
+    from encord_async.kinds.registry import step_kind
+
     about, counts = await journal.about(), await journal.counts()
     open_steps, failed = list(await journal.open_intents()), await journal.failed(most=_MAX_IN_JSON)
     cancelled = await journal.cancelled(most=_MAX_IN_JSON)
@@ -76,7 +78,7 @@ async def _report(output: Output, journal: "Journal") -> int:
         if owner is not None:
             output.line(f"A run is going on in {owner}.", bold=True)
         rows = [
-            (_named(kind), words.replace("_", " "), number)
+            (step_kind(kind).said, words.replace("_", " "), number)
             for kind, by_status in counts.items()
             for words, number in by_status.items()
         ]
@@ -103,13 +105,6 @@ async def _gone(journal: "Journal") -> "list[Gone]":
 
     records = await journal.gone_things()
     return Gone.all_of(records, await journal.leftovers([one.hash for one in records if one.hash is not None]))
-
-
-def _named(word: str) -> str:
-    """What steps of the kind *word* do, as a plan says it."""
-    from encord_async.kinds.registry import step_kind
-
-    return step_kind(word).said
 
 
 def _list(output: Output, one: str, several: str, what: str, records: "Sequence[Record]") -> None:

@@ -281,21 +281,16 @@ def _print(output: Output, verified: _Verified) -> None:
     if verified.report.differences > len(rows):
         output.line(f"... and {verified.report.differences - len(rows):,} more")
         output.line()
-    if verified.repaired is not None:
-        _print_repaired(output, verified.repairs.counts(), verified.repaired)
-    report = verified.report
+    report, repaired = verified.report, verified.repaired
+    if repaired is not None:
+        _print_repaired(output, verified.repairs.counts(), repaired)
     read = f"{_read_back(report)} read back"
-    left = " left" if verified.repaired is not None else ""
-    failed = _failed(verified)
+    left = " left" if repaired is not None else ""
+    failed = 0 if repaired is None else len(repaired.unsatisfied) + len(repaired.kept)
     more = f", and {many(failed, 'repair', 'repairs')} that did not come about" if failed else ""
     output.line(f"{read}: {many(report.differences, 'difference', 'differences')}{left}{more}.", bold=True)
     for note in _notes(verified).values():
         output.line(note)
-
-
-def _failed(verified: _Verified) -> int:
-    repaired = verified.repaired
-    return 0 if repaired is None else len(repaired.unsatisfied) + len(repaired.kept)
 
 
 def _print_repaired(output: Output, counts: "Mapping[StepKind, int]", repaired: "Repaired") -> None:
@@ -399,15 +394,11 @@ def _json(verified: _Verified) -> dict[str, object]:
 _WORDS: Final = {"missing": "missing", "extra": "too much", "different": "different", "unreadable": "unreadable"}
 
 
-def _noun(what: str) -> str:
-    from encord_async.kinds.registry import nouns
-
-    return nouns(what)[0]
-
-
 def difference_row(difference: "Difference") -> tuple[str, str, str, str]:
     """Where it is wished for, in what way and what differs, and how, for a table."""
-    return str(difference.place), _WORDS[difference.fault], _noun(difference.what), _described(difference)
+    from encord_async.kinds.registry import nouns
+
+    return str(difference.place), _WORDS[difference.fault], nouns(difference.what)[0], _described(difference)
 
 
 def _described(difference: "Difference") -> str:

@@ -79,7 +79,8 @@ class Batches:
             word = words.get(ticket.word)
             # An item that is in its thing from the first has no word until it is taken out.
             heeds = ticket.wish.said is None or ticket.wish.said.heeds_journal
-            is_done = _was_held(ticket) if word is None else heeds and Word.of(word).says(ticket.step)
+            was_held = ticket.made is not None and ticket.made.held_item(*ticket.items)
+            is_done = was_held if word is None else heeds and Word.of(word).says(ticket.step)
             if is_done:
                 units = () if word is None else units_of(word)
                 if word is not None and ticket.step.load is not None:
@@ -178,11 +179,6 @@ class Batches:
         except (NotFoundError, ForbiddenError):
             return False
         return True
-
-
-def _was_held(ticket: Ticket) -> bool:
-    """Whether it is an item that its thing had from the first."""
-    return ticket.made is not None and ticket.made.held_item(*ticket.items)
 
 
 def _item(ticket: Ticket) -> str:

@@ -118,7 +118,9 @@ class Claims:
             exactly = [found for found in ours if found.mark == self.maker.mark(ticket)]
             return exactly or ours
         plain = [found for found in free if found.mark is None]
-        strange = [found.hash for found in free if found.is_admin and self._is_strange(found.mark)]
+        strange = [
+            one.hash for one in free if one.is_admin and one.mark and not self.roll.has_mark(one.mark, self.domain)
+        ]
         if strange and not plain and self.existing is Existing.ADOPT:
             raise ConflictError(
                 f"{making.order.title!r} is there with the stamp of another entry: {', '.join(strange[:10])}; if it is "
@@ -127,10 +129,6 @@ class Claims:
                 code="OTHER_STAMP",
             )
         return plain
-
-    def _is_strange(self, mark: str | None) -> bool:
-        """Whether *mark* is that of no entry of the manifest."""
-        return mark is not None and not self.roll.has_mark(mark, self.domain)
 
 
 async def _inner_of(kind: Creates, things: Iterable[Record], reads: Reads) -> Mapping[str, Collection[InnerName]]:

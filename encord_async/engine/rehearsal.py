@@ -192,7 +192,9 @@ class Rehearsal:
         if items is not None:
             await self._see(items.item, making.order.items[: draft.taken])
         for needed, found_hash in draft.needs:
-            await self._see_one(needed, found_hash)
+            maker = maker_of(needed)
+            if isinstance(maker, Thing) and not found_hash.startswith(NEW):
+                await self._look(maker.probe(found_hash))
         stand_in = f"{NEW}{next(self._numbers)})"
         if isinstance(kind, Thing):
             self._made[stand_in] = kind
@@ -353,11 +355,6 @@ class Rehearsal:
             for one in real:
                 if known_hashes is not None and one not in known_hashes:
                     raise NotFoundError(f"no such {kind.noun}: {one!r}", code="RESOURCE_NOT_FOUND_ERROR")
-
-    async def _see_one(self, word: str, found_hash: str) -> None:
-        kind = maker_of(word)
-        if isinstance(kind, Thing) and not is_new(found_hash):
-            await self._look(kind.probe(found_hash))
 
     async def _known(self, kind: Admission) -> set[str] | None:
         """Addresses of everybody who is in; None if the service does not list them."""

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
 from types import MappingProxyType
@@ -43,7 +43,6 @@ __all__ = [
     "in_role",
     "meant",
     "one_hash",
-    "one_word",
     "referenced_key",
     "shown",
     "sort_of",
@@ -129,7 +128,7 @@ def _flag(value: object) -> object:
     return value
 
 
-def one_word(value: object, *, what: str, words: Mapping[str, StrEnum]) -> StrEnum:
+def _one_word(value: object, *, what: str, words: Mapping[str, StrEnum]) -> StrEnum:
     """One of *words*, however its letters and the blanks around it are."""
     if isinstance(value, str) and value.strip().lower() in words:
         return words[value.strip().lower()]
@@ -139,21 +138,23 @@ def one_word(value: object, *, what: str, words: Mapping[str, StrEnum]) -> StrEn
 
 @dataclass(frozen=True, eq=False)
 class OneOf:
-    """In the annotation of a field: it is one of *words*, read by `one_word`, or by `_number_or_word` for numbers.
+    """In the annotation of a field: it is one of *words*, read by `_one_word`, or by `_number_or_word` for numbers.
 
-    *others* are what else a manifest may have, for the JSON Schema.
+    *others* are what else a manifest may have: the API's own numbers, or spelling.
     """
 
     what: str
     words: Mapping[str, Any]
-    others: Iterable[int | str] = ()
+    others: Sequence[int | str] = ()
 
     def read(self, value: object) -> object:
         """The member that *value* stands for; raises as `wrong`."""
         if type(value) is str and value in self.words:
             return self.words[value]
+        if isinstance(value, str) and value in self.others:
+            return next(member for member in self.words.values() if member == value)
         numbers = isinstance(next(iter(self.words.values())), int)
-        return (_number_or_word if numbers else one_word)(value, what=self.what, words=self.words)
+        return (_number_or_word if numbers else _one_word)(value, what=self.what, words=self.words)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self.read, handler(source))
@@ -225,10 +226,6 @@ def _not_blank(value: str) -> str:
     return bare
 
 
-def _title(value: str) -> str:
-    return _encodable(_not_blank(value))
-
-
 REFERENCE: Final = "@"
 """What a reference begins with."""
 
@@ -245,7 +242,8 @@ Text: TypeAlias = Annotated[str, Strict(), AfterValidator(_encodable)]
 Title: TypeAlias = Annotated[
     str,
     Strict(),
-    AfterValidator(_title),
+    AfterValidator(_not_blank),
+    AfterValidator(_encodable),
     WithJsonSchema({"type": "string", "minLength": 1}),
 ]
 """Without the blanks at its ends, which nobody sees: two that differ in them would be taken for one."""

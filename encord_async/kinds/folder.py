@@ -149,7 +149,8 @@ class _Folders(Thing, Exports):
         # Not those that came with a dataset, which mirror it.
         async for page in reads.pages(SearchFolders(dataset_synced=False)):
             for item in page.results:
-                yield _listed(item)
+                is_admin = item.user_role == FolderUserRole.ADMIN
+                yield Listed(item.uuid, item.name, item.description, is_admin, item)
 
     def remembered(self, item: StorageFolder) -> str | None:
         return item.parent
@@ -240,10 +241,6 @@ class _Folders(Thing, Exports):
             # Whoever wants the files wants those, too, that a sync brings.
             sync=cloud is not None and pen.scope.items,
         )
-
-
-def _listed(item: StorageFolder) -> Listed:
-    return Listed(item.uuid, item.name, item.description, item.user_role == FolderUserRole.ADMIN, item)
 
 
 def _said(cloud: CloudPlace | None) -> str | None:

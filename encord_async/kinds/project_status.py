@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import BeforeValidator, WithJsonSchema
-
-from encord_async.kinds.fields import one_word
+from encord_async.kinds.fields import OneOf
 from encord_async.kinds.reading import Reads, Unlisted, unless_refused
 from encord_async.kinds.setting import Setting
 from encord_async.protocol.catalogue import ProjectStatus
@@ -15,18 +13,10 @@ from encord_async.protocol.operations.projects import GetProjectV2, SetProjectSt
 __all__ = ["STATUS", "STATUSES", "StatusWord"]
 
 
-def _status(value: object) -> object:
-    # The API's own spelling is taken, too.
-    if value in tuple(ProjectStatus):
-        return ProjectStatus(str(value))
-    return one_word(value, what="status of a project", words=STATUSES)
-
-
 STATUSES: Final[Mapping[str, ProjectStatus]] = {status.name.lower(): status for status in ProjectStatus}
 """The words for where a project stands."""
-StatusWord: TypeAlias = Annotated[
-    ProjectStatus, BeforeValidator(_status), WithJsonSchema({"enum": [*STATUSES, *ProjectStatus]})
-]
+StatusWord: TypeAlias = Annotated[ProjectStatus, OneOf("status of a project", STATUSES, [*ProjectStatus])]
+"""The API's own spelling is taken, too."""
 
 
 class _Status(Setting):

@@ -142,7 +142,10 @@ class Checker:
             fault = self._refer(entry, place, use)
             if fault is not None:
                 found.append(fault)
-        self._note(entry, place)
+        if entry.creates and entry.key is None:
+            self._keyless.add(place)
+        if entry.was_trimmed:
+            self._trimmed.add(place)
         if not found:
             # What is bad for another reason makes nothing.
             if entry.creates and isinstance(entry, MakingEntry):
@@ -184,12 +187,6 @@ class Checker:
     def note_empty(self, place: Place) -> None:
         """Note that the entry at *place* is one of a `for_each` without rows."""
         self._empty.add(place)
-
-    def _note(self, entry: Entry, place: Place) -> None:
-        if entry.creates and entry.key is None:
-            self._keyless.add(place)
-        if entry.was_trimmed:
-            self._trimmed.add(place)
 
     def _twins(self, entry: MakingEntry, place: Place) -> list[Fault]:
         """That something of the title and description of *entry* is made by an earlier one."""

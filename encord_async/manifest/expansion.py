@@ -287,7 +287,9 @@ class Expansion:
             return
         spec, faults = prepare(value[FOR_EACH])(self._names)
         if faults:
-            yield from self._problems(file, raw.line, [_at_for_each(fault) for fault in faults])
+            yield from self._problems(
+                file, raw.line, [Fault(f"{FOR_EACH}.{fault.field}".rstrip("."), *fault[1:]) for fault in faults]
+            )
             return
         rows, prepared, row = self._rows(spec, file), self._prepared(entry), 0
         with contextlib.closing(rows):
@@ -385,10 +387,6 @@ def _bad_preamble(file: _File, raw: Raw, faults: list[Fault]) -> _BadPreamble:
 def _cannot_be_read(name: str, error: OSError | ValueError) -> str:
     reason = (isinstance(error, OSError) and error.strerror) or error
     return f"{shown(name)} cannot be read: {reason}"
-
-
-def _at_for_each(fault: Fault) -> Fault:
-    return Fault(f"{FOR_EACH}.{fault.field}".rstrip("."), fault.reason, fault.hint)
 
 
 def _over(own: dict[str, object], defaults: Mapping[str, object]) -> dict[str, object]:

@@ -57,9 +57,8 @@ def csv_rows(stream: BinaryIO, source: str) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise Unreadable(
-                line, f"is not CSV: {_csv_reason(error)}; nothing after it was read", _csv_hint(error)
-            ) from error
+            reason = str(error).partition(" - ")[0]
+            raise Unreadable(line, f"is not CSV: {reason}; nothing after it was read", _csv_hint(error)) from error
         cells = [cell.strip() for cell in row]
         if any(cells):
             yield line, cells
@@ -77,10 +76,6 @@ def _delimiter(header: str) -> str:
     """What separates columns. `csv.Sniffer` takes what a list in a cell is separated by for that, or finds nothing."""
     outside = _QUOTED.sub("", header)
     return max(_DELIMITERS, key=outside.count)
-
-
-def _csv_reason(error: csv.Error) -> str:
-    return str(error).partition(" - ")[0]
 
 
 def _csv_hint(error: csv.Error) -> str:

@@ -134,7 +134,7 @@ def _part(value: object, path: str) -> _Fill | None:
         return partial(_text, value, path, _compiled(value))
     else:
         return None
-    found = [(name, _part(item, _joined(path, name))) for name, item in items]
+    found = [(name, _part(item, f"{path}.{name}" if path else str(name))) for name, item in items]
     parts = [(name, part) for name, part in found if part is not None]
     return partial(_whole, value, parts) if parts else None
 
@@ -152,10 +152,6 @@ def _whole(value: dict[Any, object] | list[object], parts: Sequence[tuple[Any, _
     for name, part in parts:
         filled[name] = part(filling)
     return filled
-
-
-def _joined(path: str, part: object) -> str:
-    return f"{path}.{part}" if path else str(part)
 
 
 def named_in(value: object) -> set[str]:

@@ -202,7 +202,8 @@ def _envelope_error(document: Mapping[str, object], context: Context) -> errors.
             fact = CodeFact(CodeMeaning.UNCLEAR, "", "the service broke down")
         if context.http_status in _BEFORE_THE_HANDLER and (fact is None or fact.meaning is CodeMeaning.UNCLEAR):
             return _by_number(context.http_status, said, context)
-        return _coded_error(fact or CodeFact(CodeMeaning.REFUSED, "", "the service refused"), code, said, context)
+        fact = fact or CodeFact(CodeMeaning.REFUSED, "", "the service refused")
+        return _build(_CLASSES[fact.meaning], f"{fact.text}: {said}" if said else fact.text, code, context)
     if context.http_status >= HTTPStatus.BAD_REQUEST:
         return _by_number(context.http_status, said, context)
     if isinstance(status, int) and HTTPStatus.BAD_REQUEST <= status < 600:
@@ -253,11 +254,6 @@ BY_NUMBER: Final[StatusTable] = {
     429: (errors.ThrottledError, "too many requests"),
 }
 """What an HTTP status means in front of the envelope API; 5xx is a fault in every case."""
-
-
-def _coded_error(fact: CodeFact, code: str, said: str, context: Context) -> errors.EncordError:
-    message = f"{fact.text}: {said}" if said else fact.text
-    return _build(_CLASSES[fact.meaning], message, code, context)
 
 
 def plain_error(document: object, context: Context, table: StatusTable) -> errors.EncordError | None:

@@ -401,15 +401,11 @@ def _inner_differences(wish: ThingWish, facts: Facts) -> Iterator[Difference]:
     kind = wish.kind.inner
     if kind is None:
         return
-    for (title, more), number in sorted(missing_inner(wish, facts).items(), key=_by_name):
-        others = [" ".join(sorted(other)) for name, other in facts.inner if name == title and other != more]
-        unmade = wish.unmade_inner[title, more]
+    needed = sorted((title, sorted(more), number) for (title, more), number in missing_inner(wish, facts).items())
+    for title, more, number in needed:
+        others = [" ".join(sorted(other)) for name, other in facts.inner if name == title and sorted(other) != more]
+        unmade = wish.unmade_inner[title, frozenset(more)]
         for index in range(number):
             reason = NOT_PROVISIONED if index < unmade else None
-            said = " ".join(sorted(more)), "; ".join(sorted(others)) or None, reason
+            said = " ".join(more), "; ".join(sorted(others)) or None, reason
             yield Difference(wish.place, Fault.MISSING, kind.word, title, wish.hash, *said)
-
-
-def _by_name(item: tuple[InnerName, int]) -> tuple[str, list[str]]:
-    (title, more), _ = item
-    return title, sorted(more)

@@ -150,7 +150,10 @@ class Losses:
         self, session: Session, ledger: Ledger, relation: Loss, wish: ThingWish, wishes: Wishes
     ) -> tuple[Sequence[str], Collection[bytes]]:
         """What is taken out of one thing, and what a ledger has by now of what stays."""
-        files = [one for one in wishes.files if one.relation in relation.fills and _is_of(wish, one.hash)]
+        # An entry may have the hash of a thing in whatever case.
+        files = [
+            one for one in wishes.files if one.relation in relation.fills and one.hash.lower() == wish.hash.lower()
+        ]
         wanted = await _wanted(relation, wish, files, wishes.addresses)
         if not wanted.words:
             return [], ()
@@ -260,11 +263,6 @@ def _digest(named: Iterable[str]) -> str:
 def _word(wish: FileWish) -> bytes:
     """What a ledger has it by that these files are in the thing."""
     return wish.relation.identity(wish.hash, files_word([] if wish.source is None else [wish.source], wish.load.digest))
-
-
-def _is_of(wish: ThingWish, found: str | None) -> bool:
-    """Whether *found* is the hash of a thing, in whatever case an entry has it."""
-    return found is not None and found.lower() == wish.hash.lower()
 
 
 async def _forget(ledger: Ledger, keeps: Mapping[tuple[Loss, str], Collection[bytes]]) -> None:
