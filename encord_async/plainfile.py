@@ -1,11 +1,15 @@
 """Opens plain files and nothing else: no link is followed, no pipe waited for. It never reads or writes one."""
 
+import contextlib
 import errno
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["NoPlainFileError", "open_plain"]
+__all__ = ["NoPlainFileError", "open_plain", "whole_file"]
 
 
 class NoPlainFileError(OSError):
@@ -30,3 +34,19 @@ def open_plain(path: Path, flags: int) -> int:
         os.close(descriptor)
         raise NoPlainFileError(errno.EINVAL, "it is no plain file")
     return descriptor
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file for its owner alone that lies at *path* once the block has ended well; else what was there stays.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        Path(part).replace(path)
+    finally:
+        Path(part).unlink(missing_ok=True)

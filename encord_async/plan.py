@@ -7,7 +7,7 @@ the run does, for the same reasons, in the same words. Actions are handed out as
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias, cast
 
@@ -124,24 +124,9 @@ class Action:
 
     def as_json(self) -> dict[str, object]:
         """A JSON object with the members that say something."""
-        shown: dict[str, object] = {
-            "number": self.number,
-            "place": self.place,
-            "action": self.verb.value,
-            "what": self.what,
-            "items": list(self.items),
-        }
-        more: dict[str, object] = {
-            "project": self.project,
-            "hash": self.hash,
-            "role": self.role,
-            "was": self.was,
-            "file": self.file,
-        }
-        more |= {"to": self.to, "code": self.code, "reason": self.reason, "amount": self.amount}
-        more |= {"title": self.title, "item_titles": list(self.item_titles) or None}
-        shown |= {"overwrites": list(self.overwrites)} if self.overwrites else {}
-        return shown | {name: value for name, value in more.items() if value is not None}
+        shown = {one.name: getattr(self, one.name) for one in fields(self)}
+        shown = {"action" if name == "verb" else name: said for name, said in shown.items() if said not in {None, ()}}
+        return {name: list(said) if isinstance(said, tuple) else said for name, said in shown.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,18 +160,18 @@ class Gone:
     @classmethod
     def all_of(cls, records: Sequence[Record], leftovers: Mapping[str, Leftover]) -> list[Self]:
         """What *records* say was made, with what is left in it."""
-        return [cls._of(record, leftovers.get(record.hash or "", NOTHING_LEFT)) for record in records]
-
-    @classmethod
-    def _of(cls, record: Record, left: Leftover) -> Self:
-        return cls(
-            what=record.kind.what,
-            title=record.title,
-            key=record.key,
-            hash=record.hash or "",
-            is_at_rest=left.is_at_rest,
-            keys=left.keys,
-        )
+        left = [leftovers.get(record.hash or "", NOTHING_LEFT) for record in records]
+        return [
+            cls(
+                what=record.kind.what,
+                title=record.title,
+                key=record.key,
+                hash=record.hash or "",
+                is_at_rest=one.is_at_rest,
+                keys=one.keys,
+            )
+            for record, one in zip(records, left, strict=True)
+        ]
 
     def as_json(self) -> dict[str, object]:
         """A JSON object."""

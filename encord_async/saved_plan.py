@@ -8,7 +8,6 @@ and did not then is not done.
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from encord_async.errors import UsageError, many, spelt
 from encord_async.manifest.files import read_manifest
 from encord_async.manifest.place import PlacedEntry
 from encord_async.manifest.sources import Manifest, manifest_file, with_variables
-from encord_async.plainfile import open_plain
+from encord_async.plainfile import open_plain, whole_file
 from encord_async.plan import Action, Decided, Forecast, Verb, plan
 from encord_async.session.session import Session
 from encord_async.verify.surplus import surplus
@@ -65,35 +64,6 @@ class SavedPlan:
     rows_digest: str | None = None
 
     @classmethod
-    async def of(
-        cls,
-        forecast: Forecast,
-        steps: Mapping[bytes, Decided],
-        manifest: Manifest,
-        options: Options,
-        *,
-        domain: str,
-        account: str,
-        journal: "Journal | None",
-    ) -> Self:
-        """The plan whose sums are *forecast*, and whose *steps* `plan` has handed out.
-
-        Raises:
-            UsageError: The manifest is no file, so that nobody could tell whether it is the same one later.
-        """
-        return cls(
-            domain=domain,
-            account=account,
-            manifest=await anyio.to_thread.run_sync(_digest, manifest),
-            journal="" if journal is None else await journal.state_digest(),
-            options=_deciding(options),
-            counts=forecast.as_json(),
-            steps=steps,
-            rows=forecast.rows,
-            rows_digest=forecast.rows_digest,
-        )
-
-    @classmethod
     def read(cls, path: str | Path) -> Self:
         """The plan in the file at *path*.
 
@@ -119,19 +89,13 @@ class SavedPlan:
         Raises:
             UsageError: It cannot be written.
         """
-        target = Path(path)
         head = {"format": _FORMAT, **asdict(replace(self, steps={}))}
         del head["steps"]
         try:
-            descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".part")
-            try:
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(json.dumps(head) + "\n")
-                    for identity, decided in self.steps.items():
-                        file.write(json.dumps([identity.hex(), decided.verb.value, decided.found]) + "\n")
-                Path(part).replace(target)
-            finally:
-                Path(part).unlink(missing_ok=True)
+            with whole_file(Path(path)) as file:
+                file.write(json.dumps(head).encode() + b"\n")
+                for identity, decided in self.steps.items():
+                    file.write(json.dumps([identity.hex(), decided.verb.value, decided.found]).encode() + b"\n")
         except OSError as error:
             raise UsageError(f"the plan {path} cannot be written: {error.strerror or error}") from None
 
@@ -190,7 +154,11 @@ async def make_plan(
     out: str | Path | None,
     on_read: Callable[[], None] = lambda: None,
 ) -> Forecast:
-    """`plan`, kept in the file *out* if one is given. Raises as that, and `UsageError` if it cannot be kept."""
+    """`plan`, kept in the file *out* if one is given.
+
+    Raises as that, and `UsageError` if it cannot be kept, or if the manifest is no file, so that nobody could tell
+    whether it is the same one later.
+    """
     manifest = with_variables(manifest)
     if options.prunes_data:
         options = replace(options, prune_data=True)
@@ -214,14 +182,16 @@ async def make_plan(
         forecast.retired, forecast.rows, forecast.rows_digest = sequel.retired, sequel.rows, sequel.rows_digest
     if out is None:
         return forecast
-    saved = await SavedPlan.of(
-        forecast,
-        steps,
-        manifest,
-        options,
+    saved = SavedPlan(
         domain=session.settings.domain,
         account=session.identity,
-        journal=journal,
+        manifest=await anyio.to_thread.run_sync(_digest, manifest),
+        journal="" if journal is None else await journal.state_digest(),
+        options=_deciding(options),
+        counts=forecast.as_json(),
+        steps=steps,
+        rows=forecast.rows,
+        rows_digest=forecast.rows_digest,
     )
     await anyio.to_thread.run_sync(saved.write, out)
     return forecast

@@ -9,15 +9,15 @@ import errno
 import os
 import re
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import click
 
 from encord_async.errors import UsageError
-from encord_async.plainfile import open_plain
+from encord_async.plainfile import open_plain, whole_file
 
 __all__ = ["force_option", "opened", "refuse_others", "whole"]
 
@@ -60,8 +60,7 @@ def opened(path: str) -> BinaryIO:
     return os.fdopen(descriptor, "wb")
 
 
-@contextlib.contextmanager
-def whole(path: str) -> Iterator[BinaryIO]:
+def whole(path: str) -> AbstractContextManager[BinaryIO]:
     """A file that lies at *path* once the block has ended well; until then there is what was there before.
 
     Raises:
@@ -69,21 +68,12 @@ def whole(path: str) -> Iterator[BinaryIO]:
         ValueError: It is no name of a file.
     """
     target = Path(path)
-    with contextlib.ExitStack() as stack:
-        try:
-            there = target.lstat()
-        except FileNotFoundError:
-            pass
-        else:
-            if not stat.S_ISREG(there.st_mode):
-                # A device or pipe must not be replaced; it is never half there either.
-                yield stack.enter_context(opened(path))
-                return
-        descriptor, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".part")
-        stack.callback(lambda: Path(part).unlink(missing_ok=True))
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-        Path(part).replace(target)
+    try:
+        is_regular = stat.S_ISREG(target.lstat().st_mode)
+    except FileNotFoundError:
+        is_regular = True
+    # A device or pipe must not be replaced; it is never half there either.
+    return whole_file(target) if is_regular else opened(path)
 
 
 def refuse_others(path: str, is_ours: Callable[[bytes], bool], *, force: bool) -> None:
