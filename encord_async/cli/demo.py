@@ -162,8 +162,7 @@ class _Performance:
         if ending.summary is None or stats is None:
             if ending.failure is not None:
                 return max(code, report(self._output, ending.failure))
-            if self._output.json:
-                self._output.result({"error": {"type": "Interrupted", "message": "interrupted"}})
+            self._output.result({"error": {"type": "Interrupted", "message": "interrupted"}})
             self._output.error("interrupted")
             return ExitCode.INTERRUPTED
         if self._differences:

@@ -89,10 +89,8 @@ def doctor(*, output: Output, service: Service, write: bool, yes: bool) -> int:
             return found[0]
 
     found = run(work, reads=not write)
-    if output.json:
-        output.result(found.as_json())
-    else:
-        _print(output, found)
+    output.result(found.as_json())
+    _print(output, found)
     return _code(found)
 
 

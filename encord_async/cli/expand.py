@@ -53,6 +53,5 @@ def expand(*, output: Output, manifest: "ManifestFile", format_: str) -> int:
         else:
             click.echo(entry_text(item.entry, format_), nl=False)
     raise_for_problems(checker.finish())
-    if output.json:
-        output.result({"entries": shown})
+    output.result({"entries": shown})
     return ExitCode.DONE

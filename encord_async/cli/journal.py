@@ -151,22 +151,15 @@ def list_(*, output: Output, journal: str) -> int:
 
     name, entries = run(read, reads=True)
     found = list(entries.by_identity.values())
-    if output.json:
-        shown = list(map(asdict, found))
-        output.result({"journal": name, "entries": shown, "steps_without_key": entries.keyless})
-    else:
-        _list(output, found, entries.keyless)
-    return ExitCode.DONE
-
-
-def _list(output: Output, found: list[_Entry], keyless: int) -> None:
+    output.result({"journal": name, "entries": list(map(asdict, found)), "steps_without_key": entries.keyless})
     rows = [
         (one.kind.replace("_", " "), one.key, one.title, one.hash or "", one.state.replace("_", " "), one.steps)
         for one in found
     ]
     output.table(rows, head=["kind", "key", "title", "hash", "state", "steps"], right=[5])
-    if keyless:
-        output.line(f"{many(keyless, 'step is', 'steps are')} of entries without a key.")
+    if entries.keyless:
+        output.line(f"{many(entries.keyless, 'step is', 'steps are')} of entries without a key.")
+    return ExitCode.DONE
 
 
 @journal.command(short_help="Show all that is written down of a key.")
@@ -176,9 +169,7 @@ def _list(output: Output, found: list[_Entry], keyless: int) -> None:
 def show(*, output: Output, journal: str, key: str) -> int:
     """Show all that JOURNAL has written down of the entry with KEY, step by step."""
     seen, found = _looked(journal, key)
-    if output.json:
-        output.result({"journal": seen.name, "steps": [record_json(one) for one in found]})
-        return ExitCode.DONE
+    output.result({"journal": seen.name, "steps": [record_json(one) for one in found]})
     for record in found:
         what = f"{record.kind.said} {redacted(record.title)!r}"
         made = f"  {record.hash}" if record.hash else ""
@@ -250,8 +241,7 @@ def mv(*, output: Output, journal: str, old: str, new: str, yes: bool) -> int:
         moved.extend((len(known.records), len(known.left)))
 
     backup = run(lambda: change(journal, seen, work))
-    if output.json:
-        output.result({"moved": moved[0], "left": moved[1], "backup": backup})
+    output.result({"moved": moved[0], "left": moved[1], "backup": backup})
     output.line(f"{many(moved[0], 'step was', 'steps were')} rewritten; the backup is {backup}")
     if moved[1]:
         output.line(
@@ -325,8 +315,7 @@ def rm(*, output: Output, journal: str, key: str, yes: bool) -> int:
     agree(output, f"{steps} of {quoted(key)} will be forgotten.{note}", yes=yes)
     known = forgotten(found)
     backup = run(lambda: change(journal, seen, lambda opened: opened.write((), instead_of=known.instead_of)))
-    if output.json:
-        output.result({"forgotten": len(found), "backup": backup})
+    output.result({"forgotten": len(found), "backup": backup})
     output.line(f"{steps} of {quoted(key)} forgotten; the backup is {backup}")
     output.line(
         "If it is in the manifest, the next 'apply' adopts what is there of its title and description, or makes it."

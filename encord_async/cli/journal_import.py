@@ -58,9 +58,8 @@ def import_(*, output: Output, service: Service, journal: str, key: str, found_h
     what = f"{kind.noun} {found_hash} {quoted(record.title)}"
     agree(output, f"The key {quoted(key)} will stand for the {what}.", yes=yes)
     backup = run(lambda: change(journal, seen, lambda opened: opened.write([record])))
-    if output.json:
-        said = {"key": key, "kind": word, "title": redacted(record.title), "hash": found_hash, "backup": backup}
-        output.result(said)
+    said = {"key": key, "kind": word, "title": redacted(record.title), "hash": found_hash, "backup": backup}
+    output.result(said)
     output.line(f"{quoted(key)} stands for the {what}; the backup is {backup}")
     return ExitCode.DONE
 

@@ -95,11 +95,8 @@ def rebind(*, output: Output, service: Service, journal: str, yes: bool) -> int:
 
 
 def _report(output: Output, seen: Seen, account: str, read: int, backup: str | None) -> int:
-    if output.json:
-        output.result(
-            {"journal": seen.name, "before": seen.account, "account": account, "read": read, "backup": backup}
-        )
-    elif backup is None:
+    output.result({"journal": seen.name, "before": seen.account, "account": account, "read": read, "backup": backup})
+    if backup is None:
         output.line(f"{seen.name} is that of {account} already.")
     else:
         output.line(f"{seen.name} is that of {account} now; the backup is {backup}")

@@ -42,7 +42,6 @@ def restore(*, output: Output, journal: str, backup: str, yes: bool) -> int:
     since = "nothing of what was made since, which runs may make again unless 'journal import' tells it of that"
     agree(output, f"{seen.name} will say what it said when {backup} was written, and {since}.", yes=yes)
     kept = run(lambda: change(journal, seen, lambda opened: opened.put_back(Path(backup))))
-    if output.json:
-        output.result({"journal": seen.name, "restored": backup, "backup": kept})
+    output.result({"journal": seen.name, "restored": backup, "backup": kept})
     output.line(f"{seen.name} says what {backup} says; the backup of what it said is {kept}")
     return ExitCode.DONE

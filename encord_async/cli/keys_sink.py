@@ -18,7 +18,7 @@ from typing import BinaryIO, Final, Self, TypeAlias
 import anyio
 from anyio.abc import Process
 
-from encord_async.cli.outfile import opened, refuse_others
+from encord_async.cli.outfile import opened, refuse_others, writing
 from encord_async.errors import UsageError
 from encord_async.plainfile import open_plain
 from encord_async.secrecy import sealed
@@ -60,13 +60,10 @@ class KeysFile:
         Raises:
             UsageError: It cannot.
         """
-        try:
+        with writing(f"{self.name}:"):
             refuse_others(self._path, lambda head: head.startswith(_BEGIN), force=False)
             self._file = opened(self._path)
             self._there, self._begin = _lines_of(self._path)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"{self.name}: cannot be written: {reason}") from None
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -157,8 +157,7 @@ def _report_usage(error: click.ClickException, args: Sequence[str]) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return ExitCode.USAGE
-    if output.json:
-        output.result({"error": {"type": "UsageError", "message": message, "applied": "not_applied"}})
+    output.result({"error": {"type": "UsageError", "message": message, "applied": "not_applied"}})
     context = getattr(error, "ctx", None)
     # click lists the values of an option on lines of their own.
     output.error(

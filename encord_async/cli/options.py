@@ -434,9 +434,8 @@ def _speaking(output: Output, verb: Callable[[], int]) -> int:
 def report(output: Output, error: EncordError) -> int:
     """Say what went wrong, and return the exit code for it."""
     problems = error.problems if isinstance(error, ManifestError) else ()
-    if output.json:
-        shown: dict[str, object] = {"error": as_json(error)}
-        output.result(shown | ({"problems": [problem_json(problem) for problem in problems]} if problems else {}))
+    shown: dict[str, object] = {"error": as_json(error)}
+    output.result(shown | ({"problems": [problem_json(problem) for problem in problems]} if problems else {}))
     if len(problems) > 1:
         _list_problems(output, error.message, problems)
     else:
@@ -495,8 +494,7 @@ def report_interrupt(output: Output, *, sent: bool) -> int:
     message = "interrupted; a request that was under way may have taken effect"
     if not sent:
         message = "interrupted; nothing was sent that changes anything"
-    if output.json:
-        output.result({"error": {"type": "Interrupted", "message": message}})
+    output.result({"error": {"type": "Interrupted", "message": message}})
     output.error(message)
     return ExitCode.INTERRUPTED
 
@@ -504,8 +502,7 @@ def report_interrupt(output: Output, *, sent: bool) -> int:
 def _report_bug(output: Output, error: BaseException) -> int:
     kind = type(error).__name__
     message = f"internal error ({kind}); this is a bug, please report it with the output of --verbose"
-    if output.json:
-        output.result({"error": {"type": kind, "message": message}})
+    output.result({"error": {"type": kind, "message": message}})
     if output.verbose:
         import traceback
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from encord_async.cli.failures import told_in
-from encord_async.cli.outfile import opened, refuse_others
+from encord_async.cli.outfile import opened, refuse_others, writing
 from encord_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Recorder:
             return self
         from encord_async.manifest.excel import sheet_of
 
-        try:
+        with writing(f"--outcomes {self._path}:"):
             path = Path(self._path)
             if self._manifest != "-" and path.exists() and path.samefile(sheet_of(self._manifest)[0]):
                 raise UsageError(f"--outcomes {path} is the manifest itself; give another file")
@@ -60,9 +60,6 @@ class Recorder:
             # Emptied only when the first entry has ended: until then the last run's outcomes may be all there is.
             self._file = opened(self._path)
             self._fresh = path.is_file()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"--outcomes {self._path}: cannot be written: {reason}") from None
         return self
 
     def __exit__(self, *_: object) -> None:

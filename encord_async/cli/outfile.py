@@ -9,7 +9,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -19,7 +19,7 @@ import click
 from encord_async.errors import UsageError
 from encord_async.plainfile import open_plain, whole_file
 
-__all__ = ["force_option", "opened", "refuse_others", "whole"]
+__all__ = ["force_option", "opened", "refuse_others", "whole", "writing"]
 
 _SQLITE: Final = b"SQLite format 3\x00"
 _HEAD_BYTES: Final = 4096
@@ -74,6 +74,23 @@ def whole(path: str) -> AbstractContextManager[BinaryIO]:
         is_regular = True
     # A device or pipe must not be replaced; it is never half there either.
     return whole_file(target) if is_regular else opened(path)
+
+
+@contextlib.contextmanager
+def writing(name: str) -> Iterator[None]:
+    """What is done to a file that messages call *name*.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        # Whoever read it has seen enough.
+        raise
+    except (OSError, ValueError) as error:
+        # The latter is for a path with a zero byte.
+        raise UsageError(f"{name} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
 def refuse_others(path: str, is_ours: Callable[[bytes], bool], *, force: bool) -> None:

@@ -61,8 +61,8 @@ class Output:
         return cls(json=json, colour=not (no_color or os.environ.get("NO_COLOR")), verbose=verbose)
 
     def result(self, value: Mapping[str, object]) -> None:
-        """Print the one JSON object; whatever goes wrong after it does not become a second one."""
-        if not self._given:
+        """With ``json`` print the one object; whatever goes wrong after it does not become a second one."""
+        if self.json and not self._given:
             self._given.append(value)
             click.echo(json.dumps(value))
 

@@ -88,9 +88,7 @@ def get(*, output: Output, service: Service, project_hash: str, use_api_key: boo
       encord-async project get PROJECT_HASH --json | jq .title
     """
     found = _send(service, lambda session: session.project(project_hash).get(), use_api_key=use_api_key)
-    if output.json:
-        output.result(found.model_dump(mode="json"))
-        return ExitCode.DONE
+    output.result(found.model_dump(mode="json"))
     rows = [("hash", found.project_hash), ("title", found.title), ("description", found.description or "")]
     rows += [("created", str(found.created_at or "")), ("last edited", str(found.last_edited_at or ""))]
     rows += [("ontology", found.ontology_hash or ""), ("datasets", f"{len(found.datasets):,}")]
@@ -185,8 +183,7 @@ def add_users(
         service, lambda session: session.project(project_hash).add_users(emails, wanted), use_api_key=use_api_key
     )
     held = [(user.user_email, getattr(user.user_role, "name", str(user.user_role)).lower()) for user in users]
-    if output.json:
-        output.result({"project_hash": project_hash, "users": [{"email": email, "role": one} for email, one in held]})
+    output.result({"project_hash": project_hash, "users": [{"email": email, "role": one} for email, one in held]})
     output.table(held, head=["user", "role"])
     asked = {email.casefold() for email in emails}
     kept = [f"{email} is {one}" for email, one in held if email.casefold() in asked and one != role]
@@ -241,8 +238,7 @@ def list_api_keys(*, output: Output, service: Service, project_hash: str, show_k
         | ({"api_key": key.api_key.get_secret_value()} if show_keys else {})
         for key in keys
     ]
-    if output.json:
-        output.result({"project_hash": project_hash, "api_keys": shown})
+    output.result({"project_hash": project_hash, "api_keys": shown})
     head = ["title", "scopes", *(["API key"] if show_keys else [])]
     output.table(
         [(key["title"], ", ".join(key["scopes"]), *([key["api_key"]] if show_keys else [])) for key in shown], head=head
@@ -289,21 +285,18 @@ def delete(*, output: Output, project_hashes: tuple[str, ...]) -> int:  # noqa: 
     """Explain why there is no such operation: projects cannot be deleted through the API or the SDK."""
     message = "projects cannot be deleted through the API or the SDK, Encord offers no such operation"
     advice = "delete the project in Encord's app, as an admin of it; nothing was sent"
-    if output.json:
-        output.result({"error": {"type": "UsageError", "message": message, "hint": advice, "applied": "not_applied"}})
+    output.result({"error": {"type": "UsageError", "message": message, "hint": advice, "applied": "not_applied"}})
     output.error(message, advice)
     return ExitCode.USAGE
 
 
 def _print_hash(output: Output, project_hash: str) -> int:
-    if output.json:
-        output.result({"project_hash": project_hash})
+    output.result({"project_hash": project_hash})
     output.line(project_hash)
     return ExitCode.DONE
 
 
 def _print_done(output: Output, project_hash: str, what: str, dataset_hashes: tuple[str, ...]) -> int:
-    if output.json:
-        output.result({"project_hash": project_hash, what: list(dataset_hashes)})
+    output.result({"project_hash": project_hash, what: list(dataset_hashes)})
     output.line(f"{what} {many(len(dataset_hashes), 'dataset', 'datasets')}")
     return ExitCode.DONE

@@ -18,7 +18,7 @@ import click
 from encord_async.cli.failures import ExitCode, redacted, told
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import file_names, journal_argument, output_options
-from encord_async.cli.outfile import force_option, refuse_others, whole
+from encord_async.cli.outfile import force_option, refuse_others, whole, writing
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
 
@@ -210,12 +210,12 @@ def _write_page(path: str, made: "Report", journal: str, links: "Links | None") 
     if path == _STDOUT:
         sys.stdout.buffer.write(page)
     else:
-        with _writing(path), whole(path) as file:
+        with writing(path), whole(path) as file:
             file.write(page)
 
 
 def _write_traffic(path: str, made: "Report") -> None:
-    with _writing(path), _text(path, errors="strict") as file:
+    with writing(path), _text(path, errors="strict") as file:
         table = csv.DictWriter(file, _TRAFFIC_COLUMNS, lineterminator="\n")
         table.writeheader()
         table.writerows(sample.as_json() for sample in made.traffic)
@@ -229,18 +229,6 @@ def _text(path: str, *, errors: str) -> Iterator[TextIO]:
     else:
         with whole(path) as file, io.TextIOWrapper(file, encoding="utf-8", errors=errors, newline="") as text:
             yield text
-
-
-@contextmanager
-def _writing(path: str) -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        # Whoever read it has seen enough.
-        raise
-    except (OSError, ValueError) as error:
-        # The latter is for a path with a zero byte.
-        raise UsageError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
 
 
 class _Csv:
@@ -258,13 +246,13 @@ class _Csv:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with _writing(self._path):
+        with writing(self._path):
             self._closing.__exit__(kind, error, traceback)
 
     def begin(self, links: "Links | None") -> None:
         """Open the file and write the names of the columns."""
         self._links = links
-        with _writing(self._path):
+        with writing(self._path):
             self._file = self._closing.enter_context(_text(self._path, errors="backslashreplace"))
         self._put([_COLUMNS])
 
@@ -276,7 +264,7 @@ class _Csv:
         self._put([cell(values[name]) for name in _COLUMNS] for values in shown)
 
     def _put(self, lines: Iterable[Iterable[object]]) -> None:
-        with _writing(self._path):
+        with writing(self._path):
             csv.writer(self._file, lineterminator="\n").writerows(lines)
 
 

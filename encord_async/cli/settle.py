@@ -81,14 +81,7 @@ def settle(
 
 
 def _report(output: Output, settled: list[Any], left: list[Any]) -> int:
-    if output.json:
-        output.result(
-            {
-                "settled": [record_json(record) for record in settled],
-                "in_doubt": [record_json(record) for record in left],
-            }
-        )
-        return ExitCode.IN_DOUBT if left else ExitCode.DONE
+    output.result({"settled": list(map(record_json, settled)), "in_doubt": list(map(record_json, left))})
     made = [record for record in settled if record.state.value == "done"]
     absent = [record for record in settled if record.state.value == "failed"]
     output.line(f"{many(len(made), 'was', 'were')} made after all and taken over; {len(absent)} did not happen.")

@@ -77,9 +77,7 @@ def validate(*, output: Output, manifest: "ManifestFile", stamp: bool) -> int:
     if complaints.count:
         return complaints.report(warnings)
     counts = {name: census[name] for name in counted()}
-    if output.json:
-        output.result({"valid": True, **counts, "warnings": list(map(problem_json, warnings))})
-        return ExitCode.DONE
+    output.result({"valid": True, **counts, "warnings": list(map(problem_json, warnings))})
     output.line(f"{manifest} is good.")
     output.table([(words, counts[name]) for name, words in counted().items() if counts[name]], right=[1])
     return ExitCode.DONE
@@ -126,10 +124,9 @@ class _Complaints:
         self._output.line(redacted(str(problem)))
 
     def report(self, warnings: "tuple[Problem, ...]") -> int:
-        if self._output.json:
-            problems = [problem_json(problem) for problem in self._first]
-            said = {"warnings": list(map(problem_json, warnings))}
-            self._output.result({"valid": False, "problem_count": self.count, "problems": problems} | said)
+        problems = [problem_json(problem) for problem in self._first]
+        said = {"warnings": list(map(problem_json, warnings))}
+        self._output.result({"valid": False, "problem_count": self.count, "problems": problems} | said)
         for shared, number in self._shared.items():
             if number:
                 self._output.line(f"{redacted(str(shared))} (in {many(number, 'more row', 'more rows')})")

@@ -34,7 +34,7 @@ from encord_async.engine.recovery import recover
 from encord_async.engine.review import Review
 from encord_async.engine.roll import Register, Roll
 from encord_async.engine.schedule import Schedule
-from encord_async.engine.sending import Live, Sends
+from encord_async.engine.sending import Live
 from encord_async.engine.sequel import Sequel, add_more
 from encord_async.engine.silence import Silence
 from encord_async.errors import EncordError, UsageError, spelt
@@ -176,9 +176,10 @@ class Run:
     def _assemble(self, policy: Policy) -> None:
         """Put together what does the work, within the limits of *policy*."""
         kept = self._journal or self._props
+        sends = Live(self._session, settle_s=self._options.settle_s) if self._props is None else self._props.sends
         self._executor = Executor(
             self._session,
-            Bounded(self._sends(), policy),
+            Bounded(sends, policy),
             self._account,
             self._ledger,
             self._settler,
@@ -272,10 +273,6 @@ class Run:
             self._intake.checker = Passed(report.warnings)
         return checked.is_same
 
-    def _sends(self) -> Sends:
-        """What sends: over the session, unless the run is a rehearsal."""
-        return Live(self._session, settle_s=self._options.settle_s) if self._props is None else self._props.sends
-
     def __aiter__(self) -> Self:
         return self
 
@@ -307,16 +304,13 @@ class Run:
         return self._out.popleft()
 
     def _end(self) -> NoReturn:
-        self._reconcile()
+        read, ended = self._intake.entries + self._more, self._ended_number
+        if ended != read:
+            raise AssertionError(f"{read} entries were read and {ended} ended: this is a bug, please report")
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
         raise StopAsyncIteration
-
-    def _reconcile(self) -> None:
-        read, ended = self._intake.entries + self._more, self._ended_number
-        if ended != read:
-            raise AssertionError(f"{read} entries were read and {ended} ended: this is a bug, please report")
 
     # ------------------------------------------------------------------ for the caller
 

@@ -83,14 +83,11 @@ Assign: TypeAlias = Annotated[
 ]
 
 
-class Dealt:
+class Dealt(NamedTuple):
     """What is to change of tasks: *given*, each with an address, and *released*."""
 
-    __slots__ = ("given", "released")
-
-    def __init__(self, given: Mapping[str, str], released: Sequence[str]) -> None:
-        self.given = given
-        self.released = released
+    given: Mapping[str, str]
+    released: Sequence[str]
 
 
 _OVER: Final = (TaskStatus.COMPLETED, TaskStatus.SKIPPED)
