@@ -27,7 +27,7 @@ from encord_async.session.settings import Settings
 
 if TYPE_CHECKING:
     from encord_async.engine.account import Existing
-    from encord_async.engine.options import Changes, Options
+    from encord_async.engine.options import Changes, FailureLimit, Options
     from encord_async.engine.run import Run
     from encord_async.export import Exported, LeftOut
     from encord_async.journal.journal import Journal
@@ -190,11 +190,9 @@ class EncordSession(Calls):
         Raises:
             UsageError: An argument cannot work. What is wrong with a file, or does not fit the plan, comes on entering.
         """
-        # On first need: a quarter of all imports.
-        from encord_async.engine.options import FailureLimit
-        from encord_async.engine.run import Run
+        from encord_async.engine.run import Run  # on first need: a quarter of all imports
 
-        chosen, limit = _chosen(only, exclude), None if max_failures is None else FailureLimit.parse(max_failures)
+        chosen, limit = _chosen(only, exclude), _limit(max_failures)
         options = _planning(existing, dataset_api, chosen, max_batch, changes, stamp=stamp, skip_invalid=skip_invalid)
         manifest = _read_with(manifest, variables)
         options = replace(options, settle_s=settle_s, fail_fast=fail_fast, max_failures=limit)
@@ -457,6 +455,12 @@ def _chosen(only: str | Iterable[str], exclude: str | Iterable[str]) -> "Selecti
     from encord_async.manifest.selection import Selection
 
     return Selection.of(only, exclude)
+
+
+def _limit(max_failures: int | str | None) -> "FailureLimit | None":
+    from encord_async.engine.options import FailureLimit
+
+    return None if max_failures is None else FailureLimit.parse(max_failures)
 
 
 def _one_of(options: type[OptionT], value: OptionT | str, name: str) -> OptionT:

@@ -180,20 +180,19 @@ async def make_plan(
     )
     if sequel is not None:
         forecast.retired, forecast.rows, forecast.rows_digest = sequel.retired, sequel.rows, sequel.rows_digest
-    if out is None:
-        return forecast
-    saved = SavedPlan(
-        domain=session.settings.domain,
-        account=session.identity,
-        manifest=await anyio.to_thread.run_sync(_digest, manifest),
-        journal="" if journal is None else await journal.state_digest(),
-        options=_deciding(options),
-        counts=forecast.as_json(),
-        steps=steps,
-        rows=forecast.rows,
-        rows_digest=forecast.rows_digest,
-    )
-    await anyio.to_thread.run_sync(saved.write, out)
+    if out is not None:
+        saved = SavedPlan(
+            domain=session.settings.domain,
+            account=session.identity,
+            manifest=await anyio.to_thread.run_sync(_digest, manifest),
+            journal="" if journal is None else await journal.state_digest(),
+            options=_deciding(options),
+            counts=forecast.as_json(),
+            steps=steps,
+            rows=forecast.rows,
+            rows_digest=forecast.rows_digest,
+        )
+        await anyio.to_thread.run_sync(saved.write, out)
     return forecast
 
 

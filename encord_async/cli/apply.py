@@ -18,7 +18,7 @@ import click
 
 from encord_async.cli.api_keys import MadeKeys
 from encord_async.cli.cluster import begin_on, cluster
-from encord_async.cli.consent import agreed, consent
+from encord_async.cli.consent import consent
 from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted, told, told_in
 from encord_async.cli.interrupts import Interrupts, interruptible, listening
 from encord_async.cli.keys_sink import sink
@@ -216,13 +216,7 @@ def apply(
     if reviewed is not None:
         options["plan"] = reviewed
     sessions = functools.cache(functools.partial(service.sessions, **bounds))
-    consent(
-        # The key is read only if somebody has to be asked.
-        lambda wanted, rows: agreed(output, sessions(), manifest, wanted, quiet=no_progress, yes=yes, rows=rows),
-        options,
-        yes=yes,
-        rows=yes_rows,
-    )
+    consent(output, sessions, manifest, options, quiet=no_progress, yes=yes, rows=yes_rows)
     ending = _ending(manifest, journal, options)
     with ExitStack() as until_the_last_word:
         made = MadeKeys(sink(keys_file, keys_command), manifest, journal, sessions)

@@ -62,7 +62,7 @@ def agreed(
 
     Args:
         output: Where the plan is shown.
-        sessions: Makes one that reads, if it is needed.
+        sessions: Make one that reads.
         manifest: What is to be provisioned.
         options: As for the run.
         quiet: Without progress.
@@ -160,8 +160,19 @@ def _what(forecast: "Forecast") -> str:
     return " ".join(said)
 
 
-def consent(ask: Callable[..., Agreed], options: dict[str, Any], *, yes: bool, rows: int | None) -> None:
-    """Let *ask* see to it that all is wanted that *yes* does not cover; *options* get what is known of it then.
+def consent(
+    output: Output,
+    sessions: "Callable[[], Callable[[], EncordSession]]",
+    manifest: "ManifestFile",
+    options: dict[str, Any],
+    *,
+    quiet: bool,
+    yes: bool,
+    rows: int | None,
+) -> None:
+    """See to it that all is wanted that *yes* does not cover (`agreed`); *options* get what is known of it then.
+
+    It has a session made only if it is needed.
 
     Raises:
         UsageError: It is not wanted, or *rows* were given and nobody has asked to remove any.
@@ -171,6 +182,6 @@ def consent(ask: Callable[..., Agreed], options: dict[str, Any], *, yes: bool, r
         raise UsageError("--yes-prune-data is for --prune-data; give both, or neither")
     if not is_reviewed and (removes or not yes):
         with nothing_sent():
-            options["forecast"], rows = ask(options, rows=rows)
+            options["forecast"], rows = agreed(output, sessions(), manifest, options, quiet=quiet, yes=yes, rows=rows)
     if removes and rows is not None:
         options["prune_data"] = rows

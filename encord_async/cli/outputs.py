@@ -5,6 +5,7 @@ Sends nothing, needs no key, changes nothing. Nothing of an API key is in it, no
 
 import csv
 import io
+import json
 import re
 import shlex
 from collections.abc import Callable, Mapping
@@ -87,7 +88,9 @@ def outputs(*, output: Output, journal: str, form: str) -> int:
         click.echo("".join(f"{name}={shlex.quote(made.hash)}\n" for name, made in named.items()), nl=False)
     else:
         named = _by_name(found, lambda key: key, "JSON")
-        output.result({key: {"kind": one.kind, "title": one.title, "hash": one.hash} for key, one in named.items()})
+        click.echo(
+            json.dumps({key: {"kind": one.kind, "title": one.title, "hash": one.hash} for key, one in named.items()})
+        )
     return ExitCode.DONE
 
 
