@@ -14,7 +14,7 @@ from encord_async.cli.interrupts import run
 from encord_async.cli.journal import Seen, agree, change, look, yes_option
 from encord_async.cli.options import Service, journal_argument, output_options, service_options
 from encord_async.cli.output import Output, many
-from encord_async.errors import AuthenticationError, JournalMismatchError, RefusedError, UsageError
+from encord_async.errors import JournalMismatchError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -141,6 +141,7 @@ async def _check(session: "EncordSession", sample: _Sample) -> int:
         EncordError: The service cannot be read, or does not accept the key.
     """
     from encord_async.engine.crew import each
+    from encord_async.kinds.reading import on_refusal
     from encord_async.kinds.registry import step_kinds
     from encord_async.kinds.thing import DatasetAPI, Thing
 
@@ -154,12 +155,8 @@ async def _check(session: "EncordSession", sample: _Sample) -> int:
 
     async def read(one: "tuple[Thing, str]") -> None:
         kind, found = one
-        try:
+        with on_refusal(lambda error: unseen.append(f"{kind.noun} {found} ({told(error.message)})")):
             await session.execute(kind.probe(found))
-        except AuthenticationError:
-            raise
-        except RefusedError as error:
-            unseen.append(f"{kind.noun} {found} ({told(error.message)})")
 
     await each(chosen, read, at_once=session.settings.concurrency)
     if unseen:

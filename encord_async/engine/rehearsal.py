@@ -22,16 +22,15 @@ from encord_async.engine.errands import Note
 from encord_async.engine.making import Making
 from encord_async.engine.rehearsed_files import NEW, Load, Playing
 from encord_async.engine.ticket import Lane, Ticket
-from encord_async.errors import AuthenticationError, EncordError, ForbiddenError, NotFoundError, RefusedError
+from encord_async.errors import EncordError, ForbiddenError, NotFoundError, RefusedError
 from encord_async.journal.record import Ledger, MemoryLedger, Record, State, Told, Word, tell_soon
-from encord_async.journal.seen import Seen
-from encord_async.journal.taken_off import Leftover, Said, TakenOffs
+from encord_async.journal.taken_off import TakenOffs
 from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Ending
 from encord_async.kinds.membership import Membership, Relation
 from encord_async.kinds.names import Names
-from encord_async.kinds.reading import Unlisted
+from encord_async.kinds.reading import Unlisted, unless_refused
 from encord_async.kinds.registry import maker_of, probe_of
 from encord_async.kinds.thing import Admission, DatasetAPI, Thing, Update
 from encord_async.protocol.catalogue import Effect
@@ -350,7 +349,8 @@ class Rehearsal:
             if not real:
                 return
             if kind not in self._there:
-                self._there[kind] = await self._listed(kind)
+                listed = await unless_refused(self.account.hashes(kind))
+                self._there[kind] = None if isinstance(listed, Unlisted) else listed
             known_hashes = self._there[kind]
             for one in real:
                 if known_hashes is not None and one not in known_hashes:
@@ -363,14 +363,6 @@ class Rehearsal:
                 found = await kind.admitted(self)
                 self._admitted[kind] = None if isinstance(found, Unlisted) else set(found)
         return self._admitted[kind]
-
-    async def _listed(self, kind: Thing) -> frozenset[str] | None:
-        try:
-            return await self.account.hashes(kind)
-        except AuthenticationError:
-            raise
-        except RefusedError:
-            return None
 
 
 def is_new(found: str | None) -> bool:
@@ -388,7 +380,10 @@ class Overlay:
     """
 
     def __init__(self, under: Ledger | None) -> None:
-        self._under = under or MemoryLedger()
+        self._under = under = under or MemoryLedger()
+        # Nothing is written here by an earlier run.
+        self.every, self.seen, self.detached = under.every, under.seen, under.detached
+        self.leftovers, self.taken_off = under.leftovers, under.taken_off
         self._own: dict[bytes, Record] = {}
         self._by_name: defaultdict[bytes, dict[bytes, Record]] = defaultdict(dict)
         self._moved: set[bytes] = set()
@@ -396,9 +391,7 @@ class Overlay:
         self._is_present: Callable[[bytes], bool] = lambda _: True
         self._is_told = False
         """Whether it is known who has gone."""
-        self.is_new = self._under.is_new
-        self.has_made = self._under.has_made
-        self.has_moved = self._under.has_moved
+        self.is_new, self.has_made, self.has_moved = under.is_new, under.has_made, under.has_moved
         self.open: frozenset[bytes] = frozenset()
 
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
@@ -445,10 +438,6 @@ class Overlay:
             if own is not None and own.name is not None:
                 del self._by_name[own.name][identity]
 
-    def every(self) -> AsyncIterator[Record]:
-        """See `Ledger`; nothing is written here by an earlier run."""
-        return self._under.every()
-
     async def namesakes(self, name: bytes) -> Sequence[Record]:
         under = await self._under.namesakes(name)
         return [*self._untouched(under), *self._by_name.get(name, {}).values()]
@@ -456,9 +445,6 @@ class Overlay:
     async def holders(self, found: str) -> Sequence[Record]:
         own = [record for record in self._own.values() if record.hash == found]
         return [*self._untouched(await self._under.holders(found)), *own]
-
-    async def seen(self) -> Seen:
-        return await self._under.seen()
 
     async def disown(self, is_present: Callable[[bytes], bool]) -> None:
         """See `Ledger`; kept in mind, and written nowhere."""
@@ -480,13 +466,6 @@ class Overlay:
         known = (*self._untouched(made), *self._own.values())
         return [one for one in known if one.is_made_thing and not self._is_present(one.holder)]
 
-    async def leftovers(self, hashes: Collection[str]) -> Mapping[str, Leftover]:
-        return await self._under.leftovers(hashes)
-
-    async def taken_off(self, said: Said) -> TakenOffs:
-        """See `Ledger`."""
-        return await self._under.taken_off(said)
-
     async def note_taken_off(self, found: TakenOffs) -> None:
         """See `Ledger`; nothing is written."""
 
@@ -498,9 +477,6 @@ class Overlay:
         made = {key.identity: key.parent_step for key in keys}
         makers = await self.known([maker for maker in made.values() if maker is not None])
         return {key.identity for key in keys if (maker := made[key.identity]) and key.has_lost(makers.get(maker))}
-
-    async def detached(self, hashes: Collection[str]) -> Collection[str]:
-        return await self._under.detached(hashes)
 
     async def open_intents(self) -> Sequence[Record]:
         records = await self._under.open_intents()

@@ -149,6 +149,7 @@ class _Members(Relation):
     thing = "member"
     written_as = "users"
     is_of_addresses = True
+    extras_stay = "it could be the account itself, which the service does not say; remove it in Encord's app"
 
     def adding(self, parent_hash: str, items: tuple[str, ...], role: int | None) -> AddGroupMembers:  # noqa: ARG002
         return AddGroupMembers(group_hash=parent_hash, emails=items)
@@ -170,10 +171,6 @@ class _Members(Relation):
             return held.keys()
         admins = {user.email.casefold() for user in users if user.role_mnemonic_name == OrganisationRole.ADMIN}
         return {email for email in held if email.casefold() in admins}
-
-    @property
-    def extras_stay(self) -> str:
-        return "it could be the account itself, which the service does not say; remove it in Encord's app"
 
 
 GROUP: Final = _Groups()

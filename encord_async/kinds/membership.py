@@ -183,6 +183,9 @@ class Relation(ABC):
     role_stays: ClassVar[str | None] = None
     """Why the role of what is in it already stays, or the one item that is set, if it does."""
 
+    extras_stay: ClassVar[str | None] = None
+    """Why what is too much is told and never removed; None if it can be."""
+
     async def spared(self, reads: Reads, held: Held) -> Collection[str]:  # noqa: ARG002 - some need not ask
         """Those of *held* that are never too much; by default who may be the account itself, an Admin."""
         return {item for item, role in held.items() if role == ADMIN}
@@ -193,11 +196,6 @@ class Relation(ABC):
         Raises:
             ConflictError: That cannot be told.
         """
-
-    @property
-    def extras_stay(self) -> str | None:
-        """Why what is too much is told and never removed; None if it can be."""
-        return None
 
 
 class Membership(StepKind):

@@ -13,7 +13,7 @@ from encord_async.kinds.data_rows import parts_of_rows
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.files import URLs, url_digest
 from encord_async.kinds.folder import FOLDER
-from encord_async.kinds.reading import Reads
+from encord_async.kinds.reading import Reads, on_refusal
 from encord_async.kinds.thing import DatasetAPI, Listed
 from encord_async.protocol.operations.storage import ListItems
 
@@ -74,13 +74,10 @@ class Mirrors:
             reason = f"{number} are of {most.listed.title}, more than an entry names, and not all that is in it"
             pen.leave_out(_ROWS, dataset.title, dataset.hash, reason)
             return None
-        try:
+        of = f"of {most.listed.title}"
+        with on_refusal(lambda error: pen.leave_out(_ROWS, dataset.title, dataset.hash, f"{of}: {error.message}")):
             return _Rows(most.listed.hash, await _names(reads, most.listed, linked))
-        except AuthenticationError:
-            raise
-        except RefusedError as error:
-            pen.leave_out(_ROWS, dataset.title, dataset.hash, f"of {most.listed.title}: {error.message}")
-            return None
+        return None
 
 
 async def _names(reads: Reads, folder: Listed, linked: URLs) -> tuple[str, ...]:
@@ -102,14 +99,10 @@ async def mirrors_of(reads: Reads, pen: Pen) -> Mirrors:
         if not folder.item.remote_url or pen.reference(FOLDER.word, folder.hash) is None:
             continue
         items = array("Q")
-        try:
+        with on_refusal(lambda _: None):
             async for page in reads.pages(_listing(folder)):
                 items.extend(url_digest(item.uuid) for item in page.results if not item.is_tombstone)
-        except AuthenticationError:
-            raise
-        except RefusedError:
-            continue
-        found.append(_Folder(folder, items))
+            found.append(_Folder(folder, items))
     return Mirrors(found)
 
 

@@ -3,16 +3,17 @@
 Nothing here, and nothing that is given one of these, changes anything.
 """
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
-from encord_async.errors import AuthenticationError, RefusedError
+from encord_async.errors import AuthenticationError, EncordError, RefusedError, UnreadableReplyError
 from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.rest_models import Page
 from encord_async.session.clock import Clock
 
-__all__ = ["Once", "Reads", "Unlisted", "listing", "unless_refused"]
+__all__ = ["Once", "Reads", "Unlisted", "listing", "on_refusal", "unless_refused"]
 
 T = TypeVar("T")
 
@@ -83,3 +84,24 @@ async def unless_refused(reading: Awaitable[T]) -> T | Unlisted:
         raise
     except RefusedError as error:
         return Unlisted(str(error))
+
+
+@contextmanager
+def on_refusal(then: Callable[[EncordError], object], *, or_too_large: bool = False) -> Iterator[None]:
+    """Ends the block where the service refuses something, and tells *then* why.
+
+    Args:
+        then: Is told.
+        or_too_large: A reply that is too large to be read counts as well.
+
+    Raises:
+        EncordError: The service does not accept the key, or cannot be read.
+    """
+    try:
+        yield
+    except AuthenticationError:
+        raise
+    except (RefusedError, UnreadableReplyError) as error:
+        if isinstance(error, UnreadableReplyError) and not (or_too_large and error.code == "REPLY_TOO_LARGE"):
+            raise
+        then(error)

@@ -4,18 +4,17 @@ Each folder is listed for each entry of it, page by page; of what is wished for 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio.to_thread
 
 from encord_async.engine.crew import each
-from encord_async.errors import AuthenticationError, RefusedError, UnreadableReplyError
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.files import Portion, URLs
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.picked import Picked, Picking
-from encord_async.kinds.reading import Unlisted
+from encord_async.kinds.reading import Unlisted, on_refusal
 from encord_async.kinds.stock import Stock
 from encord_async.manifest.place import Place
 from encord_async.session.session import Session
@@ -65,20 +64,13 @@ async def compare_files(
     stock = Stock(session)
 
     async def look(wish: FileWish) -> None:
-        try:
+        unread = Difference(wish.place, Fault.UNREADABLE, wish.relation.thing, wish.label, wish.hash)
+        with on_refusal(lambda error: note(replace(unread, reason=error.message)), or_too_large=True):
             found = await _lacking(session, stock, wish)
-        except AuthenticationError:
-            raise
-        except (RefusedError, UnreadableReplyError) as error:
-            if isinstance(error, UnreadableReplyError) and error.code != "REPLY_TOO_LARGE":
-                raise
-            about = wish.relation.thing, wish.label, wish.hash
-            note(Difference(wish.place, Fault.UNREADABLE, *about, reason=error.message))
-            return
-        for url in found:
-            note(Difference(wish.place, Fault.MISSING, wish.relation.thing, url, wish.hash))
-        if found:
-            on_lacking(wish)
+            for url in found:
+                note(Difference(wish.place, Fault.MISSING, wish.relation.thing, url, wish.hash))
+            if found:
+                on_lacking(wish)
 
     await each(wishes, look, at_once=session.settings.concurrency)
 
