@@ -251,13 +251,6 @@ def _repair_lines(counts: "Mapping[StepKind, int]") -> list[str]:
     return [many(number, *kind.deed[1:]) for kind, number in counts.items() if kind.deed is not None and number]
 
 
-def _deeds(counts: "Mapping[StepKind, int]") -> dict[str, int]:
-    """How much is sent of all that can be, by the names that scripts know."""
-    from encord_async.kinds.registry import step_kinds
-
-    return {kind.deed[0]: counts.get(kind, 0) for kind in step_kinds() if kind.deed is not None}
-
-
 def _exit_code(verified: _Verified) -> ExitCode:
     from encord_async.engine.outcome import Status
 
@@ -356,7 +349,7 @@ def _subject(what: str, number: int) -> str:
 
 
 def _json(verified: _Verified) -> dict[str, object]:
-    from encord_async.kinds.registry import relations, things
+    from encord_async.kinds.registry import relations, step_kinds, things
 
     report, notes = verified.report, _notes(verified)
     shown: dict[str, object] = {
@@ -386,7 +379,8 @@ def _json(verified: _Verified) -> dict[str, object]:
             takes: [told_in(one.as_json()) for one in verified.repaired.kept if one.deed.kind.takes is takes]
             for takes in (True, False)
         }
-        counts = _deeds(verified.repairs.counts())
+        sent = verified.repairs.counts()
+        counts = {kind.deed[0]: sent[kind] for kind in step_kinds() if kind.deed is not None}
         shown["fixed"] = {**counts, "failed": failed, "not_removed": kept[True], "not_added": kept[False]}
     return shown
 

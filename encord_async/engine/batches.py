@@ -28,7 +28,7 @@ from encord_async.kinds.chore import Chore
 from encord_async.kinds.errand import Ending, Errand
 from encord_async.kinds.files import files_word
 from encord_async.kinds.filling import Filling
-from encord_async.kinds.membership import Membership, Relation, role_name
+from encord_async.kinds.membership import Membership, role_name
 from encord_async.kinds.registry import probe_of
 from encord_async.session.stop import Stop
 
@@ -203,15 +203,9 @@ def _role_results(batch: Batch, roles: Roles) -> Iterator[tuple[Ticket, Result]]
             error: EncordError = ReplyShapeError(f"the service succeeded, but does not list {ticket.step.item}")
             yield ticket, Result(status=Status.FAILED, error=error)
         elif role != ticket.step.role:
-            kept = _kept(ticket, role, relation)
-            yield (
-                ticket,
-                Result(status=Status.FAILED, error=role_error(kept, roles.stays.get(name, "")), role_kept=kept),
-            )
+            wanted, held = (role_name(one, relation.roles) for one in (ticket.step.role, role))
+            kept = RoleKept(email=ticket.step.item, wanted=wanted, held=held)
+            stays = role_error(kept, roles.stays.get(name, ""))
+            yield ticket, Result(status=Status.FAILED, error=stays, role_kept=kept)
         else:
             yield ticket, Result(status=Status.UPDATED)
-
-
-def _kept(ticket: Ticket, role: int, relation: Relation) -> RoleKept:
-    wanted, held = (role_name(one, relation.roles) for one in (ticket.step.role, role))
-    return RoleKept(email=ticket.step.item, wanted=wanted, held=held)

@@ -156,7 +156,9 @@ class Settler:
         """
         record = doubt.record
         kind, sought = _maker_of(record), _sought(record)
-        namesakes = [other for other in await self._ledger.namesakes(record.name or b"") if _is_alike(other, record)]
+        # Namesakes of another description can be told apart, as stamps see to it.
+        description, alike = record.details.get("description"), await self._ledger.namesakes(record.name or b"")
+        namesakes = [other for other in alike if other.details.get("description") == description]
         taken = {other.hash for other in namesakes if other.hash is not None and not other.is_open}
         baseline = record.details.get("baseline")
         if isinstance(baseline, list):
@@ -165,7 +167,7 @@ class Settler:
         rivals = [other for other in namesakes if other.is_open and other.request == record.request]
         unlike = [other for other in namesakes if other.is_open and other.request != record.request]
         if named and unlike:
-            if not all(map(_is_told_by_contents, (record, *unlike))):
+            if not all(_maker_of(one).is_told_by_contents(one.details) for one in (record, *unlike)):
                 why = "others of its name are in doubt as well, and nothing tells them apart"
                 return LeaveIt(why, tuple(named)[:_SHOWN_CANDIDATES])
             named = {found: item for found, item in named.items() if await kind.fits(self._session, sought, found)}
@@ -219,16 +221,6 @@ def _maker_of(record: Record) -> Creates:
 
 def _sought(record: Record) -> Sought:
     return Sought(title=record.title, parent_hash=record.parent_hash, details=record.details)
-
-
-def _is_told_by_contents(record: Record) -> bool:
-    """Whether what *record* made can be told from what a namesake with other contents has made."""
-    return _maker_of(record).is_told_by_contents(record.details)
-
-
-def _is_alike(one: Record, other: Record) -> bool:
-    """Whether namesakes cannot be told apart by their descriptions; stamps can tell them."""
-    return one.details.get("description") == other.details.get("description")
 
 
 def left_error(doubt: Doubt, verdict: LeaveIt) -> UncertainError:

@@ -68,10 +68,7 @@ def judge_rest(
         sent=sent,
         is_readable=isinstance(document, dict) and not {"message", "detail"}.isdisjoint(document),
     )
-    raise plain_error(document, context, _BY_NUMBER) or unreadable(_why(reply), context)
-
-
-def _why(reply: RawReply) -> str:
-    if reply.http_status != HTTPStatus.OK:
-        return f"HTTP {reply.http_status} is not one of its answers"
-    return what_is_wrong(reply.body, otherwise="it is not JSON")
+    why = f"HTTP {reply.http_status} is not one of its answers"
+    if reply.http_status == HTTPStatus.OK:
+        why = what_is_wrong(reply.body, otherwise="it is not JSON")
+    raise plain_error(document, context, _BY_NUMBER) or unreadable(why, context)

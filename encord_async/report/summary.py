@@ -552,10 +552,6 @@ def _durations(took_s: Iterable[float]) -> Durations:
     parts = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "max": 1.0}
     quantiles = {name: round(_quantile(ordered, part), 6) for name, part in parts.items()}
     first_decade = math.floor(math.log10(ordered[0]))
-    bins = Counter(_bin(seconds, first_decade) for seconds in ordered)
+    bins = Counter(max(0, math.floor((math.log10(one) - first_decade) * _BINS_PER_DECADE)) for one in ordered)
     counts = tuple(bins[index] for index in range(max(bins) + 1))
     return Durations(number=len(ordered), quantiles=quantiles, first_decade=first_decade, counts=counts)
-
-
-def _bin(seconds: float, first_decade: int) -> int:
-    return max(0, math.floor((math.log10(seconds) - first_decade) * _BINS_PER_DECADE))

@@ -224,18 +224,12 @@ class _Comparison:
             self.note(_of_thing(wish, Fault.UNREADABLE, error.message))
             return None
         for difference in await explained(self._ledger, self._wishes, list(examine(wish, facts))):
-            self.note(await self._titled(wish, difference))
+            within = wish.title if wish.has_entry and difference.item != wish.title else None
+            self.note(replace(difference, item_title=await self._title(difference), hash_title=within))
         return facts
 
-    async def _titled(self, wish: ThingWish, difference: Difference) -> Difference:
-        """*difference* within a thing, with the titles that manifest or journal have for its hashes."""
-        return replace(
-            difference,
-            item_title=await self._title(difference),
-            hash_title=wish.title if wish.has_entry and difference.item != wish.title else None,
-        )
-
     async def _title(self, difference: Difference) -> str | None:
+        """The title that manifest or journal have for the hash of what differs."""
         item, relation = difference.item, relation_of(difference.what)
         wish = self._wishes.things.get(item)
         if wish is not None and wish.has_entry:

@@ -269,7 +269,8 @@ class _Gatherer:
         wish = self._thing(kind, about, place)
         wish.place, wish.title, wish.description = place, entry.wished_title, entry.description
         wish.stays = wish.stays or self._policy.protection(entry.key or "")
-        linked = {name: self._resolved(*kind_and_key) for name, kind_and_key in _links(kind, entry).items()}
+        kinds = {use.field: use.kind for use in entry.references()}
+        linked = {name: self._resolved(kinds.get(name, name), one) for name, one in kind.linked(entry).items()}
         wish.seen = kind.compares(entry, linked)
         wish.closed = frozenset(relation for relation in relations_of(kind.word) if kind.closes(entry, relation))
         if kind.items is not None:
@@ -329,12 +330,6 @@ class _Gatherer:
     def _resolved(self, kind: str, reference: str) -> str | None:
         key = referenced_key(reference)
         return reference if key is None else self._hashes[kind, key]
-
-
-def _links(kind: Thing, entry: MakingEntry) -> dict[str, _Named]:
-    """What *entry* refers to besides its items: by the field, the kind of entry, and the reference."""
-    kinds = {use.field: use.kind for use in entry.references()}
-    return {name: (kinds.get(name, name), reference) for name, reference in kind.linked(entry).items()}
 
 
 def _named(entry: Entry) -> Iterator[_Named]:

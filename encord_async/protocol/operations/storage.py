@@ -78,16 +78,15 @@ _CANCELLED: Final = Adapter[rest_models.CancelledUnits](rest_models.CancelledUni
 _SYNC: Final = Adapter[rest_models.CloudSync](rest_models.CloudSync)
 
 
-def _page_size(page_size: int, _: str) -> int:
-    if not 1 <= page_size <= MAX_PAGE_SIZE:
-        raise UsageError(f"page_size is {page_size}; give 1 to {MAX_PAGE_SIZE}")
-    return page_size
+def _within(least: int, most: int, more: str = "") -> Check:
+    """A number from *least* to *most*; the error says *more* behind them."""
 
+    def take(value: int, name: str) -> int:
+        if not least <= value <= most:
+            raise UsageError(f"{name} is {value}; give {least} to {most}{more}")
+        return value
 
-def _hold_s(hold_s: int, _: str) -> int:
-    if not 0 <= hold_s <= MAX_POLL_S:
-        raise UsageError(f"hold_s is {hold_s}; give 0 to {MAX_POLL_S} seconds, and ask again after that")
-    return hold_s
+    return Check(take)
 
 
 def _items(items: Iterable[CloudItem], name: str) -> tuple[CloudItem, ...]:
@@ -97,7 +96,7 @@ def _items(items: Iterable[CloudItem], name: str) -> tuple[CloudItem, ...]:
     return found
 
 
-PageSize: TypeAlias = Annotated[int, Check(_page_size)]
+PageSize: TypeAlias = Annotated[int, _within(1, MAX_PAGE_SIZE)]
 Role: TypeAlias = Annotated[FolderUserRole, member(FolderUserRole, "role of a folder")]
 
 
@@ -359,7 +358,7 @@ class _OfJob(_OfFolder):
 class _Poll(_OfJob):
     """Asks how far a job is; the service answers when it is over, or after *hold_s* seconds."""
 
-    hold_s: Annotated[int, Check(_hold_s)] = 0
+    hold_s: Annotated[int, _within(0, MAX_POLL_S, " seconds, and ask again after that")] = 0
 
     def query(self) -> Mapping[str, QueryValue]:
         return {"timeoutSeconds": self.hold_s}
