@@ -141,7 +141,7 @@ async def _check(session: "EncordSession", sample: _Sample) -> int:
         EncordError: The service cannot be read, or does not accept the key.
     """
     from encord_async.engine.crew import each
-    from encord_async.kinds.reading import on_refusal
+    from encord_async.kinds.reading import OnRefusal
     from encord_async.kinds.registry import step_kinds
     from encord_async.kinds.thing import DatasetAPI, Thing
 
@@ -155,7 +155,7 @@ async def _check(session: "EncordSession", sample: _Sample) -> int:
 
     async def read(one: "tuple[Thing, str]") -> None:
         kind, found = one
-        with on_refusal(lambda error: unseen.append(f"{kind.noun} {found} ({told(error.message)})")):
+        with OnRefusal(lambda error: unseen.append(f"{kind.noun} {found} ({told(error.message)})")):
             await session.execute(kind.probe(found))
 
     await each(chosen, read, at_once=session.settings.concurrency)

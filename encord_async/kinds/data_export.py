@@ -21,7 +21,7 @@ from encord_async.kinds.entry import Entry
 from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
 from encord_async.kinds.files import DataItem, type_of, url_digest
 from encord_async.kinds.folder import FOLDER
-from encord_async.kinds.reading import Once, Reads, on_refusal
+from encord_async.kinds.reading import Once, OnRefusal, Reads
 from encord_async.kinds.thing import DatasetAPI, Listed
 from encord_async.protocol.catalogue import FileType, ItemType
 from encord_async.protocol.operations.storage import ListItems
@@ -146,7 +146,7 @@ class _Data(Exports):
 async def _rows(reads: Reads, pen: Pen, dataset: Listed) -> list[str | None]:
     """The items that the data rows of a dataset show."""
     found: list[str | None] = []
-    with on_refusal(lambda error: pen.leave_out(_ROWS, dataset.title, dataset.hash, error.message), or_too_large=True):
+    with OnRefusal(lambda error: pen.leave_out(_ROWS, dataset.title, dataset.hash, error.message), or_too_large=True):
         async for rows in parts_of_rows(reads, dataset.hash):
             found += [row.backing_item_uuid for row in rows]
         return found
@@ -177,7 +177,7 @@ async def _lots(reads: Reads, pen: Pen, folder: Listed, links: _Links, datasets:
     if reference is None:
         return
     kept, urls = _Kept(), set[int]()
-    with on_refusal(lambda error: pen.leave_out(DATA.plural, folder.title, folder.hash, error.message)):
+    with OnRefusal(lambda error: pen.leave_out(DATA.plural, folder.title, folder.hash, error.message)):
         async for page in reads.pages(ListItems(folder_uuid=folder.hash)):
             is_private = any(item.integration_hash for item in page.results)
             titles = await titles_of_integrations(reads) if is_private else {}
@@ -199,7 +199,7 @@ async def _meet(reads: Reads, pen: Pen, folder: Listed, links: _Links, datasets:
     """Note what of a folder that mirrors a bucket is in *datasets*, whose entries say so; a sync brings its files."""
     if not datasets:
         return
-    with on_refusal(lambda error: pen.leave_out(DATA.plural, folder.title, folder.hash, error.message)):
+    with OnRefusal(lambda error: pen.leave_out(DATA.plural, folder.title, folder.hash, error.message)):
         async for page in reads.pages(ListItems(folder_uuid=folder.hash, include_client_metadata=False)):
             for item in page.results:
                 for _ in links.meet(item.uuid, datasets):

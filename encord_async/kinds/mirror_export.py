@@ -13,7 +13,7 @@ from encord_async.kinds.data_rows import parts_of_rows
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.files import URLs, url_digest
 from encord_async.kinds.folder import FOLDER
-from encord_async.kinds.reading import Reads, on_refusal
+from encord_async.kinds.reading import OnRefusal, Reads
 from encord_async.kinds.thing import DatasetAPI, Listed
 from encord_async.protocol.operations.storage import ListItems
 
@@ -75,7 +75,7 @@ class Mirrors:
             pen.leave_out(_ROWS, dataset.title, dataset.hash, reason)
             return None
         of = f"of {most.listed.title}"
-        with on_refusal(lambda error: pen.leave_out(_ROWS, dataset.title, dataset.hash, f"{of}: {error.message}")):
+        with OnRefusal(lambda error: pen.leave_out(_ROWS, dataset.title, dataset.hash, f"{of}: {error.message}")):
             return _Rows(most.listed.hash, await _names(reads, most.listed, linked))
         return None
 
@@ -99,7 +99,7 @@ async def mirrors_of(reads: Reads, pen: Pen) -> Mirrors:
         if not folder.item.remote_url or pen.reference(FOLDER.word, folder.hash) is None:
             continue
         items = array("Q")
-        with on_refusal(lambda _: None):
+        with OnRefusal(lambda _: None):
             async for page in reads.pages(_listing(folder)):
                 items.extend(url_digest(item.uuid) for item in page.results if not item.is_tombstone)
             found.append(_Folder(folder, items))

@@ -22,7 +22,7 @@ from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import Email, Part, Title, shown, wrong
 from encord_async.kinds.membership import Held
 from encord_async.kinds.project_stages import stages_of
-from encord_async.kinds.reading import Reads, Unlisted, on_refusal
+from encord_async.kinds.reading import OnRefusal, Reads, Unlisted
 from encord_async.kinds.step import Step, one
 from encord_async.kinds.task_rules import Assign, Strategy, TaskRule, deal, written_rules
 from encord_async.kinds.thing import Listed
@@ -221,7 +221,7 @@ async def _there(reads: Reads, project_hash: str, title: str, *, counts: bool) -
 async def _rows(reads: Reads, project_hash: str) -> Mapping[str, str] | None:
     """The data of a project, with their datasets; None if the account may not see them all."""
     rows: dict[str, str] = {}
-    with on_refusal(lambda _: None):
+    with OnRefusal(lambda _: None):
         for dataset in (await reads.execute(GetProject(project_hash=project_hash))).datasets:
             async for found in parts_of_rows(reads, dataset.dataset_hash):
                 rows |= {row.data_hash: dataset.dataset_hash for row in found}

@@ -3,8 +3,7 @@
 Nothing here, and nothing that is given one of these, changes anything.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
@@ -13,7 +12,7 @@ from encord_async.protocol.operations.base import Operation, PageOperation
 from encord_async.protocol.rest_models import Page
 from encord_async.session.clock import Clock
 
-__all__ = ["Once", "Reads", "Unlisted", "listing", "on_refusal", "unless_refused"]
+__all__ = ["OnRefusal", "Once", "Reads", "Unlisted", "listing", "unless_refused"]
 
 T = TypeVar("T")
 
@@ -86,22 +85,24 @@ async def unless_refused(reading: Awaitable[T]) -> T | Unlisted:
         return Unlisted(str(error))
 
 
-@contextmanager
-def on_refusal(then: Callable[[EncordError], object], *, or_too_large: bool = False) -> Iterator[None]:
-    """Ends the block where the service refuses something, and tells *then* why.
+class OnRefusal:
+    """Ends a block where the service refuses something, and tells *then* why; that it refuses the key goes on.
 
     Args:
         then: Is told.
         or_too_large: A reply that is too large to be read counts as well.
-
-    Raises:
-        EncordError: The service does not accept the key, or cannot be read.
     """
-    try:
-        yield
-    except AuthenticationError:
-        raise
-    except (RefusedError, UnreadableReplyError) as error:
-        if isinstance(error, UnreadableReplyError) and not (or_too_large and error.code == "REPLY_TOO_LARGE"):
-            raise
-        then(error)
+
+    def __init__(self, then: Callable[[EncordError], object], *, or_too_large: bool = False) -> None:
+        self._then, self._or_too_large = then, or_too_large
+
+    def __enter__(self) -> None:
+        """Nothing is open yet."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        is_met = isinstance(error, RefusedError) and not isinstance(error, AuthenticationError)
+        if isinstance(error, UnreadableReplyError):
+            is_met = self._or_too_large and error.code == "REPLY_TOO_LARGE"
+        if is_met and isinstance(error, EncordError):
+            self._then(error)
+        return is_met

@@ -18,7 +18,7 @@ from encord_async.errors import AuthenticationError, NotFoundError, RefusedError
 from encord_async.journal.record import Ledger, MemoryLedger
 from encord_async.kinds.fields import referenced_key
 from encord_async.kinds.membership import Held, Relation, role_name
-from encord_async.kinds.reading import Once, Unlisted, on_refusal
+from encord_async.kinds.reading import Once, OnRefusal, Unlisted
 from encord_async.kinds.registry import relation_of, relations_of
 from encord_async.kinds.thing import Admission, DatasetAPI, InnerName, Thing
 from encord_async.session.session import Session
@@ -182,7 +182,7 @@ class _Comparison:
         """Those of *wanted* that are there and may hold something."""
         seen: dict[str, ThingWish] = {}
         found: list[Difference] = []
-        with on_refusal(lambda error: self.report.not_listed(kind.word, len(wanted), Unlisted(str(error)))):
+        with OnRefusal(lambda error: self.report.not_listed(kind.word, len(wanted), Unlisted(str(error)))):
             async for one in kind.listed(self._session, DatasetAPI.ENVELOPE):
                 wish = wanted.get(one.hash)
                 if wish is not None and one.hash not in seen:

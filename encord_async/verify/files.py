@@ -14,7 +14,7 @@ from encord_async.kinds.files import Portion, URLs
 from encord_async.kinds.filling import Filling
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.picked import Picked, Picking
-from encord_async.kinds.reading import Unlisted, on_refusal
+from encord_async.kinds.reading import OnRefusal, Unlisted
 from encord_async.kinds.stock import Stock
 from encord_async.manifest.place import Place
 from encord_async.session.session import Session
@@ -65,7 +65,7 @@ async def compare_files(
 
     async def look(wish: FileWish) -> None:
         unread = Difference(wish.place, Fault.UNREADABLE, wish.relation.thing, wish.label, wish.hash)
-        with on_refusal(lambda error: note(replace(unread, reason=error.message)), or_too_large=True):
+        with OnRefusal(lambda error: note(replace(unread, reason=error.message)), or_too_large=True):
             found = await _lacking(session, stock, wish)
             for url in found:
                 note(Difference(wish.place, Fault.MISSING, wish.relation.thing, url, wish.hash))
