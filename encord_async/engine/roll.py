@@ -115,7 +115,7 @@ class Roll:
             return
         self._makers.add(_head(identity))
         if any(step.kind.is_inner for step in steps):
-            for step in _inner_steps(entry, identity):
+            for step in (one for one in entry.steps(identity) if one.kind.is_inner):
                 self._makers.add(_head(step.identity))
                 self._makers.add(_head(key_wish(step.identity, step.parent)))
 
@@ -291,7 +291,8 @@ class Register:
             self._is_complete, self._moves = True, call.moves
         self.moved = await carry_out(ledger, self._moves)
         self.is_open = not self._is_complete
-        await ledger.disown(self.roll.__contains__ if self._is_complete else _anybody)
+        # Of a roll that is not complete: nobody has gone, as far as is known.
+        await ledger.disown(self.roll.__contains__ if self._is_complete else lambda _: True)
         if self._is_complete:
             await self._look()
 
@@ -407,15 +408,6 @@ def _file_mark(file: ManifestFile) -> tuple[object, ...] | None:
 
 def _state(found: os.stat_result) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _anybody(_: bytes) -> bool:
-    """In place of a roll that is not complete: nobody has gone, as far as is known."""
-    return True
-
-
-def _inner_steps(entry: Entry, identity: bytes) -> Iterator[Step]:
-    return (step for step in entry.steps(identity) if step.kind.is_inner)
 
 
 async def _names(

@@ -89,10 +89,7 @@ class ThingWish:
 
     def say(self, relation: Relation, sort: Sort, item: str, role: int | None = None) -> None:
         """Keep what an entry says of *item*."""
-        said = self.said.get(relation)
-        if said is None:
-            said = self.said[relation] = Said()
-        said.add(sort, item, role)
+        self.said.setdefault(relation, Said()).add(sort, item, role)
 
     def is_about(self, relation: Relation) -> bool:
         """Whether any item is wished for by *relation*, or is not to be there."""
