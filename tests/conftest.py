@@ -23,7 +23,9 @@ _SERVERS = ["/usr/local/sbin", "/usr/sbin", "/sbin", *map(str, sorted(Path("/usr
 TOOL_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SERVERS])
 
 # A loaded machine is slow now and then; slowness is what the time-out is for. What CI adds (no chance) is kept.
-settings.register_profile("house", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+settings.register_profile(
+    "house", settings.get_profile(settings.get_current_profile_name()), deadline=None, max_examples=60
+)
 # A first answer; what is rare is left to `make test`.
 settings.register_profile("quick", settings.get_profile("house"), max_examples=20)
 # Where time is no matter: all that there is, instead of a part of it (`tests/thorough.py`).
@@ -156,7 +158,7 @@ def _no_settings_of_the_user() -> Iterator[None]:
         for name in list(os.environ):
             if name.startswith("ENCORD_") and name not in kept:
                 patch.delenv(name)
-        for name in ("FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"):
+        for name in ("FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "REQUESTS_CA_BUNDLE"):
             patch.delenv(name, raising=False)
         yield
 

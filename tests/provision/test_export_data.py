@@ -12,6 +12,7 @@ from encord_async.cli.entries import entry_text
 from encord_async.emulator import Fault, FaultRule, SeedIntegration
 from encord_async.errors import AuthenticationError, UnreadableReplyError
 from encord_async.export import Scope
+from encord_async.kinds import data_export
 from encord_async.operations import LinkItems, ListDataRows, ListItems, PollUploadJob, SearchFolders, StartUploadJob
 from encord_async.plan import Verb
 from encord_async.protocol.catalogue import FileType, JobStatus
@@ -157,9 +158,10 @@ async def test_links_of_folders_that_mirror_a_bucket() -> None:
         }
 
 
-async def test_large_folders_are_several_entries(tmp_path: Path) -> None:
+async def test_large_folders_are_several_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what is much as text an entry has some: its line can be read, and together they make the same folder."""
-    items = [{"url": f"s3://b/{number}.png", "metadata": {"text": "x" * 900}} for number in range(2500)]
+    monkeypatch.setattr(data_export, "_MOST_CHARACTERS", 200_000)
+    items = [{"url": f"s3://b/{number}.png", "metadata": {"text": "x" * 900}} for number in range(250)]
     async with open_world(integrations=[BUCKET]) as one, open_world(integrations=[BUCKET]) as other:
         await one.run([*ACCOUNT, {**PRIVATE, "key": "x", "folder": "@empty", "items": items, "datasets": ["@d"]}])
         lines = list[bytes]()
@@ -168,7 +170,7 @@ async def test_large_folders_are_several_entries(tmp_path: Path) -> None:
         target.write_bytes(b"".join(lines))
         written = [json.loads(line) for line in lines]
         first, second = [len(entry["items"]) for entry in written if entry.get("folder") == "@empty"]
-        assert (first > second, first + second) == (True, 2500)
+        assert (first > second, first + second) == (True, 250)
         async with other.session.provision(target, settle_s=0.2) as run:
             assert all([outcome.status.satisfied async for outcome in run])
         assert await contents(other) == await contents(one)

@@ -267,17 +267,17 @@ async def test_consumer_that_stops_taking_stops_the_run(session: EncordSession, 
 
     def entries() -> Iterator[Entry]:
         nonlocal read
-        for number in range(5000):
+        for number in range(1500):
             read = number + 1
             yield users("p", f"{number}@example.com")
 
     async with Run(session, entries(), Options(lookahead=50, max_batch=7), journal=None) as run:
-        for _ in range(3000):
+        for _ in range(1000):
             await checkpoint()
         assert read <= 50 + 7 + 1 + (7 - 1)
         outcomes = await all_of(run)
     assert_sums(run, outcomes)
-    assert len(outcomes) == 5000
+    assert len(outcomes) == 1500
 
 
 async def test_entries_that_wait_for_what_is_still_to_come_do_not_stop_the_reading(
@@ -298,13 +298,13 @@ async def test_entries_that_wait_for_what_is_still_to_come_do_not_stop_the_readi
 
 
 async def test_never_a_task_per_entry(session: EncordSession, service: Service) -> None:
-    """Ten thousand entries are worked on by a number of tasks that depends on the concurrency alone."""
+    """Thousands of entries are worked on by a number of tasks that depends on the concurrency alone."""
     service.projects |= {f"p{n}": Project("Cats") for n in range(100)}
     most = 0
 
     def entries() -> Iterator[Entry]:
         nonlocal most
-        for number in range(10_000):
+        for number in range(2_000):
             if number % 100 == 0:
                 most = max(most, len(asyncio.all_tasks()) - before)
             yield users(f"p{number % 100}", f"{number}@example.com")
@@ -312,7 +312,7 @@ async def test_never_a_task_per_entry(session: EncordSession, service: Service) 
     before = len(asyncio.all_tasks())
     async with session.provision(entries(), journal=None, max_batch=50) as run:
         outcomes = await all_of(run)
-    assert len(outcomes) == 10_000
+    assert len(outcomes) == 2_000
     # Four workers a slot, the reader, the timer, and who goes on with what is written down.
     assert most <= 4 * session.settings.concurrency + 3
     assert service.max_in_flight <= session.settings.concurrency
@@ -329,7 +329,7 @@ async def test_finished_entries_are_let_go(session: EncordSession, service: Serv
 
     def entries() -> Iterator[Entry]:
         nonlocal most
-        for number in range(3000):
+        for number in range(1500):
             entry = Noted(users("p", f"{number}@example.com"))
             alive.append(weakref.ref(entry))
             yield entry
@@ -338,7 +338,7 @@ async def test_finished_entries_are_let_go(session: EncordSession, service: Serv
                 most = max(most, sum(one() is not None for one in alive))
 
     async with Run(session, entries(), Options(lookahead=100), journal=None) as run:
-        assert len([outcome async for outcome in run]) == 3000
+        assert len([outcome async for outcome in run]) == 1500
     assert most <= 101
 
 
@@ -741,7 +741,7 @@ async def test_idle_workers_let_go_of_what_they_did(service: Service) -> None:
 
     def entries() -> Iterator[ProjectUsersEntry]:
         nonlocal most
-        for number in range(3200):
+        for number in range(1600):
             entry = ProjectUsersEntry(
                 project=f"p{number // 200}", emails=(f"{number}@example.com",), role=ProjectUserRole.ANNOTATOR
             )
@@ -752,5 +752,5 @@ async def test_idle_workers_let_go_of_what_they_did(service: Service) -> None:
                 most = max(most, sum(one() is not None for one in alive))
 
     async with open_session(service) as session, Run(session, entries(), Options(lookahead=200), journal=None) as run:
-        assert len([outcome async for outcome in run]) == 3200
+        assert len([outcome async for outcome in run]) == 1600
     assert most <= 450
