@@ -1,5 +1,6 @@
 """The kinds of entries there are, in the order in which people are told of them."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -205,6 +206,7 @@ def parent_of(kind: StepKind) -> StepKind | None:
     return None
 
 
+@functools.cache
 def relations() -> tuple[Relation, ...]:
     """All sorts of what things can have in them."""
     found = (kind.relation for kind in _step_kinds.values() if isinstance(kind, Membership))
@@ -221,9 +223,11 @@ def registered(model: type[Entry], *steps: StepKind) -> Iterator[None]:
     """Know *model* as one more kind meanwhile: what is told of kinds must not hang on which there are."""
     _models[kind_of(model)] = model
     _step_kinds.update({kind.word: kind for kind in steps})
+    relations.cache_clear()
     try:
         yield
     finally:
+        relations.cache_clear()
         del _models[kind_of(model)]
         for kind in steps:
             del _step_kinds[kind.word]
