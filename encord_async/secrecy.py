@@ -35,14 +35,11 @@ class Secret(Opaque, Generic[T_co]):
     It is no attribute either, so that a debugger which goes through those does not come upon it.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("reveal",)
 
     def __init__(self, value: T_co) -> None:
-        self._value: Callable[[], T_co] = lambda: value
-
-    def reveal(self) -> T_co:
-        """The value. Use it in an expression: what is put into a variable can be seen there."""
-        return self._value()
+        self.reveal: Callable[[], T_co] = lambda: value
+        """Gives the value. Use it in an expression: what is put into a variable can be seen there."""
 
     def __repr__(self) -> str:
         return "Secret(...)"

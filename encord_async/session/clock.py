@@ -30,13 +30,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clocks and the event loop's timer."""
 
-    def monotonic_s(self) -> float:
-        """See `Clock`."""
-        return time.monotonic()
-
-    def wall_s(self) -> float:
-        """See `Clock`."""
-        return time.time()
+    # They are read eight times for each request, and a call in between takes as long as the clock.
+    monotonic_s = staticmethod(time.monotonic)
+    wall_s = staticmethod(time.time)
 
     async def sleep(self, seconds: float) -> None:
         """See `Clock`."""
