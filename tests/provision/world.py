@@ -100,7 +100,7 @@ async def open_world(
     unreadable_urls: Sequence[str] = (),
     templates: Sequence[SeedTemplate] = (),
     job_s: float = 0.0,
-    concurrency: int = 32,
+    concurrency: int = 8,
     max_reply_bytes: int = 2**24,
     now_us: Callable[[], int] = now_us,
 ) -> AsyncIterator[World]:
