@@ -147,7 +147,7 @@ MAKES = {
 # get right is between two or three entries, and many examples meet more of it than large ones.
 @pytest.mark.slow
 @pytest.mark.parametrize("past", PASTS)
-@settings(max_examples=times(20, of=500), phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=times(75, of=500), phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.integers(0, 10**9), OPTIONS, st.integers(0, 4), st.sampled_from([3, 3, 3, 12]), st.data())
 async def test_plan_is_apply(
     past: str, seed: int, options: Options, edits: int, most: int, data: st.DataObject
