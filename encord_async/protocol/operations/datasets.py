@@ -57,8 +57,6 @@ _DATASET: Final = Adapter[models.DatasetDetails](models.DatasetDetails)
 _DATASETS: Final = Adapter[tuple[models.OwnedDataset, ...]](models.Many[models.OwnedDataset])
 _DATASET_USERS: Final = Adapter[tuple[models.DatasetUser, ...]](models.Many[models.DatasetUser])
 _DATA_ROWS: Final = Adapter[tuple[models.DataRow, ...]](models.Many[models.DataRow])
-_NEW_DATASET: Final = Adapter[models.NewDataset](models.NewDataset)
-_CREATED_DATASET: Final = Adapter[rest_models.CreatedDataset](rest_models.CreatedDataset)
 _LISTED_DATASETS: Final = Adapter[rest_models.ListedDatasets](rest_models.ListedDatasets)
 Role: TypeAlias = Annotated[DatasetUserRole, member(DatasetUserRole, "role of a dataset")]
 
@@ -68,7 +66,7 @@ class CreateDataset(EnvelopeRead[models.NewDataset]):
     """Create a dataset over the envelope API. Source: vendor's datasets page; SDK 0.1.98 to 0.1.152."""
 
     query: ClassVar[Query] = user_call("dataset", "POST")
-    reader: ClassVar[Adapter[Any]] = _NEW_DATASET
+    reader: ClassVar[Adapter[Any]] = Adapter(models.NewDataset)
 
     title: Text
     description: str = ""
@@ -91,7 +89,7 @@ class CreateDatasetV2(Creation[rest_models.CreatedDataset, rest_models.ListedDat
     """Create a dataset. Where its data lie is not asked. Source: SDK 0.1.153 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/datasets")
-    reader: ClassVar[Adapter[Any]] = _CREATED_DATASET
+    reader: ClassVar[Adapter[Any]] = Adapter(rest_models.CreatedDataset)
 
     title: Text
     description: str = ""

@@ -34,7 +34,6 @@ __all__ = [
 
 _GROUP: Final = Adapter[rest_models.Group](rest_models.Group)
 _GROUP_MEMBERS: Final = pages_of(rest_models.GroupMember)
-_TAG: Final = Adapter[rest_models.Tag](rest_models.Tag)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +174,7 @@ class CreateTag(Creation[rest_models.Tag, rest_models.Tag]):
     """Create a tag of the organisation; its name has to be new. Organisation Admins only. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/organisation/organisation-tags")
-    reader: ClassVar[Adapter[Any]] = _TAG
+    reader: ClassVar[Adapter[Any]] = Adapter(rest_models.Tag)
 
     name: Text
     description: str | None = None

@@ -71,11 +71,8 @@ __all__ = [
 ]
 
 _FOLDER: Final = Adapter[rest_models.StorageFolder](rest_models.StorageFolder)
-_FOLDERS: Final = pages_of(rest_models.StorageFolder)
 _INTEGRATIONS: Final = Adapter[rest_models.CloudIntegrations](rest_models.CloudIntegrations)
-_JOB: Final = Adapter[rest_models.UploadJob](rest_models.UploadJob)
 _CANCELLED: Final = Adapter[rest_models.CancelledUnits](rest_models.CancelledUnits)
-_SYNC: Final = Adapter[rest_models.CloudSync](rest_models.CloudSync)
 
 
 def _within(least: int, most: int, more: str = "") -> Check:
@@ -163,7 +160,7 @@ class CreateFolder(Creation[rest_models.StorageFolder, rest_models.StorageFolder
 class _FolderFilter:
     """What listings of folders can be narrowed down by, and how many come at once."""
 
-    reader: ClassVar[Adapter[Any]] = _FOLDERS
+    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.StorageFolder)
     item_name: ClassVar[str] = "uuid"
 
     search: str | None = None
@@ -369,7 +366,7 @@ class PollUploadJob(_Poll, RestRead[rest_models.UploadJob]):
     """Ask how far an upload job is, and wait up to *hold_s* seconds for its end. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}/data-upload-jobs/{job}")
-    reader: ClassVar[Adapter[Any]] = _JOB
+    reader: ClassVar[Adapter[Any]] = Adapter(rest_models.UploadJob)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,7 +396,7 @@ class PollCloudSync(_Poll, RestRead[rest_models.CloudSync]):
     call: ClassVar[RestCall] = rest_call(
         "GET", "/storage/folders/{folder}/cloud-linked-folder-syncs/{job}/long-polling"
     )
-    reader: ClassVar[Adapter[Any]] = _SYNC
+    reader: ClassVar[Adapter[Any]] = Adapter(rest_models.CloudSync)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
