@@ -39,6 +39,7 @@ from encord_async.journal.journal import Identity, Journal
 from encord_async.operations import AddProjectUsers, CreateProject, ListProjectsV2
 from encord_async.raw import Endpoint, envelope
 from encord_async.session.transport import AiohttpTransport
+from tests.waiting import PATIENCE_S, time_passes
 
 SEED = bytes(range(100, 132))
 PRIVATE = Ed25519PrivateKey.from_private_bytes(SEED)
@@ -166,6 +167,7 @@ class Parrot:
         # The half before the colon is the public key, which a session may show.
         self.heard.append(secret.decode().partition(":")[2] or secret.decode())
         if self.silent:
+            time_passes(PATIENCE_S)
             try:
                 await reader.read()
             finally:
@@ -354,7 +356,7 @@ async def test_a_reply_that_does_not_come_leaves_nothing(name: str) -> None:
     make, call = CALLS[name]
     async with parrot() as bird:
         bird.silent = True
-        impatient = replace(settings(bird.port), timeouts=Timeouts(attempt_s=0.05))
+        impatient = replace(settings(bird.port), timeouts=Timeouts(attempt_s=PATIENCE_S))
         async with make(impatient) as session:
             with pytest.raises(NoReplyError) as caught:
                 await call(session)

@@ -19,6 +19,7 @@ from encord_async.manifest.sources import Manifest
 from encord_async.protocol.catalogue import REST_ROOT, ProjectUserRole, StorageLocation
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
+from encord_async.session.clock import Clock
 from encord_async.session.settings import Settings, Timeouts
 from tests.virtual import InstantClock
 
@@ -368,11 +369,16 @@ def _envelope(document: Json) -> RawReply:
 
 @asynccontextmanager
 async def open_session(
-    service: Service, *, concurrency: int = 4, token: str = TOKEN, operation_s: float | None = None
+    service: Service,
+    *,
+    concurrency: int = 4,
+    token: str = TOKEN,
+    operation_s: float | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[EncordSession]:
     """A real session whose network is *service*."""
     settings = Settings(concurrency=concurrency, timeouts=Timeouts(operation_s=operation_s))
-    session = EncordSession(BearerToken(token), settings, transport=lambda _: service, clock=InstantClock())
+    session = EncordSession(BearerToken(token), settings, transport=lambda _: service, clock=clock or InstantClock())
     async with session:
         yield session
 

@@ -32,6 +32,7 @@ from tests.provision.conftest import (
     provision,
     users,
 )
+from tests.virtual import SkippingClock
 
 # --- how many requests -----------------------------------------------------------------------------------------------
 
@@ -158,7 +159,7 @@ async def test_load_is_no_reason_to_split(service: Service) -> None:
     service.projects["p"] = Project("Cats")
     service.faults.append(Fault("projectusers.POST", code="RATE_LIMIT_ERROR", left=10_000))
     async with (
-        open_session(service, operation_s=0.05) as session,
+        open_session(service, operation_s=60, clock=SkippingClock()) as session,
         session.provision(members("p", 8), journal=None) as run,
     ):
         outcomes = await all_of(run)
