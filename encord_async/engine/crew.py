@@ -1,5 +1,6 @@
 """Tasks in groups: the same for each of many things, a few at a time, and how a group ends. Never what the work is."""
 
+import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import TypeVar
@@ -23,8 +24,8 @@ async def each(things: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_
     waiting = iter(things)
     failures: list[EncordError] = []
 
-    async def labour() -> None:
-        for thing in waiting:
+    async def labour(first: T) -> None:
+        for thing in itertools.chain((first,), waiting):
             try:
                 await work(thing)
             except EncordError as error:
@@ -33,8 +34,9 @@ async def each(things: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_
                 return
 
     async with anyio.create_task_group() as group:
-        for _ in range(at_once):
-            group.start_soon(labour)
+        # No more tasks than things: what nobody waits for should cost nothing.
+        for thing in itertools.islice(waiting, at_once):
+            group.start_soon(labour, thing)
     if failures:
         raise failures[0]
 
