@@ -1,5 +1,6 @@
 """What the tests of provisioning share: an Encord in memory that answers envelopes, sessions on it, and wishes."""
 
+import gc
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -14,6 +15,7 @@ from anyio.lowlevel import checkpoint
 from encord_async.client import EncordSession
 from encord_async.engine.outcome import Outcome, Summary
 from encord_async.engine.run import Run
+from encord_async.engine.ticket import Ticket, Wish
 from encord_async.errors import EncordError
 from encord_async.manifest.sources import Manifest
 from encord_async.protocol.catalogue import REST_ROOT, ProjectUserRole, StorageLocation
@@ -365,6 +367,18 @@ def _rest_call(method: str, target: str, body: bytes) -> Call:
 
 def _envelope(document: Json) -> RawReply:
     return RawReply(200, {}, json.dumps(document).encode())
+
+
+@pytest.fixture
+def living() -> Callable[[], list[Wish | Ticket]]:
+    """What a schedule has made since the test began, and somebody still holds; a test that failed may hold some."""
+
+    def found() -> list[Wish | Ticket]:
+        gc.collect()
+        return [one for one in gc.get_objects() if isinstance(one, Wish | Ticket)]
+
+    before = found()
+    return lambda: [one for one in found() if not any(one is other for other in before)]
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import pytest
 from encord_async.engine.outcome import Outcome, RoleKept
 from encord_async.errors import (
     ConflictError,
+    DeadlineError,
     ManifestError,
     NoReplyError,
     NotFoundError,
@@ -163,7 +164,8 @@ async def test_load_is_no_reason_to_split(service: Service) -> None:
         session.provision(members("p", 8), journal=None) as run,
     ):
         outcomes = await all_of(run)
-    assert {type(outcome.error) for outcome in outcomes} == {ThrottledError}
+    # Its time may run out while it waits for its next turn, too.
+    assert {type(outcome.error) for outcome in outcomes} <= {ThrottledError, DeadlineError}
     assert {len(call.items) for call in service.calls} == {8}
 
 

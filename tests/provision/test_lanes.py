@@ -5,7 +5,7 @@ import json
 import random
 import tracemalloc
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -197,13 +197,14 @@ def batch(schedule: Schedule) -> Batch:
 
 @pytest.mark.parametrize("key", ["k", None])
 @pytest.mark.parametrize("place", ["m.jsonl:{}", "m.yaml:1{} row 7", "entry {}", "teams.xlsx#A:B:0{}"])
-def test_an_entry_that_waits_for_others_is_no_object(place: str, key: str | None) -> None:
+def test_an_entry_that_waits_for_others_is_no_object(
+    living: Callable[[], list[Wish | Ticket]], place: str, key: str | None
+) -> None:
     """Of memberships that lie in a lane bytes are kept; what goes at last is as it was: step, place, key, identity."""
     schedule, entries = Schedule(max_batch=100, most_whole=0), in_turn(30, key=key)
     fill(schedule, entries[:29], place=place)
     assert (schedule.open_entries, schedule.lying_entries, schedule.next(0.0)) == (29, 29, None)
-    gc.collect()
-    assert not [found for found in gc.get_objects() if isinstance(found, Wish | Ticket)]
+    assert not living()
     fill(schedule, entries[29:], first=30, place=place)
     assert schedule.let_go(stuck=True)
     assert schedule.lying_entries == 0
