@@ -4,9 +4,9 @@ import asyncio
 import logging
 import re
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, Final
 
 from distributed import Client, LocalCluster, Nanny, SpecCluster, Status
@@ -68,6 +68,11 @@ class _KeptCluster(LocalCluster):
     """Has the workers that it was asked for, whatever became of one: Dask's own may go on with fewer, or with none."""
 
     async def _start(self) -> None:
+        # Ctrl-C, which a terminal sends to all, is for the head alone: it lets the workers end what is under way. Their
+        # processes take this over from the thread that starts them, the first ones and those of workers that died.
+        # What multiprocessing starts beside them once would end it in this thread.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self.periodic_callbacks["replace"] = PeriodicCallback(self._replace, 1000)
         await super()._start()  # type: ignore[no-untyped-call]  # Dask has no types here
 
@@ -93,33 +98,16 @@ def local_cluster(workers: int, *, env: dict[str, str] | None = None) -> Iterato
     # The password of a database may be in it.
     surroundings = Secret(env or {})
     del env
-    with _deaf_to_interrupts():
-        cluster = _KeptCluster(  # type: ignore[no-untyped-call]  # Dask has no types here
-            n_workers=workers,
-            threads_per_worker=1,
-            worker_class=_Keeper,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            # With keys of its own: whoever reaches a scheduler can run anything as its user, and others may be here.
-            security=True,
-            env=surroundings.reveal(),
-            scheduler_kwargs={"allowed_failures": _ALLOWED_FAILURES},
-        )
+    cluster = _KeptCluster(  # type: ignore[no-untyped-call]  # Dask has no types here
+        n_workers=workers,
+        threads_per_worker=1,
+        worker_class=_Keeper,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        # With keys of its own: whoever reaches a scheduler can run anything as its user, and others may be here.
+        security=True,
+        env=surroundings.reveal(),
+        scheduler_kwargs={"allowed_failures": _ALLOWED_FAILURES},
+    )
     with cluster, Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]  # as above
         yield client
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes that are started meanwhile do not hear Ctrl-C, which a terminal sends to all of them.
-
-    It is for the head of the run alone, which then lets the workers end what is under way.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

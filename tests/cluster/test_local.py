@@ -65,3 +65,13 @@ def test_a_worker_says_nothing_of_its_own_end(client: Client) -> None:
 
     assert not any(client.run(would_be_told).values())
     assert would_be_told()
+
+
+def test_no_worker_hears_an_interrupt(client: Client) -> None:
+    """Ctrl-C, which a terminal sends to all, is for the head of a run alone, also where a worker was started again."""
+    until_whole(client, without=end_one(client))
+
+    def is_kept_from_it() -> bool:
+        return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    assert all(client.run(is_kept_from_it).values())
