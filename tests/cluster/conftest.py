@@ -69,9 +69,15 @@ def _all_answer(client: Client) -> None:
     Raises:
         TimeoutError: One does not, for longer than a shard takes to end that has lost its run.
     """
-    asked = [client.submit(os.getpid, workers=[address], pure=False) for address in workers_of(client)]
-    for one in asked:
-        one.result(timeout=_MENDING_S)
+    asked = {address: client.submit(os.getpid, workers=[address], pure=False) for address in workers_of(client)}
+
+    def is_over() -> bool:
+        # One whose connection breaks meanwhile comes back with another address: of the old one an answer never comes.
+        there = workers_of(client)
+        return all(one.status == "finished" or address not in there for address, one in asked.items())
+
+    until(is_over, "each worker has answered", patience_s=_MENDING_S)
+    until_whole(client, patience_s=_MENDING_S)
 
 
 def workers_of(client: Client) -> list[str]:
