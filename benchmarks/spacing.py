@@ -9,7 +9,6 @@ of ours. It knows the limit and the network, which we have to learn. Virtual tim
 """
 
 import argparse
-import heapq
 import itertools
 import random
 import sys
@@ -32,9 +31,7 @@ def even(cell: Cell, per_s: float) -> tuple[float, float]:
     """What is accepted, in terms of the limit, of requests sent *per_s*, and the share that is refused."""
     service = Service(cell, random.Random(f"even {cell}"))
     number = round(cell.duration_s * per_s)
-    arrivals = [sent / per_s + service.way_s() for sent in range(number)]
-    heapq.heapify(arrivals)
-    accepted = sum(service.take(heapq.heappop(arrivals)) for _ in range(number))
+    accepted = sum(map(service.take, sorted(sent / per_s + service.way_s() for sent in range(number))))
     return accepted / number * per_s / cell.limit_per_s, 1 - accepted / number
 
 
