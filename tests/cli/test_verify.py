@@ -95,7 +95,8 @@ def test_titles_beside_hashes(here: Here, api: Api, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "m.jsonl", *wishes)
     outcomes = tmp_path / "outcomes"
     assert here("apply", manifest, "--yes", "--outcomes", outcomes, env=api.env).code == 0
-    raw, group, project, _ = (json.loads(line)["hash"] for line in outcomes.read_text().splitlines())
+    made = {told["number"]: told["hash"] for told in map(json.loads, outcomes.read_text().splitlines())}
+    raw, group, project = made[1], made[2], made[3]
     before = here("verify", manifest, "--json", env=api.env).json["requests"]
     wishes[2]["datasets"] = ["@raw"]
     wishes[3]["role"] = "reviewer"
