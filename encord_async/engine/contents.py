@@ -60,7 +60,7 @@ class Contents:
         held = [item for item in ticket.items if item not in lacking]
         known = replace(record, details={**record.details, **held_of(making, held)})
         ended = await self._scribe.written([self._scribe.closed(known, created)], [(ticket, result)])
-        return ended if failure is None else replace(ended, failure=failure)
+        return ended if failure is None else ended._replace(failure=failure)
 
     async def fill(self, making: Making, found: str) -> None:
         """Give something that is taken for ours the items that it lacks."""

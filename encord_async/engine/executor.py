@@ -34,7 +34,7 @@ from encord_async.journal.seen import Seen
 from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import MakingEntry
 from encord_async.kinds.membership import Membership
-from encord_async.kinds.thing import Admission, Thing
+from encord_async.kinds.thing import Admission, Creates, Thing
 from encord_async.session.session import Session
 from encord_async.session.stop import Stop
 
@@ -130,7 +130,7 @@ class Executor:
             return Ended(_abandoned(work.tickets, error), failure=error)
         verdict = await self._tried(left, self._batch(replace(work, tickets=left)))
         if isinstance(verdict, Ended):
-            return replace(verdict, results=[*done, *verdict.results])
+            return verdict._replace(results=[*done, *verdict.results])
         # The halves, or the next try, will find again what is done already.
         return Split(work) if isinstance(verdict, Split) else verdict
 
@@ -292,9 +292,7 @@ class Executor:
 
     def give_back(self, sending: Sending) -> Ended:
         """How *sending* ends that was never sent; that is written down too, and nobody waits for it."""
-        cancelled = Result(status=Status.CANCELLED)
-        self._ledger.post(self._scribe.closed(sending.intent, cancelled), lambda _: None)
-        return Ended([(sending.ticket, cancelled)])
+        return self._scribe.taken_back(sending.ticket, sending.intent)
 
     def written(self, sending: Sending, failure: str | None) -> Ended | None:
         """Take note that `Sending.note` is written down, or why it is not; the end, or None if it is to be done."""
@@ -331,15 +329,16 @@ class Executor:
         """Send what is written down; if it is answered, say what is to be written down of that."""
         ticket, record, making = sending.ticket, sending.intent, sending.making
         sending.sent_s = self._session.clock.monotonic_s()
+        is_new = partial(self._is_new, record, making.kind)
         try:
             try:
-                made = await self._sends.create(making, sending.request, self._stop, partial(self._is_new, record))
+                made = await self._sends.create(making, sending.request, self._stop, is_new)
             except StoppedError:
                 # It was not sent: the next run may send it without looking.
                 return await self._scribe.shut(ticket, record, Result(status=Status.CANCELLED))
             except NotAppliedError as error:
                 ended = await self._scribe.shut(ticket, record, Result(status=Status.FAILED, error=error))
-                return replace(ended, failure=error) if isinstance(error, FATAL) else ended
+                return ended._replace(failure=error) if isinstance(error, FATAL) else ended
             except EncordError as error:
                 doubt = Doubt(
                     record=record,
@@ -506,8 +505,9 @@ class Executor:
 
     # ------------------------------------------------------------------ replies that were mixed up
 
-    def _is_new(self, record: Record, made: str) -> bool:
-        """Whether no other create was answered with *made*, and it was not there before."""
+    def _is_new(self, record: Record, kind: Creates, answer: object) -> bool:
+        """Whether no other create was given such an answer, and what that says was made was not there before."""
+        made = kind.hash_of(answer)
         return made not in self._seen and made not in baseline(record)
 
     async def _is_anothers(self, record: Record, made: str) -> bool:

@@ -26,7 +26,6 @@ entry.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Final, TypeAlias
 
 import anyio.lowlevel
@@ -266,7 +265,7 @@ class Flow:
         """Have it written down: what is to be sent, or what was made."""
         if sending.made is None:
             self._unwritten.add(sending)
-        self._ledger.post(sending.note, partial(self._written, sending))
+        self._ledger.post(sending.note, self._written, sending)
 
     def _written(self, sending: Sending, failure: str | None) -> None:
         """It is, or for *failure* is not. The ledger has no time for more."""

@@ -211,7 +211,7 @@ class Intake:
             )
         return left
 
-    def _take_in(self, taken: Taken, past: Past) -> list[Record]:
+    def _take_in(self, taken: Taken, past: Past) -> Sequence[Record]:
         """Schedule an entry, or report it at once if it is a bad one; what is to be written of how it was changed."""
         one = self._identified(taken)
         if one.problems:
@@ -231,7 +231,7 @@ class Intake:
                 unsure=known.unsure,
             )
             return known.changes
-        return []
+        return ()
 
 
 def bad_entries(path: str | Path, report: CheckReport, *, skip: bool) -> dict[int, tuple[Problem, ...]]:

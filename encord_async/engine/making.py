@@ -4,10 +4,8 @@ Pure, but for `readied`, which may read: a ticket in, a `Making` out; the same t
 Nothing here sends.
 """
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
 from encord_async.engine.account import ENTRY_MARK, entry_mark, stamped
@@ -15,13 +13,12 @@ from encord_async.engine.ticket import Ticket
 from encord_async.journal.record import name_digest
 from encord_async.kinds.entry import MakingEntry
 from encord_async.kinds.reading import Reads
-from encord_async.kinds.thing import Creates, DatasetAPI, Draft, Order, Thing, holding
+from encord_async.kinds.thing import Creates, DatasetAPI, Draft, Order, Thing, holding, own_mark
 from encord_async.value import value
 
 __all__ = ["Maker", "Making", "held_of", "readied"]
 
 _JOURNAL_MARK: Final = 4
-_OWN_MARK: Final = 32
 
 
 @value
@@ -64,11 +61,12 @@ class Maker:
         kind, entry = ticket.step.kind, ticket.wish.entry
         if not isinstance(kind, Creates):
             raise AssertionError(f"{kind.word} steps make nothing")
-        title, description, more = ticket.step.item, "", dict[str, object]()
+        title, description = ticket.step.item, ""
+        details: dict[str, object] = {}
         if isinstance(entry, MakingEntry) and kind.stands_for_entry:
             mark = self.mark(ticket)
             description = entry.description if mark is None else stamped(entry.description, mark)
-            more = {"description": description, "wished_description": entry.description}
+            details = {"description": description, "wished_description": entry.description}
         order = Order(
             entry=entry,
             step=ticket.step,
@@ -79,12 +77,13 @@ class Maker:
             parent_hash=ticket.parent_hash,
             max_batch=self.max_batch,
             dataset_api=self.dataset_api,
-            mark=partial(self._secret, ticket, _OWN_MARK),
+            stamp_key=self.stamp_key,
         )
         draft = kind.draft(order)
+        details.update(draft.details)
         # Without the mark: what one entry has adopted without a mark, another must not adopt.
         name = name_digest(kind, *draft.names)
-        return Making(kind=kind, order=order, draft=draft, name=name, details=more | draft.details)
+        return Making(kind=kind, order=order, draft=draft, name=name, details=details)
 
     def mark(self, ticket: Ticket) -> str | None:
         """The mark of the entry, if marks are wanted.
@@ -93,7 +92,7 @@ class Maker:
         """
         if self.stamp_for is None:
             return None
-        return entry_mark(self.stamp_for, ticket.wish.identity) + self._secret(ticket, _JOURNAL_MARK)
+        return entry_mark(self.stamp_for, ticket.wish.identity) + own_mark(ticket.step, self.stamp_key, _JOURNAL_MARK)
 
     def is_ours(self, ticket: Ticket, mark: str | None) -> bool:
         """Whether *mark* is one that the entry was made with, if only under another journal."""
@@ -101,10 +100,7 @@ class Maker:
         if own is None or mark is None:
             return False
         # Once all of it was the journal's.
-        return mark[:ENTRY_MARK] == own[:ENTRY_MARK] or mark == self._secret(ticket, len(own))
-
-    def _secret(self, ticket: Ticket, letters: int) -> str:
-        return hashlib.blake2b(ticket.step.identity, key=self.stamp_key, digest_size=letters // 2).hexdigest()
+        return mark[:ENTRY_MARK] == own[:ENTRY_MARK] or mark == own_mark(ticket.step, self.stamp_key, len(own))
 
 
 async def readied(making: Making, reads: Reads) -> Making:

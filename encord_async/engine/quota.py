@@ -26,7 +26,7 @@ class Bounded:
         self.check_may_remove, self.is_set = sends.check_may_remove, sends.is_set
         self.go_on, self.saw_done = sends.go_on, sends.saw_done
 
-    async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
+    async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[object], bool]) -> str:
         """See `Sends`; raises `ConflictError` instead for one too many."""
         kind, step = making.kind, making.order.step
         most, begun = self._policy.most.get(kind.what), self._begun[kind.what]

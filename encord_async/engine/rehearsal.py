@@ -183,7 +183,7 @@ class Rehearsal:
         making: Making,
         request: Request,  # noqa: ARG002 - nothing leaves
         stop: Stop,  # noqa: ARG002 - as above
-        is_new: Callable[[str], bool],  # noqa: ARG002 - as above
+        is_new: Callable[[object], bool],  # noqa: ARG002 - as above
     ) -> str:
         """See `Sends`."""
         kind, draft = making.kind, making.draft
@@ -409,10 +409,10 @@ class Overlay:
         await anyio.lowlevel.checkpoint()
         self._keep(records, instead_of)
 
-    def post(self, record: Record, told: Told) -> None:
+    def post(self, record: Record, told: Told[T], about: T) -> None:
         """See `Ledger`."""
         self._keep((record,), ())
-        tell_soon(told)
+        tell_soon(told, about)
 
     def _keep(self, records: Iterable[Record], instead_of: Collection[bytes]) -> None:
         """Keep what can matter to what is still to be played."""

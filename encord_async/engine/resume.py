@@ -3,9 +3,10 @@
 Pure: records in, a `Recall` out. It never reads the journal itself and never sends.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from encord_async.engine.outcome import Status
 from encord_async.engine.ticket import Earlier, Result, Ticket
@@ -47,8 +48,10 @@ class Past:
     has_moved: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recall:
+_NOTHING: Final[Mapping[bytes, Any]] = MappingProxyType({})
+
+
+class Recall(NamedTuple):
     """What is known of an entry's steps before it is planned.
 
     Attributes:
@@ -63,16 +66,16 @@ class Recall:
     """
 
     steps: Sequence[Step]
-    results: Mapping[bytes, Result] = field(default_factory=dict)
-    doubts: Mapping[bytes, Doubt] = field(default_factory=dict)
-    unsure: Mapping[bytes, Earlier] = field(default_factory=dict)
-    changes: list[Record] = field(default_factory=list)
+    results: Mapping[bytes, Result] = _NOTHING
+    doubts: Mapping[bytes, Doubt] = _NOTHING
+    unsure: Mapping[bytes, Earlier] = _NOTHING
+    changes: Sequence[Record] = ()
 
 
 def recall(
     entry: Entry,
     identity: bytes,
-    steps: Iterable[Step],
+    steps: Sequence[Step],
     past: Past,
     *,
     began_s: float,
@@ -83,17 +86,18 @@ def recall(
     Args:
         entry: The entry as it is now.
         identity: Its identity.
-        steps: Its steps.
-        past: What is written down.
+        steps, past: Its steps, and what is written down.
         began_s: When this run began, on the monotonic clock: doubts of earlier runs settle from then on, so
             that a wall clock that was set meanwhile cannot cut the settling short.
         edits: Whether things of a kind that are there are to follow their entries.
     """
+    if not past.records:
+        return Recall(steps=steps)
     planned = list(steps)
     results: dict[bytes, Result] = {}
     doubts: dict[bytes, Doubt] = {}
     unsure, changes = dict[bytes, Earlier](), list[Record]()
-    for step in tuple(planned):
+    for step in steps:
         record = past.records.get(step.identity)
         if record is None or record.state is State.FAILED:
             unsure |= _former(step, entry, identity, past)
@@ -106,7 +110,6 @@ def recall(
             contested = not record.is_held_by(step) or record.identity in past.contested
             unsure[step.identity] = Earlier(record=record, contested=contested)
             continue
-        result = taken_over(entry, step, record)
         if isinstance(step.kind, Thing):
             added = _additions(step.kind, entry, identity, record, past)
             planned += added
@@ -116,9 +119,9 @@ def recall(
             if edits(step.kind) or _has_to_be_seen(step.kind, entry, record, past):
                 unsure[step.identity] = Earlier(record=record)
                 continue
-        results[step.identity] = result
+        results[step.identity] = result = taken_over(entry, step, record)
         changes += remarked(record, result)
-    return Recall(steps=planned, results=results, doubts=doubts, unsure=unsure, changes=changes)
+    return Recall(steps=planned, results=results, doubts=doubts, unsure=unsure, changes=tuple(changes))
 
 
 def _former(step: Step, entry: Entry, identity: bytes, past: Past) -> dict[bytes, Earlier]:

@@ -179,7 +179,7 @@ class Run:
         sends = Live(self._session, settle_s=self._options.settle_s) if self._props is None else self._props.sends
         self._executor = Executor(
             self._session,
-            Bounded(sends, policy),
+            Bounded(sends, policy) if policy.bounds_what_is_sent else sends,
             self._account,
             self._ledger,
             self._settler,

@@ -7,8 +7,8 @@ because any later entry may refer to it. Finished entries without a key leave no
 
 import heapq
 import itertools
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -74,6 +74,8 @@ class Schedule:
         self._most_sent = most_sent
         self._on_end = on_end
         self._named: dict[str, _Named] = {}
+        self._waiters: defaultdict[Target, list[Ticket]] = defaultdict(list)
+        """Who waits for what has no hash yet; of most things nobody does."""
         self._creations: deque[Creation] = deque()
         self._split: deque[Batch] = deque()
         self._lanes = Lanes(max_batch=max_batch, most_lying=most_lying, most_whole=most_whole)
@@ -174,8 +176,7 @@ class Schedule:
         Args:
             entry: The entry.
             steps: Its steps, as `steps_of` gives them.
-            number: Its position in the manifest.
-            place: Where it stands, for people.
+            number, place: Its position in the manifest, and where it stands, for people.
             identity: Its identity.
             known: Results of steps that an earlier run has finished, by step identity.
             doubts: Steps that an earlier run has left in doubt, by step identity.
@@ -188,10 +189,11 @@ class Schedule:
         target = self._declare(entry)
         wish = Wish(number, place, entry.kind, entry.key, identity, target, said=entry, file=file)
         self._open += 1
-        tickets = [Ticket(step, wish, doubt=doubts.get(step.identity) if doubts else None) for step in steps]
+        tickets: list[Ticket] = []
+        for step in steps:
+            tickets.append(Ticket(step, wish, doubt=doubts.get(step.identity) if doubts else None))
+            self._open_steps[step.kind.phase] += 1
         wish.open_steps = len(tickets)
-        for ticket in tickets:
-            self._open_steps[ticket.step.kind.phase] += 1
         if not tickets:
             self._close(wish)
         for ticket in tickets:
@@ -200,7 +202,7 @@ class Schedule:
             if result is not None:
                 self._end(ticket, result)
             elif ticket.step.comes_last:
-                wish.later.append(ticket)
+                wish.later += (ticket,)
             else:
                 self._enter(ticket)
         self._let_last_go(wish)
@@ -211,7 +213,7 @@ class Schedule:
         """Let those of the steps of *wish* go on that wait for all others, if these have ended."""
         if not wish.later or wish.open_steps > len(wish.later):
             return
-        later, wish.later = wish.later, []
+        later, wish.later = wish.later, ()
         is_satisfied = wish.status is None or wish.status.satisfied
         for ticket in later:
             if is_satisfied or self._cancelled:
@@ -273,16 +275,12 @@ class Schedule:
 
     def _come_near(self, first: Target) -> None:
         """Note that *first* waits for nothing that is still to be read, and who does not either because of that."""
-        if not first.waiters:
-            first.near = True
-            return
-        targets = deque([first])
-        while targets:
-            target = targets.popleft()
+        targets = [first]
+        for target in targets:
             if target.near:
                 continue
             target.near = True
-            for ticket in target.waiters:
+            for ticket in self._waiters.get(target, ()):
                 wish = ticket.wish
                 if wish.target is target:
                     continue
@@ -305,7 +303,7 @@ class Schedule:
             if isinstance(found, Target):
                 waits.append(found)
         for target in waits:
-            target.waiters.append(ticket)
+            self._waiters[target].append(ticket)
             if not target.near and target is not ticket.wish.target:
                 if ticket.wish.far == 0:
                     self._parked += 1
@@ -342,16 +340,17 @@ class Schedule:
         if self._cancelled:
             self._end(ticket, Result(status=Status.CANCELLED))
             return
-        step, entry = ticket.step, ticket.wish.entry
-        kind = step.kind
+        step, kind = ticket.step, ticket.step.kind
         if isinstance(kind, Membership):
             ticket.parent_hash = self._hash(step.parent, ticket)
             if kind.relation.item is not None:
                 ticket.items = (self._hash(step.item, ticket),)
         elif isinstance(kind, Thing):
+            entry = ticket.wish.entry
             if ticket.made is None:
-                ticket.items = tuple(dict.fromkeys([self._hash(one, ticket) for one in kind.references(entry)]))
-            ticket.links = {field: self._hash(one, ticket) for field, one in kind.linked(entry).items()}
+                ticket.items = tuple(dict.fromkeys(self._hashes(kind.references(entry), ticket)))
+            links = kind.linked(entry)
+            ticket.links = dict(zip(links, self._hashes(links.values(), ticket), strict=True))
         elif kind.is_inner:
             ticket.parent_hash = self._hash(step.parent, ticket)
         if _is_done(ticket):
@@ -377,6 +376,9 @@ class Schedule:
                 for ticket, lane in held:
                     self._lanes.rise(ticket.wish)
                     self._lanes.add(ticket, lane)
+
+    def _hashes(self, references: Collection[str], ticket: Ticket) -> Sequence[str]:
+        return [self._hash(one, ticket) for one in references] if references else ()
 
     def _hash(self, reference: str | None, ticket: Ticket) -> str:
         found = self._lookup(reference, ticket)
@@ -489,8 +491,8 @@ class Schedule:
 
     def _waiting(self) -> Iterable[Ticket]:
         """Who waits for what has a key, each once."""
-        targets = [named for named in self._named.values() if isinstance(named, Target)]
-        return {id(ticket): ticket for target in targets for ticket in target.waiters}.values()
+        keyed = [waiters for target, waiters in self._waiters.items() if target.label != _OWN]
+        return {id(ticket): ticket for waiters in keyed for ticket in waiters}.values()
 
     def cancel(self) -> None:
         """End every step that is not under way, now and from now on, with `Status.CANCELLED`."""
@@ -516,9 +518,8 @@ class Schedule:
 
     def _end(self, first: Ticket, first_result: Result) -> None:
         """Note a result and all that follows from it; a chain of any length, without recursion."""
-        ends: deque[tuple[Ticket, Result]] = deque([(first, first_result)])
-        while ends:
-            ticket, result = ends.popleft()
+        ends = [(first, first_result)]
+        for ticket, result in ends:
             wish = ticket.wish
             if ticket.missing < 0:
                 continue
@@ -550,11 +551,9 @@ class Schedule:
             self._named[key] = found if found is not None else _Dead(why_dead(result))
         if found is None:
             target.dead = True
-            follows = (
-                Result(status=Status.CANCELLED)
-                if result.status is Status.CANCELLED
-                else _blocked(target.label, why_dead(result))
-            )
+            follows = _blocked(target.label, why_dead(result))
+            if result.status is Status.CANCELLED:
+                follows = Result(status=Status.CANCELLED)
             return [(ticket, follows) for ticket in self._release(target)]
         for ticket in self._release(target):
             ticket.missing -= 1
@@ -564,8 +563,8 @@ class Schedule:
 
     def _release(self, target: Target) -> list[Ticket]:
         """The open tickets that waited for *target*."""
-        waiters, target.waiters = target.waiters, []
-        return [ticket for ticket in waiters if ticket.missing > 0]
+        waiters = self._waiters.pop(target, ())
+        return [ticket for ticket in waiters if ticket.missing > 0] if waiters else []
 
     def _close(self, wish: Wish) -> None:
         if wish.far > 0:

@@ -57,6 +57,12 @@ class Scribe:
         """Write down how a step with an *intent* ended that made nothing."""
         return await self.written([self.closed(intent, result)], [(ticket, result)])
 
+    def taken_back(self, ticket: Ticket, intent: Record) -> Ended:
+        """Have written down, for nobody who waits, that an *intent* was given up before anything was sent."""
+        cancelled = Result(status=Status.CANCELLED)
+        self._ledger.post(self.closed(intent, cancelled), _ignore, None)
+        return Ended([(ticket, cancelled)])
+
     async def note(self, record: Record) -> None:
         """Write down what has to be known before something is sent; raises `JournalError`."""
         await self._ledger.write([record])
@@ -139,6 +145,10 @@ def _unknown(ticket: Ticket, made: str, failure: EncordError) -> Ended:
     """As the ledger has it. The next run finds it; until then nobody but who reads this knows what it is."""
     unknown = Result(status=Status.IN_DOUBT, error=failure, candidates=(made,))
     return Ended([(ticket, unknown)], failure=failure)
+
+
+def _ignore(about: None, failure: str | None) -> None:
+    """Nobody waits for it."""
 
 
 def _role_details(step: Step) -> dict[str, object]:

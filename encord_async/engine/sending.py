@@ -37,8 +37,8 @@ class Sends(Protocol):
     All raise `StoppedError` then, and `EncordError` as `Session.execute`.
     """
 
-    async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
-        """Make something; its hash, of which *is_new* says whether it can be that of what was made just now."""
+    async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[object], bool]) -> str:
+        """Make something; its hash. *is_new* says of an answer whether it can be that of what was made just now."""
         ...
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
@@ -86,14 +86,14 @@ class Live(Sends):
         self._errands = Errands(session, settle_s=settle_s)
         self._chores = Chores(session)
 
-    async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[str], bool]) -> str:
-        hash_of = making.kind.hash_of
-        made = await self._session.execute(
-            making.draft.operation, request=request, stop=stop, is_new=lambda answer: is_new(hash_of(answer))
+    async def create(self, making: Making, request: Request, stop: Stop, is_new: Callable[[object], bool]) -> str:
+        kind = making.kind
+        made = kind.hash_of(
+            await self._session.execute(making.draft.operation, request=request, stop=stop, is_new=is_new)
         )
-        if isinstance(making.kind, Thing):
-            self._errands.saw_made(making.kind, hash_of(made))
-        return hash_of(made)
+        if isinstance(kind, Thing):
+            self._errands.saw_made(kind, made)
+        return made
 
     async def put(self, lane: Lane, items: tuple[str, ...], stop: Stop) -> Mapping[str, int] | None:
         relation = lane.kind.relation

@@ -1,9 +1,9 @@
 """What travels through a schedule: wishes and their tickets in, work out, results in. Data, and nothing else."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from encord_async.engine.outcome import Outcome, RoleKept, Status, worst
 from encord_async.errors import EncordError
@@ -70,7 +70,7 @@ class Earlier:
 
 @dataclass(slots=True, eq=False)
 class Target:
-    """What a key stands for and has no hash yet, and who waits for it."""
+    """What a key stands for and has no hash yet."""
 
     label: str
     declared: bool = False
@@ -78,7 +78,6 @@ class Target:
     """Whether it did not come about."""
     near: bool = False
     """Whether nothing that is still to be read stands between it and its hash."""
-    waiters: "list[Ticket]" = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -107,7 +106,7 @@ class Wish:
     candidates: tuple[str, ...] = ()
     units: tuple[Unit, ...] = ()
     """Files that could not be registered."""
-    later: "list[Ticket]" = field(default_factory=list)
+    later: "tuple[Ticket, ...]" = ()
     """Those of its steps that wait for the others to end."""
     file: str | None = None
     """The file that a part of the entry was read from, as the manifest names it."""
@@ -185,8 +184,7 @@ class Lane:
     role: IntEnum | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Creation:
+class Creation(NamedTuple):
     """Work: make one thing."""
 
     ticket: Ticket

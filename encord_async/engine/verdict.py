@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from encord_async.engine.making import Making
 from encord_async.engine.ticket import Batch, Result, Ticket
@@ -16,8 +16,7 @@ FATAL: Final = (AuthenticationError, SettingsError, JournalError)
 """No other work fares better: the credential is not accepted, the service not reached, or the ledger not written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A result for each step of the work, and the error because of which nothing more may be sent, if there is one."""
 
     results: Sequence[tuple[Ticket, Result]]

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import anyio.lowlevel
 
 from encord_async.journal.record import Record, Told
 
 __all__ = ["Commit", "Intent"]
+
+T = TypeVar("T")
 
 _TOLD_AT_ONCE: Final = 8
 """So many writers are told in one turn of the event loop when their commit is done; all together would hold it up."""
@@ -45,7 +47,7 @@ class Commit:
         self.retired: set[bytes] = set()
         self.whole: dict[bytes, Record] = {}
         self.ends: dict[bytes, tuple[Record, Intent]] = {}
-        self._told: list[Told] = []
+        self._told: list[tuple[Told[Any], object]] = []
 
     def __bool__(self) -> bool:
         return bool(self.whole or self.ends or self.retired or self._told)
@@ -66,13 +68,13 @@ class Commit:
             self.ends.pop(identity, None)
             self.whole.pop(identity, None)
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: Told[T], about: T) -> None:
         """Have one more writer told of its end."""
-        self._told.append(told)
+        self._told.append((told, about))
 
     async def end(self, failure: str | None) -> None:
         """Tell the writers, a few at a time, that it is done, or why it is not."""
-        for number, told in enumerate(self._told, 1):
-            told(failure)
+        for number, (told, about) in enumerate(self._told, 1):
+            told(about, failure)
             if number % _TOLD_AT_ONCE == 0:
                 await anyio.lowlevel.checkpoint()

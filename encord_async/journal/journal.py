@@ -148,19 +148,19 @@ class Journal:
         """See `Ledger`."""
         # A plain future: nobody else waits for it, and an event would take twice as long.
         done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._join(records, instead_of, lambda failure: None if done.done() else done.set_result(failure))
+        self._join(records, instead_of, _settle, done)
         failure = await done
         if failure is not None:
             raise JournalError(failure)
 
-    def post(self, record: Record, told: Told) -> None:
+    def post(self, record: Record, told: Told[T], about: T) -> None:
         """See `Ledger`."""
-        self._join((record,), (), told)
+        self._join((record,), (), told, about)
 
-    def _join(self, records: Iterable[Record], retired: Collection[bytes], told: Told) -> None:
-        """Let *records* be in the next commit; *told* is told later of its end."""
+    def _join(self, records: Iterable[Record], retired: Collection[bytes], told: Told[T], about: T) -> None:
+        """Let *records* be in the next commit; *told* is told later of its end, which is that of *about*."""
         if self._unwritable is not None:
-            tell_soon(told, self._unwritable)
+            tell_soon(told, about, self._unwritable)
             return
         commit = self._next
         if retired:
@@ -168,7 +168,7 @@ class Journal:
         for record in records:
             self._may_leave |= record.is_aside
             commit.add(record, self._writer.intent(record.identity))
-        commit.tell(told)
+        commit.tell(told, about)
         if not self._wake.is_set():
             self._wake.set()
 
@@ -504,6 +504,12 @@ class Journal:
             raise JournalError(
                 f"{what} the journal {self.name}: {said}; nothing is sent that is not recorded"
             ) from error
+
+
+def _settle(done: asyncio.Future[str | None], failure: str | None) -> None:
+    """Let go on whoever waits for it to be *done*, if they still do."""
+    if not done.done():
+        done.set_result(failure)
 
 
 def is_url(where: str | Path) -> bool:

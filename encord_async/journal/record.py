@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final, NamedTuple, Protocol, Self, TypeAlias
+from typing import Final, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 import anyio
 
@@ -42,8 +42,9 @@ CHANGED: Final = "CHANGED"
 INNER_PARENT: Final = "project"
 """Under which name the details of an inner thing have the thing it is in, as its step names it."""
 
-Told: TypeAlias = Callable[[str | None], None]
-"""Told that something is written down, or why it is not."""
+T = TypeVar("T")
+Told: TypeAlias = Callable[[T, str | None], None]
+"""Told what is written down, or why it is not."""
 
 _WRITERS_A_TURN: Final = 4
 """So many writers go on in one turn of the event loop, as a journal lets few go on at once: all would hold it up."""
@@ -232,9 +233,9 @@ def name_digest(kind: StepKind, *names: str) -> bytes:
     return digest.digest()
 
 
-def tell_soon(told: Told, failure: str | None = None) -> None:
+def tell_soon(told: Told[T], about: T, failure: str | None = None) -> None:
     """Tell in a later turn of the event loop."""
-    asyncio.get_running_loop().call_soon(told, failure)
+    asyncio.get_running_loop().call_soon(told, about, failure)
 
 
 class Ledger(Protocol):
@@ -276,8 +277,11 @@ class Ledger(Protocol):
         """
         ...
 
-    def post(self, record: Record, told: Told) -> None:
-        """Write *record* down as `write` does, for who does not wait: *told* is told later of the end, on the loop."""
+    def post(self, record: Record, told: Told[T], about: T) -> None:
+        """Write *record* down as `write` does, for who does not wait.
+
+        *told* is told later that *about* is written down, or why it is not; on the loop.
+        """
         ...
 
     async def namesakes(self, name: bytes) -> Sequence[Record]:
@@ -375,10 +379,10 @@ class MemoryLedger:
             for record in records:
                 self._keep(record)
 
-    def post(self, record: Record, told: Told) -> None:
+    def post(self, record: Record, told: Told[T], about: T) -> None:
         """See `Ledger`."""
         self._keep(record)
-        tell_soon(told)
+        tell_soon(told, about)
 
     def _keep(self, record: Record) -> None:
         if record.name is None:

@@ -7,7 +7,7 @@ anything but reads, and nothing keeps anything.
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -41,7 +41,10 @@ __all__ = [
     "holding",
     "item_digest",
     "looked_up",
+    "own_mark",
 ]
+
+_MARK_LETTERS: Final = 32
 
 
 class DatasetAPI(StrEnum):
@@ -66,7 +69,7 @@ class Order:
         parent_hash: The thing that it is made in, if it is made in one.
         max_batch: Most items in one request.
         dataset_api: Over which API a dataset is made.
-        mark: Gives what no other entry has, nor this one under another journal.
+        stamp_key: Secret of the ledger, by which its marks are told from those of others.
     """
 
     entry: Any
@@ -78,7 +81,11 @@ class Order:
     parent_hash: str | None = None
     max_batch: int = 1000
     dataset_api: DatasetAPI = DatasetAPI.REST
-    mark: Callable[[], str] = str
+    stamp_key: bytes = b""
+
+    def mark(self) -> str:
+        """What no other entry has, nor this one under another journal."""
+        return own_mark(self.step, self.stamp_key, _MARK_LETTERS)
 
 
 @value
@@ -470,6 +477,11 @@ def grown(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     """*items* as a thing holds them after its creation, and after each request that gives it more."""
     for end in range(size, max(len(items), 1) + size, size):
         yield items[:end]
+
+
+def own_mark(step: Step, key: bytes, letters: int) -> str:
+    """What *step* has alone, and with *key* no other ledger gives it."""
+    return hashlib.blake2b(step.identity, key=key, digest_size=letters // 2).hexdigest()
 
 
 _CONTENTS_BYTES: Final = 16

@@ -65,6 +65,11 @@ class Policy:
         )
 
     @property
+    def bounds_what_is_sent(self) -> bool:
+        """Whether some of it shows only when something is sent."""
+        return bool(self.most or self.protected or self.protected_hashes)
+
+    @property
     def protecting(self) -> "Policy":
         """Of it what no look at the entries sees to: what is left alone."""
         return Policy(source=self.source, protected=self.protected, protected_hashes=self.protected_hashes)

@@ -349,8 +349,12 @@ class Session:
             return await self._attempt(call)
         except OutageError:
             raise _down(call) from None
-        except EncordError as failure:
-            first_failure = failure
+        except EncordError as error:
+            failure = error
+        return await self._deliver_again(call, failure)
+
+    async def _deliver_again(self, call: _Call, first_failure: EncordError) -> object:
+        # Apart, since what its functions share would cost each request that does not need them.
         turned_away = isinstance(first_failure, ThrottledError)
 
         def note(error: EncordError, wait_s: float) -> None:
@@ -455,11 +459,10 @@ class Session:
             sending = transport.request(
                 request.method, request.target, sent.reveal(), request.body, timeout_s=timeout_s, turn=turn
             )
-            reply = Secret(call.noted(await sending))
-            turn.check(reply)
-            # Unless the judge raises, which is a turn given up.
-            turn.is_answered = True
-            return request.judge(reply.reveal(), trace_id=call.trace_id, now_s=self._clock.wall_s(), sent=sent)
+            # In no variable of its own: this frame is not over when the error of the judge is concealed.
+            return request.judge(
+                turn.checked(call.noted(await sending)), trace_id=call.trace_id, now_s=self._clock.wall_s(), sent=sent
+            )
         except Exception as error:
             # What is no answer to this may be none to the next.
             turn.give_up()

@@ -80,18 +80,20 @@ class Turn:
         """Whether the answer is a name that nothing else was answered with."""
         return self.operation is not None and self.request.effect is Effect.CREATE
 
-    def check(self, reply: Secret[RawReply]) -> None:
-        """See to it that *reply* is not the one before once more; that one would not have been an answer.
+    def checked(self, reply: RawReply) -> RawReply:
+        """*reply*, the answer unless it is judged to be none: the turn is given up then.
 
         Raises:
-            UnreadableReplyError: It is.
+            UnreadableReplyError: It is the one before once more; that one would not have been an answer.
         """
-        if self.before is not None and reply.reveal().body == self.before.reveal().body:
+        if self.before is not None and reply.body == self.before.reveal().body:
             raise UnreadableReplyError(
                 "the reply to the request before came once more: replies are mixed up on the way; "
                 "the request may have taken effect",
                 operation=self.request.name,
             )
+        self.is_answered = True
+        return reply
 
     def give_up(self) -> None:
         """The reply does not fit: it is the last on its connection."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -50,6 +50,7 @@ from tests.direct import TOKEN, DirectEmulator, now_us
 from tests.virtual import VirtualLoop
 from tests.waiting import PATIENCE_S, free_port
 
+T = TypeVar("T")
 Entry: TypeAlias = dict[str, Any]
 
 ME = "me@example.com"
@@ -317,10 +318,10 @@ class Disk:
         self._keep(records, instead_of)
         await anyio.lowlevel.checkpoint()
 
-    def post(self, record: Record, told: Told) -> None:
+    def post(self, record: Record, told: Told[T], about: T) -> None:
         """See `Ledger`."""
         self._keep((record,), ())
-        tell_soon(told)
+        tell_soon(told, about)
 
     def _keep(self, records: Iterable[Record], instead_of: Collection[bytes]) -> None:
         self.death.point("unwritten")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 
@@ -14,6 +15,8 @@ from encord_async.journal.record import Record, State, Told
 from tests.provision.conftest import Service, all_of, open_session, project
 from tests.waiting import comes_true
 
+T = TypeVar("T")
+
 
 class Held(Journal):
     """A journal that is written as ever, and tells nobody before it is let go."""
@@ -22,9 +25,13 @@ class Held(Journal):
         super().__init__(path, identity)
         self.held: list[tuple[State, Callable[[], None]]] = []
 
-    def post(self, record: Record, told: Told) -> None:
+    def post(self, record: Record, told: Told[T], about: T) -> None:
         """See `Ledger`."""
-        super().post(record, lambda failure: self.held.append((record.state, partial(told, failure))))
+        super().post(record, self._hold, (record.state, partial(told, about)))
+
+    def _hold(self, held: tuple[State, Callable[[str | None], None]], failure: str | None) -> None:
+        state, tell = held
+        self.held.append((state, partial(tell, failure)))
 
     def let_go(self) -> list[State]:
         """Tell what is written down; as what that was."""

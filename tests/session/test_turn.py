@@ -100,11 +100,11 @@ def test_nothing_may_come_before_what_only_the_caller_reads(last: RawReply) -> N
 def test_the_reply_before_is_no_answer() -> None:
     """A reply that comes once more may not be believed; after another it is one."""
     turn = Turn(CREATE.request(), CREATE)
-    turn.check(Secret(HASH))
+    turn.checked(HASH)
     turn.before = Secret(HASH)
-    turn.check(Secret(YES))
+    turn.checked(YES)
     with pytest.raises(errors.UnreadableReplyError, match="once more"):
-        turn.check(Secret(HASH))
+        turn.checked(HASH)
 
 
 async def ask(transport: AiohttpTransport, operation: Operation[object]) -> tuple[Turn, str]:
