@@ -3,8 +3,7 @@
 Names alone; nothing is done here. Those of operations stand in the list of the module that each is made in.
 """
 
-# The list below says them once more for type checkers, and a test holds it against what is here.
-# ruff: noqa: F403, F405
+# ruff: noqa: F403
 
 from encord_async.protocol.catalogue import (
     FileType,
@@ -20,6 +19,7 @@ from encord_async.protocol.cloud_files import (
     CloudImageGroup,
     CloudItem,
 )
+from encord_async.protocol.operations import datasets, keys, ontologies, organisation, projects, storage, workflow
 from encord_async.protocol.operations.base import (
     Creation,
     EnvelopeOperation,
@@ -37,99 +37,27 @@ from encord_async.protocol.operations.storage import *
 from encord_async.protocol.operations.workflow import *
 
 __all__ = [
-    "AddDatasetGroups",
-    "AddDatasetUsers",
-    "AddDatasets",
-    "AddFolderGroups",
-    "AddGroupMembers",
-    "AddOntologyGroups",
-    "AddOrganisationUser",
-    "AddProjectGroups",
-    "AddProjectTag",
-    "AddProjectUsers",
-    "AssignTasks",
-    "CancelUploadJob",
     "CloudDicomSeries",
     "CloudFile",
     "CloudImageGroup",
     "CloudItem",
-    "CloudPrefix",
-    "CopyProject",
-    "CreateDataset",
-    "CreateDatasetV2",
-    "CreateFolder",
-    "CreateGroup",
-    "CreateOntology",
-    "CreateProject",
-    "CreateProjectAPIKey",
-    "CreateTag",
     "Creation",
     "EnvelopeOperation",
     "FileType",
     "FolderUserRole",
-    "GetBearerToken",
-    "GetDataset",
-    "GetFolder",
-    "GetGroup",
-    "GetItems",
-    "GetOntology",
-    "GetOntologyV2",
-    "GetOrCreateProjectAPIKey",
-    "GetProject",
-    "GetProjectV2",
     "ItemType",
     "JobStatus",
-    "LinkItems",
-    "ListCloudIntegrations",
-    "ListDataRows",
-    "ListDatasetGroups",
-    "ListDatasetUsers",
-    "ListDatasets",
-    "ListDatasetsV2",
-    "ListFolderGroups",
-    "ListFolders",
-    "ListGroupMembers",
-    "ListGroups",
-    "ListItems",
-    "ListOntologies",
-    "ListOntologyGroups",
-    "ListOrganisationUsers",
-    "ListProjectAPIKeys",
-    "ListProjectDatasets",
-    "ListProjectGroups",
-    "ListProjectTags",
-    "ListProjectUsers",
-    "ListProjects",
-    "ListProjectsV2",
-    "ListSubfolders",
-    "ListTags",
-    "ListTasks",
     "ListingFilter",
     "Operation",
     "PageOperation",
-    "PollCloudSync",
-    "PollUploadJob",
-    "ReleaseTasks",
-    "RemoveDataRows",
-    "RemoveDatasetGroups",
-    "RemoveDatasetUsers",
-    "RemoveDatasets",
-    "RemoveFolder",
-    "RemoveFolderGroups",
-    "RemoveGroupMembers",
-    "RemoveOntologyGroups",
-    "RemoveOrganisationUser",
-    "RemoveProjectGroups",
-    "RemoveProjectTag",
-    "RemoveProjectUsers",
     "RestOperation",
-    "SearchFolders",
-    "SetPriorities",
-    "SetProjectStatus",
     "StageType",
-    "StartCloudSync",
-    "StartUploadJob",
     "TaskStatus",
-    "UpdateFolder",
-    "UpdateOntology",
 ]
+__all__ += datasets.__all__
+__all__ += keys.__all__
+__all__ += ontologies.__all__
+__all__ += organisation.__all__
+__all__ += projects.__all__
+__all__ += storage.__all__
+__all__ += workflow.__all__
