@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self, TypeAlias
 from pydantic import PrivateAttr
 
 from encord_async.kinds.dataset_data import DATASET_DATA
-from encord_async.kinds.entry import Entry, Use, uses
+from encord_async.kinds.entry import Count, Entry, Use, uses
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import OneOf, Part, Reference, Title
 from encord_async.kinds.files import DataItem, Files, ListedFiles, Portion
@@ -39,8 +39,7 @@ class DataEntry(Entry):
     rows_beside = "items_file"
     other_names: ClassVar[Mapping[str, str]] = MappingProxyType({"file": "items_file", "dataset": "datasets"})
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"items": DataItem})
-    counted = MappingProxyType({"data": "files to register"})
-    summed = MappingProxyType({"data": ("files", "file", "files")})
+    counted = (Count("data", "files to register", exported=("files", "file", "files")),)
     spelt = MappingProxyType({"on_error": _WORDS})
     forms = MappingProxyType({"datasets": "@raw;@more"})
     example = MappingProxyType(

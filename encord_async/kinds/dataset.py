@@ -19,7 +19,7 @@ from encord_async.kinds.access_groups import DATASET_GROUPS
 from encord_async.kinds.cloud import is_uuid
 from encord_async.kinds.dataset_data import DATASET_FOLDER, DATASET_ITEMS
 from encord_async.kinds.dataset_users import DATASET_USERS
-from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
+from encord_async.kinds.entry import Count, Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import Flag, OneOf, Part, Reference, Text, Title, shown
@@ -66,16 +66,13 @@ class DatasetEntry(MakingEntry):
     """
 
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"users": UserAccess, "groups": GroupAccess})
-    counted = MappingProxyType(
-        {
-            "datasets": "datasets",
-            "dataset_users": "users of datasets",
-            "dataset_groups": "groups of datasets",
-            "dataset_folders": "folders to link to datasets",
-            "dataset_items": "items to link to datasets, or names of such",
-        }
+    counted = (
+        Count("datasets", "datasets", exported=("datasets", "dataset", "datasets")),
+        Count("dataset_users", "users of datasets", ("users",)),
+        Count("dataset_groups", "groups of datasets", ("groups",)),
+        Count("dataset_folders", "folders to link to datasets", ("folder",)),
+        Count("dataset_items", "items to link to datasets, or names of such", ("items",)),
     )
-    summed = MappingProxyType({"datasets": ("datasets", "dataset", "datasets")})
     spelt = MappingProxyType({"storage": _STORAGES})
     forms = MappingProxyType({"items": "s3://bucket/a.png;s3://bucket/b.png"})
 
@@ -104,15 +101,6 @@ class DatasetEntry(MakingEntry):
                 reason = f"{shown(item)} is no uuid of an item"
                 found.append(Fault(f"items.{index}", reason, "name the folder that it lies in: folder"))
         return found
-
-    def contents(self) -> Mapping[str, int]:
-        return {
-            "datasets": 1,
-            "dataset_users": len(self.users),
-            "dataset_groups": len(self.groups),
-            "dataset_folders": int(self.folder is not None),
-            "dataset_items": len(self.items),
-        }
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, DATASET, self.title)

@@ -13,7 +13,7 @@ from encord_async.kinds.step import Step, StepKind
 if TYPE_CHECKING:
     from encord_async.kinds.files import Files
 
-__all__ = ["Entry", "InProjectEntry", "MakingEntry", "Say", "TitledEntry", "Use", "needed_keys", "uses"]
+__all__ = ["Count", "Entry", "InProjectEntry", "MakingEntry", "Say", "TitledEntry", "Use", "needed_keys", "uses"]
 
 
 class Use(NamedTuple):
@@ -35,6 +35,24 @@ class Say(NamedTuple):
     email: str
     role: IntEnum | None
     roles: type[IntEnum]
+
+
+class Count(NamedTuple):
+    """A number of what an entry holds: how many items are in the fields *of*, or one if it names none.
+
+    *name* is for programs and *words* for people, *exported* its name in an export that adds it up, with words for one
+    and several.
+    """
+
+    name: str
+    words: str
+    of: tuple[str, ...] = ()
+    exported: tuple[str, str, str] | None = None
+
+    def number(self, entry: "Entry") -> int:
+        """How many there are."""
+        said = [getattr(entry, field) for field in self.of]
+        return sum(len(one) if isinstance(one, tuple) else one is not None for one in said) if self.of else 1
 
 
 class Entry(Part):
@@ -124,15 +142,12 @@ class Entry(Part):
         """What stands twice in it, is missing, or does not go together."""
         return []
 
-    counted: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """Words for the numbers of `contents`."""
-
-    summed: ClassVar[Mapping[str, tuple[str, str, str]]] = MappingProxyType({})
-    """Which of `contents` an export adds up: each with its name there, and words for one and for several."""
+    counted: ClassVar[tuple[Count, ...]] = ()
+    """What it holds in numbers, which `validate` adds up."""
 
     def contents(self) -> Mapping[str, int]:
-        """What it holds, in numbers, under the names by which `validate` adds them up."""
-        return {}
+        """The numbers of `counted`, by their names."""
+        return {count.name: count.number(self) for count in self.counted}
 
     def as_json(self) -> dict[str, object]:
         shown = {"kind": self.kind, **super().as_json()}

@@ -16,7 +16,7 @@ from encord_async.errors import ConflictError, spelt
 from encord_async.kinds.access import GroupAccess, access_twice, admit_groups, written_groups
 from encord_async.kinds.access_groups import FOLDER_GROUPS
 from encord_async.kinds.cloud import Cloud, CloudPlace, found_integration, titles_of_integrations
-from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
+from encord_async.kinds.entry import Count, Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Flag, Part, Reference, Text, Title
@@ -43,8 +43,10 @@ class FolderEntry(MakingEntry):
     title_field = "name"
     other_names: ClassVar[Mapping[str, str]] = MappingProxyType({"title": "name", "folder": "parent"})
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"groups": GroupAccess})
-    counted = MappingProxyType({"folders": "folders", "folder_groups": "groups of folders"})
-    summed = MappingProxyType({"folders": ("folders", "folder", "folders")})
+    counted = (
+        Count("folders", "folders", exported=("folders", "folder", "folders")),
+        Count("folder_groups", "groups of folders", ("groups",)),
+    )
     circle = "lies in this entry itself, if not directly"
 
     example = MappingProxyType({"key": "images", "name": "Images"})
@@ -76,9 +78,6 @@ class FolderEntry(MakingEntry):
         if self.sync and self.cloud is None:
             found.append(Fault("sync", "is for a folder that mirrors a bucket, and 'cloud' is missing"))
         return found
-
-    def contents(self) -> Mapping[str, int]:
-        return {"folders": 1, "folder_groups": len(self.groups)}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, FOLDER, self.name)

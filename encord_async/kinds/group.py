@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Strict, WithJsonSchema
 
-from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
+from encord_async.kinds.entry import Count, Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import REFERENCE, Text, Title, email, hash_or_reference
@@ -52,8 +52,7 @@ class GroupEntry(MakingEntry):
     title_field = "name"
     other_names: ClassVar[Mapping[str, str]] = MappingProxyType({"title": "name", "users": "members"})
 
-    counted = MappingProxyType({"groups": "groups"})
-    summed = MappingProxyType({"groups": ("groups", "group", "groups")})
+    counted = (Count("groups", "groups", exported=("groups", "group", "groups")),)
 
     forms = MappingProxyType({"members": "ann@x.org;@bob"})
     example = MappingProxyType({"key": "annotators", "name": "Annotators", "members": ["rob@example.com"]})
@@ -68,9 +67,6 @@ class GroupEntry(MakingEntry):
 
     def faults(self) -> list[Fault]:
         return twice("members.{}", [member.casefold() for member in self.members])
-
-    def contents(self) -> Mapping[str, int]:
-        return {"groups": 1}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, GROUP, self.name)

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from encord_async.errors import ConflictError, UnencodableError, spelt
 from encord_async.kinds.access import GroupAccess, access_twice, admit_groups, written_groups
 from encord_async.kinds.access_groups import ONTOLOGY_GROUPS
-from encord_async.kinds.entry import Entry, MakingEntry, Use, uses
+from encord_async.kinds.entry import Count, Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Part, Reference, Text, Title, sort_of, wrong
@@ -60,8 +60,10 @@ class OntologyEntry(MakingEntry):
 
     beside = ("structure_file", "structure")
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"groups": GroupAccess})
-    counted = MappingProxyType({"ontologies": "ontologies", "ontology_groups": "groups of ontologies"})
-    summed = MappingProxyType({"ontologies": ("ontologies", "ontology", "ontologies")})
+    counted = (
+        Count("ontologies", "ontologies", exported=("ontologies", "ontology", "ontologies")),
+        Count("ontology_groups", "groups of ontologies", ("groups",)),
+    )
 
     example = MappingProxyType({"key": "felines", "title": "Felines"})
 
@@ -87,9 +89,6 @@ class OntologyEntry(MakingEntry):
         if self.copy_of is not None and self.structure is not None:
             found.append(Fault("structure", "cannot be chosen for a copy, which has that of 'copy_of'", "leave it out"))
         return found
-
-    def contents(self) -> Mapping[str, int]:
-        return {"ontologies": 1, "ontology_groups": len(self.groups)}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, ONTOLOGY, self.title)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
-from encord_async.kinds.entry import Entry
+from encord_async.kinds.entry import Count, Entry
 from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Email, OneOf
@@ -33,9 +33,12 @@ class OrganisationUserEntry(Entry):
     names_something = True
     is_harmless_twice = True
 
-    counted = MappingProxyType({"organisation_users": "organisation users"})
-    summed = MappingProxyType(
-        {"organisation_users": ("organisation_users", "user of the organisation", "users of the organisation")}
+    counted = (
+        Count(
+            "organisation_users",
+            "organisation users",
+            exported=("organisation_users", "user of the organisation", "users of the organisation"),
+        ),
     )
     spelt = MappingProxyType({"role": _ORGANISATION_ROLES})
 
@@ -51,9 +54,6 @@ class OrganisationUserEntry(Entry):
             return []
         reason = "only an internal member can be admin of an organisation"
         return [Fault("member_type", reason, "use another role or type")]
-
-    def contents(self) -> Mapping[str, int]:
-        return {"organisation_users": 1}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         kind = ORGANISATION_USER

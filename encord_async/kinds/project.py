@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 from pydantic import AfterValidator, Strict
 
 from encord_async.errors import ConflictError
-from encord_async.kinds.entry import Entry, MakingEntry, Say, Use, uses
+from encord_async.kinds.entry import Count, Entry, MakingEntry, Say, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import (
@@ -112,22 +112,17 @@ class ProjectEntry(MakingEntry):
 
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"users": UserWish, "api_keys": APIKeyWish})
 
-    counted = MappingProxyType(
-        {
-            "projects": "projects",
-            "memberships": "memberships of users",
-            "attachments": "attachments of datasets",
-            "api_keys": "API keys",
-            "tags": "tags of projects",
-        }
-    )
-
-    summed = MappingProxyType(
-        {
-            "projects": ("projects", "project", "projects"),
-            "memberships": ("users", "user of a project", "users of projects"),
-            "api_keys": ("api_keys", "API key", "API keys"),
-        }
+    counted = (
+        Count("projects", "projects", exported=("projects", "project", "projects")),
+        Count(
+            "memberships",
+            "memberships of users",
+            ("users",),
+            exported=("users", "user of a project", "users of projects"),
+        ),
+        Count("attachments", "attachments of datasets", ("datasets",)),
+        Count("api_keys", "API keys", ("api_keys",), exported=("api_keys", "API key", "API keys")),
+        Count("tags", "tags of projects", ("tags",)),
     )
 
     spelt = MappingProxyType({"status": STATUSES})
@@ -201,15 +196,6 @@ class ProjectEntry(MakingEntry):
         # Of one without a key no other entry can speak.
         for index, user in enumerate(self.users if self.key is not None else ()):
             yield Say(f"users.{index}", f"{REFERENCE}{self.key}", user.email, user.role, ProjectUserRole)
-
-    def contents(self) -> Mapping[str, int]:
-        return {
-            "projects": 1,
-            "memberships": len(self.users),
-            "attachments": len(self.datasets),
-            "api_keys": len(self.api_keys),
-            "tags": len(self.tags),
-        }
 
     def irreversible(self) -> Mapping[str, int]:
         return {"project": 1, "project_api_key": len(self.api_keys)}

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from pydantic import SecretStr
 
 from encord_async.errors import NotFoundError
-from encord_async.kinds.entry import InProjectEntry, TitledEntry
+from encord_async.kinds.entry import Count, InProjectEntry, TitledEntry
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import Scopes, Title
 from encord_async.kinds.reading import Reads
@@ -25,7 +25,7 @@ class ProjectAPIKeyEntry(InProjectEntry, TitledEntry):
 
     creates = True
 
-    counted = MappingProxyType({"api_keys": "API keys"})
+    counted = (Count("api_keys", "API keys"),)
 
     forms = MappingProxyType({"scopes": "label.read;label.write"})
     example = MappingProxyType({"key": "cats-ci", "project": "@cats", "title": "ci", "scopes": ["label.read"]})
@@ -36,9 +36,6 @@ class ProjectAPIKeyEntry(InProjectEntry, TitledEntry):
 
     def faults(self) -> list[Fault]:
         return twice("scopes.{}", self.scopes)
-
-    def contents(self) -> Mapping[str, int]:
-        return {"api_keys": 1}
 
     def irreversible(self) -> Mapping[str, int]:
         return {self.kind: 1}

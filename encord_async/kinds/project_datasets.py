@@ -1,10 +1,10 @@
 """The kind ``project_datasets``: datasets to attach to a project and to detach from it. Sends nothing."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from types import MappingProxyType
 from typing import Final, Literal
 
-from encord_async.kinds.entry import Entry, InProjectEntry, Use, uses
+from encord_async.kinds.entry import Count, Entry, InProjectEntry, Use, uses
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, in_both, twice
 from encord_async.kinds.fields import Reference
@@ -22,7 +22,10 @@ class ProjectDatasetsEntry(InProjectEntry):
 
     is_harmless_twice = True
 
-    counted = MappingProxyType({"attachments": "attachments of datasets", "detachments": "detachments of datasets"})
+    counted = (
+        Count("attachments", "attachments of datasets", ("add",)),
+        Count("detachments", "detachments of datasets", ("remove",)),
+    )
 
     forms = MappingProxyType({"add": "@raw;@more", "remove": "@raw;@more"})
     example = MappingProxyType({"project": "@cats", "add": ["@cats-raw"]})
@@ -39,9 +42,6 @@ class ProjectDatasetsEntry(InProjectEntry):
     def faults(self) -> list[Fault]:
         found = twice("add.{}", self.add) + twice("remove.{}", self.remove)
         return found + in_both("add", self.add, self.remove)
-
-    def contents(self) -> Mapping[str, int]:
-        return {"attachments": len(self.add), "detachments": len(self.remove)}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield from each(identity, DATASETS.give, self.project, self.add)

@@ -1,11 +1,11 @@
 """The kind ``project_groups``: groups to give access to a project, and to take it from. Sends nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Final, Literal
 
 from encord_async.kinds.access import GroupRelation
-from encord_async.kinds.entry import Entry, InProjectEntry, Use, uses
+from encord_async.kinds.entry import Count, Entry, InProjectEntry, Use, uses
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, half, in_both, twice
 from encord_async.kinds.fields import ROLES, Reference, Role
@@ -29,7 +29,7 @@ class ProjectGroupsEntry(InProjectEntry):
 
     is_harmless_twice = True
 
-    counted = MappingProxyType({"group_changes": "changes of groups' access"})
+    counted = (Count("group_changes", "changes of groups' access", ("add", "remove")),)
 
     spelt = MappingProxyType({"role": ROLES})
 
@@ -50,9 +50,6 @@ class ProjectGroupsEntry(InProjectEntry):
         found = twice("add.{}", self.add) + twice("remove.{}", self.remove)
         found += in_both("add", self.add, self.remove)
         return found + half("add", self.add, self.role, self.remove)
-
-    def contents(self) -> Mapping[str, int]:
-        return {"group_changes": len(self.add) + len(self.remove)}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield from each(identity, GROUPS.give, self.project, self.add, self.role)

@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from encord_async.errors import AppliedError, AuthenticationError, ConflictError, EncordError, RefusedError
 from encord_async.kinds.chore import Chore, Todo
 from encord_async.kinds.data_rows import parts_of_rows
-from encord_async.kinds.entry import Entry, InProjectEntry
+from encord_async.kinds.entry import Count, Entry, InProjectEntry
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import Email, Part, Title, shown, wrong
@@ -80,7 +80,7 @@ class ProjectTasksEntry(InProjectEntry):
     is_harmless_twice = True
     is_looked_at = True
     parts: ClassVar[Mapping[str, type[Part]]] = MappingProxyType({"assign": TaskRule})
-    counted = MappingProxyType({"task_stages": "stages whose tasks are given to people"})
+    counted = (Count("task_stages", "stages whose tasks are given to people"),)
     forms = MappingProxyType({"release": "ann@x.org;bob@x.org"})
     example = MappingProxyType({"project": "@cats", "stage": "Annotate", "assign": ["ann@example.com"]})
 
@@ -106,9 +106,6 @@ class ProjectTasksEntry(InProjectEntry):
         if not self.assign and not self.release and self.priority is None:
             found.append(Fault("assign", "is missing: the entry wishes for nothing", "or use 'release' or 'priority'"))
         return found
-
-    def contents(self) -> Mapping[str, int]:
-        return {"task_stages": 1}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         wish: dict[str, object] = {"stage": self.stage}

@@ -1,12 +1,12 @@
 """The kind ``project_users``: users to add to a project, and to remove from it. Sends nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Final, Literal
 
 from encord_async.errors import spelt
 from encord_async.kinds.access import UserRelation, not_admin
-from encord_async.kinds.entry import InProjectEntry, Say
+from encord_async.kinds.entry import Count, InProjectEntry, Say
 from encord_async.kinds.faults import Fault, half, in_both, twice
 from encord_async.kinds.fields import ROLES, Email, Role
 from encord_async.kinds.membership import Held
@@ -28,7 +28,10 @@ class ProjectUsersEntry(InProjectEntry):
 
     is_harmless_twice = True
 
-    counted = MappingProxyType({"memberships": "memberships of users", "removals": "removals of users"})
+    counted = (
+        Count("memberships", "memberships of users", ("emails",)),
+        Count("removals", "removals of users", ("remove",)),
+    )
 
     spelt = MappingProxyType({"role": ROLES})
 
@@ -54,9 +57,6 @@ class ProjectUsersEntry(InProjectEntry):
             yield Say(f"emails.{index}", self.project, email, self.role, ProjectUserRole)
         for index, email in enumerate(self.remove):
             yield Say(f"remove.{index}", self.project, email, None, ProjectUserRole)
-
-    def contents(self) -> Mapping[str, int]:
-        return {"memberships": len(self.emails), "removals": len(self.remove)}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield from each(identity, USERS.give, self.project, self.emails, self.role)

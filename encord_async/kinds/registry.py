@@ -124,7 +124,7 @@ ENTRY_MODELS: Final[Mapping[str, type[Entry]]] = MappingProxyType(_models)
 
 def counted() -> dict[str, str]:
     """Words for all that entries can hold, by the names of `Entry.contents`."""
-    return {name: words for model in ENTRY_MODELS.values() for name, words in model.counted.items()}
+    return {count.name: count.words for model in ENTRY_MODELS.values() for count in model.counted}
 
 
 def step_kinds() -> tuple[StepKind, ...]:
@@ -164,7 +164,8 @@ def things() -> tuple[Thing, ...]:
 
 def summed() -> dict[str, tuple[str, str, str]]:
     """What an export adds up, by the names of `Entry.contents`: its name there, and words for one and for several."""
-    return {name: words for model in ENTRY_MODELS.values() for name, words in model.summed.items()}
+    counts = (count for model in ENTRY_MODELS.values() for count in model.counted)
+    return {count.name: count.exported for count in counts if count.exported is not None}
 
 
 def exported() -> tuple[Exports, ...]:

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, Literal
 
 import pytest
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from encord_async.errors import AuthenticationError, ReplyShapeError
 from encord_async.export import Exported, KeyMaker, LeftOut, Scope, export, written
 from encord_async.kinds.dataset import DATASET, DatasetEntry
-from encord_async.kinds.entry import Entry
+from encord_async.kinds.entry import Count, Entry
 from encord_async.kinds.exporting import Exports, Inside, Pen
 from encord_async.kinds.fields import Title
 from encord_async.kinds.membership import Held, Relation
@@ -253,14 +252,10 @@ def test_each_word_can_be_read_again(entry: Entry) -> None:
 class ShelfEntry(Entry):
     """A shelf that shall exist."""
 
-    summed = MappingProxyType({"shelves": ("shelves", "shelf", "shelves")})
+    counted = (Count("shelves", "shelves", exported=("shelves", "shelf", "shelves")),)
 
     kind: Literal["shelf"] = "shelf"
     title: Title
-
-    def contents(self) -> dict[str, int]:
-        """One."""
-        return {"shelves": 1}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         """One."""

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from encord_async.client import EncordSession
 from encord_async.journal.journal import Identity, Journal
-from encord_async.kinds.entry import Entry, MakingEntry, Use
+from encord_async.kinds.entry import Count, Entry, MakingEntry, Use
 from encord_async.kinds.exporting import Exports, Inside, Pen
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import Reference, Text, Title
@@ -305,8 +305,7 @@ BOOKS, COLOUR = Books(), Colour()
 class ShelfEntry(MakingEntry):
     """A shelf that shall exist."""
 
-    counted = MappingProxyType({"shelves": "shelves"})
-    summed = MappingProxyType({"shelves": ("shelves", "shelf", "shelves")})
+    counted = (Count("shelves", "shelves", exported=("shelves", "shelf", "shelves")),)
 
     kind: Literal["shelf"] = "shelf"
     title: Title
@@ -322,10 +321,6 @@ class ShelfEntry(MakingEntry):
     def faults(self) -> list[Fault]:
         """A book stands on it once."""
         return twice("books.{}", self.books)
-
-    def contents(self) -> Mapping[str, int]:
-        """One."""
-        return {"shelves": 1}
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         """It, its books, its colour."""
