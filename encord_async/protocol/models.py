@@ -110,25 +110,6 @@ class ProjectDataset(_Reply):
     dataset_type: str | None = None
 
 
-class Project(_Reply):
-    """A project. Source: SDK 0.1.211 ``orm/project.py``.
-
-    *label_rows* is empty unless the labels' metadata was asked for.
-    """
-
-    project_hash: Hash
-    title: str
-    description: str | None = ""
-    created_at: Moment | None = None
-    last_edited_at: Moment | None = None
-    ontology_hash: str | None = None
-    editor_ontology: dict[str, Any] | str | None = None
-    datasets: Many[ProjectDataset] = ()
-    label_rows: Many[dict[str, Any]] | None = None
-    source_projects: Many[str] | None = None
-    workflow_manager_uuid: str | None = None
-
-
 class ListedProject(_Reply):
     """A project as listings show it."""
 
@@ -137,6 +118,20 @@ class ListedProject(_Reply):
     description: str | None = ""
     created_at: Moment | None = None
     last_edited_at: Moment | None = None
+
+
+class Project(ListedProject):
+    """A project. Source: SDK 0.1.211 ``orm/project.py``.
+
+    *label_rows* is empty unless the labels' metadata was asked for.
+    """
+
+    ontology_hash: str | None = None
+    editor_ontology: dict[str, Any] | str | None = None
+    datasets: Many[ProjectDataset] = ()
+    label_rows: Many[dict[str, Any]] | None = None
+    source_projects: Many[str] | None = None
+    workflow_manager_uuid: str | None = None
 
 
 class OwnedProject(_Reply):

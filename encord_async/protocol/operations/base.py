@@ -8,6 +8,7 @@ There is no operation that deletes a project or an API key: the service offers n
 """
 
 import functools
+import string
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -165,8 +166,8 @@ class RestOperation(Operation[T_co], Generic[T_co]):
         return self.call.effect
 
     def path(self) -> Mapping[str, str]:
-        """A value for each name in the call's path."""
-        return {}
+        """A value for each name in the call's path: of the field of that name, or with ``_hash`` or ``_uuid`` added."""
+        return {name: getattr(self, field) for name, field in _named_in_path(type(self))}
 
     def query(self) -> Mapping[str, QueryValue]:
         """Names in camelCase and values of the query, in the SDK's order; None leaves one out."""
@@ -330,6 +331,14 @@ def _checks(operation: type) -> tuple[tuple[str, Check], ...]:
     """The checks of the fields of an operation, by their names."""
     notes = ((one.name, note) for one in fields(operation) for note in getattr(one.type, "__metadata__", ()))
     return tuple((name, note) for name, note in notes if isinstance(note, Check))
+
+
+@functools.cache
+def _named_in_path(operation: type[RestOperation[Any]]) -> tuple[tuple[str, str], ...]:
+    """The names in the path of an operation's call, each with its field."""
+    known = {one.name for one in fields(operation)}  # type: ignore[arg-type]  # operations are dataclasses
+    names = [name for _, name, _, _ in string.Formatter().parse(operation.call.path) if name is not None]
+    return tuple((name, known.intersection((name, f"{name}_hash", f"{name}_uuid")).pop()) for name in names)
 
 
 def pages_of(item: object) -> Adapter[Any]:

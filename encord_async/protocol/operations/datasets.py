@@ -123,9 +123,6 @@ class _OfDataset:
     def resource_id(self) -> str:
         return self.dataset_hash
 
-    def path(self) -> Mapping[str, str]:
-        return {"dataset": self.dataset_hash}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetDataset(_OfDataset, EnvelopeOperation[models.DatasetDetails]):

@@ -96,9 +96,6 @@ class _OfOntology:
 
     ontology_hash: Text
 
-    def path(self) -> Mapping[str, str]:
-        return {"ontology": self.ontology_hash}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetOntologyV2(_OfOntology, RestOperation[rest_models.Ontology]):

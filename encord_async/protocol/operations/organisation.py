@@ -82,9 +82,6 @@ class RemoveOrganisationUser(Command):
 
     email: Text
 
-    def path(self) -> Mapping[str, str]:
-        return {"email": self.email}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateGroup(Creation[rest_models.Group, rest_models.Group]):
@@ -120,9 +117,6 @@ class _OfGroup:
     """What the operations on one group have in common."""
 
     group_hash: Text
-
-    def path(self) -> Mapping[str, str]:
-        return {"group": self.group_hash}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -151,9 +151,6 @@ class _OfProject:
     def resource_id(self) -> str:
         return self.project_hash
 
-    def path(self) -> Mapping[str, str]:
-        return {"project": self.project_hash}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetProject(_OfProject, EnvelopeOperation[models.Project]):
@@ -340,9 +337,6 @@ class ListProjectTags(_OfProject, PageOperation[rest_models.Tag]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TagOfProject(_OfProject):
     tag_uuid: Text
-
-    def path(self) -> Mapping[str, str]:
-        return {"project": self.project_hash, "tag": self.tag_uuid}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -209,9 +209,6 @@ class ListSubfolders(_FolderFilter, PageOperation[rest_models.StorageFolder]):
     folder_uuid: Text
     is_recursive: bool = False
 
-    def path(self) -> Mapping[str, str]:
-        return {"folder": self.folder_uuid}
-
     def query(self) -> Mapping[str, QueryValue]:
         return {**super().query(), "isRecursive": self.is_recursive}
 
@@ -221,9 +218,6 @@ class _OfFolder:
     """What the operations on one folder have in common."""
 
     folder_uuid: Text
-
-    def path(self) -> Mapping[str, str]:
-        return {"folder": self.folder_uuid}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,9 +340,6 @@ class StartUploadJob(_OfFolder, RestOperation[str]):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OfJob(_OfFolder):
     job_uuid: Text
-
-    def path(self) -> Mapping[str, str]:
-        return {"folder": self.folder_uuid, "job": self.job_uuid}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

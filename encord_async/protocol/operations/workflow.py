@@ -47,9 +47,6 @@ class _OfStage:
     project_hash: Text
     stage_uuid: Text
 
-    def path(self) -> Mapping[str, str]:
-        return {"project": self.project_hash, "stage": self.stage_uuid}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListTasks(_OfStage, PageOperation[rest_models.Task]):
@@ -119,9 +116,6 @@ class SetPriorities(Command):
 
     project_hash: Text
     priorities: Annotated[tuple[tuple[str, float], ...], Check(_priorities)]
-
-    def path(self) -> Mapping[str, str]:
-        return {"project": self.project_hash}
 
     def body(self) -> JSON:
         return members(priorities=self.priorities)
