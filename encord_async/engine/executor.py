@@ -30,11 +30,11 @@ from encord_async.engine.updating import Updater
 from encord_async.engine.verdict import FATAL, Ended, Later, Sending, Split, Verdict
 from encord_async.errors import EncordError, JournalError, NotAppliedError, StoppedError, UncertainError
 from encord_async.journal.record import INNER_PARENT, Doubt, Ledger, Record, State, set_aside
-from encord_async.journal.seen import Seen
 from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import MakingEntry
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.thing import Admission, Creates, Thing
+from encord_async.manifest.digests import Seen
 from encord_async.session.session import Session
 from encord_async.session.stop import Stop
 

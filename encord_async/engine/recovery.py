@@ -16,7 +16,7 @@ from encord_async.engine.outcome import Status
 from encord_async.engine.verdict import FATAL
 from encord_async.errors import EncordError, UsageError
 from encord_async.journal.record import Doubt, Ledger, Record, State
-from encord_async.journal.seen import Seen
+from encord_async.manifest.digests import Seen
 from encord_async.redaction import quoted
 from encord_async.session.session import Session
 

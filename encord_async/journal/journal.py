@@ -27,12 +27,12 @@ from encord_async.journal import gone, opening, queries, unsaid
 from encord_async.journal.commit import Commit
 from encord_async.journal.opening import Identity, Past
 from encord_async.journal.record import Record, State, Told, Word, tell_soon
-from encord_async.journal.seen import Seen
 from encord_async.journal.store import Owner, Shard, Store, sa
 from encord_async.journal.tables import CHANGED, MADE, OPEN, STEPS
 from encord_async.journal.taken_off import Leftover, Said, TakenOffs
 from encord_async.journal.traffic import Traffic
 from encord_async.journal.writer import Writer
+from encord_async.manifest.digests import Seen
 from encord_async.secrecy import conceal, sealed
 
 __all__ = ["Identity", "Journal", "Shard", "is_url"]

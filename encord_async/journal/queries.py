@@ -6,11 +6,11 @@ from typing import Final
 from encord_async.journal.opening import meta
 from encord_async.journal.record import Record, State, Word
 from encord_async.journal.rows import CONTENT, WORD, record, sample, word
-from encord_async.journal.seen import Seen
 from encord_async.journal.store import sa
 from encord_async.journal.tables import CHANGED, MADE, MISSING, OPEN, STEPS, TRAFFIC, portions
 from encord_async.journal.traffic import Traffic
 from encord_async.kinds.registry import step_kinds
+from encord_async.manifest.digests import Seen
 
 __all__ = [
     "HANDED_ON",

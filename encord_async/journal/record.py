@@ -15,11 +15,11 @@ from typing import Final, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 import anyio
 
 from encord_async.errors import EncordError
-from encord_async.journal.seen import Seen
 from encord_async.journal.taken_off import NOTHING_TAKEN_OFF, Leftover, Said, TakenOffs
 from encord_async.kinds.membership import Membership
 from encord_async.kinds.step import Step, StepKind, key_wish, made_by
 from encord_async.kinds.thing import InnerThing, Thing
+from encord_async.manifest.digests import Seen
 from encord_async.value import value
 
 __all__ = [

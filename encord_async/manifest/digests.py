@@ -1,14 +1,15 @@
 """What is known of millions of things, under digests of them, in as little room as Python has for it. Pure.
 
-Two things whose digests are equal are taken for one. `Digests` have 64 bits: of a million things that happens in one of
-thirty million manifests, so they are for what does no harm then. `Texts` have 96 bits: it does not happen.
+Two things whose digests are equal are taken for one. `Digests` and `Seen` have 64 bits: of a million things that
+happens once in thirty million manifests, so they are for what does no harm then, or is looked up before it is believed.
+`Texts` have 96 bits: it does not happen.
 """
 
 from array import array
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Final, Self
 
-__all__ = ["Digests", "Texts"]
+__all__ = ["Digests", "Seen", "Texts"]
 
 _FIRST_SLOTS: Final = 2**10
 _MASK: Final = 2**64 - 1
@@ -76,67 +77,17 @@ def _digest(text: str) -> tuple[int, int]:
     return hash(text) & _MASK, hash(text + "\0") & _HALF_MASK
 
 
-class Digests:
-    """A number under the digest of each thing; the first one stays.
+class _Table:
+    """Things by their digests, in one flat table that is at most filled up to *fullness*."""
 
-    Args:
-        sort: What `array` calls the numbers: ``B`` up to 255, ``Q`` any, ``l`` with a sign.
-        most: Most that are kept; further ones are forgotten.
-    """
-
-    def __init__(self, sort: str, *, most: int | None = None) -> None:
-        self._sort = sort
-        self._most = most
+    def __init__(self, fullness: float) -> None:
+        self._fullness = fullness
         self._number = 0
         self._digests = array("Q", bytes(8 * _FIRST_SLOTS))
-        self._values = array(sort, [0]) * _FIRST_SLOTS
-
-    @property
-    def is_full(self) -> bool:
-        """Whether further ones are forgotten."""
-        return self._number == self._most
 
     def __len__(self) -> int:
-        """How many things have one."""
+        """How many things are in it."""
         return self._number
-
-    def copy(self) -> Self:
-        """Another one with the same in it."""
-        copy = type(self)(self._sort, most=self._most)
-        copy._number = self._number  # noqa: SLF001 - its own, and so are these
-        copy._digests, copy._values = self._digests[:], self._values[:]  # noqa: SLF001
-        return copy
-
-    def get(self, thing: Hashable) -> int:
-        """The number that *thing* has, or 0."""
-        return self._values[self._slot((hash(thing) & _MASK) or 1)]
-
-    def add(self, thing: Hashable, number: int) -> None:
-        """Add *number* to what *thing* has."""
-        digest = (hash(thing) & _MASK) or 1
-        slot = self._slot(digest)
-        if self._digests[slot]:
-            self._values[slot] += number
-        else:
-            self._put(slot, digest, number)
-
-    def put(self, thing: Hashable, value: int) -> int | None:
-        """The number that *thing* has; if none, it has *value* from now on, and None is the answer."""
-        # Nought is an empty slot.
-        digest = (hash(thing) & _MASK) or 1
-        slot = self._slot(digest)
-        if self._digests[slot]:
-            return self._values[slot]
-        self._put(slot, digest, value)
-        return None
-
-    def _put(self, slot: int, digest: int, value: int) -> None:
-        """Keep *value* in an empty *slot*."""
-        if not self.is_full:
-            self._digests[slot], self._values[slot] = digest, value
-            self._number += 1
-            if 2 * self._number > len(self._digests):
-                self._grow()
 
     def _slot(self, digest: int) -> int:
         """Where *digest* is, or goes."""
@@ -147,11 +98,99 @@ class Digests:
             slot = (slot + 1) & mask
         return slot
 
+    def _take(self, slot: int, digest: int) -> None:
+        """Let *digest* have an empty *slot*."""
+        self._digests[slot] = digest
+        self._number += 1
+        if self._number > self._fullness * len(self._digests):
+            self._grow()
+
+    def _grow(self) -> None:
+        before = self._digests
+        self._digests = array("Q", bytes(16 * len(before)))
+        for digest in before:
+            if digest:
+                self._digests[self._slot(digest)] = digest
+
+
+def _short(thing: Hashable) -> int:
+    """Python's own, see `_digest`. Nought is an empty slot."""
+    return (hash(thing) & _MASK) or 1
+
+
+class Seen(_Table):
+    """Names, each of which is new or was there: 11 to 21 bytes each, where a set of texts would take 150."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        super().__init__(3 / 4)
+        for name in names:
+            self.add(name)
+
+    def __contains__(self, name: str) -> bool:
+        digest = _short(name)
+        return self._digests[self._slot(digest)] == digest
+
+    def add(self, name: str) -> bool:
+        """Take *name* in; whether it is new."""
+        digest = _short(name)
+        slot = self._slot(digest)
+        if self._digests[slot]:
+            return False
+        self._take(slot, digest)
+        return True
+
+
+class Digests(_Table):
+    """A number under the digest of each thing; the first one stays.
+
+    Args:
+        sort: What `array` calls the numbers: ``B`` up to 255, ``Q`` any, ``l`` with a sign.
+        most: Most that are kept; further ones are forgotten.
+    """
+
+    def __init__(self, sort: str, *, most: int | None = None) -> None:
+        super().__init__(1 / 2)
+        self._sort = sort
+        self._most = most
+        self._values = array(sort, [0]) * _FIRST_SLOTS
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further ones are forgotten."""
+        return self._number == self._most
+
+    def copy(self) -> Self:
+        """Another one with the same in it."""
+        copy = type(self)(self._sort, most=self._most)
+        copy._number = self._number  # noqa: SLF001 - its own, and so are these
+        copy._digests, copy._values = self._digests[:], self._values[:]  # noqa: SLF001
+        return copy
+
+    def get(self, thing: Hashable) -> int:
+        """The number that *thing* has, or 0."""
+        return self._values[self._slot(_short(thing))]
+
+    def add(self, thing: Hashable, number: int) -> None:
+        """Add *number* to what *thing* has."""
+        before = self.put(thing, number)
+        if before is not None:
+            self._values[self._slot(_short(thing))] = before + number
+
+    def put(self, thing: Hashable, value: int) -> int | None:
+        """The number that *thing* has; if none, it has *value* from now on, and None is the answer."""
+        digest = _short(thing)
+        slot = self._slot(digest)
+        if self._digests[slot]:
+            return self._values[slot]
+        if not self.is_full:
+            self._values[slot] = value
+            self._take(slot, digest)
+        return None
+
     def _grow(self) -> None:
         digests, values = self._digests, self._values
-        self._digests = array("Q", bytes(16 * len(digests)))
-        self._values = array(self._sort, [0]) * (2 * len(digests))
+        super()._grow()
+        self._values = array(self._sort, [0]) * len(self._digests)
         for digest, value in zip(digests, values, strict=True):
             if digest:
-                slot = self._slot(digest)
-                self._digests[slot], self._values[slot] = digest, value
+                self._values[self._slot(digest)] = value

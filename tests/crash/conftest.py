@@ -34,10 +34,10 @@ from encord_async.journal.commit import Commit
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import Record, Told, Word, tell_soon
 from encord_async.journal.record import State as StepState
-from encord_async.journal.seen import Seen
 from encord_async.journal.taken_off import Said, TakenOffs
 from encord_async.journal.traffic import Traffic
 from encord_async.kinds.project_datasets import DATASETS
+from encord_async.manifest.digests import Seen
 from encord_async.protocol.catalogue import REST_ROOT, Endpoint
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken

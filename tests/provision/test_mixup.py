@@ -18,7 +18,7 @@ from encord_async.engine.recovery import recover
 from encord_async.engine.run import Run
 from encord_async.errors import UncertainError
 from encord_async.journal.journal import Identity, Journal
-from encord_async.journal.seen import Seen
+from encord_async.manifest.digests import Seen
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import SSHKey
 from encord_async.session.settings import RetryPolicy, Settings
