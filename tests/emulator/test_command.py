@@ -142,7 +142,7 @@ async def test_options_reach_the_emulator(tmp_path: Path, http: aiohttp.ClientSe
     seed, faults = tmp_path / "seed.yaml", tmp_path / "faults.yaml"
     seed.write_text(SEED_FILE)
     faults.write_text("- {query: project.GET, fault: error, code: UNKNOWN_ERROR}\n")
-    limits = ("--rate-limit", "0.1", "--burst", "2", "--latency", "0.001-0.002")
+    limits = ("--rate-limit", "0.001", "--burst", "2", "--latency", "0.001-0.002")
     async with started("--seed", seed, "--faults", faults, "--failure-status", "400", "--strict", *limits) as running:
         api = Api(http, running.url, ANN)
         reply = await api.call("project.GET", None, on="p")

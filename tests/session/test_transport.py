@@ -48,11 +48,12 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Server:
-    """A server that speaks bytes; counts its connections and keeps the requests."""
+    """A server that speaks bytes; counts its connections, and those that are over, and keeps the requests."""
 
     answer: Answer
     port: int = 0
     connections: int = 0
+    ended: int = 0
     requests: list[bytes] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -79,6 +80,7 @@ class Server:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.ended += 1
             writer.close()
 
     async def stop(self) -> None:
@@ -611,7 +613,7 @@ async def test_connection_under_tls_that_brings_a_reply_too_many_is_not_used_aga
         transport_to(f"https://127.0.0.1:{server.port}", ca_bundle=certificate.path) as transport,
     ):
         assert await post(transport) == (200, b"{}")
-        await asyncio.sleep(0.05)
+        await comes_true(lambda: server.ended == 1)
         assert await post(transport) == (200, b"{}")
     assert server.connections == 2
 
