@@ -18,9 +18,10 @@ from encord_async.verify.compare import compare
 from encord_async.verify.difference import Difference
 from encord_async.verify.repair import Repairs, repair
 from encord_async.verify.wishes import gather
+from tests.direct import now_us
 from tests.provision.conftest import Entry
 from tests.provision.world import World, open_world, words
-from tests.waiting import comes_true
+from tests.waiting import PATIENCE_S, comes_true
 
 LINK = "datasetlinkitems.POST"
 START = "v2/storage/folders/{folder}/data-upload-jobs.POST"
@@ -153,7 +154,7 @@ async def test_a_job_that_is_still_at_work(fault: Fault, tmp_path: Path) -> None
     """A job whose answer was lost is not started again while it is at work: two at once would not see each other."""
     rule = FaultRule(query=START, fault=fault, times=1, seconds=0.5)
     async with open_world(rule, integrations=[BUCKET], job_s=1.0) as world:
-        outcomes = await world.run(many(50), tmp_path / "j", settle_s=5.0)
+        outcomes = await world.run(many(50), tmp_path / "j", settle_s=PATIENCE_S)
         assert words(outcomes)["x"] == "updated", outcomes["x"].error
         assert sorted(one.url or "" for one in await items_of(world, outcomes["f"].hash)) == sorted(
             f"s3://b/{number}.png" for number in range(50)
@@ -166,11 +167,11 @@ async def test_a_job_that_an_earlier_run_may_have_started(tmp_path: Path) -> Non
     """What a run that died may have sent is waited for as well, before anything is sent again."""
     rule = FaultRule(query=START, fault=Fault.DROP_AFTER_COMMIT, times=1)
     async with open_world(rule, integrations=[BUCKET], job_s=1.5) as world:
-        async with world.session.provision(many(50), journal=tmp_path / "j", settle_s=5.0) as run:
+        async with world.session.provision(many(50), journal=tmp_path / "j", settle_s=PATIENCE_S) as run:
             await comes_true(lambda: world.asked(START) == 1, "the job is started")
             run.drain()
             assert {outcome.key: outcome.status.value async for outcome in run}["x"] == "cancelled"
-        outcomes = await world.run(many(50), tmp_path / "j", settle_s=5.0)
+        outcomes = await world.run(many(50), tmp_path / "j", settle_s=PATIENCE_S)
         assert words(outcomes)["x"] == "updated", outcomes["x"].error
         assert len(await items_of(world, outcomes["f"].hash)) == 50
         assert world.asked(START) == 1
@@ -198,12 +199,14 @@ async def test_a_job_that_never_comes(tmp_path: Path) -> None:
 
 async def test_a_run_that_was_stopped_goes_on_asking(tmp_path: Path) -> None:
     """A run that is stopped does not wait for its jobs, and the next one asks for those, and starts no others."""
-    async with open_world(integrations=[BUCKET], job_s=2.0) as world:
+    ahead_us = [0]
+    async with open_world(integrations=[BUCKET], job_s=3600.0, now_us=lambda: now_us() + ahead_us[0]) as world:
         async with world.session.provision(many(1100), journal=tmp_path / "j") as run:
             await comes_true(lambda: world.asked(POLL) > 0 and world.asked(START) == 2, "the jobs are started")
             run.drain()
             ended = {outcome.key: outcome.status.value async for outcome in run}
         assert ended["x"] == "cancelled"
+        ahead_us[0] = 3600 * 10**6
         outcomes = await world.run(many(1100), tmp_path / "j")
         assert world.asked(START) == 2
         assert len(await world.linked(outcomes["d"].hash)) == 1100
