@@ -678,4 +678,5 @@ def test_many_rows_in_flat_memory(files: Files) -> None:
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
-    assert peaks[1] < peaks[0] + 200_000
+    # The rows alone would take 720 kB more. Threads of a cluster that other tests have started take some, too.
+    assert peaks[1] < peaks[0] + 600_000
