@@ -21,6 +21,7 @@ from encord_async.verify.wishes import gather
 from tests.direct import now_us
 from tests.provision.conftest import Entry
 from tests.provision.world import open_world, words
+from tests.waiting import PATIENCE_S
 
 URLS = [f"s3://b/{place}-{number}.png" for place in ("north", "south") for number in range(3)]
 OBJECTS = tuple(f"s3://b/synced/{number}.png" for number in range(4))
@@ -117,7 +118,7 @@ async def test_tasks_come_after_links(tmp_path: Path) -> None:
         {**DATA, "key": "y", "datasets": ["@e"], "items": [{"url": "s3://b/first.png"}]},
     ]
     async with open_world(job_s=0.2) as world:
-        outcomes = await world.run([*tasks, *MANIFEST], tmp_path / "j", settle_s=5.0)
+        outcomes = await world.run([*tasks, *MANIFEST], tmp_path / "j", settle_s=PATIENCE_S)
         assert words(outcomes)["project_tasks"] == "updated", outcomes["project_tasks"].error
         given = [task for task in world.emulator.state()["tasks"] if task["assignee"] == "ann@example.com"]
         assert len(given) == 8

@@ -11,6 +11,7 @@ from encord_async.errors import ConflictError
 from encord_async.protocol.catalogue import APIKeyScope
 from tests.provision.conftest import Dataset, Service, dataset, project, provision
 from tests.provision.test_doubt import LISTING, World, open_world, rule
+from tests.waiting import PATIENCE_S
 
 DATASETS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(1, 6)]
 UNSEEN = rule(Fault.STALE_READ, LISTING, seconds=3600)
@@ -31,7 +32,7 @@ async def test_batches_of_another_size(max_batch: int, tmp_path: Path) -> None:
     async with open_world() as world:
         await in_doubt(world, tmp_path / "j", Fault.DROP_AFTER_COMMIT, datasets=DATASETS)
         wish = project(key="c", datasets=DATASETS)
-        (outcome,) = await world.run([wish], tmp_path / "j", settle_s=5.0, max_batch=max_batch)
+        (outcome,) = await world.run([wish], tmp_path / "j", settle_s=PATIENCE_S, max_batch=max_batch)
         assert (outcome.status, world.sent()) == (Status.CREATED, 1)
         ((_, contents),) = world.contents().items()
         assert sorted(contents) == DATASETS
@@ -44,7 +45,7 @@ async def test_datasets_that_came_to_the_entry_since(tmp_path: Path) -> None:
     """So has one whose entry names more datasets than when it was sent."""
     async with open_world() as world:
         await in_doubt(world, tmp_path / "j", Fault.DROP_AFTER_COMMIT, datasets=DATASETS[:1])
-        (outcome,) = await world.run([project(key="c", datasets=DATASETS[:3])], tmp_path / "j", settle_s=5.0)
+        (outcome,) = await world.run([project(key="c", datasets=DATASETS[:3])], tmp_path / "j", settle_s=PATIENCE_S)
         assert outcome.status is Status.CREATED
         assert world.contents() == {outcome.hash: DATASETS[:3]}
 
@@ -54,7 +55,7 @@ async def test_title_that_was_changed_since(tmp_path: Path) -> None:
     async with open_world() as world:
         await in_doubt(world, tmp_path / "j", Fault.DROP_AFTER_COMMIT, title="Cats")
         for _ in range(2):
-            (outcome,) = await world.run([project("Dogs", key="c")], tmp_path / "j", settle_s=5.0)
+            (outcome,) = await world.run([project("Dogs", key="c")], tmp_path / "j", settle_s=PATIENCE_S)
             assert outcome.status is Status.FAILED
             assert isinstance(outcome.error, ConflictError)
             assert outcome.error.code == "CHANGED"
@@ -84,7 +85,7 @@ async def test_keys_of_a_project_that_was_found_late(tmp_path: Path) -> None:
             made = await session.create_project("Cats")
             await session.create_project_api_key(made, "ci", [APIKeyScope.LABEL_READ])
         key = {"kind": "project_api_key", "project": "@c", "title": "ci", "scopes": ["label.read"]}
-        outcomes = await world.run([project(key="c"), key], tmp_path / "j", settle_s=5.0)
+        outcomes = await world.run([project(key="c"), key], tmp_path / "j", settle_s=PATIENCE_S)
         assert [outcome.status for outcome in outcomes] == [Status.CREATED, Status.ADOPTED]
         assert outcomes[0].hash == made
         assert world.made("projectapikey.POST") == {"ci": 1}

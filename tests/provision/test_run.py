@@ -702,7 +702,7 @@ async def test_second_run_adopts_over_http(emulator: Emulator) -> None:
 async def test_lost_answers_over_http(emulator: Emulator) -> None:
     """Connections that are cut after the work was done make nothing twice."""
     emulator.set_faults([FaultRule(query="project.POST", fault=FaultName.DROP_AFTER_COMMIT, times=3)])
-    async with connect(emulator) as session, session.provision(programme(5), journal=None, settle_s=5.0) as run:
+    async with connect(emulator) as session, session.provision(programme(5), journal=None, settle_s=PATIENCE_S) as run:
         outcomes = await all_of(run)
     assert_sums(run, outcomes)
     assert {outcome.status for outcome in outcomes} == {Status.CREATED, Status.UPDATED}
