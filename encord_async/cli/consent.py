@@ -6,7 +6,7 @@ It only reads.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from encord_async.cli.interrupts import nothing_sent, run
 from encord_async.cli.options import print_included, print_warnings
@@ -29,22 +29,10 @@ if TYPE_CHECKING:
     from encord_async.manifest.variables import ManifestFile
     from encord_async.plan import Forecast
 
-__all__ = ["Agreed", "agreed", "consent"]
+__all__ = ["agreed", "consent"]
 
 _FRESH_S: Final = 60.0
 """What others make meanwhile is not in a listing: what is older than this could let a run make a second one of it."""
-
-
-class Agreed(NamedTuple):
-    """What somebody has agreed to.
-
-    Attributes:
-        forecast: What the run would do, for the run: without what was read of the account, if that was too long ago.
-        rows: How many data rows may be removed.
-    """
-
-    forecast: "Forecast"
-    rows: int
 
 
 def agreed(
@@ -57,8 +45,10 @@ def agreed(
     yes: bool = False,
     rows: int | None = None,
     now_s: Callable[[], float] = time.monotonic,
-) -> Agreed:
+) -> "Forecast":
     """See to it that what cannot be undone is wanted; nothing of that kind needs no answer.
+
+    What the run would do is handed back for it, without what was read of the account if that was too long ago.
 
     Args:
         output: Where the plan is shown.
@@ -88,7 +78,7 @@ def agreed(
         with at_the_terminal():
             _show(output, planned)
             _ask(sums, yes_needed=is_asked, number_needed=is_counted)
-    return Agreed(sums if now_s() - looked_s <= _FRESH_S else _without_readings(sums), sums.rows)
+    return sums if now_s() - looked_s <= _FRESH_S else _without_readings(sums)
 
 
 def _without_readings(sums: "Forecast") -> "Forecast":
@@ -182,6 +172,9 @@ def consent(
         raise UsageError("--yes-prune-data is for --prune-data; give both, or neither")
     if not is_reviewed and (removes or not yes):
         with nothing_sent():
-            options["forecast"], rows = agreed(output, sessions(), manifest, options, quiet=quiet, yes=yes, rows=rows)
+            options["forecast"] = forecast = agreed(
+                output, sessions(), manifest, options, quiet=quiet, yes=yes, rows=rows
+            )
+        rows = forecast.rows
     if removes and rows is not None:
         options["prune_data"] = rows

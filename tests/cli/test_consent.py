@@ -47,7 +47,7 @@ def test_an_old_listing_is_read_again(
         typing = person.will(lambda: person.type("y\n"))
         found = agreed(Output(), sessions, ManifestFile(str(manifest)), OPTIONS, quiet=True, now_s=clock(0.0, waited_s))
         typing.join()
-    assert (found.forecast.groundwork.checked is not None) is is_kept
+    assert (found.groundwork.checked is not None) is is_kept
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_who_types_the_number_agrees(
                     Output(), sessions, ManifestFile(str(manifest)), options, quiet=True, yes=True, now_s=seen
                 )
                 # Which rows they are is kept, however long it takes to answer.
-                assert (found.rows, found.forecast.rows, found.forecast.rows_digest is not None) == (2, 2, True)
+                assert (found.rows, found.rows_digest is not None) == (2, True)
             typing.join()
         assert b"remove  data row  b.png (" in person.shown
         assert b"To remove 2 data rows for good, type the number: " in person.shown
