@@ -32,7 +32,6 @@ __all__ = [
     "BearerTokenReply",
     "CancelledUnits",
     "CloudIntegration",
-    "CloudIntegrations",
     "CloudSync",
     "CreatedDataset",
     "DatasetGroup",
@@ -41,7 +40,6 @@ __all__ = [
     "Group",
     "GroupMember",
     "ListedDataset",
-    "ListedDatasets",
     "NewItem",
     "Ontology",
     "OntologyGroup",
@@ -58,6 +56,7 @@ __all__ = [
     "Task",
     "UnitError",
     "UploadJob",
+    "Whole",
     "Workflow",
 ]
 
@@ -127,6 +126,12 @@ class Page(_Reply, Generic[T]):
     next_page_token: str | None = None
 
 
+class Whole(_Reply, Generic[T]):
+    """A listing that has no pages."""
+
+    result: Many[T]
+
+
 class CreatedDataset(_Reply):
     """What creating a dataset answers. Source: SDK ``orm/dataset.py``."""
 
@@ -145,12 +150,6 @@ class ListedDataset(_Reply):
     user_role: DatasetRole | None = None
     storage_location: Storage | None = None
     backing_folder_uuid: str | None = None
-
-
-class ListedDatasets(_Reply):
-    """The listing of datasets, which has no pages."""
-
-    result: Many[ListedDataset]
 
 
 class DatasetMember(_Reply):
@@ -307,12 +306,6 @@ class CloudIntegration(_Reply):
 
     integration_uuid: Hash
     title: str
-
-
-class CloudIntegrations(_Reply):
-    """The listing of integrations, which has no pages."""
-
-    result: Many[CloudIntegration]
 
 
 class StorageItem(_Reply):

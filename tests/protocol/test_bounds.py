@@ -11,7 +11,14 @@ from pydantic import TypeAdapter
 from encord_async.errors import ReplyShapeError, UnreadableReplyError
 from encord_async.protocol.checks import Adapter
 from encord_async.protocol.operations import datasets, keys, ontologies, organisation, projects, storage, workflow
-from encord_async.protocol.operations.base import PageOperation
+from encord_async.protocol.operations.base import (
+    EnvelopeListing,
+    EnvelopeOperation,
+    Operation,
+    RestOperation,
+    WholeOperation,
+    reader_of,
+)
 from encord_async.protocol.operations.datasets import AddDatasetUsers, ListDatasets, ListDatasetsV2
 from encord_async.protocol.operations.keys import ListProjectAPIKeys
 from encord_async.protocol.operations.organisation import AddGroupMembers, ListGroups
@@ -69,13 +76,18 @@ def test_the_bad_field_of_an_item_is_named() -> None:
         ListDatasetsV2().parse({"result": [good, good, {"datasetUuid": "d"}, {}]})
 
 
+_READING = {kind.parse for kind in (EnvelopeListing, EnvelopeOperation, RestOperation, WholeOperation)}
+
+
+def _reads(kind: object) -> bool:
+    """Whether *kind* is an operation whose answer is read by `reader_of`: the others take what is no list."""
+    return inspect.isclass(kind) and issubclass(kind, Operation) and kind.parse in _READING
+
+
 def _adapters() -> Iterator[Adapter[Any]]:
     for module in (datasets, keys, ontologies, organisation, projects, storage, workflow):
-        for value in vars(module).values():
-            if isinstance(value, Adapter):
-                yield value
-            elif inspect.isclass(value) and issubclass(value, PageOperation) and "reader" in vars(value):
-                yield value.reader
+        yield from (value for value in vars(module).values() if isinstance(value, Adapter))
+        yield from (reader_of(kind) for name, kind in vars(module).items() if name in module.__all__ and _reads(kind))
 
 
 def _lists_in(schema: object) -> Iterator[dict[str, Any]]:

@@ -48,7 +48,7 @@ WIRE_ENUMS = [
 OPERATIONS: list[type[EnvelopeOperation[object]]] = [
     found
     for _, found in inspect.getmembers(operations, inspect.isclass)
-    if issubclass(found, EnvelopeOperation) and not inspect.isabstract(found)
+    if issubclass(found, EnvelopeOperation) and hasattr(found, "query")
 ]
 
 

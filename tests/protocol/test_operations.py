@@ -335,7 +335,7 @@ def test_every_operation_is_tested_here() -> None:
     found = {
         kind
         for _, kind in inspect.getmembers(operations, inspect.isclass)
-        if issubclass(kind, EnvelopeOperation) and not inspect.isabstract(kind)
+        if issubclass(kind, EnvelopeOperation) and hasattr(kind, "query")
     }
     assert found == set(ARGUMENTS) == set(GOOD)
 

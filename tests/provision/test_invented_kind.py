@@ -33,7 +33,7 @@ from encord_async.kinds.thing import DatasetAPI, Draft, Listed, Order, Sought, T
 from encord_async.plan import Action
 from encord_async.protocol.catalogue import REST_ROOT, Effect, RestCall
 from encord_async.protocol.checks import Adapter
-from encord_async.protocol.operations.base import Command, Creation, PageOperation, RestOperation, pages_of
+from encord_async.protocol.operations.base import Command, Creation, PageOperation, RestOperation
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
 from encord_async.verify.compare import compare
@@ -142,7 +142,6 @@ class ListShelves(PageOperation[ShownShelf]):
     """List all shelves."""
 
     call: ClassVar[RestCall] = call("GET", "/shelves", Effect.READ)
-    reader: ClassVar[Adapter[Any]] = pages_of(ShownShelf)
     item_name: ClassVar[str] = "uuid"
 
 
@@ -203,7 +202,6 @@ class ListBooks(OfShelf, PageOperation[ShownBook]):
     """List the books of a shelf."""
 
     call: ClassVar[RestCall] = call("GET", "/shelves/{shelf}/books", Effect.READ)
-    reader: ClassVar[Adapter[Any]] = pages_of(ShownBook)
     item_name: ClassVar[str] = "name"
 
 

@@ -10,20 +10,21 @@ There is no operation that deletes a project or an API key: the service offers n
 import functools
 import string
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar, cast, get_args, get_origin
 
 from encord_async.errors import ExistsError, ReplyShapeError
+from encord_async.protocol import models
 from encord_async.protocol.catalogue import Effect, Endpoint, Method, Query, RestCall, query
 from encord_async.protocol.checks import Adapter, Check, SomeTexts, assign, read_done
 from encord_async.protocol.envelope import Envelope, seal
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.request import Request
 from encord_async.protocol.rest import QueryValue, RestRequest, camel, members, seal_rest
-from encord_async.protocol.rest_models import Page
+from encord_async.protocol.rest_models import Page, Whole
 
 __all__ = [
     "NO_FILTER",
@@ -33,17 +34,16 @@ __all__ = [
     "EnvelopeCommand",
     "EnvelopeListing",
     "EnvelopeOperation",
-    "EnvelopeRead",
     "ListingFilter",
     "Operation",
     "PageOperation",
     "RemoveGroups",
     "RemoveUsers",
     "RestOperation",
-    "RestRead",
+    "WholeOperation",
     "filter_query",
     "is_ours",
-    "pages_of",
+    "reader_of",
     "resource_call",
     "user_call",
 ]
@@ -60,6 +60,11 @@ class Operation(ABC, Generic[T_co]):
     """
 
     __slots__ = ()
+
+    listed_as: ClassVar[Any] = None
+    """What the answer to a listing is, without the type of its items."""
+    about: ClassVar[tuple[str, str] | None] = None
+    """A field, and the member of the answer that has to hold the same: what was asked about. None if it says none."""
 
     def __post_init__(self) -> None:
         for name, check in _checks(type(self)):
@@ -89,6 +94,13 @@ class Operation(ABC, Generic[T_co]):
             ReplyShapeError: The service succeeded but its answer is not understood.
             RefusedError: The service answered ``false`` to a call whose answer is yes or no.
         """
+
+    def _read(self, content: object, name: str) -> T_co:
+        reader = reader_of(type(self))
+        if self.about is None:
+            return cast("T_co", reader.read(content, name))
+        field, member = self.about
+        return cast("T_co", reader.read_about(getattr(self, field), member, content, name))
 
     def if_exists(self, error: ExistsError) -> T_co:
         """The result when the service answers that it is there already; raises *error* where that is no success."""
@@ -121,22 +133,16 @@ class EnvelopeOperation(Operation[T_co], Generic[T_co]):
     def request(self) -> Envelope:
         return seal(self.query, uid=self.uid(), payload=self.payload(), resource_id=self.resource_id())
 
-
-class EnvelopeRead(EnvelopeOperation[T_co], Generic[T_co]):
-    """One of the envelope API whose answer is what *reader* takes it for."""
-
-    __slots__ = ()
-
-    reader: ClassVar[Adapter[Any]]
-
     def parse(self, content: object) -> T_co:
-        return cast("T_co", self.reader.read(content, self.query.name))
+        return self._read(content, self.query.name)
 
 
-class EnvelopeListing(EnvelopeRead[tuple[ItemT, ...]], Generic[ItemT]):
+class EnvelopeListing(EnvelopeOperation[tuple[ItemT, ...]], Generic[ItemT]):
     """One that lists all there is in one answer."""
 
     __slots__ = ()
+
+    listed_as: ClassVar[Any] = models.Many
 
     def parse(self, content: object) -> tuple[ItemT, ...]:
         # The SDK takes an empty object for an empty list.
@@ -180,16 +186,8 @@ class RestOperation(Operation[T_co], Generic[T_co]):
     def request(self) -> RestRequest:
         return seal_rest(self.call, path=self.path(), query=self.query(), body=self.body())
 
-
-class RestRead(RestOperation[T_co], Generic[T_co]):
-    """One of REST v2 whose answer is what *reader* takes it for."""
-
-    __slots__ = ()
-
-    reader: ClassVar[Adapter[Any]]
-
     def parse(self, content: object) -> T_co:
-        return cast("T_co", self.reader.read(content, self.call.name))
+        return self._read(content, self.call.name)
 
 
 class Command(RestOperation[None]):
@@ -235,9 +233,10 @@ class RemoveUsers(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PageOperation(RestRead[Page[ItemT]], Generic[ItemT]):
+class PageOperation(RestOperation[Page[ItemT]], Generic[ItemT]):
     """One page of a listing; the first without *page_token*."""
 
+    listed_as: ClassVar[Any] = Page
     item_name: ClassVar[str]
     """The member by which an item is known: two of one name are one thing, shown twice."""
 
@@ -266,7 +265,19 @@ class PageOperation(RestRead[Page[ItemT]], Generic[ItemT]):
         return page if len(fresh) == len(page.results) else page.model_copy(update={"results": tuple(fresh.values())})
 
 
-class Creation(RestRead[MadeT], Generic[MadeT, ItemT]):
+@dataclass(frozen=True, kw_only=True)
+class WholeOperation(PageOperation[ItemT], Generic[ItemT]):
+    """A listing that has one page, in a member called result. Source: SDK 0.1.211 orm/dataset.py, cloud_integration."""
+
+    listed_as: ClassVar[Any] = Whole
+
+    def parse(self, content: object) -> Page[ItemT]:
+        # Made without being checked again: without further pages there may be more on it than a page has elsewhere.
+        found: Any = reader_of(type(self)).read(content, self.call.name)
+        return Page[ItemT].model_construct(results=found.result, next_page_token=None)
+
+
+class Creation(RestOperation[MadeT], Generic[MadeT, ItemT]):
     """An operation that makes something, and knows how to find out whether it did."""
 
     __slots__ = ()
@@ -334,16 +345,19 @@ def _checks(operation: type) -> tuple[tuple[str, Check], ...]:
 
 
 @functools.cache
+def reader_of(operation: type[Operation[Any]]) -> Adapter[Any]:
+    """What reads the answers to an operation: by the type that its base is given for the result, or for an item."""
+    bases: Iterable[Any] = operation.__orig_bases__  # type: ignore[attr-defined]  # all operations have a generic base
+    result = next(get_args(base)[0] for base in bases if issubclass(get_origin(base) or object, Operation))
+    return Adapter(result if operation.listed_as is None else operation.listed_as[result])
+
+
+@functools.cache
 def _named_in_path(operation: type[RestOperation[Any]]) -> tuple[tuple[str, str], ...]:
     """The names in the path of an operation's call, each with its field."""
     known = {one.name for one in fields(operation)}  # type: ignore[arg-type]  # operations are dataclasses
     names = [name for _, name, _, _ in string.Formatter().parse(operation.call.path) if name is not None]
     return tuple((name, known.intersection((name, f"{name}_hash", f"{name}_uuid")).pop()) for name in names)
-
-
-def pages_of(item: object) -> Adapter[Any]:
-    """What reads pages of *item*."""
-    return Adapter(Page[item])  # type: ignore[valid-type]  # pydantic takes types at run time
 
 
 def user_call(type_: str, method: Method) -> Query:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Final, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 from encord_async.protocol import models, rest_models
 from encord_async.protocol.catalogue import (
@@ -13,7 +13,7 @@ from encord_async.protocol.catalogue import (
     StorageLocation,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, SomeTexts, Text, Texts, member
+from encord_async.protocol.checks import SomeTexts, Text, Texts, member
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
@@ -22,19 +22,17 @@ from encord_async.protocol.operations.base import (
     EnvelopeCommand,
     EnvelopeListing,
     EnvelopeOperation,
-    EnvelopeRead,
     ListingFilter,
     PageOperation,
     RemoveGroups,
     RemoveUsers,
+    WholeOperation,
     filter_query,
     is_ours,
-    pages_of,
     resource_call,
     user_call,
 )
 from encord_async.protocol.rest import QueryValue, members
-from encord_async.protocol.rest_models import Page
 
 __all__ = [
     "AddDatasetGroups",
@@ -53,20 +51,14 @@ __all__ = [
     "RemoveDatasetUsers",
 ]
 
-_DATASET: Final = Adapter[models.DatasetDetails](models.DatasetDetails)
-_DATASETS: Final = Adapter[tuple[models.OwnedDataset, ...]](models.Many[models.OwnedDataset])
-_DATASET_USERS: Final = Adapter[tuple[models.DatasetUser, ...]](models.Many[models.DatasetUser])
-_DATA_ROWS: Final = Adapter[tuple[models.DataRow, ...]](models.Many[models.DataRow])
-_LISTED_DATASETS: Final = Adapter[rest_models.ListedDatasets](rest_models.ListedDatasets)
 Role: TypeAlias = Annotated[DatasetUserRole, member(DatasetUserRole, "role of a dataset")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateDataset(EnvelopeRead[models.NewDataset]):
+class CreateDataset(EnvelopeOperation[models.NewDataset]):
     """Create a dataset over the envelope API. Source: vendor's datasets page; SDK 0.1.98 to 0.1.152."""
 
     query: ClassVar[Query] = user_call("dataset", "POST")
-    reader: ClassVar[Adapter[Any]] = Adapter(models.NewDataset)
 
     title: Text
     description: str = ""
@@ -89,7 +81,6 @@ class CreateDatasetV2(Creation[rest_models.CreatedDataset, rest_models.ListedDat
     """Create a dataset. Where its data lie is not asked. Source: SDK 0.1.153 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/datasets")
-    reader: ClassVar[Adapter[Any]] = Adapter(rest_models.CreatedDataset)
 
     title: Text
     description: str = ""
@@ -129,12 +120,10 @@ class GetDataset(_OfDataset, EnvelopeOperation[models.DatasetDetails]):
     """Read a dataset, without its data rows. Source: SDK 0.1.211; REST v2 has no call for it."""
 
     query: ClassVar[Query] = resource_call("dataset", "GET")
+    about: ClassVar[tuple[str, str]] = ("dataset_hash", "dataset_hash")
 
     def payload(self) -> JSON:
         return {"dataset_access_settings": {"fetch_client_metadata": False, "fetch_rows": False}}
-
-    def parse(self, content: object) -> models.DatasetDetails:
-        return _DATASET.read_about(self.dataset_hash, "dataset_hash", content, self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +131,6 @@ class ListDatasets(EnvelopeListing[models.OwnedDataset]):
     """List the caller's datasets; one answer, without pages. Source: SDK 0.1.29 to 0.1.152."""
 
     query: ClassVar[Query] = user_call("datasetwithuserrole", "GET")
-    reader: ClassVar[Adapter[Any]] = _DATASETS
 
     filter: ListingFilter = NO_FILTER
 
@@ -151,7 +139,7 @@ class ListDatasets(EnvelopeListing[models.OwnedDataset]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListDatasetsV2(PageOperation[rest_models.ListedDataset]):
+class ListDatasetsV2(WholeOperation[rest_models.ListedDataset]):
     """List the caller's datasets; the service answers with one page. Source: SDK 0.1.153 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/datasets/list")
@@ -163,18 +151,13 @@ class ListDatasetsV2(PageOperation[rest_models.ListedDataset]):
     def query(self) -> Mapping[str, QueryValue]:
         return {**filter_query(self.filter, "description"), "includeOrgAccess": self.include_org_access}
 
-    def parse(self, content: object) -> Page[rest_models.ListedDataset]:
-        # The one listing whose member is called result. Source: SDK 0.1.211 orm/dataset.py.
-        # Made without being checked again: without further pages there may be more on it than a page has elsewhere.
-        found = _LISTED_DATASETS.read(content, self.call.name).result
-        return Page[rest_models.ListedDataset].model_construct(results=found, next_page_token=None)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddDatasetUsers(_OfDataset, EnvelopeOperation[tuple[models.DatasetUser, ...]]):
+class AddDatasetUsers(_OfDataset, EnvelopeOperation[models.Many[models.DatasetUser]]):
     """Add users to a dataset in one role. Source: SDK 0.1.58 and newer."""
 
     query: ClassVar[Query] = resource_call("datasetusers", "POST")
+    about: ClassVar[tuple[str, str]] = ("dataset_hash", "dataset_hash")
 
     emails: SomeTexts
     role: Role = DatasetUserRole.USER
@@ -185,9 +168,6 @@ class AddDatasetUsers(_OfDataset, EnvelopeOperation[tuple[models.DatasetUser, ..
     def payload(self) -> JSON:
         return {"user_emails": self.emails, "user_role": int(self.role)}
 
-    def parse(self, content: object) -> tuple[models.DatasetUser, ...]:
-        return _DATASET_USERS.read_about(self.dataset_hash, "dataset_hash", content, self.query.name)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkItems(_OfDataset, EnvelopeListing[models.DataRow]):
@@ -197,7 +177,6 @@ class LinkItems(_OfDataset, EnvelopeListing[models.DataRow]):
     """
 
     query: ClassVar[Query] = resource_call("datasetlinkitems", "POST")
-    reader: ClassVar[Adapter[Any]] = _DATA_ROWS
 
     item_uuids: SomeTexts
 
@@ -216,7 +195,6 @@ class ListDataRows(_OfDataset, EnvelopeListing[models.DataRow]):
     """
 
     query: ClassVar[Query] = resource_call("datarows", "GET")
-    reader: ClassVar[Adapter[Any]] = _DATA_ROWS
 
     data_hashes: Texts = ()
     created_before: datetime | None = None
@@ -254,7 +232,6 @@ class ListDatasetUsers(_OfDataset, PageOperation[rest_models.DatasetMember]):
     """List who has access to a dataset. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/datasets/{dataset}/users")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.DatasetMember)
     item_name: ClassVar[str] = "user_email"
 
 
@@ -270,7 +247,6 @@ class ListDatasetGroups(_OfDataset, PageOperation[rest_models.DatasetGroup]):
     """List the groups that have access to a dataset. Source: SDK 0.1.114 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/datasets/{dataset}/groups")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.DatasetGroup)
     item_name: ClassVar[str] = "group_hash"
 
 

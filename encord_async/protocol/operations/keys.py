@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import SecretStr
 
@@ -25,7 +25,6 @@ __all__ = [
     "ListProjectAPIKeys",
 ]
 
-_API_KEYS: Final = Adapter[tuple[models.ProjectAPIKey, ...]](models.Many[models.ProjectAPIKey])
 _TOKEN: Final = Adapter[rest_models.BearerTokenReply](rest_models.BearerTokenReply)
 
 
@@ -67,7 +66,6 @@ class ListProjectAPIKeys(_OnKeys, EnvelopeListing[models.ProjectAPIKey]):
     """List the API keys of a project, the keys themselves included. Source: docs."""
 
     query: ClassVar[Query] = user_call("projectapikey", "GET")
-    reader: ClassVar[Adapter[Any]] = _API_KEYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

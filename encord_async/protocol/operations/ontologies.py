@@ -10,7 +10,7 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, Text, member
+from encord_async.protocol.checks import Text, member
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
@@ -23,7 +23,6 @@ from encord_async.protocol.operations.base import (
     RestOperation,
     filter_query,
     is_ours,
-    pages_of,
 )
 from encord_async.protocol.rest import QueryValue, members
 
@@ -37,7 +36,6 @@ __all__ = [
     "UpdateOntology",
 ]
 
-_ONTOLOGY: Final = Adapter[rest_models.Ontology](rest_models.Ontology)
 
 _EMPTY_EDITOR: Final[Mapping[str, JSON]] = {"objects": [], "classifications": [], "skeleton_templates": []}
 """An ontology without content. Source: SDK 0.1.115."""
@@ -49,7 +47,6 @@ class CreateOntology(Creation[rest_models.Ontology, rest_models.Ontology]):
     """Create an ontology; *editor* is its structure as the service keeps it. Source: SDK 0.1.153 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/ontologies")
-    reader: ClassVar[Adapter[Any]] = _ONTOLOGY
 
     title: Text
     description: str = ""
@@ -76,7 +73,6 @@ class ListOntologies(PageOperation[rest_models.Ontology]):
     """List the caller's ontologies, their structures included. Source: SDK 0.1.153 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/ontologies")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.Ontology)
     item_name: ClassVar[str] = "ontology_uuid"
 
     filter: ListingFilter = NO_FILTER
@@ -102,9 +98,7 @@ class GetOntologyV2(_OfOntology, RestOperation[rest_models.Ontology]):
     """Read an ontology by its own hash. Source: SDK 0.1.153 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/ontologies/{ontology}")
-
-    def parse(self, content: object) -> rest_models.Ontology:
-        return _ONTOLOGY.read_about(self.ontology_hash, "ontology_uuid", content, self.call.name)
+    about: ClassVar[tuple[str, str]] = ("ontology_hash", "ontology_uuid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +120,6 @@ class ListOntologyGroups(_OfOntology, PageOperation[rest_models.OntologyGroup]):
     """List the groups that have access to an ontology. Source: SDK 0.1.114 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/ontologies/{ontology}/groups")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.OntologyGroup)
     item_name: ClassVar[str] = "group_hash"
 
 

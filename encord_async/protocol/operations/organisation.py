@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final, cast
+from typing import Annotated, ClassVar, Final
 
 from encord_async.errors import ExistsError, UsageError
 from encord_async.protocol import rest_models
@@ -14,7 +14,7 @@ from encord_async.protocol.catalogue import (
 )
 from encord_async.protocol.checks import Adapter, SomeTexts, Text, member
 from encord_async.protocol.jsontext import JSON
-from encord_async.protocol.operations.base import Command, Creation, PageOperation, RemoveUsers, RestOperation, pages_of
+from encord_async.protocol.operations.base import Command, Creation, PageOperation, RemoveUsers, RestOperation
 from encord_async.protocol.rest import members
 from encord_async.protocol.rest_models import Page
 
@@ -32,8 +32,7 @@ __all__ = [
     "RemoveOrganisationUser",
 ]
 
-_GROUP: Final = Adapter[rest_models.Group](rest_models.Group)
-_GROUP_MEMBERS: Final = pages_of(rest_models.GroupMember)
+_GROUP_MEMBERS: Final = Adapter[Page[rest_models.GroupMember]](Page[rest_models.GroupMember])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,6 @@ class ListOrganisationUsers(PageOperation[rest_models.OrganisationUser]):
     """List the members of the organisation, as far as the caller may see them. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/organisation/users")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.OrganisationUser)
     item_name: ClassVar[str] = "email"
 
 
@@ -88,7 +86,6 @@ class CreateGroup(Creation[rest_models.Group, rest_models.Group]):
     """Create a group; the caller becomes a manager of it. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/organisation/groups")
-    reader: ClassVar[Adapter[Any]] = _GROUP
 
     name: Text
     description: str = ""
@@ -108,7 +105,6 @@ class ListGroups(PageOperation[rest_models.Group]):
     """List the groups of the caller's organisation. Source: SDK 0.1.114 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/user/current-organisation/groups")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.Group)
     item_name: ClassVar[str] = "group_hash"
 
 
@@ -124,9 +120,7 @@ class GetGroup(_OfGroup, RestOperation[rest_models.Group]):
     """Read a group. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/organisation/groups/{group}")
-
-    def parse(self, content: object) -> rest_models.Group:
-        return _GROUP.read_about(self.group_hash, "group_hash", content, self.call.name)
+    about: ClassVar[tuple[str, str]] = ("group_hash", "group_hash")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +128,6 @@ class ListGroupMembers(_OfGroup, PageOperation[rest_models.GroupMember]):
     """List the users in a group. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/organisation/groups/{group}/users")
-    reader: ClassVar[Adapter[Any]] = _GROUP_MEMBERS
     item_name: ClassVar[str] = "user_email"
 
 
@@ -153,7 +146,7 @@ class AddGroupMembers(_OfGroup, RestOperation[tuple[rest_models.GroupMember, ...
         return members(user_emails=self.emails)
 
     def parse(self, content: object) -> tuple[rest_models.GroupMember, ...]:
-        return cast("Page[rest_models.GroupMember]", _GROUP_MEMBERS.read(content, self.call.name)).results
+        return _GROUP_MEMBERS.read(content, self.call.name).results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +161,6 @@ class CreateTag(Creation[rest_models.Tag, rest_models.Tag]):
     """Create a tag of the organisation; its name has to be new. Organisation Admins only. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/organisation/organisation-tags")
-    reader: ClassVar[Adapter[Any]] = Adapter(rest_models.Tag)
 
     name: Text
     description: str | None = None
@@ -188,5 +180,4 @@ class ListTags(PageOperation[rest_models.Tag]):
     """List the tags of the organisation. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/organisation/organisation-tags")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.Tag)
     item_name: ClassVar[str] = "uuid"

@@ -5,7 +5,7 @@ REST v2 knows no call that creates a project, attaches datasets or adds users to
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from encord_async.errors import ReplyShapeError
 from encord_async.protocol import models, rest_models
@@ -17,7 +17,7 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, Check, SomeTexts, Text, Texts, member, one_of, read_hash
+from encord_async.protocol.checks import Check, SomeTexts, Text, Texts, member, one_of, read_hash
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
@@ -32,7 +32,6 @@ from encord_async.protocol.operations.base import (
     RemoveUsers,
     RestOperation,
     filter_query,
-    pages_of,
     resource_call,
     user_call,
 )
@@ -60,11 +59,6 @@ __all__ = [
     "RemoveProjectUsers",
     "SetProjectStatus",
 ]
-
-_PROJECT: Final = Adapter[models.Project](models.Project)
-_PROJECTS: Final = Adapter[tuple[models.OwnedProject, ...]](models.Many[models.OwnedProject])
-_PROJECT_USERS: Final = Adapter[tuple[models.ProjectUser, ...]](models.Many[models.ProjectUser])
-_DETAILS: Final = Adapter[rest_models.ProjectDetails](rest_models.ProjectDetails)
 
 
 def _in_order(options: Iterable[CopyOption], _: str) -> tuple[CopyOption, ...]:
@@ -113,7 +107,6 @@ class ListProjects(EnvelopeListing[models.OwnedProject]):
     """List the caller's projects; one answer, without pages. Source: SDK 0.1.29 to 0.1.211."""
 
     query: ClassVar[Query] = user_call("projectwithuserrole", "GET")
-    reader: ClassVar[Adapter[Any]] = _PROJECTS
 
     filter: ListingFilter = NO_FILTER
 
@@ -126,7 +119,6 @@ class ListProjectsV2(PageOperation[rest_models.ProjectDetails]):
     """List the caller's projects, with their ontologies. Source: SDK 0.1.155 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/projects")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.ProjectDetails)
     item_name: ClassVar[str] = "project_hash"
 
     filter: ListingFilter = NO_FILTER
@@ -157,14 +149,12 @@ class GetProject(_OfProject, EnvelopeOperation[models.Project]):
     """Read a project. With the labels' metadata the answer grows with the project. Source: docs; SDK."""
 
     query: ClassVar[Query] = resource_call("project", "GET")
+    about: ClassVar[tuple[str, str]] = ("project_hash", "project_hash")
 
     include_labels_metadata: bool = False
 
     def payload(self) -> JSON:
         return {"include_labels_metadata": self.include_labels_metadata}
-
-    def parse(self, content: object) -> models.Project:
-        return _PROJECT.read_about(self.project_hash, "project_hash", content, self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,9 +199,7 @@ class GetProjectV2(_OfProject, RestOperation[rest_models.ProjectDetails]):
     """Read a project, without its datasets and label rows. Source: SDK 0.1.118 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}")
-
-    def parse(self, content: object) -> rest_models.ProjectDetails:
-        return _DETAILS.read_about(self.project_hash, "project_hash", content, self.call.name)
+    about: ClassVar[tuple[str, str]] = ("project_hash", "project_hash")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,18 +243,18 @@ class ListProjectDatasets(_OfProject, PageOperation[rest_models.ProjectPart]):
     """List the datasets of a project. Source: SDK 0.1.118 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}/datasets")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.ProjectPart)
     item_name: ClassVar[str] = "dataset_hash"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddProjectUsers(_OfProject, EnvelopeOperation[tuple[models.ProjectUser, ...]]):
+class AddProjectUsers(_OfProject, EnvelopeOperation[models.Many[models.ProjectUser]]):
     """Add users to a project in one role; the result shows the role that each actually holds.
 
     Someone who is a member already keeps the old role (source: SDK 0.1.160 ``project.py``).
     """
 
     query: ClassVar[Query] = resource_call("projectusers", "POST")
+    about: ClassVar[tuple[str, str]] = ("project_hash", "project_hash")
 
     emails: SomeTexts
     role: Role
@@ -277,16 +265,12 @@ class AddProjectUsers(_OfProject, EnvelopeOperation[tuple[models.ProjectUser, ..
     def payload(self) -> JSON:
         return {"user_emails": self.emails, "user_role": int(self.role)}
 
-    def parse(self, content: object) -> tuple[models.ProjectUser, ...]:
-        return _PROJECT_USERS.read_about(self.project_hash, "project_hash", content, self.query.name)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListProjectUsers(_OfProject, PageOperation[rest_models.ProjectMember]):
     """List the users of a project with the roles they hold. Source: SDK 0.1.168 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}/users")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.ProjectMember)
     item_name: ClassVar[str] = "user_email"
 
 
@@ -305,7 +289,6 @@ class ListProjectGroups(_OfProject, PageOperation[rest_models.ProjectGroup]):
     """List the groups that have access to a project. Source: SDK 0.1.114 to 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}/groups")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.ProjectGroup)
     item_name: ClassVar[str] = "group_hash"
 
 
@@ -330,7 +313,6 @@ class ListProjectTags(_OfProject, PageOperation[rest_models.Tag]):
     """List the tags of a project. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}/tags")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.Tag)
     item_name: ClassVar[str] = "uuid"
 
 
@@ -363,7 +345,7 @@ class GetOntology(_OfProject, EnvelopeOperation[Mapping[str, Any]]):
         return {"include_labels_metadata": False}
 
     def parse(self, content: object) -> Mapping[str, Any]:
-        project = _PROJECT.read_about(self.project_hash, "project_hash", content, self.query.name)
+        project = GetProject(project_hash=self.project_hash).parse(content)
         ontology = models.listed(project.editor_ontology)
         if isinstance(ontology, dict):
             return ontology

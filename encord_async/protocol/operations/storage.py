@@ -7,7 +7,7 @@ docstrings of ``get_storage_folder`` and its neighbours).
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias
 
 from encord_async.errors import UsageError
 from encord_async.protocol import rest_models
@@ -42,11 +42,9 @@ from encord_async.protocol.operations.base import (
     PageOperation,
     RemoveGroups,
     RestOperation,
-    RestRead,
-    pages_of,
+    WholeOperation,
 )
 from encord_async.protocol.rest import QueryValue, members
-from encord_async.protocol.rest_models import Page
 
 __all__ = [
     "AddFolderGroups",
@@ -70,8 +68,6 @@ __all__ = [
     "UpdateFolder",
 ]
 
-_FOLDER: Final = Adapter[rest_models.StorageFolder](rest_models.StorageFolder)
-_INTEGRATIONS: Final = Adapter[rest_models.CloudIntegrations](rest_models.CloudIntegrations)
 _CANCELLED: Final = Adapter[rest_models.CancelledUnits](rest_models.CancelledUnits)
 
 
@@ -117,7 +113,6 @@ class CreateFolder(Creation[rest_models.StorageFolder, rest_models.StorageFolder
     """
 
     call: ClassVar[RestCall] = rest_call("POST", "/storage/folders")
-    reader: ClassVar[Adapter[Any]] = _FOLDER
 
     name: Text
     description: str = ""
@@ -160,7 +155,6 @@ class CreateFolder(Creation[rest_models.StorageFolder, rest_models.StorageFolder
 class _FolderFilter:
     """What listings of folders can be narrowed down by, and how many come at once."""
 
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.StorageFolder)
     item_name: ClassVar[str] = "uuid"
 
     search: str | None = None
@@ -225,9 +219,7 @@ class GetFolder(_OfFolder, RestOperation[rest_models.StorageFolder]):
     """Read a storage folder; `ForbiddenError` if it is not there. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}")
-
-    def parse(self, content: object) -> rest_models.StorageFolder:
-        return _FOLDER.read_about(self.folder_uuid, "uuid", content, self.call.name)
+    about: ClassVar[tuple[str, str]] = ("folder_uuid", "uuid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +230,7 @@ class UpdateFolder(_OfFolder, RestOperation[rest_models.StorageFolder]):
     """
 
     call: ClassVar[RestCall] = rest_call("PATCH", "/storage/folders/{folder}")
+    about: ClassVar[tuple[str, str]] = ("folder_uuid", "uuid")
 
     name: OptionalText = None
     description: str | None = None
@@ -250,9 +243,6 @@ class UpdateFolder(_OfFolder, RestOperation[rest_models.StorageFolder]):
 
     def body(self) -> JSON:
         return members(name=self.name, description=self.description, client_metadata=self.metadata)
-
-    def parse(self, content: object) -> rest_models.StorageFolder:
-        return _FOLDER.read_about(self.folder_uuid, "uuid", content, self.call.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +257,6 @@ class ListFolderGroups(_OfFolder, PageOperation[rest_models.FolderGroup]):
     """List the groups that have access to a storage folder. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}/groups")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.FolderGroup)
     item_name: ClassVar[str] = "group_hash"
 
 
@@ -288,7 +277,7 @@ class RemoveFolderGroups(_OfFolder, RemoveGroups):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListCloudIntegrations(PageOperation[rest_models.CloudIntegration]):
+class ListCloudIntegrations(WholeOperation[rest_models.CloudIntegration]):
     """List the cloud integrations that the caller may use, those with one of *titles* if any are given.
 
     Titles match exactly, and need not be unique. The service answers with one page. Source: SDK 0.1.211.
@@ -302,11 +291,6 @@ class ListCloudIntegrations(PageOperation[rest_models.CloudIntegration]):
 
     def query(self) -> Mapping[str, QueryValue]:
         return {"filterIntegrationTitles": self.titles, "includeOrgAccess": self.include_org_access}
-
-    def parse(self, content: object) -> Page[rest_models.CloudIntegration]:
-        # Its member is called result, as that of the datasets is. Source: SDK 0.1.211 orm/cloud_integration.py.
-        found = _INTEGRATIONS.read(content, self.call.name).result
-        return Page[rest_models.CloudIntegration].model_construct(results=found, next_page_token=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,11 +337,10 @@ class _Poll(_OfJob):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PollUploadJob(_Poll, RestRead[rest_models.UploadJob]):
+class PollUploadJob(_Poll, RestOperation[rest_models.UploadJob]):
     """Ask how far an upload job is, and wait up to *hold_s* seconds for its end. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}/data-upload-jobs/{job}")
-    reader: ClassVar[Adapter[Any]] = Adapter(rest_models.UploadJob)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,13 +364,12 @@ class StartCloudSync(_OfFolder, RestOperation[str]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PollCloudSync(_Poll, RestRead[rest_models.CloudSync]):
+class PollCloudSync(_Poll, RestOperation[rest_models.CloudSync]):
     """Ask how far a sync is, and wait up to *hold_s* seconds for its end. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call(
         "GET", "/storage/folders/{folder}/cloud-linked-folder-syncs/{job}/long-polling"
     )
-    reader: ClassVar[Adapter[Any]] = Adapter(rest_models.CloudSync)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,7 +380,6 @@ class ListItems(_OfFolder, PageOperation[rest_models.StorageItem]):
     """
 
     call: ClassVar[RestCall] = rest_call("GET", "/storage/folders/{folder}/items")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.StorageItem)
     item_name: ClassVar[str] = "uuid"
 
     search: str | None = None
@@ -432,7 +413,6 @@ class GetItems(PageOperation[rest_models.StorageItem]):
     """
 
     call: ClassVar[RestCall] = rest_call("POST", "/storage/items/get-bulk")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.StorageItem)
     item_name: ClassVar[str] = "uuid"
 
     item_uuids: SomeTexts

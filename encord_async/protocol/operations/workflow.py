@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar
 from encord_async.errors import UsageError
 from encord_async.protocol import rest_models
 from encord_async.protocol.catalogue import MAX_ACTIONS, RestCall, TaskStatus, rest_call
-from encord_async.protocol.checks import Adapter, Check, Text, Texts, filled, members_of, some, text
+from encord_async.protocol.checks import Check, Text, Texts, filled, members_of, some, text
 from encord_async.protocol.jsontext import JSON
-from encord_async.protocol.operations.base import Command, PageOperation, pages_of
+from encord_async.protocol.operations.base import Command, PageOperation
 from encord_async.protocol.rest import QueryValue, members
 
 __all__ = ["AssignTasks", "ListTasks", "ReleaseTasks", "SetPriorities"]
@@ -57,7 +57,6 @@ class ListTasks(_OfStage, PageOperation[rest_models.Task]):
     """
 
     call: ClassVar[RestCall] = rest_call("GET", "/projects/{project}/workflow/stages/{stage}/tasks")
-    reader: ClassVar[Adapter[Any]] = pages_of(rest_models.Task)
     item_name: ClassVar[str] = "uuid"
 
     emails: Texts = ()
