@@ -26,6 +26,8 @@ __all__ = [
     "DatasetUser",
     "Many",
     "NewDataset",
+    "OrNumber",
+    "OrText",
     "OwnedDataset",
     "OwnedProject",
     "Project",
@@ -64,12 +66,11 @@ Many: TypeAlias = Annotated[tuple[T, ...], Field(fail_fast=True, max_length=_MAX
 take gigabytes."""
 Hash: TypeAlias = Annotated[str, Field(min_length=1)]
 Moment: TypeAlias = Annotated[datetime, AfterValidator(_utc)]
-Scopes: TypeAlias = Annotated[
-    Many[Annotated[APIKeyScope | str, Field(union_mode="left_to_right")]], BeforeValidator(listed)
-]
-Role: TypeAlias = Annotated[ProjectUserRole | int, Field(union_mode="left_to_right")]
-DatasetRole: TypeAlias = Annotated[DatasetUserRole | int, Field(union_mode="left_to_right")]
-Storage: TypeAlias = Annotated[StorageLocation | int, Field(union_mode="left_to_right")]
+OrText: TypeAlias = Annotated[T | str, Field(union_mode="left_to_right")]
+"""One that is known here, or what the service has by now beside those."""
+OrNumber: TypeAlias = Annotated[T | int, Field(union_mode="left_to_right")]
+"""As `OrText`."""
+Scopes: TypeAlias = Annotated[Many[OrText[APIKeyScope]], BeforeValidator(listed)]
 
 
 class _Reply(BaseModel):
@@ -89,7 +90,7 @@ class ProjectUser(_Reply):
     """A member of a project with the role actually held. Source: SDK ``utilities/project_user.py``."""
 
     user_email: str
-    user_role: Role
+    user_role: OrNumber[ProjectUserRole]
     project_hash: Hash
 
 
@@ -97,7 +98,7 @@ class DatasetUser(_Reply):
     """A member of a dataset with the role actually held. Source: SDK 0.1.60 ``dataset.py``."""
 
     user_email: str
-    user_role: DatasetRole
+    user_role: OrNumber[DatasetUserRole]
     dataset_hash: Hash
 
 
@@ -137,7 +138,7 @@ class Project(ListedProject):
 class OwnedProject(_Reply):
     """A project of the account with the caller's own role in it."""
 
-    user_role: Role
+    user_role: OrNumber[ProjectUserRole]
     project: ListedProject
 
 
@@ -147,7 +148,7 @@ class Dataset(_Reply):
     dataset_hash: Hash
     title: str
     description: str | None = ""
-    type: Storage | None = None
+    type: OrNumber[StorageLocation] | None = None
     created_at: Moment | None = None
     last_edited_at: Moment | None = None
 
@@ -155,7 +156,7 @@ class Dataset(_Reply):
 class OwnedDataset(_Reply):
     """A dataset of the account with the caller's own role in it."""
 
-    user_role: DatasetRole
+    user_role: OrNumber[DatasetUserRole]
     dataset: Dataset
 
 
@@ -164,7 +165,7 @@ class NewDataset(_Reply):
 
     dataset_hash: Hash
     title: str
-    type: Storage
+    type: OrNumber[StorageLocation]
     user_hash: str | None = None
     backing_folder_uuid: str | None = None
 

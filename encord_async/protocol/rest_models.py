@@ -26,7 +26,7 @@ from encord_async.protocol.catalogue import (
     StorageLocation,
     TaskStatus,
 )
-from encord_async.protocol.models import Hash, Many, Moment, listed
+from encord_async.protocol.models import Hash, Many, Moment, OrNumber, OrText, listed
 
 __all__ = [
     "BearerTokenReply",
@@ -89,22 +89,12 @@ def _metadata(value: object) -> object:
     return found if isinstance(found, dict) else None
 
 
-ProjectRole: TypeAlias = Annotated[ProjectUserRole | int, Field(union_mode="left_to_right")]
 DatasetRole: TypeAlias = Annotated[
     DatasetUserRole | int | str, Field(union_mode="left_to_right"), BeforeValidator(_dataset_role)
 ]
-OntologyRole: TypeAlias = Annotated[OntologyUserRole | int, Field(union_mode="left_to_right")]
-Status: TypeAlias = Annotated[ProjectStatus | str, Field(union_mode="left_to_right")]
-Storage: TypeAlias = Annotated[StorageLocation | int, Field(union_mode="left_to_right")]
-RoleName: TypeAlias = Annotated[OrganisationRole | str, Field(union_mode="left_to_right")]
-FolderRole: TypeAlias = Annotated[FolderUserRole | str, Field(union_mode="left_to_right")]
-KindOfItem: TypeAlias = Annotated[ItemType | str, Field(union_mode="left_to_right")]
-KindOfStage: TypeAlias = Annotated[StageType | str, Field(union_mode="left_to_right")]
-StatusOfTask: TypeAlias = Annotated[TaskStatus | str, Field(union_mode="left_to_right")]
 StatusOfJob: TypeAlias = Annotated[JobStatus | str, Field(union_mode="left_to_right"), BeforeValidator(_in_capitals)]
 Metadata: TypeAlias = Annotated[dict[str, Any] | None, BeforeValidator(_metadata)]
 """Free-form metadata of the customer's, which come as JSON text. Source: SDK 0.1.211 ``orm/storage.py``."""
-Kind: TypeAlias = Annotated[MemberType | str, Field(union_mode="left_to_right")]
 
 
 class _Reply(BaseModel):
@@ -148,7 +138,7 @@ class ListedDataset(_Reply):
     created_at: Moment | None = None
     last_edited_at: Moment | None = None
     user_role: DatasetRole | None = None
-    storage_location: Storage | None = None
+    storage_location: OrNumber[StorageLocation] | None = None
     backing_folder_uuid: str | None = None
 
 
@@ -165,7 +155,7 @@ class Stage(_Reply):
 
     uuid: Hash
     title: str
-    stage_type: KindOfStage
+    stage_type: OrText[StageType]
 
 
 class Workflow(_Reply):
@@ -181,13 +171,13 @@ class ProjectDetails(_Reply):
     title: str
     description: str | None = ""
     project_type: str | None = None
-    status: Status | None = None
+    status: OrText[ProjectStatus] | None = None
     created_at: Moment | None = None
     last_edited_at: Moment | None = None
     creator_email: str | None = None
     ontology_hash: str | None = None
     editor_ontology: dict[str, Any] | None = None
-    user_role: ProjectRole | None = None
+    user_role: OrNumber[ProjectUserRole] | None = None
     source_projects: Many[str] | None = None
     workflow_manager_uuid: str | None = None
     workflow: Workflow | None = None
@@ -205,7 +195,7 @@ class ProjectMember(_Reply):
     """A user of a project."""
 
     user_email: str
-    user_role: ProjectRole
+    user_role: OrNumber[ProjectUserRole]
 
 
 class Group(_Reply):
@@ -224,7 +214,7 @@ class _GroupWithAccess(Group):
 class ProjectGroup(_GroupWithAccess):
     """A group that has access to a project, and the role it gives."""
 
-    user_role: ProjectRole
+    user_role: OrNumber[ProjectUserRole]
 
 
 class DatasetGroup(_GroupWithAccess):
@@ -236,7 +226,7 @@ class DatasetGroup(_GroupWithAccess):
 class OntologyGroup(_GroupWithAccess):
     """A group that has access to an ontology, and the role it gives."""
 
-    user_role: OntologyRole
+    user_role: OrNumber[OntologyUserRole]
 
 
 class GroupMember(_Reply):
@@ -249,9 +239,9 @@ class OrganisationUser(_Reply):
     """A member of the organisation. Source: SDK ``orm/organisation_user.py``."""
 
     email: str
-    role_mnemonic_name: RoleName
+    role_mnemonic_name: OrText[OrganisationRole]
     role_uuid: str | None = None
-    member_type: Kind
+    member_type: OrText[MemberType]
     created_at: Moment | None = None
     last_edited_at: Moment | None = None
 
@@ -265,7 +255,7 @@ class Ontology(_Reply):
     editor: dict[str, Any]
     created_at: Moment | None = None
     last_edited_at: Moment | None = None
-    user_role: OntologyRole | None = None
+    user_role: OrNumber[OntologyUserRole] | None = None
 
 
 class Tag(_Reply):
@@ -287,7 +277,7 @@ class StorageFolder(_Reply):
     owner: str | None = None
     created_at: Moment | None = None
     last_edited_at: Moment | None = None
-    user_role: FolderRole | None = None
+    user_role: OrText[FolderUserRole] | None = None
     synced_dataset_hash: str | None = None
     """The dataset that mirrors it."""
     folder_type: str | None = None
@@ -298,7 +288,7 @@ class StorageFolder(_Reply):
 class FolderGroup(_GroupWithAccess):
     """A group that has access to a storage folder, and the role it gives."""
 
-    user_role: FolderRole
+    user_role: OrText[FolderUserRole]
 
 
 class CloudIntegration(_Reply):
@@ -313,7 +303,7 @@ class StorageItem(_Reply):
 
     uuid: Hash
     parent: str | None = None
-    item_type: KindOfItem
+    item_type: OrText[ItemType]
     name: str
     description: str | None = ""
     client_metadata: Metadata = None
@@ -387,7 +377,7 @@ class Task(_Reply):
     """
 
     uuid: Hash
-    status: StatusOfTask | None = None
+    status: OrText[TaskStatus] | None = None
     data_hash: Hash
     data_title: str = ""
     assignee: str | None = None
