@@ -7,12 +7,12 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 from encord_async.errors import ConflictError
 from encord_async.kinds.exporting import Pen
 from encord_async.kinds.faults import Fault, twice
-from encord_async.kinds.fields import Email, OneOf, Part, Reference, in_role
+from encord_async.kinds.fields import Email, OneOf, Reference, Roled
 from encord_async.kinds.membership import Held, Relation
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, one
@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 
+RoledT = TypeVar("RoledT", bound=Roled)
+
+
 class AccessRole(IntEnum):
     """Role in a dataset, an ontology or a folder, which have the same two. Source: SDK 0.1.211."""
 
@@ -46,7 +49,7 @@ _ROLES: Final[Mapping[str, AccessRole]] = {role.name.lower(): role for role in A
 AccessRoleWord: TypeAlias = Annotated[AccessRole, OneOf("role", _ROLES, [*map(int, AccessRole)])]
 
 
-class UserAccess(Part):
+class UserAccess(Roled):
     """A user and the role wanted in a dataset."""
 
     noun = "a user"
@@ -56,12 +59,8 @@ class UserAccess(Part):
     email: Email
     role: AccessRoleWord
 
-    @classmethod
-    def in_cell(cls, text: str) -> object:
-        return in_role("email", text)
 
-
-class GroupAccess(Part):
+class GroupAccess(Roled):
     """A group of the organisation and the role wanted in a dataset, an ontology or a folder."""
 
     noun = "a group"
@@ -70,10 +69,6 @@ class GroupAccess(Part):
 
     group: Reference
     role: AccessRoleWord
-
-    @classmethod
-    def in_cell(cls, text: str) -> object:
-        return in_role("group", text)
 
 
 def access_twice(users: Sequence[UserAccess], groups: Sequence[GroupAccess]) -> list[Fault]:
@@ -137,11 +132,11 @@ def not_admin(noun: str, could_be: str) -> ConflictError:
     )
 
 
-def written_users(pen: Pen, relation: Relation, found: Listed, held: Held) -> Iterator[UserAccess]:
+def written_users(pen: Pen, relation: Relation, found: Listed, held: Held, model: type[RoledT]) -> Iterator[RoledT]:
     """What an export writes of users."""
-    alone = {relation.folded(address): (address, role) for address, role in held.items()}
+    alone = {relation.folded(address): (address, role) for address, role in sorted(held.items(), reverse=True)}
     for address, role in sorted(alone.values()):
-        yield from pen.part(UserAccess, relation.noun, address, found.hash, email=address, role=role)
+        yield from pen.part(model, relation.noun, address, found.hash, email=address, role=role)
 
 
 def written_groups(pen: Pen, relation: Relation, found: Listed, held: Held) -> Iterator[GroupAccess]:

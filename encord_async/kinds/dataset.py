@@ -266,7 +266,7 @@ class _Datasets(Thing, Exports):
             description=found.description or "",
             storage=StorageLocation.CORD_STORAGE if dataset.type is None else dataset.type,
             create_backing_folder=has_folder,
-            users=tuple(written_users(pen, DATASET_USERS, found, inside.of(DATASET_USERS))),
+            users=tuple(written_users(pen, DATASET_USERS, found, inside.of(DATASET_USERS), UserAccess)),
             groups=tuple(written_groups(pen, DATASET_GROUPS, found, inside.of(DATASET_GROUPS))),
             folder=None if rows is None else pen.reference(FOLDER.word, rows.folder),
             items=() if rows is None else rows.names,

@@ -35,12 +35,12 @@ __all__ = [
     "Part",
     "Reference",
     "Role",
+    "Roled",
     "Scopes",
     "Text",
     "Title",
     "email",
     "hash_or_reference",
-    "in_role",
     "meant",
     "one_hash",
     "referenced_key",
@@ -48,12 +48,6 @@ __all__ = [
     "sort_of",
     "wrong",
 ]
-
-
-def in_role(name: str, text: str) -> dict[str, str]:
-    """What a cell says of somebody with a role: *text* is who, an equals sign and the role; *name* is their field."""
-    who, equals, role = text.rpartition("=")
-    return {name: who.strip(), "role": role.strip()} if equals else {name: text}
 
 
 def referenced_key(reference: str) -> str | None:
@@ -307,3 +301,13 @@ class Part(BaseModel):
                 value = getattr(self, name)
                 shown[name] = next(word for word, one in words.items() if one == value)
         return shown
+
+
+class Roled(Part):
+    """Somebody with a role, in a cell with an equals sign between: the first field says who."""
+
+    @classmethod
+    def in_cell(cls, text: str) -> object:
+        name = next(iter(cls.model_fields))
+        who, equals, role = text.rpartition("=")
+        return {name: who.strip(), "role": role.strip()} if equals else {name: text}

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 from pydantic import AfterValidator, Strict
 
 from encord_async.errors import ConflictError
+from encord_async.kinds.access import written_users
 from encord_async.kinds.entry import Count, Entry, MakingEntry, Say, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault, twice
@@ -19,10 +20,10 @@ from encord_async.kinds.fields import (
     Part,
     Reference,
     Role,
+    Roled,
     Scopes,
     Text,
     Title,
-    in_role,
     one_hash,
     referenced_key,
     shown,
@@ -75,7 +76,7 @@ OntologyHash: TypeAlias = Annotated[str, Strict(), AfterValidator(_ontology_hash
 CopyOptionWord: TypeAlias = Annotated[CopyOption, OneOf("part of a project that a copy can take along", _COPY_OPTIONS)]
 
 
-class UserWish(Part):
+class UserWish(Roled):
     """A user and the role wanted in a project."""
 
     noun = "a user"
@@ -84,10 +85,6 @@ class UserWish(Part):
 
     email: Email
     role: Role
-
-    @classmethod
-    def in_cell(cls, text: str) -> object:
-        return in_role("email", text)
 
 
 class APIKeyWish(Part):
@@ -421,7 +418,7 @@ class _Projects(Thing, Exports):
             description=project.description or "",
             ontology=_ontology(pen, project),
             datasets=pen.split("dataset", inside.of(DATASETS))[0],
-            users=tuple(_users(pen, found, inside.of(USERS))),
+            users=tuple(written_users(pen, USERS, found, inside.of(USERS), UserWish)),
             api_keys=tuple(first.values()),
             tags=tuple(_tags(pen, found, inside.of(TAGS))),
             status=_status(pen, found, inside.of(STATUS)),
@@ -462,15 +459,6 @@ def _status(pen: Pen, found: Listed, held: Held) -> ProjectStatus | None:
             return STATUSES[word]
         pen.leave_out(STATUS.noun, found.title, found.hash, f"no entry can say {word!r}")
     return None
-
-
-def _users(pen: Pen, found: Listed, held: Held) -> Iterator[UserWish]:
-    seen: set[str] = set()
-    for address, role in sorted(held.items()):
-        if address.casefold() in seen:
-            continue
-        seen.add(address.casefold())
-        yield from pen.part(UserWish, USERS.noun, address, found.hash, email=address, role=role)
 
 
 PROJECT: Final = _Projects()

@@ -13,7 +13,7 @@ from encord_async.manifest.lines import is_whole
 from encord_async.manifest.place import Place, Problem
 from encord_async.manifest.reading import read_entry
 
-__all__ = ["Columns", "list_forms"]
+__all__ = ["Columns", "form_of"]
 
 _LONGEST_NAME: Final = 60
 _ANY: Final = ""
@@ -64,18 +64,7 @@ class Columns:
         return tuple(_with_form(one, entry) for one in read) if isinstance(read, tuple) else read
 
 
-def list_forms() -> dict[str, list[str]]:
-    """How cells of each column that holds lists are written, an example for each kind of entry that has it."""
-    found: dict[str, list[str]] = {}
-    for model in ENTRY_MODELS.values():
-        for name in model.model_fields:
-            form = _form(model, name)
-            if form and form not in found.setdefault(name, []):
-                found[name].append(form)
-    return found
-
-
-def _form(model: type[Entry], name: str) -> str:
+def form_of(model: type[Entry], name: str) -> str:
     """How a cell of the column *name* is written; nothing if it holds no list."""
     part = model.parts.get(name)
     if part is not None:
@@ -87,7 +76,7 @@ def _form(model: type[Entry], name: str) -> str:
 def _with_form(problem: Problem, entry: Mapping[str, object]) -> Problem:
     """*problem* with the form in which its cell is written, if that holds a list."""
     name, model = problem.field.partition(".")[0], ENTRY_MODELS.get(str(entry.get("kind")))
-    form = "" if model is None or name not in entry else _form(model, name)
+    form = "" if model is None or name not in entry else form_of(model, name)
     if not form:
         return problem
     hint = f"write the cell as {form}"

@@ -8,11 +8,11 @@ import yaml
 
 from encord_async.kinds.dataset import DatasetEntry
 from encord_async.kinds.registry import ENTRY_MODELS
-from encord_async.manifest.cells import list_forms
 from encord_async.manifest.files import check_manifest, read_manifest
 from encord_async.manifest.place import PlacedEntry
 from encord_async.manifest.starter import starter_csv, starter_yaml
 from tests.cli.conftest import Here
+from tests.forms import list_forms
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 

@@ -18,12 +18,12 @@ from encord_async.kinds.entry import Entry
 from encord_async.kinds.project import ProjectEntry, UserWish
 from encord_async.kinds.registry import ENTRY_MODELS
 from encord_async.manifest import excel
-from encord_async.manifest.cells import list_forms
 from encord_async.manifest.files import check_manifest, read_manifest
 from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.tables import read_csv
 from encord_async.protocol.catalogue import ProjectUserRole
 from encord_async.saved_plan import _digest
+from tests.forms import list_forms
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 
