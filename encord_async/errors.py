@@ -40,7 +40,6 @@ from typing import ClassVar, Literal, TypeAlias
 from encord_async.redaction import redacted
 
 __all__ = [
-    "Applied",
     "AppliedError",
     "AuthenticationError",
     "BlockedError",
@@ -71,7 +70,6 @@ __all__ = [
     "UnencodableError",
     "UnreadableReplyError",
     "UsageError",
-    "spelt",
 ]
 
 Applied: TypeAlias = Literal["not_applied", "applied", "unknown"]
