@@ -90,15 +90,16 @@ def read_manifest(
         MissingExtraError: It is YAML and PyYAML is not installed, or has templates and Jinja is not.
     """
     manifest = ManifestFile.at(path)
+    expansion = Expansion(manifest, formats=_FORMATS, rows=_ROWS, on_empty=on_empty, on_beside=on_beside)
     if manifest.is_stream:
-        return _found(_stdin_items(manifest, on_empty, on_beside), "<stdin>")
+        return _found(_stdin_items(expansion), "<stdin>")
     suffix = sheet_of(manifest)[0].suffix.lower()
     if suffix not in _FORMATS and suffix not in _TABLES:
         known = ", ".join((*_FORMATS, *_TABLES))
         raise ManifestError(
             f"{path} is no manifest: use a file that ends in {known}, or - for JSONL or YAML on standard input"
         )
-    return _found(_file_items(manifest, suffix, on_open, on_empty, on_beside), str(path))
+    return _found(_file_items(manifest, suffix, expansion, on_open, on_beside), str(path))
 
 
 def check_manifest(
@@ -216,9 +217,7 @@ def _found(items: Iterator[Item], source: str) -> Generator[Item]:
     raise ManifestError(f"{source} holds no entries")
 
 
-def _stdin_items(
-    manifest: ManifestFile, on_empty: Callable[[Place], None], on_beside: Callable[[], None]
-) -> Iterator[Item]:
+def _stdin_items(expansion: Expansion) -> Iterator[Item]:
     stream = getattr(sys.stdin, "buffer", None)
     if stream is None:
         raise ManifestError("standard input is closed")
@@ -226,14 +225,14 @@ def _stdin_items(
     with contextlib.suppress(OSError, ValueError):
         # A reader of its own: Python cannot end while a thread waits inside the one of sys.stdin.
         stream = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115 - ends with the process
-    return _expansion(manifest, on_empty, on_beside).items(_raw_stream, stream, "<stdin>")
+    return expansion.items(_raw_stream, stream, "<stdin>")
 
 
 def _file_items(
     manifest: ManifestFile,
     suffix: str,
+    expansion: Expansion,
     on_open: Callable[[BinaryIO], None],
-    on_empty: Callable[[Place], None],
     on_beside: Callable[[], None],
 ) -> Iterator[Item]:
     path, source = sheet_of(manifest)[0], str(manifest)
@@ -245,16 +244,12 @@ def _file_items(
     with stream:
         on_open(stream)
         if suffix in _FORMATS:
-            yield from _expansion(manifest, on_empty, on_beside).items(_FORMATS[suffix], stream, source)
+            yield from expansion.items(_FORMATS[suffix], stream, source)
         else:
             beside = Beside(path.parent, path.parent, on_beside)
             for item in _TABLES[suffix](stream, source):
                 whole = with_file(item, beside) if isinstance(item, PlacedEntry) else item
                 yield from whole if isinstance(whole, tuple) else (whole,)
-
-
-def _expansion(manifest: ManifestFile, on_empty: Callable[[Place], None], on_beside: Callable[[], None]) -> Expansion:
-    return Expansion(manifest, formats=_FORMATS, rows=_ROWS, on_empty=on_empty, on_beside=on_beside)
 
 
 # ---------------------------------------------------------------------- JSONL
