@@ -33,15 +33,16 @@ from encord_async.kinds.picked import Picked
 from encord_async.kinds.registry import relations
 from encord_async.kinds.step import digest
 from encord_async.manifest.place import Place, PlacedEntry, Problem
+from encord_async.manifest.selection import NO_SELECTION, Selection
 from encord_async.manifest.sources import Manifest
 from encord_async.session.session import Session
 from encord_async.verify.files import FileWish
 from encord_async.verify.repair import Deed, repair_entry
 from encord_async.verify.wishes import ThingWish, Wishes, gather
 
-__all__ = ["Losses"]
+__all__ = ["NOWHERE", "Losses", "Taking"]
 
-_NOWHERE: Final = Place("<account>", None, 0)
+NOWHERE: Final = Place("<account>", None, 0)
 _DIFFER: Final = "ROWS_DIFFER"
 _NONE_REMOVED: Final = (
     "none is removed, and all else is done; make a new plan, which names the number and what is left alone"
@@ -76,45 +77,62 @@ class _Wanted:
         return is_file or is_picked or piece.lying.uuid.lower() in self.uuids
 
 
-class Losses:
-    """Finds what is taken; see `Sequel`.
+class Taking:
+    """Finds what is taken once a manifest is provisioned; see `Sequel`.
+
+    Attributes:
+        warnings: What is left as it is, and why.
+        retired: How many things something is taken from that the manifest no longer has.
+        titles: What people call the things that something is taken from, and what is taken, by their hashes.
+        rows: How much is taken that is lost with it.
+        rows_digest: A name for what that is; None if nobody asks which.
+    """
+
+    retired = 0
+    rows = 0
+    rows_digest: str | None = None
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self.warnings: list[Problem] = []
+        self.titles: dict[str, str] = {}
+
+    async def _wanted(self, ledger: Ledger, register: Register, selection: Selection = NO_SELECTION) -> Wishes:
+        """What the manifest wants, which has to be what was provisioned."""
+        wishes = await gather(self._manifest, ledger, selection)
+        if not await anyio.to_thread.run_sync(register.is_as_it_was, wishes.entries):
+            raise UsageError("the manifest was changed while it was provisioned: nothing is taken; run it again")
+        return wishes
+
+    def _warn(self, place: Place, what: str, why: str) -> None:
+        self.warnings.append(Problem(place, "", what, why))
+
+
+class Losses(Taking):
+    """Finds what is lost once it is taken; nothing is retired.
 
     Args:
         manifest: What is wanted.
         options: How much was agreed to.
         named: Which that was, as `rows_digest` of who has named it; None if nobody knows.
         is_reviewed: Whether the run is held to a plan.
-
-    Attributes:
-        warnings: What is left as it is, and why.
-        retired: Nothing is.
-        rows: How much is taken.
-        rows_digest: A name for what that is.
-        titles: What people call the things that something is taken from, by their hashes.
     """
 
-    retired = 0
-
     def __init__(self, manifest: Manifest, options: Options, *, named: str | None, is_reviewed: bool) -> None:
-        self._manifest = manifest
+        super().__init__(manifest)
         self._agreed, self._named = options.prune_data, named
         self._counts_only = options.prune_data is True
         # A run that is held to a plan writes down no more than that; and only what the plan names is taken.
         self._is_foreseen = is_reviewed or self._counts_only
-        self.warnings: list[Problem] = []
-        self.rows = 0
-        self.rows_digest: str | None = _digest(())
-        self.titles: dict[str, str] = {}
+        self.rows_digest = _digest(())
 
     async def entries(self, session: Session, ledger: Ledger, register: Register) -> Sequence[More]:
         """See `Sequel`."""
-        wishes = await gather(self._manifest, ledger)
-        if not await anyio.to_thread.run_sync(register.is_as_it_was, wishes.entries):
-            raise UsageError("the manifest was changed while it was provisioned: nothing is taken; run it again")
+        wishes = await self._wanted(ledger, register)
         if register.unsatisfied or wishes.absent:
             number = register.unsatisfied or len(wishes.absent)
             who = many(number, "entry has", "entries have")
-            self._warn(_NOWHERE, "no data is taken out of anything", f"{who} not come about; mend that first")
+            self._warn(NOWHERE, "no data is taken out of anything", f"{who} not come about; mend that first")
             return []
         found: list[More] = []
         keeps: dict[tuple[Loss, str], Collection[bytes]] = {}
@@ -211,9 +229,6 @@ class Losses:
     def _left(self, wish: ThingWish, why: str) -> tuple[Sequence[str], Collection[bytes]]:
         self._warn(wish.place, f"no data is taken out of {wish.title}", why)
         return [], ()
-
-    def _warn(self, place: Place, what: str, why: str) -> None:
-        self.warnings.append(Problem(place, "", what, why))
 
 
 class _UnknownError(Exception):

@@ -6,7 +6,6 @@ What entries made that the manifest no longer has is, if that is asked for, take
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
 
 import anyio.to_thread
 
@@ -20,16 +19,16 @@ from encord_async.journal.taken_off import NOTHING_LEFT, Leftover, still_working
 from encord_async.kinds.registry import nouns, relations, relations_of
 from encord_async.kinds.step import digest
 from encord_async.kinds.thing import Thing
-from encord_async.manifest.place import Place, PlacedEntry, Problem, place_said
+from encord_async.manifest.place import PlacedEntry, place_said
 from encord_async.manifest.policy import Policy
 from encord_async.manifest.policy_file import policy_for
 from encord_async.manifest.sources import Manifest, manifest_file, with_variables
 from encord_async.session.session import Session
 from encord_async.verify.compare import compare
 from encord_async.verify.difference import Difference, Fault
-from encord_async.verify.losses import Losses
+from encord_async.verify.losses import NOWHERE, Losses, Taking
 from encord_async.verify.repair import Deed, Repairs, allowed, repair_entry
-from encord_async.verify.wishes import ThingWish, Wishes, gather
+from encord_async.verify.wishes import ThingWish, Wishes
 
 __all__ = ["Surplus", "surplus"]
 
@@ -56,33 +55,17 @@ def surplus(
     return Surplus(manifest, options)
 
 
-class Surplus:
-    """Finds what is too much; see `Sequel`.
-
-    Attributes:
-        warnings: What is left as it is, and why.
-        retired: How many things something is taken from that the manifest no longer has.
-        titles: What people call the things that something is taken from, and what is taken, by their hashes.
-        rows: How much is taken that is lost with it; see `Losses`.
-        rows_digest: Nobody asks which that is.
-    """
-
-    rows = 0
-    rows_digest: str | None = None
+class Surplus(Taking):
+    """Finds what is too much, of which nothing is lost."""
 
     def __init__(self, manifest: Manifest, options: Options) -> None:
-        self._manifest = manifest
+        super().__init__(manifest)
         self._options = options
-        self.warnings: list[Problem] = []
-        self.retired = 0
-        self.titles: dict[str, str] = {}
 
     async def entries(self, session: Session, ledger: Ledger, register: Register) -> Sequence[More]:
         """See `Sequel`."""
         found: list[More] = []
-        wishes = await gather(self._manifest, ledger, self._options.selection)
-        if not await anyio.to_thread.run_sync(register.is_as_it_was, wishes.entries):
-            raise UsageError("the manifest was changed while it was provisioned: nothing is taken; run it again")
+        wishes = await self._wanted(ledger, register, self._options.selection)
         names = {one: wish.title for one, wish in wishes.things.items() if wish.has_entry}
         gone = await register.gone()
         names |= {record.hash: record.title for record in gone if record.hash is not None}
@@ -93,7 +76,7 @@ class Surplus:
             # One whose key has changed takes over what the old one made: while it has not, that seems to be nobody's.
             number = many(register.unmade, "entry has", "entries have")
             why = f"{number} not come about, and could be what has gone under another key; mend that first"
-            self._warn(_NOWHERE, "nothing is retired", why)
+            self._warn(NOWHERE, "nothing is retired", why)
         elif self._options.retire:
             policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
             left = Wishes(spoken_of=set(relations()))
@@ -125,7 +108,7 @@ class Surplus:
         report = await compare(session, wishes, on_difference=partial(self._tell, wishes), on_thing=repairs.note)
         for what, number in report.unlisted.items():
             skipped = f"{what} of {number} not looked at, since the service does not list them: nothing is taken"
-            self._warn(_NOWHERE, skipped, report.unlisted_reasons[what])
+            self._warn(NOWHERE, skipped, report.unlisted_reasons[what])
         may, refused = await allowed(session, [deed for deed in repairs.deeds() if _is_due(deed, wishes)])
         for kept in refused:
             wish = wishes.things[kept.deed.parent_hash]
@@ -151,12 +134,6 @@ class Surplus:
         elif difference.fault is Fault.EXTRA:
             what = f"{nouns(difference.what)[0]} {difference.named}"
             self._warn(wish.place, f"{what} stays in {wish.title}", difference.reason)
-
-    def _warn(self, place: Place, what: str, why: str) -> None:
-        self.warnings.append(Problem(place, "", what, why))
-
-
-_NOWHERE: Final = Place("<account>", None, 0)
 
 
 def _only_closed(wishes: Wishes) -> Wishes:
