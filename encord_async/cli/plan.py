@@ -308,7 +308,7 @@ def print_gone(output: Output, gone: "Sequence[Gone]", *, retires: bool = False,
     for one in listed[:most]:
         name = f" @{one.key}" if one.key else ""
         keys = f"; {still_working(one.keys)}" if one.keys and not retires else ""
-        output.line(f"{_gone(one, retires=retires)}: {_noun(one.what)}{name} {one.title!r} ({one.hash}){keys}")
+        output.line(f"{_gone(one, retires=retires)}: {_nouns(one.what)[0]}{name} {one.title!r} ({one.hash}){keys}")
     if len(listed) > most:
         more = len(listed) - most
         output.line(f"... and {more:,} more {'is' if more == 1 else 'are'} gone from the manifest")
@@ -381,7 +381,7 @@ def _print(output: Output, planned: Planned, *, summary: bool) -> None:
 def show_actions(output: Output, actions: "Sequence[Action]", *, err: bool = False) -> None:
     """Print what would be done, one a line."""
     output.table(
-        [(one.place, _LOUD.get(one.verb, one.verb), _noun(one.what), _described(one)) for one in actions],
+        [(one.place, _LOUD.get(one.verb, one.verb), _nouns(one.what)[0], _described(one)) for one in actions],
         head=["entry", "action", "what", ""],
         colours={1: _COLOURS},
         err=err,
@@ -411,10 +411,6 @@ _COLOURS: Final = {
 }
 
 
-def _noun(what: str) -> str:
-    return _nouns(what)[0]
-
-
 def _nouns(what: str) -> tuple[str, str]:
     from encord_async.kinds.registry import nouns
 
@@ -442,7 +438,7 @@ def _described(action: "Action") -> str:
 def forecast_rows(forecast: "Forecast") -> list[tuple[str, str, int]]:
     """Action, what, and how many, for a table."""
     return [
-        (_LOUD.get(verb, verb), _noun(what), number)
+        (_LOUD.get(verb, verb), _nouns(what)[0], number)
         for verb, sorts in forecast.as_json().items()
         for what, number in sorts.items()
     ]
@@ -450,11 +446,9 @@ def forecast_rows(forecast: "Forecast") -> list[tuple[str, str, int]]:
 
 def irreversible_line(forecast: "Forecast") -> str:
     """How many things that cannot be undone would be made, and which."""
-    from encord_async.kinds.registry import nouns
-
     if not forecast.irreversible:
         return "Nothing that cannot be undone would be made."
-    parts = [many(number, *nouns(what)) for what, number in forecast.irreversible_counts().items()]
+    parts = [many(number, *_nouns(what)) for what, number in forecast.irreversible_counts().items()]
     things = many(forecast.irreversible, "thing", "things")
     return f"{things} that cannot be undone would be made: {', '.join(parts)}."
 

@@ -27,8 +27,7 @@ __all__ = [
     "UserAccess",
     "UserRelation",
     "access_twice",
-    "admit_groups",
-    "admit_users",
+    "admit",
     "not_admin",
     "written_groups",
     "written_users",
@@ -77,16 +76,10 @@ def access_twice(users: Sequence[UserAccess], groups: Sequence[GroupAccess]) -> 
     return found + twice("groups.{}.group", [wish.group for wish in groups])
 
 
-def admit_users(identity: bytes, relation: Relation, users: Iterable[UserAccess]) -> Iterator[Step]:
-    """The steps that give users access to what an entry makes."""
-    for user in dict.fromkeys(users):
-        yield one(identity, relation.give, None, user.email, user.role)
-
-
-def admit_groups(identity: bytes, relation: Relation, groups: Iterable[GroupAccess]) -> Iterator[Step]:
-    """The steps that give groups access to what an entry makes."""
-    for wish in dict.fromkeys(groups):
-        yield one(identity, relation.give, None, wish.group, wish.role)
+def admit(identity: bytes, relation: Relation, wishes: Iterable[Roled]) -> Iterator[Step]:
+    """The steps that give users or groups access to what an entry makes."""
+    for wish in dict.fromkeys(wishes):
+        yield one(identity, relation.give, None, *wish.said)
 
 
 class GroupRelation(Relation):

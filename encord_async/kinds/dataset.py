@@ -10,8 +10,7 @@ from encord_async.kinds.access import (
     GroupAccess,
     UserAccess,
     access_twice,
-    admit_groups,
-    admit_users,
+    admit,
     written_groups,
     written_users,
 )
@@ -24,7 +23,7 @@ from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault, twice
 from encord_async.kinds.fields import Flag, OneOf, Part, Reference, Text, Title, shown
 from encord_async.kinds.folder import FOLDER
-from encord_async.kinds.mirror_export import Mirrors, mirrors_of
+from encord_async.kinds.mirror_export import mirrors_of, rows_of
 from encord_async.kinds.picked import Picked
 from encord_async.kinds.reading import Reads, Unlisted, listing
 from encord_async.kinds.step import Step, digest, each, making_step, part
@@ -104,8 +103,8 @@ class DatasetEntry(MakingEntry):
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, DATASET, self.title)
-        yield from admit_users(identity, DATASET_USERS, self.users)
-        yield from admit_groups(identity, DATASET_GROUPS, self.groups)
+        yield from admit(identity, DATASET_USERS, self.users)
+        yield from admit(identity, DATASET_GROUPS, self.groups)
         if self.folder is not None:
             picked = Picked(self.items)
             named = digest(part(identity, DATASET_FOLDER.gives, self.folder), picked.digest.encode())
@@ -249,9 +248,9 @@ class _Datasets(Thing, Exports):
             one, is_admin = owned.dataset, owned.user_role == DatasetUserRole.ADMIN
             item = one, one.dataset_hash in backed
             dated.append((one.created_at, Listed(one.dataset_hash, one.title, one.description, is_admin, item)))
-        mirrors = await mirrors_of(reads, pen) if pen.scope.items else Mirrors(())
+        mirrors = await mirrors_of(reads, pen) if pen.scope.items else []
         for found in in_order_of_age(dated):
-            rows = await mirrors.rows_of(reads, pen, found) if found.is_admin else None
+            rows = await rows_of(reads, pen, mirrors, found) if found.is_admin else None
             if rows is not None:
                 pen.mirrored[found.hash] = rows.folder
             yield found._replace(item=(*found.item, rows))

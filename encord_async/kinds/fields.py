@@ -308,6 +308,12 @@ class Roled(Part):
 
     @classmethod
     def in_cell(cls, text: str) -> object:
-        name = next(iter(cls.model_fields))
+        name, _ = cls.model_fields
         who, equals, role = text.rpartition("=")
         return {name: who.strip(), "role": role.strip()} if equals else {name: text}
+
+    @property
+    def said(self) -> tuple[str, IntEnum]:
+        """Who, and in which role."""
+        who, role = (getattr(self, name) for name in type(self).model_fields)
+        return who, role

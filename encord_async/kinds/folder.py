@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from encord_async.errors import ConflictError, spelt
-from encord_async.kinds.access import GroupAccess, access_twice, admit_groups, written_groups
+from encord_async.kinds.access import GroupAccess, access_twice, admit, written_groups
 from encord_async.kinds.access_groups import FOLDER_GROUPS
 from encord_async.kinds.cloud import Cloud, CloudPlace, found_integration, titles_of_integrations
 from encord_async.kinds.entry import Count, Entry, MakingEntry, Use, uses
@@ -81,7 +81,7 @@ class FolderEntry(MakingEntry):
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, FOLDER, self.name)
-        yield from admit_groups(identity, FOLDER_GROUPS, self.groups)
+        yield from admit(identity, FOLDER_GROUPS, self.groups)
         if self.sync and self.cloud is not None:
             yield one(identity, FOLDER_SYNC.give, None, self.cloud.url)
 

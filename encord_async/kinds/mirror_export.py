@@ -17,7 +17,7 @@ from encord_async.kinds.reading import OnRefusal, Reads
 from encord_async.kinds.thing import DatasetAPI, Listed
 from encord_async.protocol.operations.storage import ListItems
 
-__all__ = ["Mirrors", "mirrors_of"]
+__all__ = ["Mirror", "mirrors_of", "rows_of"]
 
 _MOST_NAMES: Final = 20_000
 """Most items that an entry names one by one."""
@@ -33,51 +33,45 @@ class _Rows(NamedTuple):
     names: tuple[str, ...]
 
 
-class _Folder(NamedTuple):
+class Mirror(NamedTuple):
     """A folder that mirrors a bucket, and digests of the uuids of what is in it."""
 
     listed: Listed
     items: "array[int]"
 
 
-class Mirrors:
-    """The folders of an account that mirror a bucket, and what is in them."""
-
-    def __init__(self, folders: Sequence[_Folder]) -> None:
-        self._folders = folders
-
-    async def rows_of(self, reads: Reads, pen: Pen, dataset: Listed) -> _Rows | None:
-        """Of which folder an entry can say that *dataset* has its items; what it cannot say is told."""
-        if not self._folders:
-            return None
-        try:
-            rows = array("Q")
-            async for part in parts_of_rows(reads, dataset.hash):
-                rows.extend(url_digest(row.backing_item_uuid) for row in part if row.backing_item_uuid is not None)
-        except AuthenticationError:
-            raise
-        except (RefusedError, UnreadableReplyError):
-            # Whoever writes down the files tells it.
-            return None
-        linked = URLs(rows)
-        numbers = [(sum(map(linked.__contains__, one.items)), one) for one in self._folders]
-        (number, most), *others = sorted(numbers, key=lambda one: -one[0])
-        for left, other in others:
-            if left:
-                reason = f"{left} are of {other.listed.title}, and an entry names one folder that mirrors a bucket"
-                pen.leave_out(_ROWS, dataset.title, dataset.hash, reason)
-        if not number:
-            return None
-        if number == len(most.items):
-            return _Rows(most.listed.hash, ())
-        if number > _MOST_NAMES:
-            reason = f"{number} are of {most.listed.title}, more than an entry names, and not all that is in it"
-            pen.leave_out(_ROWS, dataset.title, dataset.hash, reason)
-            return None
-        of = f"of {most.listed.title}"
-        with OnRefusal(lambda error: pen.leave_out(_ROWS, dataset.title, dataset.hash, f"{of}: {error.message}")):
-            return _Rows(most.listed.hash, await _names(reads, most.listed, linked))
+async def rows_of(reads: Reads, pen: Pen, mirrors: Sequence[Mirror], dataset: Listed) -> _Rows | None:
+    """Of which folder an entry can say that *dataset* has its items; what it cannot say is told."""
+    if not mirrors:
         return None
+    try:
+        rows = array("Q")
+        async for part in parts_of_rows(reads, dataset.hash):
+            rows.extend(url_digest(row.backing_item_uuid) for row in part if row.backing_item_uuid is not None)
+    except AuthenticationError:
+        raise
+    except (RefusedError, UnreadableReplyError):
+        # Whoever writes down the files tells it.
+        return None
+    linked = URLs(rows)
+    numbers = [(sum(map(linked.__contains__, one.items)), one) for one in mirrors]
+    (number, most), *others = sorted(numbers, key=lambda one: -one[0])
+    for left, other in others:
+        if left:
+            reason = f"{left} are of {other.listed.title}, and an entry names one folder that mirrors a bucket"
+            pen.leave_out(_ROWS, dataset.title, dataset.hash, reason)
+    if not number:
+        return None
+    if number == len(most.items):
+        return _Rows(most.listed.hash, ())
+    if number > _MOST_NAMES:
+        reason = f"{number} are of {most.listed.title}, more than an entry names, and not all that is in it"
+        pen.leave_out(_ROWS, dataset.title, dataset.hash, reason)
+        return None
+    of = f"of {most.listed.title}"
+    with OnRefusal(lambda error: pen.leave_out(_ROWS, dataset.title, dataset.hash, f"{of}: {error.message}")):
+        return _Rows(most.listed.hash, await _names(reads, most.listed, linked))
+    return None
 
 
 async def _names(reads: Reads, folder: Listed, linked: URLs) -> tuple[str, ...]:
@@ -89,12 +83,12 @@ async def _names(reads: Reads, folder: Listed, linked: URLs) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-async def mirrors_of(reads: Reads, pen: Pen) -> Mirrors:
+async def mirrors_of(reads: Reads, pen: Pen) -> list[Mirror]:
     """All of them that an entry was written down for."""
-    found: list[_Folder] = []
+    found: list[Mirror] = []
     if not pen.has(FOLDER.word):
         # Nobody could list them, it may be.
-        return Mirrors(found)
+        return found
     async for folder in FOLDER.listed(reads, DatasetAPI.REST):
         if not folder.item.remote_url or pen.reference(FOLDER.word, folder.hash) is None:
             continue
@@ -102,8 +96,8 @@ async def mirrors_of(reads: Reads, pen: Pen) -> Mirrors:
         with OnRefusal(lambda _: None):
             async for page in reads.pages(_listing(folder)):
                 items.extend(url_digest(item.uuid) for item in page.results if not item.is_tombstone)
-            found.append(_Folder(folder, items))
-    return Mirrors(found)
+            found.append(Mirror(folder, items))
+    return found
 
 
 def _listing(folder: Listed) -> ListItems:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 from pydantic import BeforeValidator, WithJsonSchema
 
 from encord_async.errors import ConflictError, UnencodableError, spelt
-from encord_async.kinds.access import GroupAccess, access_twice, admit_groups, written_groups
+from encord_async.kinds.access import GroupAccess, access_twice, admit, written_groups
 from encord_async.kinds.access_groups import ONTOLOGY_GROUPS
 from encord_async.kinds.entry import Count, Entry, MakingEntry, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, Scope
@@ -92,7 +92,7 @@ class OntologyEntry(MakingEntry):
 
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, ONTOLOGY, self.title)
-        yield from admit_groups(identity, ONTOLOGY_GROUPS, self.groups)
+        yield from admit(identity, ONTOLOGY_GROUPS, self.groups)
 
 
 class _Ontologies(Thing, Exports):

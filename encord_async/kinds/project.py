@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 from pydantic import AfterValidator, Strict
 
 from encord_async.errors import ConflictError
-from encord_async.kinds.access import written_users
+from encord_async.kinds.access import admit, written_users
 from encord_async.kinds.entry import Count, Entry, MakingEntry, Say, Use, uses
 from encord_async.kinds.exporting import Exports, Inside, Pen, in_order_of_age
 from encord_async.kinds.faults import Fault, twice
@@ -200,8 +200,7 @@ class ProjectEntry(MakingEntry):
     def steps(self, identity: bytes) -> Iterator[Step]:
         yield making_step(identity, PROJECT, self.title)
         if self.users:
-            for user in dict.fromkeys(self.users):
-                yield one(identity, USERS.give, None, user.email, user.role)
+            yield from admit(identity, USERS, self.users)
         if self.api_keys:
             yield from dict.fromkeys(api_key_step(identity, None, wish.title, wish.scopes) for wish in self.api_keys)
         yield from each(identity, TAGS.give, None, self.tags)
