@@ -28,7 +28,6 @@ __all__ = [
     "members_of",
     "one_of",
     "read_done",
-    "read_hash",
     "some",
     "text",
     "texts",
@@ -84,13 +83,6 @@ class Adapter(Generic[T]):
         if any(getattr(one, member).casefold() != asked.casefold() for one in several):
             raise ReplyShapeError("the service succeeded, but its answer is about something else", operation=name)
         return found
-
-
-def read_hash(content: object, name: str) -> str:
-    """*content* as a hash, or a key. Raises as `Adapter.read`."""
-    if isinstance(content, str) and content:
-        return content
-    raise ReplyShapeError("the service succeeded, but its answer is no hash", operation=name)
 
 
 def read_done(content: object, name: str) -> None:

@@ -65,6 +65,7 @@ Many: TypeAlias = Annotated[tuple[T, ...], Field(fail_fast=True, max_length=_MAX
 """A list of the service's. The first bad item ends the reading: to collect what is wrong with each of a million would
 take gigabytes."""
 Hash: TypeAlias = Annotated[str, Field(min_length=1)]
+Key: TypeAlias = Annotated[SecretStr, Field(min_length=1)]
 Moment: TypeAlias = Annotated[datetime, AfterValidator(_utc)]
 OrText: TypeAlias = Annotated[T | str, Field(union_mode="left_to_right")]
 """One that is known here, or what the service has by now beside those."""

@@ -9,7 +9,7 @@ Source: SDK 0.1.211 ``orm/*.py``, ``utilities/*.py``, per model below.
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from encord_async.protocol.catalogue import (
@@ -26,7 +26,7 @@ from encord_async.protocol.catalogue import (
     StorageLocation,
     TaskStatus,
 )
-from encord_async.protocol.models import Hash, Many, Moment, OrNumber, OrText, listed
+from encord_async.protocol.models import Hash, Key, Many, Moment, OrNumber, OrText, listed
 
 __all__ = [
     "BearerTokenReply",
@@ -389,4 +389,4 @@ class Task(_Reply):
 class BearerTokenReply(_Reply):
     """A bearer token of the caller. Source: SDK ``orm/bearer_request.py``."""
 
-    token: SecretStr = Field(min_length=1)
+    token: Key

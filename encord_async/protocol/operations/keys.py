@@ -14,7 +14,7 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Adapter, Check, Text, members_of, read_hash
+from encord_async.protocol.checks import Adapter, Check, Text, members_of
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import EnvelopeListing, EnvelopeOperation, RestOperation, user_call
 
@@ -46,7 +46,7 @@ class _OnKeys:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateProjectAPIKey(_OnKeys, EnvelopeOperation[SecretStr]):
+class CreateProjectAPIKey(_OnKeys, EnvelopeOperation[models.Key]):
     """Create an API key of a project; the result is the key. Project admins only. Source: docs."""
 
     query: ClassVar[Query] = user_call("projectapikey", "POST")
@@ -57,9 +57,6 @@ class CreateProjectAPIKey(_OnKeys, EnvelopeOperation[SecretStr]):
     def payload(self) -> JSON:
         return {"title": self.title, "scopes": [scope.value for scope in self.scopes]}
 
-    def parse(self, content: object) -> SecretStr:
-        return SecretStr(read_hash(content, self.query.name))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListProjectAPIKeys(_OnKeys, EnvelopeListing[models.ProjectAPIKey]):
@@ -69,16 +66,13 @@ class ListProjectAPIKeys(_OnKeys, EnvelopeListing[models.ProjectAPIKey]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GetOrCreateProjectAPIKey(_OnKeys, EnvelopeOperation[SecretStr]):
+class GetOrCreateProjectAPIKey(_OnKeys, EnvelopeOperation[models.Key]):
     """The project's key with all scopes, made if it is not there. Source: SDK 0.1.27 to 0.1.141."""
 
     query: ClassVar[Query] = user_call("projectapikey", "PUT")
 
     def payload(self) -> JSON:
         return {}
-
-    def parse(self, content: object) -> SecretStr:
-        return SecretStr(read_hash(content, self.query.name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from encord_async.protocol.catalogue import (
     RestCall,
     rest_call,
 )
-from encord_async.protocol.checks import Check, SomeTexts, Text, Texts, member, one_of, read_hash
+from encord_async.protocol.checks import Check, SomeTexts, Text, Texts, member, one_of
 from encord_async.protocol.jsontext import JSON
 from encord_async.protocol.operations.base import (
     NO_FILTER,
@@ -70,7 +70,7 @@ Role: TypeAlias = Annotated[ProjectUserRole, member(ProjectUserRole, "role of a 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateProject(EnvelopeOperation[str]):
+class CreateProject(EnvelopeOperation[models.Hash]):
     """Create a project; the result is its hash, and the caller becomes its admin.
 
     Source: docs; SDK 0.1.211. Without *ontology_hash* the service makes a new empty ontology; without
@@ -97,9 +97,6 @@ class CreateProject(EnvelopeOperation[str]):
         if self.workflow_template_id:
             payload["workflow_template_id"] = self.workflow_template_id
         return payload
-
-    def parse(self, content: object) -> str:
-        return read_hash(content, self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +155,7 @@ class GetProject(_OfProject, EnvelopeOperation[models.Project]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CopyProject(_OfProject, EnvelopeOperation[str]):
+class CopyProject(_OfProject, EnvelopeOperation[models.Hash]):
     """Copy a project; the result is the hash of the copy. Source: SDK 0.1.61 and newer.
 
     *options* says what goes along. Label rows are copied whole: the finer selection of the SDK is not offered.
@@ -189,9 +186,6 @@ class CopyProject(_OfProject, EnvelopeOperation[str]):
                 "dataset_description": None,
             },
         }
-
-    def parse(self, content: object) -> str:
-        return read_hash(content, self.query.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

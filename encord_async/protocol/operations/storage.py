@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias
 
 from encord_async.errors import UsageError
-from encord_async.protocol import rest_models
+from encord_async.protocol import models, rest_models
 from encord_async.protocol.catalogue import (
     MAX_ITEMS_OF_JOB,
     MAX_PAGE_SIZE,
@@ -30,7 +30,6 @@ from encord_async.protocol.checks import (
     filled,
     member,
     members_of,
-    read_hash,
     text,
 )
 from encord_async.protocol.cloud_files import CloudItem, data_items
@@ -294,7 +293,7 @@ class ListCloudIntegrations(WholeOperation[rest_models.CloudIntegration]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StartUploadJob(_OfFolder, RestOperation[str]):
+class StartUploadJob(_OfFolder, RestOperation[models.Hash]):
     """Start to register files of a cloud in a storage folder; the result is the job's uuid. Source: SDK 0.1.211.
 
     A file that is in the folder already, by its URL, is passed over, so that twice leaves the folder as once would.
@@ -316,9 +315,6 @@ class StartUploadJob(_OfFolder, RestOperation[str]):
             integration_hash=self.integration_uuid,
             ignore_errors=self.ignore_errors,
         )
-
-    def parse(self, content: object) -> str:
-        return read_hash(content, self.call.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,13 +350,10 @@ class CancelUploadJob(_OfJob, RestOperation[int]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StartCloudSync(_OfFolder, RestOperation[str]):
+class StartCloudSync(_OfFolder, RestOperation[models.Hash]):
     """Start to bring a cloud-synced folder up to its bucket; the result is the job's uuid. Source: SDK 0.1.211."""
 
     call: ClassVar[RestCall] = rest_call("POST", "/storage/folders/{folder}/cloud-synced-folder-syncs")
-
-    def parse(self, content: object) -> str:
-        return read_hash(content, self.call.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
