@@ -28,7 +28,7 @@ from encord_async.cli.options import (
     concurrency_option,
     dataset_api_option,
     existing_option,
-    file_names,
+    file_option,
     manifest_argument,
     max_batch_option,
     output_options,
@@ -143,13 +143,7 @@ Exit codes, of several that apply the highest:
 )
 @stamp_option
 @selection_options
-@click.option(
-    "--plan",
-    "reviewed",
-    shell_complete=file_names,
-    metavar="FILE",
-    help="Do exactly what 'plan --out FILE' has kept, or nothing; asks no question.",
-)
+@file_option("--plan", "reviewed", help="Do exactly what 'plan --out FILE' has kept, or nothing; asks no question.")
 @click.option("--yes", is_flag=True, help="Do not ask before making what cannot be undone.")
 @click.option(
     "--yes-prune-data",
@@ -166,17 +160,10 @@ Exit codes, of several that apply the highest:
 )
 @skip_invalid_option
 @changing_options
-@click.option(
-    "--outcomes",
-    shell_complete=file_names,
-    metavar="FILE",
-    help="Write what became of each entry to FILE, as JSON lines.",
-)
-@click.option(
+@file_option("--outcomes", help="Write what became of each entry to FILE, as JSON lines.")
+@file_option(
     "--api-keys",
     "keys_file",
-    shell_complete=file_names,
-    metavar="FILE",
     help="Add the API keys that this run makes to FILE, as JSON lines, and those of earlier ones with its journal that "
     "no file or command was given yet; nobody else may read it.",
 )

@@ -12,7 +12,7 @@ from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
     Service,
     concurrency_option,
-    file_names,
+    file_option,
     output_options,
     print_included,
     selection_options,
@@ -71,14 +71,7 @@ Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE 
 
 @click.command(short_help="Write an existing account down as a manifest.", help=_HELP)
 @service_options
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    shell_complete=file_names,
-    metavar="FILE",
-    help="Write to FILE.  [default: standard output]",
-)
+@file_option("-o", "--output", "target", help="Write to FILE.  [default: standard output]")
 @format_option
 @click.option(
     "--without-ontologies",

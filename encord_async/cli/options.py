@@ -36,6 +36,7 @@ __all__ = [
     "dataset_api_option",
     "existing_option",
     "file_names",
+    "file_option",
     "journal_argument",
     "manifest_argument",
     "max_batch_option",
@@ -65,6 +66,12 @@ API_KEY: Final = "ENCORD_API_KEY"
 _SHOWN_PROBLEMS: Final = 100
 _SHOWN_INCLUDED: Final = 3
 
+
+def file_option(*names: str, metavar: str = "FILE", **more: Any) -> Callable[[Verb], Verb]:
+    """An option that names a file; shells complete it."""
+    return click.option(*names, metavar=metavar, shell_complete=file_names, **more)
+
+
 _OUTPUT: Final = (
     click.option("--json", "json_", is_flag=True, help="Print one JSON object on standard output, nothing else."),
     click.option("-v", "--verbose", is_flag=True, help="Log each step to standard error."),
@@ -86,16 +93,14 @@ _SERVICE: Final = (
         show_envvar=True,
         help="Address of the service.  [default: https://api.encord.com]",
     ),
-    click.option(
+    file_option(
         "--ssh-key-file",
-        shell_complete=file_names,
         metavar="PATH",
         help="OpenSSH Ed25519 private key of the user.  [default: ENCORD_SSH_KEY_FILE, else the key in ENCORD_SSH_KEY]",
     ),
-    click.option(
+    file_option(
         "--ca-bundle",
         envvar="REQUESTS_CA_BUNDLE",
-        shell_complete=file_names,
         metavar="PATH",
         show_envvar=True,
         help="PEM file of certificate authorities to trust.  [default: those of the system]",
@@ -119,12 +124,10 @@ _MANIFEST: Final = (
         help="A variable of MANIFEST; repeatable. The first of these that has it counts: --var, --var-file, "
         "ENCORD_VAR_NAME in the environment, MANIFEST itself.",
     ),
-    click.option(
+    file_option(
         "--var-file",
         "var_files",
         multiple=True,
-        shell_complete=file_names,
-        metavar="FILE",
         help="More variables of MANIFEST, in YAML or JSON. Of several files the last one counts.",
     ),
 )
@@ -149,9 +152,8 @@ dataset_api_option: Final = click.option(
     "over the envelope API: only that API can name another storage.",
 )
 
-run_journal_option: Final = click.option(
+run_journal_option: Final = file_option(
     "--journal",
-    shell_complete=file_names,
     metavar="PATH|URL",
     help="Where the run is written down: a file, or postgresql://user@host/database?job=NAME.  "
     "[default: MANIFEST.journal]",

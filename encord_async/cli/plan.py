@@ -16,7 +16,7 @@ from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
     Service,
     concurrency_option,
-    file_names,
+    file_option,
     manifest_argument,
     output_options,
     planning_options,
@@ -89,12 +89,7 @@ not accept the key, 6 with --detailed-exit-code: something would change.
 @service_options
 @planning_options
 @click.option("--refresh", is_flag=True, help="Look at what the journal says is done, too, and show what has drifted.")
-@click.option(
-    "--out",
-    shell_complete=file_names,
-    metavar="FILE",
-    help="Keep the plan in FILE, for 'apply --plan FILE': exactly that, or nothing.",
-)
+@file_option("--out", help="Keep the plan in FILE, for 'apply --plan FILE': exactly that, or nothing.")
 @click.option("--summary", is_flag=True, help="Only the numbers, without the list of actions.")
 @click.option("--detailed-exit-code", is_flag=True, help="End with 6 if something would change.")
 @force_option

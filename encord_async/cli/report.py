@@ -17,7 +17,7 @@ import click
 
 from encord_async.cli.failures import ExitCode, redacted, told
 from encord_async.cli.interrupts import run
-from encord_async.cli.options import file_names, journal_argument, output_options
+from encord_async.cli.options import file_option, journal_argument, output_options
 from encord_async.cli.outfile import force_option, refuse_others, whole, writing
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
@@ -44,28 +44,20 @@ _TRAFFIC_COLUMNS: Final = ("began_s", "ended_s", "requests", "retries", "throttl
 
 @click.command(short_help="Write the run of a journal as one HTML page, or as JSON or CSV.")
 @journal_argument
-@click.option(
-    "-o",
-    "--out",
-    shell_complete=file_names,
-    metavar="FILE",
-    help="Write the page to FILE.  [default: JOURNAL.html, if nothing else]",
-)
-@click.option(
+@file_option("-o", "--out", help="Write the page to FILE.  [default: JOURNAL.html, if nothing else]")
+@file_option(
     "--csv",
     "csv_file",
     is_flag=False,
     flag_value=_STDOUT,
-    shell_complete=file_names,
     metavar="[FILE]",
     help="Write every step as a line of CSV to FILE; without FILE, or with '-', to standard output.",
 )
-@click.option(
+@file_option(
     "--traffic-csv",
     "traffic_file",
     is_flag=False,
     flag_value=_STDOUT,
-    shell_complete=file_names,
     metavar="[FILE]",
     help="Write how much was sent, retried and refused for load, per interval, as CSV; FILE as for --csv.",
 )

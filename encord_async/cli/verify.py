@@ -13,7 +13,7 @@ from encord_async.cli.interrupts import nothing_sent, run
 from encord_async.cli.options import (
     Service,
     concurrency_option,
-    file_names,
+    file_option,
     manifest_argument,
     output_options,
     print_included,
@@ -83,12 +83,7 @@ Exit codes: 0 no difference (with --fix: none is left), 1 there are differences,
 @click.command(short_help="Read everything back and report differences.", help=_HELP)
 @manifest_argument
 @service_options
-@click.option(
-    "--journal",
-    shell_complete=file_names,
-    metavar="PATH|URL",
-    help="Where the run was written down.  [default: MANIFEST.journal]",
-)
+@file_option("--journal", metavar="PATH|URL", help="Where the run was written down.  [default: MANIFEST.journal]")
 @selection_options
 @concurrency_option
 @click.option("--fix", is_flag=True, help="Add what is missing, then read back again.")
