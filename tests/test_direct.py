@@ -1,5 +1,6 @@
 """The emulator without HTTP does what the emulator does: whatever goes wrong, a session hears the same of both."""
 
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
 from typing import TypeAlias
@@ -11,8 +12,10 @@ from encord_async import operations as ops
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator, Fault, FaultRule
 from encord_async.errors import EncordError
+from encord_async.protocol.signing import SSHKey
 from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 from tests.direct import CREDENTIAL, DirectEmulator
+from tests.virtual import SkippingClock
 from tests.waiting import comes_true, time_passes
 
 LISTING, CREATE = "v2/projects.GET", "project.POST"
@@ -65,7 +68,9 @@ async def over_http(rules: Iterable[FaultRule]) -> AsyncIterator[tuple[Emulator,
         emulator.set_faults(tuple(rules))
         assert emulator.private_key is not None
         settings = settings_for(emulator.url)
-        async with EncordSession.from_ssh_key(emulator.private_key, settings=settings) as session:
+        key = SSHKey.from_text(emulator.private_key)
+        # Where there is a limit, it is waited for, which is over at once; signatures are of this day.
+        async with EncordSession(key, settings, clock=SkippingClock(time.time())) as session:
             yield emulator, session
 
 
@@ -75,7 +80,8 @@ async def by_calls(rules: Iterable[FaultRule]) -> AsyncIterator[tuple[DirectEmul
     with closing(DirectEmulator()) as emulator:
         emulator.set_faults(tuple(rules))
         settings = settings_for(emulator.url)
-        async with EncordSession(CREDENTIAL, settings, transport=lambda _: emulator) as session:
+        session = EncordSession(CREDENTIAL, settings, transport=lambda _: emulator, clock=SkippingClock(time.time()))
+        async with session:
             yield emulator, session
 
 
