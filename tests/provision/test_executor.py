@@ -426,7 +426,8 @@ async def test_create_that_was_not_sent_is_tried_again(service: Service) -> None
 
 async def test_create_without_an_answer_is_in_doubt(service: Service) -> None:
     """A create whose answer never came, and which is not to be seen, is never sent again: it is in doubt."""
-    service.faults.append(Fault("project.POST", error=lambda: NoReplyError("cut")))
+    cut = Fault("project.POST", error=lambda: NoReplyError("cut"), touches=lambda call: call.payload["title"] == "Cats")
+    service.faults.append(cut)
     done = await provision(service, [project(key="p"), users("@p", "a@e.com"), project("Dogs")])
     assert done.statuses == ["in_doubt", "blocked", "created"]
     assert (done.outcomes[0].error and done.outcomes[0].error.applied) == "unknown"

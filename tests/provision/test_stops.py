@@ -297,6 +297,12 @@ async def test_a_full_disk_after_something_was_made(session: EncordSession, serv
     """What was made and could not be written down is in doubt, by its hash; what the service refused has failed."""
     service.faults.append(Fault("project.POST", code="INVALID_ARGUMENTS_ERROR", touches=is_bad))
     service.turns = 9
+
+    async def until_all_have_left(call: Call) -> None:
+        while call.name == "project.POST" and service.names[call.name] < 4:
+            await checkpoint()
+
+    service.pace = until_all_have_left
     journal = FullDisk(tmp_path / "j", session, lambda: service.names["project.POST"] >= 4)
     titles = ["Cats", "bad", "Dogs", "Owls", "Pigs", "Yaks"]
     outcomes = await outcomes_when_full(session, journal, [project(title) for title in titles])
