@@ -121,11 +121,14 @@ class Edge:
         if self._http is None or self._listener is None:
             return
         self._stopping = True
-        self._listener.close()
-        for handle in self._late:
-            handle.cancel()
-        for pause in list(self._pauses):
-            _settle(pause, "stopping")
+        try:
+            await _accept_no_more(self._listener)
+        finally:
+            self._listener.close()
+            for handle in self._late:
+                handle.cancel()
+            for pause in list(self._pauses):
+                _settle(pause, "stopping")
         self._http.pre_shutdown()
         await self._http.shutdown(timeout=1.0)
         self._http.abort_all()
@@ -407,6 +410,19 @@ class _Server(web.Server):
         task: "asyncio.Task[None]",
     ) -> web.BaseRequest:
         return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=MAX_BODY_BYTES)
+
+
+async def _accept_no_more(listener: asyncio.Server) -> None:
+    """Take no more connections, and let those that were taken become such as can be closed.
+
+    That takes asyncio two turns. A connection in between would stay open, and from Python 3.12 on the server would wait
+    for it for ever.
+    """
+    loop = asyncio.get_running_loop()
+    for listening in listener.sockets:
+        loop.remove_reader(listening.fileno())
+    for _ in range(2):
+        await asyncio.sleep(0)
 
 
 def _settle(pause: "asyncio.Future[bool]", outcome: Literal["over", "stopping"]) -> None:

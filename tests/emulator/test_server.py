@@ -1,16 +1,19 @@
 """The emulator as an object: settings, starting, and stopping at once."""
 
 import asyncio
+import contextlib
+import socket
 import sqlite3
 import stat
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
 from encord_async.emulator import Emulator, EmulatorSettings, Fault, FaultRule, SettingsError, StateError
 from tests.emulator.conftest import ANN, SEED, Api, Json, Signer
-from tests.waiting import comes_true
+from tests.waiting import PATIENCE_S, comes_true
 
 CREATE = {"title": "P", "description": "", "dataset_hashes": []}
 
@@ -32,6 +35,20 @@ def test_settings_that_cannot_work_are_refused(settings: Json, message: str) -> 
     """The message names the setting and the value."""
     with pytest.raises(SettingsError, match=message):
         EmulatorSettings(**settings)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_that_comes_at_the_end(turns: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever connects just as it stops is hung up on, and holds up nothing, however far the connection has got."""
+    async with asyncio.timeout(PATIENCE_S):
+        async with Emulator() as emulator:
+            late = socket.create_connection(("127.0.0.1", urlsplit(emulator.url).port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        with late, contextlib.suppress(ConnectionResetError):
+            late.setblocking(False)
+            assert await asyncio.get_running_loop().sock_recv(late, 1) == b""
+    assert caplog.messages == []
 
 
 async def test_leaving_is_quick_whatever_is_under_way(http: aiohttp.ClientSession) -> None:
