@@ -237,13 +237,16 @@ async def test_all_slow_down(client: Client, emulator: EmulatorProcess, url: str
     """Under a rate limit that nobody told, the workers together stay under it for the most part, and nothing fails."""
     (tmp_path / "limited").mkdir()
     with EmulatorProcess(tmp_path / "limited", "--latency", "0.01", "--rate-limit", "25", "--burst", "2") as limited:
-        job = Job(client, limited, url, big_programme(40))
-        lived = await job.live()
-        assert lived.unsatisfied == []
-        assert_exact(job)
+        job, projects = Job(client, limited, url, []), 0
+        # Workers that get little of the processor may send too slowly to meet the limit in a job, which then grows.
+        while not limited.get("stats")["throttled"]:
+            projects += 40
+            job = replace(job, manifest=big_programme(projects))
+            lived = await job.live()
+            assert lived.unsatisfied == []
+            assert_exact(job)
         stats = limited.get("stats")
-    # A worker has more in flight than the burst, so that a machine of any speed meets the limit.
-    assert 0 < stats["throttled"] < stats["requests"] / 4
+    assert stats["throttled"] < stats["requests"] / 4
     assert lived.summary["throttled"] == stats["throttled"]
 
 
