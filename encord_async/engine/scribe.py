@@ -1,7 +1,6 @@
 """Writes down how steps end, and what is about to be sent. It decides nothing about what is sent, and never sends."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Final
 
 from encord_async.engine.making import Making
@@ -130,8 +129,19 @@ class Scribe:
     def closed(self, record: Record, result: Result) -> Record:
         """*record* with its end."""
         state = State.DONE if result.status.satisfied else State.FAILED
-        return replace(
-            record,
+        # Each by its name: `replace` takes twice as long, and this is done for each create.
+        return Record(
+            identity=record.identity,
+            entry=record.entry,
+            place=record.place,
+            key=record.key,
+            kind=record.kind,
+            title=record.title,
+            parent_hash=record.parent_hash,
+            name=record.name,
+            request=record.request,
+            details=record.details,
+            started_s=record.started_s,
             state=State.IN_DOUBT if result.status is Status.IN_DOUBT else state,
             status=result.status.value,
             hash=result.hash,
