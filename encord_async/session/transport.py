@@ -439,13 +439,13 @@ class AiohttpTransport:
     ) -> Coroutine[Any, Any, RawReply]:
         """See `Transport`."""
         # Encoded already: what yarl would tidy up is covered by the signature as it is.
-        return self._send(method, URL(self._domain + target, encoded=True), Secret(headers), body, timeout_s, turn)
+        return self._send(method, URL(self._domain + target, encoded=True), headers, body, timeout_s, turn)
 
     async def _send(
         self,
         method: str,
         url: URL,
-        headers: Secret[Mapping[str, str]],
+        headers: Mapping[str, str],
         body: bytes,
         timeout_s: float | None,
         turn: Turn | None,
@@ -458,7 +458,7 @@ class AiohttpTransport:
                     method,
                     url,
                     data=data,
-                    headers=headers.reveal(),
+                    headers=headers,
                     allow_redirects=False,
                     middlewares=_NOTHING_BETWEEN if method == "POST" else _SENT_ONCE,
                 )
