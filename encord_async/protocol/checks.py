@@ -4,10 +4,10 @@ Nothing here knows a call of the service; bad values are refused before anything
 repeating them in an error.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -48,6 +48,23 @@ class Check:
     take: Callable[[Any, str], object]
 
 
+_WRONG: Final[Mapping[str, str]] = {
+    "missing": "is missing",
+    "string_type": "is no text",
+    "string_too_short": "is empty",
+    "too_short": "is empty",
+    "too_long": "has more than {max_length} items",
+    "int_type": "is no number",
+    "tuple_type": "is no list",
+    "dict_type": "is no object",
+    "model_type": "is no object",
+}
+"""What is wrong with a part of an answer, by pydantic's name for it, which speaks of our types."""
+
+_TYPES: Final = frozenset({"int", "str"})
+"""By which pydantic names one of several types in a place."""
+
+
 class Adapter(Generic[T]):
     """A pydantic adapter that is built when first used: most processes use few of them."""
 
@@ -68,13 +85,9 @@ class Adapter(Generic[T]):
         try:
             return self._adapter.validate_python(response)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
+            wrong = _what_is_wrong(error)
         # Raised out here and not above: pydantic's error holds the answer, which may hold API keys.
-        place = ".".join(str(part) for part in first["loc"]) or "response"
-        raise ReplyShapeError(
-            f"the service succeeded, but {place} of its answer is not as expected: {first['msg']}",
-            operation=name,
-        )
+        raise ReplyShapeError(f"the service succeeded, but {wrong}", operation=name)
 
     def read_about(self, asked: str, member: str, response: object, name: str) -> T:
         """As `read`, of an answer that says in *member* what it is about, which has to be what was *asked* about."""
@@ -83,6 +96,23 @@ class Adapter(Generic[T]):
         if any(getattr(one, member).casefold() != asked.casefold() for one in several):
             raise ReplyShapeError("the service succeeded, but its answer is about something else", operation=name)
         return found
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    """Which part of an answer is not as expected, and why; of several the first one. What it holds is not said."""
+    details = error.errors(include_input=False, include_url=False)
+    places = [_place(detail["loc"]) for detail in details]
+    # Of what may be one thing or another, the last has the fewest demands: any text beside those that are known.
+    last = max(number for number, place in enumerate(places) if place == places[0])
+    part = f"{places[0]} of its answer" if places[0] else "its answer"
+    why = _WRONG.get(details[last]["type"], f"is not as expected: {details[last]['msg']}")
+    return f"{part} {why.format_map(details[last].get('ctx', {}))}"
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    # Beside names and numbers there are the types that it may be of.
+    parts = [str(part) for part in loc if isinstance(part, int) or (part.isidentifier() and part not in _TYPES)]
+    return f"item {'.'.join(parts)}" if loc and isinstance(loc[0], int) else ".".join(parts)
 
 
 def read_done(content: object, name: str) -> None:

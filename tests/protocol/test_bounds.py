@@ -63,7 +63,7 @@ def test_the_first_bad_item_ends_the_reading(read: Read) -> None:
             looked_at += 1
             yield [SECRET]
 
-    with pytest.raises(ReplyShapeError, match=r"\b0\b.* of its answer is not as expected") as caught:
+    with pytest.raises(ReplyShapeError, match=r"\b0\b.* of its answer is no ") as caught:
         read(items())
     assert looked_at == 1
     assert SECRET not in caught.value.message
@@ -120,7 +120,7 @@ def test_a_page_holds_no_more_than_ten_times_what_can_be_asked_for() -> None:
     """The service has pages so that no reply need be large."""
     group = {"groupHash": "g", "name": "n"}
     assert len(ListGroups().parse({"results": [group] * 10_000}).results) == 10_000
-    with pytest.raises(ReplyShapeError, match=r"results .*at most 10000 items"):
+    with pytest.raises(ReplyShapeError, match=r"results .*more than 10000 items"):
         ListGroups().parse({"results": [group] * 10_001})
 
 

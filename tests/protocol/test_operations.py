@@ -567,10 +567,31 @@ class TestListings:
 
     def test_the_place_of_what_is_wrong_is_told(self) -> None:
         """The error names the element and the member that is not as expected."""
-        with pytest.raises(ReplyShapeError, match=r"but 1\.title of its answer is not as expected: Field required"):
+        with pytest.raises(ReplyShapeError, match=r"but item 1\.title of its answer is missing"):
             ListProjectAPIKeys(project_hash="p").parse(
                 [{"api_key": KEY, "title": "t", "scopes": []}, {"api_key": KEY, "scopes": []}]
             )
+
+    @pytest.mark.parametrize(
+        ("operation", "answer", "wrong"),
+        [
+            (CreateProject(title="t", dataset_hashes=()), 7, "its answer is no text"),
+            (CreateProject(title="t", dataset_hashes=()), "", "its answer is empty"),
+            (GetOrCreateProjectAPIKey(project_hash="p"), [KEY], "its answer is no text"),
+            (GetOrCreateProjectAPIKey(project_hash="p"), "", "its answer is empty"),
+            (ListProjects(), 7, "its answer is no list"),
+            (ListProjects(), [KEY], "item 0 of its answer is no object"),
+            (ListProjects(), [{"user_role": [KEY]}], "item 0.user_role of its answer is no number"),
+            (ListProjects(), [{"user_role": 0, "project": None}], "item 0.project of its answer is no object"),
+        ],
+    )
+    def test_what_is_wrong_is_told_in_words_of_answers(
+        self, operation: EnvelopeOperation[Any], answer: object, wrong: str
+    ) -> None:
+        """The error speaks of the service's answer, not of our types; of what is not known yet it claims nothing."""
+        with pytest.raises(ReplyShapeError) as caught:
+            operation.parse(answer)
+        assert caught.value.message == f"the service succeeded, but {wrong}"
 
     @pytest.mark.parametrize("kind", [CreateProjectAPIKey, GetOrCreateProjectAPIKey])
     def test_a_new_key_is_hidden(self, kind: type[EnvelopeOperation[Any]]) -> None:
