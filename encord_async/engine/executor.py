@@ -348,11 +348,12 @@ class Executor:
                 )
                 self._doubt(ticket, doubt)
             else:
-                if made not in baseline(record) and (self._seen.add(made) or not await self._is_anothers(record, made)):
+                is_own = not (secret := self._known_secret(making.kind, made)) and made not in baseline(record)
+                if is_own and (self._seen.add(made) or not await self._is_anothers(record, made)):
                     self._arriving[made] = record.identity
                     sending.made, sending.note = made, self._scribe.made(record, made)
                     return sending
-                doubt = await self._mixed_up(ticket, record, made)
+                doubt = await self._mixed_up(ticket, record, secret or made)
         finally:
             if sending.made is None:
                 _less(self._sending, making.name)
@@ -508,7 +509,11 @@ class Executor:
     def _is_new(self, record: Record, kind: Creates, answer: object) -> bool:
         """Whether no other create was given such an answer, and what that says was made was not there before."""
         made = kind.hash_of(answer)
-        return made not in self._seen and made not in baseline(record)
+        return not (made in self._seen or made in baseline(record) or self._known_secret(kind, made))
+
+    def _known_secret(self, kind: Creates, made: str) -> str:
+        """What *made* goes by if it is a secret that another create was answered with: it is shown and kept nowhere."""
+        return secret if (secret := kind.as_secret(made)) in self._seen else ""
 
     async def _is_anothers(self, record: Record, made: str) -> bool:
         """Whether another step has got *made*: then it is not known to be of either, and the other is looked up."""

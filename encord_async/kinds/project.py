@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mappi
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, Strict
+from pydantic import AfterValidator, SecretStr, Strict
 
 from encord_async.errors import ConflictError
 from encord_async.kinds.access import admit, written_users
@@ -300,6 +300,9 @@ class _Projects(Thing, Exports):
 
     def hash_of(self, made: str) -> str:
         return made
+
+    def as_secret(self, made: str) -> str:
+        return API_KEY.hash_of(SecretStr(made))
 
     def probe(self, found_hash: str) -> GetProject:
         return GetProject(project_hash=found_hash)

@@ -215,6 +215,10 @@ class Creates(StepKind):
     def hash_of(self, made: Any) -> str:
         """The hash in what the service answers to the create; of a secret, a name that reveals nothing of it."""
 
+    def as_secret(self, made: str) -> str:  # noqa: ARG002 - most are answered with more than a text
+        """What *made* would go by if it were a secret, where nothing but what is known of those tells it from one."""
+        return ""
+
     @abstractmethod
     async def look_up(self, reads: Reads, sought: Sought) -> Mapping[str, object]:
         """All that goes by exactly the name of *sought* and may be the caller's own making, by hash.

@@ -1,5 +1,6 @@
 """A proxy gives one create the answer of another: no two entries have one hash, and nobody gets another's users."""
 
+import json
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -124,6 +125,43 @@ async def test_each_entry_gets_what_it_has_made(
     assert [outcome.status.value for outcome in outcomes] == ["created"] * 8
     assert [there[outcome.hash or ""] for outcome in outcomes] == [f"T{n}" for n in range(8)]
     assert len(there) == 8
+
+
+def holding(folder: Path, text: str) -> list[str]:
+    """The files of *folder* in which *text* stands."""
+    return [path.name for path in folder.iterdir() if text.encode() in path.read_bytes()]
+
+
+async def test_a_key_is_never_taken_for_a_hash(tmp_path: Path) -> None:
+    """A project whose create is answered with an API key is looked up; the key is written down and told nowhere."""
+    keys: list[RawReply] = []
+
+    class Mixing(Proxy):
+        def _mixed(self, kind: str, reply: RawReply) -> RawReply:
+            if kind == "projectapikey":
+                keys.append(reply)
+            return keys[-1] if kind == "project" and keys else reply
+
+    async with Emulator() as emulator:
+        assert emulator.private_key is not None
+        settings = Settings(domain=emulator.url, concurrency=1, retry=RetryPolicy(backoff_base_s=0.01))
+        headers = {"Content-Type": "application/json"}
+        async with EncordSession(
+            SSHKey.from_text(emulator.private_key),
+            settings,
+            transport=lambda settings: Mixing(AiohttpTransport(settings, headers=headers), the_one_before),
+        ) as session:
+            api_keys = [{"title": "ci", "scopes": ["label.read"]}]
+            first: Entry = {"kind": "project", "key": "k0", "title": "T0", "api_keys": api_keys}
+            await outcomes_of(session, [first], tmp_path / "j")
+            outcomes = await outcomes_of(
+                session, [first, {"kind": "project", "key": "k1", "title": "T1"}], tmp_path / "j"
+            )
+        there = titles(emulator)
+    (key,) = {json.loads(reply.body)["response"] for reply in keys}
+    assert [there.get(outcome.hash or "") for outcome in outcomes] == ["T0", "T1"]
+    assert not holding(tmp_path, key)
+    assert key not in repr(outcomes)
 
 
 def users_of(emulator: Emulator) -> dict[str, set[str]]:
