@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias, cast
 
 from encord_async.engine.moves import Moved
 from encord_async.engine.options import Groundwork, Options, Props
-from encord_async.engine.outcome import Status
+from encord_async.engine.outcome import Outcome, Status
 from encord_async.engine.rehearsal import Audience, Overlay, Rehearsal, is_new
 from encord_async.engine.rehearsed_files import Load
 from encord_async.engine.run import Run
 from encord_async.engine.sequel import Sequel
 from encord_async.engine.ticket import Result, Ticket, Wish
+from encord_async.errors import ManifestError
 from encord_async.journal.record import Record
 from encord_async.journal.taken_off import NOTHING_LEFT, NOTHING_TAKEN_OFF, Leftover, TakenOffs
 from encord_async.kinds.entry import MakingEntry
@@ -231,7 +232,7 @@ class Forecast:
     def as_json(self) -> dict[str, dict[str, int]]:
         """Numbers by verb and sort of thing."""
         shown: dict[str, dict[str, int]] = {}
-        sorts_of_things = dict.fromkeys(kind.what for kind in step_kinds())
+        sorts_of_things = dict.fromkeys((*(kind.what for kind in step_kinds()), _BAD_ENTRY))
         for verb in Verb:
             sorts = {what: self.counts[verb, what] for what in sorts_of_things if self.counts[verb, what]}
             if sorts:
@@ -280,7 +281,7 @@ async def plan(
     async with run:
         _hand_out(map(_of_move, run.register.moved), forecast, on_action)
         async for outcome in run:
-            _hand_out(plotter.actions(outcome.number), forecast, on_action)
+            _hand_out(plotter.actions(outcome), forecast, on_action)
             if rehearsal.failure is not None:
                 raise rehearsal.failure
     forecast.entries, forecast.warnings, forecast.groundwork = run.summary.entries, run.warnings, run.groundwork
@@ -322,6 +323,19 @@ def _of_move(one: Moved) -> Action:
     )
 
 
+def _of_bad_entry(outcome: Outcome, error: ManifestError) -> Action:
+    """What is said of an entry that is bad, and skipped: the run ends it as failed."""
+    reasons = [one.said for one in error.problems if isinstance(one, Problem)]
+    return Action(
+        number=outcome.number,
+        place=outcome.place,
+        verb=Verb.REFUSE,
+        what=_BAD_ENTRY,
+        items=(outcome.kind if outcome.key is None else f"{outcome.kind} @{outcome.key}",),
+        reason="; ".join(reasons),
+    )
+
+
 def _hand_out(actions: Iterable[Action], forecast: Forecast, on_action: Callable[[Action], None]) -> None:
     for action in actions:
         forecast.counts[action.verb, action.what] += action.count
@@ -355,9 +369,12 @@ class _Plotter:
         """A step has ended."""
         self._ended[ticket.wish.number].append((ticket, result))
 
-    def actions(self, number: int) -> Iterator[Action]:
+    def actions(self, outcome: Outcome) -> Iterator[Action]:
         """What all that has ended of an entry means: alike things together, in the order of its steps."""
-        ended = [self._ending(ticket, result) for ticket, result in _in_order(self._ended.pop(number, []))]
+        if isinstance(outcome.error, ManifestError):
+            # It is skipped, and none of its steps is tried.
+            yield _of_bad_entry(outcome, outcome.error)
+        ended = [self._ending(ticket, result) for ticket, result in _in_order(self._ended.pop(outcome.number, []))]
         for ticket, result, verb, *_ in ended:
             if verb is not Verb.KEEP:
                 found = result.hash if verb is Verb.ADOPT else None
@@ -477,6 +494,7 @@ def _of_picked(action: Action, picked: Picked, found: Load | None) -> Action:
     return replace(action, items=(picked.said(folder) + more,), amount=amount)
 
 
+_BAD_ENTRY: Final = "entry"
 _REFUSED: Final = frozenset({Status.FAILED, Status.BLOCKED})
 
 

@@ -143,6 +143,11 @@ class SavedPlan:
         """See `Review`."""
         return identity in self.steps
 
+    def refuses(self, identity: bytes) -> bool:
+        """See `Review`."""
+        planned = self.steps.get(identity)
+        return planned is not None and planned.verb is Verb.REFUSE
+
 
 async def make_plan(
     session: Session,

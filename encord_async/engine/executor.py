@@ -175,7 +175,7 @@ class Executor:
             ConflictError: It is not.
         """
         if self._review is not None and not self._review.allows(ticket.step.identity, verb, found):
-            raise refusal(ticket.step, f"the run would {verb} {found or 'it'}")
+            raise refusal(self._review, ticket.step, f"the run would {verb} {found or 'it'}")
 
     def stop(self) -> None:
         """Let what has left come to its end, and nothing else leave. What is in doubt is still looked for, once."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from encord_async.engine.making import Making
 from encord_async.engine.sending import Sends
 from encord_async.engine.ticket import Lane
-from encord_async.errors import ConflictError
+from encord_async.errors import ConflictError, many
 from encord_async.manifest.policy import Policy
 from encord_async.protocol.request import Request
 from encord_async.session.stop import Stop
@@ -33,7 +33,7 @@ class Bounded:
         if most is not None and step.identity not in begun:
             if len(begun) >= most:
                 raise ConflictError(
-                    f"{kind.noun} {step.item!r} is not made: a run makes {most} {kind.plural} at most; "
+                    f"{kind.noun} {step.item!r} is not made: a run makes {many(most, kind.noun, kind.plural)} at most; "
                     f"{self._policy.named(f'most.{kind.what}')}",
                     code="POLICY",
                 )

@@ -32,12 +32,18 @@ class Review(Protocol):
         ...
 
     def knows(self, identity: bytes) -> bool:
-        """Whether the plan changes anything for the step with *identity*."""
+        """Whether the plan changes anything for the step with *identity*, or refuses it."""
+        ...
+
+    def refuses(self, identity: bytes) -> bool:
+        """Whether the plan refuses the step with *identity*."""
         ...
 
 
-def refusal(step: Step, what: str) -> ConflictError:
+def refusal(review: Review, step: Step, what: str) -> ConflictError:
     """What is said of a step that would do something that is not in the plan."""
+    if review.refuses(step.identity):
+        return planned_refusal(step)
     return ConflictError(
         f"{step.kind.said} {step.item!r}: {what}, and that is not in the plan; "
         "the account has changed since: make a new plan",

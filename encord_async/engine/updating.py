@@ -158,7 +158,7 @@ class Updater:
                 raise ConflictError(f"it is not changed: {why}", code="POLICY")
         review, identity = self._changing.review, order.step.identity
         if review is not None and not (review.allows(identity, "change") or review.allows(identity, "adopt", found)):
-            raise refusal(order.step, f"the run would change {found}")
+            raise refusal(review, order.step, f"the run would change {found}")
         if made is not None:
             await self._scribe.note(replace(made, code=CHANGED, message=_UNDER_WAY))
         await self._sends.update(kind, found, update, self._stop)

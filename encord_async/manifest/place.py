@@ -84,9 +84,14 @@ class Problem:
         of_all = self.place._replace(number=0, row=None)
         return None if self.place.row is None else replace(self, place=of_all, key=None)
 
+    @property
+    def said(self) -> str:
+        """It without its place."""
+        said = f"{self.field}: {self.reason}" if self.field else self.reason
+        return f"{said}; {self.hint}" if self.hint else said
+
     def __str__(self) -> str:
-        where = f"{self.place}: {self.field}" if self.field else str(self.place)
-        return f"{where}: {self.reason}; {self.hint}" if self.hint else f"{where}: {self.reason}"
+        return f"{self.place}: {self.said}"
 
 
 @dataclass(frozen=True, slots=True)

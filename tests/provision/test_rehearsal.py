@@ -171,14 +171,22 @@ async def test_what_two_entries_wish_for_is_counted_once(service: Service) -> No
 
 
 async def test_a_bad_entry(service: Service) -> None:
-    """The first bad entry of what is no file is named, as by a run; with *skip_invalid* it is passed over."""
+    """The first bad entry of what is no file is named, as by a run; with *skip_invalid* it is refused."""
     entries = [project("Cats", key="p"), {"kind": "dataset", "title": ""}, users("@q", "a@example.com")]
     with pytest.raises(ManifestError) as caught:
         await foresee(service, *entries)
     assert "entry 2: title: must not be empty" in str(caught.value)
     forecast, actions = await foresee(service, *entries, skip_invalid=True)
-    assert [action.verb for action in actions] == [Verb.CREATE, Verb.REFUSE]
+    assert [(action.verb, action.what, action.items) for action in actions[:2]] == [
+        (Verb.CREATE, "project", ("Cats",)),
+        (Verb.REFUSE, "entry", ("invalid",)),
+    ]
+    assert actions[1].reason == "title: must not be empty"
+    assert actions[2].verb is Verb.REFUSE
     assert forecast.irreversible == 1
+    # With nothing but bad entries, too, something is in the way.
+    forecast, _ = await foresee(service, {"kind": "dataset", "title": ""}, skip_invalid=True)
+    assert (forecast.changes, forecast.as_json()) == (True, {"refuse": {"entry": 1}})
 
 
 async def test_a_credential_that_is_not_accepted(service: Service) -> None:

@@ -137,6 +137,21 @@ async def test_what_the_plan_refuses_is_told_as_that(tmp_path: Path) -> None:
         assert "the account has changed" not in error.message
 
 
+async def test_a_create_that_the_plan_refuses_is_told_as_that(tmp_path: Path) -> None:
+    """What a policy refused in the plan is not said to come of a change in the account."""
+    async with open_world() as world:
+        desk = Desk(world, tmp_path)
+        (tmp_path / "encord-async.toml").write_text("[most]\nproject = 0\n")
+        await desk.review()
+        async with world.session.provision(desk.manifest, plan=desk.plan, settle_s=0.2) as run:
+            outcomes = [one async for one in run]
+        assert [str(one.error) for one in outcomes if one.error] == [
+            "create project 'Cats': the plan refuses it, and nothing was sent for it; "
+            "'encord-async plan' says why and what to do (NOT_PLANNED)"
+        ]
+        assert world.made() == {"v2/datasets.POST": ["Raw"]}
+
+
 async def test_what_is_looked_at_each_time_and_not_in_the_plan_stays_done(tmp_path: Path) -> None:
     """What a plan keeps is not written down as unfinished, though other runs would look at it again."""
     async with open_world() as world:
