@@ -20,7 +20,7 @@ from encord_async.cli.api_keys import MadeKeys
 from encord_async.cli.cluster import begin_on, cluster
 from encord_async.cli.consent import consent
 from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redacted, told, told_in
-from encord_async.cli.interrupts import Interrupts, interruptible, listening
+from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
 from encord_async.cli.keys_sink import sink
 from encord_async.cli.options import (
     Service,
@@ -212,7 +212,8 @@ def apply(
             if dask is None:
                 begin: Begin = functools.partial(begin_here, sessions()(), manifest, options)
             else:
-                client = stack.enter_context(cluster(dask, options["journal"]))
+                with nothing_sent():
+                    client = stack.enter_context(cluster(dask, options["journal"]))
                 begin = functools.partial(begin_on, client, service, service.settings(**bounds), manifest, options)
 
             async def work(interrupts: Interrupts) -> None:

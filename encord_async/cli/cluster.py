@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from encord_async.cli.interrupts import held_off
 from encord_async.cli.options import Service
 from encord_async.errors import UsageError
 
@@ -26,7 +27,9 @@ def cluster(dask: str, journal: str | None) -> "Iterator[Client]":
     """A client of the cluster that *dask* names, made here if it is ``local:N``.
 
     Raises:
-        UsageError: *journal* is none that several machines can write, or nobody answers at the address.
+        UsageError: *journal* is none that several machines can write, nobody answers at the address, or workers do not
+            start.
+        InterruptedUnsent: A signal came while they started.
         MissingExtraError: Dask or the driver of PostgreSQL is not installed.
     """
     from encord_async.journal.journal import is_url
@@ -41,11 +44,14 @@ def cluster(dask: str, journal: str | None) -> "Iterator[Client]":
     without_password(journal)
     local = _LOCAL.fullmatch(dask)
     if local is None:
-        opened = connected(dask)
-    else:
-        password = password_of(journal)
+        with connected(dask) as client:
+            yield client
+        return
+    password = password_of(journal)
+    with ExitStack() as stack:
         opened = local_cluster(int(local[1]), env={} if password is None else {"PGPASSWORD": password.reveal()})
-    with opened as client:
+        with held_off("stopping once the workers have started; press Ctrl-C again to stop at once"):
+            client = stack.enter_context(opened)
         yield client
 
 

@@ -8,13 +8,14 @@ nowhere would cut off what ends the work, or its words. It knows nothing of what
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 
-__all__ = ["InterruptedUnsent", "Interrupts", "interruptible", "listening", "nothing_sent", "run"]
+__all__ = ["InterruptedUnsent", "Interrupts", "held_off", "interruptible", "listening", "nothing_sent", "run"]
 
 T = TypeVar("T")
 
@@ -74,6 +75,34 @@ class Interrupts:
 
 
 @contextmanager
+def held_off(told: str) -> Iterator[None]:
+    """Let a signal wait for the end of the block, in which nothing is sent; *told* says so. The second does not wait.
+
+    For what is left in pieces when an exception comes out of nowhere.
+
+    Raises:
+        InterruptedUnsent: There was one.
+    """
+    count = 0
+
+    def note(*_: object) -> None:
+        nonlocal count
+        count += 1
+        if count > 1:
+            raise InterruptedUnsent
+        sys.stderr.write(f"{told}\n")
+        sys.stderr.flush()
+
+    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        _give_back(before)
+    if count:
+        raise InterruptedUnsent
+
+
+@contextmanager
 def listening() -> Iterator[Interrupts]:
     """Note signals, from here to the end of the block."""
     interrupts = Interrupts()
@@ -81,9 +110,13 @@ def listening() -> Iterator[Interrupts]:
     try:
         yield interrupts
     finally:
-        for number, handler in before.items():
-            # None is one that something else than Python has set, and that Python cannot give back.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        _give_back(before)
+
+
+def _give_back(before: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in before.items():
+        # None is one that something else than Python has set, and that Python cannot give back.
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 async def interruptible(work: Callable[[Interrupts], Awaitable[T]], interrupts: Interrupts) -> T | None:

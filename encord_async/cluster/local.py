@@ -94,20 +94,29 @@ class _KeptCluster(LocalCluster):
 
 @contextmanager
 def local_cluster(workers: int, *, env: dict[str, str] | None = None) -> Iterator[Client]:
-    """So many worker processes with one thread each, ended with the block; *env* is added to their environment."""
+    """So many worker processes with one thread each, ended with the block; *env* is added to their environment.
+
+    Raises:
+        UsageError: One of the processes did not start, or was ended as it started.
+    """
     # The password of a database may be in it.
     surroundings = Secret(env or {})
     del env
-    cluster = _KeptCluster(  # type: ignore[no-untyped-call]  # Dask has no types here
-        n_workers=workers,
-        threads_per_worker=1,
-        worker_class=_Keeper,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        # With keys of its own: whoever reaches a scheduler can run anything as its user, and others may be here.
-        security=True,
-        env=surroundings.reveal(),
-        scheduler_kwargs={"allowed_failures": _ALLOWED_FAILURES},
-    )
+    try:
+        cluster = _KeptCluster(  # type: ignore[no-untyped-call]  # Dask has no types here
+            n_workers=workers,
+            threads_per_worker=1,
+            worker_class=_Keeper,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            # With keys of its own: whoever reaches a scheduler can run anything as its user, and others may be here.
+            security=True,
+            env=surroundings.reveal(),
+            scheduler_kwargs={"allowed_failures": _ALLOWED_FAILURES},
+        )
+    except (RuntimeError, OSError) as error:
+        # Dask has closed what of it had started.
+        why = error.__cause__ or error
+        raise UsageError(f"the workers of --dask local:{workers} did not start: {why}; run the same again") from None
     with cluster, Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]  # as above
         yield client

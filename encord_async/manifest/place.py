@@ -43,7 +43,8 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         if self.line is None:
-            return f"entry {self.number}"
+            # What is about no entry has its source alone.
+            return f"entry {self.number}" if self.number else self.source
         return f"{self.source}:{self.line}" if self.row is None else f"{self.source}:{self.line} row {self.row}"
 
 

@@ -47,6 +47,48 @@ def test_local_workers_and_an_interrupt(emulator: EmulatorProcess, url: str, tmp
     assert PASSWORD not in told + errors + second.out + second.err
 
 
+def _starting(url: str, tmp_path: Path, emulator: EmulatorProcess) -> tuple["subprocess.Popen[str]", list[int]]:
+    """An apply whose workers are just being started, and the processes of these."""
+    manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "project", "title": "Never made"})
+    env = {"ENCORD_DOMAIN": emulator.url, "ENCORD_SSH_KEY_FILE": str(emulator.key_file)}
+    command = [PROGRAM, *map(str, ("apply", manifest, "--yes", "--journal", url, "--dask", "local:2"))]
+    pipe = subprocess.PIPE
+    started = subprocess.Popen(command, env=process_env(env), stdout=pipe, stderr=pipe, text=True)
+
+    def workers() -> list[int]:
+        children = Path(f"/proc/{started.pid}/task").glob("*/children")
+        found = [pid for one in children for pid in one.read_text().split()]
+        return [int(pid) for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    until(lambda: started.poll() is not None or bool(workers()), "a worker starts")
+    return started, workers()
+
+
+@pytest.mark.platform("linux")
+def test_an_interrupt_while_the_workers_start(emulator: EmulatorProcess, url: str, tmp_path: Path) -> None:
+    """Ctrl-C is told at once, and heeded once the workers are there: no traceback, and no doubt about requests."""
+    started, _ = _starting(url, tmp_path, emulator)
+    started.send_signal(signal.SIGINT)
+    out, errors = started.communicate()
+    assert (started.returncode, out) == (130, ""), errors
+    assert errors.splitlines() == [
+        "stopping once the workers have started; press Ctrl-C again to stop at once",
+        "error: interrupted; nothing was sent that changes anything",
+    ]
+
+
+@pytest.mark.platform("linux")
+def test_a_worker_that_dies_as_it_starts(emulator: EmulatorProcess, url: str, tmp_path: Path) -> None:
+    """It is told as that, and not as a bug: nothing was sent."""
+    started, (worker, *_) = _starting(url, tmp_path, emulator)
+    os.kill(worker, signal.SIGKILL)
+    out, errors = started.communicate()
+    assert (started.returncode, out) == (2, ""), errors
+    assert "error: the workers of --dask local:2 did not start: " in errors
+    assert "Traceback" not in errors
+    assert emulator.get("log") == []
+
+
 def test_bad_usage(postgres: PostgresServer, tmp_path: Path) -> None:
     """A journal that is a file, none, or a cluster that cannot be is bad usage, and says what to give."""
     manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "project", "title": "Never made"})

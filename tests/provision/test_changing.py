@@ -349,7 +349,7 @@ async def test_what_has_another_key_now_is_not_retired(world: World) -> None:
     run = world.session.provision(manifest, retire=True)
     assert [one.status.value for one in await run.results()] == ["failed", "unchanged", "unchanged"]
     assert world.emulator.state() == before
-    assert "nothing is retired; 1 entry has not come about" in "\n".join(map(str, run.warnings))
+    assert "<account>: nothing is retired; 1 entry has not come about" in "\n".join(map(str, run.warnings))
     world.emulator.set_faults([])
     assert await apply(world, manifest, retire=True) == ["adopted", "unchanged", "unchanged"]
     assert set(held(world)) == {ME, ANN}
