@@ -47,6 +47,7 @@ class MadeKeys:
         manifest: What is provisioned.
         journal: The journal that was asked for; None for the one beside the manifest.
         sessions: Makes sessions.
+        settle_s: How long what was made may take to be seen, in seconds.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class MadeKeys:
         manifest: "ManifestFile",
         journal: str | None,
         sessions: "Callable[[], Callable[[], EncordSession]]",
+        *,
+        settle_s: float,
     ) -> None:
         self.error: str | None = None
         self.handed_on = 0
@@ -62,9 +65,12 @@ class MadeKeys:
         self._manifest = manifest
         self._journal = journal
         self._sessions = sessions
+        self._settle_s = settle_s
         self._stack = ExitStack()
         self._lost: list[str] = []
         """What the service does not list any more."""
+        self._unseen: list[str] = []
+        """What it does not list yet."""
         self._left: set[str] = set()
         """Things of whose keys it is not known that all were taken."""
 
@@ -116,6 +122,12 @@ class MadeKeys:
         else:
             if self._lost:
                 self._tell_of_the_lost(sink)
+            elif self._unseen:
+                unseen = many(len(self._unseen), "API key", "API keys")
+                self.error = (
+                    f"{sink.name}: the service does not list {unseen} yet: {_first(self._unseen)}. "
+                    "No API key is lost by that: the next run with it looks again"
+                )
         output.say(f"{many(self.handed_on, 'API key', 'API keys')} {sink.done}")
         return is_interrupted
 
@@ -127,11 +139,10 @@ class MadeKeys:
         )
 
     def _tell_of_the_lost(self, sink: Sink) -> None:
-        more = f" and {len(self._lost) - _SHOWN:,} more" if len(self._lost) > _SHOWN else ""
         lost = many(len(self._lost), "API key", "API keys")
         self.error = (
             f"{sink.name}: the service does not list {lost} any more, so nobody can be given "
-            f"{', '.join(self._lost[:_SHOWN])}{more}. To have another, give its entry another title"
+            f"{_first(self._lost)}. To have another, give its entry another title"
         )
 
     def _tell_of_those_left(self, output: Output) -> None:
@@ -184,18 +195,34 @@ class MadeKeys:
                     await put(list(lines.values()))
                     taken[parent] = set(lines)
                     if sink.keeps_each:
-                        await self._note(journal, parent, keys, taken.pop(parent))
+                        await self._note(journal, parent, keys, taken.pop(parent), now_s=session.clock.wall_s())
 
             await each(inside, put_those_of, at_once=session.settings.concurrency)
         for parent, hashes in taken.items():
-            await self._note(journal, parent, inside[parent], hashes)
+            await self._note(journal, parent, inside[parent], hashes, now_s=session.clock.wall_s())
 
-    async def _note(self, journal: "Journal", parent: str, keys: "Mapping[str, Record]", taken: set[str]) -> None:
-        """The sink has *taken* those of *keys* in *parent* that are listed; the others nobody can be given any more."""
-        await journal.hand_on(keys.values())
+    async def _note(
+        self, journal: "Journal", parent: str, keys: "Mapping[str, Record]", taken: set[str], *, now_s: float
+    ) -> None:
+        """The sink has *taken* those of *keys* in *parent* that are listed.
+
+        The others nobody can be given any more, unless they are so new that a listing may lack them still.
+        """
+        unseen: list[Record] = []
+        done: list[Record] = []
+        for found, one in keys.items():
+            is_new = now_s < (one.ended_s or 0.0) + self._settle_s
+            (unseen if found not in taken and is_new else done).append(one)
+        await journal.hand_on(done)
         self.handed_on += len(taken)
-        self._lost += [f"{one.title!r} in {parent}" for found, one in keys.items() if found not in taken]
+        self._lost += [f"{one.title!r} in {parent}" for one in done if (one.hash or "") not in taken]
+        self._unseen += [f"{one.title!r} in {parent}" for one in unseen]
         self._left.discard(parent)
+
+
+def _first(keys: list[str]) -> str:
+    more = f" and {len(keys) - _SHOWN:,} more" if len(keys) > _SHOWN else ""
+    return f"{', '.join(keys[:_SHOWN])}{more}"
 
 
 def left_line(number: int) -> str:

@@ -206,7 +206,7 @@ def apply(
     consent(output, sessions, manifest, options, quiet=no_progress, yes=yes, rows=yes_rows)
     ending = _ending(manifest, journal, options)
     with ExitStack() as until_the_last_word:
-        made = MadeKeys(sink(keys_file, keys_command), manifest, journal, sessions)
+        made = MadeKeys(sink(keys_file, keys_command), manifest, journal, sessions, settle_s=options["settle_s"])
         keys = until_the_last_word.enter_context(made)
         with Recorder(outcomes, str(manifest), force=force) as recorder, ExitStack() as stack:
             if dask is None:

@@ -234,3 +234,22 @@ def test_entries_get_other_keys(api: Api, here: Here, tmp_path: Path, are_taken:
     assert here(*apply, "--api-keys", keys, env=api.env).code == 0
     assert sorted(one["title"] for one in lines(keys)) == ["one", "own"]
     assert {one["project_key"] for one in lines(keys)} == {"cats" if are_taken else "dogs"}
+
+
+def test_a_key_that_is_not_listed_yet(api: Api, here: Here, tmp_path: Path) -> None:
+    """A listing that lags behind loses no key: the next run looks again, and what is gone for good is told as that."""
+    manifest, keys = write_manifest(tmp_path / "m.jsonl", *programme("Lagging", "one")), tmp_path / "keys.jsonl"
+    apply = ("apply", manifest, "--yes", "--api-keys", keys)
+    stale = {"query": "projectapikey*.GET", "fault": "stale_read", "seconds": 3600}
+    api.control("PUT", "faults", [stale])
+    done = here(*apply, env=api.env)
+    assert (done.code, lines(keys)) == (1, []), done.err
+    assert "the service does not list 2 API keys yet: 'one' in " in done.err
+    api.control("DELETE", "faults")
+    assert (here(*apply, env=api.env).code, len(lines(keys))) == (0, 2)
+    write_manifest(tmp_path / "m.jsonl", *programme("Lagging", "one", "two"))
+    api.control("PUT", "faults", [stale])
+    done = here(*apply, "--settle-s", "0", env=api.env)
+    assert "the service does not list 1 API key any more, so nobody can be given 'two' in " in done.err
+    api.control("DELETE", "faults")
+    assert (here(*apply, env=api.env).code, len(lines(keys))) == (0, 2)
