@@ -68,8 +68,16 @@ _SHOWN_INCLUDED: Final = 3
 
 
 def file_option(*names: str, metavar: str = "FILE", **more: Any) -> Callable[[Verb], Verb]:
-    """An option that names a file; shells complete it."""
+    """An option that names a file; shells complete it. An empty name is bad usage, and not as if none was given."""
+    more.setdefault("callback", _named)
     return click.option(*names, metavar=metavar, shell_complete=file_names, **more)
+
+
+def _named(_: click.Context, _option: click.Parameter, value: object) -> object:
+    # An unset variable of a script: its run would go on without its journal.
+    if value == "":
+        raise click.BadParameter("it is empty; give a name, or leave the option out")
+    return value
 
 
 _OUTPUT: Final = (

@@ -574,3 +574,12 @@ def test_files_that_could_not_be_registered(start_api: Start, here: Here, tmp_pa
     done = here("apply", tmp_path / "m.jsonl", "--yes", env=api.env)
     assert done.code == 0
     assert "1 file could not be registered:\n    s3://b/broken.png: the file cannot be read\n" in done.err
+
+
+def test_an_empty_journal(api: Api, here: Here, tmp_path: Path) -> None:
+    """What a script's unset variable gives as the journal is refused: the run does not take another one for it."""
+    manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "project", "title": "Never made"})
+    for verb in (("plan",), ("apply", "--yes"), ("verify",)):
+        done = here(*verb, manifest, "--journal", "", env=api.env)
+        assert (done.code, "Invalid value for '--journal': it is empty; give " in done.err) == (2, True), done.err
+    assert [one.name for one in tmp_path.iterdir()] == ["m.jsonl"]
