@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import functools
 import gc
+import importlib
 import inspect
 import io
 import json
@@ -57,12 +58,15 @@ _MOST_DESCRIPTORS: Final = 1024
 # --------------------------------------------------------------------------------------------------------- for tests
 
 
-def popen(command: Sequence[object], *, on_terminal: bool = False, **options: Any) -> Popen:
+def popen(
+    command: Sequence[object], *, on_terminal: bool = False, imported: Sequence[str] = (), **options: Any
+) -> Popen:
     """`subprocess.Popen` for a command of Python or of ours, as text.
 
     Args:
         command: ``PROGRAM ...``, or ``python`` with ``-m MODULE``, ``-c CODE`` or the path of a program.
         on_terminal: The terminal among its streams becomes its own, as if it had been started by hand there.
+        imported: Modules that it imports beside those of our commands.
         options: Of `subprocess.Popen`: *stdin*, *stdout*, *stderr*, *env*, *cwd*.
     """
     # Here, because this file is a program too, which has no use for it.
@@ -71,7 +75,7 @@ def popen(command: Sequence[object], *, on_terminal: bool = False, **options: An
     words = [str(word) for word in command]
     options |= {"text": True, "start_new_session": on_terminal}
     if sys.platform == "linux" and not is_thorough():
-        return _Forked(words, **options)
+        return _Forked(words, _warm_interpreter(*imported), **options)
     if on_terminal:
         terminal = next(one for one in map(options.get, ("stdin", "stdout")) if isinstance(one, int) and one > 2)
         words = [sys.executable, "-S", "-c", _ON_TERMINAL, os.ttyname(terminal), *words]
@@ -92,6 +96,10 @@ def run(command: Sequence[object], *, stdin: str = "", **options: Any) -> "subpr
 class _Forked(subprocess.Popen[str]):
     """A process that is no child of this one, but of the warm interpreter, which tells how it ended."""
 
+    def __init__(self, words: Sequence[str], warm: "_WarmInterpreter", **options: Any) -> None:
+        self._warm = warm
+        super().__init__(words, **options)
+
     def _execute_child(self, *arguments: Any) -> None:
         names = inspect.signature(super()._execute_child).parameters  # type: ignore[misc]  # a private method
         given = dict(zip(names, arguments, strict=True))
@@ -105,7 +113,7 @@ class _Forked(subprocess.Popen[str]):
         }
         streams = (given["p2cread"], given["c2pwrite"], given["errwrite"])
         try:
-            self.pid, self._ended = _warm_interpreter().start(
+            self.pid, self._ended = self._warm.start(
                 request, [number if one == -1 else one for number, one in enumerate(streams)]
             )
             self._child_created = True
@@ -134,11 +142,11 @@ class _Forked(subprocess.Popen[str]):
 class _WarmInterpreter:
     """The process that forks, as this one sees it."""
 
-    def __init__(self) -> None:
+    def __init__(self, imported: Sequence[str]) -> None:
         self._door, its_door = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its_door:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(its_door.fileno())],
+                [sys.executable, __file__, str(its_door.fileno()), *imported],
                 pass_fds=[its_door.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -164,20 +172,22 @@ class _WarmInterpreter:
 
 
 @functools.cache
-def _warm_interpreter() -> _WarmInterpreter:
-    return _WarmInterpreter()
+def _warm_interpreter(*imported: str) -> _WarmInterpreter:
+    return _WarmInterpreter(imported)
 
 
 # ----------------------------------------------------------------------------------------------- the warm interpreter
 
 
-def _import() -> None:
+def _import(more: Sequence[str]) -> None:
     """Import what the commands import; what they import only now and then they import themselves."""
     import encord_async.cli.main
     import encord_async.emulator.command
     import encord_async.emulator.http
     import encord_async.journal.sqlite  # noqa: F401 - for those that are forked
 
+    for name in more:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()
 
@@ -278,7 +288,7 @@ def _execute(words: list[str]) -> None:
 
 def _main() -> None:
     door = socket.socket(fileno=int(sys.argv[1]))
-    _import()
+    _import(sys.argv[2:])
     request = _next_child(door)
     door.detach()
     _become(request)

@@ -2,7 +2,9 @@
 
 import contextlib
 import itertools
+import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,8 +14,10 @@ from typing import Any, TypeAlias
 
 import anyio
 import anyio.to_thread
+import dask
 import pytest
 from distributed import Client
+from distributed.utils import get_mp_context
 
 from encord_async.cluster import ClusterRun, Options, SessionOptions, local_cluster, provision
 from encord_async.engine.outcome import Outcome
@@ -21,6 +25,7 @@ from encord_async.errors import EncordError
 from encord_async.session.settings import RetryPolicy, Settings
 from tests.crash.conftest import EmulatorProcess
 from tests.postgres import PASSWORD, PostgresServer
+from tests.thorough import is_thorough
 from tests.waiting import PATIENCE_S, until
 
 Entry: TypeAlias = dict[str, Any]
@@ -33,6 +38,8 @@ UNHURRIED_PER_S = 40.0
 _MENDING_S = 100
 """How long a cluster may take to recover from a test; a new one is there sooner."""
 _JOBS = itertools.count()
+WORKS_WITH = ("distributed", "encord_async.cluster.worker", "encord_async.journal.postgres")
+"""What a worker has imported once it is at work, which is most of what its start costs."""
 
 
 class Clusters:
@@ -51,6 +58,7 @@ class Clusters:
             except (OSError, RuntimeError):
                 self.close()
         if self._client is None:
+            self._opened.enter_context(_quickly_started())
             # The workers' environment has the password of the database.
             self._client = self._opened.enter_context(local_cluster(WORKERS, env={"PGPASSWORD": PASSWORD}))
             until_whole(self._client)
@@ -61,6 +69,22 @@ class Clusters:
         self._client = None
         with contextlib.suppress(OSError, RuntimeError):
             self._opened.close()
+
+
+@contextlib.contextmanager
+def _quickly_started() -> Iterator[None]:
+    """Fork workers out of a process that has imported what they need, as `tests/warm.py` does with programs.
+
+    Those of the command line are started as anybody's, in `test_dask_option.py`.
+    """
+    if sys.platform != "linux" or is_thorough():
+        yield
+        return
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        # Dask's own list of what is imported there is set once, by whoever asks first.
+        get_mp_context()
+        multiprocessing.set_forkserver_preload(list(WORKS_WITH))
+        yield
 
 
 def _all_answer(client: Client) -> None:

@@ -1,7 +1,6 @@
 """A job on real workers with a real PostgreSQL: each entry once, whatever dies, and no secret in the wrong hands."""
 
 import asyncio
-import contextlib
 import json
 import os
 import pickle
@@ -29,7 +28,8 @@ from encord_async.errors import (
 )
 from encord_async.manifest.selection import Selection
 from encord_async.protocol.signing import SSHKey
-from tests.cluster.conftest import UNHURRIED_PER_S, WORKERS, Entry, Job, until_whole, workers_of
+from tests import warm
+from tests.cluster.conftest import UNHURRIED_PER_S, WORKERS, WORKS_WITH, Entry, Job, until_whole, workers_of
 from tests.crash.conftest import Census, EmulatorProcess, big_programme, census
 from tests.postgres import PASSWORD, PostgresServer
 from tests.thorough import times
@@ -236,7 +236,7 @@ async def test_lost_but_alive(
 async def test_all_slow_down(client: Client, emulator: EmulatorProcess, url: str, tmp_path: Path) -> None:
     """Under a rate limit that nobody told, the workers together stay under it for the most part, and nothing fails."""
     (tmp_path / "limited").mkdir()
-    with EmulatorProcess(tmp_path / "limited", "--latency", "0.01", "--rate-limit", "25", "--burst", "2") as limited:
+    with EmulatorProcess(tmp_path / "limited", "--latency", "0.01", "--rate-limit", "50", "--burst", "2") as limited:
         job, projects = Job(client, limited, url, []), 0
         # Workers that get little of the processor may send too slowly to meet the limit in a job, which then grows.
         while not limited.get("stats")["throttled"]:
@@ -387,7 +387,7 @@ class Deployment:
     """A scheduler and two workers as processes, as somebody would start them by hand."""
 
     folder: Path
-    processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    processes: list[warm.Popen] = field(default_factory=list)
 
     def start(self) -> str:
         """Start all three, and give the address of the scheduler, which it chooses."""
@@ -401,20 +401,19 @@ class Deployment:
         return address
 
     def _start(self, *arguments: str) -> None:
-        process = subprocess.Popen(
+        process = warm.popen(
             [sys.executable, "-m", "dask", *arguments],
+            imported=WORKS_WITH,
             env=os.environ | {"PGPASSWORD": PASSWORD},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
         )
         self.processes.append(process)
 
     def kill(self, which: slice) -> None:
-        """kill -9 of some of them, with what they have started."""
+        """kill -9 of some of them; none has started others."""
         for process in self.processes[which]:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.cli.conftest import PROGRAM, process, process_env, write_manifest
 from tests.cluster.conftest import AT_WORK, UNHURRIED_PER_S
 from tests.crash.conftest import Census, EmulatorProcess, big_programme, census
@@ -20,10 +21,11 @@ pytestmark = pytest.mark.process
 
 def test_local_workers_and_an_interrupt(emulator: EmulatorProcess, url: str, tmp_path: Path) -> None:
     """Ctrl-C, which a terminal sends to the workers too, drains them; the same command goes on to the end."""
-    entries = big_programme(70)
+    entries = big_programme(40)
     manifest = write_manifest(tmp_path / "m.jsonl", *entries)
     env = {"ENCORD_DOMAIN": emulator.url, "ENCORD_SSH_KEY_FILE": str(emulator.key_file)}
     command = ["apply", manifest, "--yes", "--json", "--settle-s", 1, "--journal", url, "--dask", "local:2"]
+    # A new interpreter, as anybody's: its workers are started by what it is.
     first = subprocess.Popen(
         [PROGRAM, *map(str, [*command, "--max-rate", UNHURRIED_PER_S])],
         env=process_env(env),
@@ -112,6 +114,6 @@ def test_without_the_extra(tmp_path: Path) -> None:
             "from encord_async.cli.main import run\n"
             "sys.exit(run(['apply', 'm.jsonl', '--yes', '--dask', 'local:2', '--journal', 'postgresql://h/d?job=j']))"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+        done = warm.run([sys.executable, "-c", code], cwd=tmp_path)
         assert done.returncode == 2
         assert f"pip install '{extra}'" in done.stderr
