@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,13 @@ def _no_settings_of_the_user() -> Iterator[None]:
                 patch.delenv(name)
         for name in ("FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "REQUESTS_CA_BUNDLE"):
             patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _in_an_empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run all tests where no policy of a team's lies: each run looks for one here and above, and would read ours."""
+    with chdir(tmp_path_factory.mktemp("empty")):
         yield
 
 

@@ -4,7 +4,6 @@ import json
 import shlex
 import signal
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import STORES, Terminal, process_env, write_manifest
+from tests.cli.conftest import STORES, Terminal, process, write_manifest
 
 Api = Any
 Here = Callable[..., Any]
@@ -188,11 +187,7 @@ def test_a_run_that_is_killed_before_it_hands_them_on(
     where = f"{manifest}.journal" if store == "file" else request.getfixturevalue("postgres").url("killed")
     apply = ("apply", manifest, "--yes", "--journal", where)
     killer = command("import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
-    arguments = [str(one) for one in (*apply, "--api-keys-to", killer)]
-    killed = subprocess.run(
-        [sys.executable, "-m", "encord_async", *arguments], env=process_env(api.env), capture_output=True, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
+    assert process(*apply, "--api-keys-to", killer, env=api.env).code == -signal.SIGKILL
     left = (
         "2 API keys that were made are with nobody yet: 'apply' with --api-keys or --api-keys-to hands on what is left"
     )

@@ -2,7 +2,7 @@
 
 import json
 import re
-import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from encord_async.emulator import default_seed
+from tests import warm
 from tests.cli.conftest import (
     DATASETS,
     EXAMPLE,
-    PROGRAM,
     Api,
     Done,
     Here,
@@ -25,7 +25,6 @@ from tests.cli.conftest import (
     write_manifest,
 )
 from tests.cli.test_project import new_key
-from tests.waiting import PATIENCE_S
 
 DATASET = {"kind": "dataset", "title": "D"}
 SUMS = ["created", "adopted", "updated", "unchanged", "failed", "blocked", "in_doubt", "cancelled"]
@@ -248,21 +247,14 @@ def test_a_full_disk_under_the_journal(here: Here, api: Api, tmp_path: Path) -> 
     """When the journal cannot be written any more, exit code and sums say that something was sent, and what is so."""
     titles = [f"Journal {one}" for one in range(400)]
     manifest = write_manifest(tmp_path / "m.jsonl", *(project(one, one) for one in titles))
-    limited = [
-        "sh",
-        "-c",
-        'ulimit -f 300; exec "$@"',
-        "sh",
-        PROGRAM,
-        "apply",
-        "--yes",
-        str(manifest),
-        "--json",
-        "--concurrency=4",
-    ]
-    done = subprocess.run(
-        limited, capture_output=True, text=True, env=process_env(api.env), timeout=PATIENCE_S, check=False
-    )
+    code = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+from encord_async.__main__ import main
+main()
+"""
+    limited = [sys.executable, "-c", code, "apply", "--yes", manifest, "--json", "--concurrency=4"]
+    done = warm.run(limited, env=process_env(api.env))
     found = json.loads(done.stdout)
     assert found["error"]["type"] == "JournalError"
     assert done.returncode == (3 if found["in_doubt"] else 1)

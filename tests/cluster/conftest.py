@@ -82,7 +82,7 @@ def _quickly_started() -> Iterator[None]:
         return
     with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
         # Dask's own list of what is imported there is set once, by whoever asks first.
-        get_mp_context()
+        get_mp_context()  # type: ignore[no-untyped-call]  # Dask has no types here
         multiprocessing.set_forkserver_preload(list(WORKS_WITH))
         yield
 

@@ -477,6 +477,14 @@ LISTING = (
 DOING = (AddDatasets, RemoveDatasets)
 
 
+def _told(operation: EnvelopeOperation[Any], response: object) -> ReplyShapeError | None:
+    try:
+        operation.parse(response)
+    except ReplyShapeError as error:
+        return error
+    return None
+
+
 @CASES
 class TestAnswers:
     """How each operation reads what the service answers."""
@@ -485,10 +493,7 @@ class TestAnswers:
         """The expected answer becomes a typed value."""
         assert case.check(case.operation.parse(case.response))
 
-    @pytest.mark.parametrize(
-        "response", [None, False, True, 0, 7, 1.5, "", "text", [], {}, [None], ["text"], [[]], {"a": 1}], ids=repr
-    )
-    def test_another_shape_is_told(self, case: Case, response: Any) -> None:
+    def test_another_shape_is_told(self, case: Case) -> None:
         """A success in a shape that is not understood says that it was a success, and which call it was."""
         operation = case.operation
         fine: list[Any] = ["text"] if isinstance(case.response, str) else []
@@ -500,12 +505,14 @@ class TestAnswers:
             fine += [True, False]
         if isinstance(operation, RemoveDatasets | RemoveDataRows):
             fine += [None]
-        if any(type(response) is type(value) and response == value for value in fine):
-            return
-        with pytest.raises(ReplyShapeError, match="the service succeeded, but") as caught:
-            operation.parse(response)
-        assert caught.value.applied == "applied"
-        assert caught.value.operation == operation.query.name
+        others: list[Any] = [None, False, True, 0, 7, 1.5, "", "text", [], {}, [None], ["text"], [[]], {"a": 1}]
+        for response in others:
+            if any(type(response) is type(value) and response == value for value in fine):
+                continue
+            error = _told(operation, response)
+            assert error is not None, response
+            assert "the service succeeded, but" in error.message
+            assert (error.applied, error.operation) == ("applied", operation.query.name)
 
     def test_an_answer_is_not_repeated(self, case: Case) -> None:
         """An error about an answer, and whatever it was raised from, shows nothing of the answer."""

@@ -403,16 +403,24 @@ def test_answers_in_snake_case_are_read_as_well(case: Case) -> None:
 
 
 @EACH
-@pytest.mark.parametrize("answer", [None, True, 3, "text", [], {}, {"results": None}, {"results": [{}]}, {"result": 1}])
-def test_what_is_not_understood_is_no_success_for_nothing(case: Case, answer: object) -> None:
+def test_what_is_not_understood_is_no_success_for_nothing(case: Case) -> None:
     """An answer of another shape is an error that says it was done; where none is needed, any will do."""
-    if isinstance(case.operation, rest.AddOrganisationUser) or case.reads is NONE:
-        assert case.reads(case.operation.parse(answer))
-        return
-    if isinstance(case.answer, str) and isinstance(answer, str):
-        return
-    with pytest.raises(ReplyShapeError, match="the service succeeded, but"):
-        case.operation.parse(answer)
+    needs_none = isinstance(case.operation, rest.AddOrganisationUser) or case.reads is NONE
+    texts = [] if isinstance(case.answer, str) and not needs_none else ["text"]
+    others: list[Any] = [[], {}, {"results": None}, {"results": [{}]}, {"result": 1}]
+    for answer in (None, True, 3, *texts, *others):
+        if needs_none:
+            assert case.reads(case.operation.parse(answer)), answer
+        else:
+            assert _is_told(case.operation, answer), answer
+
+
+def _is_told(operation: RestOperation[Any], answer: object) -> bool:
+    try:
+        operation.parse(answer)
+    except ReplyShapeError as error:
+        return "the service succeeded, but" in error.message
+    return False
 
 
 def test_an_error_about_a_token_does_not_hold_it() -> None:
