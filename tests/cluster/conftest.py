@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -75,7 +76,8 @@ class Clusters:
 def _quickly_started() -> Iterator[None]:
     """Fork workers out of a process that has imported what they need, as `tests/warm.py` does with programs.
 
-    Those of the command line are started as anybody's, in `test_dask_option.py`.
+    Those of the command line are started as anybody's, in `test_dask_option.py`. There is one to fork from, which the
+    soak uses too: it starts here, since Dask's thread would hand its blocked Ctrl-C to all of them.
     """
     if sys.platform != "linux" or is_thorough():
         yield
@@ -84,6 +86,7 @@ def _quickly_started() -> Iterator[None]:
         # Dask's own list of what is imported there is set once, by whoever asks first.
         get_mp_context()  # type: ignore[no-untyped-call]  # Dask has no types here
         multiprocessing.set_forkserver_preload(list(WORKS_WITH))
+        forkserver.ensure_running()
         yield
 
 
