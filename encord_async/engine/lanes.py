@@ -87,8 +87,10 @@ def _name_of(step: Step, key: str | None) -> int | None:
 
     What an entry without a key makes is such: its steps come all at once.
     """
+    if not isinstance(step.kind, Membership):
+        return None
     about = step.parent or (None if key is None else f"@{key}")
-    if about is None or not isinstance(step.kind, Membership):
+    if about is None:
         return None
     return hash((step.kind.word, about, step.role))
 

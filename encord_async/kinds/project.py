@@ -167,10 +167,10 @@ class ProjectEntry(MakingEntry):
 
     def references(self) -> Iterator[Use]:
         yield from uses("datasets", self.datasets, "dataset")
-        for field in ("ontology", "ontology_hash"):
-            reference = getattr(self, field)
-            if reference is not None:
-                yield Use(field, reference, "ontology")
+        if self.ontology is not None:
+            yield Use("ontology", self.ontology, "ontology")
+        if self.ontology_hash is not None:
+            yield Use("ontology_hash", self.ontology_hash, "ontology")
         template = self.made_from()
         if template is not None:
             yield template

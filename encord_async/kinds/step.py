@@ -5,6 +5,7 @@ a step does is said by its kind, an object of which there is one for each: `Thin
 or takes, `Admission` lets somebody in. The kinds themselves are in the modules beside this one. Nothing here sends.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from enum import IntEnum
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 IDENTITY_BYTES: Final = 16
+_EMPTY: Final = hashlib.blake2b(digest_size=IDENTITY_BYTES)
+"""To copy one takes half as long as to make one."""
 PHASES: Final = 3
 """So many there are: makes, gives and takes; then links of what lies in folders; then tasks, which that brings."""
 
@@ -157,7 +160,7 @@ def key_wish(step: bytes, parent: str | None) -> bytes:
 
 def keyed(kind: str, key: str) -> bytes:
     """Identity of the entry of *kind* that has *key*."""
-    return digest(b"key", kind.encode(), key.encode())
+    return _named(_of_kind(kind), (key.encode(),))
 
 
 def part(identity: bytes, *names: str) -> bytes:
@@ -167,5 +170,20 @@ def part(identity: bytes, *names: str) -> bytes:
 
 def digest(*parts: bytes) -> bytes:
     """A name for *parts*, in which their lengths keep ("ab", "c") and ("a", "bc") apart."""
-    framed = b"".join([b"%d:%b" % (len(some), some) for some in parts])
-    return hashlib.blake2b(framed, digest_size=IDENTITY_BYTES).digest()
+    return _named(_EMPTY, parts)
+
+
+@functools.cache
+def _of_kind(kind: str) -> hashlib.blake2b:
+    """What the names of all keyed entries of *kind* begin with."""
+    begun = _EMPTY.copy()
+    for some in (b"key", kind.encode()):
+        begun.update(b"%d:%b" % (len(some), some))
+    return begun
+
+
+def _named(begun: hashlib.blake2b, parts: Iterable[bytes]) -> bytes:
+    name = begun.copy()
+    for some in parts:
+        name.update(b"%d:%b" % (len(some), some))
+    return name.digest()

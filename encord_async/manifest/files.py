@@ -272,7 +272,7 @@ def _raw_jsonl(stream: BinaryIO, source: str) -> Iterator[Raw]:
                     if part in value:
                         yield Raw(line, value[part], part=part)
             else:
-                yield Raw(line, value, is_plain=not any(map(data.__contains__, _TEMPLATES)))
+                yield Raw(line, value, is_plain=max(map(data.find, _TEMPLATES)) < 0)
 
 
 _YAML_BEGINS: Final = (b"-", b"#", b"[", b"%")
