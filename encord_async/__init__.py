@@ -1,47 +1,35 @@
-"""encord-async: the asynchronous bulk client for Encord. Everything public is in ``__all__``."""
+"""encord-async: the asynchronous bulk client for Encord. Everything public is in ``__all__``.
+
+It is read when the first name is asked for: the command line imports this too, and its help, its completions and its
+words for a mistyped option need none of them, nor the second that it takes.
+"""
+
+import typing
 
 from encord_async import errors
-from encord_async.client import EncordSession, ProjectHandle
-from encord_async.engine.options import Progress
-from encord_async.engine.outcome import Outcome, Status, Summary
-from encord_async.engine.run import Run
-from encord_async.errors import *  # noqa: F403 - all of them, and their list is there
-from encord_async.protocol.catalogue import (
-    APIKeyScope,
-    CopyOption,
-    DatasetUserRole,
-    MemberType,
-    OrganisationRole,
-    ProjectStatus,
-    ProjectUserRole,
-    StorageLocation,
-)
-from encord_async.protocol.signing import APIKey, BearerToken, SSHKey
-from encord_async.session.session import Statistics
-from encord_async.session.settings import RetryPolicy, Settings, Timeouts
 
-__all__ = [
-    "APIKey",
-    "APIKeyScope",
-    "BearerToken",
-    "CopyOption",
-    "DatasetUserRole",
-    "EncordSession",
-    "MemberType",
-    "OrganisationRole",
-    "Outcome",
-    "Progress",
-    "ProjectHandle",
-    "ProjectStatus",
-    "ProjectUserRole",
-    "RetryPolicy",
-    "Run",
-    "SSHKey",
-    "Settings",
-    "Statistics",
-    "Status",
-    "StorageLocation",
-    "Summary",
-    "Timeouts",
-]
-__all__ += errors.__all__
+if typing.TYPE_CHECKING:
+    from encord_async import public
+    from encord_async.errors import *  # noqa: F403 - all of them, and their list is there
+    from encord_async.public import *  # noqa: F403 - as above
+
+    __all__: list[str] = []
+    __all__ += public.__all__
+    # mypy does not follow one list into another.
+    __all__ += errors.__all__
+else:
+
+    def __getattr__(name: str) -> object:
+        # Whatever begins with a small letter is a module, for which Python asks before it imports it.
+        if name != "__all__" and not name[:1].isupper():
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from encord_async import public
+
+        globals().update({"__all__": public.__all__, **{one: getattr(public, one) for one in public.__all__}})
+        try:
+            return globals()[name]
+        except KeyError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

@@ -21,12 +21,21 @@ def test_all_is_sorted_and_without_doubles() -> None:
 
 def test_all_is_what_is_there() -> None:
     """Each public name exists, and each name that exists and looks public is in the list."""
+    names = set(encord_async.__all__)
     found = {
         name
         for name, value in vars(encord_async).items()
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }
-    assert set(encord_async.__all__) == found
+    assert names == found
+
+
+def test_a_name_that_is_not_there() -> None:
+    """Names that nobody has promised are not there, and `dir` shows those that are."""
+    assert set(encord_async.__all__) <= set(dir(encord_async))
+    for name in ("Nope", "nope", "_nope"):
+        with pytest.raises(AttributeError, match=f"module 'encord_async' has no attribute '{name}'"):
+            getattr(encord_async, name)
 
 
 def test_every_error_is_public() -> None:

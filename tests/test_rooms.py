@@ -19,7 +19,7 @@ ROOMS = {model.__module__ for model in ENTRY_MODELS.values()}
 MAY_NAME = (
     *("kinds/", "protocol/", "emulator/"),
     # Calls of one operation each, and the lists of public names.
-    *("__init__.py", "calls.py", "operations.py", "project.py", "raw.py", "cli/project.py", "manifest/__init__.py"),
+    *("calls.py", "operations.py", "project.py", "public.py", "raw.py", "cli/project.py", "manifest/__init__.py"),
     # What `doctor` asks the service: single operations, and what their answers say of it; no entry is wished for.
     "checkup/",
 )

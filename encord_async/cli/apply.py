@@ -23,6 +23,7 @@ from encord_async.cli.failures import ExitCode, as_json, exit_code, hint, redact
 from encord_async.cli.interrupts import Interrupts, interruptible, listening, nothing_sent
 from encord_async.cli.keys_sink import sink
 from encord_async.cli.options import (
+    Finite,
     Service,
     changing_options,
     concurrency_option,
@@ -126,7 +127,7 @@ Exit codes, of several that apply the highest:
 @click.option(
     "--max-rate",
     "max_rate_per_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     metavar="R",
     help="Most requests a second.  [default: as many as the service takes, which is found out]",
 )
@@ -135,7 +136,7 @@ Exit codes, of several that apply the highest:
 @max_batch_option
 @click.option(
     "--settle-s",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

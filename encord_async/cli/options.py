@@ -4,6 +4,7 @@ The key is read here, and asked for its passphrase if need be. No request is sen
 """
 
 import functools
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from encord_async.session.settings import Settings
 
 __all__ = [
+    "Finite",
     "Service",
     "changing_options",
     "concurrency_option",
@@ -80,6 +82,17 @@ def _named(_: click.Context, _option: click.Parameter, value: object) -> object:
     return value
 
 
+class Finite(click.FloatRange):
+    """A number that is one: for click, ``nan`` lies in any range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """*value* as a number."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
 _OUTPUT: Final = (
     click.option("--json", "json_", is_flag=True, help="Print one JSON object on standard output, nothing else."),
     click.option("-v", "--verbose", is_flag=True, help="Log each step to standard error."),
@@ -116,7 +129,7 @@ _SERVICE: Final = (
     click.option(
         "--timeout",
         "timeout_s",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Finite(min=0, min_open=True),
         metavar="SECONDS",
         help="Longest wait for one reply.  [default: 180]",
     ),

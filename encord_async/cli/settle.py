@@ -6,7 +6,7 @@ import click
 
 from encord_async.cli.failures import ExitCode
 from encord_async.cli.interrupts import run
-from encord_async.cli.options import Service, journal_argument, output_options, service_options
+from encord_async.cli.options import Finite, Service, journal_argument, output_options, service_options
 from encord_async.cli.output import Output, many
 from encord_async.cli.status import open_lines, record_json
 
@@ -28,7 +28,7 @@ _SHOWN: Final = 50
 )
 @click.option(
     "--settle-s",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

@@ -92,6 +92,15 @@ def test_bad_usage(here: Here, arguments: list[str]) -> None:
     assert done.err
 
 
+@pytest.mark.parametrize("number", ["nan", "inf"])
+@pytest.mark.parametrize("option", ["--timeout", "--max-rate", "--settle-s"])
+def test_a_number_is_finite(here: Here, option: str, number: str) -> None:
+    """What is no number to count with is told by the name of its option, before anything is read."""
+    done = here("apply", "m.jsonl", option, number)
+    assert done.code == 2
+    assert f"'{option}': {number} is no finite number" in done.err
+
+
 def test_bad_usage_as_json(here: Here) -> None:
     """With --json a usage error is one object on standard output too."""
     done = here("apply", "--json", "m.jsonl", "--nope")
@@ -141,13 +150,9 @@ def test_a_bug_is_one_message(capsys: pytest.CaptureFixture[str], options: list[
 
 @pytest.mark.process
 def test_help_imports_nothing_heavy() -> None:
-    """`--help` answers at once: modules of the command line import heavy things only inside their verbs."""
+    """`--help` answers at once: the package and its command line import heavy things only when a verb needs them."""
     code = """
-import sys, types
-from importlib.util import find_spec
-package = types.ModuleType("encord_async")
-package.__path__ = list(find_spec("encord_async").submodule_search_locations)
-sys.modules["encord_async"] = package
+import sys
 from encord_async.cli.main import run
 assert run(["--help"]) == 0
 print(sorted({"aiohttp", "cryptography", "pydantic", "rich", "sqlalchemy", "yaml"} & set(sys.modules)))
