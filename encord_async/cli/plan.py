@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.engine.options import Options
     from encord_async.journal.journal import Journal
+    from encord_async.journal.store import Owner
     from encord_async.journal.taken_off import TakenOff, TakenOffs
     from encord_async.manifest.selection import Selection
     from encord_async.manifest.variables import ManifestFile
@@ -148,6 +149,7 @@ class Planned:
         journal: Where the journal is; None if there is none yet.
         domain: The service's address.
         account: A name of the account that may be shown.
+        owner: Who writes the journal meanwhile, if anybody does.
         forecast: The sums.
         actions: The first of the actions.
         drift: With a look at the account: how it differs from what is done.
@@ -160,6 +162,7 @@ class Planned:
     journal: str | None = None
     domain: str = ""
     account: str = ""
+    owner: "Owner | None" = None
     forecast: "Forecast | None" = None
     actions: "list[Action]" = field(default_factory=list)
     drift: "list[Difference] | None" = None
@@ -198,6 +201,7 @@ class Planned:
             opened: Journal | None = None
             if self.journal is not None:
                 opened = await stack.enter_async_context(Journal(self.journal, None))
+                self.owner = await opened.owner()
             self.forecast = await make_plan(
                 session,
                 manifest,
@@ -281,6 +285,8 @@ def show_heading(output: Output, planned: Planned, *, err: bool = False) -> None
     whose = " (Encord's own service)" if is_real else ""
     say(f"account  {planned.account} at {planned.domain}{whose}", bold=is_real, fg="yellow" if is_real else None)
     say(f"journal  {shown_journal(planned.journal) or 'none yet: nothing is known of earlier runs'}")
+    if planned.owner is not None:
+        say(f"A run is going on in {planned.owner}: what it has under way is shown as if it was in doubt.", bold=True)
 
 
 def shown_journal(journal: str | None) -> str | None:

@@ -27,6 +27,7 @@ from encord_async.errors import JournalMismatchError, UsageError
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
     from encord_async.journal.record import Ledger
+    from encord_async.journal.store import Owner
     from encord_async.kinds.entry import Entry
     from encord_async.kinds.step import StepKind
     from encord_async.manifest.selection import Selection
@@ -124,6 +125,8 @@ def verify(
             return await _look(session, source, fix=fix, prune=prune)
 
     verified = run(look, reads=True)
+    if verified.owner is not None:
+        output.say(f"A run is going on in {verified.owner}: what it has not finished is not as wished yet.", bold=True)
     if fix and verified.repairs and (yes or _may_mend(output, verified)):
 
         async def mend() -> None:
@@ -165,6 +168,8 @@ class _Verified:
     inner: "list[Entry]" = field(default_factory=list)
     repaired: "Repaired | None" = None
     requests: int = 0
+    owner: "Owner | None" = None
+    """Who writes the journal meanwhile, if anybody does."""
 
 
 async def _look(session: "EncordSession", source: _Source, *, fix: bool, prune: bool) -> _Verified:
@@ -175,9 +180,11 @@ async def _look(session: "EncordSession", source: _Source, *, fix: bool, prune: 
     from encord_async.verify.wishes import gather
 
     ledger: Ledger = MemoryLedger()
+    owner: Owner | None = None
     async with AsyncExitStack() as stack:
         if source.journal is not None:
             ledger = journal = await stack.enter_async_context(Journal(source.journal, None))
+            owner = await journal.owner()
             domain = (await journal.about())["domain"]
             if domain != session.settings.domain:
                 raise JournalMismatchError(
@@ -185,7 +192,7 @@ async def _look(session: "EncordSession", source: _Source, *, fix: bool, prune: 
                     "give --domain as it was, or another journal"
                 )
         wishes = await gather(source.manifest, ledger, source.selection)
-        verified = _Verified(wishes, Report(), Repairs(prune=prune))
+        verified = _Verified(wishes, Report(), Repairs(prune=prune), owner=owner)
         await _compare(session, verified, ledger, fix=fix)
         verified.inner = await verified.repairs.inner(ledger)
         return verified

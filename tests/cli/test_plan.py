@@ -1,12 +1,16 @@
 """What plan says, and that it only reads."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 
+from encord_async.journal.journal import Identity, Journal
 from encord_async.protocol.catalogue import QUERIES, REST_CALLS, Effect
-from tests.cli.conftest import DATASETS, EXAMPLE, Api, Here, write_manifest
+from tests.cli.conftest import DATASETS, EXAMPLE, Api, Done, Here, process, write_manifest
 
 
 def test_only_reads_are_sent(here: Here, api: Api) -> None:
@@ -124,3 +128,24 @@ def test_a_key_is_needed(here: Here, api: Api, verb: str) -> None:
     done = here(verb, EXAMPLE, "--domain", api.url)
     assert done.code == 2
     assert "ENCORD_SSH_KEY_FILE" in done.err
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("verb", ["plan", "verify"])
+def test_a_run_that_goes_on_meanwhile_is_told(here: Here, api: Api, tmp_path: Path, verb: str) -> None:
+    """Whoever looks while a run writes the journal is told of it: what is under way is neither done nor in doubt."""
+    manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "dataset", "key": "d", "title": f"Looked at by {verb}"})
+    assert here("apply", manifest, "--yes", env=api.env).code == 0
+    journal = tmp_path / "m.jsonl.journal"
+    alone = here(verb, manifest, env=api.env)
+    assert "A run is going on" not in alone.out + alone.err
+
+    async def look() -> Done:
+        async with Journal(journal, None) as read:
+            about = await read.about()
+        async with Journal(journal, Identity(about["domain"], about["account"])):
+            return await anyio.to_thread.run_sync(lambda: process(verb, manifest, env=api.env))
+
+    done = anyio.run(look)
+    assert done.code == 0, done.err
+    assert f"A run is going on in process {os.getpid()}: " in done.out + done.err
