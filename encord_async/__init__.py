@@ -1,7 +1,7 @@
 """encord-async: the asynchronous bulk client for Encord. Everything public is in ``__all__``.
 
 It is read when the first name is asked for: the command line imports this too, and its help, its completions and its
-words for a mistyped option need none of them, nor the second that it takes.
+words for a mistyped option need none of them, nor the time that it takes.
 """
 
 import typing
