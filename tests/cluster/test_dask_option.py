@@ -49,6 +49,14 @@ def test_local_workers_and_an_interrupt(emulator: EmulatorProcess, url: str, tmp
     assert PASSWORD not in told + errors + second.out + second.err
 
 
+def _command_of(pid: str) -> bytes:
+    """The command line of a process; nothing of one that has just ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 def _starting(url: str, tmp_path: Path, emulator: EmulatorProcess) -> tuple["subprocess.Popen[str]", list[int]]:
     """An apply whose workers are just being started, and the processes of these."""
     manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "project", "title": "Never made"})
@@ -60,7 +68,7 @@ def _starting(url: str, tmp_path: Path, emulator: EmulatorProcess) -> tuple["sub
     def workers() -> list[int]:
         children = Path(f"/proc/{started.pid}/task").glob("*/children")
         found = [pid for one in children for pid in one.read_text().split()]
-        return [int(pid) for pid in found if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [int(pid) for pid in found if b"spawn_main" in _command_of(pid)]
 
     until(lambda: started.poll() is not None or bool(workers()), "a worker starts")
     return started, workers()
