@@ -84,12 +84,7 @@ class Executor:
         self._looks = Looks(session, self._stop)
         self._scribe = Scribe(ledger, session.clock)
         self._claims = Claims(
-            account=account,
-            ledger=ledger,
-            maker=maker,
-            existing=existing,
-            roll=roll,
-            domain=session.settings.domain,
+            account=account, ledger=ledger, maker=maker, existing=existing, roll=roll, domain=session.settings.domain
         )
         roles = RoleChanger(sends, self._looks, changing, stop=self._stop, give_up=self._give_up)
         self._batches = Batches(sends, self._looks, ledger, self._scribe, roles=roles, stop=self._stop)
@@ -329,10 +324,9 @@ class Executor:
         """Send what is written down; if it is answered, say what is to be written down of that."""
         ticket, record, making = sending.ticket, sending.intent, sending.making
         sending.sent_s = self._session.clock.monotonic_s()
-        is_new = partial(self._is_new, record, making.kind)
         try:
             try:
-                made = await self._sends.create(making, sending.request, self._stop, is_new)
+                made = await self._sends.create(making, sending.request, self._stop, partial(self._is_new, sending))
             except StoppedError:
                 # It was not sent: the next run may send it without looking.
                 return await self._scribe.shut(ticket, record, Result(status=Status.CANCELLED))
@@ -348,7 +342,9 @@ class Executor:
                 )
                 self._doubt(ticket, doubt)
             else:
-                is_own = not (secret := self._known_secret(making.kind, made)) and made not in baseline(record)
+                # What was new as the answer came is so still, in the same turn of the event loop.
+                secret = "" if sending.is_new else self._known_secret(making.kind, made)
+                is_own = sending.is_new or not (secret or made in baseline(record))
                 if is_own and (self._seen.add(made) or not await self._is_anothers(record, made)):
                     self._arriving[made] = record.identity
                     sending.made, sending.note = made, self._scribe.made(record, made)
@@ -506,10 +502,12 @@ class Executor:
 
     # ------------------------------------------------------------------ replies that were mixed up
 
-    def _is_new(self, record: Record, kind: Creates, answer: object) -> bool:
+    def _is_new(self, sending: Sending, answer: object) -> bool:
         """Whether no other create was given such an answer, and what that says was made was not there before."""
-        made = kind.hash_of(answer)
-        return not (made in self._seen or made in baseline(record) or self._known_secret(kind, made))
+        made = (kind := sending.making.kind).hash_of(answer)
+        is_known = made in self._seen or made in baseline(sending.intent) or self._known_secret(kind, made)
+        sending.is_new = not is_known
+        return not is_known
 
     def _known_secret(self, kind: Creates, made: str) -> str:
         """What *made* goes by if it is a secret that another create was answered with: it is shown and kept nowhere."""
@@ -537,9 +535,9 @@ class Executor:
         """Put in doubt that *other* has got *made*, until it is seen to go by the other's name."""
         self._fresh.pop(made, None)
         self.suspects.note(other, Standing.UNDER_REVIEW)
-        details = {**other.details, "candidates": [made]}
         doubtful = Result(status=Status.IN_DOUBT, error=mixed_up(made))
-        await self._ledger.write([self._scribe.closed(replace(other, details=details), doubtful)])
+        suspect = replace(other, details={**other.details, "candidates": [made]})
+        await self._ledger.write([self._scribe.closed(suspect, doubtful)])
         try:
             fits = made in await self._settler.look(other)
         except FATAL:

@@ -97,7 +97,7 @@ class Options:
         skip_invalid: Provision the good entries of a manifest that has bad ones.
         selection: Which entries; the rest of the manifest is read and checked, and nothing is done for it.
         lookahead: Most entries read and not finished, those aside that wait for a key no entry so far has, or for
-            others to be sent with.
+            others to be sent with. No more is read, too, while some thousand things could be made.
         most_lying: Most users, datasets and the like that wait for others to be sent with; few bytes each.
     """
 

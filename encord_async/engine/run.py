@@ -63,6 +63,10 @@ if TYPE_CHECKING:
 __all__ = ["Run"]
 
 _CHUNK: Final = 256
+_LEAST_CHUNK: Final = 32
+"""So many are read at once, unless that is much of the read-ahead: each time costs a turn of a thread."""
+_MOST_READY: Final = 1024
+"""No more is read while so many things could be made: what lies longer than it must costs memory, and is cold then."""
 _SILENT_S: Final = 0.1
 """So long a manifest that is no file may say nothing before what would be sent with what it says next goes alone."""
 
@@ -110,6 +114,7 @@ class Run:
         self._takers: list[asyncio.Future[None]] = []
         self._has_left = False
         self._flow: Flow
+        self._least_room = min(_LEAST_CHUNK, 1 + options.lookahead // 4)
         self._room, self._alarm, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
         self._ended_number = 0
         self._total: int | None = None
@@ -429,12 +434,13 @@ class Run:
     def _free(self) -> int:
         # What has ended and still waits to be sent off counts: a slow consumer must not let them pile up.
         waiting = self._schedule.parked_entries + self._schedule.lying_entries + len(self._intake.aside)
-        return self._options.lookahead - (self._intake.entries + self._more - self._ended_number - waiting)
+        room = self._options.lookahead - (self._intake.entries + self._more - self._ended_number - waiting)
+        return min(room, _MOST_READY - self._schedule.ready_creations)
 
     async def _wait_for_room(self) -> None:
         # A source that never waits must not keep the workers from running.
         await anyio.lowlevel.checkpoint()
-        while self._free() <= 0:
+        while self._free() < self._least_room:
             self._room = anyio.Event()
             await self._room.wait()
 
@@ -485,7 +491,7 @@ class Run:
     def _settle_up(self) -> None:
         """Let go of what has ended, and of everything when all has."""
         self._emit()
-        if not self._room.is_set() and self._free() > 0:
+        if not self._room.is_set() and self._free() >= self._least_room:
             self._room.set()
         if not self._all_read or not self._schedule.idle or self._schedule.any_ended:
             return

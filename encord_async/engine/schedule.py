@@ -88,8 +88,7 @@ class Schedule:
         """What could go and waits for its phase."""
         self._is_whole = False
         """Whether no further entry will come."""
-        self._running = self._sent = 0
-        self._parked = 0
+        self._running = self._sent = self._parked = 0
         self._outcomes: deque[Outcome] = deque()
         self._cancelled = False
 
@@ -116,6 +115,11 @@ class Schedule:
         return self._lanes.any_lying
 
     @property
+    def ready_creations(self) -> int:
+        """How many things could be made now."""
+        return len(self._creations)
+
+    @property
     def running(self) -> int:
         """How much work is under way."""
         return self._running
@@ -123,8 +127,7 @@ class Schedule:
     @property
     def idle(self) -> bool:
         """Whether no work is under way, ready or postponed, and nothing lies in a lane."""
-        at_work = self._running or self._creations or self._split or self._lanes or self._postponed
-        return not (at_work or any(self._held))
+        return not any((self._running, self._creations, self._split, self._lanes, self._postponed, *self._held))
 
     @property
     def any_ended(self) -> bool:
@@ -253,9 +256,8 @@ class Schedule:
                 ticket = Ticket(step, wish, parent_hash=names[0], items=(names[1],))
                 self._on_end(ticket, Result(status=Status.UNCHANGED, hash=names[0]))
         done = Status.UNCHANGED
-        self._outcomes.append(
-            Outcome(number=number, place=place, kind=entry.kind, key=entry.key, status=done, hash=about)
-        )
+        ended = Outcome(number=number, place=place, kind=entry.kind, key=entry.key, status=done, hash=about)
+        self._outcomes.append(ended)
 
     def pass_over(self, steps: Iterable[Step], key: str | None) -> None:
         """Note that an entry with *key*, which was expected, is not to be done."""

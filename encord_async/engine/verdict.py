@@ -49,6 +49,7 @@ class Sending:
         intent: What has to be written down before that.
         note: What is to be written down next: the intent, or how it ended.
         sent_s: When it was sent, on the monotonic clock.
+        is_new: Whether nothing else is known to have been answered so, as it was when the answer came.
         made: The hash that the service answered with, once it has.
     """
 
@@ -58,6 +59,7 @@ class Sending:
     intent: Record
     note: Record
     sent_s: float = 0.0
+    is_new: bool = False
     made: str | None = None
 
 

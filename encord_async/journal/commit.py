@@ -1,5 +1,6 @@
 """What will be in one commit of a journal, and who waits for it. It never writes anything itself."""
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -47,7 +48,7 @@ class Commit:
         self.retired: set[bytes] = set()
         self.whole: dict[bytes, Record] = {}
         self.ends: dict[bytes, tuple[Record, Intent]] = {}
-        self._told: list[tuple[Told[Any], object]] = []
+        self._told: deque[tuple[Told[Any], object]] = deque()
 
     def __bool__(self) -> bool:
         return bool(self.whole or self.ends or self.retired or self._told)
@@ -73,8 +74,16 @@ class Commit:
         self._told.append((told, about))
 
     async def end(self, failure: str | None) -> None:
-        """Tell the writers, a few at a time, that it is done, or why it is not."""
-        for number, (told, about) in enumerate(self._told, 1):
-            told(about, failure)
-            if number % _TOLD_AT_ONCE == 0:
-                await anyio.lowlevel.checkpoint()
+        """Tell the writers, a few at a time, that it is done, or why it is not.
+
+        Nothing is kept meanwhile of who was told. A commit's worth of what is over would be let go of at once else,
+        after as much was begun anew: each time so much more is alive, Python's collector walks through all of it.
+        """
+        self.whole.clear()
+        self.ends.clear()
+        while self._told:
+            for _ in range(min(len(self._told), _TOLD_AT_ONCE)):
+                told, about = self._told.popleft()
+                told(about, failure)
+            del about
+            await anyio.lowlevel.checkpoint()

@@ -260,6 +260,24 @@ async def test_manifest_is_read_only_as_capacity_frees(
     assert 1 < most < lookahead + many * (7 - 1)
 
 
+async def test_no_more_is_read_while_enough_could_be_made(session: EncordSession) -> None:
+    """What is ready to be made is no more than the service takes in a while, however many may be read ahead."""
+    most = 0
+
+    def entries() -> Iterator[Entry]:
+        nonlocal most
+        for number in range(3000):
+            most = max(most, number - run.progress().ended)
+            yield project(title=f"{number}")
+
+    async with Run(session, entries(), Options(), journal=None) as run:
+        assert run.summary.entries == 0
+        outcomes = await all_of(run)
+    assert_sums(run, outcomes)
+    assert len(outcomes) == 3000
+    assert 32 < most < 2000
+
+
 async def test_consumer_that_stops_taking_stops_the_run(session: EncordSession, service: Service) -> None:
     """If nobody takes the outcomes, no more is read or sent than the read-ahead, the buffer and a lane hold."""
     service.projects["p"] = Project("Cats")
