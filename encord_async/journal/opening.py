@@ -69,7 +69,8 @@ def fill(connection: sa.Connection, identity: Identity) -> None:
         "stamp_key": os.urandom(16).hex(),
     }
     said["checksum"] = _checksum(said)
-    METADATA.create_all(connection)
+    # Nothing lies there yet, so nothing is asked.
+    METADATA.create_all(connection, checkfirst=False)
     connection.execute(sa.insert(META), [{"name": name, "value": value} for name, value in said.items()])
 
 

@@ -96,8 +96,7 @@ class PostgresStore:
         sa.event.listen(self._engine, "do_connect", self._refuse_another)
         sa.event.listen(self._engine, "connect", self._configure)
 
-    def insert(self, table: sa.Table, /) -> Any:
-        return postgresql.insert(table)
+    insert = staticmethod(postgresql.insert)
 
     def open(self, fill: Fill | None) -> sa.Connection:
         connection = self._engine.connect()

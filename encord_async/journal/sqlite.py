@@ -7,8 +7,8 @@ writes it looks after each commit whether it still lies where the next run will 
 """
 
 import contextlib
+import functools
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -26,6 +26,8 @@ from encord_async.redaction import redacted
 __all__ = ["SqliteStore"]
 
 _HEAD: Final = b"SQLite format 3\x00"
+_COMPILED: Final[dict[Any, Any]] = {}
+"""Statements in SQLite's words. All journals ask and write the same few, and each of them costs as much as a commit."""
 
 
 class SqliteStore:
@@ -44,8 +46,7 @@ class SqliteStore:
         self._log: os.stat_result | None = None
         """Which file SQLite's log is; the same until the journal is closed."""
 
-    def insert(self, table: sa.Table, /) -> Any:
-        return sqlite.insert(table)
+    insert = staticmethod(sqlite.insert)
 
     def open(self, fill: Fill | None) -> sa.Connection:
         # SQLite puts its log beside the file that a link leads to.
@@ -229,11 +230,11 @@ class SqliteStore:
     def _engine_for(self, *, writing: bool) -> sa.Engine:
         if writing:
             return _engine(str(self._file))
-        query = {"mode": "ro", "uri": "true"}
+        query = "mode=ro"
         if not os.access(self._file.parent, os.W_OK) and not self._beside("-wal").exists():
             # Otherwise SQLite would want to make a file beside it even for reading.
-            query["immutable"] = "1"
-        return _engine("file:" + quote(os.fsencode(self._file)), query)
+            query += "&immutable=1"
+        return _engine(f"file:{quote(os.fsencode(self._file))}?{query}", is_uri=True)
 
     def _lock(self, descriptor: int) -> None:
         """Lock it, or close it."""
@@ -255,24 +256,30 @@ def _driver(connection: sa.Connection) -> Any:
     return connection.connection.driver_connection
 
 
-def _engine(database: str, query: Mapping[str, str] | None = None) -> sa.Engine:
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=database, query=query or {}),
-        connect_args={"timeout": 10.0, "check_same_thread": False},
-        poolclass=sa.StaticPool,
-        hide_parameters=True,
-    )
-    sa.event.listen(engine, "connect", _configure)
-    return engine
+@functools.cache
+def _dialect() -> sa.Dialect:
+    """What SQLAlchemy knows of SQLite. One for all journals: what is compiled for one is not for another."""
+    engine = sa.create_engine("sqlite://")
+    # It learns what this SQLite can do.
+    engine.connect().close()
+    engine.dispose()
+    return engine.dialect
+
+
+def _engine(database: str, *, is_uri: bool = False) -> sa.Engine:
+    dialect = _dialect()
+    connect = functools.partial(dialect.connect, database, timeout=10.0, check_same_thread=False, uri=is_uri)
+    pool = sa.StaticPool(connect, dialect=dialect)
+    sa.event.listen(pool, "connect", _configure)
+    kept = {"compiled_cache": _COMPILED}
+    return sa.Engine(pool, dialect, sa.URL.create("sqlite"), hide_parameters=True, execution_options=kept)
 
 
 def _configure(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA synchronous=FULL")
     # macOS only flushes its disk's own cache when asked for this.
-    cursor.execute("PRAGMA fullfsync=ON")
-    cursor.execute("PRAGMA checkpoint_fullfsync=ON")
-    cursor.close()
+    connection.execute("PRAGMA fullfsync=ON")
+    connection.execute("PRAGMA checkpoint_fullfsync=ON")
 
 
 def _sync_directory(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Puts commits into the tables of a journal, on the journal's thread. It never decides when, and never commits."""
 
+import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -134,8 +135,9 @@ class _Upsert:
         return text
 
 
+@functools.cache
 def _upserts(insert: Callable[[sa.Table], Any]) -> tuple[_Upsert, _Upsert]:
-    """What writes whole rows, and what writes the ends of intents."""
+    """What writes whole rows, and what writes the ends of intents; for all journals of one kind of database."""
     # Of an intent that is there, so that what stands here for the columns that may not be null is never stored.
     never: dict[str, Any] = {name: sa.literal_column("''") for name in ("entry", "place", "kind", "title", "details")}
     end = insert(STEPS).values(**never, started_s=sa.literal_column("0.0"))

@@ -1,5 +1,6 @@
 """The journal is durable, keeps to one writer and one account, and is refused rather than believed when damaged."""
 
+import logging
 import os
 import shutil
 import signal
@@ -247,6 +248,20 @@ async def test_big_commit_does_not_hold_up_the_loop(tmp_path: Path) -> None:
         others.cancel_scope.cancel()
     assert went_on.total() == 200
     assert max(went_on.values()) <= 20
+
+
+async def test_statements_are_compiled_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What a journal asks and writes comes ready-made from the journal before: SQLAlchemy tells so in its log."""
+    caplog.set_level(logging.INFO, logger="sqlalchemy.engine.Engine")
+    for name in ("first", "second"):
+        caplog.clear()
+        async with Journal(tmp_path / name, ME) as journal:
+            await journal.write([intended(1), record(2)])
+            await journal.write([record(1)])
+            assert await journal.known([record(1).identity])
+            assert len(await journal.namesakes(record(2).name or b"")) == 1
+    assert "cached since" in caplog.text
+    assert "generated in" not in caplog.text
 
 
 async def test_last_word_wins(tmp_path: Path) -> None:
