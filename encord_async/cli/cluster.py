@@ -68,9 +68,7 @@ async def begin_on(
     from encord_async.manifest.selection import Selection
 
     wanted = dict(options)
-    # What was read here is of no use to workers elsewhere.
-    wanted.pop("forecast", None)
-    journal, limit = wanted.pop("journal"), wanted.pop("max_failures")
+    forecast, journal, limit = wanted.pop("forecast", None), wanted.pop("journal"), wanted.pop("max_failures")
     wanted["selection"] = Selection.of(wanted.pop("only"), wanted.pop("exclude"))
     chosen = Options.chosen(wanted)
     run = provision(
@@ -79,5 +77,6 @@ async def begin_on(
         journal=journal,
         session_options=SessionOptions(settings=settings, ssh_key_file=service.ssh_key_file),
         options=replace(chosen, max_failures=None if limit is None else FailureLimit.parse(limit), **wanted),
+        forecast=forecast,
     )
     return await stack.enter_async_context(run)

@@ -48,7 +48,8 @@ def agreed(
 ) -> "Forecast":
     """See to it that what cannot be undone is wanted; nothing of that kind needs no answer.
 
-    What the run would do is handed back for it, without what was read of the account if that was too long ago.
+    What the run would do is handed back for it, without what was read of the account if that was too long ago. The run
+    is held to the manifest as it was read.
 
     Args:
         output: Where the plan is shown.
@@ -78,13 +79,9 @@ def agreed(
         with at_the_terminal():
             _show(output, planned)
             _ask(sums, yes_needed=is_asked, number_needed=is_counted)
-    return sums if now_s() - looked_s <= _FRESH_S else _without_readings(sums)
-
-
-def _without_readings(sums: "Forecast") -> "Forecast":
-    from encord_async.engine.options import Groundwork
-
-    return replace(sums, groundwork=Groundwork())
+    is_fresh = now_s() - looked_s <= _FRESH_S
+    groundwork = replace(sums.groundwork, is_agreed=True, listed=sums.groundwork.listed if is_fresh else {})
+    return replace(sums, groundwork=groundwork)
 
 
 _NO_STREAM: Final = (

@@ -34,6 +34,8 @@ except ModuleNotFoundError as error:
 if TYPE_CHECKING:
     from distributed import Client
 
+    from encord_async.plan import Forecast
+
 __all__ = [
     "ClusterRun",
     "DatasetAPI",
@@ -55,6 +57,7 @@ def provision(
     session_options: SessionOptions | None = None,
     options: Options | None = None,
     variables: Mapping[str, object] | None = None,
+    forecast: "Forecast | None" = None,
 ) -> ClusterRun:
     """Provision every entry of *manifest* on the workers of *client*'s cluster, each exactly once.
 
@@ -66,6 +69,7 @@ def provision(
         session_options: How the workers open their sessions; the settings are the bounds of the whole cluster.
         options: How the manifest is provisioned.
         variables: As for `EncordSession.provision`.
+        forecast: As for `EncordSession.provision`, but that the workers look at the account themselves.
 
     Raises:
         JournalError: The journal is not in PostgreSQL.
@@ -77,4 +81,5 @@ def provision(
         session_options=session_options or SessionOptions(),
         journal=journal,
         options=options or Options(),
+        groundwork=None if forecast is None else forecast.groundwork,
     )

@@ -27,7 +27,7 @@ from encord_async.cluster.worker import Report, SessionOptions, Task
 from encord_async.engine.changing import protecting
 from encord_async.engine.crew import leave
 from encord_async.engine.intake import bad_entries, checker_for, problems_of
-from encord_async.engine.options import Options, Progress
+from encord_async.engine.options import Groundwork, Options, Progress
 from encord_async.engine.outcome import Outcome, Status, Summary
 from encord_async.engine.roll import Register
 from encord_async.engine.schedule import why_dead
@@ -82,14 +82,21 @@ class ClusterRun:
 
     @sealed
     def __init__(
-        self, manifest: Manifest, *, client: Any, session_options: SessionOptions, journal: str, options: Options
+        self,
+        manifest: Manifest,
+        *,
+        client: Any,
+        session_options: SessionOptions,
+        journal: str,
+        options: Options,
+        groundwork: Groundwork | None = None,
     ) -> None:
         if options.prune or options.retire or options.prunes_data:
             raise UsageError("a run on a cluster neither prunes nor retires: run once more on one machine")
         self._manifest = with_variables(manifest)
         self._scheduler = Scheduler(client)
         self._session_options = session_options
-        self._options = options
+        self._options, self._groundwork = options, groundwork or Groundwork()
         self._where = Secret(journal)
         self._shown_to_workers = without_password(journal)
         self._journal: Journal
@@ -103,7 +110,7 @@ class ClusterRun:
         self._submitting = anyio.Lock()
         self._namer = Namer()
         self._checker: Checker | Passed = Checker(stamps=options.stamp)
-        self._is_same: Callable[[int], bool] | None = None
+        self._changed: Callable[[int], str | None] | None = None
         self._policy = NO_POLICY
         self._bad: Mapping[int, tuple[Problem, ...]] = {}
         self._register = Register(stamps=False, selection=options.selection)
@@ -307,10 +314,11 @@ class ClusterRun:
     # ------------------------------------------------------------------ reading
 
     async def _check_file(self, file: ManifestFile) -> None:
-        checked = await self._register.check_file(file, stamps=self._options.stamp)
-        report, self._is_same = checked.report, checked.is_same
+        checked = await self._register.check_file(file, self._groundwork.checked, stamps=self._options.stamp)
+        self._groundwork.check_agreed(checked)
+        report, self._changed = checked.report, checked.changed
         self._total = report.entries
-        if self._is_same is not None:
+        if self._changed is not None:
             self._checker = Passed(report.warnings)
         self._bad = bad_entries(str(file), report, skip=self._options.skip_invalid)
 
@@ -362,7 +370,7 @@ class ClusterRun:
         await self._advance()
 
     async def _read(self) -> None:
-        source = open_source(self._manifest, self._checker.note_empty, is_same=self._is_same)
+        source = open_source(self._manifest, self._checker.note_empty, changed=self._changed)
         try:
             while self._stopped_by is None and (items := await source.take(_CHUNK)):
                 await self._take_in(items)

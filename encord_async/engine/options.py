@@ -187,10 +187,27 @@ class Groundwork:
     Attributes:
         checked: The manifest's file, read through; used as long as the file is the same.
         listed: What the account held. It is for whoever hands it on to know that it is fresh enough.
+        is_agreed: Whether somebody was told what the manifest would make, and has agreed to that and to nothing else.
     """
 
     checked: Checked | None = None
     listed: Listed = field(default_factory=dict)
+    is_agreed: bool = False
+
+    def check_agreed(self, now: Checked) -> None:
+        """Hold the manifest, as it was read *now*, to what somebody has agreed to.
+
+        Raises:
+            UsageError: It has changed.
+        """
+        before = self.checked
+        if not self.is_agreed or before is None or now is before:
+            return
+        if now.mark is not None or now.report != before.report:
+            raise UsageError(
+                "the manifest, a file that it names or its policy was changed after you were told what would be made: "
+                "nothing was sent; run it again"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

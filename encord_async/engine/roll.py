@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -51,6 +52,8 @@ _RECENT: Final = 4096
 _LONGEST: Final = 2**18
 _OPEN: Final = "\0"
 """No item: that others may be there."""
+_MOST_BESIDE: Final = 1_000
+"""Files beside a manifest that are looked at, each time some entries are read, for whether they were changed."""
 _A_TURN: Final = 100
 """Entries that are read in one turn of the event loop."""
 
@@ -170,7 +173,9 @@ class Checked:
     """A file that was read through.
 
     Attributes:
-        mark: By which it is told whether the file is still the same; None if nobody can, or others belong to it.
+        mark: By which it is told whether the file is still the same; None if nobody can, or too many others belong to
+            it.
+        beside: The other files that belong to it, as they were.
         policy: That it was held to.
         stamps: Whether marks were to tell twins apart, so that none was looked for.
         report: What is wrong with it, and how many entries it has.
@@ -180,6 +185,7 @@ class Checked:
     """
 
     mark: tuple[object, ...] | None
+    beside: Mapping[Path, tuple[int, ...] | None]
     policy: Policy
     stamps: bool
     report: CheckReport
@@ -188,10 +194,23 @@ class Checked:
     moves: Sequence[PlacedEntry] = ()
 
     @property
-    def is_same(self) -> Callable[[int], bool] | None:
-        """Tells of a file, by its descriptor, whether it is the one that was read, and as it was; None: nobody can."""
+    def changed(self) -> Callable[[int], str | None] | None:
+        """Names what is otherwise than when it was read: the file, which has a descriptor now, or one that belongs to
+        it. None: nobody can tell.
+        """
         mark = self.mark
-        return None if mark is None else lambda descriptor: mark[-1] == _state(os.fstat(descriptor))
+        if mark is None:
+            return None
+        return lambda descriptor: str(mark[0]) if mark[-1] != _state(os.fstat(descriptor)) else self.changed_beside()
+
+    def changed_beside(self) -> str | None:
+        """The first file that belongs to it and is otherwise now."""
+        return next((str(path) for path, state in self.beside.items() if _state_at(path) != state), None)
+
+    def is_for(self, mark: tuple[object, ...] | None, policy: Policy, *, stamps: bool) -> bool:
+        """Whether a file that has this *mark* now need not be read again."""
+        wanted = mark, policy, stamps
+        return mark is not None and (self.mark, self.policy, self.stamps) == wanted and not self.changed_beside()
 
 
 class Register:
@@ -243,28 +262,28 @@ class Register:
         """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*."""
         self._file, mark = file, _file_mark(file)
         policy = await anyio.to_thread.run_sync(policy_for, file)
-        wanted = mark, policy, stamps
-        if before is None or mark is None or (before.mark, before.policy, before.stamps) != wanted:
+        if before is None or not before.is_for(mark, policy, stamps=stamps):
             call = _Call(self.roll)
             check = functools.partial(
                 check_manifest, file, stamps=stamps, on_entry=call.add, on_beside=call.note_beside
             )
             report = await anyio.to_thread.run_sync(check)
-            # Of what lies in other files nobody would see that it has changed.
-            same = mark if call.is_alone else None
-            before = Checked(same, policy, stamps, report, self.roll, call.expected, call.moves)
+            same = mark if len(call.beside) <= _MOST_BESIDE else None
+            before = Checked(same, call.beside, policy, stamps, report, self.roll, call.expected, call.moves)
         self.checked, self.roll, self._moves = before, before.roll, before.moves
         self._is_complete = True
         return before
 
     def is_as_it_was(self, entries: int) -> bool:
-        """Whether the file that was read before the run is still that, and has *entries*, as far as can be told.
+        """Whether what was read before the run is still that, and has *entries*, as far as can be told.
 
         How many of them are chosen was not counted then.
         """
         if self.checked is None or self._file is None:
             return True
-        is_same = self.checked.mark is None or self.checked.mark == _file_mark(self._file)
+        if self.checked.mark is not None and self.checked.mark != _file_mark(self._file):
+            return False
+        is_same = not self.checked.changed_beside()
         return is_same and (bool(self.choice.selection) or self.checked.report.entries == entries)
 
     async def open(self, ledger: Ledger, manifest: Manifest, policy: Policy = NO_POLICY) -> None:
@@ -373,8 +392,8 @@ class _Call:
         self._roll = roll
         self._namer = Namer()
         self.moves: list[PlacedEntry] = []
-        self.is_alone = True
-        """Whether no other file belongs to it."""
+        self.beside: dict[Path, tuple[int, ...] | None] = {}
+        """The other files that belong to it, as they were before they were read; of too many only the first."""
         self.expected = Expected()
 
     def add(self, placed: PlacedEntry) -> None:
@@ -384,9 +403,10 @@ class _Call:
             self.moves.append(placed)
         self._roll.add(entry, self._namer.identity(entry) if entry.creates else b"", steps)
 
-    def note_beside(self) -> None:
-        """Another file belongs to it: variables, entries, rows, or a part of one."""
-        self.is_alone = False
+    def note_beside(self, path: Path) -> None:
+        """The file at *path* belongs to it: variables, entries, rows, or a part of one."""
+        if len(self.beside) <= _MOST_BESIDE and path not in self.beside:
+            self.beside[path] = _state_at(path)
 
     async def add_all(self, manifest: Sequence[object]) -> None:
         for number, item in enumerate(read_numbered(manifest)):
@@ -404,6 +424,14 @@ def _file_mark(file: ManifestFile) -> tuple[object, ...] | None:
         # Whoever reads it will say what is wrong.
         return None
     return (str(file), repr(file.variables), _state(found)) if stat.S_ISREG(found.st_mode) else None
+
+
+def _state_at(path: Path) -> tuple[int, ...] | None:
+    """The state of the file at *path*, wherever links lead; None if there is none."""
+    try:
+        return _state(path.stat())
+    except (OSError, ValueError):
+        return None
 
 
 def _state(found: os.stat_result) -> tuple[int, ...]:

@@ -153,9 +153,9 @@ class Run:
         self._session.check_open()
         policy = await self._limits()
         file = manifest_file(self._manifest)
-        is_same = None if file is None else await self._check_file(file)
+        changed = None if file is None else await self._check_file(file)
         await self._register.choose(self._manifest)
-        source = open_source(self._manifest, self._intake.checker.note_empty, is_same=is_same)
+        source = open_source(self._manifest, self._intake.checker.note_empty, changed=changed)
         async with AsyncExitStack() as stack:
             if self._journal is not None:
                 await stack.enter_async_context(self._journal)
@@ -267,16 +267,17 @@ class Run:
         self._schedule.expect(expected)
         self._silence = Silence(math.inf)
 
-    async def _check_file(self, file: ManifestFile) -> Callable[[int], bool] | None:
-        """Check the whole *file* before anything is sent; by what is told that it stays as it is, see `Checked`."""
+    async def _check_file(self, file: ManifestFile) -> Callable[[int], str | None] | None:
+        """Check the whole *file* before anything is sent; by what is told that all stays as it is, see `Checked`."""
         checked = await self._register.check_file(file, self._groundwork.checked, stamps=self._options.stamp)
+        self._groundwork.check_agreed(checked)
         report = checked.report
         self._total = report.entries
         self._expect(checked.expected.copy())
         self._intake.bad = bad_entries(str(file), report, skip=self._options.skip_invalid)
-        if checked.is_same is not None:
+        if checked.changed is not None:
             self._intake.checker = Passed(report.warnings)
-        return checked.is_same
+        return checked.changed
 
     def __aiter__(self) -> Self:
         return self

@@ -30,12 +30,12 @@ class Beside:
     Attributes:
         folder: What names are relative to.
         root: The manifest's folder, out of which no name may lead.
-        on_use: Is called whenever a file is named.
+        on_use: Is given each file that is named, before it is opened.
     """
 
     folder: Path
     root: Path
-    on_use: Callable[[], None] = lambda: None
+    on_use: Callable[[Path], None] = lambda _: None
 
     def path(self, name: str) -> Path:
         """Where the file *name* is, wherever links lead.
@@ -43,11 +43,11 @@ class Beside:
         Raises:
             ValueError: It lies outside the manifest's folder, or *name* is none.
         """
-        self.on_use()
         # What is opened then is followed no further.
         path = Path(os.path.realpath(self.folder / name))
         if not path.is_relative_to(os.path.realpath(self.root)):
             raise ValueError("it lies outside the folder of the manifest; put a copy of it there")
+        self.on_use(self.folder / name)
         return path
 
     def open(self, name: str) -> BinaryIO:

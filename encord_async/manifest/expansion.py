@@ -65,7 +65,7 @@ class Expansion:
         formats: How files that can be included are read, by what their names end in.
         rows: How tables are read that entries are made for, by what their names end in.
         on_empty: Is told where an entry stands that is made for no row at all.
-        on_beside: Is called whenever another file is named.
+        on_beside: Is given each other file that is named, before it is opened.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Expansion:
         formats: Mapping[str, Format],
         rows: Mapping[str, Rows],
         on_empty: Callable[[Place], None],
-        on_beside: Callable[[], None],
+        on_beside: Callable[[Path], None],
     ) -> None:
         self._manifest = manifest
         self._on_empty, self._on_beside = on_empty, on_beside

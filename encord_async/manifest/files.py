@@ -72,7 +72,7 @@ def read_manifest(
     *,
     on_empty: Callable[[Place], None] = lambda _: None,
     on_open: Callable[[BinaryIO], None] = lambda _: None,
-    on_beside: Callable[[], None] = lambda: None,
+    on_beside: Callable[[Path], None] = lambda _: None,
 ) -> Generator[Item]:
     """Read the manifest at *path*, or JSONL from standard input if it is ``-``.
 
@@ -83,7 +83,7 @@ def read_manifest(
         path: Where it is.
         on_empty: Is told where an entry stands that is made for no row at all.
         on_open: Is given the file, if it is one, before it is read.
-        on_beside: Is called whenever another file is named in it, to be read as well.
+        on_beside: Is given each other file that is named in it, before it is opened to be read as well.
 
     Raises:
         ManifestError: The file cannot be read or holds no entry; the first of it comes at once, the rest as it is read.
@@ -107,7 +107,7 @@ def check_manifest(
     *,
     stamps: bool = False,
     on_entry: Callable[[PlacedEntry], None] = lambda _: None,
-    on_beside: Callable[[], None] = lambda: None,
+    on_beside: Callable[[Path], None] = lambda _: None,
 ) -> CheckReport:
     """Read the manifest at *path* once from end to end and report all that is wrong with it; nothing is sent.
 
@@ -233,7 +233,7 @@ def _file_items(
     suffix: str,
     expansion: Expansion,
     on_open: Callable[[BinaryIO], None],
-    on_beside: Callable[[], None],
+    on_beside: Callable[[Path], None],
 ) -> Iterator[Item]:
     path, source = sheet_of(manifest)[0], str(manifest)
     try:

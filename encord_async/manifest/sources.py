@@ -90,14 +90,15 @@ def open_source(
     manifest: Manifest,
     on_empty: Callable[[Place], None] = lambda _: None,
     *,
-    is_same: Callable[[int], bool] | None = None,
+    changed: Callable[[int], str | None] | None = None,
 ) -> Source:
     """A source over *manifest*.
 
     Args:
         manifest: What entries come from.
         on_empty: As for `read_manifest`.
-        is_same: Tells by its descriptor whether a file is as it was when it was checked. No entry comes of another.
+        changed: Tells by the descriptor of the manifest which file is not as it was when all was checked. No entry
+            comes of another.
 
     Raises:
         UsageError: It is nothing that entries can come from.
@@ -105,7 +106,7 @@ def open_source(
     """
     if isinstance(manifest, str | Path | ManifestFile):
         file = ManifestFile.at(manifest)
-        return _StreamSource(file, on_empty) if file.is_stream else _FileSource(file, on_empty, is_same)
+        return _StreamSource(file, on_empty) if file.is_stream else _FileSource(file, on_empty, changed)
     if isinstance(manifest, Part):
         return _IteratorSource(one.placed for one in manifest.entries)
     if isinstance(manifest, AsyncIterable):
@@ -119,9 +120,12 @@ def open_source(
 
 class _FileSource:
     def __init__(
-        self, manifest: ManifestFile, on_empty: Callable[[Place], None], is_same: Callable[[int], bool] | None
+        self,
+        manifest: ManifestFile,
+        on_empty: Callable[[Place], None],
+        changed: Callable[[int], str | None] | None,
     ) -> None:
-        self._name, self._is_same = str(manifest), is_same
+        self._changed = changed
         self._descriptor: int | None = None
         """Of the file, by which is told even after its last entry whether it was changed meanwhile."""
         self._items = _grouped(read_manifest(manifest, on_empty=on_empty, on_open=self._keep))
@@ -135,8 +139,8 @@ class _FileSource:
 
     def _some(self, most: int) -> list[Item]:
         items = list(itertools.islice(self._items, most))
-        if self._is_same is not None and self._descriptor is not None and not self._is_same(self._descriptor):
-            raise ManifestError(f"{self._name} was changed while it was provisioned; run it again")
+        if self._changed is not None and self._descriptor is not None and (name := self._changed(self._descriptor)):
+            raise ManifestError(f"{name} was changed while it was provisioned; run it again")
         return items
 
     async def aclose(self) -> None:

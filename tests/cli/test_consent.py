@@ -1,5 +1,6 @@
 """What is said and done before anything is made that cannot be undone."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -47,7 +48,32 @@ def test_an_old_listing_is_read_again(
         typing = person.will(lambda: person.type("y\n"))
         found = agreed(Output(), sessions, ManifestFile(str(manifest)), OPTIONS, quiet=True, now_s=clock(0.0, waited_s))
         typing.join()
-    assert (found.groundwork.checked is not None) is is_kept
+    assert bool(found.groundwork.listed) is is_kept
+
+
+@pytest.mark.parametrize(("changed", "code"), [("m.jsonl", 2), ("rows.csv", 2), (None, 0)])
+def test_what_nobody_was_told_is_not_made(
+    here: Here, start_api: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str | None, code: int
+) -> None:
+    """What is added to the manifest, or to a table of it, while a person thinks about the answer is not made."""
+    api = start_api()
+    (tmp_path / "rows.csv").write_text("n\n1\n")
+    entry = {"kind": "project", "for_each": "rows.csv", "key": "p{{ n }}", "title": "P {{ n }}"}
+    manifest = write_manifest(tmp_path / "m.jsonl", entry)
+    more = {"m.jsonl": json.dumps(project("More")) + "\n", "rows.csv": "2\n"}
+
+    def edit_and_agree() -> None:
+        if changed is not None:
+            with (tmp_path / changed).open("a") as file:
+                file.write(more[changed])
+        person.type("y\n")
+
+    with a_person(monkeypatch) as person:
+        typing = person.will(edit_and_agree)
+        ended = here("apply", manifest, "--no-progress", env=api.env)
+        typing.join()
+    assert ended.code == code
+    assert len(api.control("GET", "state")["projects"]) == (code == 0)
 
 
 @pytest.mark.parametrize(
