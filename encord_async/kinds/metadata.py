@@ -1,12 +1,12 @@
 """Metadata as entries say them: an object of any sort, kept with a folder or a file. Sends nothing."""
 
-import json
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
 
 from encord_async.errors import UnencodableError
 from encord_async.kinds.fields import shown, sort_of, wrong
+from encord_async.kinds.strict_json import NotStrictError, strict_json
 from encord_async.protocol.jsontext import json_bytes
 
 __all__ = ["MARK", "Metadata"]
@@ -19,7 +19,9 @@ def _metadata(value: object) -> object:
     if isinstance(value, str):
         # The cell of a table.
         try:
-            value = json.loads(value)
+            value = strict_json(value)
+        except NotStrictError as error:
+            raise wrong(str(error)) from None
         except ValueError:
             raise wrong(f"{shown(value)} is no JSON object", 'write it as {"site": "north"}') from None
     if not isinstance(value, dict):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from encord_async.kinds.fields import shown
+from encord_async.kinds.strict_json import NotStrictError, strict_json
 from encord_async.manifest.items_file import read_items_file
 from encord_async.manifest.place import PlacedEntry, Problem
 from encord_async.manifest.reading import read_entry
@@ -82,8 +83,6 @@ def with_file(placed: PlacedEntry, beside: Beside | None) -> PlacedEntry | tuple
         value = _read(beside, name)
     except OSError as error:
         return (_problem(placed, f"{shown(name)} cannot be read: {error.strerror or error}"),)
-    except RecursionError:
-        return (_problem(placed, f"{shown(name)} is nested too deeply"),)
     except ValueError as error:
         return (_problem(placed, f"{shown(name)} is no {holds}: {error}"),)
     whole = entry.model_dump(exclude={names}) | {holds: value}
@@ -119,12 +118,14 @@ def _read(beside: Beside, name: str) -> object:
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"it is larger than {MAX_FILE_BYTES // 2**20} MiB")
     try:
-        return json.loads(data.decode("utf-8-sig"))
+        return strict_json(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except json.JSONDecodeError as error:
         what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
         raise ValueError(f"it is not JSON: {what} at line {error.lineno} column {error.colno}") from None
+    except NotStrictError as error:
+        raise ValueError(f"in it {error}" if error.name else f"it {error}") from None
 
 
 def _problem(placed: PlacedEntry, reason: str, hint: str = "") -> Problem:

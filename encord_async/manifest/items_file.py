@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from encord_async.errors import SettingsError
 from encord_async.kinds.fields import shown, sort_of
 from encord_async.kinds.files import BLOCK_ITEMS, Block, DataItem, block_of
+from encord_async.kinds.strict_json import strict_json
 from encord_async.kinds.uploads import UPLOAD_FLAGS, UPLOAD_LISTS, uploaded
 from encord_async.plainfile import open_plain
 from encord_async.protocol.cloud_files import CloudFile, CloudItem
@@ -124,10 +125,10 @@ def _json_lines(stream: BinaryIO, offset: int, sort: str) -> Iterator[_Row]:
 
 def _json(text: bytes) -> object:
     try:
-        return json.loads(text.decode("utf-8-sig"))
+        return strict_json(text.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON: {error}") from None
 
 
@@ -144,11 +145,17 @@ def _csv(stream: BinaryIO, offset: int, sort: str) -> Iterator[_Row]:
         return
     text = header.decode("utf-8-sig", "replace")
     delimiter = max(",;\t", key=text.count)
-    names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter))]
+    try:
+        names = [name.strip() for name in next(csv.reader([text], delimiter=delimiter))]
+    except csv.Error as error:
+        raise ValueError(f"is not CSV: {error}") from None
     unknown = [name for name in names if name not in DataItem.model_fields]
     if unknown or "url" not in names:
         what = f"{shown(unknown[0])} is no column" if unknown else "the column 'url' is missing"
         raise ValueError(f"{what}; use some of {', '.join(DataItem.model_fields)}")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{shown(twice)} is the name of two columns")
     places = _Places(_lines(stream, max(offset, len(header))))
     rows = csv.reader(places, delimiter=delimiter, strict=True)
     while True:
@@ -272,6 +279,9 @@ class _Scanner:
                 why = f"is not JSON: {error.msg} at byte {self._before + error.pos}"
             except RecursionError:
                 raise ValueError("is nested too deeply") from None
+            except ValueError:
+                # The one that is left, as in `strict_json`.
+                raise ValueError("holds a number with too many digits") from None
             else:
                 # A number or a word may go on behind what was read so far.
                 if end < len(self._text) or not self._more():

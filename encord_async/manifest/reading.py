@@ -4,9 +4,8 @@ Pure: values in, entries or problems out. Files are read in ``files``; nothing i
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
@@ -15,6 +14,7 @@ from encord_async.kinds.entry import Entry
 from encord_async.kinds.faults import Fault
 from encord_async.kinds.fields import Part, meant, shown, sort_of
 from encord_async.kinds.registry import ENTRY_MODELS, kind_of
+from encord_async.kinds.strict_json import NotStrictError, strict_json
 from encord_async.manifest.place import Place, Problem
 
 __all__ = ["IN_QUOTES", "field_path", "json_value", "key_of", "read_entry", "read_json_entry"]
@@ -72,19 +72,14 @@ def json_value(line: bytes) -> Any:
     if isinstance(value, dict) and _members_in(value) == line.count(b'":') and max(map(line.find, _APART)) < 0:
         return value
     try:
-        return _DECODER.decode(line.decode().rstrip("\r\n"))
+        return strict_json(line.decode().rstrip("\r\n"))
     except UnicodeDecodeError as error:
         reason, hint = f"is not UTF-8 at byte {error.start + 1} of the line", "save the file as UTF-8"
     except json.JSONDecodeError as error:
         what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at")
         reason, hint = f"is not JSON: {what} at column {error.colno}", _json_hint(line)
-    except _NotAllowed as error:
+    except NotStrictError as error:
         return Fault(field_path((error.name,)) if error.name else "", error.reason)
-    except RecursionError:
-        reason, hint = "is nested too deeply", ""
-    except ValueError:
-        # The one that is left: Python reads no numbers of thousands of digits.
-        reason, hint = "holds a number with too many digits", ""
     return Fault("", reason, hint)
 
 
@@ -95,31 +90,6 @@ def _members_in(value: Mapping[str, object] | Sequence[object]) -> int:
         if type(one) is dict or type(one) is list:
             number += _members_in(one)
     return number
-
-
-class _NotAllowed(Exception):
-    """JSON that Python would read, but not we."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(reason)
-        self.name = name
-        self.reason = reason
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        # JSON does not say which of two equal members counts, so neither may.
-        [(repeated, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise _NotAllowed(repeated, "is given twice in one object")
-    return members
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise _NotAllowed("", f"holds {name}, which JSON does not have")
-
-
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant)
 
 
 def _json_hint(line: bytes) -> str:

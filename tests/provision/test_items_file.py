@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,27 @@ def test_what_is_missing(items: list[CloudFile], number: int) -> None:
     files = ListedFiles(tuple(items))
     there = URLs(url_digest(one.url) for one in items[:number])
     assert Portion(files=files, blocks=files.blocks).lacking(there) == tuple(items[number:])
+
+
+URL = '"url": "https://a/x.png"'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("x.csv", "url,url\nhttps://a/x.png,https://a/y.png\n", "'url' is the name of two columns"),
+        ("x.csv", f"url,{'t' * 200_000}\n", "row 1: is not CSV: field larger than field limit"),
+        ("x.csv", 'url,metadata\nhttps://a/x.png,"{""a"": 1, ""a"": 2}"\n', "row 1: metadata: 'a' is given twice"),
+        ("x.csv", f"url,metadata\nhttps://a/x.png,{'[' * 100_000}\n", "row 1: metadata: is nested too deeply"),
+        ("x.jsonl", f'{{{URL}}}\n{{{URL}, "url": "https://a/y.png"}}\n', "row 2: 'url' is given twice in one object"),
+        ("x.jsonl", f'{{{URL}, "metadata": {{"a": {"9" * 5000}}}}}\n', "row 1: holds a number with too many digits"),
+        ("x.json", '{"images": [{"objectUrl": "a", "objectUrl": "b"}]}', "'objectUrl' is given twice"),
+        ("x.json", f'{{"images": [{"9" * 5000}]}}', "row 1: holds a number with too many digits"),
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_refused(tmp_path: Path, name: str, text: str, said: str) -> None:
+    """What is said twice of a file, or of all files, is told with its row: none of the two is taken in silence."""
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        read_items_file(path)

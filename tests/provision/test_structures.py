@@ -67,8 +67,15 @@ def test_yaml_and_csv_name_files_too(tmp_path: Path) -> None:
         (b"\xff", "structure_file: 'parts/felines.json' is no structure: it is not UTF-8"),
         (b"[]", "structure: must be an object with objects and classifications, not a list"),
         (b'{"objects": {}}', "structure: 'objects' in it must be a list, not an object"),
-        (b'{"objects": [NaN]}', "structure: cannot be written as JSON: "),
-        (b"[" * 100_000, "structure_file: 'parts/felines.json' is nested too deeply"),
+        (
+            b'{"objects": [NaN]}',
+            "structure_file: 'parts/felines.json' is no structure: it holds NaN, which JSON does not have",
+        ),
+        (b"[" * 100_000, "structure_file: 'parts/felines.json' is no structure: it is nested too deeply"),
+        (
+            b'{"objects": [], "objects": []}',
+            "structure_file: 'parts/felines.json' is no structure: in it 'objects' is given twice in one object",
+        ),
     ],
 )
 def test_a_file_that_is_no_structure(manifest: Callable[[bytes], Path], content: bytes, said: str) -> None:
