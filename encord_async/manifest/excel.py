@@ -30,6 +30,16 @@ _ROW_BEGINS: Final = re.compile(rb"<(?:[\w.-]{1,16}:)?row[\s/>]")
 _TAIL_BYTES: Final = 24
 """More than the beginning of a row has, less than a row that holds anything."""
 
+_PREFIX: Final = rb"(?:[\w.-]{1,16}:)?"
+_UNKNOWN: Final = re.compile(
+    rb"<%(p)sc\s(?![^>]{0,200}\bt=.str)[^>]{0,200}\br=.([A-Z]{1,3}(\d{1,7})).[^>]*>\s*"
+    rb"<%(p)sf(?:\s[^>]*)?(?:/>|>[^<]*</%(p)sf>)\s*(?:<%(p)sv\s*/>|<%(p)sv>\s*</%(p)sv>)?\s*</%(p)sc>" % {b"p": _PREFIX}
+)
+"""A cell with a formula and no value; of a text that is empty Excel says that it is one."""
+_MERGED: Final = re.compile(rb"<%smergeCell\s[^>]{0,200}\bref=.([A-Z]{1,3}(\d{1,7}):[A-Z]{1,3}\d{1,7})" % _PREFIX)
+_LONGEST_CELL: Final = 2**15
+"""More than a cell has with the longest formula that Excel takes."""
+
 _MAX_ROWS: Final = 2**20
 _BROKEN: Final = (
     zipfile.BadZipFile,
@@ -77,7 +87,11 @@ def excel_rows(stream: BinaryIO, source: str) -> Iterator[tuple[int, list[str]]]
         sheet = _sheet(book.worksheets, sheet_of(source)[1])
         # Some programs write a wrong extent into their files.
         sheet.reset_dimensions()
+        # There is no other way to its part of the file.
+        hidden = _first_hidden(stream, sheet._worksheet_path)  # noqa: SLF001
         for line, row in enumerate(sheet.iter_rows(max_row=_MAX_ROWS), 1):
+            if hidden is not None and line >= hidden.line:
+                raise hidden
             cells = [_text(cell, line) for cell in row]
             if any(cells):
                 yield line, cells
@@ -116,6 +130,31 @@ def _refuse_long_rows(sheet: IO[bytes]) -> None:
                 raise Unreadable(line, reason, "make its cells shorter, or use CSV")
             if place > last and place != offset + len(text):
                 last, line = place, line + 1
+
+
+def _first_hidden(stream: BinaryIO, part: str) -> Unreadable | None:
+    """What is wrong with the first row that has cells which people see filled, and which are empty in the file."""
+    found: dict[int, Unreadable] = {}
+    with zipfile.ZipFile(stream) as parts, parts.open(part) as sheet:
+        text = b""
+        while block := sheet.read(_BLOCK_BYTES):
+            text = text[-_LONGEST_CELL:] + block
+            for one in (_UNKNOWN.search(text), *_MERGED.finditer(text)):
+                if one is not None:
+                    line = int(one[2])
+                    found.setdefault(line, _hidden(line, one[1].decode()))
+            if len(found) > 1:
+                found = {min(found): found[min(found)]}
+    return next(iter(found.values()), None)
+
+
+def _hidden(line: int, where: str) -> Unreadable:
+    if ":" in where:
+        reason, hint = f"merges the cells {where}, of which only the first holds anything", "unmerge and fill them"
+    else:
+        reason = f"holds a formula in {where} that no program has calculated"
+        hint = "open the file in Excel and save it, or write the value"
+    return Unreadable(line, f"{reason}; nothing after it was read", hint)
 
 
 def _sheet(sheets: Sequence[Any], wanted: str | None) -> Any:

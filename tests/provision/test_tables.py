@@ -237,6 +237,39 @@ def test_an_error_in_a_cell_ends_the_reading(book: Callable[..., str]) -> None:
     assert check_manifest(path).entries == 2
 
 
+@pytest.mark.parametrize(
+    ("rows", "merged", "said"),
+    [
+        (1, None, None),
+        (1, "C3:C4", "m.xlsx:3: merges the cells C3:C4, of which only the first holds anything"),
+        (3_000, "A9:B9", "m.xlsx:9: merges the cells A9:B9, of which only the first holds anything"),
+        (3_000, "C3001:C3004", "m.xlsx:3001: merges the cells C3001:C3004, of which only the first holds anything"),
+        (3_000, "=1+1", "m.xlsx:3001: holds a formula in C3001 that no program has calculated"),
+    ],
+)
+def test_a_cell_that_only_looks_filled_ends_the_reading(
+    book: Callable[..., str], rows: int, merged: str | None, said: str | None
+) -> None:
+    """What people see in a cell, and the file does not hold, is not taken for an empty cell in silence."""
+    import openpyxl
+
+    shown = merged if merged is not None and merged.startswith("=") else '=""'
+    path = book(A=[["kind", "title", "description"], *(["dataset", f"D{n}"] for n in range(rows - 1))])
+    workbook: Any = openpyxl.load_workbook(path)
+    workbook.active.append(["dataset", "Last", shown])
+    if merged is not None and shown != merged:
+        workbook.active.merge_cells(merged)
+    workbook.save(path)
+    # As Excel says of a formula that it comes to no text.
+    with zipfile.ZipFile(path) as old:
+        parts = {part: old.read(part) for part in old.namelist()}
+    with zipfile.ZipFile(path, "w") as new:
+        for part, data in parts.items():
+            new.writestr(part, data.replace(b'><f>""</f>', b' t="str"><f>""</f>'))
+    found = problems(path)
+    assert [one.partition("; nothing after it was read")[0] for one in found] == ([] if said is None else [said])
+
+
 def test_what_is_no_excel_file_is_told(monkeypatch: pytest.MonkeyPatch, book: Callable[..., str]) -> None:
     """Another file of that name, a broken one, and one that is small only while it is packed are bad manifests."""
     Path("other.xlsx").write_bytes(b"kind,title\n")
