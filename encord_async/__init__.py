@@ -23,11 +23,15 @@ else:
         # Whatever begins with a small letter is a module, for which Python asks before it imports it.
         if name != "__all__" and not name[:1].isupper():
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from encord_async import public
+        here = globals()
+        if "__all__" not in here:
+            from encord_async import public
 
-        globals().update({"__all__": public.__all__, **{one: getattr(public, one) for one in public.__all__}})
+            # What somebody has put in the place of a name, as tests do, stays: now and whenever one is asked for later.
+            here |= {one: getattr(public, one) for one in public.__all__ if one not in here}
+            here["__all__"] = public.__all__
         try:
-            return globals()[name]
+            return here[name]
         except KeyError:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 

@@ -30,6 +30,15 @@ def test_all_is_what_is_there() -> None:
     assert names == found
 
 
+def test_what_tests_put_in_the_place_of_a_name_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever lists the names, or asks for one that is not there, leaves a user's own in its place."""
+    own = object()
+    monkeypatch.setattr(encord_async, "EncordSession", own)
+    assert "EncordSession" in dir(encord_async)
+    assert not hasattr(encord_async, "Nope")
+    assert encord_async.EncordSession is own
+
+
 def test_a_name_that_is_not_there() -> None:
     """Names that nobody has promised are not there, and `dir` shows those that are."""
     assert set(encord_async.__all__) <= set(dir(encord_async))

@@ -246,6 +246,7 @@ BY_NUMBER: Final[StatusTable] = {
     403: (errors.ForbiddenError, "access is refused"),
     404: (errors.NotFoundError, "nothing answers there; check the domain"),
     405: (errors.InvalidArgumentsError, "the method is not offered"),
+    407: (errors.RefusedError, "a proxy wants a user and a password; give them with its address in HTTPS_PROXY"),
     408: (errors.ServiceFaultError, "the service gave up waiting for the request"),
     460: (errors.ServiceFaultError, "a proxy gave the request up"),
     499: (errors.ServiceFaultError, "a proxy gave the request up"),

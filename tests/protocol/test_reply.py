@@ -248,6 +248,7 @@ class TestPlainReplies:
             (403, errors.ForbiddenError),
             (404, errors.NotFoundError),
             (405, errors.InvalidArgumentsError),
+            (407, errors.RefusedError),
             (408, errors.ServiceFaultError),
             (413, errors.PayloadTooLargeError),
             (418, errors.RefusedError),
@@ -273,6 +274,7 @@ class TestPlainReplies:
             assert error.trace_id == "t/1;o=1"
             assert error.operation == "project.POST"
             assert error.message.endswith(": why") == (body in said)
+            assert ("a proxy wants a user and a password" in error.message) == (http_status == 407)
 
     @pytest.mark.parametrize(
         ("document", "said"),
