@@ -11,6 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
@@ -559,6 +560,12 @@ def _way_out(journal: str | None) -> str:
     """What to do about what is in doubt."""
     if journal is None:
         return "what is in doubt may be there: look in the account before you run this again, and give it a --journal"
+    if "://" not in journal and not Path(journal).exists():
+        # Without it a run makes again what it cannot find by its title: keys, above all.
+        return (
+            f"to find out about what is in doubt put {journal} back where it was and run the same again; if it is lost, "
+            "look in the account before you do"
+        )
     again = "run the same again, or"
     return f"to find out about what is in doubt {again} 'encord-async settle {journal}'; 'status' lists it"
 

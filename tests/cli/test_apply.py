@@ -1,9 +1,11 @@
 """Provisioning on the command line: exit codes, JSON, outcomes, questions."""
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from tests.cli.conftest import (
     write_manifest,
 )
 from tests.cli.test_project import new_key
+from tests.waiting import until
 
 DATASET = {"kind": "dataset", "title": "D"}
 SUMS = ["created", "adopted", "updated", "unchanged", "failed", "blocked", "in_doubt", "cancelled"]
@@ -196,6 +199,32 @@ def test_the_way_out_of_doubt(here: Here, api: Api, tmp_path: Path) -> None:
         assert done.err.count("hint: ") == 1
     assert f"'encord-async settle {manifest}.journal'" in shown["with"]
     assert "look in the account before you run this again" in shown["without"]
+
+
+def test_the_way_out_of_doubt_without_the_journal(here: Here, start_api: Start, tmp_path: Path) -> None:
+    """Whose journal was taken away meanwhile is not told to run the same again: that would make keys twice."""
+    api, journal = start_api(), tmp_path / "j"
+    api.control("PUT", "faults", [{"query": "project.POST", "fault": "drop_after_commit"}])
+    read, write = os.pipe()
+
+    def feed() -> None:
+        with os.fdopen(write, "w") as stream:
+            print(json.dumps(project("Lost")), file=stream, flush=True)
+            until(lambda: api.projects("Lost"), "the first create has arrived")
+            for file in tmp_path.glob("j*"):
+                file.unlink()
+            print(json.dumps(project("Later", key="q")), file=stream)
+
+    with os.fdopen(read) as stdin, pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr("sys.stdin", stdin)
+        fed = pool.submit(feed)
+        done = here("apply", "-", "--journal", journal, "--yes", "--settle-s", 0, "--no-progress", env=api.env)
+        fed.result()
+    assert done.code == 3
+    assert "in doubt" in done.err
+    assert f"put {journal} back where it was" in done.err
+    assert "'encord-async settle" not in done.err
+    assert api.projects("Later") == []
 
 
 def test_outcomes(here: Here, api: Api, tmp_path: Path) -> None:
