@@ -64,6 +64,7 @@ def test_doctor_with_a_key_that_is_not_accepted(here: Here, api: Api) -> None:
         told = here("doctor", env=api.env)
     assert (done.code, told.code) == (4, 4)
     assert "register the public half of this key with Encord" in told.out
+    assert "this machine's clock right" in told.out
     assert [check["name"] for check in done.json["checks"] if check["verdict"] == "otherwise"] == ["key"]
 
 
