@@ -563,8 +563,8 @@ def _way_out(journal: str | None) -> str:
     if "://" not in journal and not Path(journal).exists():
         # Without it a run makes again what it cannot find by its title: keys, above all.
         return (
-            f"to find out about what is in doubt put {journal} back where it was and run the same again; if it is lost, "
-            "look in the account before you do"
+            f"to find out about what is in doubt put {journal} back where it was and run the same again; "
+            "if it is lost, look in the account before you do"
         )
     again = "run the same again, or"
     return f"to find out about what is in doubt {again} 'encord-async settle {journal}'; 'status' lists it"

@@ -111,8 +111,8 @@ def hint(error: EncordError) -> str:
     match error:
         case AuthenticationError():
             return (
-                "register the public half of this key with Encord, and check that --domain is the region of the account "
-                "and this machine's clock right, which 'encord-async doctor' compares"
+                "register the public half of this key with Encord, and check that --domain is the region of the "
+                "account and this machine's clock right, which 'encord-async doctor' compares"
             )
         case ForbiddenError():
             return _who_may(error.operation or "")

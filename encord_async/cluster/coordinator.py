@@ -13,11 +13,8 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
 import anyio
-import anyio.from_thread
 import anyio.to_thread
-from anyio import RunFinishedError
 from anyio.abc import TaskGroup
-from anyio.lowlevel import EventLoopToken, current_token
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from encord_async.cluster.scheduler import Scheduler
@@ -127,7 +124,6 @@ class ClusterRun:
         self._failure: EncordError | None = None
         self._group: TaskGroup | None = None
         self._looking_around = anyio.CancelScope()
-        self._token: EventLoopToken
         self._send: MemoryObjectSendStream[Outcome]
         self._receive: MemoryObjectReceiveStream[Outcome]
         self._started_s = self._ended_s = 0.0
@@ -138,7 +134,6 @@ class ClusterRun:
         if self._group is not None:
             raise UsageError("a run can be started once; make another for another try")
         self._started_s = anyio.current_time()
-        self._token = current_token()
         self._policy = await anyio.to_thread.run_sync(policy_for, self._manifest)
         self._checker = checker_for(self._manifest, stamps=self._options.stamp, policy=self._policy)
         file = manifest_file(self._manifest)
@@ -470,7 +465,7 @@ class ClusterRun:
         )
 
     async def _collect(self, one: _UnderWay) -> None:
-        one.future.add_done_callback(lambda _: self._note(one))
+        self._scheduler.tell(one.future, one.ended)
         await one.ended.wait()
         report = await self._scheduler.reported(one.future, one.shard.number)
         with self._reports():
@@ -488,14 +483,6 @@ class ClusterRun:
         if self._stopped_by is not None:
             await self._cancel_rest()
         await self._advance()
-
-    def _note(self, one: _UnderWay) -> None:
-        """Told by a thread of Dask's that a shard has ended."""
-        try:
-            anyio.from_thread.run_sync(one.ended.set, token=self._token)
-        except RunFinishedError:
-            # Nobody waits any more.
-            return
 
     @contextmanager
     def _reports(self) -> Iterator[None]:

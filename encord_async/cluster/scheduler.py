@@ -100,6 +100,11 @@ class Scheduler:
         key = f"{self.signals.run}-{number}"
         return await self._in_thread(partial(self._client.submit, provision_shard, task, key=key, pure=False))
 
+    def tell(self, future: Any, ended: anyio.Event) -> None:
+        """Have *ended* set once *future* has ended, or is lost."""
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: _tell(loop, ended))
+
     async def reported(self, future: Any, number: int) -> Report:
         """What became of the shard with this *number*, whose *future* has ended, or else been lost."""
         why = _GONE
@@ -144,6 +149,17 @@ class Scheduler:
     async def _in_thread(self, function: Any) -> Any:
         # The client waits for its scheduler, which may be gone.
         return await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, ended: anyio.Event) -> None:
+    """Set *ended*, from a thread of Dask's, of which there is one for all futures of a process.
+
+    It does not wait until that is done. On a loop that ends just now it never is, and no run would hear of a shard
+    again.
+    """
+    # The loop is closed: nobody waits any more.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(ended.set)
 
 
 def _fetched(future: Any) -> Any:

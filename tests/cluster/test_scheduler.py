@@ -1,17 +1,21 @@
-"""What the head of a run makes of a scheduler whose connection breaks, before anything was sent."""
+"""What the head of a run makes of a scheduler whose connection breaks, and what it leaves behind in Dask's thread."""
 
+import asyncio
 import itertools
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from importlib.metadata import version
 from typing import Any
 
+import anyio
 import pytest
 
 from encord_async.cluster.scheduler import Scheduler
 from encord_async.cluster.worker import Introduction, SessionOptions
 from encord_async.errors import UsageError
 from encord_async.session.settings import Settings
+from tests.waiting import PATIENCE_S
 
 OPTIONS = SessionOptions(settings=Settings())
 
@@ -47,3 +51,28 @@ async def test_a_connection_that_always_breaks_is_told() -> None:
     with pytest.raises(UsageError, match="a worker cannot take part: CancelledError"):
         await Scheduler(client).introduced(OPTIONS)
     assert next(client.asked) == 4
+
+
+def test_a_run_that_was_left_holds_up_no_other() -> None:
+    """Dask tells of the shards of all runs on one thread: on a loop that stops just then nobody would take the word."""
+    future: Future[None] = Future()
+    loop = asyncio.new_event_loop()
+
+    async def begin() -> None:
+        Scheduler(Losing(0)).tell(future, anyio.Event())
+
+    loop.run_until_complete(begin())
+    telling = threading.Thread(target=future.set_result, args=(None,), daemon=True)
+    telling.start()
+    telling.join(PATIENCE_S)
+    loop.close()
+    assert not telling.is_alive()
+
+
+async def test_the_end_of_a_shard_is_told_across_threads() -> None:
+    """As soon as the event loop has a turn."""
+    future: Future[None] = Future()
+    ended = anyio.Event()
+    Scheduler(Losing(0)).tell(future, ended)
+    threading.Thread(target=future.set_result, args=(None,)).start()
+    await ended.wait()
