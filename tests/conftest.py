@@ -71,6 +71,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marks |= {"process"} if IMPLY_PROCESS & needs else set()
         for mark in sorted(marks):
             item.add_marker(mark)
+        if "cluster" in needs:
+            # What the test before has broken is mended first, which may take as long as a test.
+            item.add_marker(pytest.mark.timeout(600))
         if NOT_OURS & needs:
             item.add_marker(pytest.mark.flaky(reruns=1))
 

@@ -1,5 +1,6 @@
 """What the tests of the cluster share: workers that are processes, an emulator that is one, and PostgreSQL."""
 
+import asyncio
 import contextlib
 import itertools
 import multiprocessing
@@ -11,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import anyio
 import anyio.to_thread
@@ -38,6 +39,8 @@ UNHURRIED_PER_S = 40.0
 """Requests in a second, for a job that must not be over before something is done to it."""
 _MENDING_S = 100
 """How long a cluster may take to recover from a test; a new one is there sooner."""
+_ANSWER_S = 20
+"""How long a scheduler may take to say where its workers are."""
 _JOBS = itertools.count()
 WORKS_WITH = ("distributed", "encord_async.cluster.worker", "encord_async.journal.postgres")
 """What a worker has imported once it is at work, which is most of what its start costs."""
@@ -215,8 +218,8 @@ class Job:
                         async for outcome in run:
                             lived.outcomes.append(outcome)
                     if waiting.cancelled_caught:
-                        where = await anyio.to_thread.run_sync(self._where_workers_are)
-                        raise AssertionError(f"it does not end: {run.progress()}, {list(run._under_way)}, {where}")
+                        tasks, where = _where_tasks_are(), await self._where_workers_are()
+                        raise AssertionError(f"no end: {run.progress()}, {list(run._under_way)}, {tasks}, {where}")
             except EncordError as error:
                 lived.failure = error
             finally:
@@ -226,9 +229,13 @@ class Job:
         lived.summary = run.summary.as_json()
         return lived
 
-    def _where_workers_are(self) -> object:
-        """Who is at what, and where in the code."""
-        return self.client.processing(), self.client.call_stack()  # type: ignore[no-untyped-call]  # as above
+    async def _where_workers_are(self) -> object:
+        """Who is at what, and where in the code, as far as they answer."""
+        answers: list[object] = []
+        for ask in (self.client.processing, self.client.call_stack):
+            with anyio.move_on_after(_ANSWER_S):
+                answers.append(await anyio.to_thread.run_sync(ask, abandon_on_cancel=True))
+        return answers
 
     def _once_at_work(self, act: Callable[[ClusterRun], None], run: ClusterRun, left: threading.Event) -> None:
         until(
@@ -238,3 +245,15 @@ class Job:
         if not left.is_set():
             assert not run._over, "the run was over before anything could be done to it"
             act(run)
+
+
+def _where_tasks_are() -> list[str]:
+    """The tasks of this event loop, each with the lines that wait for one another."""
+    found = []
+    for task in asyncio.all_tasks():
+        lines, waits = [task.get_name()], cast("Any", task.get_coro())
+        while getattr(waits, "cr_frame", None) is not None:
+            lines.append(f"{waits.cr_code.co_qualname}:{waits.cr_frame.f_lineno}")
+            waits = waits.cr_await
+        found.append(" > ".join(lines))
+    return found
