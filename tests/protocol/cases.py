@@ -251,7 +251,8 @@ STORAGE_CASES = (
     ),
 )
 
-FILE = rest.CloudFile(type=FileType.IMAGE, url="u")
+FILE = rest.CloudFile(type=FileType.IMAGE, url="ü" * 8192, title="t" * 300)
+"""Both are as long as they may be."""
 BAD_VALUES: list[tuple[Callable[[], object], str]] = [
     (lambda: rest.CreateFolder(name=" "), "name is empty"),
     (lambda: rest.CreateFolder(name="n", parent_uuid=""), "parent_uuid is empty"),

@@ -535,6 +535,12 @@ def test_identities_tell_accounts_apart() -> None:
     assert len(names) == 4
 
 
+def test_identities_stay_what_they_are() -> None:
+    """Journals say whose they are by them: in another release they may not be spelt otherwise."""
+    assert BearerToken("a").identity == "bearer:ca978112ca1bbdca"
+    assert APIKey("a").identity == "api-key:ca978112ca1bbdca"
+
+
 UNSAFE = {
     "empty": ("", "is empty"),
     "blank": (" \n", "is empty"),

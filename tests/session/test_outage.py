@@ -125,6 +125,16 @@ def test_credit_is_given_as_far_as_patience_goes() -> None:
     assert budget.spend(1.0, patience_s=2.0) == 2.0
 
 
+def test_successes_pay_for_retries() -> None:
+    """Each pays for a tenth of one, up to the capacity."""
+    budget = RetryBudget(capacity=2)
+    assert [budget.spend(0.0, patience_s=0.0) for _ in range(3)] == [0.0, 0.0, None]
+    for successes, retries in ((9, 0), (2, 1), (1000, 2)):
+        for _ in range(successes):
+            budget.succeeded()
+        assert sum(budget.spend(0.0, patience_s=0.0) == 0.0 for _ in range(3)) == retries
+
+
 @given(st.lists(st.sampled_from(["success", "fault"]), max_size=2000), st.floats(0.001, 0.1))
 def test_retries_stay_under_a_tenth(script: list[str], gap_s: float) -> None:
     """Retries that leave at once are no more than the capacity, a tenth of the successes, and one a second."""
