@@ -11,7 +11,6 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
@@ -50,7 +49,7 @@ from encord_async.cli.outfile import force_option
 from encord_async.cli.output import Output, many
 from encord_async.cli.plan import existing_journal, print_gone, print_taken_off, shown_journal
 from encord_async.cli.progress import show_bar, show_lines
-from encord_async.errors import EncordError, UsageError
+from encord_async.errors import EncordError, JournalError, UsageError
 
 if TYPE_CHECKING:
     from encord_async.client import EncordSession
@@ -547,7 +546,7 @@ def _print_failures(output: Output, ending: Ending, summary: "Summary") -> None:
     if more > 0:
         output.say(f"... and {more:,} more; --outcomes FILE writes them all")
     if Status.IN_DOUBT in {**summary.by_status, **summary.removals_by_status}:
-        output.say(f"hint: {_way_out(ending.journal)}")
+        output.say(f"hint: {_way_out(ending.journal, ending.failure)}")
 
 
 def _verify(manifest: "ManifestFile", journal: str | None) -> str:
@@ -556,15 +555,15 @@ def _verify(manifest: "ManifestFile", journal: str | None) -> str:
     return shlex.join(["encord-async", "verify", str(manifest), *given])
 
 
-def _way_out(journal: str | None) -> str:
+def _way_out(journal: str | None, failure: EncordError | None) -> str:
     """What to do about what is in doubt."""
     if journal is None:
         return "what is in doubt may be there: look in the account before you run this again, and give it a --journal"
-    if "://" not in journal and not Path(journal).exists():
+    if isinstance(failure, JournalError):
         # Without it a run makes again what it cannot find by its title: keys, above all.
         return (
-            f"to find out about what is in doubt put {journal} back where it was and run the same again; "
-            "if it is lost, look in the account before you do"
+            f"put {journal} right first, see the error; the next run then finds out about what is in doubt. "
+            "If it is lost, look in the account before you run this again"
         )
     again = "run the same again, or"
     return f"to find out about what is in doubt {again} 'encord-async settle {journal}'; 'status' lists it"

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -201,8 +202,18 @@ def test_the_way_out_of_doubt(here: Here, api: Api, tmp_path: Path) -> None:
     assert "look in the account before you run this again" in shown["without"]
 
 
-def test_the_way_out_of_doubt_without_the_journal(here: Here, start_api: Start, tmp_path: Path) -> None:
-    """Whose journal was taken away meanwhile is not told to run the same again: that would make keys twice."""
+def replaced(journal: Path) -> None:
+    """A copy of it is in its place."""
+    copy = journal.with_name("copy")
+    shutil.copy(journal, copy)
+    copy.replace(journal)
+
+
+@pytest.mark.parametrize("happens", [Path.unlink, replaced])
+def test_the_way_out_of_doubt_without_the_journal(
+    here: Here, start_api: Start, tmp_path: Path, happens: Callable[[Path], object]
+) -> None:
+    """Whose journal was taken away or replaced is not told to run the same again: that would make keys twice."""
     api, journal = start_api(), tmp_path / "j"
     api.control("PUT", "faults", [{"query": "project.POST", "fault": "drop_before"}])
     read, write = os.pipe()
@@ -211,8 +222,7 @@ def test_the_way_out_of_doubt_without_the_journal(here: Here, start_api: Start, 
         with os.fdopen(write, "w") as stream:
             print(json.dumps(project("Lost")), file=stream, flush=True)
             until(lambda: api.by_query().get("project.POST"), "the first create has arrived")
-            for file in tmp_path.glob("j*"):
-                file.unlink()
+            happens(journal)
             print(json.dumps(project("Later", key="q")), file=stream)
 
     with os.fdopen(read) as stdin, pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
@@ -222,7 +232,7 @@ def test_the_way_out_of_doubt_without_the_journal(here: Here, start_api: Start, 
         fed.result()
     assert done.code == 3
     assert "in doubt" in done.err
-    assert f"put {journal} back where it was" in done.err
+    assert f"hint: put {journal} right first" in done.err
     assert "'encord-async settle" not in done.err
     assert api.projects("Later") == []
 
