@@ -68,7 +68,6 @@ __all__ = ["Ending", "apply", "begin_here", "print_ending", "provision"]
 
 _SHOWN_FAILURES: Final = 10
 _SHOWN_GONE: Final = 10
-_GC_THRESHOLD: Final = 50_000
 _NOT_SEEN: Final = ("not looked at", "does that")
 _REASONS: Final = {"fail_fast": "--fail-fast", "max_failures": "--max-failures"}
 
@@ -360,8 +359,6 @@ async def provision(
         interrupts: Where to say how the run drains.
         progress: Where to show how far it is.
     """
-    # Nearly all that a run makes is freed as soon as nobody refers to it; looking for cycles took a tenth of its time.
-    gc.set_threshold(_GC_THRESHOLD)
     try:
         async with AsyncExitStack() as stack:
             run = await begin(stack)

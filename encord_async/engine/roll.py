@@ -179,7 +179,7 @@ class Checked:
         policy: That it was held to.
         stamps: Whether marks were to tell twins apart, so that none was looked for.
         report: What is wrong with it, and how many entries it has.
-        roll: Of these.
+        roll: Of these; None where none was called, see `Register.check_file`.
         expected: What these wish for.
         moves: Those that had another key.
     """
@@ -189,7 +189,7 @@ class Checked:
     policy: Policy
     stamps: bool
     report: CheckReport
-    roll: Roll
+    roll: Roll | None
     expected: Expected
     moves: Sequence[PlacedEntry] = ()
 
@@ -207,10 +207,12 @@ class Checked:
         """The first file that belongs to it and is otherwise now."""
         return next((str(path) for path, state in self.beside.items() if _state_at(path) != state), None)
 
-    def is_for(self, mark: tuple[object, ...] | None, policy: Policy, *, stamps: bool) -> bool:
-        """Whether a file that has this *mark* now need not be read again."""
+    def is_for(self, mark: tuple[object, ...] | None, policy: Policy, *, stamps: bool, rolled: bool) -> bool:
+        """Whether a file that has this *mark* now need not be read again; *rolled*: to call its roll, if it was not."""
         wanted = mark, policy, stamps
-        return mark is not None and (self.mark, self.policy, self.stamps) == wanted and not self.changed_beside()
+        if mark is None or (self.mark, self.policy, self.stamps) != wanted or (rolled and self.roll is None):
+            return False
+        return not self.changed_beside()
 
 
 class Register:
@@ -258,19 +260,28 @@ class Register:
         if not isinstance(manifest, Part):
             self.choice = await choose(manifest, self._selection)
 
-    async def check_file(self, file: ManifestFile, before: Checked | None = None, *, stamps: bool) -> Checked:
-        """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*."""
-        self._file, mark = file, _file_mark(file)
+    async def check_file(
+        self, file: ManifestFile, before: Checked | None = None, *, stamps: bool, is_first: bool = False
+    ) -> Checked:
+        """Read a file once before the run; see `check_manifest`. Nothing is read if it is as it was *before*.
+
+        Args:
+            file: The file.
+            before: What an earlier look at it has found.
+            stamps: As `check_manifest` has it.
+            is_first: No earlier run can have left anything behind: then no roll is called, if not for the stamps' sake.
+        """
+        self._file, mark, rolled = file, _file_mark(file), self._stamps or not is_first
         policy = await anyio.to_thread.run_sync(policy_for, file)
-        if before is None or not before.is_for(mark, policy, stamps=stamps):
-            call = _Call(self.roll)
+        if before is None or not before.is_for(mark, policy, stamps=stamps, rolled=rolled):
+            call = _Call(self.roll if rolled else None)
             check = functools.partial(
                 check_manifest, file, stamps=stamps, on_entry=call.add, on_beside=call.note_beside
             )
             report = await anyio.to_thread.run_sync(check)
             same = mark if len(call.beside) <= _MOST_BESIDE else None
-            before = Checked(same, call.beside, policy, stamps, report, self.roll, call.expected, call.moves)
-        self.checked, self.roll, self._moves = before, before.roll, before.moves
+            before = Checked(same, call.beside, policy, stamps, report, call.roll, call.expected, call.moves)
+        self.checked, self.roll, self._moves = before, before.roll or self.roll, before.moves
         self._is_complete = True
         return before
 
@@ -299,6 +310,9 @@ class Register:
         if ledger.is_new and not self._stamps:
             self.roll = Roll()
             return
+        if self._file is not None and self.checked is not None and self.checked.roll is None:
+            # Another run began and ended since the journal was seen not to be there.
+            await self.check_file(self._file, stamps=self.checked.stamps)
         if isinstance(manifest, Part):
             # Who has cut it has found out.
             for one in manifest.entries:
@@ -386,10 +400,10 @@ class Register:
 
 
 class _Call:
-    """Puts the entries of a manifest on a roll as a run will name them."""
+    """Puts the entries of a manifest on a roll, if there is one, as a run will name them."""
 
-    def __init__(self, roll: Roll) -> None:
-        self._roll = roll
+    def __init__(self, roll: Roll | None) -> None:
+        self.roll = roll
         self._namer = Namer()
         self.moves: list[PlacedEntry] = []
         self.beside: dict[Path, tuple[int, ...] | None] = {}
@@ -401,7 +415,8 @@ class _Call:
         self.expected.add_steps(steps, entry.key)
         if entry.moved is not None:
             self.moves.append(placed)
-        self._roll.add(entry, self._namer.identity(entry) if entry.creates else b"", steps)
+        if self.roll is not None:
+            self.roll.add(entry, self._namer.identity(entry) if entry.creates else b"", steps)
 
     def note_beside(self, path: Path) -> None:
         """The file at *path* belongs to it: variables, entries, rows, or a part of one."""

@@ -120,6 +120,11 @@ class Journal:
         return self._past.is_empty and self._shard is None
 
     @property
+    def is_absent(self) -> bool:
+        """Whether there surely is nothing yet where it is to be; for as long as it is not open, and looks each time."""
+        return self._store.is_absent()
+
+    @property
     def has_made(self) -> bool:
         """See `Ledger`; as it was when the journal was opened."""
         return self._past.has_made

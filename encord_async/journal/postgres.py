@@ -98,6 +98,10 @@ class PostgresStore:
 
     insert = staticmethod(postgresql.insert)
 
+    def is_absent(self) -> bool:
+        # The database would have to be asked.
+        return False
+
     def open(self, fill: Fill | None) -> sa.Connection:
         connection = self._engine.connect()
         try:

@@ -48,6 +48,10 @@ class SqliteStore:
 
     insert = staticmethod(sqlite.insert)
 
+    def is_absent(self) -> bool:
+        # As far as one may look: who may not is told so when it is opened.
+        return not os.path.exists(self._path)  # noqa: PTH110 - that of a Path raises
+
     def open(self, fill: Fill | None) -> sa.Connection:
         # SQLite puts its log beside the file that a link leads to.
         self._file = Path(os.path.realpath(self._path))

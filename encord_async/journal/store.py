@@ -57,6 +57,10 @@ class Store(Protocol):
     converts: bool
     """Whether a value read is surely of its column's type, or may be what a flipped bit has made of it."""
 
+    def is_absent(self) -> bool:
+        """Whether there surely is nothing yet where it is to be, as far as that can be told without connecting."""
+        ...
+
     def insert(self, table: sa.Table, /) -> Any:
         """The database's own ``INSERT``, the one that can update instead."""
         ...

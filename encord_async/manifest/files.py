@@ -257,6 +257,7 @@ def _file_items(
 
 _TEMPLATES: Final = (b"{{", b"{%", b"\\u007")
 """Of these there is one in each line of JSON with a template in it."""
+_BACKSLASH: Final = ord("\\")
 
 
 def _raw_jsonl(stream: BinaryIO, source: str) -> Iterator[Raw]:
@@ -272,7 +273,14 @@ def _raw_jsonl(stream: BinaryIO, source: str) -> Iterator[Raw]:
                     if part in value:
                         yield Raw(line, value[part], part=part)
             else:
-                yield Raw(line, value, is_plain=max(map(data.find, _TEMPLATES)) < 0)
+                yield Raw(line, value, (), "", _is_plain(data))
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether no text in a line of JSON is a template."""
+    # Most lines have the brace of the object alone.
+    is_bare = data.count(b"{") == 1 and data.startswith(b"{") and _BACKSLASH not in data
+    return is_bare or max(map(data.find, _TEMPLATES)) < 0
 
 
 _YAML_BEGINS: Final = (b"-", b"#", b"[", b"%")

@@ -68,8 +68,7 @@ def json_value(line: bytes) -> Any:
         value = from_json(line, allow_inf_nan=False) if len(line) < _SHORT_BYTES else None
     except ValueError:
         value = None
-    # Each member has a name with a colon behind it: if there are no more of these, then no member is given twice.
-    if isinstance(value, dict) and _members_in(value) == line.count(b'":') and max(map(line.find, _APART)) < 0:
+    if isinstance(value, dict) and _tells_all(line, _members_in(value)):
         return value
     try:
         return strict_json(line.decode().rstrip("\r\n"))
@@ -81,6 +80,12 @@ def json_value(line: bytes) -> Any:
     except NotStrictError as error:
         return Fault(field_path((error.name,)) if error.name else "", error.reason)
     return Fault("", reason, hint)
+
+
+def _tells_all(line: bytes, members: int) -> bool:
+    """Whether no name is given twice in *line*, of whose objects *members* have been read."""
+    # Each has a name with a colon behind it: if there are no more of these, then none was dropped for a later one.
+    return line.count(b":") == members or (line.count(b'":') == members and max(map(line.find, _APART)) < 0)
 
 
 def _members_in(value: Mapping[str, object] | Sequence[object]) -> int:

@@ -163,7 +163,7 @@ async def gather(manifest: Manifest, ledger: Ledger, selection: Selection = NO_S
     manifest = with_variables(manifest)
     file, register = manifest_file(manifest), Register(stamps=False, selection=selection)
     if file is not None:
-        report = (await register.check_file(file, stamps=True)).report
+        report = (await register.check_file(file, stamps=True, is_first=ledger.is_new)).report
         raise_for_problems(report.problems, total=report.problem_count)
     policy = await anyio.to_thread.run_sync(policy_for, manifest)
     await register.choose(manifest)

@@ -13,11 +13,12 @@ from encord_async.emulator import Fault as Cause
 from encord_async.emulator import FaultRule
 from encord_async.engine.account import Existing, entry_mark
 from encord_async.engine.outcome import Outcome
-from encord_async.engine.roll import Roll
+from encord_async.engine.roll import Register, Roll
 from encord_async.errors import NoReplyError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.kinds.namer import Namer
 from encord_async.kinds.project import ProjectEntry
+from encord_async.manifest.variables import ManifestFile
 from tests.provision.conftest import (
     Entry,
     Fault,
@@ -131,6 +132,36 @@ async def test_a_manifest_in_a_file(service: Service, tmp_path: Path) -> None:
     outcomes = await run(service, path, tmp_path / "j")
     assert sorted(said(outcomes)) == ["adopted", "created"]
     assert len(service.projects) == 2
+
+
+async def test_a_journal_that_came_to_be_while_the_file_was_checked(service: Service, tmp_path: Path) -> None:
+    """A file is read through without a roll if there was no journal; who has gone is known all the same if there is."""
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"kind": "project", "title": "Cats", "key": "cats"}\n')
+    async with open_session(service) as session:
+        journal = Journal(tmp_path / "j", Identity(session.settings.domain, session.identity))
+        register = Register(stamps=False)
+        assert journal.is_absent
+        checked = await register.check_file(ManifestFile.at(path), stamps=False, is_first=True)
+        assert checked.roll is None
+        await run(service, [project("Cats", key="cats"), project("Dogs", key="dogs")], tmp_path / "j")
+        assert not journal.is_absent
+        async with journal:
+            await register.open(journal, path)
+            assert [one.title for one in await register.gone()] == ["Dogs"]
+
+
+async def test_what_was_checked_without_a_roll_is_read_again_for_one(tmp_path: Path) -> None:
+    """What a look at a file has found without a roll is enough for a run without one, and for no other."""
+    path = tmp_path / "m.jsonl"
+    file = ManifestFile.at(path)
+    path.write_text('{"kind": "project", "title": "Cats", "key": "cats"}\n')
+    looked = await Register(stamps=False).check_file(file, stamps=False, is_first=True)
+    assert await Register(stamps=False).check_file(file, looked, stamps=False, is_first=True) is looked
+    again = await Register(stamps=False).check_file(file, looked, stamps=False)
+    assert again.roll is not None
+    assert await Register(stamps=False).check_file(file, again, stamps=False, is_first=True) is again
+    assert (await Register(stamps=True).check_file(file, looked, stamps=False, is_first=True)).roll is not None
 
 
 @pytest.mark.parametrize("once", [False, True])
