@@ -269,7 +269,7 @@ class Run:
 
     async def _check_file(self, file: ManifestFile) -> Callable[[int], str | None] | None:
         """Check the whole *file* before anything is sent; by what is told that all stays as it is, see `Checked`."""
-        is_first = self._ledger.is_new if self._journal is None else self._journal.is_absent
+        is_first = self._ledger.is_new if self._journal is None else self._journal.is_absent()
         checked = await self._register.check_file(
             file, self._groundwork.checked, stamps=self._options.stamp, is_first=is_first
         )

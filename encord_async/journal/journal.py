@@ -119,9 +119,8 @@ class Journal:
         """See `Ledger`; a shard is not, because others write as well."""
         return self._past.is_empty and self._shard is None
 
-    @property
     def is_absent(self) -> bool:
-        """Whether there surely is nothing yet where it is to be; for as long as it is not open, and looks each time."""
+        """Whether there surely is nothing yet where it is to be."""
         return self._store.is_absent()
 
     @property

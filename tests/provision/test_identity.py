@@ -141,11 +141,11 @@ async def test_a_journal_that_came_to_be_while_the_file_was_checked(service: Ser
     async with open_session(service) as session:
         journal = Journal(tmp_path / "j", Identity(session.settings.domain, session.identity))
         register = Register(stamps=False)
-        assert journal.is_absent
+        assert journal.is_absent()
         checked = await register.check_file(ManifestFile.at(path), stamps=False, is_first=True)
         assert checked.roll is None
         await run(service, [project("Cats", key="cats"), project("Dogs", key="dogs")], tmp_path / "j")
-        assert not journal.is_absent
+        assert not journal.is_absent()
         async with journal:
             await register.open(journal, path)
             assert [one.title for one in await register.gone()] == ["Dogs"]
