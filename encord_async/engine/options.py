@@ -116,7 +116,7 @@ class Options:
     skip_invalid: bool = False
     selection: Selection = NO_SELECTION
     lookahead: int = 10_000
-    most_lying: int = 1_000_000
+    most_lying: int = 1_500_000
 
     @classmethod
     def chosen(cls, options: dict[str, Any]) -> Self:

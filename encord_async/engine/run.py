@@ -577,6 +577,6 @@ def _schedule(options: Options, props: Props | None) -> Schedule:
         max_batch=options.max_batch,
         most_lying=options.most_lying,
         most_sent=options.lookahead,
-        most_whole=options.lookahead // 2,
+        most_whole=options.lookahead // 10,
         on_end=None if props is None else props.on_end,
     )

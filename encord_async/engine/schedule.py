@@ -66,7 +66,7 @@ class Schedule:
         self,
         *,
         max_batch: int,
-        most_lying: int = 1_000_000,
+        most_lying: int = 1_500_000,
         most_whole: int = 5_000,
         most_sent: int = 10_000,
         on_end: Callable[[Ticket, Result], None] | None = None,

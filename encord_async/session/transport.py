@@ -9,7 +9,6 @@ a reply that it would not take for its own.
 
 import asyncio
 import errno
-import math
 import os
 import select
 import ssl
@@ -17,8 +16,7 @@ import urllib.request
 from collections.abc import Coroutine, Mapping
 from contextvars import ContextVar
 from functools import partial
-from types import TracebackType
-from typing import Any, Final, Protocol, Self, cast
+from typing import Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
@@ -34,6 +32,7 @@ from yarl import URL
 from encord_async.errors import EncordError, NoReplyError, NotSentError, SettingsError, UnreadableReplyError
 from encord_async.protocol.reply import RawReply
 from encord_async.secrecy import Secret, sealed
+from encord_async.session.overdue import Overdue
 from encord_async.session.settings import Settings, is_loopback
 from encord_async.session.turn import Line, Turn
 
@@ -55,8 +54,10 @@ _PIECE_BYTES: Final = 262_144
 _REMEMBERED_BYTES: Final = 65_536
 """A longer reply is not kept to compare with, and so is the last on its connection."""
 
-_TURN: Final = ContextVar[Turn | None]("_TURN", default=None)
-"""Whose turn it is: the one way to tell it to a connector."""
+_TAKING: Final = ContextVar[list[Turn | None]]("_TAKING")
+"""Whose turn it is: the one way to tell it to a connector, which takes it out. For timers keep their context long after
+they are cancelled, and what is in it.
+"""
 
 
 class Transport(Protocol):
@@ -199,6 +200,11 @@ class _Handler(ResponseHandler):
             raise _UnaskedError
         self._asked = True
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let go of what came last and of its request: they refer to this in turn, and would wait for the collector."""
+        self.last = self._turn = None
+        super().connection_lost(exc)
+
     def pause_reading(self) -> None:
         """Hold back what comes: nobody reads as fast."""
         self._was_paused = True
@@ -307,13 +313,14 @@ class _Connector(aiohttp.TCPConnector):
         Raises:
             _UnaskedError: A new connection brought something before anything was sent on it.
         """
+        taking = _TAKING.get()
         while True:
             connection = await super().connect(req, traces, timeout)
             handler = connection.protocol
             if not isinstance(handler, _Handler):
                 raise AssertionError("this release of aiohttp makes its connections in a way that is not known here")
             try:
-                handler.take(_TURN.get())
+                handler.take(taking[-1])
                 if isinstance(req.body, _Body):
                     req.body.handler = handler
                 else:
@@ -324,77 +331,8 @@ class _Connector(aiohttp.TCPConnector):
                 if handler.is_fresh:
                     raise
             else:
+                taking.clear()
                 return connection
-
-
-class _Overdue:
-    """Ends what takes longer than it may, with one timer for all: one for each request is 6 % of a request's cost."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._under_way: set[_Bound] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings_s = math.inf
-
-    def bound(self, timeout_s: float | None) -> "_Bound":
-        """For ``with``: what is awaited within ends with `TimeoutError` after *timeout_s*; None is no bound."""
-        return _Bound(self, math.inf if timeout_s is None else self._loop.time() + timeout_s)
-
-    def close(self) -> None:
-        """Let go of the timer. Nothing is ended any more."""
-        self._under_way.clear()
-        self._set_timer(math.inf)
-
-    def add(self, bound: "_Bound") -> None:
-        """Watch over *bound*."""
-        self._under_way.add(bound)
-        if bound.due_s < self._rings_s:
-            self._set_timer(bound.due_s)
-
-    def discard(self, bound: "_Bound") -> None:
-        """*bound* is over. The timer stays as it is: in the usual case it would only be set to the next in line."""
-        self._under_way.discard(bound)
-
-    def _set_timer(self, rings_s: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._rings_s = rings_s
-        self._timer = None if rings_s == math.inf else self._loop.call_at(rings_s, self._ring)
-
-    def _ring(self) -> None:
-        now_s = self._loop.time()
-        for bound in [bound for bound in self._under_way if bound.due_s <= now_s]:
-            self._under_way.discard(bound)
-            bound.expire()
-        self._set_timer(min((bound.due_s for bound in self._under_way), default=math.inf))
-
-
-class _Bound:
-    """One wait under `_Overdue`. A cancellation that comes from outside stays one, as with `asyncio.timeout`."""
-
-    __slots__ = ("_cancelling", "_expired", "_overdue", "_task", "due_s")
-
-    def __init__(self, overdue: _Overdue, due_s: float) -> None:
-        self.due_s = due_s
-        self._overdue = overdue
-        self._expired = False
-
-    def __enter__(self) -> None:
-        self._task = cast("asyncio.Task[object]", asyncio.current_task())
-        self._cancelling = self._task.cancelling()
-        self._overdue.add(self)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._overdue.discard(self)
-        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from error
-
-    def expire(self) -> None:
-        """The time is over."""
-        self._expired = True
-        self._task.cancel()
 
 
 class AiohttpTransport:
@@ -403,7 +341,7 @@ class AiohttpTransport:
     def __init__(self, settings: Settings, *, headers: Mapping[str, str]) -> None:
         self._domain = settings.domain
         self._max_reply_bytes = settings.max_reply_bytes
-        self._overdue = _Overdue()
+        self._overdue = Overdue()
         tls, proxy = _tls(settings), _proxy(settings.domain)
         self._client = aiohttp.ClientSession(
             connector=_Connector(tls=tls),
@@ -451,7 +389,7 @@ class AiohttpTransport:
         turn: Turn | None,
     ) -> RawReply:
         data = _Body(body) if body else None
-        _TURN.set(turn)
+        _TAKING.set([turn])
         try:
             with self._overdue.bound(timeout_s):
                 response = await self._client.request(

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import sys
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,8 +15,10 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 
 from encord_async import errors
+from encord_async.protocol.operations.projects import CreateProject
 from encord_async.session.settings import Settings
 from encord_async.session.transport import AiohttpTransport, _Handler
+from encord_async.session.turn import Turn
 from tests.waiting import PATIENCE_S, comes_true
 
 Script = Callable[["Peer", int], Awaitable[None]]
@@ -87,6 +91,34 @@ async def ask(transport: AiohttpTransport, method: str) -> str:
 async def plainly(peer: Peer, number: int) -> None:
     """Answer with the number of the request."""
     peer.say(reply(str(number)))
+
+
+async def test_connections_that_are_over_keep_no_request() -> None:
+    """What was sent on them is let go at once, and not when the garbage collector comes, which may be much later."""
+    bodies = 20
+    operation = CreateProject(title="Cats", description=200_000 * "x")
+
+    async def and_close(peer: Peer, number: int) -> None:
+        await plainly(peer, number)
+        peer.connections[-1].close()
+
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        async with talking(and_close) as (peer, transport):
+            for number in range(bodies):
+                turn = Turn(operation.request(), operation)
+                assert turn.request.body
+                await transport.request("POST", "/public", {}, turn.request.body, timeout_s=PATIENCE_S, turn=turn)
+                del turn
+                await asyncio.wait_for(peer.ended[number].wait(), PATIENCE_S)
+            kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert len(peer.connections) == bodies
+    assert kept < bodies * 200_000 / 2
 
 
 METHODS = pytest.mark.parametrize("method", ["GET", "POST"])
