@@ -140,7 +140,7 @@ class _FileSource:
     def _some(self, most: int) -> list[Item]:
         items = list(itertools.islice(self._items, most))
         if self._changed is not None and self._descriptor is not None and (name := self._changed(self._descriptor)):
-            raise ManifestError(f"{name} was changed while it was provisioned; run it again")
+            raise ManifestError(f"{name} was changed while it was read; run it again")
         return items
 
     async def aclose(self) -> None:

@@ -26,7 +26,7 @@ from encord_async.kinds.picked import Picked
 from encord_async.kinds.registry import maker_of, relations, relations_of
 from encord_async.kinds.step import Step, made_by
 from encord_async.kinds.thing import Admission, InnerName, InnerThing, Thing
-from encord_async.manifest.checker import Checker
+from encord_async.manifest.checker import Checker, Passed
 from encord_async.manifest.files import raise_for_problems
 from encord_async.manifest.place import Place, PlacedEntry, Problem
 from encord_async.manifest.policy import Policy
@@ -162,21 +162,25 @@ async def gather(manifest: Manifest, ledger: Ledger, selection: Selection = NO_S
     """
     manifest = with_variables(manifest)
     file, register = manifest_file(manifest), Register(stamps=False, selection=selection)
+    # Whether twins were told apart by stamps is for the run to know.
+    checker, changed = Checker(stamps=True), None
     if file is not None:
-        report = (await register.check_file(file, stamps=True, is_first=ledger.is_new)).report
-        raise_for_problems(report.problems, total=report.problem_count)
+        checked = await register.check_file(file, stamps=True, is_first=ledger.is_new)
+        raise_for_problems(checked.report.problems, total=checked.report.problem_count)
+        changed = checked.changed
     policy = await anyio.to_thread.run_sync(policy_for, manifest)
     await register.choose(manifest)
     # As a run would have it before it does anything else; nothing is written.
     ledger = Overlay(ledger)
     await register.open(ledger, manifest)
-    # Whether twins were told apart by stamps is for the run to know.
-    gatherer, checker, problems = _Gatherer(ledger, policy, register), Checker(stamps=True), list[Problem]()
-    source = open_source(manifest)
+    gatherer, problems = _Gatherer(ledger, policy, register), list[Problem]()
+    # Of a file that is still what it was when it was checked nothing is to be said again.
+    add = checker.add if changed is None else Passed().add
+    source = open_source(manifest, changed=changed)
     try:
         while items := await source.take(_CHUNK):
             for item in items:
-                problems += checker.add(item) if isinstance(item, PlacedEntry) else item
+                problems += add(item) if isinstance(item, PlacedEntry) else item
             raise_for_problems(problems)
             await gatherer.take([item for item in items if isinstance(item, PlacedEntry)])
     finally:

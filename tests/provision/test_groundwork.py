@@ -95,7 +95,7 @@ async def test_a_file_that_is_written_while_it_is_provisioned(service: Service, 
     manifest = written(tmp_path / "m.jsonl", *(project(f"P{number}") for number in range(300)))
     async with open_session(service) as session, session.provision(manifest, journal=None) as run:
         written(manifest, *(project(f"Other {number}") for number in range(300)))
-        with pytest.raises(ManifestError, match="was changed while it was provisioned; run it again"):
+        with pytest.raises(ManifestError, match="was changed while it was read; run it again"):
             await all_of(run)
     assert not any(made.title.startswith("Other") for made in service.projects.values())
 
@@ -118,7 +118,7 @@ async def test_an_included_file_that_is_written_while_it_is_provisioned(service:
     )
     async with open_session(service) as session, session.provision(manifest, journal=None) as run:
         written(names, {"vars": {"one": "Cats", "other": "Cats"}})
-        with pytest.raises(ManifestError, match=r"names\.jsonl was changed while it was provisioned"):
+        with pytest.raises(ManifestError, match=r"names\.jsonl was changed while it was read"):
             await all_of(run)
     assert not service.projects
 
