@@ -316,7 +316,7 @@ async def test_a_manifest_that_changes_meanwhile_takes_nothing(world: World) -> 
     await apply(world, manifest)
     async with world.session.provision(manifest, prune=True) as run:
         write_manifest(manifest, *staffed(ANN))
-        with pytest.raises(UsageError, match="was changed while it was provisioned"):
+        with pytest.raises(UsageError, match="was changed while it was read"):
             async for _ in run:
                 pass
     assert set(held(world)) == {ME, ANN, BOB}
@@ -330,7 +330,7 @@ async def test_a_manifest_that_changes_meanwhile_retires_nothing(world: World) -
     write_manifest(manifest, *staffed(ANN)[1:])
     async with world.session.provision(manifest, retire=True) as run:
         write_manifest(manifest, *staffed(ANN))
-        with pytest.raises(UsageError, match="was changed while it was provisioned"):
+        with pytest.raises(UsageError, match="was changed while it was read"):
             async for _ in run:
                 pass
     assert set(held(world)) == {ME, ANN}

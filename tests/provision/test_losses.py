@@ -414,7 +414,7 @@ async def test_a_manifest_that_changes_meanwhile(tmp_path: Path) -> None:
         await place.run(*of_files(URLS))
         async with world.session.provision(place.path, journal=place.journal, prune_data=2) as run:
             place.write(*of_files(URLS[:3]))
-            with pytest.raises(EncordError, match="was changed while it was provisioned"):
+            with pytest.raises(EncordError, match="was changed while it was read"):
                 async for _ in run:
                     pass
         assert len(await place.linked()) == 5
