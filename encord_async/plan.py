@@ -343,6 +343,14 @@ def _hand_out(actions: Iterable[Action], forecast: Forecast, on_action: Callable
             on_action(action)
 
 
+def _together(actions: Iterable[Action]) -> Iterator[Action]:
+    """*actions*, those that differ in nothing but their items as one."""
+    alike: dict[Action, list[str]] = {}
+    for action in actions:
+        alike.setdefault(replace(action, items=()), []).extend(action.items)
+    return (replace(action, items=tuple(items)) for action, items in alike.items())
+
+
 _Ended: TypeAlias = tuple[Ticket, Result]
 
 
@@ -383,12 +391,9 @@ class _Plotter:
         if refused is not None and refused[1].status in _REFUSED:
             # All else that the entry wants is refused for the same reason.
             ended = [refused]
-        together: dict[Action, list[str]] = {}
-        for one in ended:
-            for action in self._of_step(one) if one.ticket.step.load is None else ():
-                together.setdefault(replace(action, items=()), []).extend(action.items)
-        for action, items in together.items():
-            yield replace(action, items=tuple(items))
+        said = [action for one in ended if one.ticket.step.load is None for action in self._of_step(one)]
+        # Most often there is one, and it need not be taken apart.
+        yield from said if len(said) == 1 else _together(said)
         for one in ended:
             if one.ticket.step.load is not None:
                 # There may be a million of them.
