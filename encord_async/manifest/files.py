@@ -255,7 +255,7 @@ def _file_items(
 # ---------------------------------------------------------------------- JSONL
 
 
-_TEMPLATES: Final = (b"{{", b"{%", b"\\u007")
+_TEMPLATES: Final = (b"{{", b"{%", b"\\u007", b"\\u002")
 """Of these there is one in each line of JSON with a template in it."""
 _BACKSLASH: Final = ord("\\")
 

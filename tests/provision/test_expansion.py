@@ -99,6 +99,20 @@ def test_a_template_for_many_customers(files: Files) -> None:
     assert check_manifest(path).entries == 3
 
 
+@pytest.mark.parametrize("text", ["{{ 'Cats' }}", "{% if true %}Cats{% endif %}"])
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_template_whose_characters_are_escaped(files: Files, text: str, blank: str) -> None:
+    """However JSON writes the two characters that a template begins with, and wherever its object begins, it is one."""
+    written = [(one, f"\\u{ord(one):04x}", f"\\u{ord(one):04X}") for one in text[:2]]
+    titled = [first + second + text[2:] for first in written[0] for second in written[1]]
+    lines = [f'{blank}{{"kind": "project", "title": "{title}", "key": "p{at}"}}' for at, title in enumerate(titled)]
+    path = files({"m.jsonl": "\n".join(lines)})
+    if text.startswith("{{"):
+        assert titles(path) == len(titled) * ["Cats"]
+    else:
+        assert ["holds a statement" in one for one in problems(path)] == len(titled) * [True]
+
+
 def test_directive_lines_say_the_same(files: Files) -> None:
     """The same manifest as JSON lines, with its preamble as lines of its own, becomes the same entries."""
     whole = yaml.safe_load(PROGRAMME)
