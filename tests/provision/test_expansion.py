@@ -99,7 +99,7 @@ def test_a_template_for_many_customers(files: Files) -> None:
     assert check_manifest(path).entries == 3
 
 
-@pytest.mark.parametrize("text", ["{{ 'Cats' }}", "{% if true %}Cats{% endif %}"])
+@pytest.mark.parametrize("text", ["{{ 'Cats' }}", "{% set x = 1 %}Cats"])
 @pytest.mark.parametrize("blank", ["", " "])
 def test_a_template_whose_characters_are_escaped(files: Files, text: str, blank: str) -> None:
     """However JSON writes the two characters that a template begins with, and wherever its object begins, it is one."""
