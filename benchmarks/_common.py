@@ -11,9 +11,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["RESULTS", "machine", "report", "table", "versions"]
+__all__ = ["RESULTS", "SDK_PYTHON", "SDK_RELEASE", "machine", "report", "table", "versions"]
 
 RESULTS: Final = Path(__file__).with_name("results")
+SDK_RELEASE: Final = "0.1.211"
+"""Of the official SDK, where it stands beside ours; and the interpreter that has it."""
+SDK_PYTHON: Final = Path(
+    os.environ.get("ENCORD_SDK_NEW_PYTHON")
+    or Path(__file__).resolve().parents[1] / f".venv-sdk/{SDK_RELEASE}/bin/python"
+)
 
 
 def machine() -> dict[str, Any]:

@@ -34,6 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from benchmarks._common import SDK_PYTHON
 from encord_async import EncordSession, Settings, SSHKey
 from encord_async.operations import CreateProject
 from encord_async.protocol.reply import RawReply
@@ -42,8 +43,6 @@ from encord_async.session.turn import Turn
 
 __all__ = [
     "IN_FLIGHT",
-    "SDK_PYTHON",
-    "SDK_RELEASE",
     "EmptyAccount",
     "Server",
     "bare_creates",
@@ -56,11 +55,6 @@ __all__ = [
 ]
 
 IN_FLIGHT: Final = 64
-SDK_RELEASE: Final = "0.1.211"
-SDK_PYTHON: Final = Path(
-    os.environ.get("ENCORD_SDK_NEW_PYTHON")
-    or Path(__file__).resolve().parents[1] / f".venv-sdk/{SDK_RELEASE}/bin/python"
-)
 
 _NGINX: Final = """
 daemon off; master_process on; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;

@@ -6,7 +6,6 @@ Nothing here prints. Every emulator is a process of its own on 127.0.0.1 and sta
 import asyncio
 import importlib
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from benchmarks._common import SDK_PYTHON
 from encord_async import EncordSession
 from encord_async.protocol.catalogue import Endpoint, ProjectUserRole
 from encord_async.protocol.operations.projects import AddProjectUsers, CreateProject, ListProjects
@@ -32,11 +32,6 @@ ROLES: Final = ("annotator", "reviewer")
 DATASETS_EACH: Final = 3
 USERS_EACH: Final = 10
 CONCURRENCY: Final = 32
-SDK_RELEASE: Final = "0.1.211"
-SDK_PYTHON: Final = Path(
-    os.environ.get("ENCORD_SDK_NEW_PYTHON")
-    or Path(__file__).resolve().parents[1] / f".venv-sdk/{SDK_RELEASE}/bin/python"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,33 +253,3 @@ def _check(api: Api, projects: int) -> None:
     for project in made:
         assert len(project["datasets"]) == DATASETS_EACH, project
         assert len(project["users"]) == USERS_EACH + 1, project
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """A figure and the most that it should be."""
-
-    name: str
-    found: float
-    most: float
-
-    @property
-    def verdict(self) -> str:
-        """Met or missed, and by how much."""
-        share = self.found / self.most - 1
-        if self.found <= self.most:
-            return f"met: {self.found:.3f}, at most {self.most:g}"
-        return f"MISSED by {share:.1%}: {self.found:.3f}, at most {self.most:g}"
-
-
-def verdicts(goals: Sequence[Goal]) -> list[str]:
-    """A line for each of *goals*."""
-    return [f"{goal.name}: {goal.verdict}" for goal in goals]
-
-
-def judged(runs: Sequence[dict[str, Any]], goals: Sequence[Goal]) -> dict[str, object]:
-    """Figures as they are kept: what was measured, and what was asked for."""
-    return {
-        "runs": list(runs),
-        "goals": [{"name": goal.name, "found": goal.found, "most": goal.most} for goal in goals],
-    }

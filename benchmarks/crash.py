@@ -29,7 +29,7 @@ from encord_async.manifest.policy_file import POLICY_FILE
 # Behind the installed package, which is what is measured.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from benchmarks._common import report
+from benchmarks._common import SDK_PYTHON, SDK_RELEASE, report
 from benchmarks._goals import Goal, as_figures, verdicts
 from benchmarks._mortal import MortalEmulator, kill
 
@@ -57,8 +57,6 @@ BURST: Final = 60
 SETTLE_S: Final = 1.0
 CONCURRENCY: Final = 8
 MOST_FINAL_RUNS: Final = 20
-SDK_RELEASE: Final = "0.1.211"
-SDK_PYTHON: Final = Path(__file__).parent.parent / f".venv-sdk/{SDK_RELEASE}/bin/python"
 
 Entry = dict[str, Any]
 

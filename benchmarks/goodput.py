@@ -38,7 +38,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 # Each file runs by itself, and the folder of a script is all that Python looks in.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks._common import report
+from benchmarks._common import SDK_PYTHON, SDK_RELEASE, report
 from benchmarks._goals import Goal, as_figures, verdicts
 from encord_async import EncordError, EncordSession, RefusedError, Settings, SSHKey
 from encord_async.operations import AddDatasets
@@ -51,11 +51,6 @@ MAIN_S: Final = 60.0
 QUICK_S: Final = 10.0
 GOODPUT: Final = 0.97
 REFUSED: Final = 0.02
-SDK_RELEASE: Final = "0.1.211"
-SDK_PYTHON: Final = Path(
-    os.environ.get("ENCORD_SDK_NEW_PYTHON")
-    or Path(__file__).resolve().parents[1] / f".venv-sdk/{SDK_RELEASE}/bin/python"
-)
 CHANGES: Final = (1.0, 0.5, 1.0)
 """The limit in each third of a run in which it changes, in terms of the first."""
 

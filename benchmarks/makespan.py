@@ -21,20 +21,16 @@ from typing import Any, Final
 # Each file runs by itself, and the folder of a script is all that Python looks in.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks._common import report
+from benchmarks._common import SDK_PYTHON, SDK_RELEASE, report
+from benchmarks._goals import Goal, as_figures, verdicts
 from benchmarks._provisioning import (
     CONCURRENCY,
-    SDK_PYTHON,
-    SDK_RELEASE,
     Api,
     Done,
-    Goal,
     bare_loop,
     emulator,
-    judged,
     provision,
     sdk_provision,
-    verdicts,
 )
 from encord_async import EncordSession, NotFoundError
 
@@ -105,7 +101,7 @@ def main() -> None:
     ratios = {figure["who"]: figure for figure in figures}
     for figure in figures:
         figure["times_bare_loop"] = figure["median_s"] / ratios[BARE]["median_s"]
-    goals = [Goal(f"{who}: median / bound", ratios[who]["times_bound"], MAX_RATIO) for who in OURS]
+    goals = [Goal(name=f"{who}: median / bound", found=ratios[who]["times_bound"], most=MAX_RATIO) for who in OURS]
     report(
         "makespan",
         title=f"{projects} projects with 3 datasets and 10 users in 2 roles, {LATENCY_S * 1e3:.0f} ms, "
@@ -129,7 +125,7 @@ def main() -> None:
             *missing,
             *verdicts(goals),
         ],
-        figures=judged(figures, goals),
+        figures={"runs": figures, "goals": as_figures(goals)},
         packages=("aiohttp", "anyio", "pydantic", "sqlalchemy"),
         repeats=repeats,
         quick=quick,

@@ -22,7 +22,8 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import report
-from benchmarks._provisioning import CONCURRENCY, Goal, emulator, judged, peak_rss_bytes, verdicts
+from benchmarks._goals import Goal, as_figures, verdicts
+from benchmarks._provisioning import CONCURRENCY, emulator, peak_rss_bytes
 from encord_async import EncordSession
 
 PROJECTS: Final = 1000
@@ -130,8 +131,9 @@ def main() -> None:
         at_short, at_long = measure(case, short), measure(case, long)
         ratio = at_long["peak_bytes"] / at_short["peak_bytes"]
         figures.append({"case": case.name, "short": at_short, "long": at_long, "ratio": ratio})
-        goals.append(Goal(f"{case.name}: peak, long / short", ratio, MAX_RATIO))
-        goals.append(Goal(f"{case.name}: peak of the long one, MB", at_long["peak_bytes"] / 1e6, MAX_BYTES / 1e6))
+        goals.append(Goal(name=f"{case.name}: peak, long / short", found=ratio, most=MAX_RATIO))
+        peak_mb = at_long["peak_bytes"] / 1e6
+        goals.append(Goal(name=f"{case.name}: peak of the long one, MB", found=peak_mb, most=MAX_BYTES / 1e6))
         for memberships, found in ((short, at_short), (long, at_long)):
             rows.append(_row(case, memberships, found, ratio if memberships == long else None))
     report(
@@ -140,7 +142,7 @@ def main() -> None:
         header=("case", "memberships", "peak MB", "ratio", "at start MB", "s", "entries/s", "requests", "read ahead"),
         rows=rows,
         notes=verdicts(goals),
-        figures=judged(figures, goals),
+        figures={"runs": figures, "goals": as_figures(goals)},
         packages=("aiohttp", "anyio", "pydantic", "sqlalchemy"),
         quick=arguments.quick,
     )

@@ -29,11 +29,9 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._collector import AS_APPLY, collector
-from benchmarks._common import report
+from benchmarks._common import SDK_PYTHON, SDK_RELEASE, report
 from benchmarks._fixed_reply import (
     IN_FLIGHT,
-    SDK_PYTHON,
-    SDK_RELEASE,
     Server,
     bare_creates,
     careful_creates,

@@ -19,21 +19,17 @@ from typing import Final
 # Each file runs by itself, and the folder of a script is all that Python looks in.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks._common import report
+from benchmarks._common import SDK_PYTHON, SDK_RELEASE, report
+from benchmarks._goals import Goal, as_figures, verdicts
 from benchmarks._provisioning import (
     CONCURRENCY,
     DATASETS_EACH,
-    SDK_PYTHON,
-    SDK_RELEASE,
     USERS_EACH,
     Api,
     Done,
-    Goal,
     emulator,
-    judged,
     provision,
     sdk_provision,
-    verdicts,
 )
 from encord_async import EncordSession
 
@@ -74,10 +70,10 @@ def main() -> None:
                 )
     else:
         missing.append(f"encord {SDK_RELEASE}: {SDK_PYTHON} is not there; `make sdks` makes it")
-    goals = [Goal("requests for one more project", slope, MOST_PER_PROJECT)]
+    goals = [Goal(name="requests for one more project", found=slope, most=MOST_PER_PROJECT)]
     of_order = {order: ordered(order, *((20, 30) if quick else (ORDERED_PROJECTS, PEOPLE))) for order in ORDERS}
     goals += [
-        Goal(f"one membership an entry, {order}: requests / fewest", found, MOST_OF_FEWEST)
+        Goal(name=f"one membership an entry, {order}: requests / fewest", found=found, most=MOST_OF_FEWEST)
         for order, found in of_order.items()
     ]
     report(
@@ -91,13 +87,13 @@ def main() -> None:
             *missing,
             *verdicts(goals),
         ],
-        figures=judged(
-            [
+        figures={
+            "runs": [
                 {"who": who, "requests": done.requests, "stood_in": done.stood_in, "by_query": done.by_query}
                 for who, done in runs.items()
             ],
-            goals,
-        ),
+            "goals": as_figures(goals),
+        },
         repeats=1,
         quick=quick,
     )

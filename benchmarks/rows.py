@@ -19,7 +19,7 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._common import report
-from benchmarks._provisioning import Goal, judged, verdicts
+from benchmarks._goals import Goal, as_figures, verdicts
 
 LONG, SHORT = 1_000_000, 100_000
 MAX_BYTES_A_ROW: Final = 150
@@ -71,7 +71,7 @@ def main() -> None:
         found = {rows: measure(verb, rows) for rows in (short, long)}
         each = (found[long]["peak_bytes"] - found[short]["peak_bytes"]) / (long - short)
         figures.append({"verb": verb, "short": found[short], "long": found[long], "bytes_a_row": each})
-        goals.append(Goal(f"{verb}: bytes that one more row takes", each, MAX_BYTES_A_ROW))
+        goals.append(Goal(name=f"{verb}: bytes that one more row takes", found=each, most=MAX_BYTES_A_ROW))
         for rows, one in found.items():
             peak, cpu = f"{one['peak_bytes'] / 1e6:.1f}", f"{one['cpu_s']:.1f}"
             table.append((verb, f"{rows:,}", peak, f"{one['elapsed_s']:.1f}", cpu, f"{rows / one['cpu_s']:,.0f}"))
@@ -81,7 +81,7 @@ def main() -> None:
         header=("verb", "rows", "peak MB", "s", "CPU s", "rows per CPU s"),
         rows=table,
         notes=verdicts(goals),
-        figures=judged(figures, goals),
+        figures={"runs": figures, "goals": as_figures(goals)},
         packages=("jinja2", "pydantic", "pyyaml"),
         quick=arguments.quick,
     )
