@@ -132,11 +132,13 @@ $(VENV)/installed: $(SOURCES) $(VENV)/sources $(VENV)/locked
 	@touch $@
 
 # Small and quick, for whoever only wants to see it work: no bytecode but of what is run, and no pip (nor setuptools, which
-# Python 3.11 adds) once it has done its work. What builds the wheel is fetched by pip, for the moment.
+# Python 3.11 adds) once it has done its work. What builds the wheel is fetched by pip, for the moment, beside the libraries.
 $(DEMO)/installed: $(SOURCES) requirements-demo.lock $(DEMO)/sources
 	@test -x $(DEMO)/bin/pip || $(PYTHON) -m venv $(DEMO)
-	$(DEMO)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes -r requirements-demo.lock
-	$(DEMO)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --force-reinstall --no-deps .
+	rm -rf $(DEMO)/wheel
+	$(DEMO)/bin/python -m pip --disable-pip-version-check --quiet wheel --no-deps --wheel-dir $(DEMO)/wheel . & building=$$!; \
+	    $(DEMO)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes -r requirements-demo.lock && wait $$building
+	$(DEMO)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --force-reinstall --no-deps --no-index $(DEMO)/wheel/*.whl
 	@$(DEMO)/bin/python -m pip --quiet --quiet uninstall --yes setuptools pip
 	@touch $@
 
