@@ -18,9 +18,9 @@ TWINE_VERSION := 7.0.0
 
 # Arguments for pytest, for a part of the tests.
 PYTEST_ARGS ?=
-# A worker of pytest-xdist for each processor. Four at most, since each has servers, browsers and a cluster of its own; one
-# that is done takes over from another, and so most tests of a file stay together and share what the file starts.
-PARALLEL ?= -n logical --maxprocesses=4 --dist=worksteal
+# As many workers of pytest-xdist as tests/conftest.py says; one that is done takes over from another, and so most tests of
+# a file stay together and share what the file starts.
+PARALLEL ?= -n auto --dist=worksteal
 # How often `make test-busy` runs the tests.
 TIMES ?= 10
 # What else it is told: `--load stress-ng`, or the pytest of another environment to run at the same time, `--beside .venv-313/bin/pytest`.

@@ -27,7 +27,7 @@ TOOL_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), *_SERVERS])
 
 # A loaded machine is slow now and then; slowness is what the time-out is for. What CI adds (no chance) is kept.
 settings.register_profile(
-    "house", settings.get_profile(settings.get_current_profile_name()), deadline=None, max_examples=60
+    "house", settings.get_profile(settings.get_current_profile_name()), deadline=None, max_examples=30
 )
 # A first answer; what is rare is left to `make test`.
 settings.register_profile("quick", settings.get_profile("house"), max_examples=20)
@@ -60,6 +60,13 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if (root := memory.root()) is not None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", root)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, since a test waits a fifth of its time; four at most, since each worker has
+    servers, browsers and a cluster of its own."""
+    return min(4, (os.cpu_count() or 1) + 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

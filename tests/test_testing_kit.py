@@ -320,7 +320,7 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize(("mark", "fixture", "arguments"), part(WAYS, 2))
+@pytest.mark.parametrize(("mark", "fixture", "arguments"), part(WAYS, 3))
 def test_each_plugin_can_run_the_tests(
     pytester: pytest.Pytester, mark: str, fixture: str, arguments: Sequence[str]
 ) -> None:

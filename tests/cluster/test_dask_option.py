@@ -18,6 +18,9 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.process
 
+WORKERS = "local:1"
+"""Where it does not matter how many: each is an interpreter that imports Dask."""
+
 
 def test_local_workers_and_an_interrupt(emulator: EmulatorProcess, url: str, tmp_path: Path) -> None:
     """Ctrl-C, which a terminal sends to the workers too, drains them; the same command goes on to the end."""
@@ -61,7 +64,7 @@ def _starting(url: str, tmp_path: Path, emulator: EmulatorProcess) -> tuple["sub
     """An apply whose workers are just being started, and the processes of these."""
     manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "project", "title": "Never made"})
     env = {"ENCORD_DOMAIN": emulator.url, "ENCORD_SSH_KEY_FILE": str(emulator.key_file)}
-    command = [PROGRAM, *map(str, ("apply", manifest, "--yes", "--journal", url, "--dask", "local:2"))]
+    command = [PROGRAM, *map(str, ("apply", manifest, "--yes", "--journal", url, "--dask", WORKERS))]
     pipe = subprocess.PIPE
     started = subprocess.Popen(command, env=process_env(env), stdout=pipe, stderr=pipe, text=True)
 
@@ -95,7 +98,7 @@ def test_a_worker_that_dies_as_it_starts(emulator: EmulatorProcess, url: str, tm
     out, errors = started.communicate()
     assert (started.returncode, out) == (2, ""), errors
     # Before it Dask may log, with tracebacks, which of its own connections broke.
-    *_, told = errors.partition("error: the workers of --dask local:2 did not start: ")
+    *_, told = errors.partition(f"error: the workers of --dask {WORKERS} did not start: ")
     assert "run the same again" in told, errors
     assert "Traceback" not in told
     assert emulator.get("log") == []

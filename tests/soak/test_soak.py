@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(1800)]
 SCENARIOS = times(1, of=8)
 
 
-@pytest.mark.parametrize("first", [1, 101, 201])
+@pytest.mark.parametrize("first", [1, 101])
 def test_nothing_is_twice_missing_or_false(first: int) -> None:
     """Whatever edits, stops and networks do, nothing is made twice, nothing said is false, and nothing is missing."""
     for seed in range(first, first + SCENARIOS):
