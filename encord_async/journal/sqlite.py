@@ -272,18 +272,27 @@ def _dialect() -> sa.Dialect:
 
 def _engine(database: str, *, is_uri: bool = False) -> sa.Engine:
     dialect = _dialect()
-    connect = functools.partial(dialect.connect, database, timeout=10.0, check_same_thread=False, uri=is_uri)
-    pool = sa.StaticPool(connect, dialect=dialect)
-    sa.event.listen(pool, "connect", _configure)
+    pool = sa.StaticPool(lambda: _connected(dialect, database, is_uri=is_uri), dialect=dialect)
     kept = {"compiled_cache": _COMPILED}
     return sa.Engine(pool, dialect, sa.URL.create("sqlite"), hide_parameters=True, execution_options=kept)
 
 
-def _configure(connection: Any, _: object) -> None:
-    connection.execute("PRAGMA synchronous=FULL")
-    # macOS only flushes its disk's own cache when asked for this.
-    connection.execute("PRAGMA fullfsync=ON")
-    connection.execute("PRAGMA checkpoint_fullfsync=ON")
+def _connected(dialect: sa.Dialect, database: str, *, is_uri: bool) -> Any:
+    """A connection that confirms only what is on the disk.
+
+    No listener of an event does that: SQLAlchemy forgets one wrongly, and says so on standard error, if the collector
+    takes an engine while it notes the listener of the next.
+    """
+    connection = dialect.connect(database, timeout=10.0, check_same_thread=False, uri=is_uri)
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+        # macOS only flushes its disk's own cache when asked for this.
+        connection.execute("PRAGMA fullfsync=ON")
+        connection.execute("PRAGMA checkpoint_fullfsync=ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _sync_directory(folder: Path) -> None:
