@@ -11,6 +11,7 @@ SDK_OLD := 0.1.145
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP_VERSION := 26.3
 UV_VERSION := 0.13.9
 AUDIT_VERSION := 2.10.1
 BUILD_VERSION := 1.6.1
@@ -106,18 +107,25 @@ clean: ## remove environments, caches and build products
 
 # --- the environment -----------------------------------------------------------------------------------------------
 
+# Puts pip into the environment $(1), one that reads an index in half the time of the one that came with Python 3.11. The
+# interpreter's own pip does it; where there is none, or one that is too old for that, `venv` does, in some seconds.
+PIP_INTO = { $(PYTHON) -m pip --disable-pip-version-check --quiet --python $(1)/bin/python install pip==$(PIP_VERSION) 2>/dev/null || \
+	{ { $(PYTHON) -m venv $(1) || { echo "no venv module? On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }; } && \
+	  $(1)/bin/python -m pip --disable-pip-version-check --quiet install pip==$(PIP_VERSION); }; }
+NEW_ENVIRONMENT = $(PYTHON) -m venv --clear --without-pip $(1) && $(call PIP_INTO,$(1))
+
 # Names the interpreter. Looked at each time, written only when it differs: another PYTHON makes a new environment.
 $(VENV)/interpreter $(DEMO)/interpreter: %/interpreter: FORCE
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("encord-async needs Python 3.11 or newer, and \"$(PYTHON)\" is %d.%d: say make PYTHON=python3.11" % sys.version_info[:2])'
 	@found=$$($(PYTHON) -c 'import sys; print("%d.%d %s" % (sys.version_info[:2] + (sys.base_prefix,)))') && \
 	if [ "$$(cat $@ 2>/dev/null)" != "$$found" ]; then \
 	    echo "making $* with Python $$found" && \
-	    { $(PYTHON) -m venv --clear $* || { echo "no venv module? On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }; } && \
+	    $(call NEW_ENVIRONMENT,$*) && \
 	    echo "$$found" > $@; \
 	fi
 
 $(VENV)/locked: requirements.lock $(VENV)/interpreter
-	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --require-hashes -r requirements.lock
 	@touch $@
 
 # A removed file leaves no newer one behind; a changed list of files does.
@@ -131,23 +139,23 @@ $(VENV)/installed: $(SOURCES) $(VENV)/sources $(VENV)/locked
 	$(BIN)/python -m pip --disable-pip-version-check check
 	@touch $@
 
-# Small and quick, for whoever only wants to see it work: no bytecode but of what is run, and no pip (nor setuptools, which
-# Python 3.11 adds) once it has done its work. What builds the wheel is fetched by pip, for the moment, beside the libraries.
+# Small and quick, for whoever only wants to see it work: no bytecode but of what is run, and no pip once it has done its
+# work. What builds the wheel is fetched by pip, for the moment, beside the libraries.
 $(DEMO)/installed: $(SOURCES) requirements-demo.lock $(DEMO)/sources
-	@test -x $(DEMO)/bin/pip || $(PYTHON) -m venv $(DEMO)
+	@test -x $(DEMO)/bin/pip || $(call PIP_INTO,$(DEMO))
 	rm -rf $(DEMO)/wheel
 	$(DEMO)/bin/python -m pip --disable-pip-version-check --quiet wheel --no-deps --wheel-dir $(DEMO)/wheel . & building=$$!; \
-	    $(DEMO)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes -r requirements-demo.lock && wait $$building
+	    $(DEMO)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --no-deps --require-hashes -r requirements-demo.lock && wait $$building
 	$(DEMO)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --force-reinstall --no-deps --no-index $(DEMO)/wheel/*.whl
 	@$(DEMO)/bin/python -m pip --quiet --quiet uninstall --yes setuptools pip
 	@touch $@
 
 $(SDKS)/%/interpreter: $(VENV)/interpreter
-	$(PYTHON) -m venv --clear $(SDKS)/$*
+	$(call NEW_ENVIRONMENT,$(SDKS)/$*)
 	@cp $< $@
 
 $(SDKS)/%/installed: tests/interop/requirements-encord-%.lock $(SDKS)/%/interpreter
-	$(SDKS)/$*/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	$(SDKS)/$*/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes -r $<
 	@touch $@
 
 .SECONDARY:
