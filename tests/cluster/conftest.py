@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -112,18 +113,28 @@ def _all_answer(client: Client) -> None:
 
 def workers_of(client: Client) -> list[str]:
     """The addresses of the workers that are there."""
-    return list(client.scheduler_info(n_workers=-1)["workers"])
+    # Not `scheduler_info`, which may return what the client asks for now and then by itself, without any workers.
+    ask = partial(client.run_on_scheduler, _addresses)
+    try:
+        found: list[str] = ask()
+    except OSError:
+        # A connection of Dask's that broke is no answer; it takes another one for the next.
+        found = ask()
+    return found
+
+
+def _addresses(dask_scheduler: Any) -> list[str]:
+    return list(dask_scheduler.workers)
 
 
 def until_whole(client: Client, *, without: str = "", patience_s: float = PATIENCE_S) -> None:
     """Return once all workers are there and idle, and the one at the address *without* is not among them."""
 
     def is_whole() -> bool:
-        there = workers_of(client)
         try:
+            there = workers_of(client)
             busy = any(client.processing().values())  # type: ignore[no-untyped-call]  # Dask has no types here
         except OSError:
-            # A connection of Dask's that broke is no answer; it takes another one for the next.
             return False
         return len(there) == WORKERS and without not in there and not busy
 

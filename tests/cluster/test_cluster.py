@@ -280,7 +280,7 @@ async def test_what_fails(client: Client, emulator: EmulatorProcess, url: str) -
 
 def test_local_workers_are_nobody_elses(client: Client) -> None:
     """Other users of this machine cannot hand work to the scheduler and workers that are started here."""
-    addresses: list[str] = [client.scheduler_info()["address"], *client.scheduler_info(n_workers=-1)["workers"]]
+    addresses: list[str] = [client.scheduler_info()["address"], *workers_of(client)]
     assert [address.partition("127.0.0.1")[0] for address in addresses] == ["tls://"] * (WORKERS + 1)
 
 
