@@ -33,7 +33,7 @@ from encord_async.journal.record import INNER_PARENT, Doubt, Ledger, Record, Sta
 from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import MakingEntry
 from encord_async.kinds.membership import Membership
-from encord_async.kinds.thing import Admission, Creates, Thing
+from encord_async.kinds.thing import Admission, Thing
 from encord_async.manifest.digests import Seen
 from encord_async.session.session import Session
 from encord_async.session.stop import Stop
@@ -343,13 +343,12 @@ class Executor:
                 self._doubt(ticket, doubt)
             else:
                 # What was new as the answer came is so still, in the same turn of the event loop.
-                secret = "" if sending.is_new else self._known_secret(making.kind, made)
-                is_own = sending.is_new or not (secret or made in baseline(record))
+                is_own = sending.is_new or not (sending.mistaken or made in baseline(record))
                 if is_own and (self._seen.add(made) or not await self._is_anothers(record, made)):
                     self._arriving[made] = record.identity
                     sending.made, sending.note = made, self._scribe.made(record, made)
                     return sending
-                doubt = await self._mixed_up(ticket, record, secret or made)
+                doubt = await self._mixed_up(ticket, record, sending.mistaken or made)
         finally:
             if sending.made is None:
                 _less(self._sending, making.name)
@@ -505,13 +504,9 @@ class Executor:
     def _is_new(self, sending: Sending, answer: object) -> bool:
         """Whether no other create was given such an answer, and what that says was made was not there before."""
         made = (kind := sending.making.kind).hash_of(answer)
-        is_known = made in self._seen or made in baseline(sending.intent) or self._known_secret(kind, made)
-        sending.is_new = not is_known
-        return not is_known
-
-    def _known_secret(self, kind: Creates, made: str) -> str:
-        """What *made* goes by if it is a secret that another create was answered with: it is shown and kept nowhere."""
-        return secret if (secret := kind.as_secret(made)) in self._seen else ""
+        sending.mistaken = kind.mistaken(answer, self._seen.__contains__)
+        sending.is_new = not (sending.mistaken or made in self._seen or made in baseline(sending.intent))
+        return sending.is_new
 
     async def _is_anothers(self, record: Record, made: str) -> bool:
         """Whether another step has got *made*: then it is not known to be of either, and the other is looked up."""

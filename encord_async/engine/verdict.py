@@ -50,6 +50,7 @@ class Sending:
         note: What is to be written down next: the intent, or how it ended.
         sent_s: When it was sent, on the monotonic clock.
         is_new: Whether nothing else is known to have been answered so, as it was when the answer came.
+        mistaken: What the answer is known by that came to a create of another kind before; see `Creates.mistaken`.
         made: The hash that the service answered with, once it has.
     """
 
@@ -60,6 +61,7 @@ class Sending:
     note: Record
     sent_s: float = 0.0
     is_new: bool = False
+    mistaken: str = ""
     made: str | None = None
 
 

@@ -1,7 +1,7 @@
 """The kind ``project_api_key``: an API key that a project shall have. Sends nothing."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -69,6 +69,9 @@ class _APIKeys(InnerThing):
 
     def hash_of(self, made: SecretStr) -> str:
         return _fingerprint(made)
+
+    def mistaken(self, made: SecretStr, is_known: Callable[[str], bool]) -> str:
+        return made.get_secret_value() if is_known(made.get_secret_value()) else ""
 
     def wish(self, key: str | None, parent_hash: str, name: InnerName) -> ProjectAPIKeyEntry:
         title, scopes = name

@@ -7,7 +7,7 @@ anything but reads, and nothing keeps anything.
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -215,8 +215,8 @@ class Creates(StepKind):
     def hash_of(self, made: Any) -> str:
         """The hash in what the service answers to the create; of a secret, a name that reveals nothing of it."""
 
-    def as_secret(self, made: str) -> str:  # noqa: ARG002 - most are answered with more than a text
-        """What *made* would go by if it were a secret, where nothing but what is known of those tells it from one."""
+    def mistaken(self, made: Any, is_known: Callable[[str], bool]) -> str:  # noqa: ARG002 - most are answered with more than a text
+        """What *made* is known by if it is the answer to a create of another kind, which looks no different."""
         return ""
 
     @abstractmethod

@@ -280,7 +280,7 @@ class Session:
             result = await self._understood(operation, call)
         except ExistsError as error:
             return operation.if_exists(error)
-        if is_new is not None and call.turn is not None and not is_new(result):
+        if is_new is not None and not is_new(result) and call.turn is not None:
             call.turn.distrust()
         return result
 

@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from encord_async.client import EncordSession
 from encord_async.emulator import Emulator, Fault, FaultRule
@@ -19,6 +21,7 @@ from encord_async.engine.recovery import recover
 from encord_async.engine.run import Run
 from encord_async.errors import UncertainError
 from encord_async.journal.journal import Identity, Journal
+from encord_async.kinds.project_api_key import API_KEY
 from encord_async.manifest.digests import Seen
 from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import SSHKey
@@ -132,15 +135,20 @@ def holding(folder: Path, text: str) -> list[str]:
     return [path.name for path in folder.iterdir() if text.encode() in path.read_bytes()]
 
 
-async def test_a_key_is_never_taken_for_a_hash(tmp_path: Path) -> None:
-    """A project whose create is answered with an API key is looked up; the key is written down and told nowhere."""
-    keys: list[RawReply] = []
+Replies = dict[str, list[RawReply]]
+
+
+@asynccontextmanager
+async def mixing(
+    told: Callable[[str, Replies, RawReply], RawReply],
+) -> AsyncIterator[tuple[EncordSession, Emulator, Replies]]:
+    """A session whose creates get what *told* says: of their kind, all replies by kind so far, and their own."""
+    replies = defaultdict[str, list[RawReply]](list)
 
     class Mixing(Proxy):
         def _mixed(self, kind: str, reply: RawReply) -> RawReply:
-            if kind == "projectapikey":
-                keys.append(reply)
-            return keys[-1] if kind == "project" and keys else reply
+            replies[kind].append(reply)
+            return told(kind, replies, reply)
 
     async with Emulator() as emulator:
         assert emulator.private_key is not None
@@ -151,17 +159,51 @@ async def test_a_key_is_never_taken_for_a_hash(tmp_path: Path) -> None:
             settings,
             transport=lambda settings: Mixing(AiohttpTransport(settings, headers=headers), the_one_before),
         ) as session:
-            api_keys = [{"title": "ci", "scopes": ["label.read"]}]
-            first: Entry = {"kind": "project", "key": "k0", "title": "T0", "api_keys": api_keys}
-            await outcomes_of(session, [first], tmp_path / "j")
-            outcomes = await outcomes_of(
-                session, [first, {"kind": "project", "key": "k1", "title": "T1"}], tmp_path / "j"
-            )
+            yield session, emulator, replies
+
+
+WITH_KEY: Entry = {
+    "kind": "project",
+    "key": "k0",
+    "title": "T0",
+    "api_keys": [{"title": "ci", "scopes": ["label.read"]}],
+}
+
+
+async def test_a_key_is_never_taken_for_a_hash(tmp_path: Path) -> None:
+    """A project whose create is answered with an API key is looked up; the key is written down and told nowhere."""
+
+    def told(kind: str, replies: Replies, reply: RawReply) -> RawReply:
+        return replies["projectapikey"][-1] if kind == "project" and replies["projectapikey"] else reply
+
+    async with mixing(told) as (session, emulator, replies):
+        await outcomes_of(session, [WITH_KEY], tmp_path / "j")
+        outcomes = await outcomes_of(
+            session, [WITH_KEY, {"kind": "project", "key": "k1", "title": "T1"}], tmp_path / "j"
+        )
         there = titles(emulator)
-    (key,) = {json.loads(reply.body)["response"] for reply in keys}
+    (key,) = {json.loads(reply.body)["response"] for reply in replies["projectapikey"]}
     assert [there.get(outcome.hash or "") for outcome in outcomes] == ["T0", "T1"]
     assert not holding(tmp_path, key)
     assert key not in repr(outcomes)
+
+
+async def test_a_hash_is_never_taken_for_a_key(tmp_path: Path) -> None:
+    """An API key whose create is answered with another project's hash is looked up, and written down as what it is."""
+
+    def told(kind: str, replies: Replies, reply: RawReply) -> RawReply:
+        return replies["project"][0] if kind == "projectapikey" else reply
+
+    async with mixing(told) as (session, emulator, replies):
+        outcomes = await outcomes_of(
+            session, [{"kind": "project", "key": "k1", "title": "T1"}, WITH_KEY], tmp_path / "j"
+        )
+        assert sorted(len(project["api_keys"]) for project in emulator.state()["projects"]) == [0, 1]
+    async with Journal(tmp_path / "j", None) as journal:
+        records, _ = await journal.records(most=100)
+    assert [outcome.status.value for outcome in outcomes] == ["created", "created"]
+    (key,) = (SecretStr(json.loads(reply.body)["response"]) for reply in replies["projectapikey"])
+    assert [record.hash for record in records if record.kind.word == API_KEY.word] == [API_KEY.hash_of(key)]
 
 
 def users_of(emulator: Emulator) -> dict[str, set[str]]:
