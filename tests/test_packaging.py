@@ -114,10 +114,11 @@ def test_the_pytest_plugin_is_installed(dist: metadata.Distribution) -> None:
 
 @pytest.mark.process
 def test_importing_the_library_needs_no_extra() -> None:
-    """`import encord_async` works in a bare install: it imports nothing that an extra brings."""
+    """`import encord_async` works in a bare install; a journal in SQLite loads nothing that is for PostgreSQL."""
     extras = ["click", "rich", "yaml", "jinja2", "openpyxl", "sqlalchemy", "psycopg", "distributed", "uvloop"]
     extras += ["pytest", "opentelemetry"]
     code = f"import sys, encord_async; print(*sorted(set({extras!r}) & set(sys.modules)))"
+    code += "; import encord_async.journal.journal; print(*(name for name in sys.modules if 'postgres' in name))"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

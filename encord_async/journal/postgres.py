@@ -27,7 +27,7 @@ from sqlalchemy.dialects import postgresql
 from encord_async.errors import JournalBusyError, JournalError, MissingExtraError
 from encord_async.journal.backup import new_file, read_lines, write_lines
 from encord_async.journal.store import Fill, Owner, Shard
-from encord_async.journal.tables import METADATA
+from encord_async.journal.tables import METADATA, STEPS
 from encord_async.plainfile import open_plain
 from encord_async.redaction import quoted
 from encord_async.secrecy import Secret, sealed
@@ -38,6 +38,9 @@ except ImportError as error:
     raise MissingExtraError("a journal in PostgreSQL needs psycopg: pip install 'encord-async[postgres]'") from error
 
 __all__ = ["PostgresStore", "password_of", "without_password"]
+
+for index in STEPS.indexes:
+    index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
 
 _JOB: Final = re.compile("[a-z0-9][a-z0-9_-]{0,39}")
 _POLL_S: Final = 0.1

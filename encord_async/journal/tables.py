@@ -112,7 +112,8 @@ MISSING: Final = sa.text(f"({_LACKS})")
 
 
 def _partial(name: str, column: sa.Column[str], where: sa.ColumnElement[bool] | sa.TextClause) -> sa.Index:
-    return sa.Index(name, column, sqlite_where=where, postgresql_where=where)
+    # PostgreSQL's stands in its own module: to name it here would load its dialect for a journal in SQLite, too.
+    return sa.Index(name, column, sqlite_where=where)
 
 
 # Partial, so that rows of memberships, which have no name and never stay open, cost nothing here.

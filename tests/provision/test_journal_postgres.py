@@ -126,6 +126,17 @@ async def test_damage_is_refused(postgres: PostgresServer, url: Url) -> None:
     assert name in caught.value.message
 
 
+async def test_indexes_hold_what_is_looked_for(postgres: PostgresServer, url: Url) -> None:
+    """Rows of memberships, of which there may be a million, are in none that a look-up by name or state takes."""
+    async with Journal(url, ME):
+        pass
+    schema = "encord_async_" + url.partition("job=")[2]
+    with postgres.connected() as other:
+        rows = other.execute("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s", [schema]).fetchall()
+    partial = {name for name, made_by in rows if " WHERE " in made_by}
+    assert partial == {"steps_by_name", "steps_open", "steps_missing"}
+
+
 # --- whose it is ------------------------------------------------------------------------------------------------------
 
 
