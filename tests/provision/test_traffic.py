@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encord_async.client import EncordSession
-from encord_async.emulator import Emulator, EmulatorSettings
+from encord_async.emulator import Emulator, Fault, FaultRule
 from encord_async.errors import JournalError
 from encord_async.journal.journal import Identity, Journal
 from encord_async.journal.record import Record, State
@@ -154,8 +154,11 @@ async def test_samples_go_along_with_the_commits_of_steps(tmp_path: Path, monkey
 async def test_a_run_writes_down_what_it_sent(tmp_path: Path) -> None:
     """The journal of a run against a service that turns requests away adds up to what the run reports."""
     wishes = [project(f"P{number}") for number in range(40)]
-    async with Emulator(EmulatorSettings(rate_limit_per_s=100, burst=5)) as emulator:
+    async with Emulator() as emulator:
         assert emulator.private_key is not None
+        emulator.set_faults(
+            [FaultRule(query="project.POST", fault=Fault.RATE_LIMITED, after=5, times=3, retry_after="0")]
+        )
         session = EncordSession.from_ssh_key(emulator.private_key, settings=Settings(domain=emulator.url))
         async with session:
             for _ in range(2):
@@ -167,7 +170,7 @@ async def test_a_run_writes_down_what_it_sent(tmp_path: Path) -> None:
         async with Journal(tmp_path / "j", None) as journal:
             found = await journal.traffic()
     assert summary.requests < counters.requests
-    assert counters.throttled > 0
+    assert counters.throttled == 3
     assert sum(one.requests for one in found) == counters.requests
     assert sum(one.throttled for one in found) == counters.throttled
     assert all(one.began_s <= one.ended_s for one in found)
