@@ -119,8 +119,8 @@ class SavedPlan:
             planned = self.options.get(name, "")
             if given != planned:
                 raise UsageError(
-                    f"the plan was made with {_said(name, planned)}, not {_said(name, given)}; {_AGAIN}, or "
-                    "give the same options"
+                    f"the plan was made with {_said(name, planned)}, and this run is with {_said(name, given)}; {_AGAIN}, "
+                    "or give the same options"
                 )
         if options.prunes_data and options.prune_data != self.rows:
             agreed = many(options.prune_data, "was agreed to", "were agreed to")
@@ -129,7 +129,9 @@ class SavedPlan:
         if await anyio.to_thread.run_sync(_digest, manifest) != self.manifest:
             raise UsageError(f"the manifest has changed since the plan was made; {_AGAIN}")
         if ("" if journal is None else await journal.state_digest()) != self.journal:
-            raise UsageError(f"the journal is another one, or has changed since the plan was made; {_AGAIN}")
+            raise UsageError(
+                f"the journal is another one, or has changed since the plan was made, as by carrying that out; {_AGAIN}"
+            )
 
     def allows(self, identity: bytes, verb: str, found: str | None = None) -> bool:
         """See `Review`."""

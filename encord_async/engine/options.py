@@ -50,7 +50,9 @@ class FailureLimit:
                 raise ValueError
             return cls(count=count)
         except ValueError:
-            raise UsageError(f"{quoted(plain)} is no number of failures; give for example 50 or 5%") from None
+            raise UsageError(
+                f"{quoted(plain)} is no number of failures, nor a share up to 100%; give for example 50 or 5%"
+            ) from None
 
     def exceeded(self, failed: int, ended: int) -> bool:
         """Whether *failed* of *ended* entries are too many."""

@@ -52,7 +52,8 @@ class Columns:
         names = self._names
         if len(row) > len(names):
             reason = f"has {len(row)} cells, and there are {len(names)} columns"
-            return (Problem(place, "", reason, "put cells in quotes that hold commas, semicolons or tabs"),)
+            advice = "name each column in the first line; in CSV, quote cells that hold commas, semicolons or tabs"
+            return (Problem(place, "", reason, advice),)
         entry: dict[str, object] = {}
         kind = next((cell for name, cell in zip(names, row, strict=False) if name == "kind"), "")
         for name, cell in zip(names, row, strict=False):

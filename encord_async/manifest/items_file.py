@@ -17,7 +17,7 @@ from typing import BinaryIO, Final, NamedTuple, TypeAlias
 from pydantic import ValidationError
 
 from encord_async.errors import SettingsError
-from encord_async.kinds.fields import shown, sort_of
+from encord_async.kinds.fields import meant, shown, sort_of
 from encord_async.kinds.files import BLOCK_ITEMS, Block, DataItem, block_of
 from encord_async.kinds.strict_json import strict_json
 from encord_async.kinds.uploads import UPLOAD_FLAGS, UPLOAD_LISTS, uploaded
@@ -79,6 +79,10 @@ def read_items_file(path: Path) -> ItemsFile:
     return ItemsFile(path, tuple(blocks))
 
 
+class _HeaderError(ValueError):
+    """What is wrong is no row."""
+
+
 def _numbered(rows: Iterator[_Row]) -> Iterator[_Row]:
     number = 1
     while True:
@@ -86,8 +90,10 @@ def _numbered(rows: Iterator[_Row]) -> Iterator[_Row]:
             row = next(rows)
         except StopIteration:
             return
+        except _HeaderError:
+            raise
         except ValueError as error:
-            raise ValueError(f"row {number}: {error}") from None
+            raise ValueError(f"row {number}: {error}; nothing after it was read") from None
         yield row
         number += 1
 
@@ -152,10 +158,11 @@ def _csv(stream: BinaryIO, offset: int, sort: str) -> Iterator[_Row]:
     unknown = [name for name in names if name not in DataItem.model_fields]
     if unknown or "url" not in names:
         what = f"{shown(unknown[0])} is no column" if unknown else "the column 'url' is missing"
-        raise ValueError(f"{what}; use some of {', '.join(DataItem.model_fields)}")
+        guess = meant(unknown[0], DataItem.model_fields) if unknown else ""
+        raise _HeaderError(f"the header: {what}; {guess or 'use some of ' + ', '.join(DataItem.model_fields)}")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"{shown(twice)} is the name of two columns")
+        raise _HeaderError(f"the header: {shown(twice)} is the name of two columns")
     places = _Places(_lines(stream, max(offset, len(header))))
     rows = csv.reader(places, delimiter=delimiter, strict=True)
     while True:

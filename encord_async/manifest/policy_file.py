@@ -48,7 +48,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     """What is in a file of TOML; None if it is not there."""
     try:
         with path.open("rb") as file:
-            return tomllib.load(file)
+            return tomllib.loads(file.read().decode("utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -115,7 +115,8 @@ def _in_file(path: Path) -> object:
                 value = json_value(stream.read(MAX_LINE_BYTES).removeprefix(b"\xef\xbb\xbf"))
                 faults = [value] if isinstance(value, Fault) else []
     except (OSError, ValueError) as error:
-        raise UsageError(f"the variables in {quoted(str(path))} cannot be read: {error}") from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UsageError(f"the variables in {quoted(str(path))} cannot be read: {why}") from None
     except Unreadable as error:
         raise UsageError(f"{path}:{error.line}: {error.reason}") from None
     if faults:

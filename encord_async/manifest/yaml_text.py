@@ -72,15 +72,24 @@ def _events(stream: BinaryIO, source: str, loader: "type[yaml.SafeLoader]") -> I
         raise _yaml_fault(error) from error
 
 
+_YAML_HINTS: Final = {
+    "cannot start any token": "; put what begins with '@', '`' or '%' in quotes, and indent with blanks, not tabs",
+    "found a tab": "; indent with blanks, not tabs",
+    "while parsing a flow mapping": "; put a value that holds braces, such as '{{ x }}', in quotes",
+}
+"""What to do about what the parser says, by words of it."""
+
+
 def _yaml_fault(error: "yaml.YAMLError") -> Unreadable:
     """What the parser complains about, in one line."""
     found, began = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
     # What is not closed is missed at the end of the file, or wherever something does not fit in it.
-    is_open = str(getattr(error, "context", None)).startswith(("while scanning", "while parsing a flow"))
+    context, problem = str(getattr(error, "context", None) or ""), str(getattr(error, "problem", None) or "")
+    is_open = context.startswith(("while scanning a quoted", "while scanning a simple", "while parsing a flow"))
     mark = (began if is_open else None) or found or began
-    parts = (getattr(error, "context", None), getattr(error, "problem", None))
-    what = ", ".join(part for part in parts if part) or "it cannot be parsed"
-    return Unreadable(mark.line + 1 if mark else 1, f"is not YAML: {what}; nothing after it was read")
+    what = ", ".join(part for part in (context, problem) if part) or "it cannot be parsed"
+    hint = next((hint for words, hint in _YAML_HINTS.items() if words in f"{context}, {problem}"), "")
+    return Unreadable(mark.line + 1 if mark else 1, f"is not YAML: {what}; nothing after it was read{hint}")
 
 
 def _line_of(event: "yaml.Event") -> int:

@@ -11,6 +11,7 @@ import asyncio
 import errno
 import os
 import select
+import socket
 import ssl
 import urllib.request
 from collections.abc import Coroutine, Mapping
@@ -48,6 +49,8 @@ _NOT_SENT: Final = (
 )
 
 _NO_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
+_NUMBERED_OTHERWISE: Final = (ssl.SSLError, socket.gaierror)
+"""Errors of the system by their type, whose numbers are not its own."""
 
 _PIECE_BYTES: Final = 262_144
 """Most that is written of a body at once."""
@@ -467,10 +470,9 @@ def _tls(settings: Settings) -> ssl.SSLContext | bool:
         return True
     try:
         return ssl.create_default_context(cafile=settings.ca_bundle)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(
-            f"cannot read certificates from {settings.ca_bundle}: {_reason(error)}; give a PEM file"
-        ) from None
+    except OSError as error:
+        why = "it holds none" if isinstance(error, ssl.SSLError) else error.strerror or _reason(error)
+        raise SettingsError(f"cannot read certificates from {settings.ca_bundle}: {why}; give a PEM file") from None
 
 
 @sealed
@@ -518,7 +520,12 @@ def _no_connection(error: Exception) -> EncordError:
             "no connection: this process may open no more files; raise its limit, as by 'ulimit -n 4096', or "
             "give a lower concurrency"
         )
-    return NotSentError(f"no connection: {_reason(error)}")
+    if not isinstance(error, aiohttp.ClientConnectorError) or isinstance(error.os_error, _NUMBERED_OTHERWISE):
+        return NotSentError(f"no connection: {_reason(error)}")
+    # In aiohttp's own words it says nothing of why, and "ssl" of a connection that has none.
+    number = error.os_error.errno or 0
+    why = os.strerror(number) if number in errno.errorcode else _reason(error.os_error)
+    return NotSentError(f"no connection to {error.host}:{error.port}: {why}")
 
 
 def _out_of_files(error: Exception) -> bool:

@@ -54,7 +54,7 @@ def test_variables_on_the_command_line(here: Here, manifest: Path, tmp_path: Pat
     [
         (["--var", "year"], "Invalid value for --var: give NAME=VALUE"),
         (["--var", "a-b=1"], "is no name of a variable"),
-        (["--var-file", "no.yaml"], "the variables in 'no.yaml' cannot be read"),
+        (["--var-file", "no.yaml"], "the variables in 'no.yaml' cannot be read: No such file or directory\n"),
         (["--var", "yaer=1"], "'yaer' is given, and nothing in the manifest names it; did you mean 'year'?"),
         (["--var", "year=soon"], "vars.year: is a number, and 'soon' is given; give it as JSON has it"),
     ],

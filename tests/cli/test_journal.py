@@ -195,6 +195,9 @@ def test_a_backup_is_a_journal(api: Api, here: Here, tmp_path: Path) -> None:
     before = here("journal", "show", journal, "cats", "--json").json["steps"]
     assert here("journal", "rm", journal, "cats", "--yes").code == 0
     (backup,) = backups(tmp_path)
+    restore = ("journal", "restore", journal)
+    assert f"copy {backup} over {journal}" in here(*restore, backup, "--yes").err
+    assert f"there is no {backup}x" in here(*restore, f"{backup}x", "--yes").err
     assert here("journal", "show", backup, "cats", "--json").json["steps"] == before
     shutil.copy(backup, journal)
     assert "No changes" in here("plan", manifest, env=api.env).out

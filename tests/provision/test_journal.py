@@ -637,6 +637,7 @@ async def test_of_another(tmp_path: Path, other: Identity) -> None:
         await everything(tmp_path / "j", other)
     for name in (ME.account, ME.domain, other.account, other.domain):
         assert name in str(caught.value)
+    assert ("give the domain" in str(caught.value)) == (other.account == ME.account)
     assert files(tmp_path) == before
 
 

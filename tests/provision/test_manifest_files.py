@@ -339,7 +339,8 @@ def test_the_faults_of_rows_are_reported(write: Write) -> None:
     assert found[:4] == [
         "m.csv:4: users.0.role: is missing; write the cell as ann@x.org=annotator;bob@x.org=reviewer",
         "m.csv:6: title: is not UTF-8; save the file as UTF-8",
-        "m.csv:7: has 5 cells, and there are 3 columns; put cells in quotes that hold commas, semicolons or tabs",
+        "m.csv:7: has 5 cells, and there are 3 columns; name each column in the first line; "
+        "in CSV, quote cells that hold commas, semicolons or tabs",
         "m.csv:8: title: is missing",
     ]
     assert found[4].startswith("m.csv:9: users.0.email: 'ann' is no e-mail address; write the cell as ann@x.org=")
@@ -477,6 +478,9 @@ def test_yaml_faults_of_one_item(write: Write, parser: str, item: str, expected:
         (b"- {kind: [\n", r"m\.yaml:\d: is not YAML: .*; nothing after it was read"),
         (b"- a: b: c\n", r"m\.yaml:2: is not YAML: .*mapping values are not allowed.*; nothing after it was read"),
         (b"\t- x\n", r"m\.yaml:2: is not YAML: .*"),
+        (b"- kind: dataset\n\tkey: a\n", r"m\.yaml:3: is not YAML: .* indent with blanks, not tabs"),
+        (b"- datasets: [@raw]\n", r"m\.yaml:2: is not YAML: .*; put what begins with '@', '`' or '%' in quotes, .*"),
+        (b"- {key: a{{ x }}}\n", r"m\.yaml:2: is not YAML: .*; put a value that holds braces, .* in quotes"),
         (b"\n- title: \xff\n", "m.yaml:3: is not UTF-8; save the file as UTF-8"),
         (b"\n- title: \xc3\n", "m.yaml:3: is not UTF-8; save the file as UTF-8"),
         (b"- title: a\n  b: \x07\n", r"m\.yaml:3: holds the character U\+0007, which YAML does not have"),

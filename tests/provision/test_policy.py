@@ -97,7 +97,8 @@ async def test_a_slip_in_the_policy_stops_everything(service: Service, text: str
 
 async def test_no_more_is_made_than_a_run_may(service: Service) -> None:
     """What is there already does not count; what is beyond the limit is not sent, and the next run may make it."""
-    policy("[most]\nproject = 2\napi_key = 1\n")
+    # With the mark that some editors put at the beginning of a file.
+    policy("\ufeff[most]\nproject = 2\napi_key = 1\n")
     service.projects["old"] = Project("P0")
     keys = [{"title": "k", "scopes": ["label.read"]}]
     async with open_session(service, concurrency=1) as session:

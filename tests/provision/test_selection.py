@@ -284,8 +284,8 @@ async def test_a_saved_plan_is_for_its_choice(tmp_path: Path) -> None:
         manifest.write_text("".join(json.dumps(entry) + "\n" for entry in PROGRAMME))
         await world.session.plan(manifest, journal=journal, only="cats", out=plan)
         others: list[tuple[dict[str, Any], str]] = [
-            ({"only": "dogs"}, 'only="cats", not only="dogs"'),
-            ({}, 'only="cats", not no only'),
+            ({"only": "dogs"}, 'only="cats", and this run is with only="dogs"'),
+            ({}, 'only="cats", and this run is with no only'),
         ]
         for options, said in others:
             with pytest.raises(UsageError, match=said):

@@ -97,7 +97,8 @@ def test_columns_and_cells_that_only_fill_up_are_nothing() -> None:
     path = csv("kind;title;;\ndataset;A;;;\ndataset;B\ndataset;C;;x\n")
     assert [item.entry.kind for item in read_manifest(path) if isinstance(item, PlacedEntry)] == ["dataset"] * 2
     assert problems(path) == [
-        "m.csv:4: has 4 cells, and there are 2 columns; put cells in quotes that hold commas, semicolons or tabs"
+        "m.csv:4: has 4 cells, and there are 2 columns; name each column in the first line; "
+        "in CSV, quote cells that hold commas, semicolons or tabs"
     ]
 
 

@@ -668,6 +668,7 @@ async def test_missing_ca_bundle_is_told_when_opening(clock: SkippingClock, tmp_
     junk = tmp_path / "junk.pem"
     junk.write_text("no certificate")
     for path in (tmp_path / "missing.pem", junk, tmp_path):
-        with pytest.raises(errors.SettingsError, match=re.escape(str(path))):
+        with pytest.raises(errors.SettingsError, match=re.escape(str(path))) as caught:
             async with session(clock, settings=Settings(ca_bundle=path)):
                 pass
+        assert "_ssl" not in caught.value.message

@@ -250,6 +250,7 @@ async def test_refused_connection_is_not_sent() -> None:
     async with transport_to(url) as transport:
         with pytest.raises(errors.NotSentError, match="no connection") as caught:
             await post(transport)
+    assert caught.value.message == f"no connection to {url.removeprefix('http://')}: Connection refused"
     assert caught.value.applied == "not_applied"
 
 
