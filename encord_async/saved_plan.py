@@ -119,8 +119,8 @@ class SavedPlan:
             planned = self.options.get(name, "")
             if given != planned:
                 raise UsageError(
-                    f"the plan was made with {_said(name, planned)}, and this run is with {_said(name, given)}; {_AGAIN}, "
-                    "or give the same options"
+                    f"the plan was made with {_said(name, planned)}, and this run is with {_said(name, given)}; "
+                    f"{_AGAIN}, or give the same options"
                 )
         if options.prunes_data and options.prune_data != self.rows:
             agreed = many(options.prune_data, "was agreed to", "were agreed to")
