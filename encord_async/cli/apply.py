@@ -480,8 +480,9 @@ def print_ending(output: Output, ending: Ending) -> None:
     taken = summary.removals_by_status
     rows += [(f"removals {word}", taken[status]) for status, word in _removal_words() if taken.get(status)]
     removals = f" and {many(summary.removals, 'removal', 'removals')}" if summary.removals else ""
+    least = "at least " if summary.uncounted else ""
     output.line(
-        f"{many(summary.entries, 'entry', 'entries')}{removals} in {summary.elapsed_s:.2f} s: "
+        f"{many(summary.entries, 'entry', 'entries')}{removals} in {summary.elapsed_s:.2f} s: {least}"
         f"{many(summary.requests, 'request', 'requests')}, {many(summary.retries, 'retry', 'retries')}, "
         f"{summary.throttled:,} throttled",
         bold=True,

@@ -1,5 +1,6 @@
 """``--dask``: opens the cluster, and begins a run on it. Loads Dask only when it is asked for."""
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
@@ -44,7 +45,7 @@ def cluster(dask: str, journal: str | None) -> "Iterator[Client]":
     without_password(journal)
     local = _LOCAL.fullmatch(dask)
     if local is None:
-        with connected(dask) as client:
+        with connected(dask) as client, _quiet("distributed.client"):
             yield client
         return
     password = password_of(journal)
@@ -53,6 +54,18 @@ def cluster(dask: str, journal: str | None) -> "Iterator[Client]":
         with held_off("stopping once the workers have started; press Ctrl-C again to stop at once"):
             client = stack.enter_context(opened)
         yield client
+
+
+@contextmanager
+def _quiet(name: str) -> "Iterator[None]":
+    """Without what *name* logs: that the scheduler is gone Dask tells with a traceback, and the run by itself."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 async def begin_on(

@@ -87,7 +87,8 @@ def exit_code(summary: "Summary | None", failure: EncordError | None, *, interru
 
 def _code_in_a_run(failure: EncordError, summary: "Summary | None") -> ExitCode:
     code = code_of(failure)
-    if code is not ExitCode.USAGE or summary is None or not summary.requests or isinstance(failure, ManifestError):
+    sent = summary is not None and (summary.requests or summary.uncounted)
+    if code is not ExitCode.USAGE or not sent or isinstance(failure, ManifestError):
         return code
     # "Bad usage, nothing was sent" is not so any more. Of a stream whose entries turn bad everybody is told so.
     return ExitCode.FAILED
@@ -124,7 +125,8 @@ def hint(error: EncordError) -> str:
             return "use a smaller --max-batch"
         case ThrottledError():
             return "try again later, or use a lower --concurrency"
-        case UncertainError():
+        case UncertainError() if error.operation is not None:
+            # That of a whole run names no operation, and says to run again: the journal has what was sent.
             return "look in the account whether it happened before you try again"
         case _:
             return ""

@@ -500,6 +500,7 @@ class ClusterRun:
             requests=sums.requests + one.requests,
             retries=sums.retries + one.retries,
             throttled=sums.throttled + one.throttled,
+            uncounted=sums.uncounted + one.uncounted,
         )
         if one.stopped_by == "fail_fast":
             self.drain("fail_fast")

@@ -115,7 +115,7 @@ class Scheduler:
             if future.status == "error":
                 error = await self._in_thread(future.exception)
                 why = f"shard {number} was lost on the cluster: {type(error).__name__}: {error}"
-        return Report(outcomes=(), summary=Summary(), failure=UncertainError(f"{why}; {_AGAIN}"))
+        return Report(outcomes=(), summary=Summary(uncounted=1), failure=UncertainError(f"{why}; {_AGAIN}"))
 
     async def tell_to_stop(self) -> None:
         """Let the workers start nothing new."""

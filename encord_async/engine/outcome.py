@@ -144,6 +144,8 @@ class Summary:
     requests: int = 0
     retries: int = 0
     throttled: int = 0
+    uncounted: int = 0
+    """Shards that a cluster lost: what they sent nobody has counted, and the three sums above are the least."""
     elapsed_s: float = 0.0
     stopped_by: str | None = None
     """Why the run ended before the manifest did, if so."""
@@ -166,6 +168,8 @@ class Summary:
         }
         if self.removals:
             shown["removals"] = {status.value: number for status, number in self.removals_by_status.items() if number}
+        if self.uncounted:
+            shown["uncounted"] = self.uncounted
         if self.stopped_by is not None:
             shown["stopped_by"] = self.stopped_by
         return shown

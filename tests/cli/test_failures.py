@@ -22,6 +22,7 @@ from encord_async.errors import (
     NotFoundError,
     NotSentError,
     ReplyShapeError,
+    UncertainError,
     spelt,
 )
 
@@ -59,6 +60,13 @@ def test_two_means_that_nothing_was_sent() -> None:
     assert exit_code(summary, JournalError("the disk is full"), interrupted=False) == 1
     assert exit_code(summary, ManifestError("x"), interrupted=False) == 2
     assert exit_code(replace(summary, requests=0), JournalError("x"), interrupted=False) == 2
+    assert exit_code(replace(summary, requests=0, uncounted=1), JournalError("x"), interrupted=False) == 1
+
+
+def test_what_is_in_doubt_of_a_run_is_found_out_by_the_next() -> None:
+    """To look in the account is for who has no journal; of a run the error itself says what to do."""
+    assert hint(UncertainError("the scheduler is gone; running again finds out")) == ""
+    assert "look in the account" in hint(UncertainError("no answer", operation="project.POST"))
 
 
 @given(st.dictionaries(st.sampled_from(Status), st.integers(0, 3)), st.booleans())

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import pickle
 import random
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 
+from encord_async.cli.cluster import cluster
 from encord_async.client import EncordSession
 from encord_async.cluster import ClusterRun, FailureLimit, Options, SessionOptions, connected, provision
 from encord_async.errors import (
@@ -278,6 +280,16 @@ async def test_what_fails(client: Client, emulator: EmulatorProcess, url: str) -
     assert failed.number == 1
 
 
+def test_dask_does_not_tell_of_a_lost_scheduler_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    """The command line has the run's own words for it, not a traceback of Dask's before them."""
+    log = logging.getLogger("distributed.client")
+    scheduler = LocalCluster(n_workers=0, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0")  # type: ignore[no-untyped-call]  # Dask has no types here
+    with scheduler, cluster(scheduler.scheduler_address, "postgresql://x?job=y"):
+        log.error("it is lost")
+    assert "is lost" not in capfd.readouterr().err
+    assert log.isEnabledFor(logging.ERROR)
+
+
 def test_local_workers_are_nobody_elses(client: Client) -> None:
     """Other users of this machine cannot hand work to the scheduler and workers that are started here."""
     addresses: list[str] = [client.scheduler_info()["address"], *workers_of(client)]
@@ -434,6 +446,8 @@ async def test_scheduler_dies(deployment: Deployment, emulator: EmulatorProcess,
         lived = await job.live(lambda _: deployment.kill(slice(1)))
     assert isinstance(lived.failure, UncertainError)
     assert "scheduler is gone" in lived.failure.message
+    # What they have sent nobody has counted.
+    assert int(str(lived.summary["uncounted"])) > 0
     # The workers of the dead scheduler may still be at work: the next run waits until they have noticed.
     with connected(deployment.start()) as client:
         client.wait_for_workers(2)
