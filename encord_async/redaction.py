@@ -40,6 +40,10 @@ _KEY_MAGIC: Final = "b3BlbnNzaC1rZX"
 _KEY_CHARACTERS: Final = 44
 """Base64 of so many characters may be a piece of a key. A fingerprint is shorter: 43 characters."""
 
+_PATH_PART_CHARACTERS: Final = 9
+"""Most on average between the slashes of what is shown as a path. Every 64th character of a key is one: of pieces of
+60, one in 70 has four, and one in 20,000 has seven."""
+
 _URL_USER: Final = r"([A-Za-z][A-Za-z0-9+.-]{0,30}:\\?/\\?/[^\s/:?#\[]{0,200})"
 
 _RULES: Final[tuple[tuple[str, re.Pattern[str], str], ...]] = (
@@ -123,7 +127,7 @@ def _key_lines(found: re.Match[str]) -> str:
     tests: tuple[Callable[[str], bool], ...] = (str.isupper, str.islower, str.isdigit)
     mixed = all(any(map(test, text)) for test in tests)
     long = len(text) - text.count("\\") >= _KEY_CHARACTERS
-    return HIDDEN_KEY if long and mixed and text.count("/") <= len(text) / 16 else text
+    return HIDDEN_KEY if long and mixed and text.count("/") <= len(text) / _PATH_PART_CHARACTERS else text
 
 
 def _plain(text: str) -> tuple[str, list[tuple[int, int]]]:

@@ -1,5 +1,6 @@
 """What is taken out of a message, and what is left in it."""
 
+import base64
 from collections.abc import Callable
 
 import pytest
@@ -12,11 +13,19 @@ from encord_async.errors import NotFoundError
 from encord_async.manifest.place import Place, Problem
 from encord_async.redaction import HIDDEN, HIDDEN_KEY, masked, quoted, redacted
 
-KEY = (
-    Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-    .private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    .decode()
-)
+
+def key_with(check: bytes) -> str:
+    """A key in OpenSSH's format, which has four bytes at random in it, twice: *check* in their place."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    first, *lines, last = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode().splitlines()
+    raw = base64.b64decode("".join(lines))
+    at = raw.rindex(b"\0\0\0\x0bssh-ed25519") - 2 * len(check)
+    text = base64.b64encode(raw[:at] + 2 * check + raw[at + 2 * len(check) :]).decode()
+    return "\n".join([first, *(text[start : start + 70] for start in range(0, len(text), 70)), last, ""])
+
+
+# As it came once: four slashes in sixty characters, which passed for a path.
+KEY = key_with(b"\x3f\xfe\xf1\x79")
 BASE64 = "".join(KEY.splitlines()[1:-1])
 SIGNED = "ab" * 32 + ":" + "0c" * 64
 TOKEN = "canary-token/0123456789+x"
