@@ -117,15 +117,15 @@ def check_owner(name: str, said: Mapping[str, str], ours: Identity) -> None:
     Raises:
         JournalMismatchError: It is another's.
     """
-    if said["account"] == ours.account and said["domain"] != ours.domain:
-        raise JournalMismatchError(
-            f"{name} belongs to {ours.account} at {said['domain']}, and this is the same at {ours.domain}; give the "
-            "domain of the journal, or another journal if that is another service"
-        )
     if said["account"] != ours.account:
         raise JournalMismatchError(
             f"{name} belongs to {said['account']} at {said['domain']}, and this is {ours.account} "
             f"at {ours.domain}; give another journal, or the key it was made with"
+        )
+    if said["domain"] != ours.domain:
+        raise JournalMismatchError(
+            f"{name} belongs to {ours.account} at {said['domain']}, and this is the same at {ours.domain}; give the "
+            "domain of the journal, or another journal if that is another service"
         )
 
 

@@ -39,6 +39,7 @@ except ImportError as error:
 
 __all__ = ["PostgresStore", "password_of", "without_password"]
 
+# Said here and not beside the tables, which a journal in SQLite loads as well: it would load this dialect, too.
 for index in STEPS.indexes:
     index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
 

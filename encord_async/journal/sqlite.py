@@ -96,7 +96,7 @@ class SqliteStore:
 
     def put_back(self, connection: sa.Connection, backup: Path) -> None:  # noqa: ARG002 - it is a journal itself
         if not backup.exists():
-            raise UsageError(f"there is no {backup}; 'encord-async journal backup' makes one")
+            raise UsageError(f"there is no {backup}; a backup stands beside the journal, as {self.name}.backup-TIME")
         raise UsageError(f"a backup of a file is a journal itself: copy {backup} over {self.name}")
 
     def share(self, connection: sa.Connection, run: int) -> None:  # noqa: ARG002 - a file is not shared

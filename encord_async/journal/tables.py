@@ -112,7 +112,7 @@ MISSING: Final = sa.text(f"({_LACKS})")
 
 
 def _partial(name: str, column: sa.Column[str], where: sa.ColumnElement[bool] | sa.TextClause) -> sa.Index:
-    # PostgreSQL's stands in its own module: to name it here would load its dialect for a journal in SQLite, too.
+    # That it is partial in PostgreSQL, too, stands in the module of that.
     return sa.Index(name, column, sqlite_where=where)
 
 
