@@ -17,6 +17,7 @@ from encord_async.engine.changing import Changing, RoleChanger
 from encord_async.engine.claims import Claims, baseline
 from encord_async.engine.contents import Contents, items_of, whole
 from encord_async.engine.doubt import AdoptIt, LeaveIt, Settler, WaitLonger, left_error
+from encord_async.engine.fence import Fence
 from encord_async.engine.making import Maker, Making, readied
 from encord_async.engine.mixup import Standing, Suspects, mixed_up
 from encord_async.engine.outcome import Status
@@ -57,6 +58,7 @@ class Executor:
         maker: Says what is sent for what is to be made.
         changing: What may be changed of what is there.
         roll: The entries that the manifest holds, as far as it is known.
+        fence: Keeps what would be sent if *ledger* is lost.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Executor:
         maker: Maker,
         roll: Roll,
         changing: Changing,
+        fence: Fence,
     ) -> None:
         self._session = session
         self._sends = sends
@@ -80,7 +83,7 @@ class Executor:
         self._existing = existing
         self._maker = maker
         self._review = changing.review
-        self._stop, self._give_up = Stop(), Stop()
+        self._stop, self._give_up = Stop(fence.check), Stop()
         self._looks = Looks(session, self._stop)
         self._scribe = Scribe(ledger, session.clock)
         self._claims = Claims(

@@ -451,6 +451,10 @@ class Overlay:
         self._is_present, self._is_told = is_present, True
 
     may_leave = True
+    is_cut_off = False
+
+    async def is_alive(self) -> None:
+        """See `Ledger`; nothing leaves on its strength."""
 
     async def left_behind(self, name: bytes) -> Sequence[Record]:
         alike = [record for record in await self.namesakes(name) if record.state is not State.FAILED]

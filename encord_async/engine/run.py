@@ -23,6 +23,7 @@ from encord_async.engine.changing import Changing, protecting
 from encord_async.engine.crew import leave
 from encord_async.engine.doubt import Settler
 from encord_async.engine.executor import Executor
+from encord_async.engine.fence import Fence
 from encord_async.engine.flow import WORKERS_PER_SLOT, Flow
 from encord_async.engine.intake import Intake, bad_entries, checker_for
 from encord_async.engine.lanes import Expected
@@ -197,6 +198,7 @@ class Run:
             ),
             roll=self._register.roll,
             changing=Changing(options=self._options, policy=policy, review=self._review),
+            fence=Fence(self._ledger, self._session.clock, fail=self._fail),
         )
         self._flow = Flow(
             self._schedule,

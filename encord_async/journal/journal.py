@@ -281,6 +281,11 @@ class Journal:
         await self._on_thread(self._share, run)
         return run
 
+    @property
+    def is_cut_off(self) -> bool:
+        """See `Ledger`."""
+        return self._store.is_cut_off()
+
     async def is_alive(self) -> None:
         """Ask the database for a sign of life, and for a shard whether the run that it is a part of still goes on.
 

@@ -16,6 +16,7 @@ import hashlib
 import os
 import platform
 import re
+import select
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +97,10 @@ class PostgresStore:
         self._schema = f"encord_async_{job}"
         self._shard = shard
         self._connected = False
+        self._driver: Any = None
+        """The driver's own connection, once there is one."""
+        self._hung_up = select.poll()
+        """Tells that the server has closed it."""
         self._engine = sa.create_engine(parsed, poolclass=sa.StaticPool, hide_parameters=True, use_native_hstore=False)
         sa.event.listen(self._engine, "do_connect", self._refuse_another)
         sa.event.listen(self._engine, "connect", self._configure)
@@ -156,6 +161,9 @@ class PostgresStore:
         connection.execute(sa.select(sa.func.pg_advisory_unlock(self._key("parts"))))
         connection.commit()
 
+    def is_cut_off(self) -> bool:
+        return self._driver is not None and (self._driver.closed or bool(self._hung_up.poll(0)))
+
     def ask(self, connection: sa.Connection) -> None:
         connection.execute(sa.select(1))
         if self._shard is not None:
@@ -181,6 +189,9 @@ class PostgresStore:
         self._connected = True
 
     def _configure(self, connection: Any, _: object) -> None:
+        self._driver = connection
+        # Where the system knows no such event, an end that nobody asked for may come as another, or not be seen here.
+        self._hung_up.register(connection.fileno(), getattr(select, "POLLRDHUP", 0))
         settings = _SESSION | {"search_path": f'"{self._schema}"', "application_name": _application()}
         with connection.cursor() as cursor:
             for name, value in settings.items():

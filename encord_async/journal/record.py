@@ -256,6 +256,19 @@ class Ledger(Protocol):
         """Whether an entry has ever taken over what another had made, so that a key may mean another thing now."""
         ...
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether it surely can be written no more, as far as that is known without asking; at hardly any cost."""
+        ...
+
+    async def is_alive(self) -> None:
+        """Ask for a sign of life.
+
+        Raises:
+            JournalError: There is none: it may be another's by now.
+        """
+        ...
+
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
         """What earlier runs, and this one, wrote of these steps."""
         ...
@@ -357,13 +370,16 @@ class MemoryLedger:
     """The ledger of a run without a journal: keeps what this run made, for its settling and for a look at the end."""
 
     is_new = True
-    has_made = has_moved = may_leave = False
+    has_made = has_moved = may_leave = is_cut_off = False
 
     def __init__(self) -> None:
         self._records: dict[bytes, Record] = {}
         self._by_name: defaultdict[bytes, list[bytes]] = defaultdict(list)
         # Gives a turn of the event loop away whenever it is taken.
         self._turnstile = anyio.Semaphore(_WRITERS_A_TURN)
+
+    async def is_alive(self) -> None:
+        """It lives as long as its run."""
 
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
         """What this run made of *identities*: there was no earlier one."""

@@ -102,8 +102,14 @@ class SqliteStore:
     def share(self, connection: sa.Connection, run: int) -> None:  # noqa: ARG002 - a file is not shared
         raise UsageError(f"{self.name} is a file, which one process writes; several need a journal in PostgreSQL")
 
+    def is_cut_off(self) -> bool:
+        # Its lock is this process's, whatever happens to the file.
+        return False
+
     def ask(self, connection: sa.Connection) -> None:
         connection.execute(sa.select(1))
+        if self._writes:
+            self.confirm()
 
     def owner(self) -> Owner | None:
         if self._writes:

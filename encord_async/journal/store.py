@@ -116,11 +116,15 @@ class Store(Protocol):
         """Let shards of *run* be written, and nothing else by others, for as long as this one stays open."""
         ...
 
+    def is_cut_off(self) -> bool:
+        """Whether what writes it surely is lost, as far as the system knows that by itself; never blocks."""
+        ...
+
     def ask(self, connection: sa.Connection) -> None:
         """Ask for a sign of life.
 
         Raises:
-            JournalError: The run that a shard is a part of is over.
+            JournalError: The run that a shard is a part of is over, or it lies elsewhere, see `confirm`.
         """
         ...
 

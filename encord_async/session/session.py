@@ -427,14 +427,14 @@ class Session:
         permit = self._pacer.try_acquire() or await self._wait_for_turn(call, returning=returning)
         verdict, retry_after_s = Verdict.UNKNOWN, None
         try:
+            stop = self._stop_of(call)
+            if stop is not None:
+                # The last moment: from here on it leaves, and nothing but a cancelled task keeps it from its answer.
+                await stop.let_pass()
             self.check_open()
             transport = self._transport
             assert transport is not None  # noqa: S101 - for mypy: it was looked at just now
             timeout_s = self._time_left_s(call)
-            stop = self._stop_of(call)
-            if stop is not None:
-                # The last moment: from here on it leaves, and nothing but a cancelled task keeps it from its answer.
-                stop.check()
             self._requests += 1
             exchange = self._exchange(call, transport, timeout_s)
             response = await (exchange if call.watch is None else call.watch.attempt(exchange))

@@ -17,9 +17,14 @@ T = TypeVar("T")
 
 
 class Stop:
-    """Given to operations (`Session.execute`), it ends those that wait for their turn once it is asked to."""
+    """Given to operations (`Session.execute`), it ends those that wait for their turn once it is asked to.
 
-    def __init__(self) -> None:
+    Args:
+        guard: Awaited before anything leaves; it may ask for the stop.
+    """
+
+    def __init__(self, guard: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._guard = guard
         self._asked = False
         self._waits: set[anyio.CancelScope] = set()
 
@@ -42,6 +47,16 @@ class Stop:
         """
         if self._asked:
             raise StoppedError("the run was stopped before this was sent")
+
+    async def let_pass(self) -> None:
+        """Return if something may leave now, in this turn of the event loop.
+
+        Raises:
+            StoppedError: It may not.
+        """
+        if self._guard is not None:
+            await self._guard()
+        self.check()
 
     async def cut(self, wait: Callable[[], Awaitable[T]]) -> T:
         """What *wait* gives, which sends nothing, or only what reads.

@@ -23,6 +23,7 @@ from encord_async.protocol.reply import RawReply
 from encord_async.protocol.signing import BearerToken
 from encord_async.session.clock import Clock
 from encord_async.session.settings import Settings, Timeouts
+from encord_async.session.transport import Transport
 from tests.virtual import InstantClock
 
 if TYPE_CHECKING:
@@ -383,7 +384,7 @@ def living() -> Callable[[], list[Wish | Ticket]]:
 
 @asynccontextmanager
 async def open_session(
-    service: Service,
+    service: Transport,
     *,
     concurrency: int = 4,
     token: str = TOKEN,

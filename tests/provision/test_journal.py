@@ -534,6 +534,8 @@ async def test_journal_taken_away(tmp_path: Path, happens: Callable[[Path], None
     async with Journal(tmp_path / "j", ME) as journal:
         await journal.write([intended(1)])
         happens(tmp_path / "j")
+        with pytest.raises(JournalError, match="removed, moved or replaced"):
+            await journal.is_alive()
         for _ in range(2):
             with pytest.raises(JournalError, match=r"/j, or its log, was removed, moved or replaced.*nothing more is"):
                 await journal.write([record(1)])
