@@ -25,6 +25,7 @@ from encord_async.cli.keys_sink import sink
 from encord_async.cli.options import (
     Finite,
     Service,
+    Whole,
     changing_options,
     concurrency_option,
     dataset_api_option,
@@ -32,6 +33,7 @@ from encord_async.cli.options import (
     file_option,
     manifest_argument,
     max_batch_option,
+    max_failures_option,
     output_options,
     print_included,
     print_warnings,
@@ -148,16 +150,12 @@ Exit codes, of several that apply the highest:
 @click.option(
     "--yes-prune-data",
     "yes_rows",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     metavar="N",
     help="With --prune-data: remove exactly N data rows, as 'plan' names the number, or stop before anything is sent.",
 )
 @click.option("--fail-fast", is_flag=True, help="Stop at the first entry that fails.")
-@click.option(
-    "--max-failures",
-    metavar="N|P%",
-    help="Stop when more entries than this have failed; a share counts once 100 have ended.",
-)
+@max_failures_option
 @skip_invalid_option
 @changing_options
 @file_option("--outcomes", help="Write what became of each entry to FILE, as JSON lines.")

@@ -1,23 +1,41 @@
 """Entries as the text of a manifest, for verbs that write one. Whoever reads it gets the same entries again."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from encord_async.errors import UsageError
+
 if TYPE_CHECKING:
     from encord_async.kinds.entry import Entry
 
-__all__ = ["entry_members", "entry_text", "format_option"]
+__all__ = ["entry_members", "entry_text", "format_for", "format_option"]
+
+_JSONL: Final = "jsonl"
+_YAML: Final = "yaml"
+_READ_AS: Final = {".jsonl": _JSONL, ".ndjson": _JSONL, ".yaml": _YAML, ".yml": _YAML}
+"""What the name of a manifest makes of it."""
 
 format_option: Final = click.option(
     "--format",
     "format_",
-    type=click.Choice(["jsonl", "yaml"]),
-    default="jsonl",
-    show_default=True,
-    help="Write JSON lines, or a YAML list.",
+    type=click.Choice([_JSONL, _YAML]),
+    help="Write JSON lines, or a YAML list.  [default: as FILE is called, else jsonl]",
 )
+
+
+def format_for(target: str, said: str | None) -> str:
+    """The format that was *said*, or that of a file of the name *target*.
+
+    Raises:
+        UsageError: They are not the same: the file could not be read again.
+    """
+    named = _READ_AS.get(Path(target).suffix.lower())
+    if said is not None and named not in {None, said}:
+        raise UsageError(f"-o {target}: it would be read as {named}; leave out --format {said}, or give another name")
+    return said or named or _JSONL
 
 
 def entry_members(entry: "Entry") -> dict[str, object]:
@@ -30,7 +48,7 @@ def entry_members(entry: "Entry") -> dict[str, object]:
 def entry_text(entry: "Entry", format_: str) -> bytes:
     """*entry* as a line of JSON, or as an item of a list in YAML."""
     members = entry_members(entry)
-    if format_ == "yaml":
+    if format_ == _YAML:
         import yaml
 
         return yaml.safe_dump([members], sort_keys=False, allow_unicode=True, width=120).encode()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from encord_async.cli.entries import entry_members, entry_text, format_option
+from encord_async.cli.entries import entry_members, entry_text, format_for, format_option
 from encord_async.cli.failures import ExitCode
 from encord_async.cli.options import manifest_argument, output_options
 from encord_async.cli.output import Output
@@ -19,7 +19,7 @@ __all__ = ["expand"]
 @manifest_argument
 @format_option
 @output_options
-def expand(*, output: Output, manifest: "ManifestFile", format_: str) -> int:
+def expand(*, output: Output, manifest: "ManifestFile", format_: str | None) -> int:
     """Print the entries that MANIFEST becomes: includes read, defaults filled in, an entry for each row of for_each,
     and {{ expressions }} worked out. What is printed is a manifest itself, and means the same.
 
@@ -51,7 +51,7 @@ def expand(*, output: Output, manifest: "ManifestFile", format_: str) -> int:
         if output.json:
             shown.append(entry_members(item.entry))
         else:
-            click.echo(entry_text(item.entry, format_), nl=False)
+            click.echo(entry_text(item.entry, format_for("-", format_)), nl=False)
     raise_for_problems(checker.finish())
     output.result({"entries": shown})
     return ExitCode.DONE

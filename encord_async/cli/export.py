@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 
-from encord_async.cli.entries import entry_text, format_option
+from encord_async.cli.entries import entry_text, format_for, format_option
 from encord_async.cli.failures import ExitCode, redacted
 from encord_async.cli.interrupts import run
 from encord_async.cli.options import (
@@ -58,7 +58,7 @@ command are those of the other account.
 \b
 Examples:
   encord-async export -o account.jsonl
-  encord-async export --format yaml -o account.yaml
+  encord-async export -o account.yaml
   encord-async export --only 'cats*' -o cats.jsonl
   encord-async export --items --tasks -o account.jsonl
   encord-async export --without-ontologies --without-users -o structure.jsonl
@@ -99,7 +99,7 @@ def export(
     output: Output,
     service: Service,
     target: str | None,
-    format_: str,
+    format_: str | None,
     without_ontologies: bool,
     without_users: bool,
     without_organisation: bool,
@@ -113,8 +113,8 @@ def export(
     if output.json and target in {None, "-"}:
         raise UsageError("--json and the manifest cannot both go to standard output; give -o FILE")
     left: list[LeftOut] = []
-    sessions = service.sessions(concurrency=concurrency)
-    with _writer(target, format_, force=force) as write:
+    with _writer(target, format_for(target or "-", format_), force=force) as write:
+        sessions = service.sessions(concurrency=concurrency)
 
         async def work() -> "tuple[Exported, int]":
             from encord_async.export import Scope

@@ -19,7 +19,7 @@ from encord_async.cli.failures import ExitCode, as_json, code_of, hint, redacted
 from encord_async.cli.interrupts import InterruptedUnsent, listening
 from encord_async.cli.logs import logging_to_stderr
 from encord_async.cli.output import Output, many, on_terminal
-from encord_async.errors import EncordError, KeyFormatError, ManifestError, SettingsError
+from encord_async.errors import EncordError, KeyFormatError, ManifestError, SettingsError, UsageError
 from encord_async.secrecy import Secret, sealed
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ __all__ = [
     "journal_argument",
     "manifest_argument",
     "max_batch_option",
+    "max_failures_option",
     "output_options",
     "planning_options",
     "print_included",
@@ -82,8 +83,16 @@ def _named(_: click.Context, _option: click.Parameter, value: object) -> object:
     return value
 
 
+class Whole(click.IntRange):
+    """A whole number, by a name that people know it by."""
+
+    name = "whole number"
+
+
 class Finite(click.FloatRange):
     """A number that is one: for click, ``nan`` lies in any range."""
+
+    name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """*value* as a number."""
@@ -181,15 +190,34 @@ run_journal_option: Final = file_option(
 )
 
 concurrency_option: Final = click.option(
-    "--concurrency", type=click.IntRange(min=1), default=32, show_default=True, help="Most requests in flight at once."
+    "--concurrency", type=Whole(min=1), default=32, show_default=True, help="Most requests in flight at once."
 )
 
 max_batch_option: Final = click.option(
     "--max-batch",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=1000,
     show_default=True,
     help="Most users or datasets in one request.",
+)
+
+
+def _failures(_: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    from encord_async.engine.options import FailureLimit
+
+    if value is not None:
+        try:
+            FailureLimit.parse(value)
+        except UsageError as error:
+            raise click.BadParameter(error.message) from None
+    return value
+
+
+max_failures_option: Final = click.option(
+    "--max-failures",
+    metavar="N|P%",
+    callback=_failures,
+    help="Stop when more entries than this have failed; a share counts once 100 have ended.",
 )
 
 stamp_option: Final = click.option(

@@ -17,7 +17,7 @@ import click
 
 from encord_async.cli.failures import ExitCode, redacted, told
 from encord_async.cli.interrupts import run
-from encord_async.cli.options import file_option, journal_argument, output_options
+from encord_async.cli.options import Whole, file_option, journal_argument, output_options
 from encord_async.cli.outfile import force_option, refuse_others, whole, writing
 from encord_async.cli.output import Output, many
 from encord_async.errors import UsageError
@@ -68,7 +68,7 @@ _TRAFFIC_COLUMNS: Final = ("began_s", "ended_s", "requests", "retries", "throttl
 )
 @click.option(
     "--max-rows",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     default=200_000,
     show_default=True,
     metavar="N",

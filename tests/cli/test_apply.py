@@ -607,6 +607,22 @@ def test_files_that_could_not_be_registered(start_api: Start, here: Here, tmp_pa
     assert "1 file could not be registered:\n    s3://b/broken.png: the file cannot be read\n" in done.err
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--max-failures", "5x", "'5x' is no number of failures"),
+        ("--concurrency", "many", "'many' is not a valid whole number"),
+        ("--concurrency", "0", "0 is not in the range x>=1"),
+        ("--timeout", "long", "'long' is not a valid number"),
+    ],
+)
+def test_a_number_that_is_none(here: Here, option: str, value: str, says: str) -> None:
+    """It is told by the name of its option, before anything else is looked for."""
+    done = here("apply", EXAMPLE, option, value)
+    assert done.code == 2
+    assert f"Invalid value for '{option}': {says}" in done.err
+
+
 def test_an_empty_journal(api: Api, here: Here, tmp_path: Path) -> None:
     """What a script's unset variable gives as the journal is refused: the run does not take another one for it."""
     manifest = write_manifest(tmp_path / "m.jsonl", {"kind": "project", "title": "Never made"})

@@ -96,6 +96,17 @@ def test_to_a_file(here: Here, api: Api, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["account.jsonl"]
 
 
+def test_a_file_is_written_as_it_is_called(here: Here, api: Api, tmp_path: Path) -> None:
+    """What is called a YAML file holds YAML, and is refused anything else: it could not be read again."""
+    target = tmp_path / "account.yaml"
+    assert here("export", "-o", target, env=api.env).code == 0
+    assert target.read_text().startswith("- kind: ")
+    assert here("validate", target).code == 0
+    # Before it is looked for a key.
+    refused = here("export", "-o", target, "--format", "jsonl", "--force")
+    assert (refused.code, "it would be read as yaml" in refused.err) == (2, True), refused.err
+
+
 def test_as_json(here: Here, api: Api, tmp_path: Path) -> None:
     """--json gives the sums, and needs -o, because there is one standard output."""
     done = here("export", "--json", "-o", tmp_path / "m.jsonl", env=api.env)
