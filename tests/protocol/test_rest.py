@@ -118,6 +118,15 @@ def test_equal_requests_have_one_name_and_others_another() -> None:
     assert len(others) == 5
 
 
+def test_who_observes_sees_no_path_that_a_caller_wrote() -> None:
+    """A call of the catalogue goes by its name and template; in any other path may stand what is nobody's business."""
+    known = seal_rest(rest_call("GET", "/projects/{project}"), path={"project": "a-hash"})
+    assert (known.label, known.path_template) == (known.name, "/v2/public/projects/{project}")
+    for method, path in (("GET", "/projects/a-hash/users"), ("PATCH", "/projects/{project}")):
+        written = rest_request(method, path.format(project="x"))  # type: ignore[arg-type]  # the methods it takes
+        assert (written.label, written.path_template) == (f"v2.{method}", None)
+
+
 def test_a_repr_holds_no_titles() -> None:
     """Titles and addresses do not reach logs by way of a request."""
     request = seal_rest(LIST, query={"titleEq": "Secret plan"})
