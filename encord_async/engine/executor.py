@@ -125,7 +125,7 @@ class Executor:
                 return Ended(done)
             await self._batches.forget(replace(work, tickets=left))
         except JournalError as error:
-            return Ended(_abandoned(work.tickets, error), failure=error)
+            return _unsent(work.tickets, error)
         verdict = await self._tried(left, self._batch(replace(work, tickets=left)))
         if isinstance(verdict, Ended):
             return verdict._replace(results=[*done, *verdict.results])
@@ -298,8 +298,7 @@ class Executor:
         if failure is None and (made is None or made in self._twice):
             return None
         if made is None:
-            error = JournalError(failure or "")
-            ended = Ended(_abandoned((ticket,), error), failure=error)
+            ended = _unsent((ticket,), JournalError(failure or ""))
         else:
             ended = self._scribe.told(ticket, made, failure)
             if ended.failure is None and self._keeps(sending, made):
@@ -569,6 +568,11 @@ class Executor:
         if Standing.SOUND not in standings:
             return self._held(batch.tickets, *standings)
         return await self._batches.send(batch)
+
+
+def _unsent(tickets: Iterable[Ticket], error: JournalError) -> Ended:
+    """How steps end of which nothing has left, because the ledger is lost."""
+    return Ended([(ticket, Result(status=Status.CANCELLED)) for ticket in tickets], failure=error)
 
 
 def _abandoned(tickets: Iterable[Ticket], error: EncordError) -> list[tuple[Ticket, Result]]:

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from encord_async.engine.fence import Fence
+from encord_async.engine.outcome import Status
 from encord_async.errors import EncordError, JournalError
 from encord_async.journal.journal import Journal
 from encord_async.journal.record import MemoryLedger
@@ -70,6 +71,9 @@ async def made_while_asleep(journal: str | Path, lose: Callable[[], object], *, 
             with pytest.raises(JournalError, match=r"nothing (more )?is sent"):
                 async with session.provision(WISHES, journal=journal, settle_s=0.1) as run:
                     await all_of(run)
+            # What was made could not be written down, and nothing was wrong with the rest.
+            in_doubt, cancelled = run.summary.count(Status.IN_DOUBT), run.summary.count(Status.CANCELLED)
+            assert (in_doubt, cancelled) == (SLOTS, len(WISHES) - SLOTS)
 
         group.start_soon(provision)
         await sleeping.fell_asleep.wait()

@@ -301,6 +301,24 @@ def test_the_fullest_go_where_there_is_no_room() -> None:
     assert batch(schedule).lane.parent_hash == "p0"
 
 
+def test_no_more_goes_than_has_to_where_there_is_no_room() -> None:
+    """The fullest lane goes, however late it was begun, until half of the room is free; others may still be joined.
+
+    What is passed over later on, of the lane that has gone, is not looked for among those that lie.
+    """
+    schedule = Schedule(max_batch=1000, most_lying=10, most_whole=0)
+    entries: list[Entry] = [
+        ProjectUsersEntry(project=f"p{n}", emails=(f"{number}@example.com",), role=ProjectUserRole.ADMIN)
+        for number, n in enumerate(n for n in (1, 4, 6) for _ in range(n))
+    ]
+    fill(schedule, entries)
+    schedule.pass_over(entries[-1].steps(b""), None)
+    work = batch(schedule)
+    assert (work.lane.parent_hash, len(work.tickets)) == ("p6", 6)
+    assert schedule.next(0.0) is None
+    assert schedule.lying_entries == 5
+
+
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(0, 60), st.integers(1, 7))
 def test_a_stop_ends_what_lies(where: list[int], at: int, max_batch: int) -> None:
     """Whenever a run is stopped, every entry that was read has one outcome, and nothing is sent."""
