@@ -289,7 +289,7 @@ class Disk:
     def __init__(self, stamp_key: bytes = b"stamp") -> None:
         self.stamp_key = stamp_key
         self.records: dict[bytes, Record] = {}
-        self.is_new = self.has_moved = False
+        self.is_new = self.has_moved = self.is_cut_off = False
         self._gone: set[bytes] = set()
         self.death = Death()
 
@@ -303,6 +303,9 @@ class Disk:
 
     async def __aexit__(self, *_: object) -> None:
         """Nothing is kept back."""
+
+    async def is_alive(self) -> None:
+        """See `Ledger`; a process that dies takes nothing with it."""
 
     async def known(self, identities: Sequence[bytes]) -> Mapping[bytes, Record]:
         """See `Ledger`."""
