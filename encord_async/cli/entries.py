@@ -1,11 +1,13 @@
 """Entries as the text of a manifest, for verbs that write one. Whoever reads it gets the same entries again."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from encord_async.cli.options import Verb
 from encord_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,12 +20,15 @@ _YAML: Final = "yaml"
 _READ_AS: Final = {".jsonl": _JSONL, ".ndjson": _JSONL, ".yaml": _YAML, ".yml": _YAML}
 """What the name of a manifest makes of it."""
 
-format_option: Final = click.option(
-    "--format",
-    "format_",
-    type=click.Choice([_JSONL, _YAML]),
-    help="Write JSON lines, or a YAML list.  [default: as FILE is called, else jsonl]",
-)
+
+def format_option(default: str) -> Callable[[Verb], Verb]:
+    """``--format``, whose default *default* says in words."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice([_JSONL, _YAML]),
+        help=f"Write JSON lines, or a YAML list.  [default: {default}]",
+    )
 
 
 def format_for(target: str, said: str | None) -> str:

@@ -17,7 +17,7 @@ __all__ = ["expand"]
 
 @click.command(short_help="Print what a manifest with templates becomes.")
 @manifest_argument
-@format_option
+@format_option("jsonl")
 @output_options
 def expand(*, output: Output, manifest: "ManifestFile", format_: str | None) -> int:
     """Print the entries that MANIFEST becomes: includes read, defaults filled in, an entry for each row of for_each,

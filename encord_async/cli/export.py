@@ -72,7 +72,7 @@ Exit codes: 0 written, 1 the account cannot be read, 2 an unusable key, or FILE 
 @click.command(short_help="Write an existing account down as a manifest.", help=_HELP)
 @service_options
 @file_option("-o", "--output", "target", help="Write to FILE.  [default: standard output]")
-@format_option
+@format_option("as FILE is called, else jsonl")
 @click.option(
     "--without-ontologies",
     is_flag=True,

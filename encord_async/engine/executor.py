@@ -83,7 +83,7 @@ class Executor:
         self._existing = existing
         self._maker = maker
         self._review = changing.review
-        self._stop, self._give_up = Stop(fence.check), Stop()
+        self._stop, self._give_up = Stop(fence.holds), Stop()
         self._looks = Looks(session, self._stop)
         self._scribe = Scribe(ledger, session.clock)
         self._claims = Claims(

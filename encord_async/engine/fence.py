@@ -33,21 +33,22 @@ class Fence:
         """When the last sign of life was asked for: on the monotonic clock, and on the wall's. One of them stands still
         while some machines sleep, and the other can be set."""
 
-    async def check(self) -> None:
-        """Return when there is a sign of life of late, or *fail* was told that there is none."""
+    async def holds(self) -> bool:
+        """Whether there is a sign of life of late; else *fail* was told that there is none."""
         if self._is_proven():
-            return
+            return True
         async with self._asking:
             # Another may have asked meanwhile.
             if self._is_proven():
-                return
+                return True
             asked_s, asked_wall_s = self._clock.monotonic_s(), self._clock.wall_s()
             try:
                 await self._ledger.is_alive()
             except JournalError as error:
                 self._fail(error, "the journal is lost")
-            else:
-                self._asked_s, self._asked_wall_s = asked_s, asked_wall_s
+                return False
+            self._asked_s, self._asked_wall_s = asked_s, asked_wall_s
+            return True
 
     def _is_proven(self) -> bool:
         if self._ledger.is_cut_off:

@@ -8,7 +8,7 @@ import platform
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any, Final, Self, TypeVar
 
@@ -41,7 +41,7 @@ from encord_async.session.retrying import deliver_again
 from encord_async.session.settings import Settings
 from encord_async.session.stop import Stop
 from encord_async.session.transport import AiohttpTransport, Transport
-from encord_async.session.turn import Turn
+from encord_async.session.turn import LetPass, Turn
 
 __all__ = ["Session", "Statistics"]
 
@@ -427,16 +427,18 @@ class Session:
         permit = self._pacer.try_acquire() or await self._wait_for_turn(call, returning=returning)
         verdict, retry_after_s = Verdict.UNKNOWN, None
         try:
-            stop = self._stop_of(call)
-            if stop is not None:
-                # The last moment: from here on it leaves, and nothing but a cancelled task keeps it from its answer.
-                await stop.let_pass()
+            let_pass = None
+            if call.stop is not None:
+                # The last moment but for a connection that has to be made: from there on it leaves, and nothing but a
+                # cancelled task keeps it from its answer.
+                let_pass = partial(call.stop.let_pass, is_waived=self._stop_of(call) is None)
+                await let_pass()
             self.check_open()
             transport = self._transport
             assert transport is not None  # noqa: S101 - for mypy: it was looked at just now
             timeout_s = self._time_left_s(call)
             self._requests += 1
-            exchange = self._exchange(call, transport, timeout_s)
+            exchange = self._exchange(call, transport, timeout_s, let_pass)
             response = await (exchange if call.watch is None else call.watch.attempt(exchange))
             verdict = Verdict.ANSWERED
             return response
@@ -449,9 +451,11 @@ class Session:
         finally:
             self._pacer.release(permit, verdict, retry_after_s=retry_after_s)
 
-    async def _exchange(self, call: _Call, transport: Transport, timeout_s: float | None) -> object:
+    async def _exchange(
+        self, call: _Call, transport: Transport, timeout_s: float | None, let_pass: LetPass | None
+    ) -> object:
         request = call.request
-        turn = call.turn = Turn(request, call.operation)
+        turn = call.turn = Turn(request, call.operation, let_pass)
         try:
             # Signed for each attempt: the time may be in the signature, and between attempts may lie a long wait.
             created_s = int(self._clock.wall_s())

@@ -20,10 +20,10 @@ class Stop:
     """Given to operations (`Session.execute`), it ends those that wait for their turn once it is asked to.
 
     Args:
-        guard: Awaited before anything leaves; it may ask for the stop.
+        guard: Says before anything leaves whether it may.
     """
 
-    def __init__(self, guard: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(self, guard: Callable[[], Awaitable[bool]] | None = None) -> None:
         self._guard = guard
         self._asked = False
         self._waits: set[anyio.CancelScope] = set()
@@ -48,15 +48,19 @@ class Stop:
         if self._asked:
             raise StoppedError("the run was stopped before this was sent")
 
-    async def let_pass(self) -> None:
+    async def let_pass(self, *, is_waived: bool = False) -> None:
         """Return if something may leave now, in this turn of the event loop.
+
+        Args:
+            is_waived: Only the guard keeps it, and not that the stop was asked.
 
         Raises:
             StoppedError: It may not.
         """
-        if self._guard is not None:
-            await self._guard()
-        self.check()
+        if self._guard is not None and not await self._guard():
+            raise StoppedError("the journal was lost before this was sent")
+        if not is_waived:
+            self.check()
 
     async def cut(self, wait: Callable[[], Awaitable[T]]) -> T:
         """What *wait* gives, which sends nothing, or only what reads.

@@ -322,8 +322,11 @@ class _Connector(aiohttp.TCPConnector):
             handler = connection.protocol
             if not isinstance(handler, _Handler):
                 raise AssertionError("this release of aiohttp makes its connections in a way that is not known here")
+            turn = taking[-1]
             try:
-                handler.take(taking[-1])
+                if handler.is_fresh and turn is not None and turn.let_pass is not None:
+                    await turn.let_pass()
+                handler.take(turn)
                 if isinstance(req.body, _Body):
                     req.body.handler = handler
                 else:
@@ -333,6 +336,9 @@ class _Connector(aiohttp.TCPConnector):
                 connection.close()
                 if handler.is_fresh:
                     raise
+            except BaseException:
+                connection.close()
+                raise
             else:
                 taking.clear()
                 return connection

@@ -5,8 +5,9 @@ that follow. Therefore a request never follows a reply that it would take for it
 seen to be so, and is the last on its connection. Pure but for `Line`, which a transport gives; nothing here sends.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from encord_async.errors import EncordError, ReplyShapeError, UnreadableReplyError
 from encord_async.protocol.catalogue import Effect
@@ -15,7 +16,10 @@ from encord_async.protocol.reply import NOTHING_SENT, RawReply
 from encord_async.protocol.request import Request
 from encord_async.secrecy import Secret
 
-__all__ = ["Line", "Turn"]
+__all__ = ["LetPass", "Line", "Turn"]
+
+LetPass: TypeAlias = Callable[[], Awaitable[None]]
+"""Raises what keeps a request from leaving."""
 
 
 class Line(Protocol):
@@ -35,6 +39,7 @@ class Turn:
     """The turn of *request*, which is *operation* unless only its caller can read the answer.
 
     Attributes:
+        let_pass: Asked once more where a connection had to be made, which takes its time.
         line: The connection, once there is one; what has come on it may hold keys.
         before: The reply that was the last on it, if there was one; so may that.
         is_answered: Whether the service said yes.
@@ -42,6 +47,7 @@ class Turn:
 
     request: Request
     operation: Operation[Any] | None = None
+    let_pass: LetPass | None = None
     line: Secret[Line] | None = field(default=None, repr=False)
     before: Secret[RawReply] | None = field(default=None, repr=False)
     is_answered: bool = False

@@ -151,7 +151,7 @@ async def test_a_sign_of_life_is_good_for_a_while() -> None:
     for expected in (1, 1, 2):
         async with anyio.create_task_group() as group:
             for _ in range(10):
-                group.start_soon(fence.check)
+                group.start_soon(fence.holds)
         assert ledger.asked == expected
         clock.now_s += 3.0
 
@@ -161,9 +161,9 @@ async def test_either_clock_tells_that_time_has_passed(jump_s: float) -> None:
     """A clock that stands still while a machine sleeps, and one that is set back, do not make a proof of an old one."""
     ledger, clock = Questioned(), Bedside()
     fence = Fence(ledger, clock, fail=lambda *_: pytest.fail("it lives"))
-    await fence.check()
+    await fence.holds()
     clock.slept_s = jump_s
-    await fence.check()
+    await fence.holds()
     assert ledger.asked == 2
 
 
@@ -171,7 +171,7 @@ async def test_what_is_cut_off_is_asked_at_once() -> None:
     """A connection that is seen to be closed makes the last sign of life an old one, and the run is told."""
     ledger, failures = Questioned(), list[tuple[EncordError, str]]()
     fence = Fence(ledger, SkippingClock(), fail=lambda *failure: failures.append(failure))
-    await fence.check()
+    await fence.holds()
     ledger.is_cut_off = ledger.is_lost = True
-    await fence.check()
+    await fence.holds()
     assert [(str(error), why) for error, why in failures] == [("lost", "the journal is lost")]

@@ -44,13 +44,24 @@ def service() -> Service:
     return service
 
 
-async def stopped_between_attempts(service: Service, operation: Any, *, faults: int = 0) -> EncordError | None:
-    """What *operation* ends in if it is stopped while it waits to be sent again; *faults* others have failed before."""
-    clock, stop, error = Waits(), Stop(), None
+async def stopped_between_attempts(
+    service: Service, operation: Any, *, faults: int = 0, is_lost: bool = False
+) -> EncordError | None:
+    """What *operation* ends in if it is stopped while it waits to be sent again; *faults* others have failed before.
+
+    With *is_lost* it is not stopped, but the guard lets nothing pass any more.
+    """
+    clock, error = Waits(), None
+
+    async def guard() -> bool:
+        return not (is_lost and clock.asleep.is_set())
+
+    stop = Stop(guard)
 
     async def ask() -> None:
         await clock.asleep.wait()
-        stop.ask()
+        if not is_lost:
+            stop.ask()
         for _ in range(10):
             await checkpoint()
         clock.wake.set()
@@ -94,6 +105,13 @@ async def test_what_may_have_been_done_comes_to_its_end(service: Service) -> Non
     service.faults.append(Fault("projectusers.POST", error=lambda: NoReplyError("lost"), applies=True))
     assert await stopped_between_attempts(service, SET) is None
     assert service.names["projectusers.POST"] == 2
+
+
+async def test_nothing_passes_the_guard(service: Service) -> None:
+    """A change whose answer was lost is not sent again on a journal that is another's by now."""
+    service.faults.append(Fault("projectusers.POST", error=lambda: NoReplyError("lost"), applies=True))
+    assert isinstance(await stopped_between_attempts(service, SET, is_lost=True), NoReplyError)
+    assert service.names["projectusers.POST"] == 1
 
 
 async def test_a_look_is_not_tried_again(service: Service) -> None:

@@ -93,6 +93,32 @@ async def plainly(peer: Peer, number: int) -> None:
     peer.say(reply(str(number)))
 
 
+async def test_what_waits_for_a_connection_is_asked_for_once_more() -> None:
+    """A connection takes its time to be made, in which a run may lose its journal: nothing is sent on it then."""
+    operation = CreateProject(title="Cats")
+    asked: list[bool] = []
+
+    async def let_pass() -> None:
+        asked.append(True)
+        if len(asked) > 1:
+            raise errors.StoppedError("lost")
+
+    async with talking(plainly) as (peer, transport):
+
+        async def create() -> None:
+            turn = Turn(operation.request(), operation, let_pass)
+            await transport.request("POST", "/public", {}, b"{}", timeout_s=PATIENCE_S, turn=turn)
+
+        await create()
+        await create()
+        assert (len(asked), peer.requests, len(peer.connections)) == (1, 2, 1)
+        peer.connections[0].close()
+        await peer.ended[0].wait()
+        with pytest.raises(errors.StoppedError):
+            await create()
+        assert (len(asked), peer.requests) == (2, 2)
+
+
 async def test_connections_that_are_over_keep_no_request() -> None:
     """What was sent on them is let go at once, and not when the garbage collector comes, which may be much later."""
     bodies = 20
