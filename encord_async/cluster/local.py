@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any, Final
 
+import dask
 from distributed import Client, LocalCluster, Nanny, SpecCluster, Status
 from tornado.ioloop import PeriodicCallback
 
@@ -22,6 +23,11 @@ _ADDRESS: Final = re.compile(r"(?:[a-z]+://)?[^\s:/]+:[0-9]{1,5}|[a-z]+://\S+")
 _CONNECT_S: Final = 10
 _ALLOWED_FAILURES: Final = 10
 """A shard that was on so many workers that died is given up; each try of it goes on where the last was."""
+_UNWATCHED: Final = {"distributed": {"worker": {"profile": {"enabled": False}}}}
+"""Configuration of workers that do not look at their own stacks a hundred times a second.
+
+Python 3.11 may lock itself up in that look for ever (github.com/python/cpython/issues/106883), and the head would wait.
+"""
 
 
 @contextmanager
@@ -56,6 +62,7 @@ class _Keeper(Nanny):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.config = dask.config.merge(self.config, _UNWATCHED)
         # It has set its own level by now: this is the one that it hands to the process.
         self.silence_logs = logging.CRITICAL
 

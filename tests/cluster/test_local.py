@@ -9,7 +9,7 @@ from typing import Any
 import dask
 from distributed import Client
 
-from tests.cluster.conftest import until_whole, workers_of
+from tests.cluster.conftest import WORKERS, until_whole, workers_of
 from tests.waiting import until
 
 
@@ -55,6 +55,16 @@ def test_a_worker_that_dies_while_it_starts_is_replaced(client: Client) -> None:
         killed.add(nanny.pid)
         os.kill(nanny.pid, signal.SIGKILL)
     until_whole(client, without=lost)
+
+
+def test_no_worker_looks_at_its_own_stacks(client: Client) -> None:
+    """Nor one that has been started again: on Python 3.11 that look may never come back, and the run would hang."""
+
+    def watching(dask_worker: Any) -> list[str]:
+        return [name for name in dask_worker.periodic_callbacks if name.startswith("profile")]
+
+    until_whole(client, without=end_one(client))
+    assert list(client.run(watching).values()) == [[]] * WORKERS
 
 
 def test_a_worker_says_nothing_of_its_own_end(client: Client) -> None:
