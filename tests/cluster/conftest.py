@@ -26,7 +26,6 @@ from encord_async.cluster import ClusterRun, Options, SessionOptions, local_clus
 from encord_async.engine.outcome import Outcome
 from encord_async.errors import EncordError
 from encord_async.session.settings import RetryPolicy, Settings
-from tests.cluster.stacks import Stacks, stacks
 from tests.crash.conftest import EmulatorProcess
 from tests.postgres import PASSWORD, PostgresServer
 from tests.thorough import is_thorough
@@ -67,7 +66,6 @@ class Clusters:
             self._opened.enter_context(_quickly_started())
             # The workers' environment has the password of the database.
             self._client = self._opened.enter_context(local_cluster(WORKERS, env={"PGPASSWORD": PASSWORD}))
-            self._client.register_plugin(Stacks())
             until_whole(self._client)
         return self._client
 
@@ -243,8 +241,8 @@ class Job:
         return lived
 
     async def _where_workers_are(self) -> object:
-        """Who is at what, and where in the code, as far as they answer, and also where they do not."""
-        answers: list[object] = [await anyio.to_thread.run_sync(stacks, self.client)]
+        """Who is at what, and where in the code, as far as they answer."""
+        answers: list[object] = []
         for ask in (self.client.processing, self.client.call_stack):
             with anyio.move_on_after(_ANSWER_S):
                 answers.append(await anyio.to_thread.run_sync(ask, abandon_on_cancel=True))
