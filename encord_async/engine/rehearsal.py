@@ -24,7 +24,7 @@ from encord_async.engine.rehearsed_files import NEW, Load, Playing
 from encord_async.engine.ticket import Lane, Ticket
 from encord_async.errors import EncordError, ForbiddenError, NotFoundError, RefusedError
 from encord_async.journal.record import Ledger, MemoryLedger, Record, State, Told, Word, tell_soon
-from encord_async.journal.taken_off import TakenOffs
+from encord_async.journal.taken_off import Renamed, Said, TakenOffs
 from encord_async.kinds.chore import Chore
 from encord_async.kinds.entry import Entry
 from encord_async.kinds.errand import Ending
@@ -383,7 +383,7 @@ class Overlay:
         self._under = under = under or MemoryLedger()
         # Nothing is written here by an earlier run.
         self.every, self.seen, self.detached = under.every, under.seen, under.detached
-        self.leftovers, self.taken_off = under.leftovers, under.taken_off
+        self.leftovers = under.leftovers
         self._own: dict[bytes, Record] = {}
         self._by_name: defaultdict[bytes, dict[bytes, Record]] = defaultdict(dict)
         self._moved: set[bytes] = set()
@@ -469,6 +469,13 @@ class Overlay:
         made = [one async for one in self.every() if one.is_made_thing]
         known = (*self._untouched(made), *self._own.values())
         return [one for one in known if one.is_made_thing and not self._is_present(one.holder)]
+
+    async def taken_off(self, said: Said) -> TakenOffs:
+        """See `Ledger`; who takes over here what another key has made is the one that is spoken of."""
+        before = (await self._under.known(list(self._moved))).values() if self._moved else ()
+        now = {one.hash: one.key for one in self._own.values() if one.is_made_thing and one.key is not None}
+        keys = {(one.kind.thing, one.key): now[one.hash] for one in before if one.key is not None and one.hash in now}
+        return await self._under.taken_off(Renamed(said, keys))
 
     async def note_taken_off(self, found: TakenOffs) -> None:
         """See `Ledger`; nothing is written."""

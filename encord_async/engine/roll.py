@@ -24,7 +24,7 @@ import anyio.to_thread
 from encord_async.engine.account import ENTRY_MARK, entry_mark
 from encord_async.engine.lanes import Expected
 from encord_async.engine.moves import Moved, carry_out
-from encord_async.engine.outcome import Outcome
+from encord_async.engine.outcome import Outcome, Status
 from encord_async.journal.record import Ledger, Record, State, name_digest
 from encord_async.journal.taken_off import NOTHING_TAKEN_OFF, Leftover, TakenOffs
 from encord_async.kinds.entry import Entry, MakingEntry
@@ -242,8 +242,8 @@ class Register:
         self._stamps = stamps
         self._is_complete = False
         self._taken_off = NOTHING_TAKEN_OFF
-        self.has_taken = False
-        """Whether this run has taken something out, so that what was found before it began may be so no more."""
+        self.is_stale = False
+        """Whether this run has taken something out, or over, so that what was found as it began may be so no more."""
         self.checked: Checked | None = None
         self._file: ManifestFile | None = None
         self.is_open = False
@@ -353,6 +353,7 @@ class Register:
     def note(self, outcome: Outcome) -> None:
         """Take in how an entry ended: what has nothing yet may want what another key has left behind."""
         self.unsatisfied += not outcome.status.satisfied
+        self.is_stale |= outcome.status is Status.ADOPTED
         if outcome.hash is None and not outcome.status.satisfied:
             self.unmade += issubclass(ENTRY_MODELS.get(outcome.kind, Entry), MakingEntry)
 
@@ -376,8 +377,8 @@ class Register:
 
     async def taken_off(self) -> TakenOffs:
         """What earlier runs have put somewhere, and no entry says any more; see `journal.taken_off`."""
-        if self.has_taken and self._taken_off.number:
-            self.has_taken = False
+        if self.is_stale and self._taken_off.number:
+            self.is_stale = False
             await self._look()
         return self._taken_off
 

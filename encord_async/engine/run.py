@@ -522,7 +522,7 @@ class Run:
                 try:
                     more = await self._sequel.entries(self._session, self._ledger, self._register)
                     self._more = len(more)
-                    self._register.has_taken = bool(more)
+                    self._register.is_stale |= bool(more)
                     for number, one in enumerate(more, self._intake.position + 1):
                         add_more(self._schedule, one, number)
                     self._flow.dispatch()

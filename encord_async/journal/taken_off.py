@@ -5,7 +5,7 @@ is how it is told; `unsaid` finds it.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final, Protocol, Self
 
@@ -13,7 +13,7 @@ from encord_async.kinds.fields import REFERENCE
 from encord_async.kinds.membership import Relation
 from encord_async.kinds.registry import nouns
 
-__all__ = ["NOTHING_LEFT", "NOTHING_TAKEN_OFF", "Leftover", "Said", "TakenOff", "TakenOffs", "still_working"]
+__all__ = ["NOTHING_LEFT", "NOTHING_TAKEN_OFF", "Leftover", "Renamed", "Said", "TakenOff", "TakenOffs", "still_working"]
 
 _NAMED: Final = 5
 """API keys of one thing that are named."""
@@ -41,6 +41,21 @@ class Said(Protocol):
     def key_now(self, kind: str, key: str) -> str:
         """The key that the entry of *kind* with *key* has got, if that has moved."""
         ...
+
+
+class Renamed:
+    """What *said* says, where things have got other *keys* besides, by kind and the key before."""
+
+    def __init__(self, said: Said, keys: Mapping[tuple[str, str], str]) -> None:
+        self.says, self.speaks_of, self.is_open = said.says, said.speaks_of, said.is_open
+        self._said, self._keys = said, keys
+
+    def __contains__(self, holder: object) -> bool:
+        return holder in self._said
+
+    def key_now(self, kind: str, key: str) -> str:
+        """See `Said`."""
+        return self._keys.get((kind, key)) or self._said.key_now(kind, key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ shown is kept. What is in a thing that has itself gone from the manifest is not 
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import Any, Final, NamedTuple
 
 from encord_async.journal.record import Record, State
@@ -15,12 +15,12 @@ from encord_async.journal.rows import BRIEF, brief
 from encord_async.journal.store import sa
 from encord_async.journal.tables import MADE, STEPS, portions
 from encord_async.journal.taken_off import Said, TakenOff, TakenOffs
-from encord_async.kinds.fields import REFERENCE
+from encord_async.kinds.fields import REFERENCE, referenced_key
 from encord_async.kinds.membership import ADMIN, Membership, Relation
 from encord_async.kinds.registry import step_kind, step_kinds
 from encord_async.kinds.setting import Setting
 from encord_async.kinds.step import StepKind
-from encord_async.kinds.thing import Admission, InnerThing, Thing
+from encord_async.kinds.thing import Admission, InnerThing, Thing, item_digest
 
 __all__ = ["look"]
 
@@ -36,6 +36,10 @@ class _Candidate(NamedTuple):
     told: TakenOff
     abouts: tuple[str, ...] = ()
     """All that the thing may be called."""
+    mark: bytes | str = b""
+    """What tells the item even if its key means something else by now: the identity of its own record, or where it went
+    along with its thing, its `item_digest`; empty if nothing does.
+    """
     has_record: bool = True
 
 
@@ -143,7 +147,7 @@ def _of_row(said: Said, rows: Sequence[Any]) -> Iterator[_Candidate]:
         is_admin = relation.roles is not None and json.loads(row.details or "{}").get("role") == ADMIN
         can_go = not is_admin and maker is not None and _can_go(said, relation, abouts)
         told = TakenOff(what=kind.what, item=relation.said(row.title), can_go=can_go, **where)
-        yield _Candidate(kind, row.title, told, abouts)
+        yield _Candidate(kind, row.title, told, abouts, row.identity)
 
 
 def _can_go(said: Said, relation: Relation, abouts: Iterable[str]) -> bool:
@@ -186,15 +190,18 @@ def _made_with(connection: sa.Connection, said: Said) -> Iterator[_Candidate]:
             abouts = (record.hash or "", _own_name(said, kind.word, row.key, row.entry))
             can_go = _can_go(said, kind.items, abouts)
             where = {"parent": kind.word, "key": row.key, "title": row.title, "hash": record.hash}
-            for reference in _references(record):
+            for reference, digest in _references(record):
                 if not any(said.says(kind.items.sort, about, reference) for about in abouts):
                     told = TakenOff(what=kind.items.give.what, item=reference, can_go=can_go, **where)
-                    yield _Candidate(kind.items.give, reference, told, abouts, has_record=False)
+                    yield _Candidate(kind.items.give, reference, told, abouts, digest, has_record=False)
 
 
-def _references(record: Record) -> list[str]:
-    found = record.details.get("references")
-    return found if isinstance(found, list) else []
+def _references(record: Record) -> Iterator[tuple[str, str]]:
+    """What its entry named, each with the `item_digest` of what that stood for, if it is known; see `holding`."""
+    details: Mapping[str, Any] = record.details
+    found, held = details.get("references") or [], details.get("held") or []
+    # Where two stood for one, which is which is not known.
+    return zip(found, held if len(held) == len(found) else repeat(""), strict=False)
 
 
 # ---------------------------------------------------------------------- looking twice
@@ -207,14 +214,48 @@ class _Others:
         self._connection = connection
         self._said = said
         self._words: Mapping[tuple[str, str], Sequence[str]] | None = None
+        self._hashes = defaultdict[str, list[str]](list)
+        """All that is known of a kind."""
+        self._meant: dict[tuple[str, str], str] = {}
+        """What a key was found to have stood for."""
+        self._marked: tuple[tuple[Relation, str | None], Mapping[bytes | str, str]] | None = None
 
     def say(self, one: _Candidate) -> bool:
         """Whether the manifest says it in other words."""
-        if not isinstance(one.kind, Membership) or one.kind.relation.item is None:
+        if not isinstance(one.kind, Membership):
             return False
         relation = one.kind.relation
-        items = [relation.folded(item) for item in self.of(relation.item or "", one.item)]
+        items = [relation.folded(item) for item in self.all_of(one)]
         return any(self._said.says(relation.sort, about, item) for about in one.abouts for item in items)
+
+    def all_of(self, one: _Candidate) -> Sequence[str]:
+        """What else the item of *one* goes by; its entry may have got another key since, and be known by its hash."""
+        if not isinstance(one.kind, Membership) or one.kind.relation.item is None:
+            return ()
+        kind, words = one.kind.relation.item, self.of(one.kind.relation.item, one.item)
+        meant = self._stood_for(one.kind.relation, kind, one, words)
+        return words if meant is None else (*words, meant, *self.of(kind, meant))
+
+    def _stood_for(self, relation: Relation, kind: str, one: _Candidate, words: Sequence[str]) -> str | None:
+        """The hash that the key stood for which *one* was said by; None if it stands for it still, or nobody knows."""
+        if not one.mark or referenced_key(one.item) is None:
+            return None
+        about, is_record = one.told.hash or "", isinstance(one.mark, bytes)
+
+        def mark(found: str) -> bytes | str:
+            return relation.identity(about, found) if is_record else item_digest(found)
+
+        if any(mark(word) == one.mark for word in words):
+            return None
+        meant = self._meant.get((kind, one.item))
+        if meant is None or mark(meant) != one.mark:
+            place = (relation, about if is_record else None)
+            if self._marked is None or self._marked[0] != place:
+                self._marked = (place, {mark(found): found for found in self._hashes[kind]})
+            meant = self._marked[1].get(one.mark)
+            if meant is not None:
+                self._meant[kind, one.item] = meant
+        return meant
 
     def of(self, kind: str, item: str) -> Sequence[str]:
         """What else *item* goes by, which an entry of *kind* makes, or names."""
@@ -235,6 +276,7 @@ class _Others:
             now = REFERENCE + self._said.key_now(kind.thing, row.key)
             words[kind.thing, itself].append(now)
             words[kind.thing, REFERENCE + row.key] += [itself, now]
+            self._hashes[kind.thing].append(itself)
         return words
 
 
@@ -254,6 +296,4 @@ def _identities(one: _Candidate, others: _Others) -> list[bytes]:
     """What a journal may have something under that has no record by itself."""
     if one.has_record or not isinstance(one.kind, Membership) or one.told.hash is None:
         return []
-    relation, about = one.kind.relation, one.told.hash
-    items = (one.item, *others.of(relation.item or "", one.item))
-    return [relation.identity(about, item) for item in items]
+    return [one.kind.relation.identity(one.told.hash, item) for item in (one.item, *others.all_of(one))]

@@ -170,3 +170,43 @@ def test_it_is_written_and_read() -> None:
     assert TakenOffs.read(found.written()) == found
     assert TakenOffs.read(TakenOffs().written()) == TakenOffs()
     assert str(one) == "user ann@x.org in project @cats 'Cats' (h)"
+
+
+@pytest.mark.parametrize("is_attached_later", [False, True], ids=["made with it", "attached later"])
+@pytest.mark.parametrize("is_renamed_too", [False, True], ids=["project", "project renamed too"])
+async def test_a_dataset_under_another_key_is_the_same(
+    world: World, is_attached_later: bool, is_renamed_too: bool
+) -> None:
+    """Whose key is another one, without ``moved``, is adopted: nothing was taken off, to the plan and to the runs."""
+
+    def entries(project: str, *keys: str) -> list[Entry]:
+        there = [{"kind": "dataset", "key": key, "title": key[0] * 2} for key in keys]
+        return [*there, cats(datasets=[f"@{key}" for key in keys]) | {"key": project}]
+
+    project = "toms" if is_renamed_too else "cats"
+    if is_attached_later:
+        await apply(world, *entries("cats"))
+    await apply(world, *entries("cats", "a", "b"))
+    renamed = entries(project, "aa", "b")
+    assert items(await planned(world, *renamed)) == []
+    for _ in range(2):
+        assert items(await apply(world, *renamed)) == []
+    left = [*renamed[:2], cats(datasets=["@b"]) | {"key": project}]
+    # The record of a project that another key took over is of what that named.
+    name = "@aa" if is_renamed_too and not is_attached_later else "@a"
+    assert items(await planned(world, *left)) == [name]
+    assert items(await apply(world, *left)) == [name]
+    assert items(await apply(world, *left, prune=True)) == []
+
+
+async def test_a_key_that_means_something_else_by_now(world: World) -> None:
+    """A dataset that left its key to another one is told by the key it was attached by, and by no other."""
+    first: list[Entry] = [{"kind": "dataset", "key": "a", "title": "Old"}, cats()]
+    await apply(world, *first)
+    await apply(world, first[0], cats(datasets=["@a"]))
+    there: list[Entry] = [
+        {"kind": "dataset", "key": "b", "title": "Old"},
+        {"kind": "dataset", "key": "a", "title": "New"},
+    ]
+    assert items(await apply(world, *there, cats(datasets=["@a", "@b"]))) == []
+    assert items(await apply(world, *there, cats(datasets=["@a", "@b"]))) == []
