@@ -319,6 +319,30 @@ def test_no_more_goes_than_has_to_where_there_is_no_room() -> None:
     assert schedule.lying_entries == 5
 
 
+@pytest.mark.parametrize("most_whole", [0, 1000])
+def test_what_has_gone_takes_no_room(most_whole: int) -> None:
+    """However much has passed through the lanes, few that lie have all the room that there is."""
+    schedule = Schedule(max_batch=10, most_lying=60, most_whole=most_whole)
+    for first in range(1, 301, 10):
+        fill(schedule, in_turn(10), first=first)
+        assert len(batch(schedule).tickets) == 10
+    fill(schedule, in_turn(5), first=301)
+    assert (schedule.next(0.0), schedule.lying_entries) == (None, 5)
+
+
+def test_what_is_left_of_a_lane_that_went_lies_again() -> None:
+    """It is counted, and takes room, as what has never gone: with what lies elsewhere it may be too much."""
+    schedule, others = Schedule(max_batch=10, most_lying=20, most_whole=0), in_turn(20, projects=5)
+    fill(schedule, others[1:4])
+    fill(schedule, in_turn(25), first=4)
+    assert [len(batch(schedule).tickets) for _ in range(2)] == [10, 10]
+    assert (schedule.next(0.0), schedule.lying_entries) == (None, 8)
+    fill(schedule, [others[n] for n in range(5, 20) if n % 5], first=29)
+    assert (schedule.next(0.0), schedule.lying_entries) == (None, 20)
+    fill(schedule, others[4:5], first=41)
+    assert schedule.next(0.0) is not None
+
+
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(0, 60), st.integers(1, 7))
 def test_a_stop_ends_what_lies(where: list[int], at: int, max_batch: int) -> None:
     """Whenever a run is stopped, every entry that was read has one outcome, and nothing is sent."""
