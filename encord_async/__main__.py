@@ -15,7 +15,10 @@ _GC_THRESHOLD: Final = 50_000
 
 
 def main() -> None:
-    """Run the command line and exit with its code (1: its output is lost, 2: the extra ``cli`` is not installed)."""
+    """Run the command line and exit with its code.
+
+    Its own are 1, if its output is lost, 2, if the extra ``cli`` is not installed, and 130 for Ctrl-C as it is loaded.
+    """
     # Nearly all that a command makes is freed as soon as nobody refers to it, and what it loads stays to the end: to
     # look for cycles took a tenth of a run, and a fifth of its start.
     gc.set_threshold(_GC_THRESHOLD)
@@ -23,8 +26,11 @@ def main() -> None:
     if not all(map(_is_there, ("click", "rich"))):
         sys.stderr.write("error: the command line needs more packages: pip install 'encord-async[cli]'\n")
         sys.exit(2)
-    from encord_async.cli.main import run
-
+    try:
+        from encord_async.cli.main import run
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
     code = run()
     # All is done and said: Ctrl-C once more would only take the exit code away. SIGTERM still ends what hangs.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -201,6 +201,24 @@ for there, missing in (("rich", "click"), ("click", "rich")):
 
 
 @pytest.mark.process
+def test_an_interrupt_while_it_is_loaded() -> None:
+    """Ctrl-C before the command has begun is told as any other, in a word and without a traceback."""
+    code = """
+import signal, sys
+from importlib.abc import MetaPathFinder
+class Slow(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "encord_async.cli.apply":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Slow())
+from encord_async.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.process
 def test_as_a_module() -> None:
     """`python -m encord_async` is the same command."""
     done = warm.run([sys.executable, "-m", "encord_async", "--version"])

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -42,6 +41,8 @@ _MENDING_S = 100
 """How long a cluster may take to recover from a test; a new one is there sooner."""
 _ANSWER_S = 20
 """How long a scheduler may take to say where its workers are."""
+_MOST_KEPT = 20
+"""Connections to a scheduler that Dask may keep for the next question: one that broke is no answer, nor are several."""
 _JOBS = itertools.count()
 WORKS_WITH = ("distributed", "encord_async.cluster.worker", "encord_async.journal.postgres")
 """What a worker has imported once it is at work, which is most of what its start costs."""
@@ -114,13 +115,15 @@ def _all_answer(client: Client) -> None:
 def workers_of(client: Client) -> list[str]:
     """The addresses of the workers that are there."""
     # Not `scheduler_info`, which may return what the client asks for now and then by itself, without any workers.
-    ask = partial(client.run_on_scheduler, _addresses)
-    try:
-        found: list[str] = ask()
-    except OSError:
-        # A connection of Dask's that broke is no answer; it takes another one for the next.
-        found = ask()
-    return found
+    broken: OSError | None = None
+    for _ in range(_MOST_KEPT):
+        try:
+            found: list[str] = client.run_on_scheduler(_addresses)  # type: ignore[no-untyped-call]  # Dask has no types here
+        except OSError as error:
+            broken = error
+        else:
+            return found
+    raise OSError("no connection to the scheduler lasts for one question") from broken
 
 
 def _addresses(dask_scheduler: Any) -> list[str]:
