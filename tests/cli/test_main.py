@@ -210,6 +210,8 @@ class Slow(MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name == "encord_async.cli.apply":
             signal.raise_signal(signal.SIGINT)
+# A shell has what it starts with `&` ignore Ctrl-C, this test's own run among them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Slow())
 from encord_async.__main__ import main
 main()
